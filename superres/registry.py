@@ -1,0 +1,31 @@
+"""One registry per kind of thing, each a child of mmengine's root registry of that kind.
+
+A name that is not registered here is looked up in mmengine, so ``dict(type='Adam')`` and
+``dict(type='MultiStepLR')`` work in a config. ``locations`` are imported on the first look-up,
+which keeps ``import superres`` cheap.
+"""
+
+from mmengine.registry import DATA_SAMPLERS as MMENGINE_DATA_SAMPLERS
+from mmengine.registry import DATASETS as MMENGINE_DATASETS
+from mmengine.registry import HOOKS as MMENGINE_HOOKS
+from mmengine.registry import LOOPS as MMENGINE_LOOPS
+from mmengine.registry import MODELS as MMENGINE_MODELS
+from mmengine.registry import OPTIM_WRAPPERS as MMENGINE_OPTIM_WRAPPERS
+from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
+from mmengine.registry import Registry
+
+SCOPE = "superres"
+
+
+def _child(name: str, parent: Registry, *locations: str) -> Registry:
+    return Registry(name, parent=parent, scope=SCOPE, locations=list(locations))
+
+
+MODELS = _child("model", MMENGINE_MODELS, "superres.models")
+"""Backbones, restorers, losses and data preprocessors."""
+DATASETS = _child("dataset", MMENGINE_DATASETS, "superres.datasets")
+DATA_SAMPLERS = _child("data sampler", MMENGINE_DATA_SAMPLERS, "superres.datasets")
+TRANSFORMS = _child("transform", MMENGINE_TRANSFORMS, "superres.datasets.transforms")
+HOOKS = _child("hook", MMENGINE_HOOKS, "superres.engine.hooks")
+LOOPS = _child("loop", MMENGINE_LOOPS, "superres.engine")
+OPTIM_WRAPPERS = _child("optimizer wrapper", MMENGINE_OPTIM_WRAPPERS, "superres.engine")
