@@ -1,0 +1,76 @@
+"""Colour mean and numeric range around a network, the convention its weights were trained in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from superres.errors import UserError
+
+DIV2K_MEAN = (0.4488, 0.4371, 0.4040)
+"""Mean colour of the DIV2K training images in [0, 1], as EDSR and its descendants use it."""
+UNIT_STD = (1.0, 1.0, 1.0)
+# ITU-R BT.601 luma: what an RGB mean is for a one-channel network.
+LUMA = (0.299, 0.587, 0.114)
+
+
+def _per_channel(
+    values: Sequence[float] | None, channels: int, default: float, name: str
+) -> Tensor:
+    """``values`` as one number per channel; an RGB triple for one channel becomes its luma."""
+    if values is None:
+        return torch.full((channels,), default, dtype=torch.float64)
+    given = torch.as_tensor(values, dtype=torch.float64).flatten()
+    if given.numel() == 3 and channels == 1:
+        given = (given * torch.tensor(LUMA, dtype=torch.float64)).sum().reshape(1)
+    if given.numel() != channels:
+        raise UserError(
+            f"{name} has {given.numel()} values but the network has {channels} channels; "
+            f"give one value per channel, or None for {default:g}"
+        )
+    return given
+
+
+class _Convention(nn.Module):
+    """``mean`` and ``gain`` (= img_range / std), each (1, C, 1, 1), not part of the state dict."""
+
+    mean: Tensor
+    gain: Tensor
+
+    def __init__(
+        self,
+        channels: int,
+        rgb_mean: Sequence[float] | None = DIV2K_MEAN,
+        rgb_std: Sequence[float] | None = UNIT_STD,
+        img_range: float = 1.0,
+    ) -> None:
+        super().__init__()
+        mean = _per_channel(rgb_mean, channels, 0.0, "rgb_mean")
+        std = _per_channel(rgb_std, channels, 1.0, "rgb_std")
+        if not img_range > 0 or not bool((std > 0).all()):
+            raise UserError(f"img_range ({img_range}) and rgb_std ({rgb_std}) must be positive")
+        gain = img_range / std
+        self.is_identity = bool((mean == 0).all() and (gain == 1).all())
+        shape = (1, channels, 1, 1)
+        self.register_buffer("mean", mean.float().view(shape), persistent=False)
+        self.register_buffer("gain", gain.float().view(shape), persistent=False)
+
+
+class Normalise(_Convention):
+    """(N, C, H, W) in [0, 1] to the network's numbers: ``(x - mean) / std * img_range``.
+
+    ``rgb_mean`` and ``rgb_std`` are in [0, 1] units whatever ``img_range`` is; None means no
+    shift and no scaling.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x if self.is_identity else (x - self.mean) * self.gain
+
+
+class Denormalise(_Convention):
+    """The way back: ``y / img_range * std + mean``, not clamped."""
+
+    def forward(self, y: Tensor) -> Tensor:
+        return y if self.is_identity else y / self.gain + self.mean
