@@ -1,0 +1,119 @@
+"""Interpolation kernels and the weights of one resize pass, as MATLAB's ``imresize`` has them.
+
+One pass maps ``in_length`` samples to ``out_length``. Output sample ``x`` (counted from 1) lies at
+``u = x / scale + (1 - 1 / scale) / 2`` on the input axis and is the weighted sum of the inputs
+under the kernel placed there. With antialiasing, a kernel that shrinks the picture is stretched
+by ``1 / scale``. The weights of one output sample are normalised to a sum of 1.
+
+Source: the documented behaviour of MATLAB's ``imresize``; R. Keys, "Cubic convolution
+interpolation for digital image processing", 1981 (cubic with a = -0.5); C. Duchon, "Lanczos
+filtering in one and two dimensions", 1979.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+_EPS = np.finfo(np.float64).eps
+
+
+def cubic(x: np.ndarray) -> np.ndarray:
+    """Keys' cubic convolution kernel with a = -0.5; support 4."""
+    a = np.abs(x)
+    a2 = a * a
+    a3 = a2 * a
+    inner = 1.5 * a3 - 2.5 * a2 + 1
+    outer = -0.5 * a3 + 2.5 * a2 - 4 * a + 2
+    return inner * (a <= 1) + outer * ((a > 1) & (a <= 2))
+
+
+def triangle(x: np.ndarray) -> np.ndarray:
+    """Linear interpolation; support 2."""
+    return np.maximum(1 - np.abs(x), 0)
+
+
+def box(x: np.ndarray) -> np.ndarray:
+    """1 on [-0.5, 0.5), else 0; support 1. A tie goes to the higher index, as in MATLAB."""
+    return ((x >= -0.5) & (x < 0.5)).astype(np.float64)
+
+
+def _lanczos(x: np.ndarray, lobes: int) -> np.ndarray:
+    # The eps in both halves makes the value at 0 the limit 1, exactly as MATLAB writes it.
+    pix = np.pi * x
+    value = (np.sin(pix) * np.sin(pix / lobes) + _EPS) / (pix * pix / lobes + _EPS)
+    return value * (np.abs(x) < lobes)
+
+
+def lanczos2(x: np.ndarray) -> np.ndarray:
+    """Lanczos kernel with 2 lobes; support 4."""
+    return _lanczos(x, 2)
+
+
+def lanczos3(x: np.ndarray) -> np.ndarray:
+    """Lanczos kernel with 3 lobes; support 6."""
+    return _lanczos(x, 3)
+
+
+#: Method name -> (kernel, support). ``nearest`` is the box, never antialiased.
+KERNELS: dict[str, tuple[Callable[[np.ndarray], np.ndarray], float]] = {
+    "bicubic": (cubic, 4.0),
+    "bilinear": (triangle, 2.0),
+    "triangle": (triangle, 2.0),
+    "box": (box, 1.0),
+    "nearest": (box, 1.0),
+    "lanczos2": (lanczos2, 4.0),
+    "lanczos3": (lanczos3, 6.0),
+}
+#: Border rules: ``reflect`` mirrors with the edge sample repeated (cba|abc), ``replicate`` repeats
+#: the edge sample (aaa|abc).
+BORDERS = ("reflect", "replicate")
+
+
+@dataclass(frozen=True)
+class Contributions:
+    """The weights of one pass. The arrays are shared through a cache and read-only."""
+
+    weights: np.ndarray
+    """float64, (out_length, taps); each row sums to 1."""
+    indices: np.ndarray
+    """intp, (out_length, taps): which input sample each weight belongs to, border rule applied."""
+
+
+@lru_cache(maxsize=64)
+def contributions(
+    in_length: int, out_length: int, scale: float, method: str, antialias: bool, border: str
+) -> Contributions:
+    """The weights of one pass, cached.
+
+    Args:
+        in_length: input samples on this axis, at least 1.
+        out_length: output samples on this axis, at least 1.
+        scale: output over input; above 1 enlarges.
+        method: a key of :data:`KERNELS`.
+        antialias: stretch the kernel by 1/scale where scale < 1.
+        border: one of :data:`BORDERS`.
+    """
+    kernel, support = KERNELS[method]
+    stretch = scale if scale < 1 and antialias and method != "nearest" else 1.0
+    support = support / stretch
+    centre = np.arange(1, out_length + 1, dtype=np.float64) / scale + 0.5 * (1 - 1 / scale)
+    left = np.floor(centre - support / 2)
+    taps = math.ceil(support) + 2
+    position = left[:, None] + np.arange(taps)
+    weights = stretch * kernel(stretch * (centre[:, None] - position))
+    weights = weights / weights.sum(axis=1, keepdims=True)
+    indices = position.astype(np.intp) - 1  # MATLAB counts from 1
+    if border == "reflect":
+        indices = indices % (2 * in_length)
+        indices = np.minimum(indices, 2 * in_length - 1 - indices)
+    else:
+        indices = np.clip(indices, 0, in_length - 1)
+    used = weights.any(axis=0)
+    weights, indices = weights[:, used], indices[:, used]
+    weights.flags.writeable = indices.flags.writeable = False
+    return Contributions(weights, indices)
