@@ -18,8 +18,8 @@ from superres.models.layers import (
     check_scale,
     kaiming_scaled,
     receptive_radius,
+    upsample_steps,
 )
-from superres.models.layers.upsample import upsample_factors
 from superres.registry import MODELS
 
 
@@ -80,10 +80,8 @@ class EDSR(nn.Module):
 
         self.receptive_radius: int | None = None
         if attention is None:
-            steps = [("conv", 2 * num_blocks + 2)]
-            for factor in upsample_factors(scale):
-                steps += [("conv", 1), ("up", factor)]
-            self.receptive_radius = receptive_radius([*steps, ("conv", 1)])
+            trunk = ("conv", 2 * num_blocks + 2)
+            self.receptive_radius = receptive_radius([trunk, *upsample_steps(scale), ("conv", 1)])
         if init == "mmediting":
             if res_scale == 1:
                 kaiming_scaled(self.body.modules(), 0.1)

@@ -4,17 +4,26 @@ from superres.models.layers.attention import build_attention
 from superres.models.layers.bam import BAM
 from superres.models.layers.channel_attention import ChannelAttention
 from superres.models.layers.init import check_init, kaiming_scaled
+from superres.models.layers.interpolate import BicubicUpsample
 from superres.models.layers.laplacian import LaplacianAttention
 from superres.models.layers.normalise import DIV2K_MEAN, UNIT_STD, Denormalise, Normalise
 from superres.models.layers.receptive import receptive_radius
 from superres.models.layers.residual import ResidualBlock
-from superres.models.layers.upsample import SCALES, PixelShufflePack, Upsampler, check_scale
+from superres.models.layers.upsample import (
+    SCALES,
+    PixelShufflePack,
+    Upsampler,
+    check_scale,
+    upsample_factors,
+    upsample_steps,
+)
 
 __all__ = [
     "BAM",
     "DIV2K_MEAN",
     "SCALES",
     "UNIT_STD",
+    "BicubicUpsample",
     "ChannelAttention",
     "Denormalise",
     "LaplacianAttention",
@@ -27,4 +36,6 @@ __all__ = [
     "check_scale",
     "kaiming_scaled",
     "receptive_radius",
+    "upsample_factors",
+    "upsample_steps",
 ]

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from torch import Tensor, nn
 
 from superres.errors import UserError
+from superres.models.layers.receptive import Step
 
 SCALES = (2, 3, 4, 8)
 """Scales a pixel-shuffle upsampler is built for."""
@@ -48,6 +49,14 @@ def upsample_factors(scale: int) -> tuple[int, ...]:
     """Stages of the published upsamplers: 2 -> (2,), 3 -> (3,), 4 -> (2, 2), 8 -> (2, 2, 2)."""
     check_scale(scale, "the upsampler")
     return (3,) if scale == 3 else (2,) * (scale.bit_length() - 1)
+
+
+def upsample_steps(scale: int) -> list[Step]:
+    """The steps of an `Upsampler`, for `receptive_radius`."""
+    steps: list[Step] = []
+    for factor in upsample_factors(scale):
+        steps += [("conv", 1), ("up", factor)]
+    return steps
 
 
 class Upsampler(nn.Sequential):

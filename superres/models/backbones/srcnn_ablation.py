@@ -1,0 +1,163 @@
+"""The SRCNN-to-EDSR family of the ablation study in authierj's fork of EDSR-PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from superres.errors import UserError
+from superres.models.layers import (
+    BicubicUpsample,
+    Denormalise,
+    Normalise,
+    ResidualBlock,
+    Upsampler,
+    check_scale,
+    receptive_radius,
+    upsample_steps,
+)
+from superres.registry import MODELS
+
+
+def _activation(act: str, channels: int) -> nn.Module:
+    if act == "relu":
+        return nn.ReLU()
+    if act == "lrelu":
+        return nn.LeakyReLU(0.01)
+    if act == "prelu":
+        return nn.PReLU(channels)
+    raise UserError(f"act={act!r} is not known; choose one of relu, lrelu, prelu")
+
+
+class ConvBlock(nn.Module):
+    """conv without bias, optional batch norm, activation."""
+
+    def __init__(self, channels: int, batch_norm: bool, act: nn.Module) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.norm = nn.BatchNorm2d(channels) if batch_norm else nn.Identity()
+        self.act = act
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.act(self.norm(self.conv(x)))
+
+
+@MODELS.register_module()
+class SRCNNAblation(nn.Module):
+    """One configurable network for every step of the study; `PRESETS` holds its rows.
+
+    ``upsample='before'``: bicubic enlargement (torch's), a first convolution and a last one
+    without biases, ``num_blocks`` blocks between, an optional skip around everything.
+    ``upsample='after'``: a first convolution *without activation*, the blocks, the first features
+    added, pixel shuffle, a last convolution, these three with biases.
+
+    Parameters: see `PRESETS`, each row with its own.
+    Receptive radius: with 'after' and conv blocks num_blocks + 3 input pixels; 3 for task1.
+
+    Args:
+        in_channels, out_channels: colour channels.
+        channels: width.
+        num_blocks: blocks between the first and the last convolution.
+        scale: 2, 3, 4 or 8.
+        upsample: 'before' or 'after' the blocks.
+        block: 'conv' (conv, batch norm, activation) or 'residual' (EDSR's block).
+        batch_norm: in the 'conv' blocks.
+        act: 'relu', 'lrelu' (slope 0.01) or 'prelu' (a slope per channel).
+        share_act: one PReLU for all blocks, as the study's code (unwittingly) has it.
+        global_skip: add the enlarged input ('before') or the first features ('after').
+        rgb_mean, rgb_std, img_range: numeric convention, see `EDSR`. The study has 0..255, no mean.
+
+    Raises:
+        UserError: an argument that does not exist.
+    """
+
+    def __init__(
+        self,
+        in_channels: int = 3,
+        out_channels: int = 3,
+        channels: int = 64,
+        num_blocks: int = 6,
+        scale: int = 2,
+        upsample: str = "after",
+        block: str = "conv",
+        batch_norm: bool = False,
+        act: str = "relu",
+        share_act: bool = False,
+        global_skip: bool = True,
+        rgb_mean: Sequence[float] | None = None,
+        rgb_std: Sequence[float] | None = None,
+        img_range: float = 255.0,
+    ) -> None:
+        super().__init__()
+        check_scale(scale, "SRCNNAblation")
+        if upsample not in ("before", "after") or block not in ("conv", "residual"):
+            raise UserError(
+                f"upsample={upsample!r}, block={block!r}: choose upsample 'before' or 'after' "
+                "and block 'conv' or 'residual'"
+            )
+        self.scale = scale
+        self.global_skip = global_skip
+        before = upsample == "before"
+        shared = _activation(act, channels) if share_act else None
+
+        def build_block() -> nn.Module:
+            if block == "residual":
+                return ResidualBlock(channels)
+            return ConvBlock(channels, batch_norm, shared or _activation(act, channels))
+
+        self.normalise = Normalise(in_channels, rgb_mean, rgb_std, img_range)
+        self.enlarge = BicubicUpsample(scale) if before else None
+        self.conv_first = nn.Conv2d(in_channels, channels, 3, padding=1, bias=not before)
+        self.act_first = _activation(act, channels) if before else None
+        self.body = nn.Sequential(*(build_block() for _ in range(num_blocks)))
+        self.upsample = None if before else Upsampler(channels, scale)
+        self.conv_last = nn.Conv2d(channels, out_channels, 3, padding=1, bias=not before)
+        self.denormalise = Denormalise(out_channels, rgb_mean, rgb_std, img_range)
+
+        trunk = ("conv", 1 + num_blocks * (2 if block == "residual" else 1))
+        if before:
+            steps = [("interpolate", scale), trunk, ("conv", 1)]
+        else:
+            steps = [trunk, *upsample_steps(scale), ("conv", 1)]
+        self.receptive_radius = receptive_radius(steps)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, h, w) in [0, 1] to (N, C, h * scale, w * scale), not clamped."""
+        x = self.normalise(x)
+        if self.enlarge is not None:
+            x = self.enlarge(x)
+            y = self.conv_last(self.body(self.act_first(self.conv_first(x))))
+            return self.denormalise(x + y if self.global_skip else y)
+        first = self.conv_first(x)
+        y = self.body(first)
+        return self.denormalise(self.conv_last(self.upsample(first + y if self.global_skip else y)))
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    # The study's rows, literally. Row 9 is task9 with an MSE loss, row 11 with the perceptual
+    # loss, row 10 is RCAN(num_groups=10, num_blocks=4). Parameters behind each.
+    "task1": {"num_blocks": 1, "upsample": "before", "global_skip": False},  # 40,320
+    "task2": {"num_blocks": 1, "upsample": "before"},  # 40,320
+    "task3": {"num_blocks": 6, "upsample": "before"},  # 224,640
+    "task4": {"num_blocks": 6, "channels": 32},  # 94,051
+    "task5": {"num_blocks": 7, "batch_norm": True},  # 410,179
+    "task6": {"num_blocks": 6, "block": "residual"},  # 594,371
+    "task7_lrelu": {"num_blocks": 6, "act": "lrelu"},  # 372,419
+    "task7_prelu": {"num_blocks": 6, "act": "prelu", "share_act": True},  # 372,483
+    "task8_depth16": {"num_blocks": 15},  # 704,195
+    "task8_depth32": {"num_blocks": 31},  # 1,294,019
+    "task8_width96": {"num_blocks": 7, "channels": 96},  # 918,051
+    "task8_width128": {"num_blocks": 7, "channels": 128},  # 1,629,571
+    "task9": {"num_blocks": 7},  # 409,283
+    # Ours: one thing changes from row to row, 64 wide, 6 blocks between the end convolutions.
+    "clean_before": {"num_blocks": 6, "upsample": "before", "global_skip": False},
+    "clean_before_skip": {"num_blocks": 6, "upsample": "before"},
+    "clean_after": {"num_blocks": 6},
+    "clean_bn": {"num_blocks": 6, "batch_norm": True},
+    "clean_residual": {"num_blocks": 3, "block": "residual"},
+    "clean_lrelu": {"num_blocks": 6, "act": "lrelu"},
+    "clean_prelu": {"num_blocks": 6, "act": "prelu"},
+}
+"""Arguments of `SRCNNAblation` by row name; those not given are the defaults."""
