@@ -1,0 +1,63 @@
+"""Where pictures come from: folders of files, packed databases, other toolboxes' databases."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from superres.datasets.storage.base import PictureStore
+from superres.datasets.storage.environment import DATA_FILE, open_environment
+from superres.datasets.storage.folder import ImageFolder
+from superres.datasets.storage.foreign_lmdb import META_FILE, ForeignLmdb
+from superres.datasets.storage.format import HEADER
+from superres.datasets.storage.lmdb import ImageLmdb
+from superres.errors import UserError
+from superres.imaging.io import Channels
+
+__all__ = ["ForeignLmdb", "ImageFolder", "ImageLmdb", "PictureStore", "open_store"]
+
+#: What an unfinished pack of ``X`` is called: ``X.partial``.
+PARTIAL_SUFFIX = ".partial"
+
+
+def open_store(
+    path: str | os.PathLike,
+    channels: Channels = "rgb",
+    dtype: Literal["uint8", "keep"] = "uint8",
+    recursive: bool = False,
+) -> PictureStore:
+    """Open whatever holds pictures at ``path``: packed, BasicSR's or MMEditing's LMDB, a folder.
+
+    Args:
+        path: a folder of pictures, a database folder, or its ``data.mdb``.
+        channels, dtype: for stores that decode; packed pictures are as they were packed.
+        recursive: for folders: subfolders too.
+
+    Raises:
+        UserError: nothing there, an unfinished pack, or what the store itself raises.
+    """
+    path = Path(path)
+    if path.name == DATA_FILE:
+        path = path.parent
+    if not path.exists():
+        partial = path.with_name(path.name + PARTIAL_SUFFIX)
+        if (partial / DATA_FILE).exists():
+            raise UserError(
+                f"{path}: not there yet, its packing was interrupted ({partial.name} is beside "
+                "it). Run the same pack command again: it continues where it stopped."
+            )
+        raise UserError(f"{path}: no such folder.")
+    if not path.is_dir():
+        raise UserError(f"{path}: a file; a folder of pictures or an LMDB folder is needed.")
+    if not (path / DATA_FILE).exists():
+        return ImageFolder(path, channels, dtype, recursive)
+    environment = open_environment(path)
+    if environment.get(HEADER) is None:
+        if (path / META_FILE).exists():
+            return ForeignLmdb(path, channels, dtype)
+        raise UserError(
+            f"{path}: an LMDB that superres did not pack and that has no {META_FILE} either "
+            "(BasicSR and MMEditing write one). Pack the pictures again."
+        )
+    return ImageLmdb(path)
