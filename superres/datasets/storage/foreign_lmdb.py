@@ -50,6 +50,7 @@ class ForeignLmdb(PictureStore):
         self._dtype = dtype
         self._names, self._shapes = _read_meta(self.path / META_FILE)
         self._environment: Environment | None = open_environment(self.path)
+        self._pid = os.getpid()
 
     def __getstate__(self) -> dict:
         return {**self.__dict__, "_environment": None}
@@ -93,9 +94,10 @@ class ForeignLmdb(PictureStore):
         return self._names.find(name)
 
     def _open(self) -> Environment:
-        if self._environment is None or self._environment.pid != os.getpid():
+        if self._environment is None or self._pid != os.getpid():
             self._environment = None
             self._environment = open_environment(self.path)
+            self._pid = os.getpid()
         return self._environment
 
 

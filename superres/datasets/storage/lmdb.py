@@ -103,7 +103,7 @@ class ImageLmdb(PictureStore):
 
     def _open(self) -> _Opened:
         opened = self._opened
-        if opened is None or opened.environment.pid != os.getpid():
+        if opened is None or opened.pid != os.getpid():
             # Let go first: after a fork, what the parent opened has to be gone before this
             # process can open the database for itself.
             self._opened = opened = None
@@ -129,6 +129,7 @@ class _Opened:
             or (check and layout.index_checksum(index, names) != header["crc32"])
         ):
             raise UserError(f"{path}: its index is damaged. Pack it again, or restore a copy.")
+        self.pid = os.getpid()
         self.environment = environment
         self.crc32 = header["crc32"]
         self.info = header["info"]
