@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import math
 
-import cv2
 import numpy as np
 
 from superres.errors import UserError
+from superres.imaging._cv2 import import_cv2
 from superres.imaging.kernels import BORDERS
 from superres.imaging.resize import imresize
+
+cv2 = import_cv2()
 
 # cv2 calls the mirror that repeats the edge sample (cba|abc) REFLECT; kernels.BORDERS agrees.
 _CV2_BORDERS = dict(zip(BORDERS, (cv2.BORDER_REFLECT, cv2.BORDER_REPLICATE)))

@@ -117,3 +117,68 @@ def contributions(
     weights, indices = weights[:, used], indices[:, used]
     weights.flags.writeable = indices.flags.writeable = False
     return Contributions(weights, indices)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One pass as a banded matrix, cut into dense blocks."""
+
+    blocks: tuple[tuple[int, int, int, int, np.ndarray], ...]
+    """(start, stop, low, high, block): outputs [start, stop) = block @ inputs [low, high)."""
+    exact: bool
+    """Every sum of integer samples is free of rounding error, in whatever order it is made."""
+    margin: float
+    """Added before rounding to the nearest. Exact sums lie on a grid: half a grid step lifts ties
+    up and moves nothing else. Otherwise it is the bound of the error of a sum: where adding and
+    subtracting it round differently, the sum is too close to a tie to be trusted."""
+
+
+_BLOCK_ROWS = 8
+
+
+@lru_cache(maxsize=32)
+def plan_pass(
+    in_length: int,
+    out_length: int,
+    scale: float,
+    method: str,
+    antialias: bool,
+    border: str,
+    peak: int,
+) -> Plan:
+    """The blocks of one pass over samples in [0, ``peak``], cached.
+
+    ``peak`` 0 stands for float samples, which are never rounded; their blocks are float64. Those
+    for 8-bit samples are float32 unless the kernel is so wide that its sums would be too coarse.
+    The other arguments are those of :func:`contributions`.
+    """
+    table = contributions(in_length, out_length, scale, method, antialias, border)
+    taps = table.weights.shape[1]
+    reach = float(np.abs(table.weights).sum(axis=1).max()) * peak  # of any partial sum
+    dtype = np.float32 if 0 < peak < 256 and taps * reach < 40_000 else np.float64
+    bits = _fraction_bits(table.weights)
+    # In units of half a grid step all weights, products and partial sums are whole numbers:
+    # exact as long as they fit the mantissa.
+    exact = bits is not None and reach * 2.0 ** (bits + 1) < 2 ** (np.finfo(dtype).nmant + 1)
+    margin = 0.5 ** (bits + 1) if exact else (taps + 2) * float(np.finfo(dtype).eps) * reach
+    blocks = []
+    for start in range(0, out_length, _BLOCK_ROWS):
+        stop = min(start + _BLOCK_ROWS, out_length)
+        index, weight = table.indices[start:stop], table.weights[start:stop]
+        low, high = int(index.min()), int(index.max()) + 1
+        block = np.zeros((stop - start, high - low))
+        # add.at, because a border rule maps several taps to one sample
+        np.add.at(block, (np.arange(stop - start)[:, None], index - low), weight)
+        block = block.astype(dtype)
+        block.flags.writeable = False
+        blocks.append((start, stop, low, high, block))
+    return Plan(tuple(blocks), exact, margin)
+
+
+def _fraction_bits(weights: np.ndarray) -> int | None:
+    """The smallest b with all weights * 2**b whole; None if there is none up to 40."""
+    for bits in range(41):
+        scaled = weights * 2.0**bits
+        if np.array_equal(scaled, np.rint(scaled)):
+            return bits
+    return None

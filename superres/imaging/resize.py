@@ -8,30 +8,29 @@ border: newer releases mirror the picture there (``border='reflect'``), older on
 sample (``border='replicate'``).
 
 How it is fast and still exact: the weights of a pass form a banded matrix that is cut into small
-dense blocks, each applied as one matrix product. Weights whose denominators are powers of two
-(every x2, x4 and x8 bicubic) make all partial sums of 8-bit samples exact numbers in float32 or
-float64, so the order of summation cannot matter. For all other weights the product runs in float64,
-and the few samples that come within rounding error of a half are summed again in MATLAB's order.
+dense blocks, each applied as one matrix product. Weights that are multiples of a small power of
+two (bicubic by 1/2 and 1/4) make every partial sum of 8-bit samples an exact float32 number, so
+the order of summation cannot matter. For all other weights the few sums that come within rounding
+error of a half are made again in float64 and in MATLAB's order.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Iterator, Sequence
 
-import cv2
 import numpy as np
 
 from superres.errors import UserError
-from superres.imaging.kernels import BORDERS, KERNELS, contributions
+from superres.imaging._cv2 import import_cv2
+from superres.imaging.kernels import BORDERS, KERNELS, Plan, contributions, plan_pass
+
+cv2 = import_cv2()
 
 ROUNDINGS = ("uint8_each_pass", "float")
-_BLOCK_ROWS = 8
-# Products of at most this many multiply-adds stay below OpenBLAS's threshold for starting threads:
-# resizing in several processes at once then keeps to one core each, and the operands stay cached.
-_BLOCK_WORK = 1 << 18
+# Multiply-adds of one matrix product. Below a million OpenBLAS takes its way for small matrices,
+# without packing and without threads, and the operands stay in the cache.
+_PIECE_WORK = 720_000
 
 
 def imresize(
@@ -73,7 +72,7 @@ def imresize(
         raise UserError("imresize: the picture has NaN or infinite samples; replace them first")
     result = image
     if image.dtype.kind == "f" or rounding == "float":
-        result = image.astype(np.float64)
+        result = image.astype(np.float64, copy=False)
     # MATLAB sorts the axes by scale, stably: the stronger reduction first, the height when equal.
     for axis in pass_order(scales):
         length = (out_height, out_width)[axis]
@@ -169,59 +168,6 @@ def _check_image(image: np.ndarray) -> None:
         )
 
 
-@dataclass(frozen=True)
-class _Plan:
-    """One pass, cut into dense blocks: rows [start, stop) of the output = block @ inputs[lo:hi)."""
-
-    blocks: tuple[tuple[int, int, int, int, np.ndarray], ...]
-    near_tie: float
-    """Sums closer than this to a half may fall on the wrong side; 0 where sums are exact."""
-
-
-@lru_cache(maxsize=32)
-def _plan(
-    in_length: int,
-    out_length: int,
-    scale: float,
-    method: str,
-    antialias: bool,
-    border: str,
-    peak: int,
-) -> _Plan:
-    """Blocks for samples in [0, ``peak``]; peak 0 means floats, which are not rounded."""
-    table = contributions(in_length, out_length, scale, method, antialias, border)
-    total = np.abs(table.weights).sum(axis=1).max()
-    # In units of 2**-bits the weights are whole numbers, and so are all products and partial
-    # sums with integer samples: exact as long as they fit the mantissa.
-    bits = _fraction_bits(table.weights)
-    largest = math.inf if bits is None else total * peak * 2.0**bits
-    dtype = np.float32 if peak and largest < 2**24 else np.float64
-    exact = largest < 2**53
-    blocks = []
-    for start in range(0, out_length, _BLOCK_ROWS):
-        stop = min(start + _BLOCK_ROWS, out_length)
-        index, weight = table.indices[start:stop], table.weights[start:stop]
-        low, high = int(index.min()), int(index.max()) + 1
-        block = np.zeros((stop - start, high - low))
-        # add.at, because a border rule maps several taps to one sample
-        np.add.at(block, (np.arange(stop - start)[:, None], index - low), weight)
-        block = block.astype(dtype)
-        block.flags.writeable = False
-        blocks.append((start, stop, low, high, block))
-    taps = table.weights.shape[1]
-    bound = 4 * (taps + 2) * np.finfo(np.float64).eps * total * peak
-    return _Plan(tuple(blocks), 0.0 if exact else bound)
-
-
-def _fraction_bits(weights: np.ndarray) -> int | None:
-    """The smallest b with all weights * 2**b whole; None if there is none up to 40."""
-    for bits in range(41):
-        scaled = weights * 2.0**bits
-        if np.array_equal(scaled, np.rint(scaled)):
-            return bits
-    return None
-
-
 def _resize_axis(
     image: np.ndarray,
     axis: int,
@@ -236,38 +182,62 @@ def _resize_axis(
         turned = _resize_axis(_transpose(image), 0, length, scale, method, antialias, border)
         return _transpose(turned)
     rows = np.ascontiguousarray(image).reshape(image.shape[0], -1)
-    peak = 0 if image.dtype.kind == "f" else int(np.iinfo(image.dtype).max)
-    key = (rows.shape[0], length, scale, method, antialias, border)
-    plan = _plan(*key, peak)
     out = np.empty((length, rows.shape[1]), image.dtype)
-    # Numbers for the re-summing of near ties; the weights come from the same cache entry.
-    table = contributions(*key) if plan.near_tie else None
-    for start, stop, low, high, block in plan.blocks:
-        columns = max(256, _BLOCK_WORK // block.size)
-        for left in range(0, rows.shape[1], columns):
-            piece = rows[low:high, left : left + columns].astype(block.dtype, copy=False)
-            sums = block @ piece
-            target = out[start:stop, left : left + columns]
-            if not peak:
-                target[...] = sums
-                continue
-            if table is not None:
-                chosen = np.abs(sums - np.floor(sums) - 0.5) < plan.near_tie
-                if chosen.any():
-                    row, column = np.nonzero(chosen)
-                    sums[row, column] = _sum_in_order(rows, table, start + row, left + column)
-            sums += 0.5  # truncation of a non-negative number after this rounds half up
-            np.clip(sums, 0, peak, out=sums)
-            np.copyto(target, sums, casting="unsafe")
+    key = (rows.shape[0], length, scale, method, antialias, border)
+    if image.dtype.kind == "f":
+        for start, stop, left, right, sums in _products(rows, plan_pass(*key, 0)):
+            out[start:stop, left:right] = sums
+    else:
+        _integer_pass(rows, out, key)
     return out.reshape(length, *image.shape[1:])
 
 
-def _sum_in_order(rows: np.ndarray, table, row: np.ndarray, column: np.ndarray) -> np.ndarray:
-    """The sums of single output samples in float64, tap by tap from the first to the last."""
+def _integer_pass(rows: np.ndarray, out: np.ndarray, key: tuple) -> None:
+    """Fill ``out`` with the sums over ``rows``, rounded half up and clamped."""
+    peak = int(np.iinfo(out.dtype).max)
+    plan = plan_pass(*key, peak)
+    depth = cv2.CV_8U if peak == 255 else cv2.CV_16U
+    near_row, near_column = [], []
+    for start, stop, left, right, sums in _products(rows, plan):
+        # cv2 rounds to the nearest and clamps in one go; margin sees to the ties.
+        target = out[start:stop, left:right]
+        cv2.add(sums, plan.margin, dst=target, dtype=depth)
+        if plan.exact:
+            continue
+        near = target != cv2.add(sums, -plan.margin, dtype=depth)
+        if near.any():
+            row, column = np.nonzero(near)
+            near_row.append(row + start)
+            near_column.append(column + left)
+    if not near_row:
+        return
+    # In float64 and in MATLAB's order: from the first tap to the last.
+    row, column = np.concatenate(near_row), np.concatenate(near_column)
+    table = contributions(*key)
     total = np.zeros(row.shape)
     for tap in range(table.weights.shape[1]):
         total += table.weights[row, tap] * rows[table.indices[row, tap], column]
-    return total
+    out[row, column] = np.clip(np.floor(total + 0.5), 0, peak)
+
+
+def _products(rows: np.ndarray, plan: Plan) -> Iterator[tuple[int, int, int, int, np.ndarray]]:
+    """(start, stop, left, right, sums) for every piece of the output of one pass.
+
+    ``sums`` is a buffer that the next piece overwrites.
+    """
+    room = np.empty(0)
+    for start, stop, low, high, block in plan.blocks:
+        columns = min(max(256, _PIECE_WORK // block.size), rows.shape[1])
+        if room.shape != (sum(block.shape), columns):
+            room = np.empty((sum(block.shape), columns), block.dtype)
+        for left in range(0, rows.shape[1], columns):
+            right = min(left + columns, rows.shape[1])
+            piece = rows[low:high, left:right]
+            sums = room[high - low :, : right - left]
+            if piece.dtype != block.dtype:
+                np.copyto(room[: high - low, : right - left], piece)
+                piece = room[: high - low, : right - left]
+            yield start, stop, left, right, np.matmul(block, piece, out=sums)
 
 
 def _transpose(image: np.ndarray) -> np.ndarray:
