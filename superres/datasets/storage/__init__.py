@@ -12,13 +12,11 @@ from superres.datasets.storage.folder import ImageFolder
 from superres.datasets.storage.foreign_lmdb import META_FILE, ForeignLmdb
 from superres.datasets.storage.format import HEADER
 from superres.datasets.storage.lmdb import ImageLmdb
+from superres.datasets.storage.writer import PARTIAL_SUFFIX
 from superres.errors import UserError
 from superres.imaging.io import Channels
 
 __all__ = ["ForeignLmdb", "ImageFolder", "ImageLmdb", "PictureStore", "open_store"]
-
-#: What an unfinished pack of ``X`` is called: ``X.partial``.
-PARTIAL_SUFFIX = ".partial"
 
 
 def open_store(

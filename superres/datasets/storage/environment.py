@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import weakref
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +40,7 @@ class Environment:
                 create=False,
                 lock=False,
                 readahead=False,
-                max_dbs=0,
+                max_dbs=1,
             )
         except lmdb.InvalidError:
             raise UserError(f"{data}: not an LMDB database, or a damaged one.") from None
@@ -69,9 +70,16 @@ class Environment:
         address = np.frombuffer(value, np.uint8).__array_interface__["data"][0]
         return np.asarray(_Mapped(self, address, dtype.str, shape))
 
-    def cursor(self):
-        """A cursor over the whole database, for listing keys."""
-        return self._txn.cursor()
+    def values(self, database: bytes) -> Iterator[memoryview]:
+        """All values of a named sub-database; nothing where there is none of that name."""
+        import lmdb
+
+        try:
+            handle = self._env.open_db(database, self._txn, create=False)
+        except lmdb.Error:
+            return
+        with self._txn.cursor(handle) as cursor:
+            yield from cursor.iternext(keys=False, values=True)
 
 
 class _Mapped:

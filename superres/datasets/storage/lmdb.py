@@ -87,9 +87,13 @@ class ImageLmdb(PictureStore):
             )
         return environment.array(value, dtype, (height, width, channels))
 
+    def checksum_at(self, i: int) -> int:
+        """The CRC-32 that was stored with the pixels of picture ``i``."""
+        return self._record(i)[7]
+
     def verify_entry(self, i: int) -> bool:
         """Whether the pixels of picture ``i`` have the checksum that was stored with them."""
-        return zlib.crc32(self.read_at(i)) == self._record(i)[7]
+        return zlib.crc32(self.read_at(i)) == self.checksum_at(i)
 
     def close(self) -> None:
         self._opened = None

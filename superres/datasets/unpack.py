@@ -1,0 +1,109 @@
+"""Take pictures out of a store and write them as files."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+from superres.datasets.storage import PictureStore, open_store
+from superres.errors import UserError
+from superres.imaging.io import write_image
+
+
+def extract(store: PictureStore | str | os.PathLike, name: str, path: str | os.PathLike) -> Path:
+    """Write one picture of a store to ``path`` (or into it, as PNG, where it is a folder).
+
+    Raises:
+        UserError: no such picture, the path cannot be written, a format that cannot hold it.
+    """
+    opened = store if isinstance(store, PictureStore) else open_store(store, "unchanged", "keep")
+    path = Path(path)
+    if path.is_dir():
+        path = picture_path(path, name, ".png")
+        path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        image = opened.read(name)
+    except KeyError as error:
+        raise UserError(f"{error.args[0]}.") from None
+    write_image(path, image)
+    return path
+
+
+def unpack(
+    store: PictureStore | str | os.PathLike,
+    folder: str | os.PathLike,
+    *,
+    suffix: str = ".png",
+    overwrite: bool = False,
+    num_threads: int | None = None,
+    progress: Callable[[int, int, str], None] | None = None,
+) -> int:
+    """Write all pictures of a store into a folder; names with ``/`` go to subfolders.
+
+    Files are written atomically and existing ones are kept, so an interrupted run is continued
+    by running it again.
+
+    Args:
+        suffix: chooses the format; ``.png`` is lossless for all that a store holds.
+        overwrite: write existing files anew.
+        num_threads: encoding threads; None takes one per CPU.
+        progress: called as ``progress(done, total, name)``.
+
+    Returns:
+        The number of files written.
+
+    Raises:
+        UserError: a name that would lead out of the folder, a full disk, a read-only folder.
+    """
+    opened = store if isinstance(store, PictureStore) else open_store(store, "unchanged", "keep")
+    root = Path(folder)
+    threads = num_threads or os.cpu_count() or 1
+    written = 0
+    waiting: deque = deque()
+    with ThreadPoolExecutor(threads) as pool:
+        for i, name in enumerate(opened.names()):
+            path = picture_path(root, name, suffix)
+            if overwrite or not path.exists():
+                _make_folder(path.parent, root)
+                waiting.append(pool.submit(write_image, path, opened.read_at(i)))
+                written += 1
+            while len(waiting) > 2 * threads:
+                waiting.popleft().result()
+            if progress is not None:
+                progress(i + 1, len(opened), name)
+        for task in waiting:
+            task.result()
+    return written
+
+
+def picture_path(root: Path, name: str, suffix: str) -> Path:
+    """``root/name + suffix``, refused where a hostile name would lead out of ``root``.
+
+    Raises:
+        UserError: an absolute name, one with ``..`` or a drive, or an empty one; a symbolic link
+            on the way that leads out.
+    """
+    parts = PurePosixPath(name).parts
+    bad = (
+        not parts
+        or name.startswith("/")
+        or ".." in parts
+        or "\0" in name
+        or (os.name == "nt" and (PureWindowsPath(name).anchor or "\\" in name))
+    )
+    path = root.joinpath(*parts[:-1], parts[-1] + suffix) if not bad else root
+    if bad or not path.parent.resolve().is_relative_to(root.resolve()):
+        raise UserError(
+            f"The picture name {name!r} leads out of the folder {root}; nothing was written for it."
+        )
+    return path
+
+
+def _make_folder(folder: Path, root: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{root}: cannot be written ({error.strerror}: {folder}).") from None
