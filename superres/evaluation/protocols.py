@@ -194,12 +194,12 @@ def evaluate_pair(
     if rules.sr_rounding != "none" and sr.dtype.kind == "f":
         peak = 65535 if hr.dtype == np.uint16 else 255
         sr = quantise(sr, peak) if rules.sr_rounding == "uint8" else np.clip(sr, 0, peak)
-    options = dict(
-        channel=channel,
-        border=rules.border(scale),
-        weights=rules.luma,
-        round_y=rules.round_y and channel == "y",
-    )
+    options = {
+        "channel": channel,
+        "border": rules.border(scale),
+        "weights": rules.luma,
+        "round_y": rules.round_y and channel == "y",
+    }
     decibel = psnr(sr, hr, mse_offset=rules.mse_offset, **options)
     if rules.ssim == "blue" and sr.ndim == hr.ndim == 3:
         sr, hr = sr[:, :, -1], hr[:, :, -1]

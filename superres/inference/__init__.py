@@ -4,26 +4,20 @@
 It takes any callable with ``scale`` and ``receptive_radius`` and knows nothing of models.
 """
 
-from __future__ import annotations
-
-import torch
-
-from superres.errors import UserError
 from superres.inference.ensemble import SelfEnsemble
-from superres.inference.whole import Upscaler, check_input, forward
+from superres.inference.upscale import (
+    UpscaleRecord,
+    parse_tile,
+    upscale_tensor,
+    upscale_with_record,
+)
+from superres.inference.whole import Upscaler
 
-__all__ = ["SelfEnsemble", "Upscaler", "upscale_tensor"]
-
-
-@torch.no_grad()
-def upscale_tensor(
-    net: Upscaler,
-    x: torch.Tensor,
-    tile: int | str | None = "auto",
-    overlap: int | None = None,
-    self_ensemble: bool = False,
-    memory_budget: int | None = None,
-) -> torch.Tensor:
-    """Apply ``net`` to ``x``: (N, C, h, w) in [0, 1] to (N, C, h * scale, w * scale), unclamped."""
-    check_input(x)
-    return forward(SelfEnsemble(net) if self_ensemble else net, x)
+__all__ = [
+    "SelfEnsemble",
+    "UpscaleRecord",
+    "Upscaler",
+    "parse_tile",
+    "upscale_tensor",
+    "upscale_with_record",
+]
