@@ -114,12 +114,12 @@ def pack_images(
         with PackWriter(target, options, resume) as writer:
             todo = _plan(writer, packing)
             report.reused = len(packing.names) - len(todo)
-            report.notes += writer.notes
             _pack(writer, packing, todo, num_workers, progress, report)
             if report.failed and (strict or len(report.failed) == len(packing.names)):
                 raise UserError(_failure(target, report))
             info = _full_info(info, options, packing, report.failed)
             report.count = writer.finish(info, replace=overwrite)
+            report.notes += writer.notes
     report.bytes = (target / DATA_FILE).stat().st_size
     report.seconds = time.monotonic() - started
     return report

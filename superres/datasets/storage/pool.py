@@ -31,8 +31,8 @@ def load_in_order(
     """Yield (number, pixels or None, crc32, fault) for each of ``numbers``, in their order.
 
     Args:
-        num_workers: 0 loads in this process; None begins in this process and starts one worker per CPU
-            where enough work remains.
+        num_workers: 0 loads in this process; None begins in this process and starts one worker
+            per CPU where enough work remains.
 
     Raises:
         UserError: a worker died (killed, or out of memory).

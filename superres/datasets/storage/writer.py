@@ -9,7 +9,6 @@ name and the stamp of what it was made from, so that a later run continues or fi
 from __future__ import annotations
 
 import os
-import shutil
 import struct
 import time
 import zlib
@@ -71,17 +70,15 @@ class PackWriter:
             reason = reason or self._why_not_continue(options)
             if reason:
                 self.notes.append(f"began anew: {reason}")
-                shutil.rmtree(self.partial)
-        fresh = not self.partial.exists()
+                _discard(self.partial)
         try:
             self.partial.mkdir(exist_ok=True)
             self._env = lmdb.open(
                 str(self.partial), map_size=_FIRST_MAP_SIZE, lock=False, metasync=False, max_dbs=1
             )
             self._sources = self._env.open_db(SOURCES)
-            if fresh:
-                header = layout.make_header("packing", info={"options": options})
-                self._write(lambda txn: txn.put(layout.HEADER, header))
+            header = layout.make_header("packing", info={"options": options})
+            self._write(lambda txn: txn.put(layout.HEADER, header))
         except lmdb.Error as error:
             raise self._fault(error) from None
         except OSError as error:
@@ -197,13 +194,14 @@ class PackWriter:
     def _move(self, replace: bool) -> None:
         _fsync(self.partial / DATA_FILE)
         _fsync(self.partial)
-        old = self.target.with_name(self.target.name + ".old")
-        if replace and self.target.exists():
-            shutil.rmtree(old, ignore_errors=True)
+        old = self.target.with_name(f"{self.target.name}.replaced-{os.getpid()}")
+        replacing = replace and self.target.exists()
+        if replacing:
             os.rename(self.target, old)
         os.rename(self.partial, self.target)
         _fsync(self.target.parent)
-        shutil.rmtree(old, ignore_errors=True)
+        if replacing and not _discard(old):
+            self.notes.append(f"kept {old}: it holds files that belong to no database")
 
     def close(self) -> None:
         """Release the database and the lock; what was committed stays for the next run."""
@@ -264,6 +262,17 @@ def parse_source(value: bytes | memoryview) -> tuple[np.void, bytes, bytes]:
 def pixel_checksum(pixels: np.ndarray) -> int:
     """The CRC-32 stored with a picture's pixels (C-contiguous)."""
     return zlib.crc32(pixels)
+
+
+def _discard(folder: Path) -> bool:
+    """Delete a database, and its folder unless that holds anything else."""
+    for name in (DATA_FILE, "lock.mdb", "meta_info.txt"):
+        (folder / name).unlink(missing_ok=True)
+    try:
+        folder.rmdir()
+    except OSError:
+        return False
+    return True
 
 
 def _fsync(path: Path) -> None:
