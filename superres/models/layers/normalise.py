@@ -18,16 +18,16 @@ LUMA = (0.299, 0.587, 0.114)
 
 def _per_channel(
     values: Sequence[float] | None, channels: int, default: float, name: str
-) -> Tensor:
+) -> list[float]:
     """``values`` as one number per channel; an RGB triple for one channel becomes its luma."""
     if values is None:
-        return torch.full((channels,), default, dtype=torch.float64)
-    given = torch.as_tensor(values, dtype=torch.float64).flatten()
-    if given.numel() == 3 and channels == 1:
-        given = (given * torch.tensor(LUMA, dtype=torch.float64)).sum().reshape(1)
-    if given.numel() != channels:
+        return [default] * channels
+    given = [float(value) for value in values]
+    if len(given) == 3 and channels == 1:
+        given = [sum(value * weight for value, weight in zip(given, LUMA, strict=True))]
+    if len(given) != channels:
         raise UserError(
-            f"{name} has {given.numel()} values but the network has {channels} channels; "
+            f"{name} has {len(given)} values but the network has {channels} channels; "
             f"give one value per channel, or None for {default:g}"
         )
     return given
@@ -49,13 +49,14 @@ class _Convention(nn.Module):
         super().__init__()
         mean = _per_channel(rgb_mean, channels, 0.0, "rgb_mean")
         std = _per_channel(rgb_std, channels, 1.0, "rgb_std")
-        if not img_range > 0 or not bool((std > 0).all()):
+        if not img_range > 0 or not all(value > 0 for value in std):
             raise UserError(f"img_range ({img_range}) and rgb_std ({rgb_std}) must be positive")
-        gain = img_range / std
-        self.is_identity = bool((mean == 0).all() and (gain == 1).all())
-        shape = (1, channels, 1, 1)
-        self.register_buffer("mean", mean.float().view(shape), persistent=False)
-        self.register_buffer("gain", gain.float().view(shape), persistent=False)
+        gain = [img_range / value for value in std]
+        self.is_identity = all(value == 0 for value in mean) and all(value == 1 for value in gain)
+        # On the CPU even under torch.device('meta'): no weight file holds these numbers.
+        for name, values in (("mean", mean), ("gain", gain)):
+            buffer = torch.tensor(values, dtype=torch.float32, device="cpu").view(1, -1, 1, 1)
+            self.register_buffer(name, buffer, persistent=False)
 
 
 class Normalise(_Convention):

@@ -1,0 +1,89 @@
+"""From a weight file to a network that is ready to use."""
+
+from __future__ import annotations
+
+import logging
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from superres.checkpoints.formats.base import build_meta
+from superres.checkpoints.reading import LoadedWeights, read_weights
+from superres.errors import UserError
+from superres.registry import MODELS
+
+logger = logging.getLogger("superres")
+
+
+def load_model(
+    name_or_path: str | Path,
+    scale: int | None = None,
+    format: str | None = None,
+    device: str | torch.device = "auto",
+    **hints: Any,
+) -> nn.Module:
+    """Rebuild a network from a weight file alone, in evaluation mode.
+
+    Args:
+        name_or_path: a weight file of any known format, or a folder in the Hugging Face layout.
+        scale: the scale it must have; selects one in a network for several scales (MDSR).
+        format: where the keys alone cannot tell the format, its name.
+        device: where to put it; 'auto' is the first CUDA device if there is one, else the CPU.
+        **hints: network arguments that no file holds, such as ``res_scale=0.1``.
+
+    Returns:
+        A module that maps (N, C, h, w) RGB in [0, 1] to (N, C, h * scale, w * scale), not
+        clamped, with ``scale`` and ``receptive_radius``.
+
+    Raises:
+        UserError: see `read_weights`; also a file that holds a part of a network only.
+    """
+    loaded = read_weights(name_or_path, format, scale, **hints)
+    logger.info(loaded.summary)
+    model = build_network(loaded)
+    if scale is not None and hasattr(model, "set_scale"):
+        model.set_scale(scale)
+    return model.to(pick_device(device)).eval()
+
+
+def build_network(loaded: LoadedWeights) -> nn.Module:
+    """The network of `read_weights`' result, weights in place, on the CPU.
+
+    Raises:
+        UserError: the weights are a part of a network only.
+    """
+    if loaded.partial:
+        raise UserError(
+            f"{loaded.path}: holds a part of {loaded.config['type']} only and cannot enlarge "
+            "pictures; use it as load_from of a training"
+        )
+    model = build_meta(loaded.config)
+    model.load_state_dict(loaded.state_dict, strict=True, assign=True)
+    if any(tensor.is_meta for tensor in chain(model.parameters(), model.buffers())):
+        # A network that makes tensors outside its state dict has to be built for real.
+        model = MODELS.build(dict(loaded.config))
+        model.load_state_dict(loaded.state_dict, strict=True)
+    return model
+
+
+def pick_device(device: str | torch.device) -> torch.device:
+    """``device``, or for 'auto' the first CUDA device if there is one, else the CPU.
+
+    Raises:
+        UserError: no such device, or none of that kind on this machine.
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        picked = torch.device(device)
+    except RuntimeError as error:
+        raise UserError(f"device {device!r} is not known; try cpu, cuda or cuda:1") from error
+    if picked.type == "cuda" and (picked.index or 0) >= torch.cuda.device_count():
+        raise UserError(
+            f"device {str(device)!r}: this machine has {torch.cuda.device_count()} CUDA devices "
+            "that PyTorch can use; pass device='cpu'"
+        )
+    return picked

@@ -1,0 +1,147 @@
+"""Open weight files without running anything that is in them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+
+from superres.errors import UserError
+
+SUFFIXES = (".pth", ".pt", ".bin", ".ckpt", ".safetensors")
+
+
+def open_weights(path: Path) -> tuple[Any, dict[str, str]]:
+    """The content of a weight file on the CPU and, for ``.safetensors``, its text metadata.
+
+    Pickles are read with ``torch.load(weights_only=True)`` only.
+
+    Raises:
+        UserError: no such file, not a weight file, truncated or damaged, or a pickle that holds
+            more than tensors and plain data.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(512)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
+    _reject_text(path, head)
+    if path.suffix == ".safetensors" or head[8:9] == b"{":
+        return _open_safetensors(path)
+    if not (head.startswith((b"PK", b"\x80"))):
+        raise UserError(
+            f"{path}: not a weight file (neither a PyTorch nor a safetensors file); it begins with "
+            f"{head[:12]!r}. Download or copy it again."
+        )
+    return _open_pickle(path), {}
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file, 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _reject_text(path: Path, head: bytes) -> None:
+    text = head.lstrip().lower()
+    if not head:
+        raise UserError(f"{path}: the file is empty; download or copy it again")
+    if text.startswith((b"<!doctype", b"<html", b"<?xml", b"<head", b"<script")):
+        raise UserError(
+            f"{path}: this is a web page, not weights. The download link led to a page (a log-in, "
+            "a notice, an error); open it in a browser and save the file itself."
+        )
+    if text.startswith(b"version https://git-lfs"):
+        raise UserError(
+            f"{path}: this is a Git LFS pointer, not the weights; run 'git lfs pull' where it "
+            "was cloned, or download the file itself"
+        )
+
+
+def _open_safetensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    try:
+        with safetensors.safe_open(path, framework="pt", device="cpu") as file:
+            metadata = file.metadata() or {}
+            return {key: file.get_tensor(key) for key in file.keys()}, metadata  # noqa: SIM118
+    except (safetensors.SafetensorError, ValueError, OSError) as error:
+        raise UserError(
+            f"{path}: a truncated or damaged safetensors file ({error}); download or copy it again"
+        ) from error
+
+
+def _open_pickle(path: Path) -> Any:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged pickle can fail in any way; all mean the same to a user
+        # torch puts its own advice (to switch the protection off) around the one useful line.
+        text = str(error)
+        names = re.findall(r"GLOBAL (\S+)", text) or re.findall(r"class (\S+)", text)
+        if "eights only load failed" in text and names:
+            raise UserError(_refusal(path, names[0])) from error
+        if "TorchScript" in text:
+            raise UserError(
+                f"{path}: this is a TorchScript program, which is code; only files with plain "
+                "tensors are read. Save model.state_dict() instead."
+            ) from error
+        reason = text.splitlines()[0][:120] if text else type(error).__name__
+        raise UserError(
+            f"{path}: truncated or damaged ({reason}); download or copy it again"
+        ) from error
+
+
+def _refusal(path: Path, name: str) -> str:
+    return (
+        f"{path}: refused, because opening it would run code: the pickle asks for {name}. "
+        "Such a file can do anything on this machine. Safe are .safetensors files and .pth files "
+        "that hold only tensors and plain numbers and text. If you trust where it comes from, open "
+        "it in the program that made it and save torch.save(model.state_dict(), 'weights.pth')."
+    )
+
+
+def resolve(name_or_path: str | Path, scale: int | None) -> Path:
+    """The weight file that a path means; a folder in the Hugging Face layout gives one of its own.
+
+    Raises:
+        UserError: no such file, or a folder with several weight files and no ``scale`` to choose.
+    """
+    path = Path(name_or_path).expanduser()
+    if path.is_dir():
+        files = sorted(p for p in path.iterdir() if p.suffix in SUFFIXES)
+        if scale is not None and (path / f"pytorch_model_{scale}x.pt").is_file():
+            return path / f"pytorch_model_{scale}x.pt"
+        if len(files) == 1:
+            return files[0]
+        names = ", ".join(p.name for p in files) or "none"
+        raise UserError(
+            f"{path}: a folder; name one weight file in it, or a scale that one of them is named "
+            f"after (pytorch_model_2x.pt). Weight files there: {names}"
+        )
+    if not path.is_file():
+        raise UserError(
+            f"{path}: no such weight file; give the path of one ({', '.join(SUFFIXES)})"
+        )
+    return path
+
+
+def neighbour_config(path: Path) -> dict[str, Any] | None:
+    """``config.json`` beside a weight file, or None.
+
+    Raises:
+        UserError: it is there but is not a JSON object.
+    """
+    file = path.parent / "config.json"
+    if not file.is_file():
+        return None
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{file}: not readable as JSON ({error}); repair or remove it") from error
+    if not isinstance(config, dict):
+        raise UserError(f"{file}: a JSON object is expected; repair or remove it")
+    return config

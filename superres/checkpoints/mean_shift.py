@@ -1,0 +1,71 @@
+"""Take a published mean shift, a pair of 1x1 convolutions, into the network's constants."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from superres.checkpoints.state import State
+from superres.errors import UserError
+
+TOLERANCE = 1e-6
+
+
+def fold_mean_shift(
+    state: State,
+    config: dict,
+    subtract: tuple[Tensor, Tensor],
+    add: tuple[Tensor, Tensor],
+    where: str,
+) -> list[str]:
+    """Make ``state`` and ``config`` stand for the network between two given mean shifts.
+
+    Older code trained the shift by accident, so it may be any 1x1 convolution. One that is the
+    config's mean changes nothing. Otherwise: ``W x + b`` before the first convolution is
+    ``W (x - mean)`` with ``mean = -W^-1 b``, and W goes into that convolution, exactly, the zero
+    padding included; the one after the last convolution goes into that convolution.
+
+    Args:
+        state: in our names; changed in place.
+        config: with ``rgb_mean`` and ``img_range``; ``rgb_mean`` is changed in place.
+        subtract, add: weight (C, C, 1, 1) and bias (C,) in the units of ``img_range``.
+        where: names the file in errors.
+
+    Returns:
+        Notes for the user, empty for the published constants.
+
+    Raises:
+        UserError: a trained shift in a network that adds its input to its output (VDSR).
+    """
+    span = config["img_range"]
+    mean = torch.tensor(config["rgb_mean"], dtype=torch.float64)
+    (weight_in, bias_in), (weight_out, bias_out) = (
+        (w.double().flatten(1), b.double()) for w, b in (subtract, add)
+    )
+    identity = torch.eye(len(mean), dtype=torch.float64)
+    if weight_in.shape != identity.shape or weight_out.shape != identity.shape:
+        raise UserError(f"{where}: its mean shift is for {weight_in.shape[0]} channels")
+    if (
+        _close(weight_in, identity)
+        and _close(weight_out, identity)
+        and _close(bias_in, -mean * span, span)
+        and _close(bias_out, mean * span, span)
+    ):
+        return []
+    if config["type"] == "VDSR":
+        raise UserError(
+            f"{where}: its mean shift was trained away from the published constants, which this "
+            "network cannot express; only the constants are read"
+        )
+    mean = -torch.linalg.solve(weight_in, bias_in) / span
+    first = state["conv_first.weight"].double()
+    state["conv_first.weight"] = torch.einsum("oihw,ij->ojhw", first, weight_in).float()
+    last, bias = state["conv_last.weight"].double(), state["conv_last.bias"].double()
+    state["conv_last.weight"] = torch.einsum("ij,jchw->ichw", weight_out, last).float()
+    state["conv_last.bias"] = (weight_out @ bias + bias_out - span * mean).float()
+    config["rgb_mean"] = mean.tolist()
+    return ["its mean shift differs from the published constants; kept exactly as it is"]
+
+
+def _close(a: Tensor, b: Tensor, span: float = 1.0) -> bool:
+    return bool(torch.allclose(a, b, rtol=0, atol=TOLERANCE * span))

@@ -1,0 +1,240 @@
+"""Read weights of any known format into our names, strictly."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from superres.checkpoints.detect import check_neighbour, detect, neighbour_hints, shorten
+from superres.checkpoints.files import neighbour_config, open_weights, resolve, sha256
+from superres.checkpoints.formats import OWN
+from superres.checkpoints.formats.base import full_config, network_shapes
+from superres.checkpoints.mean_shift import fold_mean_shift
+from superres.checkpoints.state import State, clean, find_state
+from superres.errors import UserError
+
+METADATA_KEY = "superres_config"
+"""Metadata entry of our safetensors files: the backbone's config as JSON."""
+
+
+@dataclass
+class LoadedWeights:
+    """Weights in our names with the config that rebuilds their network.
+
+    Attributes:
+        state_dict: name -> tensor, without prefix; float32 on the CPU.
+        config: the backbone's config, plain data with a ``type``.
+        format: the format they were read from.
+        notes: what a user should know about the reading.
+        partial: True if the file holds a part of the network only (LIIF's encoder).
+        path: the file.
+    """
+
+    state_dict: State
+    config: dict[str, Any]
+    format: str
+    notes: list[str] = field(default_factory=list)
+    partial: bool = False
+    path: Path = Path()
+
+    @property
+    def summary(self) -> str:
+        """One line: what was recognised, with the numeric convention."""
+        c = self.config
+        scales = c.get("scales") or [c.get("scale")]
+        words = [f"{c['type']} " + "+".join(f"x{s}" for s in scales)]
+        if "channels" in c:
+            words.append(f"channels {c['channels']}")
+        if "num_blocks" in c:
+            words.append(f"{c['num_blocks']} blocks")
+        words.append(f"range 0..{c.get('img_range', 1):g}")
+        mean = c.get("rgb_mean")
+        words.append("mean " + ", ".join(f"{m:.4g}" for m in mean) if mean else "no mean")
+        if "res_scale" in c:
+            words.append(f"residual scale {c['res_scale']:g}")
+        text = f"{self.path.name}: {self.format} weights, {'; '.join(words)}"
+        return text + (f" ({'; '.join(self.notes)})" if self.notes else "")
+
+
+def read_weights(
+    name_or_path: str | Path,
+    format: str | None = None,
+    scale: int | None = None,
+    **hints: Any,
+) -> LoadedWeights:
+    """Read a weight file; its format is recognised from keys and shapes.
+
+    Args:
+        name_or_path: a file, or a folder in the Hugging Face layout.
+        format: a name from `superres.checkpoints.formats.format_names` where keys alone cannot
+            tell; beats config.json and hash.
+        scale: the scale the network must have; needed where the file cannot say it.
+        **hints: network arguments that no file holds, such as ``res_scale=0.1``.
+
+    Raises:
+        UserError: see `open_weights`, `find_state`, `clean` and `detect`; also a missing,
+            unexpected or misshapen tensor (named), and another scale than asked for.
+    """
+    path = resolve(name_or_path, scale)
+    where = str(path)
+    tree, metadata = open_weights(path)
+    own = _own(tree, metadata, where)
+    if own is not None:
+        loaded = own
+        if format not in (None, OWN):
+            raise UserError(f"{where}: this is a file of superres itself, not of format {format!r}")
+    else:
+        if format == OWN:
+            raise UserError(f"{where}: neither a training checkpoint nor an export of superres")
+        state, notes = find_state(tree, where)
+        given = dict(hints) if scale is None else {**hints, "scale": scale}
+        loaded = _foreign(clean(state, where), path, format, given)
+        loaded.notes = [*notes, *loaded.notes]
+    loaded.path = path
+    _check_scale(loaded, scale, where)
+    return loaded
+
+
+def _foreign(
+    state: State, path: Path, format: str | None, hints: Mapping[str, Any]
+) -> LoadedWeights:
+    where = str(path)
+    shapes = {key: tuple(value.shape) for key, value in state.items()}
+    neighbour = neighbour_config(path)
+    match = detect(shapes, where, hints, format, neighbour, lambda: sha256(path))
+    layout = match.layout
+    try:
+        # With today's defaults written out, so that a later change of one changes no weights.
+        config = plain(full_config(layout.config(shapes, match.hints)))
+        table = layout.expected(config)
+    except UserError as error:
+        raise UserError(f"{where}: {match.format.title} {layout.network}: {error}") from error
+    except (KeyError, IndexError) as error:
+        raise UserError(
+            f"{where}: looks like {layout.network} of {match.format.title}, but {error} is missing"
+        ) from error
+    if neighbour_hints(neighbour, match.format.name):
+        check_neighbour(neighbour, config, where)
+    wanted = network_shapes(config)
+    allowed = {*layout.mean_keys(), *(k for k in state if k.startswith(layout.ignored or ("\0",)))}
+    _check(
+        f"{where}: as {layout.network} of {match.format.title}",
+        {theirs: wanted[ours] for theirs, ours in table.items()},
+        {key: shape for key, shape in shapes.items() if key not in allowed},
+    )
+    ours = {table[key]: state[key] for key in state if key in table}
+    for key in wanted:
+        if key.endswith("num_batches_tracked") and not layout.partial:
+            ours.setdefault(key, torch.zeros((), dtype=torch.long))
+    notes = []
+    if layout.mean_shift and layout.mean_applied:
+        keys = layout.mean_keys()
+        if all(key in state for key in keys):
+            pairs = (state[keys[0]], state[keys[1]]), (state[keys[2]], state[keys[3]])
+            notes += fold_mean_shift(ours, config, *pairs, where)
+        else:
+            notes.append("no mean shift in the file; the published mean is used")
+    if layout.partial:
+        notes.append("a part of the network only: to start a training from, not to enlarge with")
+    return LoadedWeights(ours, config, match.format.name, notes, layout.partial)
+
+
+def _own(tree: Any, metadata: Mapping[str, str], where: str) -> LoadedWeights | None:
+    """Our own training checkpoint or export, or None."""
+    notes: list[str] = []
+    if METADATA_KEY in metadata:
+        config, state = _parse_config(metadata[METADATA_KEY], where), tree
+    elif isinstance(tree, Mapping) and _has_backbone(tree.get("state_dict")):
+        state = tree["state_dict"]
+        if _has_backbone(tree.get("ema_state_dict")):
+            state = tree["ema_state_dict"]
+            notes.append("averaged (EMA) weights")
+        prefix = "backbone."
+        state = {str(k).removeprefix("module."): v for k, v in state.items()}
+        state = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+        model = (tree.get("meta") or {}).get("model")
+        config = model.get("backbone", model) if isinstance(model, Mapping) else None
+        if not isinstance(config, Mapping) or "type" not in config:
+            raise UserError(
+                f"{where}: a training checkpoint without its model's config (meta.model.backbone); "
+                "test it with the config it was trained from"
+            )
+    else:
+        return None
+    state = clean(state, where)
+    try:
+        wanted = network_shapes(config)
+    except UserError:
+        raise
+    except Exception as error:  # whatever a foreign config makes a constructor raise
+        raise UserError(
+            f"{where}: the network in its config cannot be built here: {error}"
+        ) from error
+    _check(where, wanted, {key: tuple(value.shape) for key, value in state.items()})
+    return LoadedWeights(state, plain(config), OWN, notes)
+
+
+def _has_backbone(state: Any) -> bool:
+    return isinstance(state, Mapping) and any(
+        str(key).removeprefix("module.").startswith("backbone.") for key in state
+    )
+
+
+def _parse_config(text: str, where: str) -> dict[str, Any]:
+    try:
+        config = json.loads(text)
+    except ValueError as error:
+        raise UserError(f"{where}: its metadata is damaged ({error}); export it again") from error
+    if not isinstance(config, dict) or "type" not in config:
+        raise UserError(f"{where}: its metadata holds no network config; export it again")
+    return config
+
+
+def plain(value: Any) -> Any:
+    """Plain dicts, lists and numbers, whatever the mappings were."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    return value
+
+
+def _check(
+    what: str, wanted: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, ...]]
+) -> None:
+    missing = [k for k in wanted if k not in found and not k.endswith("num_batches_tracked")]
+    unexpected = [key for key in found if key not in wanted]
+    wrong = [
+        f"{key} is {_size(found[key])}, not {_size(wanted[key])}"
+        for key in wanted
+        if key in found and found[key] != wanted[key]
+    ]
+    faults = [
+        f"{word} {shorten(keys)}"
+        for word, keys in (("missing", missing), ("unexpected", unexpected), ("shape:", wrong))
+        if keys
+    ]
+    if faults:
+        raise UserError(
+            f"{what}, these tensors are wrong: {'; '.join(faults)}. The file is of another network "
+            "or has parts added or taken away; nothing was loaded."
+        )
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape)) or "a number"
+
+
+def _check_scale(loaded: LoadedWeights, scale: int | None, where: str) -> None:
+    scales = loaded.config.get("scales") or [loaded.config.get("scale")]
+    if scale is not None and scale not in scales and not loaded.partial and scales != [None]:
+        has = " and ".join(f"x{s}" for s in scales)
+        raise UserError(
+            f"{where}: these weights are for {has}, not x{scale}; leave the scale out or take "
+            f"weights for x{scale}"
+        )

@@ -1,0 +1,103 @@
+"""Find the state dict inside whatever a weight file holds, and clean it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from superres.errors import UserError
+
+State = dict[str, Tensor]
+
+# In order of preference: averaged weights before plain ones.
+WRAPPERS = (
+    "params_ema",
+    "params",
+    "state_dict",
+    "model_state_dict",
+    "model",
+    "sd",
+    "net",
+    "network",
+    "generator",
+)
+PREFIXES = ("module.", "_orig_mod.", "model.")
+# What a generator's training checkpoint holds beside it: not part of the network.
+COMPANIONS = (
+    "generator_ema.",
+    "discriminator.",
+    "data_preprocessor.",
+    "pixel_loss.",
+    "perceptual_loss.",
+    "gan_loss.",
+    "step_counter",
+)
+
+
+def find_state(tree: Any, where: str) -> tuple[State, list[str]]:
+    """The state dict in the content of a weight file, prefixes stripped, and notes about both.
+
+    Raises:
+        UserError: there is none.
+    """
+    notes: list[str] = []
+    for _ in range(3):
+        if not isinstance(tree, Mapping):
+            break
+        key = next((k for k in WRAPPERS if _is_state_like(tree.get(k))), None)
+        if key is None:
+            break
+        tree = tree[key]
+        notes.append(f"read from '{key}'")
+    if not isinstance(tree, Mapping) or not any(isinstance(v, Tensor) for v in tree.values()):
+        raise UserError(
+            f"{where}: holds no state dict (a mapping from names to tensors, by itself or under "
+            f"one of {', '.join(WRAPPERS)})"
+        )
+    state = dict(tree)
+    if any(str(key).startswith("generator.") for key in state):
+        dropped = [k for k in state if str(k).startswith(COMPANIONS)]
+        state = {k.removeprefix("generator."): v for k, v in state.items() if k not in dropped}
+        if dropped:
+            notes.append(f"{len(dropped)} entries beside the generator ignored")
+    stripped = True
+    while stripped:
+        stripped = False
+        for prefix in PREFIXES:
+            if state and all(str(key).startswith(prefix) for key in state):
+                state = {key.removeprefix(prefix): value for key, value in state.items()}
+                stripped = True
+    return state, notes
+
+
+def _is_state_like(value: Any) -> bool:
+    if not isinstance(value, Mapping):
+        return False
+    return any(isinstance(v, Tensor) for v in value.values()) or _is_state_like(value.get("sd"))
+
+
+def clean(state: Mapping[str, Any], where: str) -> State:
+    """Float32 copies of a state dict's tensors (whole numbers stay what they are).
+
+    Raises:
+        UserError: an entry that is no tensor, or a NaN or infinity, with its name.
+    """
+    result: State = {}
+    for key, value in state.items():
+        if not isinstance(value, Tensor):
+            raise UserError(
+                f"{where}: entry {key!r} is {type(value).__name__}, not a tensor; this is no plain "
+                "state dict"
+            )
+        if value.is_floating_point():
+            value = value.detach().to(torch.float32)
+            if not bool(torch.isfinite(value).all()):
+                raise UserError(
+                    f"{where}: {key!r} holds NaN or infinite weights; the training that wrote it "
+                    "had diverged, use an earlier checkpoint"
+                )
+        result[str(key)] = value.contiguous()
+    return result

@@ -1,0 +1,79 @@
+"""Write weights for people: safetensors with the network's config inside, and whole files only."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+from torch import Tensor, nn
+
+from superres.checkpoints.formats.base import full_config, network_shapes
+from superres.checkpoints.reading import METADATA_KEY, plain
+from superres.errors import UserError
+
+
+def save_safetensors(
+    path: str | Path, model_or_state: nn.Module | Mapping[str, Tensor], config: Mapping[str, Any]
+) -> Path:
+    """Write a network's weights with its config in the metadata; `load_model` needs no more.
+
+    Args:
+        path: the file; it appears whole or not at all.
+        model_or_state: a backbone, a restorer that owns one as ``backbone``, or a state dict of
+            either (with or without the ``backbone.`` prefix).
+        config: the backbone's config with its ``type``, as a config file has it.
+
+    Returns:
+        The path.
+
+    Raises:
+        UserError: the file cannot be written.
+        ValueError: the weights are not those of the config's network.
+    """
+    path = Path(path)
+    if isinstance(model_or_state, nn.Module):
+        model_or_state = getattr(model_or_state, "backbone", model_or_state).state_dict()
+    state = {
+        key.removeprefix("backbone."): value.detach().cpu().contiguous().clone()
+        for key, value in model_or_state.items()
+        if key.startswith("backbone.") or not any(k.startswith("backbone.") for k in model_or_state)
+    }
+    config = plain(full_config(config))
+    wanted = network_shapes(config)
+    if wanted != {key: tuple(value.shape) for key, value in state.items()}:
+        differing = sorted(set(wanted) ^ set(state))[:4] or "their shapes"
+        raise ValueError(f"the weights are not those of {config}: {differing}")
+    metadata = {METADATA_KEY: json.dumps(config), "format": "pt"}
+    write_whole(path, safetensors.torch.save(state, metadata))
+    return path
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file that appears whole or not at all.
+
+    Raises:
+        UserError: the folder does not exist or cannot be written, or the disk is full.
+    """
+    temporary = None
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)
+        os.replace(temporary, path)
+    except OSError as error:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+        raise UserError(
+            f"{path}: cannot be written ({error.strerror or error}); choose a folder that exists "
+            "and has room"
+        ) from error
