@@ -125,12 +125,8 @@ class Plan:
 
     blocks: tuple[tuple[int, int, int, int, np.ndarray], ...]
     """(start, stop, low, high, block): outputs [start, stop) = block @ inputs [low, high)."""
-    exact: bool
-    """Every sum of integer samples is free of rounding error, in whatever order it is made."""
     margin: float
-    """Added before rounding to the nearest. Exact sums lie on a grid: half a grid step lifts ties
-    up and moves nothing else. Otherwise it is the bound of the error of a sum: where adding and
-    subtracting it round differently, the sum is too close to a tie to be trusted."""
+    """Bound of the rounding error of a sum of integer samples; 0 where every sum is exact."""
 
 
 _BLOCK_ROWS = 8
@@ -157,10 +153,10 @@ def plan_pass(
     reach = float(np.abs(table.weights).sum(axis=1).max()) * peak  # of any partial sum
     dtype = np.float32 if 0 < peak < 256 and taps * reach < 40_000 else np.float64
     bits = _fraction_bits(table.weights)
-    # In units of half a grid step all weights, products and partial sums are whole numbers:
-    # exact as long as they fit the mantissa.
-    exact = bits is not None and reach * 2.0 ** (bits + 1) < 2 ** (np.finfo(dtype).nmant + 1)
-    margin = 0.5 ** (bits + 1) if exact else (taps + 2) * float(np.finfo(dtype).eps) * reach
+    # In units of 2**-bits all weights, products and partial sums (and the half that is added to
+    # round) are whole numbers: exact in any order as long as they fit the mantissa.
+    exact = bits is not None and (reach + 1) * 2.0**bits < 2 ** (np.finfo(dtype).nmant + 1)
+    margin = 0.0 if exact else (taps + 4) * float(np.finfo(dtype).eps) * reach
     blocks = []
     for start in range(0, out_length, _BLOCK_ROWS):
         stop = min(start + _BLOCK_ROWS, out_length)
@@ -172,12 +168,12 @@ def plan_pass(
         block = block.astype(dtype)
         block.flags.writeable = False
         blocks.append((start, stop, low, high, block))
-    return Plan(tuple(blocks), exact, margin)
+    return Plan(tuple(blocks), margin)
 
 
 def _fraction_bits(weights: np.ndarray) -> int | None:
-    """The smallest b with all weights * 2**b whole; None if there is none up to 40."""
-    for bits in range(41):
+    """The smallest b >= 1 with all weights * 2**b whole; None if there is none up to 40."""
+    for bits in range(1, 41):
         scaled = weights * 2.0**bits
         if np.array_equal(scaled, np.rint(scaled)):
             return bits

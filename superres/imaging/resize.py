@@ -196,15 +196,19 @@ def _integer_pass(rows: np.ndarray, out: np.ndarray, key: tuple) -> None:
     """Fill ``out`` with the sums over ``rows``, rounded half up and clamped."""
     peak = int(np.iinfo(out.dtype).max)
     plan = plan_pass(*key, peak)
-    depth = cv2.CV_8U if peak == 255 else cv2.CV_16U
     near_row, near_column = [], []
     for start, stop, left, right, sums in _products(rows, plan):
-        # cv2 rounds to the nearest and clamps in one go; margin sees to the ties.
         target = out[start:stop, left:right]
-        cv2.add(sums, plan.margin, dst=target, dtype=depth)
-        if plan.exact:
+        # A half more and cut off: rounded half up. Clamping at peak + 0.5 keeps a saturated
+        # sample the same when the margin is taken off again below.
+        sums += 0.5 + plan.margin
+        np.maximum(sums, 0, out=sums)
+        np.minimum(sums, peak + 0.5, out=sums)
+        np.copyto(target, sums, casting="unsafe")
+        if not plan.margin:
             continue
-        near = target != cv2.add(sums, -plan.margin, dtype=depth)
+        sums -= 2 * plan.margin
+        near = target != sums.astype(out.dtype)  # too close to a tie to be trusted
         if near.any():
             row, column = np.nonzero(near)
             near_row.append(row + start)
