@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from superres.checkpoints.building import build_network
+from superres.checkpoints.files import neighbour_config
 from superres.checkpoints.formats import FORMATS, OWN, Format, Layout, get_format
 from superres.checkpoints.formats.base import MEAN, full_config
 from superres.checkpoints.reading import LoadedWeights, plain, read_weights
@@ -226,7 +227,7 @@ def _write_hub_config(target: Path, config: Mapping[str, Any], layout: Layout) -
         content |= {"n_resblocks": config["num_blocks"], "n_feats": config["channels"]}
         content["res_scale"] = 1
     text = json.dumps(content, indent=2) + "\n"
-    if file.exists() and json.loads(file.read_text(encoding="utf-8")) != content:
+    if neighbour_config(target) not in (None, content):
         raise UserError(f"{file}: describes another network; write to a folder of its own")
     write_whole(file, text.encode())
     return [f"{file.name} written beside it"]

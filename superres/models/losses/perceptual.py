@@ -1,0 +1,127 @@
+"""Perceptual loss on VGG19 features (Johnson et al., 2016; SRGAN's VGG54, Ledig et al., 2017)."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from superres.errors import UserError
+from superres.registry import MODELS
+
+URL = "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth"
+"""torchvision's ImageNet weights; the hash in the name is checked."""
+BLOCKS = ((64, 2), (128, 2), (256, 4), (512, 4), (512, 4))
+# ImageNet mean and deviation of RGB in [0, 1], which the weights were trained with.
+MEAN = (0.485, 0.456, 0.406)
+STD = (0.229, 0.224, 0.225)
+
+
+def vgg19_features(last: str) -> nn.Sequential:
+    """VGG19's convolutions up to and including ``last`` ('conv5_4' is index 34), random weights.
+
+    Indices are torchvision's, so that its weights fit.
+
+    Raises:
+        UserError: there is no such layer.
+    """
+    modules: list[nn.Module] = []
+    channels = 3
+    for block, (width, convs) in enumerate(BLOCKS, start=1):
+        for number in range(1, convs + 1):
+            modules.append(nn.Conv2d(channels, width, 3, padding=1))
+            channels = width
+            if last == f"conv{block}_{number}":
+                return nn.Sequential(*modules)
+            modules.append(nn.ReLU())
+        modules.append(nn.MaxPool2d(2))
+    raise UserError(f"VGG19 has no layer {last!r}; the last one is 'conv5_4'")
+
+
+def load_vgg19(features: nn.Sequential, weights: str) -> None:
+    """Fill ``features`` from a file with VGG19's ``features.N`` weights or from torchvision's URL.
+
+    Raises:
+        UserError: no such file or no connection, or a file without these weights.
+    """
+    try:
+        if weights == "torchvision":
+            state = torch.hub.load_state_dict_from_url(
+                URL, map_location="cpu", check_hash=True, weights_only=True
+            )
+        else:
+            state = torch.load(Path(weights).expanduser(), map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise UserError(
+            f"VGG19 weights from {weights!r} cannot be read ({str(error)[:100]}); download "
+            f"{URL} and pass its path as weights= of PerceptualLoss"
+        ) from error
+    wanted = features.state_dict()
+    missing = [
+        f"features.{key}"
+        for key, value in wanted.items()
+        if not isinstance(state, Mapping)
+        or getattr(state.get(f"features.{key}"), "shape", None) != value.shape
+    ]
+    if missing:
+        raise UserError(f"{weights}: no VGG19 weights; missing or misshapen: {missing[:4]}")
+    features.load_state_dict({key: state[f"features.{key}"] for key in wanted})
+
+
+@MODELS.register_module()
+class PerceptualLoss(nn.Module):
+    """Distance of VGG19 features before the ReLU of ``layer``, times ``loss_weight``.
+
+    The VGG is neither trained nor part of the state dict, so checkpoints stay small.
+
+    Args:
+        layer: 'conv5_4' is SRGAN's and EDSR-PyTorch's VGG54, 'conv2_2' their VGG22.
+        loss_weight: factor.
+        criterion: 'mse' (the published one) or 'l1'.
+        weights: 'torchvision' downloads once to torch's cache; or the path of that file. None
+            leaves the VGG random, which is good for trying a config without a connection.
+
+    Raises:
+        UserError: an unknown layer or criterion, or weights that cannot be read.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        layer: str = "conv5_4",
+        loss_weight: float = 1.0,
+        criterion: str = "mse",
+        weights: str | None = "torchvision",
+    ) -> None:
+        super().__init__()
+        criteria = {"mse": functional.mse_loss, "l1": functional.l1_loss}
+        if criterion not in criteria:
+            raise UserError(f"criterion={criterion!r} is not known; choose 'mse' or 'l1'")
+        self.loss_weight = loss_weight
+        self.criterion = criteria[criterion]
+        features = vgg19_features(layer)
+        if weights is not None:
+            load_vgg19(features, weights)
+        features.requires_grad_(False).eval()
+        # In a tuple it is no submodule: not saved, not counted, not seen by DDP or the optimiser.
+        self._features = (features,)
+        for name, values in (("mean", MEAN), ("std", STD)):
+            self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> PerceptualLoss:
+        self._features[0]._apply(fn)
+        return super()._apply(fn, recurse)
+
+    def forward(self, pred: Tensor, target: Tensor) -> Tensor:
+        """``pred`` and ``target`` (N, 3 or 1, H, W) in [0, 1] to a scalar."""
+        (features,) = self._features
+        with torch.no_grad():
+            wanted = features((target.expand(-1, 3, -1, -1) - self.mean) / self.std)
+        found = features((pred.expand(-1, 3, -1, -1) - self.mean) / self.std)
+        return self.loss_weight * self.criterion(found, wanted)
