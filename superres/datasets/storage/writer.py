@@ -9,6 +9,7 @@ name and the stamp of what it was made from, so that a later run continues or fi
 from __future__ import annotations
 
 import os
+import shutil
 import struct
 import time
 import zlib
@@ -239,9 +240,12 @@ class PackWriter:
         if self._env is not None:
             with self._env.begin(db=self._sources) as txn:
                 kept = txn.stat(self._sources)["entries"]
+        # A write that the disk cuts short comes back from LMDB as an input/output error.
+        free = shutil.disk_usage(self.target.parent).free
+        full = f", the disk is full: {free >> 20} MiB are free" if free < 2 * _BATCH_BYTES else ""
         return UserError(
-            f"{self.partial}: cannot be written ({error}). {kept} pictures are kept there; make "
-            "room or put the fault right and run the same command again, it continues."
+            f"{self.partial}: cannot be written ({error}{full}). {kept} pictures are kept there; "
+            "make room or put the fault right and run the same command again, it continues."
         )
 
 
