@@ -202,8 +202,7 @@ def _integer_pass(rows: np.ndarray, out: np.ndarray, key: tuple) -> None:
         # A half more and cut off: rounded half up. Clamping at peak + 0.5 keeps a saturated
         # sample the same when the margin is taken off again below.
         sums += 0.5 + plan.margin
-        np.maximum(sums, 0, out=sums)
-        np.minimum(sums, peak + 0.5, out=sums)
+        np.clip(sums, 0, peak + 0.5, out=sums)
         np.copyto(target, sums, casting="unsafe")
         if not plan.margin:
             continue
@@ -229,18 +228,18 @@ def _products(rows: np.ndarray, plan: Plan) -> Iterator[tuple[int, int, int, int
 
     ``sums`` is a buffer that the next piece overwrites.
     """
-    room = np.empty(0)
+    height, reach = np.max([block.shape for *_, block in plan.blocks], axis=0)
+    columns = min(max(256, _PIECE_WORK // (height * reach)), rows.shape[1])
+    room = np.empty((height + reach, columns), plan.blocks[0][-1].dtype)
     for start, stop, low, high, block in plan.blocks:
-        columns = min(max(256, _PIECE_WORK // block.size), rows.shape[1])
-        if room.shape != (sum(block.shape), columns):
-            room = np.empty((sum(block.shape), columns), block.dtype)
         for left in range(0, rows.shape[1], columns):
             right = min(left + columns, rows.shape[1])
             piece = rows[low:high, left:right]
-            sums = room[high - low :, : right - left]
+            sums = room[: stop - start, : right - left]
             if piece.dtype != block.dtype:
-                np.copyto(room[: high - low, : right - left], piece)
-                piece = room[: high - low, : right - left]
+                converted = room[height : height + high - low, : right - left]
+                np.copyto(converted, piece)
+                piece = converted
             yield start, stop, left, right, np.matmul(block, piece, out=sums)
 
 
