@@ -277,6 +277,27 @@ def test_flipped_pixels_are_found_by_the_checksum_and_named(store):
     assert [i for i in range(len(store)) if not store.verify_entry(i)] == [bad]
 
 
+def test_flipped_tree_pages_never_end_in_anything_but_a_user_error(store, tmp_path):
+    whole = (store.path / "data.mdb").read_bytes()
+    broken = tmp_path / "broken.lmdb"
+    broken.mkdir()
+    pages = [at for at in range(0, len(whole), 4096) if not whole[at + 10] & 4]
+    rng = np.random.default_rng(8)
+    faults = 0
+    for _ in range(150):
+        data = bytearray(whole)
+        data[int(rng.choice(pages)) + int(rng.integers(0, rng.choice([48, 400, 4096])))] ^= 1 << 3
+        (broken / "data.mdb").unlink(missing_ok=True)
+        (broken / "data.mdb").write_bytes(bytes(data))
+        try:
+            opened = open_store(broken)
+            for i in range(len(opened)):
+                faults += not opened.verify_entry(i)
+        except UserError:
+            faults += 1
+    assert faults > 10
+
+
 def test_flipped_index_unknown_version_and_missing_entry(store):
     path = store.path
     store.close()

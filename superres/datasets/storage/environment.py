@@ -30,6 +30,7 @@ class Environment:
 
         self.path = path
         self.pid = os.getpid()
+        self._error = lmdb.Error
         subdir = path.is_dir()
         data = path / DATA_FILE if subdir else path
         try:
@@ -59,8 +60,17 @@ class Environment:
         self._txn = self._env.begin(buffers=True)
 
     def get(self, key: bytes) -> memoryview | None:
-        """The value of a key, zero-copy: valid only while this object lives. None if absent."""
-        return self._txn.get(key)
+        """The value of a key, zero-copy: valid only while this object lives. None if absent.
+
+        Raises:
+            UserError: LMDB finds its own pages damaged.
+        """
+        try:
+            return self._txn.get(key)
+        except self._error as error:
+            raise UserError(
+                f"{self.path}: the database is damaged ({error}). Pack it again, or restore a copy."
+            ) from None
 
     def array(self, value: memoryview, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
         """A read-only array on a value, without a copy; keeps the environment mapped.
@@ -79,7 +89,10 @@ class Environment:
         except lmdb.Error:
             return
         with self._txn.cursor(handle) as cursor:
-            yield from cursor.iternext(keys=False, values=True)
+            try:
+                yield from cursor.iternext(keys=False, values=True)
+            except lmdb.Error as error:
+                raise UserError(f"{self.path}: the database is damaged ({error}).") from None
 
 
 class _Mapped:
