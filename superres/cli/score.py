@@ -1,0 +1,157 @@
+"""Score pictures made by any program: SR_DIR against HR_DIR, by published protocols.
+
+Pairs are found by name, also where SR names carry decorations (baby_RCAN_x2.png, babyx2.png,
+img_001_SRF_2_SR.png). Exit code 0: all scored; 1: some pictures are missing or unusable, the
+others were scored; 2: nothing could be scored.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import warnings
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from superres.errors import UserError
+
+if TYPE_CHECKING:
+    from superres.evaluation.protocols import Protocol
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("sr_dir", type=Path, metavar="SR_DIR", help="folder of results")
+    parser.add_argument("hr_dir", type=Path, metavar="HR_DIR", help="folder of the true pictures")
+    parser.add_argument("--scale", type=int, required=True, metavar="S", help="upscaling factor")
+    parser.add_argument(
+        "--protocol",
+        nargs="+",
+        default=["edsr-y"],
+        metavar="NAME",
+        help="edsr-y (default), edsr-div2k, classical-y, mmediting-rgb, mmediting-ssim-bug, "
+        "super-image; several give a table each",
+    )
+    parser.add_argument("--name", help="what the table calls the results (default: SR_DIR's name)")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="write DIR/results.json")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Score, print the tables, write the file; gives the exit code."""
+    if args.scale < 1:
+        raise UserError(f"--scale must be at least 1, not {args.scale}")
+
+    from rich.console import Console
+
+    from superres.evaluation.pairing import pair_by_name
+    from superres.evaluation.protocols import get_protocol
+    from superres.evaluation.results import (
+        print_table,
+        results_record,
+        set_result,
+        write_results,
+    )
+    from superres.imaging.io import list_images
+
+    protocols = [get_protocol(name) for name in dict.fromkeys(args.protocol)]
+    sr, hr = list_images(args.sr_dir), list_images(args.hr_dir)
+    for folder, pictures in ((args.sr_dir, sr), (args.hr_dir, hr)):
+        if not pictures:
+            raise UserError(f"{folder}: no pictures in this folder")
+    pairing = pair_by_name(sr, hr, args.scale)
+    if not pairing.pairs:
+        raise UserError(
+            f"no picture of {args.sr_dir} ({sr[0].name}, ...) belongs to one of {args.hr_dir} "
+            f"({hr[0].name}, ...) at scale {args.scale}, judged by their names"
+        )
+    scores, resized = _score_all(pairing.pairs, args.scale, protocols)
+    for name, instead in pairing.missing.items():
+        error = f"no SR picture for {name}" + (f" ({instead})" if instead else "")
+        for images in scores.values():
+            images.append({"name": name, "psnr": None, "ssim": None, "error": error})
+
+    errors = {i["error"]: None for images in scores.values() for i in images if "error" in i}
+    for error in errors:
+        print(f"not scored: {error}", file=sys.stderr)
+    if pairing.extra:
+        names = ", ".join(path.name for path in pairing.extra)
+        print(f"not used: {names} in {args.sr_dir}", file=sys.stderr)
+    if all(image["psnr"] is None for images in scores.values() for image in images):
+        raise UserError(f"none of the {len(pairing.pairs)} pairs could be scored, see above")
+
+    results = [
+        set_result(
+            _set_name(args.hr_dir),
+            args.scale,
+            protocol.name,
+            scores[protocol.name],
+            method=args.name or args.sr_dir.resolve().name,
+            notes=_resize_notes(resized[protocol.name]),
+        )
+        for protocol in protocols
+    ]
+    record = results_record(
+        results, protocols, device="cpu", sr_dir=str(args.sr_dir), hr_dir=str(args.hr_dir)
+    )
+    print_table(record, Console())
+    if args.out:
+        print(f"written: {write_results(args.out / 'results.json', record)}")
+    return 1 if errors else 0
+
+
+def _score_all(
+    pairs: list[tuple[str, Path, Path]], scale: int, protocols: list[Protocol]
+) -> tuple[dict[str, list[dict[str, Any]]], Counter[str]]:
+    """Scores per protocol and image; and for how many images a protocol resized HR."""
+    from rich.console import Console
+    from rich.progress import track
+
+    from superres.evaluation.protocols import evaluate_pair
+
+    scores: dict[str, list[dict[str, Any]]] = {protocol.name: [] for protocol in protocols}
+    resized: Counter[str] = Counter()
+    quiet = not sys.stderr.isatty()
+    for name, sr_path, hr_path in track(
+        pairs, "scoring", console=Console(stderr=True), transient=True, disable=quiet
+    ):
+        try:
+            sr, hr = _read_pair(sr_path, hr_path)
+        except UserError as error:
+            for images in scores.values():
+                images.append({"name": name, "psnr": None, "ssim": None, "error": str(error)})
+            continue
+        for protocol in protocols:
+            try:
+                with warnings.catch_warnings(record=True) as said:
+                    warnings.simplefilter("always")
+                    values = evaluate_pair(sr, hr, scale, protocol)
+                resized[protocol.name] += any("resizes HR" in str(w.message) for w in said)
+                scores[protocol.name].append({"name": name, **values})
+            except UserError as error:
+                failed = {"name": name, "psnr": None, "ssim": None, "error": f"{sr_path}: {error}"}
+                scores[protocol.name].append(failed)
+    return scores, resized
+
+
+def _read_pair(sr_path: Path, hr_path: Path) -> tuple[Any, Any]:
+    """Both pictures as RGB at the depth they have."""
+    from superres.imaging.io import image_header, read_image
+
+    if image_header(sr_path).channels == 1 and image_header(hr_path).channels >= 3:
+        raise UserError(
+            f"{sr_path} is grey and {hr_path} is RGB: an SR picture needs the colours of HR "
+            "(write Y results back into RGB before scoring)"
+        )
+    return tuple(read_image(path, channels="rgb", dtype="keep") for path in (sr_path, hr_path))
+
+
+def _resize_notes(count: int) -> list[str]:
+    if not count:
+        return []
+    return [f"HR was resized for {count} images, which raises their scores"]
+
+
+def _set_name(hr_dir: Path) -> str:
+    """The folder's name, or its parent's where it is only called HR."""
+    folder = hr_dir.resolve()
+    return folder.parent.name if folder.name.lower() in ("hr", "gt", "original") else folder.name
