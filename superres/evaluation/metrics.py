@@ -136,7 +136,7 @@ def _sum_and_difference(
     """sr + hr and sr - hr of a tile, or of its luma, in the depth of ``work``.
 
     From 8-bit samples in float32: exact, and luma good to 3e-5 of a level, which moves SSIM by
-    less than 1e-8; the window means that follow are taken in float64.
+    less than 1e-7; the window means that follow are taken in float64.
     """
     plus, minus = (x[: sr.size].reshape(sr.shape) for x in work)
     depth = cv2.CV_32F if work.dtype == np.float32 else cv2.CV_64F

@@ -1,0 +1,230 @@
+"""PSNR and SSIM against scikit-image, torchmetrics and plain formulas."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+from torchmetrics.functional.image import (
+    peak_signal_noise_ratio as torchmetrics_psnr,
+)
+from torchmetrics.functional.image import (
+    structural_similarity_index_measure as torchmetrics_ssim,
+)
+
+from superres.errors import UserError
+from superres.evaluation.batch import psnr_batch, ssim_batch
+from superres.evaluation.metrics import psnr, ssim
+from superres.imaging.colour import rgb_to_y
+
+# Beside small ones, sizes that end just before, at and after the edges of the inner tiles.
+SIZES = [(11, 11), (12, 40), (67, 83), (138, 266), (139, 267), (140, 300)]
+
+
+def skimage_ssim(a: np.ndarray, b: np.ndarray) -> float:
+    """The map's valid part: scikit-image filters beyond the border."""
+    options = {
+        "gaussian_weights": True,
+        "sigma": 1.5,
+        "use_sample_covariance": False,
+        "data_range": 255,
+        "full": True,
+    }
+    if a.ndim == 3:
+        options["channel_axis"] = 2
+    _, full = structural_similarity(a.astype(float), b.astype(float), **options)
+    return full[5:-5, 5:-5].mean()
+
+
+def tensor(image: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(image.copy()).permute(2, 0, 1)[None]
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_equals_scikit_image(make_pair, size):
+    sr, hr = make_pair(*size)
+    assert psnr(sr, hr) == pytest.approx(peak_signal_noise_ratio(hr, sr), abs=1e-9)
+    assert ssim(sr, hr) == pytest.approx(skimage_ssim(sr, hr), abs=1e-9)
+    sr_y, hr_y = rgb_to_y(sr), rgb_to_y(hr)
+    expected = peak_signal_noise_ratio(hr_y, sr_y, data_range=255)
+    assert psnr(sr, hr, channel="y") == pytest.approx(expected, abs=1e-6)
+    assert ssim(sr, hr, channel="y") == pytest.approx(skimage_ssim(sr_y, hr_y), abs=1e-8)
+
+
+def test_equals_torchmetrics(make_pair):
+    sr, hr = make_pair()
+    a, b = tensor(sr).double(), tensor(hr).double()
+    expected = torchmetrics_psnr(a, b, data_range=255.0).item()
+    assert psnr(sr, hr) == pytest.approx(expected, abs=1e-5)  # it takes logarithms in float32
+    # torchmetrics averages over a mirrored margin as well; its inner part is the valid region.
+    options = {"data_range": 255.0, "sigma": 1.5, "return_full_image": True}
+    _, full = torchmetrics_ssim(a, b, **options)
+    assert ssim(sr, hr) == pytest.approx(full[..., 5:-5, 5:-5].mean().item(), abs=1e-9)
+
+
+@pytest.mark.parametrize("channel", ["rgb", "y"])
+@pytest.mark.parametrize("border", [0, 1, 4])
+def test_border_is_shaved_before_anything(make_pair, channel, border):
+    sr, hr = make_pair()
+    inside = (slice(border, sr.shape[0] - border), slice(border, sr.shape[1] - border))
+    for metric in (psnr, ssim):
+        expected = metric(sr[inside], hr[inside], channel=channel)
+        assert metric(sr, hr, channel=channel, border=border) == expected
+        assert border == 0 or metric(sr, hr, channel=channel) != expected
+
+
+@pytest.mark.parametrize("channel", ["rgb", "y"])
+@pytest.mark.parametrize("kind", ["uint8", "float32", "float64"])
+@pytest.mark.parametrize("noise", [0.4, 6, 60])
+def test_tensors_score_as_arrays(make_pair, channel, kind, noise):
+    pairs = [make_pair(noise=noise, seed=seed) for seed in range(3)]
+
+    def batch(index: int) -> torch.Tensor:
+        x = torch.cat([tensor(pair[index]) for pair in pairs])
+        return x if kind == "uint8" else x.to(getattr(torch, kind)) / 255
+
+    options = {"channel": channel, "border": 2}
+    for of_batch, of_array in ((psnr_batch, psnr), (ssim_batch, ssim)):
+        values = of_batch(batch(0), batch(1), **options)
+        assert values.dtype == torch.float64
+        expected = [of_array(*pair, **options) for pair in pairs]
+        assert values.tolist() == pytest.approx(expected, abs=5e-7 if of_array is psnr else 1e-7)
+
+
+def test_batch_can_quantise_first(make_pair):
+    sr, hr = make_pair()
+    rough = tensor(sr).float() / 255 + 0.4 / 255 * torch.rand(1, 3, *sr.shape[:2])
+    for of_batch, of_array in ((psnr_batch, psnr), (ssim_batch, ssim)):
+        value = of_batch(rough, tensor(hr).float() / 255, quantise=True).item()
+        assert value == pytest.approx(of_array(sr, hr), abs=1e-8)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_tensors_on_a_gpu_score_as_arrays(make_pair):
+    sr, hr = make_pair(140, 300)
+    a, b = (tensor(x).cuda().float() / 255 for x in (sr, hr))
+    for channel in ("rgb", "y"):
+        found = psnr_batch(a, b, channel=channel)
+        assert found.device.type == "cuda"
+        assert found.item() == pytest.approx(psnr(sr, hr, channel=channel), abs=5e-7)
+        found = ssim_batch(a, b, channel=channel).item()
+        assert found == pytest.approx(ssim(sr, hr, channel=channel), abs=1e-7)
+
+
+def test_identical_pictures(make_pair):
+    _, hr = make_pair()
+    for channel in ("rgb", "y"):
+        assert psnr(hr, hr, channel=channel) == math.inf
+        assert ssim(hr, hr, channel=channel) == 1
+        assert psnr_batch(tensor(hr), tensor(hr), channel=channel).item() == math.inf
+
+
+def test_black_against_white_does_not_overflow():
+    black, white = (np.full((2100, 2100, 3), v, np.uint8) for v in (0, 255))
+    assert psnr(black, white) == 0
+    assert psnr(black, white, channel="y") == pytest.approx(20 * math.log10(255 / 219), abs=1e-6)
+
+
+@pytest.mark.parametrize("level", [1, 128, 254])
+def test_flat_pictures_with_noise_keep_their_digits(level):
+    """Where variances are small differences of large numbers, at every brightness."""
+    rng = np.random.default_rng(level)
+    hr = np.full((160, 280, 3), level, np.uint8)
+    sr = (hr + rng.integers(-1, 2, hr.shape)).astype(np.uint8)
+    expected = skimage_ssim(rgb_to_y(sr), rgb_to_y(hr))
+    assert ssim(sr, hr, channel="y") == pytest.approx(expected, abs=1e-8)
+
+
+def test_depths_and_grey(make_pair):
+    sr, hr = make_pair()
+    deep = [x.astype(np.uint16) * 257 for x in (sr, hr)]
+    floats = [x.astype(np.float32) for x in (sr, hr)]
+    unit = [x / 255 for x in (sr, hr)]
+    for metric in (psnr, ssim):
+        for channel in ("rgb", "y"):
+            expected = metric(sr, hr, channel=channel)
+            assert metric(*deep, channel=channel) == pytest.approx(expected, abs=1e-6)
+            assert metric(*floats, channel=channel) == pytest.approx(expected, abs=1e-6)
+        assert metric(*unit, data_range=1) == pytest.approx(metric(sr, hr), abs=1e-9)
+        grey = [x[..., 1] for x in (sr, hr)]
+        threefold = [np.repeat(x[..., None], 3, 2) for x in grey]
+        assert metric(*grey, channel="y") == metric(*threefold, channel="y")
+        assert metric(*(x[..., None] for x in grey)) == pytest.approx(metric(*threefold), abs=1e-9)
+
+
+def test_rounded_luma_scores_lower(make_pair):
+    sr, hr = make_pair(noise=0.4)
+    rounded = [rgb_to_y(x, rounded=True) for x in (sr, hr)]
+    for metric in (psnr, ssim):
+        expected = metric(*rounded, data_range=255)
+        assert metric(sr, hr, channel="y", round_y=True) == pytest.approx(expected, abs=1e-9)
+        assert expected < metric(sr, hr, channel="y")
+
+
+def test_views_score_as_copies(make_pair):
+    sr, hr = make_pair()
+    for metric in (psnr, ssim):
+        flipped = metric(sr[::-1, :, ::-1], hr[::-1, :, ::-1], channel="y")
+        copied = metric(sr[::-1, :, ::-1].copy(), hr[::-1, :, ::-1].copy(), channel="y")
+        assert flipped == copied
+
+
+IMAGE = np.random.default_rng(0).integers(0, 256, (20, 24, 3), dtype=np.uint8)
+FLOAT = IMAGE.astype(np.float32)
+HOLED = FLOAT.copy()
+HOLED[3, 7, 1] = np.nan
+
+
+@pytest.mark.parametrize(
+    ("sr", "hr", "options", "message"),
+    [
+        (IMAGE[:18], IMAGE, {}, "expected 24x20.*found 24x18"),
+        (IMAGE[..., 0], IMAGE, {}, "SR is grey and HR is RGB"),
+        (IMAGE, IMAGE.astype(np.uint16), {}, "SR has samples of uint8 and HR of uint16"),
+        (FLOAT / 255, IMAGE, {}, r"SR is float with values up to 1.*looks like \[0, 1\]"),
+        (IMAGE, FLOAT / 255, {}, r"HR is float with values up to 1"),
+        (IMAGE, FLOAT * 257, {}, r"HR has values in .*outside \[0, 255\]"),
+        (HOLED, IMAGE, {}, "SR has 1 NaN or infinite samples, the first in row 3, column 7"),
+        (IMAGE, IMAGE, {"border": 10}, "shaving 10 px.*24x20"),
+        (IMAGE, IMAGE, {"border": -1}, "shaving -1 px"),
+        (IMAGE, IMAGE, {"channel": "Y"}, "channel must be 'rgb' or 'y'"),
+        (IMAGE.astype(np.int64), IMAGE, {}, "samples of int64"),
+        (IMAGE[None], IMAGE[None], {}, r"superres.evaluation.batch"),
+        (IMAGE[:0], IMAGE[:0], {}, r"\(0, 24, 3\)"),
+        (IMAGE, IMAGE, {"data_range": 0}, "data_range must be positive"),
+    ],
+)
+def test_bad_input(sr, hr, options, message):
+    for metric in (psnr, ssim):
+        with pytest.raises(UserError, match=message):
+            metric(sr, hr, **options)
+
+
+def test_a_picture_smaller_than_the_window():
+    with pytest.raises(UserError, match=r"24x10.*smaller than the SSIM window of 11x11"):
+        ssim(IMAGE[:10], IMAGE[:10])
+    with pytest.raises(UserError, match="14x10 after shaving 5 px"):
+        ssim(IMAGE, IMAGE, border=5)
+    assert psnr(IMAGE[:10], IMAGE[:10]) == math.inf
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda x: x[:, :, :9], "one shape"),
+        (lambda x: x[0], "one shape"),
+        (lambda x: x * float("nan"), "SR has NaN"),
+        (lambda x: x.long(), "samples of torch.int64"),
+    ],
+)
+def test_bad_batches(change, message):
+    x = tensor(IMAGE).float() / 255
+    for metric in (psnr_batch, ssim_batch):
+        with pytest.raises(UserError, match=message):
+            metric(change(x), x)
+    with pytest.raises(UserError, match="smaller than the SSIM window"):
+        ssim_batch(x, x, border=5)

@@ -1,0 +1,264 @@
+"""Protocols against published packages' own numbers, and published tables."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from superres.errors import UserError
+from superres.evaluation.metrics import psnr, ssim
+from superres.evaluation.protocols import (
+    PROTOCOLS,
+    Protocol,
+    classical_bicubic,
+    evaluate_pair,
+    get_protocol,
+    quantise,
+)
+from superres.imaging.io import list_images, read_image
+from superres.imaging.resize import imresize, modcrop
+
+DECIBEL, SIMILARITY = 1e-4, 1e-6  # the tolerances of this file
+
+
+def check(row: dict, found: dict[str, float], suffix: str = "") -> None:
+    assert found["psnr"] == pytest.approx(row["psnr" + suffix], abs=DECIBEL)
+    if "ssim" + suffix in row:
+        assert found["ssim"] == pytest.approx(row["ssim" + suffix], abs=SIMILARITY)
+
+
+@pytest.fixture(scope="module")
+def golden(reference_dir):
+    folder = reference_dir / "golden" / "evaluation"
+    numbers = json.loads((folder / "evaluation.json").read_text())
+    return numbers, dict(np.load(folder / "pairs.npz"))
+
+
+def pair(arrays: dict, row: dict) -> tuple[np.ndarray, np.ndarray]:
+    if "pair" in row:
+        return arrays[f"sr{row['pair']}"], arrays[f"hr{row['pair']}"]
+    return arrays["sr_float0"], arrays[row["hr"]]
+
+
+def shaving(border: int, **changes) -> Protocol:
+    rules = {"base": "mmediting-rgb", "name": "test", "border_per_scale": 0}
+    return get_protocol({**rules, "border_extra": border, **changes})
+
+
+@pytest.mark.reference
+def test_mmagic(golden):
+    numbers, arrays = golden
+    for row in numbers["mmagic"]["uint8_pairs"]:
+        channel = "y" if row["convert_to"] == "Y" else "rgb"
+        check(
+            row, evaluate_pair(*pair(arrays, row), 2, shaving(row["crop_border"], channel=channel))
+        )
+    for row in numbers["mmagic"]["float_pair"]:  # its metric neither rounds nor clamps
+        rules = shaving(row["crop_border"], sr_rounding="none")
+        check(row, evaluate_pair(*pair(arrays, row), 2, rules))
+
+
+@pytest.mark.reference
+def test_basicsr(golden):
+    numbers, arrays = golden
+    for row in numbers["basicsr"]["uint8_pairs"]:
+        rules = shaving(row["crop_border"], channel="y" if row["test_y_channel"] else "rgb")
+        check(row, evaluate_pair(*pair(arrays, row), 2, rules))
+        rules = dataclasses.replace(rules, mse_offset=1e-8)
+        check(row, evaluate_pair(*pair(arrays, row), 2, rules), "_pt")
+
+
+@pytest.mark.reference
+def test_edsr_pytorch(golden):
+    numbers, arrays = golden
+    rows = numbers["edsr_pytorch"]["uint8_pairs"] + numbers["edsr_pytorch"]["quantized_float_pair"]
+    for row in rows:
+        name = "edsr-y" if row["benchmark"] else "edsr-div2k"
+        check(row, evaluate_pair(*pair(arrays, row), row["scale"], name))
+
+
+@pytest.mark.reference
+def test_super_image(golden):
+    numbers, arrays = golden
+    for row in numbers["super_image"]["uint8_pairs"] + numbers["super_image"]["float_pair"]:
+        check(row, evaluate_pair(*pair(arrays, row), row["scale"], "super-image"))
+
+
+@pytest.mark.reference
+def test_the_blue_channel_alone(golden):
+    numbers, arrays = golden
+    for row in numbers["skimage"]["uint8_pairs"]:
+        rules = get_protocol({**dataclasses.asdict(shaving(0)), "ssim": "blue"})
+        found = evaluate_pair(*pair(arrays, row), 2, rules)["ssim"]
+        assert found == pytest.approx(row["ssim_gaussian_per_channel"][2], abs=1e-9)
+
+
+def means(scores: list[dict[str, float]]) -> tuple[float, float]:
+    return tuple(float(np.mean([score[key] for score in scores])) for key in ("psnr", "ssim"))
+
+
+@pytest.mark.reference
+def test_the_rcan_authors_pictures(reference_dir):
+    data = reference_dir / "data"
+    scores = []
+    for path in list_images(data / "published_sr" / "RCAN_Set5_x2"):
+        hr = data / "benchmark" / "Set5" / "HR" / (path.stem.split("_")[0] + ".png")
+        scores.append(evaluate_pair(read_image(path), read_image(hr), 2, "edsr-y"))
+    assert len(scores) == 5
+    assert means(scores) == (pytest.approx(38.274, abs=5e-4), pytest.approx(0.9614, abs=5e-5))
+
+
+@pytest.mark.reference
+@pytest.mark.parametrize(
+    ("folder", "scale", "luma", "rgb", "classical"),
+    [
+        ("Set5", 2, 33.673, 31.787, (33.66, 0.9299)),
+        ("Set5", 3, 30.403, 28.624, (30.39, 0.8682)),
+        ("Set5", 4, 28.429, 26.692, (28.42, 0.8104)),
+        ("Set14", 2, 30.325, None, None),
+        ("Set14", 4, 26.088, None, None),
+    ],
+)
+def test_bicubic_rows(reference_dir, folder, scale, luma, rgb, classical):
+    scores = {"edsr-y": [], "mmediting-rgb": [], "classical-y": []}
+    for path in list_images(reference_dir / "data" / "benchmark" / folder / "HR"):
+        hr = read_image(path)
+        sr = imresize(imresize(modcrop(hr, scale), scale=1 / scale), scale=scale)
+        for name in ("edsr-y", "mmediting-rgb"):
+            scores[name].append(evaluate_pair(sr, hr, scale, name))
+        old = classical_bicubic(hr, scale)
+        scores["classical-y"].append(evaluate_pair(old, hr, scale, "classical-y"))
+    assert means(scores["edsr-y"])[0] == pytest.approx(luma, abs=1e-3)
+    if rgb is not None:
+        assert means(scores["mmediting-rgb"])[0] == pytest.approx(rgb, abs=1e-3)
+    if classical is not None:
+        found = means(scores["classical-y"])
+        assert (round(found[0], 2), round(found[1], 4)) == classical
+
+
+def test_borders_and_order_of_the_steps(make_pair):
+    """Round, then colour, then shave, then score; each protocol by its own formula."""
+    sr, hr = make_pair(seed=2)
+    rough = sr + np.random.default_rng(0).uniform(-0.6, 0.6, sr.shape)
+    whole = np.clip(np.rint(rough), 0, 255).astype(np.uint8)
+    for scale in (2, 3, 4):
+        found = evaluate_pair(rough, hr, scale, "edsr-y")
+        assert found["psnr"] == psnr(whole, hr, channel="y", border=scale)
+        assert found["ssim"] == ssim(whole, hr, channel="y", border=scale)
+        found = evaluate_pair(rough, hr, scale, "edsr-div2k")
+        assert found["psnr"] == psnr(whole, hr, border=scale + 6)
+        found = evaluate_pair(rough, hr, scale, "mmediting-ssim-bug")
+        assert found["psnr"] == psnr(whole, hr, border=scale)
+        assert found["ssim"] == ssim(whole[..., 2], hr[..., 2], border=scale)
+        found = evaluate_pair(rough, hr, scale, "super-image")
+        unrounded = np.clip(rough, 0, 255)
+        options = {"channel": "y", "border": scale, "weights": "super-image"}
+        assert found["psnr"] == psnr(unrounded, hr, **options)
+        found = evaluate_pair(rough, hr, scale, "classical-y")
+        assert found["psnr"] == psnr(whole, hr, channel="y", border=scale, round_y=True)
+
+
+def test_sizes_that_differ(make_pair):
+    sr, hr = make_pair(48, 60)
+    larger = np.pad(hr, ((0, 1), (0, 2), (0, 0)), mode="edge")
+    assert evaluate_pair(sr, larger, 3, "edsr-y") == evaluate_pair(sr, hr, 3, "edsr-y")
+    with pytest.raises(UserError, match=r"expected 62x49 \(HR\), found 60x48.*at most 1 px"):
+        evaluate_pair(sr, larger, 2, "edsr-y")
+    with pytest.raises(UserError, match="expected 60x48"):
+        evaluate_pair(larger, hr, 3, "edsr-y")
+    # MMEditing scores what was cut to a multiple of 12.
+    assert evaluate_pair(sr, larger, 2, "mmediting-rgb") == evaluate_pair(
+        sr, hr, 2, "mmediting-rgb"
+    )
+    strict = {"base": "edsr-y", "name": "strict", "on_mismatch": "error"}
+    with pytest.raises(UserError, match="strict allows no difference"):
+        evaluate_pair(sr, larger, 3, strict)
+
+
+def test_super_image_resizes_hr_and_says_so(make_pair):
+    sr, hr = make_pair(48, 60)
+    larger = np.pad(hr, ((0, 1), (0, 2), (0, 0)), mode="edge")
+    resized = np.asarray(Image.fromarray(larger).resize((60, 48), Image.Resampling.BICUBIC))
+    with pytest.warns(UserWarning, match="resizes HR from 62x49 to 60x48, which raises"):
+        found = evaluate_pair(sr, larger, 3, "super-image")
+    assert found == evaluate_pair(sr, resized, 3, "super-image")
+    with pytest.raises(UserError, match="differ by 2 px or more"):
+        evaluate_pair(sr, larger, 2, "super-image")
+    with pytest.raises(UserError, match="needs an 8-bit picture"):
+        evaluate_pair(sr.astype(np.uint16), larger.astype(np.uint16), 3, "super-image")
+
+
+def test_16_bit_and_identical_pictures(make_pair):
+    sr, hr = make_pair()
+    deep = [x.astype(np.uint16) * 257 for x in (sr, hr)]
+    for name in PROTOCOLS:
+        if name != "classical-y":  # rounds luma, to finer levels here
+            assert evaluate_pair(*deep, 2, name) == pytest.approx(evaluate_pair(sr, hr, 2, name))
+        assert evaluate_pair(hr, hr, 2, name) == {"psnr": math.inf, "ssim": 1.0}
+    floats = deep[0].astype(np.float64) + 0.3
+    assert evaluate_pair(floats, deep[1], 2, "edsr-y") == evaluate_pair(*deep, 2, "edsr-y")
+
+
+def test_luma_is_taken_only_where_luma_is_meant(make_pair):
+    sr, hr = make_pair()
+    assert evaluate_pair(classical_bicubic(hr, 2), modcrop(hr, 2), 2, "classical-y")["psnr"] > 10
+    with pytest.raises(UserError, match="SR is grey and HR is RGB"):
+        evaluate_pair(sr[..., 0], hr, 2, "edsr-y")
+
+
+def test_nan_is_named(make_pair):
+    sr, hr = make_pair()
+    sr = sr.astype(np.float32)
+    sr[5, 6, 0] = np.nan
+    for name in PROTOCOLS:
+        with pytest.raises(UserError, match=r"SR has 1 NaN.*row 5, column 6"):
+            evaluate_pair(sr, hr, 2, name)
+
+
+def test_look_up():
+    assert get_protocol("edsr-y") is PROTOCOLS["edsr-y"]
+    assert get_protocol(PROTOCOLS["edsr-y"]) is PROTOCOLS["edsr-y"]
+    mine = get_protocol({"base": "edsr-y", "name": "mine", "border_extra": 2})
+    assert mine == dataclasses.replace(PROTOCOLS["edsr-y"], name="mine", border_extra=2)
+    assert mine.border(4) == 6
+    assert Protocol(**dataclasses.asdict(mine)) == mine
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        mine.border_extra = 0
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ("edsr_y", r"unknown protocol 'edsr_y': did you mean edsr-y.*known are edsr-y, edsr-div2k"),
+        ({"name": "a", "chanel": "y"}, "unknown key 'chanel' in a protocol: did you mean channel"),
+        ({"channel": "y"}, "needs a name"),
+        ({"base": "edsr-y"}, "needs a name"),
+        ({"name": "a", "channel": "lab"}, "channel must be one of rgb, y, not 'lab'"),
+        ({"name": "a", "sr_rounding": "int8"}, "sr_rounding must be one of uint8"),
+        ({"name": "a", "ssim": "blue"}, "ssim='blue' needs channel='rgb'"),
+        (3, "a name or a dict, not int"),
+    ],
+)
+def test_look_up_of_something_wrong(wrong, message):
+    with pytest.raises(UserError, match=message):
+        get_protocol(wrong)
+
+
+def test_every_named_protocol_says_what_it_does():
+    expected = "edsr-y edsr-div2k classical-y mmediting-rgb mmediting-ssim-bug super-image"
+    assert list(PROTOCOLS) == expected.split()
+    for protocol in PROTOCOLS.values():
+        assert protocol.line().startswith(f"{protocol.name}: ")
+        assert protocol.description.endswith(".")
+        assert protocol.source
+
+
+def test_quantise():
+    values = np.array([[-3.0, 0.4, 254.6, 300.0]])
+    assert quantise(values).tolist() == [[0, 0, 255, 255]]
+    assert quantise(values, 65535).tolist() == [[0, 0, 255, 300]]
