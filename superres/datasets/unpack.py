@@ -25,7 +25,7 @@ def extract(store: PictureStore | str | os.PathLike, name: str, path: str | os.P
         path = picture_path(path, name, ".png")
         path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        image = opened.read(name)
+        image = opened.read_verified_at(opened.index(name))
     except KeyError as error:
         raise UserError(f"{error.args[0]}.") from None
     write_image(path, image)
@@ -56,7 +56,8 @@ def unpack(
         The number of files written.
 
     Raises:
-        UserError: a name that would lead out of the folder, a full disk, a read-only folder.
+        UserError: a name that would lead out of the folder, pixels that do not match their
+            checksum, a full disk, a read-only folder.
     """
     opened = store if isinstance(store, PictureStore) else open_store(store, "unchanged", "keep")
     root = Path(folder)
@@ -68,7 +69,7 @@ def unpack(
             path = picture_path(root, name, suffix)
             if overwrite or not path.exists():
                 _make_folder(path.parent, root)
-                waiting.append(pool.submit(write_image, path, opened.read_at(i)))
+                waiting.append(pool.submit(write_image, path, opened.read_verified_at(i)))
                 written += 1
             while len(waiting) > 2 * threads:
                 waiting.popleft().result()

@@ -7,10 +7,8 @@ files of a dataset must match sample by sample; :func:`image_header` tells of bo
 
 from __future__ import annotations
 
-import errno
 import functools
 import os
-import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
@@ -19,7 +17,15 @@ import numpy as np
 
 from superres.errors import UserError
 from superres.imaging._cv2 import import_cv2
-from superres.imaging._headers import (
+from superres.imaging.encode import encode_image
+from superres.imaging.files import (
+    IMAGE_SUFFIXES,
+    PathLike,
+    list_images,
+    os_fault,
+    write_atomically,
+)
+from superres.imaging.formats import (
     BrokenPicture,
     ImageHeader,
     NeedMore,
@@ -27,20 +33,27 @@ from superres.imaging._headers import (
     parse_header,
 )
 
-Channels = Literal["rgb", "grey", "unchanged"]
-PathLike = str | os.PathLike
+__all__ = [
+    "DEFAULT_MAX_PIXELS",
+    "IMAGE_SUFFIXES",
+    "Channels",
+    "ImageHeader",
+    "encode_image",
+    "image_header",
+    "image_shape",
+    "list_images",
+    "max_pixels_allowed",
+    "read_image",
+    "write_atomically",
+    "write_image",
+]
 
-#: Suffixes (lower case) of the files that :func:`list_images` lists.
-IMAGE_SUFFIXES = (
-    ".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm", ".pnm",
-)  # fmt: skip
+Channels = Literal["rgb", "grey", "unchanged"]
 
 #: Pictures with more pixels than this are refused before they are decoded.
 DEFAULT_MAX_PIXELS = 2**28
 
 _HEAD_BYTES = 1 << 16
-_ALPHA_SUFFIXES = (".png", ".tif", ".tiff", ".webp")
-_SIXTEEN_BIT_SUFFIXES = (".png", ".tif", ".tiff", ".ppm", ".pgm", ".pnm")
 
 
 def max_pixels_allowed(max_pixels: int | None = None) -> int:
@@ -93,23 +106,15 @@ def read_image(
     if dtype not in ("uint8", "keep"):
         raise ValueError(f"dtype={dtype!r}: one of 'uint8', 'keep'")
     limit = max_pixels_allowed(max_pixels)
-    if isinstance(source, bytes | bytearray | memoryview):
-        data, name = bytes(source), label or "picture in memory"
-    else:
-        data, name = _read_file(source), label or os.fspath(source)
+    in_memory = isinstance(source, bytes | bytearray | memoryview)
+    name = label or ("picture in memory" if in_memory else os.fspath(source))
     try:
-        if not data:
-            raise BrokenPicture("an empty file (0 bytes)")
-        header = parse_header(data)
-        pixels = header.height * header.width
-        if pixels > limit:
-            raise UserError(
-                f"{name}: {header.width}x{header.height} pixels are more than the limit of "
-                f"{limit}. If the picture is what you expect, raise the limit with the "
-                "environment variable SUPERRES_MAX_PIXELS."
-            )
-        if header.bits > 16:
-            raise BrokenPicture("its samples are not 8-bit or 16-bit whole numbers")
+        if in_memory:
+            data = bytes(source)
+            header = parse_header(data)
+            _check_size(header, limit)
+        else:
+            header, data = _read_file(source, lambda header: _check_size(header, limit))
         check_complete(data, header)
         image = _decode(data, header, alpha=channels == "unchanged" and header.has_alpha)
     except BrokenPicture as fault:
@@ -125,17 +130,10 @@ def image_header(path: PathLike) -> ImageHeader:
     Raises:
         UserError: missing, unreadable, a folder, empty, not a picture.
     """
-    name = os.fspath(path)
     try:
-        head = _read_file(path, _HEAD_BYTES)
-        if not head:
-            raise BrokenPicture("an empty file (0 bytes)")
-        try:
-            return parse_header(head, whole=len(head) < _HEAD_BYTES)
-        except NeedMore:
-            return parse_header(_read_file(path))
+        return _read_file(path)[0]
     except BrokenPicture as fault:
-        raise UserError(f"{name}: {fault}.") from None
+        raise UserError(f"{os.fspath(path)}: {fault}.") from None
 
 
 def image_shape(path: PathLike, channels: Channels = "unchanged") -> tuple[int, int, int]:
@@ -147,34 +145,6 @@ def image_shape(path: PathLike, channels: Channels = "unchanged") -> tuple[int, 
     header = image_header(path)
     count = {"rgb": 3, "grey": 1, "unchanged": header.channels}[channels]
     return header.height, header.width, count
-
-
-def list_images(folder: PathLike, recursive: bool = False) -> list[Path]:
-    """The picture files of a folder, by suffix, sorted by their path; hidden ones are left out.
-
-    The order is that of the UTF-8 bytes of the path below ``folder``. Symbolic links to files
-    are listed; with ``recursive``, linked folders are not entered.
-
-    Raises:
-        UserError: the folder is missing, unreadable, or not a folder.
-    """
-    root = Path(folder)
-    found: list[Path] = []
-    pending = [root]
-    while pending:
-        current = pending.pop()
-        try:
-            with os.scandir(current) as entries:
-                for entry in entries:
-                    if entry.name.startswith("."):
-                        continue
-                    if recursive and entry.is_dir(follow_symlinks=False):
-                        pending.append(Path(entry.path))
-                    elif entry.name.lower().endswith(IMAGE_SUFFIXES) and entry.is_file():
-                        found.append(Path(entry.path))
-        except OSError as error:
-            raise UserError(_os_fault(current, error, "folder")) from None
-    return sorted(found, key=lambda path: os.fsencode(path.relative_to(root).as_posix()))
 
 
 def write_image(path: PathLike, image: np.ndarray, *, quality: int | None = None) -> None:
@@ -195,97 +165,38 @@ def write_image(path: PathLike, image: np.ndarray, *, quality: int | None = None
     write_atomically(path, lambda file: file.write(data))
 
 
-def encode_image(
-    image: np.ndarray, suffix: str, *, quality: int | None = None, label: str = "picture"
-) -> bytes:
-    """The bytes of a picture file; arguments and errors as :func:`write_image`."""
-    suffix = suffix.lower()
-    if suffix not in IMAGE_SUFFIXES or suffix == ".pbm":
-        known = " ".join(s for s in IMAGE_SUFFIXES if s != ".pbm")
-        raise UserError(f"{label}: cannot write the format {suffix or '(no suffix)'}; use {known}.")
-    image = image[..., None] if image.ndim == 2 else image
-    if image.ndim != 3 or image.shape[2] not in (1, 3, 4) or 0 in image.shape:
-        raise UserError(
-            f"{label}: cannot write an array of shape {image.shape}; it must be (H, W, C) with "
-            "C = 1, 3 or 4."
-        )
-    if image.dtype not in (np.uint8, np.uint16):
-        raise UserError(f"{label}: cannot write {image.dtype} samples; use uint8 or uint16.")
-    if image.dtype == np.uint16 and suffix not in _SIXTEEN_BIT_SUFFIXES:
-        raise UserError(f"{label}: {suffix} cannot hold 16-bit samples; use .png or .tif.")
-    if image.shape[2] == 4 and suffix not in _ALPHA_SUFFIXES:
-        raise UserError(f"{label}: {suffix} cannot hold an alpha channel; use .png, .tif or .webp.")
-    if suffix == ".pgm" and image.shape[2] == 3:
-        raise UserError(f"{label}: .pgm holds grey pictures only; use .ppm.")
-    if suffix == ".ppm" and image.shape[2] == 1:
-        suffix = ".pgm"
-    cv2 = import_cv2()
-    options: list[int] = []
-    if suffix in (".jpg", ".jpeg"):
-        options = [cv2.IMWRITE_JPEG_QUALITY, 95 if quality is None else quality]
-    elif suffix == ".webp":
-        # OpenCV's rule: a quality above 100 means lossless.
-        options = [cv2.IMWRITE_WEBP_QUALITY, 101 if quality is None else quality]
-    if image.shape[2] != 1:
-        swap = cv2.COLOR_RGB2BGR if image.shape[2] == 3 else cv2.COLOR_RGBA2BGRA
-        image = cv2.cvtColor(np.ascontiguousarray(image), swap)
-    try:
-        good, data = cv2.imencode(suffix, image, options)
-    except cv2.error as error:
-        good, data = False, error
-    if not good:
-        raise UserError(f"{label}: a {image.shape[1]}x{image.shape[0]} picture cannot be encoded.")
-    return data.tobytes()
+def _read_file(
+    path: PathLike, accept: Callable[[ImageHeader], None] | None = None
+) -> tuple[ImageHeader, bytes]:
+    """The header of a file, and all its bytes if ``accept`` is given and lets the header pass.
 
-
-def write_atomically(path: Path, write: Callable) -> None:
-    """Call ``write(file)`` on a temporary file beside ``path``, then rename it to ``path``.
-
-    Raises:
-        UserError: missing or read-only folder, full disk, ...; the temporary file is removed.
+    The header is judged before the rest is read: a huge file that is no picture costs nothing.
     """
-    temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
-    try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-        try:
-            with open(descriptor, "wb") as file:
-                write(file)
-            os.replace(temporary, path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise UserError(_os_fault(path, error, "file", writing=True)) from None
-
-
-def _read_file(path: PathLike, length: int = -1) -> bytes:
     try:
         with open(path, "rb") as file:
-            return file.read(length)
-    except (OSError, ValueError) as error:
-        raise UserError(_os_fault(path, error, "picture")) from None
+            data = file.read(_HEAD_BYTES)
+            try:
+                header = parse_header(data, whole=len(data) < _HEAD_BYTES)
+            except NeedMore:
+                data += file.read()
+                header = parse_header(data)
+            if accept is not None:
+                accept(header)
+                data += file.read()
+            return header, data
+    except OSError as error:
+        raise UserError(os_fault(path, error, "picture")) from None
 
 
-def _os_fault(path: PathLike, error: Exception, what: str, writing: bool = False) -> str:
-    """One message for an operating-system error on ``path``."""
-    code = getattr(error, "errno", None)
-    name = os.fspath(path)
-    if writing:
-        if code == errno.ENOENT:
-            return f"{name}: cannot be written, its folder does not exist."
-        if code in (errno.ENOSPC, errno.EDQUOT):
-            return f"{name}: cannot be written, the disk is full."
-        reason = getattr(error, "strerror", None) or error
-        return f"{name}: cannot be written ({reason})."
-    if code == errno.ENOENT:
-        return f"{name}: no such {what}."
-    if code == errno.EISDIR:
-        return f"{name}: a folder, not a {what}."
-    if code == errno.ENOTDIR:
-        return f"{name}: not a folder."
-    if code in (errno.EACCES, errno.EPERM):
-        return f"{name}: no permission to read this {what}."
-    return f"{name}: cannot be read ({getattr(error, 'strerror', None) or error})."
+def _check_size(header: ImageHeader, limit: int) -> None:
+    if header.height * header.width > limit:
+        raise BrokenPicture(
+            f"{header.width}x{header.height} pixels are more than the limit of {limit}. If the "
+            "picture is what you expect, raise the limit with the environment variable "
+            "SUPERRES_MAX_PIXELS"
+        )
+    if header.bits > 16:
+        raise BrokenPicture("its samples are not 8-bit or 16-bit whole numbers")
 
 
 def _decode(data: bytes, header: ImageHeader, alpha: bool) -> np.ndarray:
@@ -323,10 +234,11 @@ def _decode_tiff_with_alpha(data: bytes, alpha: bool) -> np.ndarray:
     """8-bit TIFF with alpha: OpenCV multiplies the colours by the alpha, Pillow leaves them."""
     import io
 
-    from PIL import Image
+    from PIL.TiffImagePlugin import TiffImageFile
 
     try:
-        with Image.open(io.BytesIO(data)) as picture:
+        # Not Image.open, which has a pixel limit of its own.
+        with TiffImageFile(io.BytesIO(data)) as picture:
             return np.array(picture.convert("RGBA" if alpha else "RGB"))
     except Exception as error:
         raise BrokenPicture(f"cannot be decoded ({error})") from None

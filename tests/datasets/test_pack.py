@@ -288,3 +288,6 @@ def test_merge_refuses_pixels_that_do_not_match_their_checksum(tmp_path):
     report = merge([tmp_path / "a.lmdb"], tmp_path / "b.lmdb")
     assert [name for name, _ in report.failed] == ["0001"]
     assert "do not match their checksum" in report.failed[0][1]
+    with pytest.raises(UserError, match="'0001' do not match their checksum"):
+        unpack(tmp_path / "a.lmdb", tmp_path / "out")
+    assert not (tmp_path / "out" / "0001.png").exists()

@@ -214,6 +214,21 @@ def test_faults_of_files_name_the_file_and_the_fault(tmp_path):
             image_shape(tmp_path / name)
 
 
+def test_what_is_no_picture_is_told_from_its_first_bytes(tmp_path):
+    huge = tmp_path / "huge.png"
+    with open(huge, "wb") as file:
+        file.truncate(1 << 40)  # sparse: reading it all would not end
+    with pytest.raises(UserError, match=r"huge\.png: not a picture"):
+        read_image(huge)
+    for start, name in [
+        (b"GIF89a", "a GIF"),
+        (b"\0\0\0\x20ftypheic", "a HEIC"),
+        (b"\0\0\0\x20ftypavif", "an AVIF"),
+    ]:
+        with pytest.raises(UserError, match=f"{name}, which is not read here; convert it to PNG"):
+            read_image(start + b"\0" * 99)
+
+
 def test_unreadable_file(tmp_path, monkeypatch):
     path = tmp_path / "secret.png"
     path.write_bytes(KINDS["rgb.png"][0])

@@ -33,6 +33,14 @@ class PictureStore(ABC):
     def read_at(self, i: int) -> np.ndarray:
         """Picture ``i``: (H, W, C), RGB order, uint8 or uint16; may be a read-only view."""
 
+    def read_verified_at(self, i: int) -> np.ndarray:
+        """As :meth:`read_at`, after comparing the pixels with their checksum, if there is one.
+
+        Raises:
+            UserError: the pixels are not those that were stored; names the picture.
+        """
+        return self.read_at(i)
+
     @property
     @abstractmethod
     def dtype(self) -> np.dtype | None:

@@ -95,6 +95,15 @@ class ImageLmdb(PictureStore):
         """Whether the pixels of picture ``i`` have the checksum that was stored with them."""
         return zlib.crc32(self.read_at(i)) == self.checksum_at(i)
 
+    def read_verified_at(self, i: int) -> np.ndarray:
+        image = self.read_at(i)
+        if zlib.crc32(image) != self.checksum_at(i):
+            raise UserError(
+                f"{self.path}: the pixels of {self.name_at(i)!r} do not match their checksum. "
+                "Pack it again, or restore a copy."
+            )
+        return image
+
     def close(self) -> None:
         self._opened = None
 

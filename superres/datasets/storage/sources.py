@@ -103,13 +103,7 @@ class StoreSource(PackSource):
 
     def load(self, i: int) -> np.ndarray:
         s, number = self._where[i].tolist()
-        store = self._stores[s]
-        if isinstance(store, ImageLmdb) and not store.verify_entry(number):
-            raise UserError(
-                f"{store.path}: the pixels of {store.name_at(number)!r} do not match their "
-                "checksum. Pack it again, or restore a copy."
-            )
-        return store.read_at(number)
+        return self._stores[s].read_verified_at(number)
 
     def stamp(self, i: int) -> bytes:
         s, number = self._where[i].tolist()

@@ -1,0 +1,89 @@
+"""Files on disk: which are pictures, whole writes, and faults in a person's words."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+from superres.errors import UserError
+
+PathLike = str | os.PathLike
+
+#: Suffixes (lower case) of the files that :func:`list_images` lists.
+IMAGE_SUFFIXES = (
+    ".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm", ".pnm",
+)  # fmt: skip
+
+
+def list_images(folder: PathLike, recursive: bool = False) -> list[Path]:
+    """The picture files of a folder, by suffix, sorted by their path; hidden ones are left out.
+
+    The order is that of the UTF-8 bytes of the path below ``folder``. Symbolic links to files
+    are listed; with ``recursive``, linked folders are not entered.
+
+    Raises:
+        UserError: the folder is missing, unreadable, or not a folder.
+    """
+    root = Path(folder)
+    found: list[Path] = []
+    pending = [root]
+    while pending:
+        current = pending.pop()
+        try:
+            with os.scandir(current) as entries:
+                for entry in entries:
+                    if entry.name.startswith("."):
+                        continue
+                    if recursive and entry.is_dir(follow_symlinks=False):
+                        pending.append(Path(entry.path))
+                    elif entry.name.lower().endswith(IMAGE_SUFFIXES) and entry.is_file():
+                        found.append(Path(entry.path))
+        except OSError as error:
+            raise UserError(os_fault(current, error, "folder")) from None
+    return sorted(found, key=lambda path: os.fsencode(path.relative_to(root).as_posix()))
+
+
+def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Call ``write(file)`` on a temporary file beside ``path``, then rename it to ``path``.
+
+    Raises:
+        UserError: missing or read-only folder, full disk, ...; the temporary file is removed.
+    """
+    temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        try:
+            with open(descriptor, "wb") as file:
+                write(file)
+            os.replace(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise UserError(os_fault(path, error, "file", writing=True)) from None
+
+
+def os_fault(path: PathLike, error: Exception, what: str, writing: bool = False) -> str:
+    """One message for an operating-system error on ``path``."""
+    code = getattr(error, "errno", None)
+    name = os.fspath(path)
+    if writing:
+        if code == errno.ENOENT:
+            return f"{name}: cannot be written, its folder does not exist."
+        if code in (errno.ENOSPC, errno.EDQUOT):
+            return f"{name}: cannot be written, the disk is full."
+        reason = getattr(error, "strerror", None) or error
+        return f"{name}: cannot be written ({reason})."
+    if code == errno.ENOENT:
+        return f"{name}: no such {what}."
+    if code == errno.EISDIR:
+        return f"{name}: a folder, not a {what}."
+    if code == errno.ENOTDIR:
+        return f"{name}: not a folder."
+    if code in (errno.EACCES, errno.EPERM):
+        return f"{name}: no permission to read this {what}."
+    return f"{name}: cannot be read ({getattr(error, 'strerror', None) or error})."
