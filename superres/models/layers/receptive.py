@@ -29,7 +29,8 @@ def receptive_radius(steps: Sequence[Step]) -> int:
         elif kind == "up":
             low, high = low // value, high // value
         else:
-            # Centre of tap for output p: (p + 1/2) / f - 1/2, in integers (2p + 1 - f) / 2f.
+            # Output p lies at (p + 1/2) / f - 1/2 = (2p + 1 - f) / 2f and has two taps on either
+            # side; on an input pixel's centre it has that pixel only, its neighbour p then tells.
             low = (2 * low + 1 - value) // (2 * value) - 1
-            high = (2 * high + 1 - value) // (2 * value) + 2
+            high = -(-(2 * high + 1 - value) // (2 * value)) + 1
     return max(-low, high)

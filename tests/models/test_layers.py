@@ -1,0 +1,122 @@
+"""Layers by themselves: what the networks' golden vectors cannot see."""
+
+import numpy as np
+import pytest
+import torch
+
+from superres.errors import UserError
+from superres.models.layers import (
+    BAM,
+    BicubicUpsample,
+    ChannelAttention,
+    Denormalise,
+    LaplacianAttention,
+    Normalise,
+    Upsampler,
+    receptive_radius,
+)
+
+
+def test_normalise_and_back():
+    x = torch.rand(2, 3, 4, 5)
+    mean, std = (0.4488, 0.4371, 0.4040), (0.5, 0.25, 1.0)
+    y = Normalise(3, mean, std, 255.0)(x)
+    for c in range(3):
+        torch.testing.assert_close(y[:, c], (x[:, c] - mean[c]) / std[c] * 255)
+    torch.testing.assert_close(Denormalise(3, mean, std, 255.0)(y), x)
+    assert Normalise(3, None, None, 1.0)(x) is x
+    luma = 0.299 * mean[0] + 0.587 * mean[1] + 0.114 * mean[2]
+    assert float(Normalise(1, mean).mean) == pytest.approx(luma)
+    with pytest.raises(UserError, match="4 channels"):
+        Normalise(4, mean)
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def test_bam_formula():
+    torch.manual_seed(0)
+    layer = BAM(64).double()
+    assert sum(p.numel() for p in layer.parameters()) == 565
+    x = torch.randn(2, 64, 6, 7, dtype=torch.float64)
+    w1, w2 = layer.ca.fc1.weight[..., 0, 0].detach(), layer.ca.fc2.weight[..., 0, 0].detach()
+    hidden = x.mean((2, 3)) @ w1.T
+    hidden = torch.where(hidden > 0, hidden, hidden * layer.ca.relu1.weight.detach())
+    channel = sigmoid((hidden @ w2.T).numpy())[:, :, None, None]
+    peak = x.max(dim=1, keepdim=True).values
+    spatial = torch.nn.functional.conv2d(peak, layer.sa.conv1.weight.detach(), padding=3)
+    expected = channel * sigmoid(spatial.numpy()) * x.numpy()
+    np.testing.assert_allclose(layer(x).detach().numpy(), expected, rtol=1e-12)
+
+
+def test_laplacian_attention_uses_centre_taps_only():
+    torch.manual_seed(0)
+    layer = LaplacianAttention(64).double()
+    x = torch.randn(2, 64, 5, 6, dtype=torch.float64)
+    pooled = x.mean((2, 3))
+
+    def centre(conv, value):
+        return value @ conv.weight[..., 1, 1].detach().T + conv.bias.detach()
+
+    pyramid = torch.cat([centre(c, pooled).relu() for c in (layer.c1, layer.c2, layer.c3)], 1)
+    gate = torch.sigmoid(centre(layer.c4, pyramid))
+    torch.testing.assert_close(layer(x), x * gate[:, :, None, None])
+    assert (layer.c1.dilation, layer.c2.dilation, layer.c3.dilation) == ((3, 3), (5, 5), (7, 7))
+
+
+def test_channel_attention_formula():
+    torch.manual_seed(0)
+    layer = ChannelAttention(32, reduction=8)
+    x = torch.randn(2, 32, 5, 6)
+    hidden = (x.mean((2, 3)) @ layer.down.weight[..., 0, 0].T + layer.down.bias).relu()
+    gate = torch.sigmoid(hidden @ layer.up.weight[..., 0, 0].T + layer.up.bias)
+    torch.testing.assert_close(layer(x), x * gate[:, :, None, None])
+
+
+def cubic(t):
+    t = np.abs(t)
+    near = 1.5 * t**3 - 2.5 * t**2 + 1
+    far = -0.5 * t**3 + 2.5 * t**2 - 4 * t + 2
+    return np.where(t <= 1, near, np.where(t < 2, far, 0.0))
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_matlab_bicubic_is_the_half_cubic_with_repeated_border(scale):
+    x = torch.rand(1, 2, 9, 7, dtype=torch.float64)
+
+    def matrix(n):
+        positions = (np.arange(n * scale) + 0.5) / scale - 0.5
+        weights = np.zeros((n * scale, n))
+        for tap in range(-3, n + 3):
+            weights[:, np.clip(tap, 0, n - 1)] += cubic(positions - tap)
+        return weights
+
+    expected = matrix(9) @ x[0].numpy() @ matrix(7).T
+    found = BicubicUpsample(scale, "matlab")(x)[0].numpy()
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert np.abs(BicubicUpsample(scale, "torch")(x)[0].numpy() - expected).max() > 1e-3
+
+
+def test_bicubic_arguments():
+    x = torch.rand(1, 1, 3, 3)
+    assert BicubicUpsample(1)(x) is x
+    with pytest.raises(UserError, match="at least 1"):
+        BicubicUpsample(0)
+    with pytest.raises(UserError, match="lanczos"):
+        BicubicUpsample(2, "lanczos")
+
+
+def test_upsampler_stages():
+    assert [len(Upsampler(4, s)) for s in (2, 3, 4, 8)] == [1, 1, 2, 3]
+    assert Upsampler(4, 3)[0].upsample_conv.out_channels == 36
+    with pytest.raises(UserError, match="x6"):
+        Upsampler(4, 6)
+
+
+def test_receptive_radius_of_known_stacks():
+    assert receptive_radius([("conv", 1)]) == 1
+    assert receptive_radius([("conv", 2), ("up", 2), ("conv", 1)]) == 3
+    assert receptive_radius([("conv", 2), ("up", 2), ("conv", 2)]) == 3
+    assert receptive_radius([("conv", 2), ("up", 2), ("conv", 3)]) == 4
+    assert receptive_radius([("interpolate", 2)]) == 2
