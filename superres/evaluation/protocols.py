@@ -239,6 +239,8 @@ def _fit_hr(sr: np.ndarray, hr: np.ndarray, scale: int, rules: Protocol) -> np.n
     if rules.on_mismatch == "resize":
         if max(abs(hr.shape[0] - height), abs(hr.shape[1] - width)) >= scale:
             raise UserError(f"SR and HR differ by {scale} px or more: {sizes}")
+        if hr.dtype != np.uint8:
+            raise UserError(f"resizing HR needs an 8-bit picture, found {hr.dtype}")
         warnings.warn(
             f"protocol {rules.name} resizes HR from {hr.shape[1]}x{hr.shape[0]} to "
             f"{width}x{height}, which raises the score: compare it with no other protocol",
@@ -262,8 +264,6 @@ def _fit_hr(sr: np.ndarray, hr: np.ndarray, scale: int, rules: Protocol) -> np.n
 def _pillow_bicubic(image: np.ndarray, height: int, width: int) -> np.ndarray:
     from PIL import Image
 
-    if image.dtype != np.uint8:
-        raise UserError(f"resizing HR needs an 8-bit picture, found {image.dtype}")
     resized = Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC)
     return np.asarray(resized)
 

@@ -11,7 +11,7 @@ import json
 import math
 import os
 import platform
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -143,27 +143,63 @@ def print_table(record: Mapping[str, Any], console: Console) -> None:
 
     Beneath each stands what its protocol does, and what is missing from it.
     """
-    from rich import box
-    from rich.table import Table
-
     results = record["results"]
     for protocol in dict.fromkeys(result["protocol"] for result in results):
         mine = [result for result in results if result["protocol"] == protocol]
-        columns = dict.fromkeys((result["set"], result["scale"]) for result in mine)
+        columns = list(dict.fromkeys((result["set"], result["scale"]) for result in mine))
+        methods = list(dict.fromkeys(result["method"] for result in mine))
         cells = {(r["method"], r["set"], r["scale"]): format_cell(r) for r in mine}
-        table = Table("method", box=box.SIMPLE_HEAD, pad_edge=False)
-        for set_name, scale in columns:
-            table.add_column(f"{set_name} x{scale}", justify="right", no_wrap=True)
-        for method in dict.fromkeys(result["method"] for result in mine):
-            row = [cells.get((method, *column), "") for column in columns]
-            table.add_row(method, *row)
-        console.print(table)
+        for part in _parts_that_fit(columns, methods, console.width):
+            _print_part(part, methods, cells, console)
         line = record["protocols"][protocol]["line"]
-        console.print(f"PSNR / SSIM by {line}", highlight=False, markup=False)
+        options = {"highlight": False, "markup": False, "soft_wrap": True}
+        console.print(f"PSNR / SSIM by {line}", **options)
         for result in mine:
             for note in result.get("notes", ()):
                 where = f"{result['method']}, {result['set']} x{result['scale']}"
-                console.print(f"  {where}: {note}", highlight=False, markup=False)
+                console.print(f"  {where}: {note}", **options)
+
+
+_Column = tuple[str, int]  # set and scale
+
+
+def _title(column: _Column) -> str:
+    return f"{column[0]} x{column[1]}"
+
+
+def _parts_that_fit(
+    columns: list[_Column], methods: list[str], width: int
+) -> Iterator[list[_Column]]:
+    """Columns in groups narrow enough for the console, so that no number is ever cut off."""
+    left = width - max(len("method"), *map(len, methods)) - 3
+    part: list[_Column] = []
+    used = 0
+    for column in columns:
+        needed = max(len(_title(column)), len("38.27 / 0.9614")) + 2
+        if part and used + needed > left:
+            yield part
+            part, used = [], 0
+        part.append(column)
+        used += needed
+    yield part
+
+
+def _print_part(
+    columns: list[_Column],
+    methods: list[str],
+    cells: Mapping[tuple[str, str, int], str],
+    console: Console,
+) -> None:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("method", overflow="fold")
+    for column in columns:
+        table.add_column(_title(column), justify="right", no_wrap=True)
+    for method in methods:
+        table.add_row(method, *(cells.get((method, *column), "") for column in columns))
+    console.print(table, markup=False)
 
 
 def format_cell(result: Mapping[str, Any]) -> str:

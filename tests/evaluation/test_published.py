@@ -1,0 +1,87 @@
+"""The published numbers: every file follows the schema, and a few cells by hand."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+
+import pytest
+
+from superres.evaluation.protocols import PROTOCOLS
+from superres.evaluation.published import FOLDER, find_published, load_published
+
+FILES = sorted(FOLDER.glob("*.json"))
+REQUIRED = {"method": str, "scale": int, "set": str, "protocol": str, "psnr": float, "source": str}
+OPTIONAL = {"degradation": str, "note": str}
+SETS = {"Set5", "Set14", "B100", "Urban100", "Manga109", "DIV2K"}
+
+
+def test_there_are_files():
+    assert len(FILES) >= 8
+    assert len(load_published()) == sum(len(json.loads(f.read_text())) for f in FILES)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_schema(path):
+    entries = json.loads(path.read_text(encoding="utf-8"))
+    assert entries
+    for entry in entries:
+        assert set(entry) - set(OPTIONAL) == {*REQUIRED, "ssim"}, entry
+        for key, kind in {**REQUIRED, **OPTIONAL}.items():
+            assert type(entry.get(key, kind())) is kind, (key, entry)
+        assert entry["ssim"] is None or 0.5 < entry["ssim"] < 1, entry
+        assert 20 < entry["psnr"] < 45, entry
+        assert entry["set"] in SETS, entry
+        assert entry["protocol"] in PROTOCOLS, entry
+        assert entry["scale"] in (2, 3, 4, 8), entry
+        assert entry.get("degradation", "bicubic") in ("bicubic", "blur-down"), entry
+        assert all(entry[key].strip() for key in ("method", "source")), entry
+
+
+def test_no_source_has_a_cell_twice():
+    cells = Counter(
+        (e.method, e.scale, e.set, e.protocol, e.degradation, e.source) for e in load_published()
+    )
+    assert [cell for cell, count in cells.items() if count > 1] == []
+
+
+@pytest.mark.parametrize(
+    ("cell", "psnr", "ssim"),
+    [
+        (("Bicubic", "Set5", 2, "classical-y"), 33.66, 0.9299),
+        (("VDSR", "Urban100", 4, "classical-y"), 25.18, 0.7524),
+        (("EDSR", "B100", 3, "edsr-y"), 29.25, 0.8093),
+        (("EDSR+", "DIV2K", 4, "edsr-div2k"), 29.38, 0.9032),
+        (("EDSR-baseline", "DIV2K", 2, "edsr-div2k"), 34.61, None),
+        (("EDSR-baseline", "Set14", 4, "mmediting-ssim-bug"), 26.787, 0.7366),
+        (("EDSR", "Set5", 4, "mmediting-rgb"), 30.5499, None),
+        (("super-image drln-bam", "Urban100", 3, "super-image"), 29.82, 0.8828),
+        (("DRLN+", "Manga109", 8, "edsr-y"), 25.55, 0.8087),
+        (("RCAN", "Set5", 2, "edsr-y"), 38.27, 0.9614),
+        (("ablation task 8 width 128", "B100", 2, "edsr-y"), 32.023, None),
+    ],
+)
+def test_cells(cell, psnr, ssim):
+    (entry,) = find_published(*cell)
+    assert (entry.psnr, entry.ssim) == (psnr, ssim)
+
+
+def test_degradations_are_kept_apart():
+    (blurred,) = find_published("DRLN", "Set5", 3, degradation="blur-down")
+    (plain,) = find_published("DRLN", "Set5", 3)
+    assert (blurred.psnr, plain.psnr) == (34.81, 34.78)
+
+
+@pytest.mark.parametrize(
+    ("method", "where"),
+    [
+        ("MDSR", {"set": "Set5"}),  # recalled, not verified
+        ("MDSR+", {}),
+        ("SRResNet", {}),
+        ("EDSR+", {"scale": 3}),
+        ("EDSR-baseline", {"set": "Set5", "protocol": "edsr-y"}),
+        ("ablation task 10", {"set": "Set5"}),  # published, but below bicubic: invalid
+    ],
+)
+def test_what_could_not_be_verified_is_absent(method, where):
+    assert find_published(method, **where) == []

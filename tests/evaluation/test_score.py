@@ -1,0 +1,151 @@
+"""``superres score`` on folders of pictures."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from superres.cli.main import main
+from superres.evaluation.protocols import evaluate_pair
+from superres.imaging.io import write_image
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def folders(tmp_path, make_pair):
+    """Three pairs at scale 2, SR with decorated names."""
+    sr_dir, hr_dir = tmp_path / "mine", tmp_path / "Set3" / "HR"
+    for folder in (sr_dir, hr_dir):
+        folder.mkdir(parents=True)
+    pairs = {}
+    for seed, name in enumerate(("one", "two", "three")):
+        sr, hr = make_pair(40, 52, seed=seed)
+        pairs[name] = (sr, hr)
+        write_image(sr_dir / f"{name}_NET_x2.png", sr)
+        write_image(hr_dir / f"{name}.png", hr)
+    return sr_dir, hr_dir, pairs
+
+
+def score(*args: object) -> int:
+    return main(["score", *map(str, args)])
+
+
+def test_scores_tables_and_file(folders, tmp_path, capsys):
+    sr_dir, hr_dir, pairs = folders
+    names = ["edsr-y", "mmediting-rgb"]
+    options = ["--scale", 2, "--protocol", *names, "--out", tmp_path / "out"]
+    assert score(sr_dir, hr_dir, *options) == 0
+    record = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert record["checkpoint"] is None
+    assert [r["protocol"] for r in record["results"]] == names
+    for result in record["results"]:
+        assert (result["set"], result["scale"], result["method"]) == ("Set3", 2, "mine")
+        for image in result["images"]:
+            expected = evaluate_pair(*pairs[image["name"]], 2, result["protocol"])
+            assert {key: image[key] for key in ("psnr", "ssim")} == expected
+        assert result["psnr"] == pytest.approx(np.mean([i["psnr"] for i in result["images"]]))
+    printed = " ".join(capsys.readouterr().out.split())
+    for result in record["results"]:
+        assert f"{result['psnr']:.2f} / {result['ssim']:.4f}" in printed
+        assert f"PSNR / SSIM by {result['protocol']}: " in printed
+
+
+def test_missing_broken_and_ill_sized_pictures(folders, tmp_path, capsys):
+    sr_dir, hr_dir, pairs = folders
+    (sr_dir / "one_NET_x2.png").unlink()
+    data = (sr_dir / "two_NET_x2.png").read_bytes()
+    (sr_dir / "two_NET_x2.png").write_bytes(data[: len(data) // 2])
+    write_image(sr_dir / "other_x2.png", pairs["one"][0])
+    assert score(sr_dir, hr_dir, "--scale", 2, "--out", tmp_path) == 1
+    (result,) = json.loads((tmp_path / "results.json").read_text())["results"]
+    images = {image["name"]: image for image in result["images"]}
+    assert images["three"]["psnr"] == result["psnr"]
+    assert images["one"]["error"] == "no SR picture for one"
+    assert "two_NET_x2.png" in images["two"]["error"]
+    captured = capsys.readouterr()
+    assert "not scored: no SR picture for one" in captured.err
+    assert "not used: other_x2.png" in captured.err
+    assert "2 of 3 images not scored: two, one" in captured.out
+    write_image(sr_dir / "two_NET_x2.png", pairs["two"][0][:20])
+    assert score(sr_dir, hr_dir, "--scale", 2) == 1
+    assert "expected 52x40 (HR), found 52x20 (SR)" in capsys.readouterr().err
+
+
+def test_depth_and_colour(folders, capsys):
+    sr_dir, hr_dir, pairs = folders
+    write_image(sr_dir / "one_NET_x2.png", pairs["one"][0].astype(np.uint16) * 257)
+    write_image(sr_dir / "two_NET_x2.png", pairs["two"][0][..., 0])
+    assert score(sr_dir, hr_dir, "--scale", 2) == 1
+    error = capsys.readouterr().err
+    assert "one_NET_x2.png: SR has samples of uint16 and HR of uint8" in error
+    assert "two_NET_x2.png is grey and" in error
+    # A grey HR, such as Set14's bridge, is compared with the RGB that a network makes of it.
+    write_image(hr_dir / "two.png", pairs["two"][1][..., 0])
+    write_image(sr_dir / "two_NET_x2.png", pairs["two"][0])
+    write_image(sr_dir / "one_NET_x2.png", pairs["one"][0])
+    assert score(sr_dir, hr_dir, "--scale", 2) == 0
+
+
+def test_super_image_says_that_it_resized(folders, capsys):
+    sr_dir, hr_dir, pairs = folders
+    write_image(hr_dir / "one.png", np.pad(pairs["one"][1], ((0, 1), (0, 0), (0, 0))))
+    assert score(sr_dir, hr_dir, "--scale", 2, "--protocol", "super-image") == 0
+    assert "HR was resized for 1 images" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (["--scale", "0"], "--scale must be at least 1"),
+        (["--scale", "2", "--protocol", "edsry"], "did you mean edsr-y"),
+        (["--scale", "3"], "at scale 3, judged by their names"),
+        ([], "--scale"),
+    ],
+)
+def test_wrong_options(folders, capsys, change, message):
+    sr_dir, hr_dir, _ = folders
+    assert score(sr_dir, hr_dir, *change) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_wrong_folders(folders, tmp_path, capsys):
+    sr_dir, hr_dir, _ = folders
+    (tmp_path / "empty").mkdir()
+    for wrong, message in (
+        ((tmp_path / "absent", hr_dir), "absent"),
+        ((sr_dir, tmp_path / "empty"), "no pictures in this folder"),
+        ((hr_dir.parent, hr_dir), "no pictures in this folder"),
+    ):
+        assert score(*wrong, "--scale", 2) == 2
+        assert message in capsys.readouterr().err
+
+
+def test_all_pictures_unusable(folders, capsys):
+    sr_dir, hr_dir, pairs = folders
+    for name, (sr, _) in pairs.items():
+        write_image(sr_dir / f"{name}_NET_x2.png", sr[:20])
+    assert score(sr_dir, hr_dir, "--scale", 2) == 2
+    assert "none of the 3 pairs could be scored" in capsys.readouterr().err
+
+
+@pytest.mark.reference
+def test_the_rcan_authors_pictures_from_the_command_line(reference_dir):
+    data = reference_dir / "data"
+    command = [sys.executable, str(ROOT / "tools" / "score.py"), "--scale", "2"]
+    folders = [data / "published_sr" / "RCAN_Set5_x2", data / "benchmark" / "Set5" / "HR"]
+    run = subprocess.run(
+        [*command, *map(str, folders)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "COLUMNS": "100"},
+    )
+    assert "38.27 / 0.9614" in run.stdout
+    assert run.stderr == ""
