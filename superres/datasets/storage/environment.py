@@ -32,7 +32,7 @@ class Environment:
         self.pid = os.getpid()
         self._error = lmdb.Error
         subdir = path.is_dir()
-        data = path / DATA_FILE if subdir else path
+        self.data_file = data = path / DATA_FILE if subdir else path
         try:
             self._env = lmdb.open(
                 str(path),
@@ -58,6 +58,7 @@ class Environment:
                 "it again."
             )
         self._txn = self._env.begin(buffers=True)
+        self.txnid = self._env.info()["last_txnid"]
 
     def get(self, key: bytes) -> memoryview | None:
         """The value of a key, zero-copy: valid only while this object lives. None if absent.

@@ -7,11 +7,14 @@ An LMDB environment (a folder with ``data.mdb``) whose main database holds:
 endian             Keys are numbers, so that names may have any length and alphabet.
 ``index``          one :data:`RECORD` per picture, sorted by the UTF-8 bytes of the names
 ``names``          all names, UTF-8, one after the other, in the same order
-``header``         JSON: format, version, state, count, crc32 of index + names, info
+``header``         JSON: format, version, state, count, crc32 of index + names, txnid, info
+``sources``        a sub-database: what each entry was made from (see ``writer``)
 =================  =============================================================================
 
 The index and the names are read in place from the memory map: opening a million pictures reads
-neither into Python objects, and a name is found by binary search.
+neither into Python objects, and a name is found by binary search. Records also say where in the
+file the pixels lie (see ``pages``); that holds as long as the last transaction is the header's
+``txnid``. After a later write, or ``mdb_copy -c``, readers look the keys up instead.
 """
 
 from __future__ import annotations
@@ -28,11 +31,13 @@ FORMAT = "superres-lmdb"
 VERSION = 1
 HEADER, INDEX, NAMES = b"header", b"index", b"names"
 
-#: One picture: its key, where its name ends in the names, its shape, sample type and checksum.
+#: One picture: its key, where its name ends in the names, where its pixels lie in the file (0:
+#: in a tree page, to be looked up), its shape, sample type and checksum.
 RECORD = np.dtype(
     [
         ("key", "<u8"),
         ("name_end", "<u8"),
+        ("offset", "<u8"),
         ("height", "<u4"),
         ("width", "<u4"),
         ("channels", "u1"),
@@ -51,7 +56,9 @@ def entry_key(number: int) -> bytes:
     return number.to_bytes(8, "big")
 
 
-def make_header(state: str, count: int = 0, crc32: int = 0, info: dict | None = None) -> bytes:
+def make_header(
+    state: str, count: int = 0, crc32: int = 0, txnid: int = 0, info: dict | None = None
+) -> bytes:
     """The header's JSON; ``state`` is ``packing`` or ``complete``."""
     header = {
         "format": FORMAT,
@@ -59,6 +66,7 @@ def make_header(state: str, count: int = 0, crc32: int = 0, info: dict | None = 
         "state": state,
         "count": count,
         "crc32": crc32,
+        "txnid": txnid,
         "info": info or {},
     }
     return json.dumps(header, ensure_ascii=True).encode()
@@ -74,7 +82,9 @@ def parse_header(path: object, value: bytes) -> dict[str, Any]:
         header = json.loads(value)
         good = isinstance(header, dict) and header["format"] == FORMAT
         version = header["version"]
-        good = good and all(type(header[key]) is int for key in ("version", "count", "crc32"))
+        good = good and all(
+            type(header[key]) is int for key in ("version", "count", "crc32", "txnid")
+        )
         good = good and isinstance(header["info"], dict) and isinstance(header["state"], str)
     except (ValueError, KeyError, TypeError):
         good = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import zlib
 from collections.abc import Sequence
@@ -63,12 +64,11 @@ class ImageLmdb(PictureStore):
         return self._open().names
 
     def shape_at(self, i: int) -> tuple[int, int, int]:
-        _, _, height, width, channels, _, _, _ = self._record(i)
-        return height, width, channels
+        return self._record(i)[3:6]
 
     def dtype_at(self, i: int) -> np.dtype:
         """The sample type of picture ``i``: uint8 or uint16."""
-        return layout.SAMPLE_TYPES[self._record(i)[5]]
+        return layout.SAMPLE_TYPES[self._record(i)[6]]
 
     def read_at(self, i: int) -> np.ndarray:
         """Picture ``i`` as a read-only view on the memory map.
@@ -76,20 +76,28 @@ class ImageLmdb(PictureStore):
         Raises:
             UserError: the entry is missing or has the wrong length: the file is damaged.
         """
-        key, _, height, width, channels, code, _, _ = self._record(i)
-        environment = self._open().environment
-        value = environment.get(layout.entry_key(key))
+        key, _, offset, height, width, channels, code, _, _ = self._record(i)
+        opened = self._open()
         dtype = layout.SAMPLE_TYPES[code]
+        if offset and opened.pixels is not None:
+            try:
+                return np.ndarray((height, width, channels), dtype, opened.pixels, offset)
+            except (TypeError, ValueError, OverflowError):  # beyond the end of the file
+                raise self._damaged(i) from None
+        value = opened.environment.get(layout.entry_key(key))
         if value is None or len(value) != height * width * channels * dtype.itemsize:
-            raise UserError(
-                f"{self.path}: the entry {self.name_at(i)!r} is damaged. Pack it again, or "
-                "restore a copy."
-            )
-        return environment.array(value, dtype, (height, width, channels))
+            raise self._damaged(i)
+        return opened.environment.array(value, dtype, (height, width, channels))
+
+    def _damaged(self, i: int) -> UserError:
+        return UserError(
+            f"{self.path}: the entry {self.name_at(i)!r} is damaged. Pack it again, or restore a "
+            "copy."
+        )
 
     def checksum_at(self, i: int) -> int:
         """The CRC-32 that was stored with the pixels of picture ``i``."""
-        return self._record(i)[7]
+        return self._record(i)[8]
 
     def verify_entry(self, i: int) -> bool:
         """Whether the pixels of picture ``i`` have the checksum that was stored with them."""
@@ -144,12 +152,24 @@ class _Opened:
             raise UserError(f"{path}: its index is damaged. Pack it again, or restore a copy.")
         self.pid = os.getpid()
         self.environment = environment
+        # Where the pixels lie is known unless someone has written to the file since.
+        known = header["txnid"] == environment.txnid
+        self.pixels = _map(environment.data_file) if known else None
         self.crc32 = header["crc32"]
         self.info = header["info"]
         plain = np.dtype(np.uint8)
         self.index = environment.array(index, plain, (len(index),)).view(layout.RECORD)
         blob = environment.array(names, plain, (len(names),))
         self.names = PackedNames(blob, self.index["name_end"])
+
+
+def _map(file: Path) -> mmap.mmap:
+    """A file as read-only memory, read page by page as it is touched."""
+    with open(file, "rb") as opened:
+        pages = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
+    if hasattr(mmap, "MADV_RANDOM"):
+        pages.madvise(mmap.MADV_RANDOM)  # crops are scattered: reading ahead would be wasted
+    return pages
 
 
 def read_header(path: Path, environment: Environment) -> dict:

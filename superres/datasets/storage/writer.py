@@ -21,6 +21,7 @@ import numpy as np
 from superres.datasets.storage import format as layout
 from superres.datasets.storage.environment import DATA_FILE, Environment
 from superres.datasets.storage.lock import FileLock
+from superres.datasets.storage.pages import large_values
 from superres.errors import UserError
 
 PARTIAL_SUFFIX = ".partial"
@@ -169,10 +170,13 @@ class PackWriter:
         index = np.array([record for _, record in entries], layout.RECORD)
         index["name_end"] = np.cumsum([len(name) for name, _ in entries], dtype=np.uint64)
         names = b"".join(name for name, _ in entries)
+        offsets = large_values(self.partial / DATA_FILE)
+        for i, number in enumerate(index["key"].tolist()):
+            index["offset"][i] = offsets.get(layout.entry_key(number), (0, 0))[0]
         checksum = layout.index_checksum(index, names)
-        header = layout.make_header("complete", len(index), checksum, info)
 
         def put(txn) -> None:
+            header = layout.make_header("complete", len(index), checksum, txn.id(), info)
             txn.put(layout.INDEX, index.view(np.uint8).data)
             txn.put(layout.NAMES, names)
             txn.put(layout.HEADER, header)
