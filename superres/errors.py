@@ -10,3 +10,22 @@ class UserError(Exception):
     one message without a traceback and exit with code 2. A fault of the program itself must not
     be raised as this class.
     """
+
+
+def from_worker(error: BaseException) -> BaseException:
+    """The user's mistake inside an error that a data-loader worker sent, else the error itself.
+
+    torch re-raises a worker's exception with the worker's whole traceback as its message.
+    """
+    text = str(error)
+    if isinstance(error, UserError) and "Original Traceback" in text:
+        marker = f"{UserError.__module__}.{UserError.__qualname__}: "
+        if marker in text:
+            return UserError(text.rsplit(marker, 1)[1].strip())
+    if isinstance(error, RuntimeError) and "DataLoader worker" in text and "killed" in text:
+        return UserError(
+            f"a data-loader worker died: {text.splitlines()[0]}. If the machine ran out of memory "
+            "lower num_workers or train_dataloader.prefetch_factor; the last checkpoint is whole, "
+            "continue with --resume"
+        )
+    return error

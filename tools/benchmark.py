@@ -1,10 +1,9 @@
-#!/usr/bin/env python3
-"""The same as ``superres benchmark``, from a checkout: see ``python tools/benchmark.py --help``."""
+"""The same as `superres benchmark`; see `--help`."""
 
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from superres.cli.main import main
 

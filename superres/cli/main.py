@@ -1,0 +1,127 @@
+"""The command ``superres``: one word, then that command's own arguments."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import importlib
+import os
+import pkgutil
+import sys
+import traceback
+from collections.abc import Sequence
+
+import superres
+from superres.errors import UserError
+
+_NOT_COMMANDS = {"main"}
+
+
+def commands() -> list[str]:
+    """The names of all commands: the modules of this folder."""
+    import superres.cli as package
+
+    names = (m.name for m in pkgutil.iter_modules(package.__path__))
+    return sorted(n.replace("_", "-") for n in names if n not in _NOT_COMMANDS and n[0] != "_")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; gives its exit code.
+
+    0 done, 1 some items failed, 2 the user's mistake, 130 interrupted, 143 terminated. A mistake
+    of the user's is one message; a traceback means that the program itself is at fault.
+    """
+    argv = list(sys.argv[1:] if argv is None else argv)
+    if not argv or argv[0] in ("-h", "--help"):
+        print(_overview())
+        return 0 if argv else 2
+    if argv[0] in ("-V", "--version"):
+        print(f"superres {superres.__version__}")
+        return 0
+    name = argv[0]
+    if name not in commands():
+        near = difflib.get_close_matches(name, commands(), n=2)
+        hint = f"; did you mean {' or '.join(near)}?" if near else f": {', '.join(commands())}"
+        print(f"error: superres has no command {name!r}{hint}", file=sys.stderr)
+        return 2
+    module = importlib.import_module(f"superres.cli.{name.replace('-', '_')}")
+    parser = argparse.ArgumentParser(
+        prog=f"superres {name}",
+        description=module.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    module.add_arguments(parser)
+    try:
+        args = parser.parse_args(argv[1:])
+    except SystemExit as stop:  # argparse has printed its message
+        return int(stop.code or 0)
+    try:
+        return module.run(args)
+    except UserError as error:
+        _tell(str(error))
+        return 2
+    except ImportError as error:
+        message = _explain_import(error)
+        if message is None:
+            raise
+        _tell(message)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader of our output has gone; Python must not complain about it at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _tell(message: str) -> None:
+    rank = os.environ.get("RANK", "0")
+    if rank != "0" and "SUPERRES_JOINED" not in os.environ:
+        return  # a wrong option or config: rank 0 says the same
+    where = f" [rank {rank}]" if rank != "0" else ""
+    print(f"error{where}: {message}", file=sys.stderr, flush=True)
+
+
+def _explain_import(error: ImportError) -> str | None:
+    """A missing package or system library, as a message; None for a fault of our own."""
+    frames = traceback.extract_tb(error.__traceback__)
+    from_cv2 = any(f"{os.sep}cv2{os.sep}" in f.filename for f in frames)
+    if from_cv2 or ".so" in str(error) or error.name == "cv2":
+        from superres.imaging._cv2 import explain_import_error
+
+        return explain_import_error(error)
+    if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("superres"):
+        package = {"mmcv": "mmcv-lite"}.get(error.name, error.name)
+        return (
+            f"the package {package!r} is not installed here ({sys.executable}); "
+            "install superres with its requirements: pip install -e . in its folder"
+        )
+    return None
+
+
+def _overview() -> str:
+    lines = ["usage: superres COMMAND [arguments]", "", "commands:"]
+    for name in commands():
+        lines.append(f"  {name:<14} {_first_line(name)}")
+    lines += ["", "superres COMMAND --help tells more."]
+    return "\n".join(lines)
+
+
+def _first_line(name: str) -> str:
+    """The first line of a command's docstring, without importing it."""
+    import ast
+
+    import superres.cli as package
+
+    for folder in package.__path__:
+        path = os.path.join(folder, name.replace("-", "_") + ".py")
+        if os.path.isfile(path):
+            with open(path, encoding="utf-8") as file:
+                doc = ast.get_docstring(ast.parse(file.read())) or ""
+            return doc.splitlines()[0] if doc else ""
+    return ""
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,27 @@
+"""Print a config as it is after inheritance, options and references."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    parser.add_argument("config", help="path or bare name")
+    parser.add_argument(
+        "--cfg-options", nargs="+", action="extend", default=[], metavar="KEY=VALUE"
+    )
+    parser.add_argument("--json", action="store_true", help="as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print it."""
+    import json
+
+    from superres.engine.config import load_config, to_plain
+    from superres.engine.config_check import check_config
+
+    cfg = load_config(args.config, args.cfg_options)
+    check_config(cfg)
+    print(json.dumps(to_plain(cfg), indent=2) if args.json else cfg.pretty_text)
+    return 0

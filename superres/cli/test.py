@@ -1,0 +1,70 @@
+"""Score a checkpoint on test sets and print the table."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    parser.add_argument("config", help="path or bare name of the config it was trained with")
+    parser.add_argument("checkpoint", help="iter_N.pth, best.pth, or a published weight file")
+    parser.add_argument("--out", metavar="DIR", help="write results.json (and images) there")
+    parser.add_argument(
+        "--save-images", action="store_true", help="keep the results as OUT/images/SET/xS/NAME.png"
+    )
+    parser.add_argument(
+        "--sets", metavar="A,B", help="these sets instead of the config's test_sets and val_sets"
+    )
+    parser.add_argument(
+        "--protocols", metavar="A,B", help="score by these instead of each set's usual one"
+    )
+    parser.add_argument(
+        "--baseline",
+        choices=("bicubic", "none"),
+        default="bicubic",
+        help="the row to compare with (default: bicubic)",
+    )
+    parser.add_argument("--format", help="format of a published weight file that cannot tell it")
+    parser.add_argument("--self-ensemble", action="store_true", help="average of the eight views")
+    parser.add_argument(
+        "--tile", default=None, metavar="auto|N|edsr-chop|off", help="tiles for large pictures"
+    )
+    parser.add_argument(
+        "--launcher",
+        choices=("none", "pytorch", "slurm"),
+        default="none",
+        help="how the processes were started",
+    )
+    parser.add_argument(
+        "--cfg-options",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change the config, e.g. test_sets=[Set5,Set14]",
+    )
+    parser.add_argument("--local-rank", "--local_rank", type=int, help=argparse.SUPPRESS)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Test; see the engine."""
+    from superres.engine.run import test
+
+    def split(text: str | None) -> list[str] | None:
+        return [part.strip() for part in text.split(",") if part.strip()] if text else None
+
+    return test(
+        args.config,
+        args.checkpoint,
+        out=args.out,
+        save_images=args.save_images,
+        sets=split(args.sets),
+        protocols=split(args.protocols),
+        baseline=args.baseline,
+        weight_format=args.format,
+        self_ensemble=args.self_ensemble,
+        tile=args.tile,
+        launcher=args.launcher,
+        options=args.cfg_options,
+    )

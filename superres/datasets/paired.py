@@ -1,0 +1,153 @@
+"""Pairs of a low-quality picture and its ground truth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch.utils.data import Dataset
+
+from superres.errors import UserError
+from superres.imaging.resize import modcrop
+from superres.registry import DATASETS
+
+from .lazy import LazyBicubic
+from .locate import locate
+from .pairing import match_names
+from .sampler import SampleKey, sample_generator
+from .storage import PictureStore, open_store
+from .transforms.compose import Pipeline
+
+
+@DATASETS.register_module()
+class PairedDataset(Dataset):
+    """A set of pictures as samples.
+
+    A sample is a dict with ``lq`` and ``gt`` (HWC, RGB, uint8 or uint16; views where the store
+    gives views), ``scale``, ``lq_path``, ``gt_path``, ``name``, ``index``, ``draw`` and ``rng``,
+    a generator made from (seed, draw), which is the only source of randomness of a transform.
+
+    Args:
+        name: a set's name below ``data_root``, or a path (see
+            :func:`superres.datasets.locate.locate`).
+        data_root: where sets are looked for.
+        scale: whole number by which ``gt`` is larger than ``lq``.
+        pipeline: transforms.
+        gt, lq: paths of the two sides, instead of what lies at ``name``.
+        make_lq: 'auto' reads ``lq`` where it is there and makes it by the exact bicubic else;
+            'bicubic' always makes it; 'none' leaves it to the pipeline.
+        border: border rule of a bicubic that is made here.
+        channels: 'rgb' or 'grey'.
+        dtype: 'uint8' (16-bit files are reduced) or 'keep'.
+        seed: set by the engine from the run's seed.
+
+    Raises:
+        UserError: nothing there, an empty set, pictures without a partner, sizes that don't match.
+    """
+
+    def __init__(
+        self,
+        name: str | None = None,
+        data_root: str = ".",
+        scale: int = 4,
+        pipeline: list[dict[str, Any]] | None = None,
+        gt: str | None = None,
+        lq: str | None = None,
+        make_lq: str = "auto",
+        border: str = "reflect",
+        channels: str = "rgb",
+        dtype: str = "uint8",
+        seed: int = 0,
+    ) -> None:
+        if make_lq not in ("auto", "bicubic", "none"):
+            raise UserError(f"PairedDataset: make_lq = {make_lq!r} must be auto, bicubic or none")
+        if gt is None and name is None:
+            raise UserError("PairedDataset takes the name of a set, or gt (and lq) paths")
+        if gt is None:
+            found = locate(name, data_root, scale)
+            self.name, gt, lq = found.name, found.gt, lq or found.lq
+        else:
+            self.name = name or Path(gt).name
+        self.scale = scale
+        self.seed = seed
+        self.border = border
+        self.make_lq = make_lq
+        self.gt: PictureStore = open_store(gt, channels=channels, dtype=dtype)
+        self.lq: PictureStore | None = None
+        if lq is not None and make_lq == "auto":
+            self.lq = open_store(lq, channels=channels, dtype=dtype)
+        self.lq_index = match_names(self.gt, self.lq, scale) if self.lq is not None else None
+        self._check_sizes()
+        self.pipeline = Pipeline(pipeline)
+
+    def __len__(self) -> int:
+        return len(self.gt)
+
+    def _check_sizes(self) -> None:
+        """Every pair fits: gt is scale times lq, or less than one low-quality pixel larger."""
+        for i in range(len(self)):
+            gt_shape = self.gt.shape_at(i)
+            if min(gt_shape[:2]) < self.scale:
+                raise UserError(
+                    f"{self.gt.path}: {self.gt.name_at(i)} is {gt_shape[1]}x{gt_shape[0]} pixels, "
+                    f"too small for scale {self.scale}"
+                )
+            if self.lq is None:
+                continue
+            lq_shape = self.lq.shape_at(self.lq_number(i))
+            rest = [g - q * self.scale for g, q in zip(gt_shape[:2], lq_shape[:2])]
+            if not all(0 <= r < self.scale for r in rest):
+                raise UserError(
+                    f"{self.lq.path}: {self.lq.name_at(self.lq_number(i))} is "
+                    f"{lq_shape[1]}x{lq_shape[0]}, and {self.gt.name_at(i)} in {self.gt.path} is "
+                    f"{gt_shape[1]}x{gt_shape[0]}: not {self.scale} times as large "
+                    f"({lq_shape[1] * self.scale}x{lq_shape[0] * self.scale} expected). "
+                    "Are these pictures of another scale?"
+                )
+
+    def lq_number(self, i: int) -> int:
+        """The number in the ``lq`` store of the partner of ground truth ``i``."""
+        return i if self.lq_index is None else int(self.lq_index[i])
+
+    def load(self, i: int) -> tuple[Any, np.ndarray]:
+        """(lq, gt) of picture ``i``; ``gt`` cropped to ``scale`` times ``lq``, top left."""
+        gt = self.gt.read_at(i)
+        if self.lq is not None:
+            lq = self.lq.read_at(self.lq_number(i))
+            gt = gt[: lq.shape[0] * self.scale, : lq.shape[1] * self.scale]
+            if gt.shape[:2] != (lq.shape[0] * self.scale, lq.shape[1] * self.scale):
+                raise UserError(
+                    f"{self.gt.path}: {self.gt.name_at(i)} is {gt.shape[1]}x{gt.shape[0]}, "
+                    f"smaller than {self.scale} times its partner ({lq.shape[1]}x{lq.shape[0]})"
+                )
+            return lq, gt
+        gt = modcrop(gt, self.scale)
+        if self.make_lq == "none":
+            return None, gt
+        return LazyBicubic(gt, self.scale, self.border), gt
+
+    def sample(self, key: SampleKey | int) -> dict[str, Any]:
+        """The sample before the pipeline."""
+        if not isinstance(key, tuple):
+            key = SampleKey(int(key), int(key))
+        index, draw = key[0], key[1]
+        lq, gt = self.load(index)
+        name = self.gt.name_at(index)
+        sample = {
+            "gt": gt,
+            "scale": self.scale,
+            "index": index,
+            "draw": draw,
+            "name": name,
+            "gt_path": f"{self.gt.path}/{name}",
+            "rng": sample_generator(self.seed, draw),
+        }
+        if lq is not None:
+            sample["lq"] = lq
+            store = self.gt if self.lq is None else self.lq
+            sample["lq_path"] = f"{store.path}/{store.name_at(self.lq_number(index))}"
+        return sample
+
+    def __getitem__(self, key: SampleKey | int) -> dict[str, Any]:
+        return self.pipeline(self.sample(key))

@@ -1,0 +1,110 @@
+"""Which samples form which iteration: a pure function of (seed, iteration)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from superres.errors import UserError
+
+
+class SampleKey(NamedTuple):
+    """One sample: which picture, which number of all draws, and the scale of its batch."""
+
+    index: int
+    draw: int
+    scale: int | None = None
+
+
+def sample_generator(seed: int, draw: int) -> np.random.Generator:
+    """The random numbers of one sample: a function of (seed, draw) and of nothing else.
+
+    Philox is counter-based, so neighbouring keys give independent streams at no seeding cost.
+    """
+    return np.random.Generator(np.random.Philox(key=np.array([seed, draw], dtype=np.uint64)))
+
+
+class IterationSampler:
+    """Yields, for each iteration from ``start`` on, this rank's list of :class:`SampleKey`.
+
+    Iteration *i* (from 0) takes the draws ``i * batch .. (i + 1) * batch - 1``. Draw *d* is entry
+    ``d mod n`` of the permutation of epoch ``d div n``, which is made from (seed, epoch). Rank *r*
+    takes the *r*-th equal share of the batch. So the same (seed, i) gives the same samples after a
+    resume, for any number of workers and for any number of ranks.
+
+    Args:
+        size: pictures in the dataset.
+        global_batch_size: samples of one iteration over all ranks.
+        seed: of the run.
+        rank, world_size: this process among those that share the batch.
+        start, stop: first iteration and the one before which to end (None: never).
+        scales: for multi-scale training: one of them is drawn per iteration from (seed, i).
+
+    Raises:
+        UserError: an empty dataset, or a batch that the ranks cannot share equally.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        global_batch_size: int,
+        seed: int,
+        rank: int = 0,
+        world_size: int = 1,
+        start: int = 0,
+        stop: int | None = None,
+        scales: list[int] | None = None,
+    ) -> None:
+        if size < 1:
+            raise UserError("the training set is empty")
+        if global_batch_size % world_size:
+            raise UserError(
+                f"global_batch_size {global_batch_size} cannot be shared equally by "
+                f"{world_size} processes"
+            )
+        self.size = size
+        self.global_batch_size = global_batch_size
+        self.seed = seed
+        self.share = global_batch_size // world_size
+        self.offset = rank * self.share
+        self.start = start
+        self.stop = stop
+        self.scales = scales
+        self._epoch: tuple[int, np.ndarray] | None = None
+
+    def _permutation(self, epoch: int) -> np.ndarray:
+        if self._epoch is None or self._epoch[0] != epoch:
+            # The epoch's stream lies apart from those of the draws: bit 63 is never set in a draw.
+            generator = sample_generator(self.seed, (1 << 63) | epoch)
+            self._epoch = (epoch, generator.permutation(self.size))
+        return self._epoch[1]
+
+    def scale_of(self, iteration: int) -> int | None:
+        """The scale of one iteration's batch, the same on all ranks."""
+        if not self.scales:
+            return None
+        generator = sample_generator(self.seed, (1 << 63) | (1 << 62) | iteration)
+        return int(self.scales[generator.integers(len(self.scales))])
+
+    def keys(self, iteration: int) -> list[SampleKey]:
+        """This rank's samples of one iteration."""
+        scale = self.scale_of(iteration)
+        first = iteration * self.global_batch_size + self.offset
+        keys = []
+        for draw in range(first, first + self.share):
+            epoch, position = divmod(draw, self.size)
+            keys.append(SampleKey(int(self._permutation(epoch)[position]), draw, scale))
+        return keys
+
+    def __iter__(self) -> Iterator[list[SampleKey]]:
+        iteration = self.start
+        while self.stop is None or iteration < self.stop:
+            yield self.keys(iteration)
+            iteration += 1
+
+    def __len__(self) -> int:
+        if self.stop is None:
+            raise TypeError("an endless sampler has no length")
+        return max(0, self.stop - self.start)

@@ -1,0 +1,53 @@
+"""The last step of a pipeline."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from mmcv.transforms import BaseTransform
+
+from superres.registry import TRANSFORMS
+
+from .views import then
+
+META_KEYS = (
+    "index",
+    "draw",
+    "name",
+    "scale",
+    "top",
+    "left",
+    "lq_path",
+    "gt_path",
+)
+
+
+@TRANSFORMS.register_module()
+class PackInputs(BaseTransform):
+    """Keep what the network and the records need.
+
+    Gives ``inputs`` (the low-quality pixels), ``gt`` (if there is one), ``view`` (still to be
+    applied when the batch is written) and ``meta``: {keys}.
+
+    Args:
+        meta_keys: further entries of the sample to keep in ``meta``.
+    """
+
+    keeps_view = True
+
+    def __init__(self, meta_keys: tuple[str, ...] = ()) -> None:
+        self.meta_keys = (*META_KEYS, *meta_keys)
+
+    def transform(self, sample: dict[str, Any]) -> dict[str, Any]:
+        """Select; see the class."""
+        meta = {key: sample[key] for key in self.meta_keys if key in sample}
+        view = sample.get("view", 0)
+        meta["view"] = then(sample.get("settled_view", 0), view)
+        packed = {"inputs": np.asarray(sample["lq"]), "view": view, "meta": meta}
+        if sample.get("gt") is not None:
+            packed["gt"] = np.asarray(sample["gt"])
+        return packed
+
+
+PackInputs.__doc__ = PackInputs.__doc__.format(keys=", ".join(META_KEYS))

@@ -1,0 +1,231 @@
+"""Training checkpoints: written atomically, read back safely, with a way back to an older one."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from superres.errors import UserError
+
+LAST = "last_checkpoint"
+BEST = "best.pth"
+_NAME = re.compile(r"iter_(\d+)\.pth")
+_TEMPORARY = ".writing"
+
+
+def iteration_files(folder: Path) -> list[tuple[int, Path]]:
+    """All ``iter_N.pth`` of a folder, newest first."""
+    found = []
+    for path in folder.glob("iter_*.pth"):
+        match = _NAME.fullmatch(path.name)
+        if match:
+            found.append((int(match[1]), path))
+    return sorted(found, reverse=True)
+
+
+def plain(value: Any) -> Any:
+    """Containers as dict, list and tuple, so that ``torch.load(weights_only=True)`` opens them."""
+    if isinstance(value, dict):
+        return {k: plain(v) for k, v in value.items()}
+    if isinstance(value, tuple):
+        return tuple(plain(v) for v in value)
+    if isinstance(value, list):
+        return [plain(v) for v in value]
+    if isinstance(value, torch.Tensor):
+        return value.detach()
+    # Subclasses (torch's version string, numpy's float64) are not opened by weights_only.
+    for kind in (bool, int, float, str):
+        if isinstance(value, kind):
+            return kind(value)
+    if value is None:
+        return None
+    if hasattr(value, "item"):  # numpy scalars
+        return value.item()
+    raise TypeError(f"{type(value).__name__} cannot stand in a checkpoint: {value!r}")
+
+
+def save_atomically(state: dict[str, Any], path: Path) -> None:
+    """Write a checkpoint so that ``path`` is, at any moment, absent, the old one or the new one.
+
+    Raises:
+        UserError: no room or no permission; what was there before is untouched.
+    """
+    temporary = path.with_name(path.name + _TEMPORARY)
+    try:
+        with open(temporary, "wb") as file:
+            torch.save(plain(state), file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        sync_folder(path.parent)
+    except (OSError, RuntimeError) as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise UserError(_why_not_saved(path, error)) from error
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename durable."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _why_not_saved(path: Path, error: Exception) -> str:
+    # torch reports a failed write as a RuntimeError of its zip writer; the cause is behind it.
+    cause = error
+    while cause is not None and not isinstance(cause, OSError):
+        cause = cause.__cause__ or cause.__context__
+    number = getattr(cause, "errno", None)
+    if number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        reason = "the disk (or quota) is full"
+    elif number in (errno.EACCES, errno.EPERM, errno.EROFS):
+        reason = "no permission to write there"
+    else:
+        reason = str(cause or error)
+    kept = next((p for _, p in iteration_files(path.parent)), None)
+    return (
+        f"could not save {path}: {reason}. "
+        + (
+            f"The checkpoint before it, {kept.name}, is whole"
+            if kept
+            else "There is none before it"
+        )
+        + "; make room and continue with --resume"
+    )
+
+
+def write_text_atomically(path: Path, text: str) -> None:
+    """Replace a small file in one step."""
+    temporary = path.with_name(path.name + _TEMPORARY)
+    try:
+        with open(temporary, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise UserError(_why_not_saved(path, error)) from error
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Delete what an interrupted save left behind."""
+    for path in folder.glob(f"*{_TEMPORARY}"):
+        path.unlink(missing_ok=True)
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Read and verify a training checkpoint.
+
+    Raises:
+        UserError: missing, damaged (every entry's checksum is compared), or no checkpoint of a
+            training of this package.
+    """
+    if not path.is_file():
+        raise UserError(f"checkpoint {path} does not exist")
+    if path.stat().st_size == 0:
+        raise UserError(f"checkpoint {path} is empty")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            broken = archive.testzip()
+    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError) as error:
+        raise UserError(f"checkpoint {path} is damaged or cut off: {error}") from error
+    if broken:
+        raise UserError(f"checkpoint {path} is damaged: the checksum of {broken} is wrong")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many kinds for the same thing
+        raise UserError(
+            f"checkpoint {path} cannot be read: {str(error).splitlines()[0]}"
+        ) from error
+    if not isinstance(state, dict) or "state_dict" not in state:
+        raise UserError(f"{path} is no training checkpoint of superres: it has no state_dict")
+    return state
+
+
+def find_resumable(folder: Path, wanted: Path | None, say: Any) -> tuple[Path, dict] | None:
+    """The newest checkpoint of ``folder`` that can be read, at most as new as ``wanted``.
+
+    Args:
+        folder: a work dir.
+        wanted: start from this one instead of the newest.
+        say: called with a line for each checkpoint that is passed over.
+
+    Returns:
+        (path, state), or None where the folder has no checkpoint.
+
+    Raises:
+        UserError: ``wanted`` does not exist, or every checkpoint is damaged.
+    """
+    if wanted is not None and not wanted.is_file():
+        raise UserError(f"--resume {wanted}: no such file")
+    candidates = [path for _, path in iteration_files(folder)]
+    if wanted is not None:
+        match = _NAME.fullmatch(wanted.name)
+        limit = int(match[1]) if match else -1
+        older = [p for n, p in iteration_files(wanted.parent) if n < limit]
+        candidates = [wanted, *older]
+    reasons = []
+    for path in candidates:
+        try:
+            state = read_checkpoint(path)
+            if "optimizer" not in state:
+                raise UserError(
+                    f"checkpoint {path} holds weights only, nothing to resume from; use it as "
+                    "load_from, or resume from an iter_N.pth"
+                )
+            return path, state
+        except UserError as error:
+            reasons.append(str(error))
+            if path is not candidates[-1]:
+                say(f"{error}; falling back to the checkpoint before it")
+    if not candidates:
+        return None
+    raise UserError("no checkpoint can be resumed from: " + "; ".join(reasons))
+
+
+def save_iteration(state: dict[str, Any], folder: Path, iteration: int, keep: int | None) -> Path:
+    """Save ``iter_N.pth``, name it in ``last_checkpoint``, then delete the oldest beyond ``keep``."""
+    path = folder / f"iter_{iteration}.pth"
+    save_atomically(state, path)
+    write_text_atomically(folder / LAST, path.name + "\n")
+    if keep:
+        for number, old in iteration_files(folder)[keep:]:
+            if number < iteration:
+                old.unlink(missing_ok=True)
+    return path
+
+
+def load_strictly(module: torch.nn.Module, state: dict[str, torch.Tensor], source: str) -> None:
+    """``load_state_dict`` that names what differs.
+
+    Raises:
+        UserError: a missing or unexpected key, or another shape: a checkpoint of another model.
+    """
+    own = module.state_dict()
+    missing = [k for k in own if k not in state]
+    unexpected = [k for k in state if k not in own]
+    shapes = [
+        f"{k} {tuple(state[k].shape)} instead of {tuple(own[k].shape)}"
+        for k in own
+        if k in state and own[k].shape != state[k].shape
+    ]
+    problems = [
+        f"{label} {', '.join(found[:3])}" + (f" and {len(found) - 3} more" if found[3:] else "")
+        for label, found in (("missing", missing), ("unexpected", unexpected), ("shape", shapes))
+        if found
+    ]
+    if problems:
+        raise UserError(f"{source} is of another model than the config's: {'; '.join(problems)}")
+    module.load_state_dict(state)

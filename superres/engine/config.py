@@ -1,0 +1,296 @@
+"""Finding, reading and completing a config.
+
+A config is an mmengine text config (``_base_`` lists of files to inherit from). Two things are
+added. A string ``'${scale}'`` anywhere in it stands for the top-level key ``scale``, and is put in
+place after ``--cfg-options``, so that a value which is written once reaches everything derived
+from it. And every error names the file, the key and, where there is one, the near match.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config, ConfigDict, DictAction
+
+from superres.errors import UserError
+from superres.paths import share_dir
+
+_REFERENCE = re.compile(r"\$\{([A-Za-z_][\w.]*)\}")
+
+OPTIONAL_KEYS = (
+    "load_from",
+    "work_dir",
+    "experiment_name",
+    "custom_imports",
+    "custom_hooks",
+    "ema",
+    "amp",
+    "save_best",
+    "protocols",
+    "stop_after",
+)
+"""Top-level keys that a command line may add although no config file has to state them."""
+
+
+def find_config(name: str) -> Path:
+    """The path of a config given as a path or as a bare name such as ``edsr_x4c64b16_g1_300k_div2k``.
+
+    A bare name is looked up among the configs that come with the package.
+
+    Raises:
+        UserError: there is no such file; near matches are named.
+    """
+    path = Path(name)
+    if path.is_file():
+        return path
+    root = share_dir("configs")
+    # Under an installed package `configs/edsr/x.py` is not below the working directory.
+    parts = path.parts[1:] if path.parts[:1] == ("configs",) else path.parts
+    if parts and root.joinpath(*parts).is_file():
+        return root.joinpath(*parts)
+    known = {p.stem: p for p in sorted(root.rglob("*.py")) if "_base_" not in p.parts}
+    if path.name.removesuffix(".py") in known and len(path.parts) == 1:
+        return known[path.name.removesuffix(".py")]
+    near = difflib.get_close_matches(path.stem, known, n=3, cutoff=0.5)
+    what = "is a folder, not a config file" if path.is_dir() else "does not exist"
+    raise UserError(
+        f"config {name!r} {what}."
+        + (f" Did you mean {', '.join(near)}?" if near else f" Configs are in {root}.")
+    )
+
+
+def load_config(name: str, options: list[str] | None = None) -> Config:
+    """Read a config, apply ``KEY=VALUE`` options, and put ``${...}`` references in place.
+
+    Args:
+        name: path or bare name (see :func:`find_config`).
+        options: as given to ``--cfg-options``, e.g. ``['scale=2', 'test_sets=[Set5,Set14]']``.
+
+    Raises:
+        UserError: no such file, a syntax error (with file and line), an unknown key in
+            ``options`` (with near matches), a reference to a key that does not exist.
+    """
+    path = find_config(name)
+    cfg = _read(path)
+    changes = parse_options(options or [])
+    for key, value in changes.items():
+        _check_option(cfg, key)
+        _set(cfg, key, value)
+    resolve_references(cfg)
+    # The file is kept in `filename`; the name of the run follows from it.
+    return cfg
+
+
+def _read(path: Path) -> Config:
+    try:
+        return Config.fromfile(str(path), use_predefined_variables=False, lazy_import=False)
+    except SyntaxError as error:
+        # mmengine copies configs to a temporary folder, so the reported name is not the user's.
+        raise UserError(_locate_syntax_error(path, error)) from error
+    except UserError:
+        raise
+    except FileNotFoundError as error:
+        raise UserError(
+            f"config {path}: a file of its _base_ does not exist: {error.filename or error}"
+        ) from error
+    except Exception as error:  # the config is the user's Python program: anything can come out
+        where, line = _innermost_config_line(error, path)
+        raise UserError(
+            f"config {where}{f', line {line}' if line else ''}: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _base_files(path: Path) -> list[Path]:
+    """The config and all files it inherits from, without running any of them."""
+    import ast
+
+    found = [path]
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+    except (SyntaxError, OSError, UnicodeDecodeError):
+        return found
+    for node in tree.body:
+        if (
+            isinstance(node, ast.Assign)
+            and isinstance(node.targets[0], ast.Name)
+            and node.targets[0].id == "_base_"
+        ):
+            try:
+                bases = ast.literal_eval(node.value)
+            except ValueError:
+                continue
+            for base in [bases] if isinstance(bases, str) else bases:
+                found += _base_files(path.parent / base)
+    return found
+
+
+def _locate_syntax_error(path: Path, error: SyntaxError) -> str:
+    for file in _base_files(path):
+        try:
+            compile(file.read_text(encoding="utf-8"), str(file), "exec")
+        except SyntaxError as found:
+            text = (found.text or "").strip()
+            return f"config {file}, line {found.lineno}: {found.msg}" + (
+                f": {text}" if text else ""
+            )
+        except (OSError, UnicodeDecodeError) as found:
+            return f"config {file}: {found}"
+    return f"config {path}: {error.msg}"
+
+
+def _innermost_config_line(error: Exception, path: Path) -> tuple[Path, int | None]:
+    """Where the user's own code failed. Configs run as '<string>' inside mmengine."""
+    line = None
+    trace = error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename in ("<string>", ""):
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    if line is None:
+        return path, None
+    # The failing file is the one whose own execution raises the same error.
+    for file in reversed(_base_files(path)):
+        try:
+            exec(compile(file.read_text(encoding="utf-8"), str(file), "exec"), {})
+        except type(error):
+            return file, line
+        except Exception:
+            continue
+    return path, line
+
+
+def parse_options(options: list[str]) -> dict[str, Any]:
+    """``['a.b=1', 'c=[x,y]']`` to ``{'a.b': 1, 'c': ['x', 'y']}`` in mmengine's notation.
+
+    Raises:
+        UserError: an option without ``=``.
+    """
+    parsed = {}
+    for option in options:
+        key, sign, value = option.partition("=")
+        if not sign or not key.strip():
+            raise UserError(f"--cfg-options takes KEY=VALUE, found {option!r}")
+        parsed[key.strip()] = _none(DictAction._parse_iterable(value.strip()))
+    return parsed
+
+
+def _none(value: Any) -> Any:
+    return None if value in ("None", "none", "null") else value
+
+
+def _near(word: str, known: Any) -> str:
+    near = difflib.get_close_matches(word, [str(k) for k in known], n=3, cutoff=0.6)
+    return f"; did you mean {' or '.join(near)}?" if near else ""
+
+
+def _check_option(cfg: Config, key: str) -> None:
+    """An option may set a key that is there, or an argument that the named type accepts."""
+    from .config_check import accepted_arguments
+
+    node: Any = cfg._cfg_dict
+    parts = key.split(".")
+    for depth, part in enumerate(parts):
+        so_far = ".".join(parts[:depth])
+        if isinstance(node, (list, tuple)):
+            if not part.isdigit() or int(part) >= len(node):
+                raise UserError(
+                    f"--cfg-options {key}: {so_far} is a list of {len(node)} entries, "
+                    f"{part!r} is not one of 0..{len(node) - 1}"
+                )
+            node = node[int(part)]
+            continue
+        if not isinstance(node, dict):
+            raise UserError(f"--cfg-options {key}: {so_far} is {node!r}, which has no key {part!r}")
+        if part in node:
+            node = node[part]
+            continue
+        if depth == 0:
+            if part in OPTIONAL_KEYS:
+                return
+            raise UserError(
+                f"--cfg-options {key}: the config has no key {part!r}"
+                + (_near(part, [*node, *OPTIONAL_KEYS]) or "; its keys: " + ", ".join(sorted(node)))
+            )
+        accepted = accepted_arguments(node)
+        if accepted is None or part in accepted:
+            return
+        raise UserError(
+            f"--cfg-options {key}: {so_far} has no key {part!r}"
+            + (
+                _near(part, [*node, *accepted])
+                or "; known: " + ", ".join(sorted({*node, *accepted}))
+            )
+        )
+
+
+def _set(cfg: Config, key: str, value: Any) -> None:
+    node: Any = cfg._cfg_dict
+    *path, last = key.split(".")
+    for part in path:
+        if isinstance(node, (list, tuple)):
+            node = node[int(part)]
+            continue
+        if part not in node or not isinstance(node[part], (dict, list)):
+            node[part] = ConfigDict()
+        node = node[part]
+    if isinstance(node, list):
+        node[int(last)] = value
+    elif isinstance(value, dict):
+        node[last] = ConfigDict(value)
+    else:
+        node[last] = value
+
+
+def resolve_references(cfg: Config) -> None:
+    """Put the value of each ``${key}`` in place, in the whole config.
+
+    A string that is nothing but a reference takes the value with its type; inside a longer string
+    the value is inserted as text. Dotted keys reach into dicts.
+
+    Raises:
+        UserError: no such key, or keys that refer to each other in a circle.
+    """
+    root = cfg._cfg_dict
+
+    def look_up(name: str, seen: tuple[str, ...]) -> Any:
+        if name in seen:
+            raise UserError(f"config: ${{{name}}} refers to itself: {' -> '.join([*seen, name])}")
+        node: Any = root
+        for part in name.split("."):
+            if not isinstance(node, dict) or part not in node:
+                raise UserError(
+                    f"config: ${{{name}}} refers to a key that does not exist{_near(name, root)}"
+                )
+            node = node[part]
+        return walk(node, (*seen, name))
+
+    def walk(node: Any, seen: tuple[str, ...] = ()) -> Any:
+        if isinstance(node, str):
+            whole = _REFERENCE.fullmatch(node)
+            if whole:
+                return look_up(whole[1], seen)
+            return _REFERENCE.sub(lambda m: str(look_up(m[1], seen)), node)
+        if isinstance(node, dict):
+            return type(node)((k, walk(v, seen)) for k, v in node.items())
+        if isinstance(node, (list, tuple)):
+            return type(node)(walk(v, seen) for v in node)
+        return node
+
+    for key in list(root):
+        root[key] = walk(root[key], (key,)) if isinstance(root[key], str) else walk(root[key])
+
+
+def to_plain(value: Any) -> Any:
+    """A config (part) as plain dicts, lists and scalars, fit for JSON and ``weights_only`` files."""
+    if isinstance(value, Config):
+        value = value._cfg_dict
+    if isinstance(value, dict):
+        return {str(k): to_plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [to_plain(v) for v in value]
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    return str(value)

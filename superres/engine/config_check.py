@@ -1,0 +1,199 @@
+"""What can be known to be wrong with a config before anything is built.
+
+Each check raises one :class:`~superres.errors.UserError` that names the key.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Iterator
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+
+from superres import registry
+from superres.errors import UserError
+
+POSITIVE_INTEGERS = (
+    "max_iters",
+    "global_batch_size",
+    "val_interval",
+    "checkpoint_interval",
+    "log_interval",
+    "max_keep_checkpoints",
+)
+
+
+def use_scope() -> None:
+    """Look names up in superres first, then in mmengine, without mmengine's warnings about it."""
+    if not DefaultScope.check_instance_created(registry.SCOPE):
+        DefaultScope.get_instance(registry.SCOPE, scope_name=registry.SCOPE)
+
+
+def find_type(name: Any) -> Any:
+    """The class or function that ``type=name`` stands for, or None."""
+    if not isinstance(name, str):
+        return name if callable(name) else None
+    use_scope()
+    for reg in registry.ALL:
+        found = reg.get(name)
+        if found is not None:
+            return found
+    return None
+
+
+def known_types() -> list[str]:
+    """All names that a config may use as ``type``."""
+    names: set[str] = set()
+    for reg in registry.ALL:
+        node = reg
+        node.import_from_location()
+        while node is not None:
+            names.update(node.module_dict)
+            node = node.parent
+    return sorted(names)
+
+
+def accepted_arguments(node: Any) -> set[str] | None:
+    """The keywords that ``dict(type=...)`` may carry; None where anything goes.
+
+    A dict without ``type`` accepts the keys that it has and no others.
+    """
+    if "type" not in node:
+        return set(node)
+    cls = find_type(node["type"])
+    if cls is None:
+        return None
+    names = {"type", "_delete_", "_scope_"}
+    for klass in inspect.getmro(cls) if inspect.isclass(cls) else [cls]:
+        try:
+            parameters = inspect.signature(klass).parameters
+        except (TypeError, ValueError):
+            return None
+        names.update(
+            p.name for p in parameters.values() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)
+        )
+        # **kwargs hands the rest on to the next class of the inheritance.
+        if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+            return names
+    return None
+
+
+def walk_types(node: Any, path: str = "") -> Iterator[tuple[str, dict]]:
+    """All dicts with a ``type`` in a config, each with its dotted path."""
+    if isinstance(node, Config):
+        node = node._cfg_dict
+    if isinstance(node, dict):
+        if "type" in node:
+            yield path, node
+        for key, value in node.items():
+            yield from walk_types(value, f"{path}.{key}" if path else str(key))
+    elif isinstance(node, (list, tuple)):
+        for i, value in enumerate(node):
+            yield from walk_types(value, f"{path}.{i}" if path else str(i))
+
+
+def check_types(cfg: Config) -> None:
+    """Every ``type`` is known, and takes the arguments given to it.
+
+    Raises:
+        UserError: naming the key, and near matches.
+    """
+    for path, node in walk_types(cfg):
+        name = node["type"]
+        cls = find_type(name)
+        if cls is None:
+            near = difflib.get_close_matches(str(name), known_types(), n=3, cutoff=0.5)
+            raise UserError(
+                f"config: {path}.type = {name!r} is not registered"
+                + (f"; did you mean {' or '.join(near)}?" if near else "")
+                + ". A module of your own is imported with custom_imports=dict(imports=[...])."
+            )
+        accepted = accepted_arguments(node)
+        for key in () if accepted is None else node:
+            if key not in accepted:
+                near = difflib.get_close_matches(key, accepted, n=3, cutoff=0.5)
+                raise UserError(
+                    f"config: {path}: {name} takes no argument {key!r}"
+                    + (f"; did you mean {' or '.join(near)}?" if near else "")
+                    + f". It takes: {', '.join(sorted(accepted - {'type', '_delete_', '_scope_'}))}"
+                )
+
+
+def check_scale(cfg: Config) -> None:
+    """The scale stands once at the top; everything that states one agrees with it.
+
+    Raises:
+        UserError: no scale, one that is no positive whole number, or two that differ.
+    """
+    if "scale" not in cfg:
+        raise UserError("config: it states no scale; write e.g. scale = 4 at its top")
+    scale = cfg["scale"]
+    scales = list(scale) if isinstance(scale, (list, tuple)) else [scale]
+    if not scales or not all(type(s) is int and s > 0 for s in scales):
+        raise UserError(f"config: scale = {scale!r} must be a whole number such as 2, 3 or 4")
+
+    def stated(node: Any, path: str) -> Iterator[tuple[str, Any]]:
+        if isinstance(node, dict):
+            for key, value in node.items():
+                here = f"{path}.{key}" if path else key
+                if key in ("scale", "scales") and path:
+                    yield here, value
+                else:
+                    yield from stated(value, here)
+        elif isinstance(node, (list, tuple)):
+            for i, value in enumerate(node):
+                yield from stated(value, f"{path}.{i}")
+
+    for path, value in stated(cfg._cfg_dict, ""):
+        values = list(value) if isinstance(value, (list, tuple)) else [value]
+        if not set(values) <= set(scales):
+            raise UserError(
+                f"config: {path} = {value!r} disagrees with scale = {scale!r}. Write the scale once, "
+                f"at the top of the config (or --cfg-options scale=...), and '${{scale}}' elsewhere"
+            )
+
+
+def check_numbers(cfg: Config, world_size: int = 1) -> None:
+    """Counts are positive whole numbers, and the batch divides among the ranks.
+
+    Raises:
+        UserError: naming the key.
+    """
+    for key in POSITIVE_INTEGERS:
+        value = cfg.get(key)
+        if value is not None and (type(value) is not int or value < 1):
+            raise UserError(f"config: {key} = {value!r} must be a whole number of at least 1")
+    workers = cfg.get("num_workers", 0)
+    if type(workers) is not int or workers < 0:
+        raise UserError(f"config: num_workers = {workers!r} must be a whole number of at least 0")
+    seed = cfg.get("seed")
+    if seed is not None and (type(seed) is not int or not 0 <= seed < 2**63):
+        raise UserError(f"config: seed = {seed!r} must be a whole number from 0 to 2**63 - 1")
+    batch = cfg.get("global_batch_size", world_size)
+    if batch % world_size:
+        raise UserError(
+            f"config: global_batch_size = {batch} cannot be shared equally by {world_size} "
+            f"processes; choose a multiple of {world_size}, or another number of processes"
+        )
+
+
+def check_config(cfg: Config, world_size: int = 1) -> None:
+    """All checks that need no data. Run before a model or a dataset is built."""
+    use_scope()
+    custom = cfg.get("custom_imports")
+    if custom:
+        from mmengine.utils import import_modules_from_strings
+
+        try:
+            import_modules_from_strings(**custom)
+        except (ImportError, TypeError) as error:
+            raise UserError(f"config: custom_imports: {error}") from error
+    for key in ("model", "train_dataloader", "optim_wrapper"):
+        if key not in cfg:
+            raise UserError(f"config: it has no {key!r}; start from one of configs/_base_")
+    check_scale(cfg)
+    check_numbers(cfg, world_size)
+    check_types(cfg)

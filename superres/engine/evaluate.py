@@ -1,0 +1,252 @@
+"""Scoring a model on sets of pictures, in one process or shared out over several."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.config import Config
+
+from superres.datasets.locate import split_optional
+from superres.errors import UserError
+from superres.evaluation.protocols import Protocol, evaluate_pair, get_protocol
+from superres.imaging.resize import imresize
+from superres.registry import DATASETS
+
+from . import launch
+from .config import to_plain
+
+Method = Callable[[np.ndarray, int], np.ndarray]
+"""(lq HWC, scale) to a picture in the range of ``lq``, float or integers."""
+
+
+@dataclass
+class EvalSet:
+    """One set, and how it is scored. ``role`` is 'validation' or 'test'."""
+
+    name: str
+    role: str
+    dataset: Any
+    protocols: list[Protocol]
+
+
+@dataclass
+class EvalResults:
+    """Scores in the form of results.json: one entry per set and protocol, the mean over images."""
+
+    entries: list[dict[str, Any]] = field(default_factory=list)
+
+    def of(self, name: str) -> dict[str, Any] | None:
+        """The first entry of a set: its main protocol's."""
+        return next((e for e in self.entries if e["set"] == name), None)
+
+    def scalars(self) -> dict[str, float]:
+        """``{'Set5/psnr': ...}`` of each set's main protocol."""
+        found: dict[str, float] = {}
+        for entry in self.entries:
+            for metric in ("psnr", "ssim"):
+                found.setdefault(f"{entry['set']}/{metric}", entry[metric])
+        return found
+
+
+def default_protocols(name: str, wanted: Any = None) -> list[Protocol]:
+    """The protocols of a set: as the config says, else DIV2K's own for DIV2K, 'edsr-y' else."""
+    if isinstance(wanted, dict) and "name" not in wanted:
+        wanted = wanted.get(name, wanted.get("default"))
+    if wanted is None:
+        wanted = "edsr-div2k" if name.upper().startswith("DIV2K") else "edsr-y"
+    return [get_protocol(p) for p in (wanted if isinstance(wanted, (list, tuple)) else [wanted])]
+
+
+def prepare_sets(
+    cfg: Config,
+    warn: Callable[[str], None],
+    only: list[str] | None = None,
+    protocols: Any = None,
+) -> list[EvalSet]:
+    """The validation sets, then the test sets of a config, opened.
+
+    Args:
+        cfg: has ``val_sets``, ``test_sets``, ``data_root``, ``scale``; ``eval_dataset`` may hold
+            further arguments of :class:`PairedDataset`.
+        warn: told of optional sets (``'Set5?'``) that are not there.
+        only: these sets instead.
+        protocols: instead of the config's.
+
+    Raises:
+        UserError: a set that is not optional is missing or broken, or two have the same name.
+    """
+    wanted = [(spec, "validation") for spec in _as_list(cfg, "val_sets")]
+    wanted += [(spec, "test") for spec in _as_list(cfg, "test_sets")]
+    if only is not None:
+        roles = {split_optional(spec)[0]: role for spec, role in wanted}
+        wanted = [(spec, roles.get(spec, "test")) for spec in only]
+    sets: list[EvalSet] = []
+    for spec, role in wanted:
+        spec, optional = split_optional(spec)
+        options = {"type": "PairedDataset", **to_plain(cfg.get("eval_dataset", {}))}
+        options.update(name=spec, data_root=cfg.get("data_root", "."), scale=cfg.scale)
+        try:
+            dataset = DATASETS.build(options)
+        except UserError as error:
+            from superres.datasets.locate import locate
+
+            if optional:
+                try:
+                    locate(spec, options["data_root"], cfg.scale)
+                except UserError:
+                    warn(f"{spec}: left out of the {role}: {error}")
+                    continue
+            raise
+        if any(s.name == dataset.name for s in sets):
+            if any(s.dataset.gt.path == dataset.gt.path for s in sets):
+                continue
+            raise UserError(
+                f"two sets are called {dataset.name!r} ({dataset.gt.path}); rename a folder, since "
+                "tables go by name"
+            )
+        chosen = default_protocols(dataset.name, protocols or to_plain(cfg.get("protocols")))
+        sets.append(EvalSet(dataset.name, role, dataset, chosen))
+    return sets
+
+
+def _as_list(cfg: Config, key: str) -> list[str]:
+    value = cfg.get(key) or []
+    return [value] if isinstance(value, str) else [str(v) for v in value]
+
+
+def bicubic(lq: np.ndarray, scale: int) -> np.ndarray:
+    """The baseline row of tables: MATLAB's bicubic."""
+    return imresize(lq, scale=scale)
+
+
+def network(module: torch.nn.Module, device: torch.device, **options: Any) -> Method:
+    """A restorer as a method: integers in, unrounded floats in the same range out."""
+
+    def apply(lq: np.ndarray, scale: int) -> np.ndarray:
+        batch = torch.from_numpy(np.ascontiguousarray(lq))[None]
+        data = module.data_preprocessor({"inputs": batch.to(device)}, False)
+        output = module.predict(data["inputs"], **options)
+        peak = 65535.0 if lq.dtype == np.uint16 else 255.0
+        return output[0].float().permute(1, 2, 0).mul(peak).cpu().numpy()
+
+    return apply
+
+
+def quantise(picture: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Round and clamp to integers: what is saved, and what most protocols score."""
+    if picture.dtype == dtype:
+        return picture
+    return np.clip(np.rint(picture), 0, np.iinfo(dtype).max).astype(dtype)
+
+
+def evaluate(
+    model: torch.nn.Module | Method,
+    sets: list[EvalSet],
+    device: torch.device,
+    save_dir: Path | None = None,
+    interrupted: Callable[[], bool] = lambda: False,
+    progress: Callable[[str, int], None] | None = None,
+    **options: Any,
+) -> EvalResults | None:
+    """Score a model, or any method, on sets; every image exactly once over all ranks.
+
+    Args:
+        model: a restorer, or a :data:`Method`.
+        sets: from :func:`prepare_sets`.
+        device: where a restorer lies.
+        save_dir: keep results as ``SET/xSCALE/NAME.png`` there.
+        interrupted: asked before each image; None is returned once it says so.
+        progress: told (set, images done on this rank).
+        **options: of the restorer's ``predict``.
+    """
+    method = model
+    if isinstance(model, torch.nn.Module):
+        was_training = model.training
+        model.eval()
+        method = network(model, device, **options)
+    local = []
+    stopped = False
+    with torch.inference_mode():
+        for number, eval_set in enumerate(sets):
+            done = 0
+            for index in _share(eval_set):
+                if interrupted():
+                    stopped = True
+                    break
+                local.append((number, index, _score(method, eval_set, index, save_dir)))
+                done += 1
+                if progress:
+                    progress(eval_set.name, done)
+    if isinstance(model, torch.nn.Module):
+        model.train(was_training)
+    gathered = [entry for part in launch.gather((stopped, local)) for entry in part[1]]
+    if any(part for part in launch.gather(stopped)):
+        return None
+    return _collect(sets, gathered)
+
+
+def _share(eval_set: EvalSet) -> Iterator[int]:
+    """This rank's images, the largest first, so that the ranks end at about the same time."""
+    store = eval_set.dataset.gt
+    shapes = [store.shape_at(i) for i in range(len(store))]
+    order = sorted(range(len(store)), key=lambda i: (-shapes[i][0] * shapes[i][1], i))
+    yield from order[launch.rank() :: launch.world_size()]
+
+
+def _score(method: Method, eval_set: EvalSet, index: int, save_dir: Path | None) -> dict[str, Any]:
+    dataset = eval_set.dataset
+    lq, gt = dataset.load(index)
+    lq, name = np.asarray(lq), dataset.gt.name_at(index)
+    started = time.perf_counter()
+    sr = method(lq, dataset.scale)
+    seconds = time.perf_counter() - started
+    if not np.isfinite(sr).all():
+        raise UserError(
+            f"the network's output for {name} of {eval_set.name} has NaN or infinite pixels: the "
+            "weights are broken (a diverged training, or another numeric convention)"
+        )
+    if save_dir is not None:
+        from superres.imaging.io import write_image
+
+        target = save_dir / eval_set.name / f"x{dataset.scale}" / f"{name}.png"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_image(target, quantise(sr, gt.dtype))
+    scores = {}
+    for protocol in eval_set.protocols:
+        scores[protocol.name] = evaluate_pair(_as_gt(sr, gt), gt, dataset.scale, protocol)
+    return {"name": name, "seconds": seconds, "scores": scores}
+
+
+def _as_gt(sr: np.ndarray, gt: np.ndarray) -> np.ndarray:
+    # One channel is two dimensions to the metrics.
+    return sr[:, :, 0] if sr.ndim == 3 and sr.shape[2] == 1 and gt.ndim == 2 else sr
+
+
+def _collect(sets: list[EvalSet], gathered: list[tuple[int, int, dict[str, Any]]]) -> EvalResults:
+    results = EvalResults()
+    gathered.sort(key=lambda entry: entry[:2])
+    for number, eval_set in enumerate(sets):
+        images = [entry for n, _, entry in gathered if n == number]
+        for protocol in eval_set.protocols:
+            rows = [
+                {"name": e["name"], **e["scores"][protocol.name], "seconds": e["seconds"]}
+                for e in images
+            ]
+            results.entries.append(
+                {
+                    "set": eval_set.name,
+                    "role": eval_set.role,
+                    "scale": eval_set.dataset.scale,
+                    "protocol": protocol.name,
+                    "psnr": float(np.mean([r["psnr"] for r in rows])),
+                    "ssim": float(np.mean([r["ssim"] for r in rows])),
+                    "images": rows,
+                }
+            )
+    return results

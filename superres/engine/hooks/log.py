@@ -1,0 +1,117 @@
+"""The progress of training, read from the device only as often as it is shown."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any
+
+import torch
+from mmengine.hooks import Hook
+
+from superres.errors import UserError
+from superres.registry import HOOKS
+
+
+@HOOKS.register_module()
+class LogHook(Hook):
+    """Mean loss, learning rate, speed, share of waiting for data, ETA and peak memory.
+
+    Losses stay on the device until the interval is over, so that no step waits for the one before
+    it. They are looked at, too, before a checkpoint is written: weights behind a loss that is not
+    finite are never saved. On a CPU, where looking costs nothing, each loss is looked at.
+
+    Args:
+        interval: iterations between two lines.
+    """
+
+    priority = "BELOW_NORMAL"
+
+    def __init__(self, interval: int = 100) -> None:
+        self.interval = interval
+        self._pending: list[tuple[int, dict[str, torch.Tensor], list[dict]]] = []
+        self._finished: list[dict[str, float]] = []
+
+    def before_train(self, runner: Any) -> None:
+        """Start the clock."""
+        self._restart(runner)
+        self._start_iter = runner.iter
+
+    def _restart(self, runner: Any) -> None:
+        self._time, self._wait, self._iter = time.perf_counter(), runner.data_wait, runner.iter
+
+    def after_train_iter(
+        self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None
+    ) -> None:
+        """Note the losses; every ``interval`` iterations, and at the end, show them."""
+        self._pending.append((runner.iter + 1, outputs, data_batch["meta"]))
+        if runner.device.type == "cpu":
+            self._read(runner)
+        done = runner.iter + 1
+        if done % self.interval == 0 or done == runner.max_iters:
+            self._show(runner, done)
+
+    def before_save_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
+        """Nothing is saved behind a loss that is not finite."""
+        self._read(runner)
+
+    def after_val_epoch(self, runner: Any, metrics: dict[str, float] | None = None) -> None:
+        """The time of a validation is not the time of training."""
+        self._restart(runner)
+
+    def _read(self, runner: Any) -> None:
+        if not self._pending:
+            return
+        names = list(self._pending[0][1])
+        table = torch.stack(
+            [
+                torch.stack([torch.as_tensor(o[n]).detach().float() for n in names])
+                for _, o, _ in self._pending
+            ]
+        ).cpu()
+        for (iteration, _, meta), row in zip(self._pending, table.tolist()):
+            if not all(map(math.isfinite, row)):
+                raise UserError(_diverged(runner, iteration, dict(zip(names, row)), meta))
+            self._finished.append(dict(zip(names, row)))
+        self._pending.clear()
+
+    def _show(self, runner: Any, done: int) -> None:
+        self._read(runner)
+        count = max(1, done - self._iter)
+        elapsed = max(time.perf_counter() - self._time, 1e-9)
+        recent = self._finished[-count:]
+        record = {
+            "iter": done,
+            **{n: sum(r[n] for r in recent) / len(recent) for n in recent[0]},
+            "lr": runner.optim_wrapper.optimizer.param_groups[0]["lr"],
+            **runner.message_hub.scalars,
+            "it_per_s": count / elapsed,
+            "data_wait": (runner.data_wait - self._wait) / elapsed,
+            "eta_s": (runner.max_iters - done) * elapsed / count,
+            "memory_mb": peak_memory_mb(runner.device),
+        }
+        self._finished.clear()
+        self._time, self._wait, self._iter = time.perf_counter(), runner.data_wait, done
+        runner.reporter.training(record, runner.max_iters)
+
+
+def peak_memory_mb(device: torch.device) -> float:
+    """Peak memory of this process: of the GPU it works on, else of the CPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def _diverged(runner: Any, iteration: int, losses: dict[str, float], meta: list[dict]) -> str:
+    names = [m.get("gt_path") or m.get("name") for m in meta]
+    shown = ", ".join(map(str, names[:8])) + (f" and {len(names) - 8} more" if names[8:] else "")
+    good = runner.last_good_checkpoint
+    values = ", ".join(f"{n} = {v}" for n, v in losses.items())
+    return (
+        f"training stopped: {values} at iteration {iteration}; samples: {shown}. "
+        + (f"Last good checkpoint: {good}. " if good else "No checkpoint was saved yet. ")
+        + "Look at these pictures, lower the learning rate (optim_wrapper.optimizer.lr) or clip "
+        "gradients (optim_wrapper.clip_grad=dict(max_norm=1.0)), and continue with --resume"
+    )

@@ -1,0 +1,54 @@
+"""A record of what every iteration saw and gave."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from mmengine.hooks import Hook
+
+from superres.errors import UserError
+from superres.registry import HOOKS
+
+
+@HOOKS.register_module()
+class TraceHook(Hook):
+    """Appends a JSON line per iteration and rank: what two runs are compared by.
+
+    ``{"iter", "rank", "loss", "lr", "scale", "samples": [{"name", "draw", "top", "left",
+    "view"}]}``; ``iter`` counts from 1, as in ``iter_N.pth``. Reading the loss each time holds up
+    a GPU, so this is for checks, not for long runs.
+
+    Args:
+        path: the file; all ranks append to it.
+    """
+
+    priority = "HIGH"  # before the learning rate of the next iteration is set
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise UserError(f"--trace {path}: {error.strerror}") from error
+
+    def after_train_iter(
+        self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None
+    ) -> None:
+        """Write the line, in one call, so that lines of several ranks don't mix."""
+        samples = [
+            {key: meta.get(key) for key in ("name", "draw", "top", "left", "view")}
+            for meta in data_batch["meta"]
+        ]
+        line = {
+            "iter": runner.iter + 1,
+            "rank": runner.rank,
+            "loss": outputs["loss"].item(),
+            "lr": runner.optim_wrapper.optimizer.param_groups[0]["lr"],
+            "scale": data_batch["meta"][0].get("scale"),
+            "samples": samples,
+        }
+        os.write(self._file, (json.dumps(line) + "\n").encode())

@@ -1,0 +1,131 @@
+"""What a run tells: a progress bar on a terminal, plain lines elsewhere, JSON lines in a file."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import logging
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+Listener = Callable[[str, int, dict[str, Any]], None]
+
+
+class Reporter:
+    """Tells one process's progress. Ranks other than 0 are silent but for warnings of their own.
+
+    Args:
+        rank: of this process.
+        log_file: JSON lines are appended here: ``{"mode": "train" | "val" | "event", ...}``.
+    """
+
+    def __init__(self, rank: int = 0, log_file: Path | None = None) -> None:
+        self.rank = rank
+        self.log_file = log_file
+        self.logger = logging.getLogger("superres")
+        self._listeners: list[Listener] = []
+        self._progress: Any = None
+        self._task: Any = None
+
+    def listen(self, listener: Listener) -> None:
+        """Have ``listener(mode, iteration, values)`` called with all scalars."""
+        self._listeners.append(listener)
+
+    def say(self, text: str) -> None:
+        """A line for the person, on rank 0."""
+        if self.rank == 0:
+            self._print(text)
+            self._write({"mode": "event", "text": text})
+
+    def warn(self, text: str) -> None:
+        """A line that deserves attention."""
+        self.say(f"warning: {text}")
+
+    def debug(self, text: str) -> None:
+        """For the log file only."""
+        if self.rank == 0:
+            self._write({"mode": "event", "text": text})
+
+    def training(self, record: dict[str, Any], total: int) -> None:
+        """One interval's figures."""
+        if self.rank:
+            return
+        self._write({"mode": "train", **record})
+        for listener in self._listeners:
+            listener("train", record["iter"], record)
+        eta = str(datetime.timedelta(seconds=round(record["eta_s"])))
+        losses = "  ".join(f"{k} {v:.5f}" for k, v in record.items() if k.startswith("loss"))
+        line = (
+            f"{losses}  lr {record['lr']:.2e}  {record['it_per_s']:.2f} it/s  "
+            f"data wait {record['data_wait']:.1%}  ETA {eta}  {record['memory_mb']:.0f} MB"
+        )
+        if self._terminal():
+            self._bar(record["iter"], total, line)
+        else:
+            self._print(f"iter {record['iter']}/{total}  {line}")
+
+    def validation(self, iteration: int, results: Any, seconds: float) -> None:
+        """The scores of one validation."""
+        if self.rank:
+            return
+        self._write(
+            {
+                "mode": "val",
+                "iter": iteration,
+                "seconds": seconds,
+                "results": [
+                    {k: e[k] for k in ("set", "role", "scale", "protocol", "psnr", "ssim")}
+                    for e in results.entries
+                ],
+            }
+        )
+        for listener in self._listeners:
+            listener("val", iteration, results.scalars())
+        scores = "  ".join(
+            f"{e['set']} {e['psnr']:.3f}/{e['ssim']:.4f} ({e['protocol']})" for e in results.entries
+        )
+        self._print(f"validation at iter {iteration}: {scores}  [{seconds:.1f} s]")
+
+    def close(self) -> None:
+        """Take the progress bar down."""
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None
+
+    def _terminal(self) -> bool:
+        return sys.stdout.isatty()
+
+    def _bar(self, done: int, total: int, line: str) -> None:
+        if self._progress is None:
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+            self._progress = Progress(
+                BarColumn(bar_width=20),
+                MofNCompleteColumn(),
+                TextColumn("{task.description}"),
+                transient=True,
+            )
+            self._progress.start()
+            self._task = self._progress.add_task("", total=total)
+        self._progress.update(self._task, completed=done, description=line)
+
+    def _print(self, text: str) -> None:
+        if self._progress is not None:
+            self._progress.console.print(text, highlight=False, markup=False)
+        else:
+            print(text, flush=True)
+
+    def _write(self, record: dict[str, Any]) -> None:
+        if self.log_file is None:
+            return
+        record = {"time": round(time.time(), 3), **record}
+        try:
+            with open(self.log_file, "a", encoding="utf-8") as file:
+                file.write(json.dumps(record) + "\n")
+        except OSError as error:
+            # A log that cannot be written must not end a run whose checkpoints may still be fine.
+            print(f"warning: {self.log_file}: {error.strerror}", file=sys.stderr)
+            self.log_file = None

@@ -1,0 +1,174 @@
+"""What the commands ``train`` and ``test`` do, from a config's name to the exit code."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+
+from superres.errors import UserError
+
+from . import launch
+from .checkpoint import write_text_atomically
+from .config import load_config
+from .config_check import check_config
+from .reporter import Reporter
+from .work_dir import WorkDirLock, open_work_dir, set_aside
+
+
+def prepare(name: str | Config, launcher: str, options: list[str] | None = None) -> tuple:
+    """Read and check a config and join the other processes: (config, device)."""
+    cfg = name if isinstance(name, Config) else load_config(name, options)
+    size = int(os.environ.get("WORLD_SIZE") or os.environ.get("SLURM_NTASKS") or 1)
+    check_config(cfg, size if launcher != "none" or "TORCHELASTIC_RUN_ID" in os.environ else 1)
+    return cfg, launch.join(launcher)
+
+
+def train(
+    name: str | Config,
+    work_dir: str | None = None,
+    resume: str | None = None,
+    seed: int | None = None,
+    amp: bool = False,
+    launcher: str = "none",
+    options: list[str] | None = None,
+    trace: str | None = None,
+) -> int:
+    """Train from a config; gives the exit code.
+
+    Args:
+        name: config path, bare name, or a complete config.
+        work_dir: default ``work_dirs/<config name>``.
+        resume: None starts anew (an earlier run in the work dir is moved aside), 'auto' continues
+            from its newest whole checkpoint, else a checkpoint's path.
+        seed, amp: instead of the config's.
+        launcher: 'none', 'pytorch' or 'slurm'.
+        options: ``KEY=VALUE`` changes to the config.
+        trace: file for a record of every iteration.
+
+    Raises:
+        UserError: whatever the user can put right.
+    """
+    options = list(options or [])
+    if seed is not None:
+        options.append(f"seed={seed}")
+    cfg, device = prepare(name, launcher, options)
+    if amp:
+        cfg.amp = cfg.get("amp") or True
+    if int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) and resume is None:
+        resume = "auto"  # the launcher has restarted us after a failure
+    rank = launch.rank()
+    stem = Path(cfg.filename).stem if cfg.filename else "run"
+    folder = Path(work_dir or cfg.get("work_dir") or Path("work_dirs") / stem)
+    lock = None
+    try:
+        if rank == 0:
+            open_work_dir(folder)
+            lock = WorkDirLock(folder)
+        moved = set_aside(folder) if rank == 0 and resume is None else None
+        launch.barrier()
+        reporter = Reporter(rank, folder / "log.jsonl" if rank == 0 else None)
+        if moved:
+            reporter.say(f"an earlier run was moved to {moved} (use --resume to continue it)")
+        try:
+            return _train(cfg, device, folder, reporter, resume, trace)
+        finally:
+            reporter.close()
+    finally:
+        if lock:
+            lock.release()
+        launch.leave()
+
+
+def _train(
+    cfg: Config,
+    device: torch.device,
+    folder: Path,
+    reporter: Reporter,
+    resume: str | None,
+    trace: str | None,
+) -> int:
+    from .hooks.tensorboard import TensorboardHook
+    from .hooks.trace import TraceHook
+    from .trainer import Trainer
+
+    wanted = None if resume in (None, "auto") else Path(resume)
+    if cfg.get("seed") is None:
+        cfg.seed = launch.broadcast(_saved_seed(folder, wanted) if resume else None)
+        if cfg.seed is None:
+            cfg.seed = launch.broadcast(int.from_bytes(os.urandom(4), "little"))
+        reporter.say(f"seed {cfg.seed}")
+    hooks: list[Any] = [TraceHook(trace)] if trace else []
+    if cfg.get("tensorboard", True):
+        hooks.append(TensorboardHook())
+    trainer = Trainer(cfg, device, folder, reporter, hooks)
+    if reporter.rank == 0:
+        write_text_atomically(folder / "config.py", cfg.pretty_text)
+    if resume and not trainer.resume(wanted):
+        reporter.say(f"no checkpoint in {folder} to resume from: starting anew")
+    parameters = sum(p.numel() for p in trainer.module.backbone.parameters())
+    reporter.say(
+        f"{type(trainer.module.backbone).__name__} x{cfg.scale}, {parameters:,} parameters, "
+        f"{len(trainer.train_dataset)} training pictures, batch {cfg.global_batch_size}"
+        + (f" over {trainer.world_size} processes" if trainer.world_size > 1 else "")
+        + f", {device}, work dir {folder}"
+    )
+    return trainer.train()
+
+
+def _saved_seed(folder: Path, wanted: Path | None) -> int | None:
+    from .checkpoint import find_resumable
+
+    found = find_resumable(folder, wanted, lambda _: None)
+    return found[1].get("meta", {}).get("seed") if found else None
+
+
+def test(
+    name: str | Config,
+    checkpoint: str,
+    out: str | None = None,
+    save_images: bool = False,
+    sets: list[str] | None = None,
+    protocols: list[str] | None = None,
+    baseline: str = "bicubic",
+    weight_format: str | None = None,
+    self_ensemble: bool = False,
+    tile: str | None = None,
+    launcher: str = "none",
+    options: list[str] | None = None,
+) -> int:
+    """Score a checkpoint on the config's sets, print the table, write ``results.json``.
+
+    Raises:
+        UserError: whatever the user can put right.
+    """
+    cfg, device = prepare(name, launcher, options)
+    try:
+        from .testing import run_test
+
+        if tile is not None and str(tile).isdigit():
+            tile = int(tile)
+        inference: dict[str, Any] = {}
+        if self_ensemble:
+            inference["self_ensemble"] = True
+        if tile is not None:
+            inference["tile"] = tile
+        if save_images and out is None:
+            raise UserError("--save-images needs --out DIR")
+        return run_test(
+            cfg,
+            device,
+            Path(checkpoint),
+            out=Path(out) if out else None,
+            save_images=save_images,
+            sets=sets,
+            protocols=protocols,
+            baseline=None if baseline == "none" else baseline,
+            weight_format=weight_format,
+            inference=inference,
+        )
+    finally:
+        launch.leave()

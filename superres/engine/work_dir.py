@@ -1,0 +1,86 @@
+"""The folder of one run: who holds it, and what happens to an earlier run in it."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import time
+from pathlib import Path
+
+from superres.errors import UserError
+
+from .checkpoint import remove_leftovers
+
+_OWN = ("iter_*.pth", "best.pth", "last_checkpoint", "log.jsonl", "config.py", "tensorboard")
+
+
+def open_work_dir(path: Path) -> None:
+    """Make the folder and see that it can be written to.
+
+    Raises:
+        UserError: a file is in the way, or no permission, or no room.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        probe = path / f".probe-{os.getpid()}"
+        probe.write_bytes(b"x")
+        probe.unlink()
+    except (FileExistsError, NotADirectoryError) as error:
+        raise UserError(f"work dir {path}: a file of that name is in the way") from error
+    except OSError as error:
+        raise UserError(
+            f"work dir {path} cannot be written to: {error.strerror}; choose another with "
+            "--work-dir"
+        ) from error
+    remove_leftovers(path)
+
+
+class WorkDirLock:
+    """Keeps a second run out of a work dir, by a lock that the system drops when we die.
+
+    Raises:
+        UserError: another process holds it; the message says which.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path / ".lock"
+        self._file = open(self.path, "a+")  # noqa: SIM115 (held for the life of the run)
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            self._file.seek(0)
+            holder = self._file.read().strip() or "another process"
+            self._file.close()
+            raise UserError(
+                f"work dir {path} is in use by {holder}; wait for it or choose another with "
+                "--work-dir"
+            ) from error
+        except OSError:
+            pass  # a filesystem without locks: no protection, but no reason not to run either
+        self._file.seek(0)
+        self._file.truncate()
+        self._file.write(f"process {os.getpid()} on {os.uname().nodename}")
+        self._file.flush()
+
+    def release(self) -> None:
+        """Let others in."""
+        with contextlib.suppress(OSError):
+            self._file.close()
+
+
+def set_aside(path: Path) -> Path | None:
+    """Move an earlier run's files into ``previous_runs/TIME/``; None where there are none."""
+    files = sorted({found for pattern in _OWN for found in path.glob(pattern)})
+    if not any(f.suffix == ".pth" or f.name == "log.jsonl" for f in files):
+        return None
+    target = path / "previous_runs" / time.strftime("%Y%m%d_%H%M%S")
+    number = 1
+    while target.exists():
+        number += 1
+        target = target.with_name(f"{target.name.split('-')[0]}-{number}")
+    target.mkdir(parents=True)
+    for file in files:
+        shutil.move(str(file), target / file.name)
+    return target

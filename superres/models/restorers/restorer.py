@@ -1,0 +1,77 @@
+"""The restorer of single-scale networks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from mmengine.model import BaseModel
+from torch import Tensor
+
+from superres.inference import upscale_tensor
+from superres.registry import MODELS
+
+
+@MODELS.register_module()
+class Restorer(BaseModel):
+    """A backbone, the loss it is trained with, and how it is applied.
+
+    Args:
+        backbone: config of a network that maps (N, C, h, w) in [0, 1] to (N, C, h * scale,
+            w * scale).
+        loss: config of one loss, or a dict of named ones that are summed.
+        data_preprocessor: config; :class:`DataPreprocessor` by default.
+        inference: arguments of :func:`superres.inference.upscale_tensor` for ``predict``, such as
+            ``dict(tile='edsr-chop', self_ensemble=True)``.
+    """
+
+    def __init__(
+        self,
+        backbone: dict[str, Any],
+        loss: dict[str, Any] | None = None,
+        data_preprocessor: dict[str, Any] | None = None,
+        inference: dict[str, Any] | None = None,
+    ) -> None:
+        preprocessor = data_preprocessor or {"type": "DataPreprocessor"}
+        if isinstance(preprocessor, dict):
+            preprocessor = MODELS.build(preprocessor)
+        super().__init__(data_preprocessor=preprocessor)
+        self.backbone = MODELS.build(backbone)
+        losses = loss or {"type": "L1Loss"}
+        named = {"loss": losses} if "type" in losses else losses
+        self.losses = torch.nn.ModuleDict(
+            {
+                key if key.startswith("loss") else f"loss_{key}": MODELS.build(value)
+                for key, value in named.items()
+            }
+        )
+        self.inference = dict(inference or {})
+
+    @property
+    def scale(self) -> int:
+        """Output size over input size."""
+        return self.backbone.scale
+
+    def forward(
+        self, inputs: Tensor, data_samples: dict[str, Any] | None = None, mode: str = "tensor"
+    ) -> Tensor | dict[str, Tensor]:
+        """One of three things, as mmengine's models do.
+
+        Args:
+            inputs: (N, C, h, w) in [0, 1].
+            data_samples: ``gt`` (N, C, H, W) in [0, 1] is needed for ``loss``.
+            mode: 'loss' gives a dict of scalars, 'predict' the result for pictures of any size
+                (tiles, self-ensemble), 'tensor' the backbone's plain output.
+        """
+        if mode == "tensor":
+            return self.backbone(inputs)
+        if mode == "predict":
+            return self.predict(inputs)
+        if mode == "loss":
+            output = self.backbone(inputs)
+            return {key: loss(output, data_samples["gt"]) for key, loss in self.losses.items()}
+        raise ValueError(f"mode must be 'loss', 'predict' or 'tensor', not {mode!r}")
+
+    def predict(self, inputs: Tensor, **options: Any) -> Tensor:
+        """(N, C, h, w) in [0, 1] to (N, C, h * scale, w * scale), not clamped."""
+        return upscale_tensor(self.backbone, inputs, **{**self.inference, **options})

@@ -1,0 +1,53 @@
+# Sourced by dist_train.sh and dist_test.sh.
+
+# dist_run SCRIPT NUMBER_OF_POSITIONALS POSITIONAL... GPUS [options]
+dist_run() {
+    local script=$1 count=$2
+    shift 2
+    if [ $# -le "$count" ] || [[ "${1:-}" == -* ]]; then
+        echo "usage: $(basename "${0}") $([ "$count" = 2 ] && echo 'CONFIG CHECKPOINT' || echo CONFIG) GPUS [arguments]" >&2
+        exit 2
+    fi
+    local positionals=("${@:1:count}") gpus=${*:count+1:1}
+    shift $((count + 1))
+    if ! [[ "$gpus" =~ ^[1-9][0-9]*$ ]]; then
+        echo "error: GPUS must be a number of processes per machine, found '$gpus'" >&2
+        exit 2
+    fi
+    local run=() rest=() max_restarts=0 nnodes=${NNODES:-1}
+    while [ $# -gt 0 ]; do
+        case $1 in
+            --max-restarts=* | --max_restarts=*) max_restarts=${1#*=} ;;
+            --max-restarts | --max_restarts) max_restarts=${2:?--max-restarts takes a number}; shift ;;
+            --nnodes=*) nnodes=${1#*=} ;;
+            --nnodes) nnodes=${2:?--nnodes takes a number}; shift ;;
+            --node-rank=* | --node_rank=* | --rdzv-*=* | --rdzv_*=* | --monitor-interval=*) run+=("$1") ;;
+            --node-rank | --node_rank | --rdzv-endpoint | --rdzv-id | --rdzv-conf | --monitor-interval)
+                run+=("$1" "${2:?$1 takes a value}"); shift ;;
+            *) rest+=("$1") ;;
+        esac
+        shift
+    done
+    # c10d rendezvous restarts a killed rank; a fixed master port would hang instead. On one
+    # machine port 0 takes a free one.
+    local endpoint
+    if [ "$nnodes" = 1 ]; then
+        endpoint=${MASTER_ADDR:-localhost}:${PORT:-0}
+    else
+        endpoint=${MASTER_ADDR:?set MASTER_ADDR to the first machine}:${PORT:-29500}
+    fi
+    # Shared evenly unless the user says otherwise; torchrun's own default is one thread.
+    if [ -z "${OMP_NUM_THREADS:-}" ]; then
+        local cores
+        cores=$(nproc 2>/dev/null || echo 1)
+        export OMP_NUM_THREADS=$((cores > gpus ? cores / gpus : 1))
+    fi
+    local root
+    root=$(cd "$(dirname "$script")/.." && pwd)
+    export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}"
+    exec "${PYTHON:-python}" -m superres.engine.elastic \
+        --nnodes="$nnodes" --nproc-per-node="$gpus" --max-restarts="$max_restarts" \
+        --rdzv-backend=c10d --rdzv-endpoint="$endpoint" --rdzv-id="superres-${SLURM_JOB_ID:-$$}" \
+        ${NODE_RANK:+--node-rank="$NODE_RANK"} ${run[@]+"${run[@]}"} \
+        "$script" "${positionals[@]}" --launcher pytorch ${rest[@]+"${rest[@]}"}
+}

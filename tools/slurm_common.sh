@@ -1,0 +1,26 @@
+# Sourced by slurm_train.sh and slurm_test.sh.
+
+# slurm_run SCRIPT NUMBER_OF_POSITIONALS PARTITION JOB_NAME POSITIONAL... [options]
+slurm_run() {
+    local script=$1 count=$2
+    shift 2
+    if [ $# -lt $((count + 2)) ] || [[ "${1:-}" == -* ]]; then
+        echo "usage: $(basename "${0}") PARTITION JOB_NAME $([ "$count" = 2 ] && echo 'CONFIG CHECKPOINT' || echo CONFIG) [arguments]" >&2
+        exit 2
+    fi
+    if ! command -v srun >/dev/null; then
+        echo "error: srun is not on this machine; run this where Slurm's commands are, or use tools/dist_train.sh" >&2
+        exit 2
+    fi
+    local partition=$1 job=$2
+    shift 2
+    local gpus=${GPUS:-8}
+    local per_node=${GPUS_PER_NODE:-$((gpus < 8 ? gpus : 8))}
+    local root
+    root=$(cd "$(dirname "$script")/.." && pwd)
+    export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}"
+    # shellcheck disable=SC2086  # SRUN_ARGS is a list of options
+    exec srun -p "$partition" --job-name="$job" --gres="gpu:$per_node" --ntasks="$gpus" \
+        --ntasks-per-node="$per_node" --cpus-per-task="${CPUS_PER_TASK:-5}" --kill-on-bad-exit=1 \
+        ${SRUN_ARGS:-} "${PYTHON:-python}" -u "$script" "$@" --launcher slurm
+}
