@@ -28,7 +28,8 @@ def load_model(
     """Rebuild a network from a weight file alone, in evaluation mode.
 
     Args:
-        name_or_path: a weight file of any known format, or a folder in the Hugging Face layout.
+        name_or_path: a weight file of any known format, a folder in the Hugging Face layout, or
+            the name of a published file (`superres.checkpoints.PUBLISHED`).
         scale: the scale it must have; selects one in a network for several scales (MDSR).
         format: where the keys alone cannot tell the format, its name.
         device: where to put it; 'auto' is the first CUDA device if there is one, else the CPU.

@@ -8,6 +8,7 @@ from typing import Any
 
 from superres.checkpoints.formats import FORMATS, Format, Layout, get_format
 from superres.checkpoints.formats.base import Shapes, pattern
+from superres.checkpoints.names import PUBLISHED
 from superres.errors import UserError
 
 KNOWN_FILES = {
@@ -15,10 +16,8 @@ KNOWN_FILES = {
     "abf2a44e7a137228efa42a4264a23e12603168d43ac7596b1adef40c649b9240": "edsr-pytorch",
     "6b446fab734f4de74448d2fd1f3f990f5bae726e49dc7eff2ae9cefe444a1723": "edsr-pytorch",
     "a00cab12f80c2a7cf0a15c3b9fcae3cfe9273121e8942692303e5010d1dca5ef": "edsr-pytorch",
-    # Only the leading digits of the full models' hashes are published, in their file names.
-    "0edfb8a3": "edsr-pytorch",
-    "ea3ef2c6": "edsr-pytorch",
-    "4f62e9ef": "edsr-pytorch",
+    # Of the others only the leading digits of the hashes are published, in their file names.
+    **{file.digits: file.format for file in PUBLISHED.values()},
 }
 """SHA-256 of official files (or its first eight digits) whose keys alone are ambiguous."""
 

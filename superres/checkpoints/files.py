@@ -12,6 +12,7 @@ import safetensors
 import safetensors.torch
 import torch
 
+from superres.checkpoints.names import PUBLISHED, fetch
 from superres.errors import UserError
 
 SUFFIXES = (".pth", ".pt", ".bin", ".ckpt", ".safetensors")
@@ -105,12 +106,14 @@ def _refusal(path: Path, name: str) -> str:
 
 
 def resolve(name_or_path: str | Path, scale: int | None) -> Path:
-    """The weight file that a path means; a folder in the Hugging Face layout gives one of its own.
+    """The weight file that is meant: a path, a folder in the Hugging Face layout, a published name.
 
     Raises:
         UserError: no such file, or a folder with several weight files and no ``scale`` to choose.
     """
     path = Path(name_or_path).expanduser()
+    if not path.exists() and str(name_or_path) in PUBLISHED:
+        return fetch(str(name_or_path))
     if path.is_dir():
         files = sorted(p for p in path.iterdir() if p.suffix in SUFFIXES)
         if scale is not None and (path / f"pytorch_model_{scale}x.pt").is_file():
@@ -124,7 +127,8 @@ def resolve(name_or_path: str | Path, scale: int | None) -> Path:
         )
     if not path.is_file():
         raise UserError(
-            f"{path}: no such weight file; give the path of one ({', '.join(SUFFIXES)})"
+            f"{path}: no such weight file; give the path of one ({', '.join(SUFFIXES)}) or one of "
+            f"the published names {', '.join(PUBLISHED)}"
         )
     return path
 

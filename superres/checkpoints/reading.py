@@ -70,7 +70,7 @@ def read_weights(
     """Read a weight file; its format is recognised from keys and shapes.
 
     Args:
-        name_or_path: a file, or a folder in the Hugging Face layout.
+        name_or_path: a file, a folder in the Hugging Face layout, or a published name.
         format: a name from `superres.checkpoints.formats.format_names` where keys alone cannot
             tell; beats config.json and hash.
         scale: the scale the network must have; needed where the file cannot say it.

@@ -47,13 +47,13 @@ ROUND_TRIPS = [
             {"attention": "bam", "attention_in_pre": True},
         )
     ],
-    ("DRLN", {"channels": 16, "scale": 2, "img_range": 1.0}, "super-image", {}),
-    ("DRLN", {"channels": 16, "scale": 3, "attention": "bam"}, "super-image", {}),
-    ("DRLN", {"channels": 16, "scale": 4, "attention": "bam"}, "bam", {}),
-    ("DRLN", {"channels": 16, "scale": 2, "rgb_mean": None}, "bam", {}),
+    ("DRLN", {"channels": 4, "scale": 2, "img_range": 1.0}, "super-image", {}),
+    ("DRLN", {"channels": 4, "scale": 3, "attention": "bam"}, "super-image", {}),
+    ("DRLN", {"channels": 4, "scale": 4, "attention": "bam"}, "bam", {}),
+    ("DRLN", {"channels": 4, "scale": 2, "rgb_mean": None}, "bam", {}),
     (
         "DRLN",
-        {"channels": 16, "scale": 8, "img_range": 255.0, "rgb_mean": [m / 255 for m in MEAN]},
+        {"channels": 4, "scale": 8, "img_range": 255.0, "rgb_mean": [m / 255 for m in MEAN]},
         "drln",
         {},
     ),
@@ -153,7 +153,7 @@ def test_residual_scale_and_range_are_folded(build, same, tmp_path, target):
         ("EDSR", {}, "super-image", "no mean than"),
         ("EDSR", UNIT, "mmediting", "another mean than None"),
         ("EDSR", {"rgb_std": (0.5, 0.5, 0.5)}, "basicsr", "no rgb_std"),
-        ("DRLN", {"channels": 16, "img_range": 255.0}, "super-image", "cannot be rescaled exactly"),
+        ("DRLN", {"channels": 4, "img_range": 255.0}, "super-image", "cannot be rescaled exactly"),
         ("RCAN", {"channels": 16, "num_groups": 1, "num_blocks": 1}, "mmediting", "it has no RCAN"),
         (
             "MSRResNet",

@@ -194,5 +194,5 @@ FORMAT = Format(
     "EDSR-PyTorch",
     "0..255, mean subtracted, residual scale 0.1 in the full EDSR and 1 elsewhere",
     (EdsrLayout(), MdsrLayout(), RcanLayout(), VdsrLayout()),
-    ("edsr_pytorch", "edsr"),
+    ("edsr_pytorch",),
 )
