@@ -111,14 +111,14 @@ def pack_images(
     if target.exists() and _up_to_date(target, packing, options, info, overwrite, report):
         report.notes.append("already there and up to date")
     else:
-        with PackWriter(target, options, resume) as writer:
+        with PackWriter(target, options, resume, overwrite) as writer:
             todo = _plan(writer, packing)
             report.reused = len(packing.names) - len(todo)
             _pack(writer, packing, todo, num_workers, progress, report)
             if report.failed and (strict or len(report.failed) == len(packing.names)):
                 raise UserError(_failure(target, report))
             info = _full_info(info, options, packing, report.failed)
-            report.count = writer.finish(info, replace=overwrite)
+            report.count = writer.finish(info)
             report.notes += writer.notes
     report.bytes = (target / DATA_FILE).stat().st_size
     report.seconds = time.monotonic() - started

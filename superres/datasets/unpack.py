@@ -8,6 +8,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
+import numpy as np
+
 from superres.datasets.storage import PictureStore, open_store
 from superres.errors import UserError
 from superres.imaging.io import write_image
@@ -24,11 +26,7 @@ def extract(store: PictureStore | str | os.PathLike, name: str, path: str | os.P
     if path.is_dir():
         path = picture_path(path, name, ".png")
         path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        image = opened.read_verified_at(opened.index(name))
-    except KeyError as error:
-        raise UserError(f"{error.args[0]}.") from None
-    write_image(path, image)
+    write_image(path, _read(opened, name))
     return path
 
 
@@ -69,7 +67,7 @@ def unpack(
             path = picture_path(root, name, suffix)
             if overwrite or not path.exists():
                 _make_folder(path.parent, root)
-                waiting.append(pool.submit(write_image, path, opened.read_verified_at(i)))
+                waiting.append(pool.submit(write_image, path, _read(opened, i)))
                 written += 1
             while len(waiting) > 2 * threads:
                 waiting.popleft().result()
@@ -101,6 +99,13 @@ def picture_path(root: Path, name: str, suffix: str) -> Path:
             f"The picture name {name!r} leads out of the folder {root}; nothing was written for it."
         )
     return path
+
+
+def _read(store: PictureStore, which: int | str) -> np.ndarray:
+    try:
+        return store.read_verified_at(store.index(which) if isinstance(which, str) else which)
+    except KeyError as error:
+        raise UserError(f"{error.args[0]}.") from None
 
 
 def _make_folder(folder: Path, root: Path) -> None:

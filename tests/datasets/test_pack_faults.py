@@ -199,6 +199,17 @@ def test_two_processes_on_one_target(tmp_path, folder):
     assert not (tmp_path / "hr.lmdb.lock").exists()
 
 
+def test_finished_by_another_process_just_before_the_lock(tmp_path, folder):
+    from superres.datasets.storage.writer import PackWriter
+
+    target = tmp_path / "hr.lmdb"
+    pack_images(folder, target)
+    with pytest.raises(UserError, match="has just finished it"):
+        PackWriter(target, {})
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["hr.lmdb"]
+    assert_complete(target, folder)
+
+
 def test_a_lock_left_by_a_killed_process_is_no_lock(tmp_path, folder):
     target = tmp_path / "hr.lmdb"
     kill_after(start(folder, target), 5)

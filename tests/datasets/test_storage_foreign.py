@@ -11,7 +11,7 @@ import lmdb
 import numpy as np
 import pytest
 
-from superres.datasets.pack import pack_images
+from superres.datasets.pack import extract, pack_images
 from superres.datasets.storage import ForeignLmdb, ImageLmdb, open_store
 from superres.errors import UserError
 
@@ -113,6 +113,8 @@ def test_damage(tmp_path):
     assert store.shape("0010") == (20, 30, 1)
     with pytest.raises(KeyError, match=r"x\.lmdb lacks the key '0009'"):
         store.read("0009")
+    with pytest.raises(UserError, match="lacks the key '0009'"):
+        extract(store, "0009", tmp_path / "out.png")
     with pytest.raises(UserError, match=r"x\.lmdb, entry '0001': truncated"):
         store.read("0001")
     with pytest.raises(UserError, match=r"entry '0002': 20x30 .*says 24x28"):

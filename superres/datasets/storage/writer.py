@@ -40,13 +40,17 @@ class PackWriter:
         options: what the pixels depend on (channels, sample type). An unfinished pack made with
             other options is begun anew.
         resume: continue an unfinished pack; False begins anew.
+        replace: a database that is at ``target`` already makes way for the finished one.
 
     Raises:
-        UserError: another process packs to this target; a read-only place.
+        UserError: another process packs to this target, or has just finished; a read-only place.
     """
 
-    def __init__(self, target: Path, options: dict, resume: bool = True) -> None:
+    def __init__(
+        self, target: Path, options: dict, resume: bool = True, replace: bool = False
+    ) -> None:
         self.target = target
+        self._replace = replace
         self.partial = target.with_name(target.name + PARTIAL_SUFFIX)
         self.notes: list[str] = []
         self._batch: list[tuple[np.void, bytes, bytes, np.ndarray]] = []
@@ -59,6 +63,8 @@ class PackWriter:
             raise UserError(f"{target}: cannot be written ({error.strerror}).") from None
         self._lock = FileLock(target.with_name(target.name + ".lock"), f"packing to {target}")
         try:
+            if target.exists() and not replace:
+                raise UserError(f"{target}: another process has just finished it. Run again.")
             self._open(options, resume)
         except BaseException:
             self.close()
@@ -157,7 +163,7 @@ class PackWriter:
             self._write(put)
         self._last_commit = time.monotonic()
 
-    def finish(self, info: dict, replace: bool = False) -> int:
+    def finish(self, info: dict) -> int:
         """Write the index, flush everything to disk and move the database to its target.
 
         Returns:
@@ -191,16 +197,16 @@ class PackWriter:
                 # LMDB leaves pages unwritten that were freed again in one transaction. At the
                 # end of the file that would look like a truncation to every reader.
                 os.truncate(data, size)
-            self._move(replace)
+            self._move()
         except OSError as error:
             raise self._fault(error) from None
         return len(index)
 
-    def _move(self, replace: bool) -> None:
+    def _move(self) -> None:
         _fsync(self.partial / DATA_FILE)
         _fsync(self.partial)
         old = self.target.with_name(f"{self.target.name}.replaced-{os.getpid()}")
-        replacing = replace and self.target.exists()
+        replacing = self._replace and self.target.exists()
         if replacing:
             os.rename(self.target, old)
         os.rename(self.partial, self.target)
