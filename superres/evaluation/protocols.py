@@ -10,11 +10,12 @@ from __future__ import annotations
 import difflib
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
 from superres.errors import UserError
+from superres.evaluation.checks import data_range_of
 from superres.evaluation.metrics import psnr, ssim
 from superres.imaging.colour import LUMA_WEIGHTS, rgb_to_y
 from superres.imaging.resize import imresize, modcrop
@@ -80,7 +81,22 @@ class Protocol:
     def line(self) -> str:
         """What a table prints beneath itself."""
         source = f" [{self.source}]" if self.source else ""
-        return f"{self.name}: {self.description}{source}"
+        return f"{self.name}: {self.description or self._from_fields()}{source}"
+
+    def _from_fields(self) -> str:
+        """A description for a protocol that has none."""
+        if self.channel == "rgb":
+            compared = "R, G and B"
+        else:
+            compared = f"{'rounded' if self.round_y else 'unrounded'} luma ({self.luma})"
+        rounding = {"uint8": "rounded to 8 bits", "clamp": "clamped", "none": "as it is"}
+        fitted = {"crop": "cropped to", "resize": "resized to", "error": "of"}
+        blue = ", SSIM of blue alone" if self.ssim == "blue" else ""
+        border = f"{self.border_per_scale} * scale + {self.border_extra}"
+        return (
+            f"PSNR and SSIM on {compared}{blue}, SR {rounding[self.sr_rounding]}, borders of "
+            f"{border} px shaved, HR {fitted[self.on_mismatch]} the size of SR."
+        )
 
 
 _NAMED = [
@@ -161,8 +177,12 @@ def get_protocol(protocol: str | Mapping | Protocol) -> Protocol:
     base = config.pop("base", None)
     if "name" not in config:
         raise UserError("a protocol defined in a config needs a name of its own")
-    inherited = {} if base is None else {k: getattr(get_protocol(base), k) for k in keys}
-    return Protocol(**{**inherited, **config})
+    if base is None:
+        return Protocol(**config)
+    base = get_protocol(base)
+    # The sentence about the base would be wrong about what is changed here.
+    own = {"description": "", "source": f"based on {base.name}"}
+    return replace(base, **{**own, **config})
 
 
 def evaluate_pair(
@@ -192,7 +212,7 @@ def evaluate_pair(
     if rules.round_y and sr.ndim == 2 and hr.ndim == 3:
         sr, hr, channel = quantise(sr), rgb_to_y(hr, rules.luma, rounded=True), "rgb"
     if rules.sr_rounding != "none" and sr.dtype.kind == "f":
-        peak = 65535 if hr.dtype == np.uint16 else 255
+        peak = data_range_of(sr, hr)  # before rounding hides that SR is in [0, 1]
         sr = quantise(sr, peak) if rules.sr_rounding == "uint8" else np.clip(sr, 0, peak)
     options = {
         "channel": channel,
@@ -206,7 +226,7 @@ def evaluate_pair(
     return {"psnr": decibel, "ssim": ssim(sr, hr, **options)}
 
 
-def quantise(image: np.ndarray, peak: int = 255) -> np.ndarray:
+def quantise(image: np.ndarray, peak: float = 255) -> np.ndarray:
     """Round to whole levels (ties to even, as torch does) and clamp: uint8, or uint16 for 65535."""
     dtype = np.uint8 if peak == 255 else np.uint16
     if image.dtype.kind == "f" and not np.isfinite(image).all():

@@ -220,11 +220,20 @@ def test_nan_is_named(make_pair):
             evaluate_pair(sr, hr, 2, name)
 
 
+def test_a_result_in_the_wrong_range_is_no_result(make_pair):
+    sr, hr = make_pair()
+    for name in PROTOCOLS:
+        with pytest.raises(UserError, match=r"SR is float.*looks like \[0, 1\]"):
+            evaluate_pair(sr / 255, hr, 2, name)
+
+
 def test_look_up():
     assert get_protocol("edsr-y") is PROTOCOLS["edsr-y"]
     assert get_protocol(PROTOCOLS["edsr-y"]) is PROTOCOLS["edsr-y"]
     mine = get_protocol({"base": "edsr-y", "name": "mine", "border_extra": 2})
-    assert mine == dataclasses.replace(PROTOCOLS["edsr-y"], name="mine", border_extra=2)
+    own = {"name": "mine", "border_extra": 2, "description": "", "source": "based on edsr-y"}
+    assert mine == dataclasses.replace(PROTOCOLS["edsr-y"], **own)
+    assert "borders of 1 * scale + 2 px" in mine.line()
     assert mine.border(4) == 6
     assert Protocol(**dataclasses.asdict(mine)) == mine
     with pytest.raises(dataclasses.FrozenInstanceError):
@@ -256,6 +265,17 @@ def test_every_named_protocol_says_what_it_does():
         assert protocol.line().startswith(f"{protocol.name}: ")
         assert protocol.description.endswith(".")
         assert protocol.source
+
+
+def test_a_protocol_without_a_description_is_described_by_its_fields():
+    changes = {"channel": "rgb", "ssim": "blue", "sr_rounding": "clamp", "on_mismatch": "resize"}
+    assert get_protocol({"name": "mine", **changes}).line() == (
+        "mine: PSNR and SSIM on R, G and B, SSIM of blue alone, SR clamped, borders of "
+        "1 * scale + 0 px shaved, HR resized to the size of SR."
+    )
+    assert (
+        "on rounded luma (bt601), SR rounded to 8 bits" in Protocol(name="a", round_y=True).line()
+    )
 
 
 def test_quantise():

@@ -1,0 +1,93 @@
+"""What a pair of pictures must fulfil before it can be scored, and what is said otherwise."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from superres.errors import UserError
+
+
+def check_pair(
+    sr: np.ndarray, hr: np.ndarray, channel: str, border: int, data_range: float | None
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """Both pictures, shaved, grey ones as (H, W); and the peak. UserError for a bad pair."""
+    if channel not in ("rgb", "y"):
+        raise UserError(f"channel must be 'rgb' or 'y', not {channel!r}")
+    sr, hr = _as_picture(sr, "SR"), _as_picture(hr, "HR")
+    if sr.ndim != hr.ndim:
+        kinds = {2: "grey", 3: "RGB"}
+        raise UserError(
+            f"SR is {kinds[sr.ndim]} and HR is {kinds[hr.ndim]}: convert one of them "
+            "(superres.imaging.io.read_image(path, channels='rgb') reads both as RGB)"
+        )
+    if sr.shape != hr.shape:
+        raise UserError(
+            f"SR and HR differ in size: expected {hr.shape[1]}x{hr.shape[0]} (HR), "
+            f"found {sr.shape[1]}x{sr.shape[0]} (width x height)"
+        )
+    peak = data_range_of(sr, hr, data_range)
+    if border < 0 or 2 * border >= min(sr.shape[:2]):
+        raise UserError(
+            f"shaving {border} px from each side leaves nothing of a picture of "
+            f"{sr.shape[1]}x{sr.shape[0]}: use larger pictures or a smaller border"
+        )
+    if border:
+        inside = slice(border, -border)
+        sr, hr = sr[inside, inside], hr[inside, inside]
+    return sr, hr, peak
+
+
+def _as_picture(image: np.ndarray, name: str) -> np.ndarray:
+    image = np.asarray(image)
+    if image.ndim == 3 and image.shape[2] == 1:
+        image = image[:, :, 0]
+    if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] != 3) or image.size == 0:
+        raise UserError(
+            f"{name} must be a picture of shape (H, W, 3) or (H, W), found {image.shape}; "
+            "tensors (N, C, H, W) are for superres.evaluation.batch"
+        )
+    if image.dtype in (np.uint8, np.uint16):
+        return image
+    if image.dtype.kind != "f":
+        raise UserError(f"{name} has samples of {image.dtype}; expected uint8, uint16 or float")
+    finite = np.isfinite(image)
+    if not finite.all():
+        row, column = np.argwhere(~finite)[0][:2]
+        raise UserError(
+            f"{name} has {np.count_nonzero(~finite)} NaN or infinite samples, the first in row "
+            f"{row}, column {column}: a score would be meaningless"
+        )
+    return image if image.dtype == np.float64 else image.astype(np.float32, copy=False)
+
+
+def data_range_of(sr: np.ndarray, hr: np.ndarray, data_range: float | None = None) -> float:
+    """The peak of a pair: what is given, or 65535 where one is uint16, or 255.
+
+    Raises:
+        UserError: the two have different depths, or float values contradict the range.
+    """
+    depths = {x.dtype for x in (sr, hr)} & {np.dtype(np.uint8), np.dtype(np.uint16)}
+    if len(depths) == 2:
+        raise UserError(
+            f"SR has samples of {sr.dtype} and HR of {hr.dtype}: bring both to one depth"
+        )
+    if data_range is not None:
+        if not data_range > 0:
+            raise UserError(f"data_range must be positive, not {data_range}")
+        return float(data_range)
+    peak = 65535.0 if np.dtype(np.uint16) in depths else 255.0
+    for image, name in ((sr, "SR"), (hr, "HR")):
+        if image.dtype.kind != "f":
+            continue
+        low, high = float(image.min()), float(image.max())
+        if 0 < high <= 1 and low >= 0:
+            raise UserError(
+                f"{name} is float with values up to {high:.4g}: it looks like [0, 1] where "
+                f"[0, {peak:.0f}] is expected; multiply it, or pass data_range explicitly"
+            )
+    if hr.dtype.kind == "f" and (low < -0.5 or high > peak + 0.5):
+        raise UserError(
+            f"HR has values in [{low:.4g}, {high:.4g}], outside [0, {peak:.0f}]: "
+            "pass data_range if that is its range"
+        )
+    return peak
