@@ -58,6 +58,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return module.run(args)
     except UserError as error:
+        if os.environ.get("SUPERRES_TRACEBACK"):
+            traceback.print_exc()
         _tell(str(error))
         return 2
     except ImportError as error:

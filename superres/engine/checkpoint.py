@@ -196,7 +196,7 @@ def find_resumable(folder: Path, wanted: Path | None, say: Any) -> tuple[Path, d
 
 
 def save_iteration(state: dict[str, Any], folder: Path, iteration: int, keep: int | None) -> Path:
-    """Save ``iter_N.pth``, name it in ``last_checkpoint``, then delete the oldest beyond ``keep``."""
+    """Save ``iter_N.pth``, name it in ``last_checkpoint``, then delete all but ``keep``."""
     path = folder / f"iter_{iteration}.pth"
     save_atomically(state, path)
     write_text_atomically(folder / LAST, path.name + "\n")

@@ -36,7 +36,7 @@ OPTIONAL_KEYS = (
 
 
 def find_config(name: str) -> Path:
-    """The path of a config given as a path or as a bare name such as ``edsr_x4c64b16_g1_300k_div2k``.
+    """The path of a config given as a path or by its bare name.
 
     A bare name is looked up among the configs that come with the package.
 
@@ -284,7 +284,7 @@ def resolve_references(cfg: Config) -> None:
 
 
 def to_plain(value: Any) -> Any:
-    """A config (part) as plain dicts, lists and scalars, fit for JSON and ``weights_only`` files."""
+    """A config (part) as plain dicts, lists and scalars: for JSON and ``weights_only`` files."""
     if isinstance(value, Config):
         value = value._cfg_dict
     if isinstance(value, dict):

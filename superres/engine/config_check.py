@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import inspect
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from mmengine.config import Config
@@ -66,7 +67,7 @@ def accepted_arguments(node: Any) -> set[str] | None:
     cls = find_type(node["type"])
     if cls is None:
         return None
-    names = {"type", "_delete_", "_scope_"}
+    names = {"type", "_scope_"}
     for klass in inspect.getmro(cls) if inspect.isclass(cls) else [cls]:
         try:
             parameters = inspect.signature(klass).parameters
@@ -118,8 +119,22 @@ def check_types(cfg: Config) -> None:
                 raise UserError(
                     f"config: {path}: {name} takes no argument {key!r}"
                     + (f"; did you mean {' or '.join(near)}?" if near else "")
-                    + f". It takes: {', '.join(sorted(accepted - {'type', '_delete_', '_scope_'}))}"
+                    + f". It takes: {', '.join(sorted(accepted - {'type', '_scope_'}))}"
                 )
+
+
+@contextmanager
+def blame(path: str, node: Any) -> Iterator[None]:
+    """What a constructor says against its arguments, with the place in the config.
+
+    Raises:
+        UserError: instead of TypeError, ValueError and the like.
+    """
+    try:
+        yield
+    except (TypeError, ValueError, KeyError, AssertionError, AttributeError) as error:
+        name = node.get("type", "") if isinstance(node, dict) else ""
+        raise UserError(f"config: {path}: {name}: {error}") from error
 
 
 def check_scale(cfg: Config) -> None:
@@ -151,8 +166,8 @@ def check_scale(cfg: Config) -> None:
         values = list(value) if isinstance(value, (list, tuple)) else [value]
         if not set(values) <= set(scales):
             raise UserError(
-                f"config: {path} = {value!r} disagrees with scale = {scale!r}. Write the scale once, "
-                f"at the top of the config (or --cfg-options scale=...), and '${{scale}}' elsewhere"
+                f"config: {path} = {value!r} disagrees with scale = {scale!r}. Write the scale "
+                f"once, at the top of the config (or --cfg-options scale=...), and '${{scale}}' elsewhere"
             )
 
 

@@ -15,6 +15,7 @@ from mmengine.config import Config
 from superres.datasets.locate import split_optional
 from superres.errors import UserError
 from superres.evaluation.protocols import Protocol, evaluate_pair, get_protocol
+from superres.evaluation.results import set_result
 from superres.imaging.resize import imresize
 from superres.registry import DATASETS
 
@@ -37,7 +38,10 @@ class EvalSet:
 
 @dataclass
 class EvalResults:
-    """Scores in the form of results.json: one entry per set and protocol, the mean over images."""
+    """Scores in the form of results.json: one entry per set and protocol, the mean over images.
+
+    See :func:`superres.evaluation.results.set_result` for an entry.
+    """
 
     entries: list[dict[str, Any]] = field(default_factory=list)
 
@@ -129,7 +133,7 @@ def network(module: torch.nn.Module, device: torch.device, **options: Any) -> Me
     """A restorer as a method: integers in, unrounded floats in the same range out."""
 
     def apply(lq: np.ndarray, scale: int) -> np.ndarray:
-        batch = torch.from_numpy(np.ascontiguousarray(lq))[None]
+        batch = torch.from_numpy(np.array(lq))[None]  # a copy: packed pictures are read-only
         data = module.data_preprocessor({"inputs": batch.to(device)}, False)
         output = module.predict(data["inputs"], **options)
         peak = 65535.0 if lq.dtype == np.uint16 else 255.0
@@ -151,7 +155,8 @@ def evaluate(
     device: torch.device,
     save_dir: Path | None = None,
     interrupted: Callable[[], bool] = lambda: False,
-    progress: Callable[[str, int], None] | None = None,
+    progress: Callable[[str], None] | None = None,
+    label: str = "",
     **options: Any,
 ) -> EvalResults | None:
     """Score a model, or any method, on sets; every image exactly once over all ranks.
@@ -162,7 +167,8 @@ def evaluate(
         device: where a restorer lies.
         save_dir: keep results as ``SET/xSCALE/NAME.png`` there.
         interrupted: asked before each image; None is returned once it says so.
-        progress: told (set, images done on this rank).
+        progress: told the name of the set after each image of this rank.
+        label: the method's name in tables.
         **options: of the restorer's ``predict``.
     """
     method = model
@@ -174,21 +180,19 @@ def evaluate(
     stopped = False
     with torch.inference_mode():
         for number, eval_set in enumerate(sets):
-            done = 0
             for index in _share(eval_set):
                 if interrupted():
                     stopped = True
                     break
                 local.append((number, index, _score(method, eval_set, index, save_dir)))
-                done += 1
                 if progress:
-                    progress(eval_set.name, done)
+                    progress(eval_set.name)
     if isinstance(model, torch.nn.Module):
         model.train(was_training)
-    gathered = [entry for part in launch.gather((stopped, local)) for entry in part[1]]
-    if any(part for part in launch.gather(stopped)):
+    parts = launch.gather((stopped, local))
+    if any(stopped for stopped, _ in parts):
         return None
-    return _collect(sets, gathered)
+    return _collect(sets, [entry for _, entries in parts for entry in entries], label)
 
 
 def _share(eval_set: EvalSet) -> Iterator[int]:
@@ -228,7 +232,9 @@ def _as_gt(sr: np.ndarray, gt: np.ndarray) -> np.ndarray:
     return sr[:, :, 0] if sr.ndim == 3 and sr.shape[2] == 1 and gt.ndim == 2 else sr
 
 
-def _collect(sets: list[EvalSet], gathered: list[tuple[int, int, dict[str, Any]]]) -> EvalResults:
+def _collect(
+    sets: list[EvalSet], gathered: list[tuple[int, int, dict[str, Any]]], label: str
+) -> EvalResults:
     results = EvalResults()
     gathered.sort(key=lambda entry: entry[:2])
     for number, eval_set in enumerate(sets):
@@ -238,15 +244,7 @@ def _collect(sets: list[EvalSet], gathered: list[tuple[int, int, dict[str, Any]]
                 {"name": e["name"], **e["scores"][protocol.name], "seconds": e["seconds"]}
                 for e in images
             ]
-            results.entries.append(
-                {
-                    "set": eval_set.name,
-                    "role": eval_set.role,
-                    "scale": eval_set.dataset.scale,
-                    "protocol": protocol.name,
-                    "psnr": float(np.mean([r["psnr"] for r in rows])),
-                    "ssim": float(np.mean([r["ssim"] for r in rows])),
-                    "images": rows,
-                }
-            )
+            scale = eval_set.dataset.scale
+            entry = set_result(eval_set.name, scale, protocol.name, rows, label)
+            results.entries.append({**entry, "role": eval_set.role})
     return results

@@ -18,6 +18,7 @@ from mmengine.registry import PARAM_SCHEDULERS
 from mmengine.runner.priority import get_priority
 
 import superres
+from superres.checkpoints.formats.base import full_config
 from superres.datasets.loader import train_loader
 from superres.datasets.sampler import IterationSampler
 from superres.errors import UserError, from_worker
@@ -33,6 +34,7 @@ from .checkpoint import (
     save_iteration,
 )
 from .config import to_plain
+from .config_check import blame
 from .evaluate import EvalSet, evaluate, prepare_sets
 from .hooks.ema import EMAHook
 from .hooks.log import LogHook
@@ -71,17 +73,20 @@ class Trainer:
         self.last_saved = self.last_validated = -1
 
         dataset_cfg = {**cfg.train_dataloader["dataset"], "seed": self.seed}
-        self.train_dataset = DATASETS.build(dataset_cfg)
+        with blame("train_dataloader.dataset", dataset_cfg):
+            self.train_dataset = DATASETS.build(dataset_cfg)
         self.eval_sets: list[EvalSet] = prepare_sets(cfg, reporter.warn)
         self.selection = Selection.from_config(cfg, self.eval_sets, reporter.warn)
 
         # The weights drawn here are a function of the seed, whatever was drawn before.
         torch.manual_seed(self.seed)
-        self.module = MODELS.build(to_plain(cfg.model)).to(device)
+        with blame("model", cfg.model):
+            self.module = MODELS.build(to_plain(cfg.model)).to(device)
         if cfg.get("load_from"):
             self._load_weights(cfg.load_from)
         self.model = self._wrap(self.module)
-        self.optim_wrapper = build_optim_wrapper(self.module, _optim_config(cfg))
+        with blame("optim_wrapper", cfg.optim_wrapper):
+            self.optim_wrapper = build_optim_wrapper(self.module, _optim_config(cfg))
         self.optim_wrapper.message_hub = self.message_hub
         self._first_lrs = [g["lr"] for g in self.optim_wrapper.optimizer.param_groups]
         self.param_schedulers = self._build_schedulers()
@@ -95,7 +100,8 @@ class Trainer:
             self.ema = EMAHook(**(ema if isinstance(ema, dict) else {"decay": ema}))
             self.register_hook(self.ema)
         for hook_cfg in cfg.get("custom_hooks") or []:
-            self.register_hook(HOOKS.build(to_plain(hook_cfg)))
+            with blame("custom_hooks", hook_cfg):
+                self.register_hook(HOOKS.build(to_plain(hook_cfg)))
 
     # -- construction ---------------------------------------------------------------------------
 
@@ -126,9 +132,10 @@ class Trainer:
                     f"config: param_scheduler {cfg['type']}: training counts iterations, not "
                     "epochs; write by_epoch=False"
                 )
-            schedulers.append(
-                PARAM_SCHEDULERS.build(cfg, default_args={"optimizer": self.optim_wrapper})
-            )
+            with blame(f"param_scheduler.{len(schedulers)}", cfg):
+                schedulers.append(
+                    PARAM_SCHEDULERS.build(cfg, default_args={"optimizer": self.optim_wrapper})
+                )
         return schedulers
 
     def register_hook(self, hook: Hook) -> None:
@@ -268,11 +275,16 @@ class Trainer:
             "seed": self.seed,
             "scale": to_plain(self.cfg.scale),
             "global_batch_size": self.cfg.global_batch_size,
-            "model": to_plain(self.cfg.model),
+            "model": self._model_config(),
             "config": to_plain(self.cfg),
             "validated": self.last_validated,
             "selection": self.selection.record(),
         }
+
+    def _model_config(self) -> dict[str, Any]:
+        # With today's defaults written out: a later change of one must not change old weights.
+        config = to_plain(self.cfg.model)
+        return {**config, "backbone": to_plain(full_config(config["backbone"]))}
 
     def save(self) -> None:
         """Write ``iter_N.pth``, on rank 0."""

@@ -1,0 +1,81 @@
+"""A picture that shows results side by side, with an enlarged part of each."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+
+from superres.errors import UserError
+from superres.imaging._cv2 import import_cv2
+from superres.imaging.io import write_image
+from superres.imaging.resize import imresize
+
+_LABEL = 28  # pixels of the strip with the name
+_GAP = 6
+
+
+def busiest_square(picture: np.ndarray, side: int) -> tuple[int, int]:
+    """(top, left) of the square with the strongest gradients, where methods differ most."""
+    cv2 = import_cv2()
+    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    edges = np.abs(cv2.Sobel(grey, cv2.CV_32F, 1, 0)) + np.abs(cv2.Sobel(grey, cv2.CV_32F, 0, 1))
+    sums = cv2.boxFilter(edges, -1, (side, side), anchor=(0, 0), normalize=False)
+    valid = sums[: picture.shape[0] - side + 1, : picture.shape[1] - side + 1]
+    top, left = np.unravel_index(int(valid.argmax()), valid.shape)
+    return int(top), int(left)
+
+
+def comparison(
+    lq: np.ndarray, sr: np.ndarray, gt: np.ndarray | None = None, zoom: int = 4, side: int = 96
+) -> np.ndarray:
+    """LR (nearest), bicubic, SR and, if given, HR: whole above, an enlarged square below.
+
+    Args:
+        lq: (h, w, 3) uint8 RGB.
+        sr: (h * s, w * s, 3) uint8 RGB.
+        gt: like ``sr``.
+        zoom: enlargement of the square.
+        side: of the square, in pixels of ``sr``.
+
+    Raises:
+        UserError: sizes that don't belong together.
+    """
+    cv2 = import_cv2()
+    scale = sr.shape[0] // lq.shape[0]
+    if sr.shape[:2] != (lq.shape[0] * scale, lq.shape[1] * scale) or scale < 1:
+        raise UserError(
+            f"a comparison needs a result that is a whole multiple of its input: "
+            f"{lq.shape[1]}x{lq.shape[0]} against {sr.shape[1]}x{sr.shape[0]}"
+        )
+    panels = {
+        f"LR x{scale} (nearest)": lq.repeat(scale, 0).repeat(scale, 1),
+        "bicubic": imresize(lq, scale=scale),
+        "SR": sr,
+    }
+    if gt is not None:
+        panels["HR"] = gt[: sr.shape[0], : sr.shape[1]]
+    side = min(side, *sr.shape[:2])
+    top, left = busiest_square(panels.get("HR", sr), side)
+    width = max(side * zoom, 160)
+    columns = []
+    for label, picture in panels.items():
+        marked = picture.copy()
+        cv2.rectangle(marked, (left, top), (left + side - 1, top + side - 1), (255, 60, 60), 2)
+        height = round(picture.shape[0] * width / picture.shape[1])
+        whole = cv2.resize(marked, (width, height), interpolation=cv2.INTER_AREA)
+        square = picture[top : top + side, left : left + side]
+        square = cv2.resize(square, (width, width), interpolation=cv2.INTER_NEAREST)
+        strip = np.full((_LABEL, width, 3), 255, np.uint8)
+        cv2.putText(strip, label, (4, 20), cv2.FONT_HERSHEY_SIMPLEX, 0.6, (0, 0, 0), 1, cv2.LINE_AA)
+        gap = np.full((_GAP, width, 3), 255, np.uint8)
+        columns += [np.vstack([strip, whole, gap, square])]
+        columns += [np.full((columns[-1].shape[0], _GAP, 3), 255, np.uint8)]
+    return np.hstack(columns[:-1])
+
+
+def save_comparison(
+    lq: np.ndarray, sr: np.ndarray, path: str | os.PathLike, gt: np.ndarray | None = None
+) -> None:
+    """Write :func:`comparison` to a file."""
+    write_image(path, comparison(lq, sr, gt))
