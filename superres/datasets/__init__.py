@@ -1,5 +1,5 @@
 """Picture stores, paired datasets, transforms and samplers. Importing it registers them."""
 
-from . import paired, transforms
+from . import multi_scale, paired, transforms
 
-__all__ = ["paired", "transforms"]
+__all__ = ["multi_scale", "paired", "transforms"]

@@ -142,24 +142,16 @@ def _locate_syntax_error(path: Path, error: SyntaxError) -> str:
 
 
 def _innermost_config_line(error: Exception, path: Path) -> tuple[Path, int | None]:
-    """Where the user's own code failed. Configs run as '<string>' inside mmengine."""
-    line = None
+    """Where the user's own code failed: the last frame that lies in one of the config's files."""
+    files = {str(file.resolve()): file for file in _base_files(path)}
+    where, line = path, None
     trace = error.__traceback__
     while trace is not None:
-        if trace.tb_frame.f_code.co_filename in ("<string>", ""):
-            line = trace.tb_lineno
+        name = trace.tb_frame.f_code.co_filename
+        if name and str(Path(name).resolve()) in files:
+            where, line = files[str(Path(name).resolve())], trace.tb_lineno
         trace = trace.tb_next
-    if line is None:
-        return path, None
-    # The failing file is the one whose own execution raises the same error.
-    for file in reversed(_base_files(path)):
-        try:
-            exec(compile(file.read_text(encoding="utf-8"), str(file), "exec"), {})
-        except type(error):
-            return file, line
-        except Exception:
-            continue
-    return path, line
+    return where, line
 
 
 def parse_options(options: list[str]) -> dict[str, Any]:
@@ -281,6 +273,12 @@ def resolve_references(cfg: Config) -> None:
 
     for key in list(root):
         root[key] = walk(root[key], (key,)) if isinstance(root[key], str) else walk(root[key])
+
+
+def scales_of(cfg: Config) -> list[int]:
+    """The scales that a config is about: of ``scale = 4`` just that one."""
+    scale = cfg["scale"]
+    return [int(s) for s in scale] if isinstance(scale, (list, tuple)) else [scale]
 
 
 def to_plain(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ from superres.imaging.resize import imresize
 from superres.registry import DATASETS
 
 from . import launch
-from .config import to_plain
+from .config import scales_of, to_plain
 
 Method = Callable[[np.ndarray, int], np.ndarray]
 """(lq HWC, scale) to a picture in the range of ``lq``, float or integers."""
@@ -28,12 +29,19 @@ Method = Callable[[np.ndarray, int], np.ndarray]
 
 @dataclass
 class EvalSet:
-    """One set, and how it is scored. ``role`` is 'validation' or 'test'."""
+    """One set at one scale, and how it is scored. ``role`` is 'validation' or 'test'.
+
+    ``key`` tells sets apart: the name, with ``_x3`` behind it where there are several scales.
+    """
 
     name: str
     role: str
     dataset: Any
     protocols: list[Protocol]
+    key: str = ""
+
+    def __post_init__(self) -> None:
+        self.key = self.key or self.name
 
 
 @dataclass
@@ -45,16 +53,22 @@ class EvalResults:
 
     entries: list[dict[str, Any]] = field(default_factory=list)
 
-    def of(self, name: str) -> dict[str, Any] | None:
-        """The first entry of a set: its main protocol's."""
-        return next((e for e in self.entries if e["set"] == name), None)
+    def of(self, key: str) -> dict[str, Any] | None:
+        """The first entry of a set (``'Set5'``, ``'Set5_x3'``): its main protocol's."""
+        for entry in self.entries:
+            if key in (entry["set"], f"{entry['set']}_x{entry['scale']}"):
+                return entry
+        return None
 
     def scalars(self) -> dict[str, float]:
-        """``{'Set5/psnr': ...}`` of each set's main protocol."""
+        """``{'Set5/psnr': ...}`` of each set's main protocol; ``'Set5_x3/psnr'`` where the
+        entries are of several scales."""
+        several = len({entry["scale"] for entry in self.entries}) > 1
         found: dict[str, float] = {}
         for entry in self.entries:
+            key = f"{entry['set']}_x{entry['scale']}" if several else entry["set"]
             for metric in ("psnr", "ssim"):
-                found.setdefault(f"{entry['set']}/{metric}", entry[metric])
+                found.setdefault(f"{key}/{metric}", entry[metric])
         return found
 
 
@@ -73,7 +87,7 @@ def prepare_sets(
     only: list[str] | None = None,
     protocols: Any = None,
 ) -> list[EvalSet]:
-    """The validation sets, then the test sets of a config, opened.
+    """The validation sets, then the test sets of a config, opened, each at all scales.
 
     Args:
         cfg: has ``val_sets``, ``test_sets``, ``data_root``, ``scale``; ``eval_dataset`` may hold
@@ -91,10 +105,11 @@ def prepare_sets(
         roles = {split_optional(spec)[0]: role for spec, role in wanted}
         wanted = [(spec, roles.get(spec, "test")) for spec in only]
     sets: list[EvalSet] = []
-    for spec, role in wanted:
+    scales = scales_of(cfg)
+    for (spec, role), scale in itertools.product(wanted, scales):
         spec, optional = split_optional(spec)
         options = {"type": "PairedDataset", **to_plain(cfg.get("eval_dataset", {}))}
-        options.update(name=spec, data_root=cfg.get("data_root", "."), scale=cfg.scale)
+        options.update(name=spec, data_root=cfg.get("data_root", "."), scale=scale)
         try:
             dataset = DATASETS.build(options)
         except UserError as error:
@@ -102,20 +117,23 @@ def prepare_sets(
 
             if optional:
                 try:
-                    locate(spec, options["data_root"], cfg.scale)
+                    locate(spec, options["data_root"], scale)
                 except UserError:
-                    warn(f"{spec}: left out of the {role}: {error}")
+                    if scale == scales[0]:
+                        warn(f"{spec}: left out of the {role}: {error}")
                     continue
             raise
-        if any(s.name == dataset.name for s in sets):
-            if any(s.dataset.gt.path == dataset.gt.path for s in sets):
+        same = [s for s in sets if (s.name, s.dataset.scale) == (dataset.name, scale)]
+        if same:
+            if same[0].dataset.gt.path == dataset.gt.path:
                 continue
             raise UserError(
                 f"two sets are called {dataset.name!r} ({dataset.gt.path}); rename a folder, since "
                 "tables go by name"
             )
         chosen = default_protocols(dataset.name, protocols or to_plain(cfg.get("protocols")))
-        sets.append(EvalSet(dataset.name, role, dataset, chosen))
+        key = dataset.name if len(scales) == 1 else f"{dataset.name}_x{scale}"
+        sets.append(EvalSet(dataset.name, role, dataset, chosen, key))
     return sets
 
 
@@ -135,6 +153,8 @@ def network(module: torch.nn.Module, device: torch.device, **options: Any) -> Me
     def apply(lq: np.ndarray, scale: int) -> np.ndarray:
         batch = torch.from_numpy(np.array(lq))[None]  # a copy: packed pictures are read-only
         data = module.data_preprocessor({"inputs": batch.to(device)}, False)
+        if hasattr(module, "set_scale"):
+            module.set_scale(scale)
         output = module.predict(data["inputs"], **options)
         peak = 65535.0 if lq.dtype == np.uint16 else 255.0
         return output[0].float().permute(1, 2, 0).mul(peak).cpu().numpy()

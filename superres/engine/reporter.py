@@ -84,8 +84,12 @@ class Reporter:
         )
         for listener in self._listeners:
             listener("val", iteration, results.scalars())
+        several = len({e["scale"] for e in results.entries}) > 1
         scores = "  ".join(
-            f"{e['set']} {e['psnr']:.3f}/{e['ssim']:.4f} ({e['protocol']})" for e in results.entries
+            e["set"]
+            + (f" x{e['scale']}" if several else "")
+            + f" {e['psnr']:.3f}/{e['ssim']:.4f} ({e['protocol']})"
+            for e in results.entries
         )
         self._print(f"validation at iter {iteration}: {scores}  [{seconds:.1f} s]")
 

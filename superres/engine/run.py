@@ -13,7 +13,7 @@ from superres.errors import UserError
 
 from . import launch
 from .checkpoint import write_text_atomically
-from .config import load_config
+from .config import load_config, scales_of
 from .config_check import check_config
 from .reporter import Reporter
 from .work_dir import WorkDirLock, open_work_dir, set_aside
@@ -109,9 +109,10 @@ def _train(
         write_text_atomically(folder / "config.py", cfg.pretty_text)
     if resume and not trainer.resume(wanted):
         reporter.say(f"no checkpoint in {folder} to resume from: starting anew")
+    scales = "+".join(f"x{scale}" for scale in scales_of(cfg))
     parameters = sum(p.numel() for p in trainer.module.backbone.parameters())
     reporter.say(
-        f"{type(trainer.module.backbone).__name__} x{cfg.scale}, {parameters:,} parameters, "
+        f"{type(trainer.module.backbone).__name__} {scales}, {parameters:,} parameters, "
         f"{len(trainer.train_dataset)} training pictures, batch {cfg.global_batch_size}"
         + (f" over {trainer.world_size} processes" if trainer.world_size > 1 else "")
         + f", {device}, work dir {folder}"

@@ -38,17 +38,17 @@ class Selection:
         if not wanted or not sets:
             return cls(None, "psnr", "none")
         if wanted == "auto":
-            name, metric = sets[0].name, "psnr"
+            name, metric = sets[0].key, "psnr"
         else:
             name, _, metric = str(wanted).rpartition("/")
-            known = [f"{s.name}/{m}" for s in sets for m in ("psnr", "ssim")]
+            known = [f"{s.key}/{m}" for s in sets for m in ("psnr", "ssim")]
             if wanted not in known:
                 near = difflib.get_close_matches(str(wanted), known, n=2)
                 raise UserError(
                     f"config: save_best = {wanted!r} is none of {', '.join(known)}"
                     + (f"; did you mean {near[0]}?" if near else "")
                 )
-        role = next(s.role for s in sets if s.name == name)
+        role = next(s.role for s in sets if s.key == name)
         if role == "test":
             warn(
                 f"the best checkpoint is chosen by {name}, a test set: its score will be an "

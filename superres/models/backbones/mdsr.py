@@ -69,6 +69,7 @@ class MDSR(nn.Module):
         attention_in_pre: bool = False,
     ) -> None:
         super().__init__()
+        scales = [scales] if isinstance(scales, int) else scales
         if not scales or len(set(scales)) != len(scales):
             raise UserError(f"scales must be one or more different scales, not {list(scales)}")
         for scale in scales:
