@@ -38,6 +38,7 @@ from .config_check import blame
 from .evaluate import EvalSet, evaluate, prepare_sets
 from .hooks.ema import EMAHook
 from .hooks.log import LogHook
+from .load_from import load_from
 from .reporter import Reporter
 from .scalars import LastScalars
 from .selection import Selection
@@ -83,7 +84,14 @@ class Trainer:
         with blame("model", cfg.model):
             self.module = MODELS.build(to_plain(cfg.model)).to(device)
         if cfg.get("load_from"):
-            self._load_weights(cfg.load_from)
+            load_from(
+                self.module.backbone,
+                cfg.model["backbone"],
+                cfg.load_from,
+                cfg.get("load_format"),
+                reporter.say,
+                reporter.debug,
+            )
         self.model = self._wrap(self.module)
         with blame("optim_wrapper", cfg.optim_wrapper):
             self.optim_wrapper = build_optim_wrapper(self.module, _optim_config(cfg))
@@ -115,13 +123,6 @@ class Trainer:
             device_ids=[self.device.index] if self.device.type == "cuda" else None,
             find_unused_parameters=getattr(module, "find_unused_parameters", False),
         )
-
-    def _load_weights(self, path: str) -> None:
-        from superres.checkpoints import read_weights
-
-        loaded = read_weights(path, scale=None)
-        load_strictly(self.module.backbone, loaded.state_dict, str(path))
-        self.reporter.say(f"weights from {path}: {loaded.format}")
 
     def _build_schedulers(self) -> list[Any]:
         schedulers = []
