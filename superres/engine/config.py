@@ -8,6 +8,7 @@ from it. And every error names the file, the key and, where there is one, the ne
 
 from __future__ import annotations
 
+import ast
 import difflib
 import re
 from pathlib import Path
@@ -22,6 +23,7 @@ _REFERENCE = re.compile(r"\$\{([A-Za-z_][\w.]*)\}")
 
 OPTIONAL_KEYS = (
     "load_from",
+    "load_format",
     "work_dir",
     "experiment_name",
     "custom_imports",
@@ -79,8 +81,11 @@ def load_config(name: str, options: list[str] | None = None) -> Config:
     for key, value in changes.items():
         _check_option(cfg, key)
         _set(cfg, key, value)
+    for key in ("train_set", "val_sets", "test_sets"):
+        if key in cfg:  # a set called 291 is a name, not a number
+            value = cfg[key]
+            cfg[key] = [str(v) for v in value] if isinstance(value, (list, tuple)) else str(value)
     resolve_references(cfg)
-    # The file is kept in `filename`; the name of the run follows from it.
     return cfg
 
 
@@ -105,8 +110,6 @@ def _read(path: Path) -> Config:
 
 def _base_files(path: Path) -> list[Path]:
     """The config and all files it inherits from, without running any of them."""
-    import ast
-
     found = [path]
     try:
         tree = ast.parse(path.read_text(encoding="utf-8"))
@@ -155,7 +158,9 @@ def _innermost_config_line(error: Exception, path: Path) -> tuple[Path, int | No
 
 
 def parse_options(options: list[str]) -> dict[str, Any]:
-    """``['a.b=1', 'c=[x,y]']`` to ``{'a.b': 1, 'c': ['x', 'y']}`` in mmengine's notation.
+    """``['a.b=1', 'c=[x,y]', 'd=dict(e=1)']`` to ``{'a.b': 1, 'c': ['x', 'y'], 'd': {'e': 1}}``.
+
+    Values are Python literals, ``dict(...)``, or mmengine's notation: text without quotes.
 
     Raises:
         UserError: an option without ``=``.
@@ -165,8 +170,26 @@ def parse_options(options: list[str]) -> dict[str, Any]:
         key, sign, value = option.partition("=")
         if not sign or not key.strip():
             raise UserError(f"--cfg-options takes KEY=VALUE, found {option!r}")
-        parsed[key.strip()] = _none(DictAction._parse_iterable(value.strip()))
+        try:
+            parsed[key.strip()] = _literal(ast.parse(value.strip(), mode="eval").body)
+        except (SyntaxError, ValueError):
+            parsed[key.strip()] = _none(DictAction._parse_iterable(value.strip()))
     return parsed
+
+
+def _literal(node: ast.expr) -> Any:
+    """A Python literal in which ``dict(a=1)`` may stand for ``{'a': 1}``; nothing is run."""
+    if isinstance(node, ast.List):
+        return [_literal(item) for item in node.elts]
+    if isinstance(node, ast.Tuple):
+        return tuple(_literal(item) for item in node.elts)
+    if isinstance(node, ast.Dict):
+        return {ast.literal_eval(k): _literal(v) for k, v in zip(node.keys, node.values)}
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "dict":
+        if node.args or any(keyword.arg is None for keyword in node.keywords):
+            raise ValueError("dict takes keywords only")
+        return {keyword.arg: _literal(keyword.value) for keyword in node.keywords}
+    return ast.literal_eval(node)
 
 
 def _none(value: Any) -> Any:
@@ -230,8 +253,8 @@ def _set(cfg: Config, key: str, value: Any) -> None:
         node = node[part]
     if isinstance(node, list):
         node[int(last)] = value
-    elif isinstance(value, dict):
-        node[last] = ConfigDict(value)
+    elif isinstance(value, (dict, list)):
+        node[last] = ConfigDict({last: value})[last]
     else:
         node[last] = value
 

@@ -116,10 +116,11 @@ def check_types(cfg: Config) -> None:
         for key in () if accepted is None else node:
             if key not in accepted:
                 near = difflib.get_close_matches(key, accepted, n=3, cutoff=0.5)
+                takes = ", ".join(sorted(accepted - {"type", "_scope_"}))
                 raise UserError(
                     f"config: {path}: {name} takes no argument {key!r}"
                     + (f"; did you mean {' or '.join(near)}?" if near else "")
-                    + f". It takes: {', '.join(sorted(accepted - {'type', '_scope_'}))}"
+                    + f". It takes: {takes}"
                 )
 
 

@@ -44,7 +44,11 @@ def load_from(
     Raises:
         UserError: weights of another network, or of one that sees other numbers.
     """
-    loaded = read_weights(path, format=weight_format)
+    try:
+        loaded = read_weights(path, format=weight_format)
+    except UserError as error:
+        hint = " In a config the format is load_format." if "format=" in str(error) else ""
+        raise UserError(f"load_from {error}{hint}") from error
     say(f"starting from {loaded.summary}")
     _check_convention(config, loaded)
     if not loaded.partial and _scales(config) == _scales(loaded.config):

@@ -1,0 +1,136 @@
+"""Two real processes over gloo see what one process sees."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+
+import psutil
+import pytest
+import torch
+
+from superres.engine.checkpoint import read_checkpoint
+from superres.engine.launch import first_host
+
+from .conftest import CONFIG, ROOT, finish, read_trace, start
+
+
+def dist(options, work_dir, *extra, ranks=2, torchrun=(), **flags):
+    arguments = ["bash", str(ROOT / "tools/dist_train.sh"), CONFIG, str(ranks), *torchrun]
+    arguments += ["--work-dir", str(work_dir)]
+    for key, value in flags.items():
+        arguments += [f"--{key.replace('_', '-')}", str(value)]
+    return start([*arguments, "--cfg-options", *options, *extra], PYTHON=os.sys.executable)
+
+
+def samples(lines):
+    """iteration -> samples over all ranks, in the order of their draws."""
+    found = {}
+    for line in lines:
+        found.setdefault(line["iter"], []).extend(line["samples"])
+    return {i: sorted(s, key=lambda sample: sample["draw"]) for i, s in found.items()}
+
+
+def losses(lines):
+    """iteration -> mean loss over ranks."""
+    found = {}
+    for line in lines:
+        found.setdefault(line["iter"], []).append(line["loss"])
+    return {i: sum(values) / len(values) for i, values in found.items()}
+
+
+def test_two_ranks_equal_one(options, train, tmp_path):
+    assert train(work_dir=tmp_path / "one", trace=tmp_path / "one.jsonl") == 0
+    output = finish(dist(options, tmp_path / "two", "max_iters=6", trace=tmp_path / "two.jsonl"))
+    assert "over 2 processes" in output
+    # The second half is a resume.
+    finish(dist(options, tmp_path / "two", resume="auto", trace=tmp_path / "two.jsonl"))
+    one, two = read_trace(tmp_path / "one.jsonl"), read_trace(tmp_path / "two.jsonl")
+    assert {line["rank"] for line in two} == {0, 1}
+    assert samples(one) == samples(two)
+    assert losses(two) == pytest.approx(losses(one), rel=1e-5)
+    states = [read_checkpoint(tmp_path / d / "iter_12.pth")["state_dict"] for d in ("one", "two")]
+    for key, value in states[0].items():
+        torch.testing.assert_close(value, states[1][key], rtol=1e-3, atol=1e-5)
+    # Each image was scored once: the means agree.
+    scores = []
+    for name in ("one", "two"):
+        lines = [json.loads(x) for x in (tmp_path / name / "log.jsonl").read_text().splitlines()]
+        last = [line for line in lines if line["mode"] == "val"][-1]
+        scores.append({r["set"]: r["psnr"] for r in last["results"]})
+    assert scores[1] == pytest.approx(scores[0], abs=1e-3)
+
+
+def test_a_killed_rank_is_restarted(options, tmp_path):
+    slow = ["max_iters=400", "checkpoint_interval=20", "val_interval=400"]
+    trace = tmp_path / "trace.jsonl"
+    process = dist(options, tmp_path / "work", *slow, torchrun=["--max-restarts", "2"], trace=trace)
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "work" / "iter_40.pth").exists():
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    ranks = [
+        child
+        for child in psutil.Process(process.pid).children(recursive=True)
+        if child.environ().get("RANK") == "1" and "train.py" in " ".join(child.cmdline())
+    ]
+    ranks[0].send_signal(signal.SIGKILL)
+    output = finish(process)
+    assert "resumed from" in output
+    by_rank = {}
+    for line in read_trace(trace):
+        by_rank.setdefault((line["iter"], line["rank"]), []).append(line)
+    assert {key[0] for key in by_rank} == set(range(1, 401))
+    for repeats in by_rank.values():  # what was done twice was the same
+        assert all(line == repeats[0] for line in repeats)
+
+
+def test_a_mistake_keeps_its_exit_code(options, tmp_path):
+    output = finish(dist(options, tmp_path / "work", "global_batch_size=3"), code=2)
+    assert output.count("cannot be shared equally by 2 processes") == 1
+    assert "Traceback" not in output
+
+
+def test_dist_scripts_tell_how_to_call_them():
+    for script, words in (("dist_train.sh", "CONFIG GPUS"), ("dist_test.sh", "CHECKPOINT GPUS")):
+        output = finish(start(["bash", str(ROOT / "tools" / script)]), code=2)
+        assert words in output
+    output = finish(start(["bash", str(ROOT / "tools/dist_train.sh"), CONFIG, "two"]), code=2)
+    assert "number of processes" in output
+
+
+def test_slurm_script_starts_tasks_that_find_each_other(options, tmp_path):
+    """With a stand-in for srun that starts the tasks by environment variables, as Slurm does."""
+    srun = tmp_path / "srun"
+    srun.write_text(
+        "#!/usr/bin/env bash\n"
+        'while [[ "$1" == -* ]]; do [ "$1" = -p ] && shift; shift; done\n'
+        "export SLURM_NTASKS=2 SLURM_JOB_ID=$$ SLURM_STEP_ID=0 SLURM_NODELIST=localhost\n"
+        "export SLURM_NTASKS_PER_NODE=2\n"
+        'SLURM_PROCID=1 SLURM_LOCALID=1 "$@" & other=$!\n'
+        'SLURM_PROCID=0 SLURM_LOCALID=0 "$@"; code=$?\n'
+        "wait $other || code=$?\nexit $code\n"
+    )
+    srun.chmod(0o755)
+    arguments = ["bash", str(ROOT / "tools/slurm_train.sh"), "part", "job", CONFIG]
+    arguments += ["--work-dir", str(tmp_path / "work"), "--cfg-options", *options, "max_iters=3"]
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    output = finish(start(arguments, PATH=path, PYTHON=os.sys.executable, GPUS="2"))
+    assert "over 2 processes" in output
+    assert (tmp_path / "work" / "iter_3.pth").is_file()
+
+
+@pytest.mark.parametrize(
+    ("nodes", "first"),
+    [
+        ("gpu[003-007,12],login1", "gpu003"),
+        ("node1", "node1"),
+        ("a-b-[7]", "a-b-7"),
+        ("x1,x2", "x1"),
+    ],
+)
+def test_first_host(nodes, first):
+    assert first_host(nodes) == first

@@ -1,0 +1,170 @@
+"""A killed run continues as if it had not been killed."""
+
+from __future__ import annotations
+
+import random
+import signal
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from superres.engine.checkpoint import iteration_files, read_checkpoint
+
+from .conftest import command, differences, finish, read_trace, start
+
+
+def wait_for(path: Path, process, seconds: float = 60) -> None:
+    """Until a file is there."""
+    deadline = time.monotonic() + seconds
+    while not path.exists():
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline, f"{path} did not appear"
+        time.sleep(0.01)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(options, tmp_path_factory):
+    """The run that everything is compared with: two workers, one thread."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    trace = folder / "trace.jsonl"
+    finish(start(command(options, folder / "work", "num_workers=2", trace=trace)))
+    return folder / "work", read_trace(trace)
+
+
+@pytest.mark.parametrize(
+    ("wait_for_iteration", "resumed_with"),
+    [(3, ["num_workers=1", "train_dataloader.start_method=spawn"]), (6, ["num_workers=0"])],
+)
+def test_kill_and_resume_is_bit_exact(
+    undisturbed, options, tmp_path, wait_for_iteration, resumed_with
+):
+    work, whole = undisturbed
+    folder = tmp_path / "work"
+    process = start(command(options, folder, trace=tmp_path / "first.jsonl"))
+    wait_for(folder / f"iter_{wait_for_iteration}.pth", process)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+
+    second = tmp_path / "second.jsonl"
+    output = finish(start(command(options, folder, *resumed_with, resume="auto", trace=second)))
+    assert "resumed from" in output
+    lines = read_trace(second)
+    assert lines[0]["iter"] > 3
+    assert lines == whole[lines[0]["iter"] - 1 :]
+    for iteration, path in iteration_files(folder):
+        if iteration >= lines[0]["iter"]:
+            assert differences(path, work / path.name) == [], path
+
+
+def test_resume_from_a_named_checkpoint(undisturbed, train, tmp_path):
+    work, whole = undisturbed
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        trace = tmp_path / "trace.jsonl"
+        assert train(resume=work / "iter_9.pth", trace=trace) == 0
+    finally:
+        torch.set_num_threads(before)
+    assert read_trace(trace) == whole[9:]
+    assert differences(tmp_path / "work" / "iter_12.pth", work / "iter_12.pth") == []
+
+
+def test_a_truncated_checkpoint_falls_back(undisturbed, train, tmp_path, capsys):
+    work, _ = undisturbed
+    folder = tmp_path / "work"
+    folder.mkdir()
+    for name in ("iter_6.pth", "iter_9.pth"):
+        (folder / name).write_bytes((work / name).read_bytes())
+    data = (folder / "iter_9.pth").read_bytes()
+    for broken in (data[: len(data) // 2], b"", data[:500] + b"\xff" * 20 + data[520:]):
+        (folder / "iter_9.pth").write_bytes(broken)
+        assert train("max_iters=7", resume="auto") == 0
+        output = capsys.readouterr().out
+        assert "iter_9.pth" in output
+        assert "falling back" in output
+        assert "at iteration 6" in output
+        (folder / "iter_7.pth").unlink()
+
+
+def test_every_checkpoint_broken_is_an_error(train, tmp_path, capsys):
+    folder = tmp_path / "work"
+    folder.mkdir()
+    (folder / "iter_3.pth").write_bytes(b"PK not really")
+    assert train(resume="auto") == 2
+    assert "iter_3.pth" in capsys.readouterr().err
+
+
+def test_resume_without_a_checkpoint_starts_anew(train, capsys, tmp_path):
+    assert train("max_iters=3", resume="auto") == 0
+    assert "starting anew" in capsys.readouterr().out
+    assert train(resume=tmp_path / "none.pth") == 2
+    assert "no such file" in capsys.readouterr().err
+
+
+def test_a_checkpoint_of_another_model_is_refused(train, capsys):
+    assert train("max_iters=3") == 0
+    assert train("model.backbone.channels=6", resume="auto") == 2
+    message = capsys.readouterr().err
+    assert "another model" in message
+    assert "(8, 3, 3, 3)" in message
+
+
+def test_an_earlier_run_is_moved_aside_not_overwritten(train, tmp_path, capsys):
+    assert train("max_iters=3") == 0
+    kept = (tmp_path / "work" / "iter_3.pth").read_bytes()
+    assert train("max_iters=3", "seed=5") == 0
+    moved = list((tmp_path / "work" / "previous_runs").glob("*/iter_3.pth"))
+    assert [p.read_bytes() for p in moved] == [kept]
+    assert (tmp_path / "work" / "iter_3.pth").read_bytes() != kept
+    assert "previous_runs" in capsys.readouterr().out
+
+
+def test_validation_missed_by_a_kill_is_made_up_for(train, tmp_path, capsys):
+    assert train("max_iters=6") == 0
+    state = read_checkpoint(tmp_path / "work" / "iter_6.pth")
+    # Written before the validation of iteration 6, as a kill during it would leave it.
+    assert state["meta"]["validated"] != 6
+    capsys.readouterr()
+    assert train("max_iters=9", resume="auto") == 0
+    assert "validation at iter 6" in capsys.readouterr().out
+
+
+def test_a_changed_learning_rate_is_followed_on_resume(train, tmp_path):
+    assert train("max_iters=6") == 0
+    trace = tmp_path / "trace.jsonl"
+    assert (
+        train("max_iters=10", "optim_wrapper.optimizer.lr=0.008", resume="auto", trace=trace) == 0
+    )
+    rates = [line["lr"] for line in read_trace(trace)]
+    assert rates == pytest.approx([0.004, 0.004, 0.004, 0.002])
+
+
+def kill_during_saves(options: list[str], folder: Path, kills: int) -> None:
+    """Kill runs that save all the time; after each, a run must find something to continue from."""
+    rng = random.Random(0)
+    often = ["max_iters=100000", "checkpoint_interval=1", "val_interval=100000"]
+    often += ["max_keep_checkpoints=2", "model.backbone.channels=32", "model.backbone.num_blocks=4"]
+    reached = 0
+    for _ in range(kills):
+        process = start(command(options, folder, *often, resume="auto"))
+        wait_for(folder / f"iter_{reached + 3}.pth", process)
+        time.sleep(rng.uniform(0, 0.15))
+        process.send_signal(signal.SIGKILL)
+        output = process.communicate()[0]
+        assert "Traceback" not in output
+        newest, path = iteration_files(folder)[0]
+        assert read_checkpoint(path)["meta"]["iter"] == newest >= reached + 3
+        if reached:
+            assert f"at iteration {reached}" in output
+        reached = newest
+
+
+def test_killed_during_saves(options, tmp_path):
+    kill_during_saves(options, tmp_path / "work", 3)
+
+
+@pytest.mark.slow
+def test_killed_during_saves_twenty_times(options, tmp_path):
+    kill_during_saves(options, tmp_path / "work", 20)

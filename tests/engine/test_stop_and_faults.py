@@ -1,0 +1,154 @@
+"""Signals, full disks, broken numbers, broken places."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from superres.engine.checkpoint import iteration_files, read_checkpoint, save_atomically
+from superres.engine.work_dir import WorkDirLock
+from superres.errors import UserError
+from superres.imaging.io import write_image
+from superres.registry import MODELS
+
+from .conftest import command, finish, picture, start
+from .test_resume import wait_for
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_saves_and_ends(options, tmp_path, number, code):
+    folder = tmp_path / "work"
+    endless = ["max_iters=1000000", "checkpoint_interval=1000000", "val_interval=1000000"]
+    process = start(command(options, folder, *endless, "num_workers=1", "log_interval=1"))
+    wait_for(folder / "log.jsonl", process)
+    while '"mode": "train"' not in (folder / "log.jsonl").read_text():
+        time.sleep(0.01)
+    process.send_signal(number)
+    output = finish(process, code=code)
+    assert "Traceback" not in output
+    (iteration, path), *others = iteration_files(folder)
+    assert not others
+    assert read_checkpoint(path)["meta"]["iter"] == iteration > 0
+    assert f"stopped at iteration {iteration}" in output
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(train, tmp_path, capsys):
+    @MODELS.register_module(name="BreaksLater", force=True)
+    class BreaksLater(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.calls = 0
+
+        def forward(self, pred, target):
+            self.calls += 1
+            loss = (pred - target).abs().mean()
+            return loss * float("nan") if self.calls == 8 else loss
+
+    assert train("model.loss.type=BreaksLater") == 2
+    message = capsys.readouterr().err
+    assert "at iteration 8" in message
+    assert "iter_6.pth" in message
+    assert message.count("/train/p") == 4
+    assert [n for n, _ in iteration_files(tmp_path / "work")] == [6, 3]
+    state = read_checkpoint(tmp_path / "work" / "iter_6.pth")["state_dict"]
+    assert all(torch.isfinite(v).all() for v in state.values())
+
+
+def test_a_full_disk_during_a_save(options, tmp_path):
+    """The kernel refuses to let files grow beyond a limit, as a full disk would."""
+    folder = tmp_path / "work"
+    finish(start(command(options, folder, "max_iters=3")))
+    size = (folder / "iter_3.pth").stat().st_size
+
+    def limit() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size // 2, size // 2))
+
+    process = subprocess.run(
+        command(options, folder, resume="auto"), preexec_fn=limit, capture_output=True, text=True
+    )
+    assert process.returncode == 2, process.stderr
+    assert "could not save" in process.stderr
+    assert "iter_3.pth, is whole" in process.stderr
+    assert "Traceback" not in process.stderr
+    assert not list(folder.glob("*.writing"))
+    assert [n for n, _ in iteration_files(folder)] == [3]
+    finish(start(command(options, folder, resume="auto")))
+
+
+def test_saving_never_damages_what_is_there(tmp_path):
+    path = tmp_path / "iter_1.pth"
+    save_atomically({"state_dict": {"a": torch.ones(3)}, "meta": {"x": np.float64(2)}}, path)
+    before = path.read_bytes()
+    assert torch.load(path, weights_only=True)["meta"]["x"] == 2.0
+    with pytest.raises(TypeError):
+        save_atomically({"state_dict": {}, "meta": object()}, path)
+    assert path.read_bytes() == before
+
+
+def test_a_second_run_in_the_same_work_dir_is_refused(train, tmp_path, capsys):
+    folder = tmp_path / "work"
+    folder.mkdir()
+    lock = WorkDirLock(folder)
+    assert train() == 2
+    assert f"process {os.getpid()}" in capsys.readouterr().err
+    lock.release()
+    assert train("max_iters=3") == 0
+
+
+def test_a_work_dir_that_cannot_be(train, tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert train(work_dir=tmp_path / "file") == 2
+    assert "in the way" in capsys.readouterr().err
+    assert train(work_dir=tmp_path / "file" / "below") == 2
+    assert "in the way" in capsys.readouterr().err
+
+
+def test_a_broken_picture_is_named_also_from_a_worker(train, tmp_path, capsys, world):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    write_image(folder / "good.png", picture(1))
+    write_image(folder / "cut.png", picture(2))
+    data = (folder / "cut.png").read_bytes()
+    (folder / "cut.png").write_bytes(data[: len(data) // 2])
+    for workers in (0, 2):
+        assert train(f"train_set={folder}", f"num_workers={workers}") == 2
+        message = capsys.readouterr().err
+        assert "cut.png" in message
+        assert "Traceback" not in message
+        assert len(message.splitlines()) == 1
+
+
+def test_a_picture_smaller_than_the_patch_is_named(train, tmp_path, capsys):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    write_image(folder / "small.png", picture(1, 20, 40))
+    assert train(f"train_set={folder}") == 2
+    assert "small" in capsys.readouterr().err
+
+
+def test_fewer_pictures_than_a_batch_is_fine(train, tmp_path):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    write_image(folder / "only.png", picture(1))
+    trace = tmp_path / "trace.jsonl"
+    assert train(f"train_set={folder}", "max_iters=2", trace=trace) == 0
+    first = json.loads(trace.read_text().splitlines()[0])["samples"]
+    assert {s["name"] for s in first} == {"only"}
+    assert len({(s["top"], s["left"], s["view"]) for s in first}) > 1
+
+
+def test_a_lock_does_not_outlive_its_run(tmp_path):
+    WorkDirLock(tmp_path).release()
+    lock = WorkDirLock(tmp_path)
+    with pytest.raises(UserError, match="in use by process"):
+        WorkDirLock(tmp_path)
+    lock.release()
