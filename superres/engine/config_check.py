@@ -168,7 +168,7 @@ def check_scale(cfg: Config) -> None:
         if not set(values) <= set(scales):
             raise UserError(
                 f"config: {path} = {value!r} disagrees with scale = {scale!r}. Write the scale "
-                f"once, at the top of the config (or --cfg-options scale=...), and '${{scale}}' elsewhere"
+                f"once, at the top (or --cfg-options scale=...), and '${{scale}}' elsewhere"
             )
 
 

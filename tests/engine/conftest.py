@@ -98,7 +98,7 @@ def start(arguments: list[str], **env: str) -> subprocess.Popen:
     )
 
 
-def finish(process: subprocess.Popen, code: int = 0, timeout: float = 120) -> str:
+def finish(process: subprocess.Popen, code: int = 0, timeout: float = 400) -> str:
     """Its output, once it has ended with ``code``."""
     output, _ = process.communicate(timeout=timeout)
     assert process.returncode == code, output

@@ -67,7 +67,7 @@ def test_a_killed_rank_is_restarted(options, tmp_path):
     slow = ["max_iters=400", "checkpoint_interval=20", "val_interval=400"]
     trace = tmp_path / "trace.jsonl"
     process = dist(options, tmp_path / "work", *slow, torchrun=["--max-restarts", "2"], trace=trace)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while not (tmp_path / "work" / "iter_40.pth").exists():
         assert process.poll() is None, process.communicate()[0]
         assert time.monotonic() < deadline
@@ -83,7 +83,7 @@ def test_a_killed_rank_is_restarted(options, tmp_path):
     by_rank = {}
     for line in read_trace(trace):
         by_rank.setdefault((line["iter"], line["rank"]), []).append(line)
-    assert {key[0] for key in by_rank} == set(range(1, 401))
+    assert {key[0] for key in by_rank} == set(range(1, 401)), output
     for repeats in by_rank.values():  # what was done twice was the same
         assert all(line == repeats[0] for line in repeats)
 

@@ -15,7 +15,7 @@ from superres.engine.checkpoint import iteration_files, read_checkpoint
 from .conftest import command, differences, finish, read_trace, start
 
 
-def wait_for(path: Path, process, seconds: float = 60) -> None:
+def wait_for(path: Path, process, seconds: float = 180) -> None:
     """Until a file is there."""
     deadline = time.monotonic() + seconds
     while not path.exists():
