@@ -6,11 +6,13 @@ same config runs on packed LMDBs, on the folders of the official archives and on
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from superres.errors import UserError
+from superres.imaging.files import IMAGE_SUFFIXES
 
 PREPARE_COMMANDS = {
     "DIV2K": "superres data prepare div2k --root ARCHIVES --out {root}",
@@ -23,8 +25,6 @@ PREPARE_COMMANDS = {
     "URBAN100": "superres data prepare benchmark --root ARCHIVES --out {root}",
     "MANGA109": "superres data prepare benchmark --root ARCHIVES --out {root}",
 }
-
-PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 
 
 @dataclass(frozen=True)
@@ -43,20 +43,33 @@ def _is_lmdb(path: Path) -> bool:
 def _first_picture(folder: Path) -> Path | None:
     if not folder.is_dir():
         return None
-    return next((p for p in folder.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES), None)
+    return next(
+        (
+            p
+            for p in folder.iterdir()
+            if p.name.lower().endswith(IMAGE_SUFFIXES) and p.name[0] != "."
+        ),
+        None,
+    )
 
 
-def _pairs_at(root: Path, scale: int) -> Iterator[tuple[Path, list[Path]]]:
-    """Known layouts: (ground truth, candidates for the low-quality side), best first."""
-    # Our packs.
-    yield root / "HR.lmdb", [root / f"LR_bicubic_X{scale}.lmdb"]
+def _pairs_at(root: Path, scale: int, kind: str) -> Iterator[tuple[list[Path], list[Path]]]:
+    """Known layouts: candidates for the ground truth and the low-quality side, best first."""
+    # Our packs; a few sets in circulation have ground truths of their own for a scale.
+    yield (
+        [root / f"HR_X{scale}.lmdb", root / "HR.lmdb"],
+        [root / f"LR_{kind}_X{scale}.lmdb"],
+    )
     # EDSR's benchmark.tar, and our own folders.
-    yield root / "HR", [root / "LR_bicubic" / f"X{scale}"]
-    # BasicSR and MMEditing.
-    yield root / "GTmod12", [root / f"LRbicx{scale}"]
+    yield [root / f"HR_X{scale}", root / "HR"], [root / f"LR_{kind}" / f"X{scale}"]
+    # BasicSR and MMEditing, pictures or databases.
+    bicubic = [f"LRbicx{scale}.lmdb", f"LRbicx{scale}"] if kind == "bicubic" else []
+    yield [root / "GTmod12.lmdb", root / "GTmod12"], [root / name for name in bicubic]
     # The official DIV2K archives, named by their common prefix DIV2K_train or DIV2K_valid.
-    beside = root.parent
-    yield beside / f"{root.name}_HR", [beside / f"{root.name}_LR_bicubic" / f"X{scale}"]
+    official = [root.with_name(f"{root.name}_LR_{kind}") / f"X{scale}"]
+    if (kind, scale) == ("bicubic", 8):
+        official.append(root.with_name(f"{root.name}_LR_x8"))
+    yield [root.with_name(f"{root.name}_HR")], official
 
 
 def locate(spec: str, data_root: str | Path, scale: int) -> PairedSet:
@@ -66,35 +79,46 @@ def locate(spec: str, data_root: str | Path, scale: int) -> PairedSet:
         spec: a name below ``data_root`` or a path: of a folder of pictures, an LMDB, or a folder
             in one of the known layouts (``HR.lmdb`` + ``LR_bicubic_X4.lmdb``; ``HR/`` +
             ``LR_bicubic/X4/``; ``GTmod12/`` + ``LRbicx4/``; ``DIV2K_train_HR`` +
-            ``DIV2K_train_LR_bicubic/X4``).
+            ``DIV2K_train_LR_bicubic/X4``). ``DIV2K_train/LR_unknown`` takes that degradation
+            instead of the bicubic; it must be there.
 
     Raises:
         UserError: nothing usable is there; the message names the command that makes it.
     """
     tried = []
-    for root in dict.fromkeys([Path(data_root) / spec, Path(spec)]):
+    asked = re.fullmatch(r"(?P<set>.+)/LR_(?P<kind>\w+)/?", spec)
+    kind = asked["kind"] if asked else "bicubic"
+    base = asked["set"] if asked else spec
+    for root in dict.fromkeys([Path(data_root) / base, Path(base)]):
         tried.append(root)
         name = root.name.removesuffix(".lmdb")
-        for gt, lq_candidates in _pairs_at(root, scale):
-            if not (_is_lmdb(gt) or _first_picture(gt)):
+        for gt_candidates, lq_candidates in _pairs_at(root, scale, kind):
+            gt = next((p for p in gt_candidates if _is_lmdb(p) or _first_picture(p)), None)
+            if gt is None:
                 continue
             lq = next((p for p in lq_candidates if _is_lmdb(p) or _first_picture(p)), None)
-            return PairedSet(name, gt, lq)
+            if asked and lq is None:
+                continue
+            return PairedSet(f"{name}_LR_{kind}" if asked else name, gt, lq)
         for alone in (root, root.with_name(root.name + ".lmdb")):
-            if _is_lmdb(alone) or _first_picture(alone):
+            if not asked and (_is_lmdb(alone) or _first_picture(alone)):
                 return PairedSet(name, alone, None)
     raise UserError(_not_found(spec, data_root, tried, scale))
 
 
 def _not_found(spec: str, data_root: str | Path, tried: list[Path], scale: int) -> str:
-    key = next((k for k in PREPARE_COMMANDS if Path(spec).name.upper().startswith(k)), None)
+    names = [part.upper() for part in reversed(Path(spec).parts)]
+    key = next((k for name in names for k in PREPARE_COMMANDS if name.startswith(k)), None)
     there = next((p for p in tried if p.is_dir()), None)
     if there is not None:
         inside = sorted(p.name for p in there.iterdir())[:6]
+        unfinished = [name for name in inside if name.endswith(".partial")]
         what = (
             f"the folder {there} holds no pictures, no LMDB and no known layout for x{scale} "
             f"(in it: {', '.join(inside) or 'nothing'})"
         )
+        if unfinished:
+            what = f"{there}: preparing it was interrupted ({unfinished[0]}); run it again to go on"
     else:
         what = f"the set {spec!r} is not there (looked at {', '.join(map(str, tried))})"
     if key:

@@ -18,7 +18,21 @@ def _template(gt: PictureStore, lq: PictureStore, scale: int) -> str | None:
     for template in TEMPLATES:
         if template.format(n=first, s=scale) in lq and template.format(n=last, s=scale) in lq:
             return template
-    return next((t for t in TEMPLATES if t.format(n=first, s=scale) in lq), None)
+    fitting = {
+        template: sum(template.format(n=name, s=scale) in lq for name in gt.names())
+        for template in TEMPLATES
+    }
+    best = max(TEMPLATES, key=fitting.__getitem__)
+    return best if fitting[best] else None
+
+
+def partner_numbers(gt: PictureStore, lq: PictureStore, scale: int) -> list[int]:
+    """For each ground truth the number of its partner in ``lq``, -1 where it has none."""
+    template = _template(gt, lq, scale)
+    if template is None:
+        return [-1] * len(gt)
+    names = (template.format(n=name, s=scale) for name in gt.names())
+    return [lq.index(name) if name in lq else -1 for name in names]
 
 
 def match_names(gt: PictureStore, lq: PictureStore, scale: int) -> np.ndarray | None:

@@ -20,6 +20,7 @@ from superres.datasets.prepare.plan import Options, SetPlan
 from superres.datasets.prepare.source import Source
 from superres.datasets.storage import open_store
 from superres.datasets.storage.sources import PackSource
+from superres.datasets.verify import verify
 from superres.errors import UserError
 
 
@@ -49,6 +50,7 @@ class SetReport:
     notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     failed: list[tuple[str, str]] = field(default_factory=list)
+    verification: dict[str, Any] | None = None
 
 
 def recipe_names() -> list[str]:
@@ -116,6 +118,15 @@ def prepare(name: str, options: Options, told: Told | None = None) -> list[SetRe
         reports.append(report)
     for plan, report in zip(plans, reports):
         _make(plan, report, options, told)
+    if options.verify:
+        for report in reports:
+            report.verification = verify(
+                report.path,
+                options.scales,
+                allow_partial=options.allow_partial,
+                num_workers=options.num_workers,
+                step=told.step,
+            )
     if scratch.exists():
         shutil.rmtree(scratch, ignore_errors=True)
     return reports
@@ -165,7 +176,7 @@ def _make(plan: SetPlan, report: SetReport, options: Options, told: Told) -> Non
     for scale in options.scales:
         kinds = {"bicubic": None} | {k: v for (k, s), v in plan.lq.items() if s == scale}
         for kind, entries in kinds.items():
-            info = {"role": "lq", "scale": scale, "degradation": kind}
+            info: dict[str, Any] = {"role": "lq", "scale": scale, "degradation": kind}
             if entries is not None:
                 source: PackSource = pictures(entries)
                 info |= given

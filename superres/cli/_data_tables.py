@@ -1,0 +1,71 @@
+"""What `superres data` prints of its reports."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+_SHOWN = 30
+
+
+def print_verification(record: dict[str, Any]) -> None:
+    """The sides of all sets in a table, then the problems, at most a few dozen of each kind."""
+    console = Console(soft_wrap=True)
+    table = Table(title=f"{record['dir']}", title_justify="left")
+    for column in ("set", "side", "pictures", "bicubic of HR", "errors"):
+        table.add_column(column, justify="right" if column in ("pictures", "errors") else "left")
+    for one in record["sets"]:
+        errors = sum(p["severity"] == "error" for p in one["problems"])
+        table.add_row(one["name"], "HR", str(one["count"]), "", str(errors))
+        for side in one["sides"]:
+            name = f"LR_{side['degradation']} X{side['scale']}"
+            table.add_row("", name, str(side["count"]), _verdicts(side), "")
+    console.print(table)
+    for severity in ("note", "error"):
+        found = [p for one in record["sets"] for p in one["problems"] if p["severity"] == severity]
+        for problem in found[:_SHOWN]:
+            text = f"{severity}: {problem['fault']}: {problem['file']}: {problem['message']}"
+            console.print(text, markup=False, highlight=False)
+        if len(found) > _SHOWN:
+            print(f"... and {len(found) - _SHOWN} more {severity}s (--json lists all)")
+    print("verified: no errors" if record["ok"] else f"verified: {record['errors']} errors")
+
+
+def _verdicts(side: dict[str, Any]) -> str:
+    if not side["verdicts"]:
+        return "not judged"
+    text = ", ".join(f"{count} {kind}" for kind, count in sorted(side["verdicts"].items()))
+    return f"{text} ({', '.join(sorted(side['conventions']))})" if side["conventions"] else text
+
+
+def print_fingerprint(record: dict[str, Any]) -> None:
+    """The conventions, the nearest first, and the verdict."""
+    table = Table(title=f"{record['lq']} x{record['scale']}", title_justify="left")
+    table.add_column("convention")
+    table.add_column("what it is")
+    for column in ("differing samples", "share", "max", "exact pictures"):
+        table.add_column(column, justify="right")
+    for row in record["conventions"]:
+        table.add_row(
+            row["name"],
+            row["description"],
+            str(row["differing"]),
+            f"{row['share']:.2%}",
+            str(row["max"]),
+            f"{row['exact']}/{row['pictures']}",
+        )
+    Console().print(table)
+    nearest = record["conventions"][0]
+    if record["verdict"]:
+        print(f"made by: {' = '.join(record['verdict'])}")
+    elif any(picture["exact"] for picture in record["pictures"]):
+        names = {name for picture in record["pictures"] for name in picture["exact"][:1]}
+        print(f"a mixture: single pictures follow {', '.join(sorted(names))}")
+    else:
+        print(
+            f"no known convention; the nearest is {nearest['name']} "
+            f"({nearest['differing']} of {record['samples']} samples differ, by up to "
+            f"{nearest['max']})"
+        )

@@ -1,0 +1,149 @@
+"""Whether a low-quality picture is the bicubic of its ground truth, and if not, what it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from superres.datasets.conventions import CONVENTIONS, Convention, by_name, ground_truth_for
+from superres.errors import UserError
+from superres.imaging._cv2 import import_cv2
+from superres.imaging.resize import imresize
+
+#: Verdicts that are no fault.
+GOOD = ("exact", "border")
+
+# Border rules change two low-quality samples; a third is for those that differ from both of ours.
+_BORDER = 3
+_ROUNDING_LEVELS = 2
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a low-quality picture is.
+
+    Attributes:
+        kind: ``exact``; ``border`` (exact but for the outermost samples); ``rounding`` (MATLAB's
+            kernel, off by rounding); ``kernel`` (another one, perhaps known by name); ``scale``
+            (the size of another scale); ``shifted``; ``channels`` (red and blue swapped);
+            ``content`` (another picture).
+        convention: which known one, or empty.
+        detail: in words, for a person.
+        differing, largest: samples that differ from the exact bicubic, and by how much.
+    """
+
+    kind: str
+    detail: str = ""
+    convention: str = ""
+    differing: int = 0
+    largest: int = 0
+
+
+def judge(lq: np.ndarray, gt: np.ndarray, scale: int, expected: str = "matlab") -> Verdict:
+    """Compare a pair.
+
+    Args:
+        lq, gt: (h, w, 3) and (H, W, 3), uint8.
+        expected: the convention that the set claims; ``matlab`` takes both border rules.
+    """
+    size = lq.shape[:2]
+    try:
+        whole = ground_truth_for(gt, size, scale)
+    except UserError as error:
+        return Verdict("scale", str(error))
+    wanted = ["matlab", "matlab-old"] if expected == "matlab" else [expected]
+    reference = None
+    for name in wanted:
+        made = by_name(name).make(whole, size)
+        if np.array_equal(made, lq):
+            return Verdict("exact", convention=name)
+        reference = made if reference is None else reference
+    difference = np.abs(reference.astype(np.int16) - lq)
+    found = {
+        "differing": int(np.count_nonzero(difference)),
+        "largest": int(difference.max()),
+    }
+    inside = difference[_BORDER:-_BORDER, _BORDER:-_BORDER]
+    if inside.size and not inside.any():
+        return Verdict("border", "exact, except within 3 samples of the border", **found)
+    known = _known(lq, whole, size, wanted)
+    if known is not None:
+        kind = "rounding" if known.family == "rounding" else "kernel"
+        kind = "kernel" if expected != "matlab" else kind
+        text = f"made by {known.name} ({known.text})"
+        return Verdict(kind, text, known.name, **found)
+    if np.array_equal(reference[..., ::-1], lq):
+        return Verdict("channels", "red and blue are swapped", **found)
+    shift = _shift(lq, whole, reference, scale)
+    if shift is not None:
+        return Verdict("shifted", shift, **found)
+    if found["largest"] <= _ROUNDING_LEVELS:
+        return Verdict("rounding", f"off by at most {found['largest']} levels", **found)
+    likeness = _correlation(reference, lq)
+    if likeness < 0.9:
+        return Verdict("content", f"another picture (correlation {likeness:.2f})", **found)
+    return Verdict("kernel", f"by no known kernel (up to {found['largest']} levels off)", **found)
+
+
+def _known(
+    lq: np.ndarray, whole: np.ndarray, size: tuple[int, int], tried: list[str]
+) -> Convention | None:
+    """The known convention that made ``lq``, to one level (libraries' versions differ so much)."""
+    divides = whole.shape[0] % size[0] == 0 and whole.shape[1] % size[1] == 0
+    best, least = None, 0.02 * lq.size
+    for convention in CONVENTIONS:
+        if convention.name in tried or (convention.crops and not divides):
+            continue
+        difference = np.abs(convention.make(whole, size).astype(np.int16) - lq)
+        count = int(np.count_nonzero(difference))
+        if int(difference.max()) <= 1 and count <= least:
+            best, least = convention, count - 1
+    return best
+
+
+def _shift(lq: np.ndarray, whole: np.ndarray, reference: np.ndarray, scale: int) -> str | None:
+    """How far ``lq`` lies from where it should, in ground-truth pixels; None if it does not."""
+    cv2 = import_cv2()
+    if min(lq.shape[:2]) < 8:
+        return None
+    a, b = (image.astype(np.float32).mean(axis=2) for image in (reference, lq))
+    window = cv2.createHanningWindow(a.shape[::-1], cv2.CV_32F)
+    (x, y), _ = cv2.phaseCorrelate(a - a.mean(), b - b.mean(), window)
+    best = None
+    for dy in _near(y * scale):
+        for dx in _near(x * scale):
+            if (dy, dx) == (0, 0):
+                continue
+            moved = imresize(np.roll(whole, (dy, dx), (0, 1)), size=lq.shape[:2])
+            rows = _inside(dy, scale, lq.shape[0])
+            columns = _inside(dx, scale, lq.shape[1])
+            left = np.abs(moved[rows, columns].astype(np.int16) - lq[rows, columns])
+            stays = np.abs(reference[rows, columns].astype(np.int16) - lq[rows, columns])
+            if left.size and (best is None or left.mean() < best[0]):
+                best = float(left.mean()), float(stays.mean()), dy, dx
+    if best is None:
+        return None
+    left, stays, dy, dx = best
+    # A whole-pixel shift is met exactly; one between pixels leaves a part of the difference.
+    if left < 0.5 * stays and stays > 0.5:
+        about = "" if left == 0 else "about "
+        return f"shifted by {about}{dy} down and {dx} right (in ground-truth pixels)"
+    return None
+
+
+def _near(value: float) -> list[int]:
+    middle = round(value)
+    return [middle - 1, middle, middle + 1]
+
+
+def _inside(offset: int, scale: int, length: int) -> slice:
+    """What a shift by ``offset`` ground-truth pixels does not wrap around, nor the border touch."""
+    margin = _BORDER + -(-abs(offset) // scale)
+    return slice(margin, max(margin, length - margin))
+
+
+def _correlation(a: np.ndarray, b: np.ndarray) -> float:
+    x, y = (image.astype(np.float64).ravel() - image.mean() for image in (a, b))
+    scale = float(np.sqrt((x @ x) * (y @ y)))
+    return float(x @ y) / scale if scale else float(np.array_equal(a, b))
