@@ -1,0 +1,93 @@
+"""The command line itself: help, unknown words, quick answers, missing libraries."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from superres.cli.main import commands, main
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def run(*arguments: str, **env: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, *arguments],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, **env},
+    )
+
+
+def imported(*arguments: str) -> set[str]:
+    """The modules that a Python command imports."""
+    result = run("-X", "importtime", *arguments)
+    assert result.returncode == 0, result.stderr
+    lines = [line for line in result.stderr.splitlines() if line.startswith("import time:")]
+    return {line.rsplit("|", 1)[1].strip() for line in lines}
+
+
+def test_importing_superres_is_cheap():
+    modules = imported("-c", "import superres")
+    assert "superres" in modules
+    assert not {"torch", "cv2", "numpy", "mmengine", "lmdb"} & modules
+
+
+@pytest.mark.parametrize("name", [n for n in commands() if n != "benchmark"])
+def test_help_needs_no_heavy_imports(name):
+    modules = imported("-m", "superres.cli.main", name, "--help")
+    assert not {"torch", "cv2", "numpy", "mmengine"} & modules
+
+
+def test_every_tool_is_the_command_of_its_name():
+    for path in (ROOT / "tools").glob("*.py"):
+        result = run(str(path), "--help")
+        assert result.returncode == 0
+        assert f"superres {path.stem.replace('_', '-')}" in result.stdout
+
+
+def test_overview_lists_every_command(capsys):
+    assert main(["--help"]) == 0
+    output = capsys.readouterr().out
+    for name in commands():
+        assert f"  {name} " in output
+
+
+def test_unknown_words(capsys):
+    assert main(["trian"]) == 2
+    assert "did you mean train" in capsys.readouterr().err
+    assert main([]) == 2
+    assert main(["train"]) == 2
+    assert main(["train", "x.py", "--no-such-option"]) == 2
+
+
+def test_a_missing_system_library_is_explained(tmp_path):
+    (tmp_path / "cv2").mkdir()
+    message = "libGL.so.1: cannot open shared object file: No such file or directory"
+    (tmp_path / "cv2" / "__init__.py").write_text(f"raise ImportError({message!r})\n")
+    config = "edsr_x2c64b16_g1_300k_div2k"
+    for words in (
+        ["train", config],
+        ["test", config, "x.pth"],
+        ["score", "a", "b", "--scale", "2"],
+    ):
+        result = run("-m", "superres.cli.main", *words, PYTHONPATH=f"{tmp_path}:{ROOT}")
+        assert result.returncode == 2, result.stderr
+        assert "Traceback" not in result.stderr
+        if words[0] == "train":
+            assert "libgl1" in result.stderr
+
+
+def test_a_missing_package_is_named(tmp_path):
+    (tmp_path / "mmengine.py").write_text(
+        "raise ModuleNotFoundError(\"No module named 'mmengine'\", name='mmengine')\n"
+    )
+    result = run("-m", "superres.cli.main", "train", "x", PYTHONPATH=f"{tmp_path}:{ROOT}")
+    assert result.returncode == 2
+    assert "'mmengine' is not installed" in result.stderr
+    assert "Traceback" not in result.stderr
