@@ -5,3 +5,4 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 scale = 2
+published = dict(method='EDSR-baseline', tables=['edsr_pytorch', 'basicsr'])

@@ -1,3 +1,4 @@
+# Published: started from the x2 model, load_from = the x2 work dir's best.pth.
 _base_ = [
     '../_base_/models/edsr_baseline.py',
     '../_base_/datasets/div2k.py',
@@ -5,3 +6,4 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 scale = 4
+published = dict(method='EDSR-baseline', tables=['edsr_pytorch', 'basicsr'])

@@ -5,6 +5,7 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 scale = [2, 3, 4]
+published = dict(method='MDSR-baseline', tables=['edsr_pytorch'])
 train_dataloader = dict(
     dataset=dict(
         _delete_=True,

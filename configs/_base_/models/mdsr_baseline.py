@@ -1,5 +1,4 @@
 # MDSR-baseline (Lim et al., 2017): 16 shared blocks of 64 channels, a branch per scale.
-method = 'MDSR-baseline'
 model = dict(
     type='MultiScaleRestorer',
     backbone=dict(type='MDSR', scales='${scale}', channels=64, num_blocks=16),

@@ -1,0 +1,8 @@
+# A fair row: 64 wide, 8 layers, upsampling at the end; what the rows below change one thing of.
+_base_ = [
+    '../_base_/models/srcnn_ablation.py',
+    '../_base_/datasets/div2k.py',
+    '../_base_/schedules/adam_300k.py',
+    '../_base_/default_runtime.py',
+]
+scale = 2

@@ -1,0 +1,10 @@
+# Row 8: 32 layers.
+_base_ = [
+    '../_base_/models/srcnn_ablation.py',
+    '../_base_/datasets/div2k.py',
+    '../_base_/schedules/adam_302k.py',
+    '../_base_/default_runtime.py',
+]
+scale = 2
+published = dict(method='ablation task 8 depth 32', tables=['ablation'])
+model = dict(backbone=dict(num_blocks=31))

@@ -1,0 +1,10 @@
+# Row 9: mean squared error.
+_base_ = [
+    '../_base_/models/srcnn_ablation.py',
+    '../_base_/datasets/div2k.py',
+    '../_base_/schedules/adam_302k.py',
+    '../_base_/default_runtime.py',
+]
+scale = 2
+published = dict(method='ablation task 9', tables=['ablation'])
+model = dict(backbone=dict(num_blocks=7), loss=dict(type='MSELoss'))

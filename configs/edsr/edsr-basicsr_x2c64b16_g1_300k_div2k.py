@@ -1,0 +1,9 @@
+_base_ = [
+    '../_base_/models/edsr_baseline.py',
+    '../_base_/datasets/div2k.py',
+    '../_base_/schedules/adam_300k.py',
+    '../_base_/default_runtime.py',
+]
+scale = 2
+optim_wrapper = dict(optimizer=dict(betas=(0.9, 0.99)))
+ema = 0.999

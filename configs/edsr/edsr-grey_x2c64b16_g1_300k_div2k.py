@@ -1,0 +1,12 @@
+# One channel: colour pictures are read as luma.
+_base_ = [
+    '../_base_/models/edsr_baseline.py',
+    '../_base_/datasets/div2k.py',
+    '../_base_/schedules/adam_300k.py',
+    '../_base_/default_runtime.py',
+]
+scale = 2
+channels = 'grey'
+model = dict(backbone=dict(in_channels=1, out_channels=1))
+train_dataloader = dict(dataset=dict(channels='${channels}'))
+eval_dataset = dict(channels='${channels}')

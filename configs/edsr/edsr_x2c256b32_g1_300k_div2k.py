@@ -1,0 +1,8 @@
+_base_ = [
+    '../_base_/models/edsr_full.py',
+    '../_base_/datasets/div2k.py',
+    '../_base_/schedules/adam_300k.py',
+    '../_base_/default_runtime.py',
+]
+scale = 2
+published = dict(method='EDSR', tables=['edsr_paper', 'edsr_pytorch', 'basicsr'])

@@ -1,0 +1,13 @@
+_base_ = [
+    '../_base_/models/mdsr_baseline.py',
+    '../_base_/datasets/div2k.py',
+    '../_base_/schedules/adam_650k.py',
+    '../_base_/default_runtime.py',
+]
+scale = [2, 3, 4, 8]
+train_dataloader = dict(
+    dataset=dict(
+        _delete_=True,
+        type='MultiScaleDataset',
+        scales='${scale}',
+        dataset={{_base_.train_dataloader.dataset}}))

@@ -1,0 +1,8 @@
+_base_ = [
+    '../_base_/models/srcnn.py',
+    '../_base_/datasets/div2k.py',
+    '../_base_/schedules/adam_1000k_cosine.py',
+    '../_base_/default_runtime.py',
+]
+scale = 3
+lq_patch_size = 32
