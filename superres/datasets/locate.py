@@ -43,14 +43,8 @@ def _is_lmdb(path: Path) -> bool:
 def _first_picture(folder: Path) -> Path | None:
     if not folder.is_dir():
         return None
-    return next(
-        (
-            p
-            for p in folder.iterdir()
-            if p.name.lower().endswith(IMAGE_SUFFIXES) and p.name[0] != "."
-        ),
-        None,
-    )
+    pictures = (p for p in folder.iterdir() if p.name.lower().endswith(IMAGE_SUFFIXES))
+    return next((p for p in pictures if p.name[0] != "."), None)
 
 
 def _pairs_at(root: Path, scale: int, kind: str) -> Iterator[tuple[list[Path], list[Path]]]:
@@ -111,12 +105,13 @@ def _not_found(spec: str, data_root: str | Path, tried: list[Path], scale: int) 
     key = next((k for name in names for k in PREPARE_COMMANDS if name.startswith(k)), None)
     there = next((p for p in tried if p.is_dir()), None)
     if there is not None:
-        inside = sorted(p.name for p in there.iterdir())[:6]
+        inside = sorted(p.name for p in there.iterdir())
         unfinished = [name for name in inside if name.endswith(".partial")]
-        what = (
-            f"the folder {there} holds no pictures, no LMDB and no known layout for x{scale} "
-            f"(in it: {', '.join(inside) or 'nothing'})"
-        )
+        lacks = "no pictures, no LMDB and no known layout"
+        if "/LR_" in spec:
+            lacks = f"no ground truth with {spec.rstrip('/').rpartition('/')[2]}"
+        what = f"the folder {there} holds {lacks} for x{scale} "
+        what += f"(in it: {', '.join(inside[:6]) or 'nothing'})"
         if unfinished:
             what = f"{there}: preparing it was interrupted ({unfinished[0]}); run it again to go on"
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from rich.console import Console
@@ -10,9 +11,14 @@ from rich.table import Table
 _SHOWN = 30
 
 
+def _console() -> Console:
+    """As wide as the terminal; wide enough for every table in a file or a pipe."""
+    return Console(soft_wrap=True, width=None if sys.stdout.isatty() else 140)
+
+
 def print_verification(record: dict[str, Any]) -> None:
     """The sides of all sets in a table, then the problems, at most a few dozen of each kind."""
-    console = Console(soft_wrap=True)
+    console = _console()
     table = Table(title=f"{record['dir']}", title_justify="left")
     for column in ("set", "side", "pictures", "bicubic of HR", "errors"):
         table.add_column(column, justify="right" if column in ("pictures", "errors") else "left")
@@ -56,7 +62,7 @@ def print_fingerprint(record: dict[str, Any]) -> None:
             str(row["max"]),
             f"{row['exact']}/{row['pictures']}",
         )
-    Console().print(table)
+    _console().print(table)
     nearest = record["conventions"][0]
     if record["verdict"]:
         print(f"made by: {' = '.join(record['verdict'])}")

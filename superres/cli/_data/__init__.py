@@ -1,0 +1,1 @@
+"""The subcommands of `superres data`, a file for each kind of work."""

@@ -1,0 +1,83 @@
+"""Parts that the subcommands of `superres data` share. Imports nothing heavy."""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import json as jsons
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+
+def command(
+    commands: Any,
+    name: str,
+    function: Callable[[argparse.Namespace], int],
+    json: bool = True,
+) -> argparse.ArgumentParser:
+    """A subcommand whose help is its function's docstring."""
+    text = inspect.cleandoc(function.__doc__ or "")
+    parser = commands.add_parser(
+        name,
+        help=text.splitlines()[0],
+        description=text,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(function=function)
+    if json:
+        parser.add_argument("--json", type=Path, metavar="FILE", help="write the report here too")
+    return parser
+
+
+def scales(text: str) -> tuple[int, ...]:
+    """``2,3,4`` as numbers."""
+    try:
+        return tuple(dict.fromkeys(int(part) for part in text.split(",") if part.strip()))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r}: whole numbers such as 2,3,4") from None
+
+
+def workers(parser: argparse.ArgumentParser) -> None:
+    """The option ``--num-workers``."""
+    parser.add_argument(
+        "--num-workers",
+        type=int,
+        metavar="N",
+        help="processes; 0: none but this one (default: one per CPU where it is worth it)",
+    )
+
+
+def write_json(path: Path | None, record: dict[str, Any]) -> None:
+    """Write a report atomically; nothing where there is no path."""
+    if path is None:
+        return
+    from superres.imaging.io import write_atomically
+
+    data = (jsons.dumps(record, indent=2, ensure_ascii=False) + "\n").encode(
+        "utf-8", "surrogateescape"
+    )
+    write_atomically(path, lambda file: file.write(data))
+
+
+def pack_record(report: Any) -> dict[str, Any]:
+    """Print what a :class:`superres.datasets.pack.PackReport` says; gives it for JSON."""
+    for note in report.notes:
+        print(f"note: {report.target}: {note}")
+    print(
+        f"{report.target}: {report.count} pictures, {report.added} new, "
+        f"{report.bytes / 2**20:.1f} MiB, {report.seconds:.1f} s"
+    )
+    for name, fault in report.failed:
+        print(f"left out: {name}: {fault}", file=sys.stderr)
+    return {
+        "target": str(report.target),
+        "count": report.count,
+        "added": report.added,
+        "reused": report.reused,
+        "bytes": report.bytes,
+        "seconds": round(report.seconds, 3),
+        "failed": [{"name": name, "fault": fault} for name, fault in report.failed],
+        "notes": report.notes,
+    }

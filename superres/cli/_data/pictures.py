@@ -1,0 +1,83 @@
+"""`superres data five-crop` and `browse`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from superres.cli._data.common import command, pack_record, workers, write_json
+
+
+def add_arguments(commands: Any) -> None:
+    """Both subcommands."""
+    parser = command(commands, "five-crop", _five_crop)
+    parser.add_argument("source", type=Path, metavar="HR", help="a set, folder or LMDB")
+    parser.add_argument("--out", type=Path, required=True, metavar="TARGET", help="the data_root")
+    parser.add_argument("--scale", type=int, required=True, metavar="S")
+    parser.add_argument("--name", dest="set_name", metavar="SET", help="of the new set")
+    parser.add_argument("--overwrite", action="store_true", help="replace what differs at TARGET")
+    workers(parser)
+
+    parser = command(commands, "browse", _browse, json=False)
+    parser.add_argument("config", metavar="CONFIG")
+    parser.add_argument("--out", type=Path, metavar="FILE.png", help="default: CONFIG_browse.png")
+    parser.add_argument("--count", type=int, default=24, metavar="N", help="samples (default 24)")
+    parser.add_argument(
+        "--iteration", type=int, default=0, metavar="I", help="start there (default 0)"
+    )
+    parser.add_argument("--seed", type=int, metavar="N", help="instead of the config's")
+    parser.add_argument(
+        "--cfg-options", nargs="+", action="extend", default=[], metavar="KEY=VALUE"
+    )
+
+
+def _five_crop(args: argparse.Namespace) -> int:
+    """Make super-image's five-crop training pairs, offline, into LMDBs.
+
+    Four corners and the centre of every picture, half its size; LR by PIL's bicubic.
+    """
+    from superres.cli._progress import Progress
+    from superres.datasets.five_crop import five_crop
+
+    with Progress() as told:
+        reports = five_crop(
+            args.source,
+            args.out,
+            args.scale,
+            name=args.set_name,
+            num_workers=args.num_workers,
+            overwrite=args.overwrite,
+            step=told.step,
+        )
+    records = [pack_record(report) for report in reports]
+    write_json(args.json, {"schema": 1, "command": "five-crop", "packs": records})
+    return 0
+
+
+def _browse(args: argparse.Namespace) -> int:
+    """Draw a contact sheet of what the network sees after the pipeline.
+
+    The very samples of iteration I and the following ones, with the config's seed.
+    """
+    from superres.datasets.browse import contact_sheet, first_pairs
+    from superres.engine.config import load_config
+    from superres.engine.config_check import blame, check_config
+    from superres.errors import UserError
+    from superres.imaging.io import write_image
+    from superres.registry import DATASETS
+
+    if args.count < 1 or args.iteration < 0:
+        raise UserError("--count must be at least 1 and --iteration at least 0")
+    options = list(args.cfg_options) + ([f"seed={args.seed}"] if args.seed is not None else [])
+    cfg = load_config(args.config, options)
+    check_config(cfg)
+    seed = cfg.seed or 0
+    node = {**cfg.train_dataloader["dataset"], "seed": seed}
+    with blame("train_dataloader.dataset", node):
+        dataset = DATASETS.build(node)
+    pairs = first_pairs(dataset, cfg.global_batch_size, seed, args.iteration, args.count)
+    out = args.out or Path(f"{Path(args.config).stem}_browse.png")
+    write_image(out, contact_sheet(pairs))
+    print(f"{out}: {len(pairs)} samples from iteration {args.iteration} on, seed {seed}")
+    return 0

@@ -1,0 +1,107 @@
+"""`superres data prepare`."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import sys
+from pathlib import Path
+from typing import Any
+
+import superres
+from superres.cli._data.common import command, scales, workers, write_json
+
+_RECIPES = Path(superres.__file__).parent / "datasets" / "prepare" / "recipes"
+
+
+def add_arguments(commands: Any) -> None:
+    parser = command(commands, "prepare", _prepare)
+    recipes = _recipes()
+    parser.description += "\n\nsources:\n" + "\n".join(
+        f"  {name:<10} {text}" for name, text in recipes.items()
+    )
+    parser.add_argument("name", choices=recipes, metavar="NAME", help=", ".join(recipes))
+    parser.add_argument("--root", type=Path, required=True, metavar="SOURCE", help="never written")
+    parser.add_argument("--out", type=Path, required=True, metavar="TARGET", help="the data_root")
+    parser.add_argument("--scales", type=scales, default=(2, 3, 4), help="default: 2,3,4")
+    workers(parser)
+    parser.add_argument("--no-verify", action="store_true", help="don't check what was made")
+    parser.add_argument("--format", choices=("lmdb", "folder"), default="lmdb")
+    parser.add_argument("--name", dest="set_name", metavar="SET", help="of the set (folder, hf)")
+    parser.add_argument(
+        "--border",
+        choices=("reflect", "replicate"),
+        default="reflect",
+        help="of a bicubic that is made: as newer (default) or older MATLAB releases",
+    )
+    parser.add_argument("--depth", choices=("8", "keep"), default="8", help="of 16-bit pictures")
+    parser.add_argument("--allow-partial", action="store_true", help="an incomplete set is fine")
+    parser.add_argument("--overwrite", action="store_true", help="replace what differs at TARGET")
+
+
+def _prepare(args: argparse.Namespace) -> int:
+    """Make sets that configs find, from downloaded archives or folders.
+
+    Makes TARGET/SET/HR.lmdb and LR_bicubic_X2.lmdb, ... (data_root=TARGET in a config). Missing
+    low-quality pictures are made by MATLAB's bicubic, exactly. Run it again after an interruption:
+    it goes on where it stopped.
+    """
+    from superres.cli._progress import Progress
+    from superres.datasets.prepare import Options, prepare
+
+    options = Options(
+        root=args.root,
+        out=args.out,
+        scales=args.scales,
+        num_workers=args.num_workers,
+        verify=not args.no_verify,
+        format=args.format,
+        name=args.set_name,
+        border=args.border,
+        dtype="uint8" if args.depth == "8" else "keep",
+        allow_partial=args.allow_partial,
+        overwrite=args.overwrite,
+    )
+    with Progress() as told:
+        reports = prepare(args.name, options, told)
+    record: dict[str, Any] = {"schema": 1, "command": "prepare", "recipe": args.name, "sets": []}
+    code = 0
+    for report in reports:
+        for pack in report.packs:
+            print(
+                f"{pack['path']}: {pack['count']} pictures ({pack['made']}), "
+                f"{pack['added']} new, {pack['bytes'] / 2**20:.1f} MiB, {pack['seconds']:.1f} s"
+            )
+        for name, fault in report.failed:
+            print(f"left out: {name}: {fault}", file=sys.stderr)
+        record["sets"].append(
+            {
+                "name": report.name,
+                "path": str(report.path),
+                "packs": report.packs,
+                "notes": report.notes,
+                "warnings": report.warnings,
+                "failed": [{"name": n, "fault": f} for n, f in report.failed],
+            }
+        )
+        if report.failed or (report.warnings and not args.allow_partial):
+            code = 1
+    if options.verify:
+        from superres.cli._data.tables import print_verification
+
+        record["verification"] = [report.verification for report in reports]
+        for report in reports:
+            print_verification(report.verification)
+            code = code if report.verification["ok"] else 1
+    write_json(args.json, record)
+    return code
+
+
+def _recipes() -> dict[str, str]:
+    """Name -> first line of each recipe, read without importing it."""
+    found = {}
+    for file in sorted(_RECIPES.glob("*.py")):
+        if not file.name.startswith("_"):
+            doc = ast.get_docstring(ast.parse(file.read_text("utf-8"))) or ""
+            found[file.stem] = doc.partition("\n")[0]
+    return found

@@ -1,0 +1,137 @@
+"""The five-crop augmentation of super-image, made once and packed.
+
+``augment_five_crop`` of github.com/eugenesiow/super-image: torchvision's ``FiveCrop`` with the
+size (H // 2, W // 2) on every ground truth; each crop is resized (not cropped) by PIL's bicubic
+to a multiple of the scale, and the low-quality picture is PIL's bicubic of that. Low-quality
+files that came with the set are not used. So 800 pictures become 4000 pairs.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from superres.datasets.conventions import by_name
+from superres.datasets.pack import PackReport, pack_images
+from superres.datasets.prepare.making import picture_stamp
+from superres.datasets.storage import PictureStore, open_store
+from superres.datasets.storage.names import PackedNames, encode_name
+from superres.datasets.storage.sources import PackSource
+from superres.datasets.verify.sets import find_sets
+from superres.errors import UserError
+
+#: In torchvision's order.
+CROPS = ("tl", "tr", "bl", "br", "center")
+CONVENTION = "pil-bicubic"
+
+
+def crop_corner(height: int, width: int, crop: str) -> tuple[int, int, int, int]:
+    """(top, left, height, width) of one of the five crops of half the size.
+
+    The centre follows ``torchvision.transforms.functional.center_crop``: Python's ``round``.
+    """
+    h, w = height // 2, width // 2
+    if crop == "center":
+        return round((height - h) / 2.0), round((width - w) / 2.0), h, w
+    return (height - h) * (crop[0] == "b"), (width - w) * (crop[1] == "r"), h, w
+
+
+def five_crop_pair(image: np.ndarray, crop: str, scale: int) -> tuple[np.ndarray, np.ndarray]:
+    """(lq, gt) of one crop of a picture (H, W, 3), uint8.
+
+    Raises:
+        UserError: the crop is smaller than the scale.
+    """
+    top, left, h, w = crop_corner(*image.shape[:2], crop)
+    size = h // scale, w // scale
+    if not all(size):
+        raise UserError(
+            f"a picture of {image.shape[1]}x{image.shape[0]} is too small to be cropped in five "
+            f"at scale {scale}"
+        )
+    resize = by_name(CONVENTION).make
+    gt = image[top : top + h, left : left + w]
+    if (h, w) != (size[0] * scale, size[1] * scale):
+        gt = resize(gt, (size[0] * scale, size[1] * scale))
+    return resize(gt, size), gt
+
+
+class FiveCropSource(PackSource):
+    """One side of the five crops of every picture of a store."""
+
+    def __init__(self, store: PictureStore, scale: int, side: str) -> None:
+        self._store, self._scale, self._side = store, scale, side
+        entries = sorted(
+            (encode_name(f"{name}_{crop}"), i, crop)
+            for i, name in enumerate(store.names())
+            for crop in CROPS
+        )
+        self.names = PackedNames.from_encoded(name for name, _, _ in entries)
+        self._entries = [(i, crop) for _, i, crop in entries]
+
+    def load(self, i: int) -> np.ndarray:
+        number, crop = self._entries[i]
+        pair = five_crop_pair(_read(self._store, number), crop, self._scale)
+        return np.ascontiguousarray(pair[self._side == "gt"])
+
+    def stamp(self, i: int) -> bytes:
+        number, crop = self._entries[i]
+        return b"%s of %s" % (crop.encode(), picture_stamp(self._store, number))
+
+
+@functools.lru_cache(maxsize=1)
+def _read(store: PictureStore, number: int) -> np.ndarray:
+    """The five crops of a picture follow one another; it is decoded once."""
+    return store.read_verified_at(number)
+
+
+def five_crop(
+    source: str | Path,
+    out: str | Path,
+    scale: int,
+    *,
+    name: str | None = None,
+    num_workers: int | None = None,
+    overwrite: bool = False,
+    step: Callable[[str], Callable[[int, int, str], None]] | None = None,
+) -> list[PackReport]:
+    """Pack ``out/NAME/HR.lmdb`` and ``out/NAME/LR_bicubic_XS.lmdb``.
+
+    Args:
+        source: a prepared set, a folder of pictures or a database.
+        out: the data root.
+        name: of the new set; default: the source's name and ``_five_crop_X<scale>``. Ground
+            truths depend on the scale, so every scale is a set of its own.
+
+    Raises:
+        UserError: as :func:`superres.datasets.pack.pack_images`.
+    """
+    if scale < 2:
+        raise UserError(f"--scale: a whole number from 2 on, not {scale}")
+    found = find_sets(Path(source))
+    if len(found) != 1:
+        names = ", ".join(one.name for one in found)
+        raise UserError(f"{source}: several sets are here ({names}); give one of them.")
+    store = open_store(found[0].gt)
+    folder = Path(out) / (name or f"{found[0].name}_five_crop_X{scale}")
+    reports = []
+    for side, file in (("gt", "HR.lmdb"), ("lq", f"LR_bicubic_X{scale}.lmdb")):
+        info = {"role": side, "scale": scale, "made": "five-crop of super-image"}
+        if side == "lq":
+            info |= {"degradation": "bicubic", "convention": CONVENTION}
+        progress = step(f"{folder.name}: {file}") if step else None
+        reports.append(
+            pack_images(
+                FiveCropSource(store, scale, side),
+                folder / file,
+                num_workers=num_workers,
+                progress=progress,
+                overwrite=overwrite,
+                strict=True,
+                info=info,
+            )
+        )
+    return reports
