@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import sys
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,40 +19,95 @@ from .transforms.views import apply_view, view_shape
 
 cv2 = import_cv2()
 
-_TORCH_DTYPES = {np.dtype(np.uint8): torch.uint8, np.dtype(np.uint16): torch.uint16}
+_TORCH_DTYPES = {
+    np.dtype(np.uint8): torch.uint8,
+    np.dtype(np.uint16): torch.uint16,
+    np.dtype(np.float32): torch.float32,
+}
 
 
-def collate(samples: list[dict[str, Any]]) -> dict[str, Any]:
+def collate(
+    samples: list[dict[str, Any]],
+    allocate: Callable[[tuple[int, ...], np.dtype], torch.Tensor] | None = None,
+) -> dict[str, Any]:
     """Packed samples to one batch: ``inputs`` and ``gt`` (N, H, W, C) and the list ``meta``.
 
     Each picture is flipped or transposed on its way into the batch, so its pixels are moved once.
 
+    Args:
+        samples: what ``PackInputs`` gives.
+        allocate: makes the tensor of a shape and type that is filled; default: fresh memory.
+
     Raises:
         UserError: pictures of different sizes or types in one batch.
     """
+    allocate = allocate or fresh
     batch: dict[str, Any] = {"meta": [s["meta"] for s in samples]}
     for key in ("inputs", "gt"):
         if key not in samples[0]:
             continue
         first = samples[0][key]
-        shape = view_shape(first.shape, samples[0]["view"])
-        tensor = torch.empty((len(samples), *shape), dtype=_TORCH_DTYPES.get(first.dtype))
-        if get_worker_info() is not None:
-            # Filled in shared memory straight away: handing it to the trainer copies nothing.
-            tensor.share_memory_()
-        target = tensor.numpy()
-        for i, sample in enumerate(samples):
-            picture = sample[key]
-            if view_shape(picture.shape, sample["view"]) != shape or picture.dtype != first.dtype:
+        shape, dtype = view_shape(first.shape, samples[0]["view"]), first.dtype
+        batch[key] = allocate((len(samples), *shape), dtype)
+        for sample, out in zip(samples, batch[key].numpy()):
+            picture, view = sample[key], sample["view"]
+            if view_shape(picture.shape, view) != shape or picture.dtype != dtype:
                 raise UserError(
                     f"a batch mixes {picture.shape} {picture.dtype} "
                     f"({sample['meta'].get('gt_path')}) with {first.shape} {first.dtype} "
                     f"({samples[0]['meta'].get('gt_path')}). A PairedRandomCrop in the pipeline "
                     "gives equal sizes; dtype='uint8' in the dataset gives equal types"
                 )
-            apply_view(picture, sample["view"], out=target[i])
-        batch[key] = tensor
+            apply_view(picture, view, out)
     return batch
+
+
+def fresh(shape: tuple[int, ...], dtype: np.dtype) -> torch.Tensor:
+    """A new tensor; in a worker in shared memory, so that handing it over copies nothing."""
+    tensor = torch.empty(shape, dtype=_TORCH_DTYPES[dtype])
+    return tensor if get_worker_info() is None else tensor.share_memory_()
+
+
+class Collate:
+    """:func:`collate` for one thread, into memory that is used again.
+
+    Fresh memory costs a page fault every 4 kB, which takes longer than filling it. So the memory
+    of a batch is kept, and filled anew once nothing refers to that batch any more.
+    """
+
+    def __init__(self) -> None:
+        self._kept: list[np.ndarray] = []
+
+    def __call__(self, samples: list[dict[str, Any]]) -> dict[str, Any]:
+        return collate(samples, fresh if get_worker_info() is not None else self._allocate)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_kept": []}
+
+    def _allocate(self, shape: tuple[int, ...], dtype: np.dtype) -> torch.Tensor:
+        kept = self._kept
+        for i in range(len(kept)):
+            # A tensor keeps its array alive for as long as anything shares the tensor's memory.
+            if (
+                _references(kept, i) == _UNUSED
+                and kept[i].shape == shape
+                and kept[i].dtype == dtype
+            ):
+                return torch.from_numpy(kept[i])
+        if len(kept) == _MOST_KEPT:
+            del kept[0]
+        kept.append(np.empty(shape, dtype))
+        return torch.from_numpy(kept[-1])
+
+
+_MOST_KEPT = 8  # two batches at a time, of two pictures each, and room for other sizes
+
+
+def _references(arrays: list[np.ndarray], i: int) -> int:
+    return sys.getrefcount(arrays[i])
+
+
+_UNUSED = _references([np.empty(1)], 0)  # what an array counts that only its list refers to
 
 
 def init_worker(_: int) -> None:
@@ -94,7 +151,7 @@ def train_loader(
         dataset,
         batch_sampler=sampler,
         num_workers=num_workers,
-        collate_fn=collate,
+        collate_fn=Collate(),
         pin_memory=pin_memory,
         **options,
     )

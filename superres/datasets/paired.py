@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,10 @@ from .lazy import LazyBicubic
 from .locate import locate
 from .pairing import match_names
 from .sampler import SampleKey, sample_generator
-from .storage import PictureStore, open_store
+from .storage import ImageLmdb, PictureStore, open_store
 from .transforms.compose import Pipeline
+
+_KEEP = 1024  # pictures whose views and names a process keeps at hand, some 1.5 MB
 
 
 @DATASETS.register_module()
@@ -80,6 +83,9 @@ class PairedDataset(Dataset):
         self.lq_index = match_names(self.gt, self.lq, scale) if self.lq is not None else None
         self._check_sizes()
         self.pipeline = Pipeline(pipeline)
+        self._mapped = all(isinstance(s, ImageLmdb) for s in (self.gt, self.lq or self.gt))
+        self._kept: dict[int, dict[str, Any]] = {}
+        self._kept_pid = os.getpid()
 
     def __len__(self) -> int:
         return len(self.gt)
@@ -127,26 +133,50 @@ class PairedDataset(Dataset):
             return None, gt
         return LazyBicubic(gt, self.scale, self.border), gt
 
+    def _describe(self, i: int) -> dict[str, Any]:
+        """What is the same in every sample of picture ``i``."""
+        lq, gt = self.load(i)
+        name = self.gt.name_at(i)
+        fixed = {
+            "gt": gt,
+            "scale": self.scale,
+            "index": i,
+            "name": name,
+            "gt_path": f"{self.gt.path}/{name}",
+        }
+        if lq is not None:
+            fixed["lq"] = lq
+            store = self.gt if self.lq is None else self.lq
+            fixed["lq_path"] = f"{store.path}/{store.name_at(self.lq_number(i))}"
+        return fixed
+
+    def _fixed(self, i: int) -> dict[str, Any]:
+        """As :meth:`_describe`; kept for the next draw where the pictures are memory-mapped.
+
+        What is kept are views and names, never pixels, and of so many pictures at most.
+        """
+        if not self._mapped:
+            return self._describe(i)
+        if self._kept_pid != os.getpid():  # a forked worker opens the packs for itself
+            self._kept, self._kept_pid = {}, os.getpid()
+        fixed = self._kept.get(i)
+        if fixed is None:
+            if len(self._kept) >= _KEEP:
+                self._kept.clear()
+            fixed = self._kept[i] = self._describe(i)
+        return fixed
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_kept": {}}
+
     def sample(self, key: SampleKey | int) -> dict[str, Any]:
         """The sample before the pipeline."""
         if not isinstance(key, tuple):
             key = SampleKey(int(key), int(key))
-        index, draw = key[0], key[1]
-        lq, gt = self.load(index)
-        name = self.gt.name_at(index)
-        sample = {
-            "gt": gt,
-            "scale": self.scale,
-            "index": index,
-            "draw": draw,
-            "name": name,
-            "gt_path": f"{self.gt.path}/{name}",
-            "rng": sample_generator(self.seed, draw),
-        }
-        if lq is not None:
-            sample["lq"] = lq
-            store = self.gt if self.lq is None else self.lq
-            sample["lq_path"] = f"{store.path}/{store.name_at(self.lq_number(index))}"
+        draw = key[1]
+        sample = self._fixed(key[0]).copy()
+        sample["draw"] = draw
+        sample["rng"] = sample_generator(self.seed, draw)
         return sample
 
     def __getitem__(self, key: SampleKey | int) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
+from numpy.random.bit_generator import ISeedSequence
 
 from superres.errors import UserError
 
@@ -21,9 +22,27 @@ class SampleKey(NamedTuple):
 def sample_generator(seed: int, draw: int) -> np.random.Generator:
     """The random numbers of one sample: a function of (seed, draw) and of nothing else.
 
-    Philox is counter-based, so neighbouring keys give independent streams at no seeding cost.
+    Philox is counter-based, so neighbouring keys give independent streams. The stream is that of
+    ``Philox(key=[seed, draw])``.
     """
-    return np.random.Generator(np.random.Philox(key=np.array([seed, draw], dtype=np.uint64)))
+    return np.random.Generator(np.random.Philox(_Key(seed, draw), _START))
+
+
+class _Key(ISeedSequence):
+    """Hands Philox its key. ``Philox(key=...)`` asks the system for entropy first, in vain."""
+
+    # Making the generator would otherwise take a third of the time that a sample takes.
+
+    __slots__ = ("words",)
+
+    def __init__(self, seed: int, draw: int) -> None:
+        self.words = np.array((seed, draw), np.uint64)
+
+    def generate_state(self, n_words: int, dtype: type = np.uint32) -> np.ndarray:
+        return self.words
+
+
+_START = np.zeros(4, np.uint64)  # the counter; as an array numpy need not take a number apart
 
 
 class IterationSampler:
@@ -91,11 +110,15 @@ class IterationSampler:
     def keys(self, iteration: int) -> list[SampleKey]:
         """This rank's samples of one iteration."""
         scale = self.scale_of(iteration)
-        first = iteration * self.global_batch_size + self.offset
-        keys = []
-        for draw in range(first, first + self.share):
+        draw = iteration * self.global_batch_size + self.offset
+        end = draw + self.share
+        keys: list[SampleKey] = []
+        while draw < end:
             epoch, position = divmod(draw, self.size)
-            keys.append(SampleKey(int(self._permutation(epoch)[position]), draw, scale))
+            # As much as this epoch has left; a small set has several epochs in one batch.
+            entries = self._permutation(epoch)[position : position + end - draw].tolist()
+            keys += [SampleKey(index, draw + i, scale) for i, index in enumerate(entries)]
+            draw += len(entries)
         return keys
 
     def __iter__(self) -> Iterator[list[SampleKey]]:
