@@ -1,0 +1,241 @@
+"""What a network costs: parameters, operations, memory, and how far it sees.
+
+Nothing is computed: the network runs on torch's meta device, which knows sizes and no numbers, so
+any network at any picture size is summed up in a moment and in no memory.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import FlopCounterMode
+
+from superres.registry import MODELS
+
+TARGET = (720, 1280)
+"""Height and width of the enlarged picture that costs refer to, as in the field's tables."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One child of a network, in the order of running.
+
+    Attributes:
+        name, type: as in the network.
+        layers: convolutions in it.
+        parameters: all of them, shared ones once.
+        flops: floating-point operations of one pass, an addition and a multiplication being two.
+        output: (C, H, W) of its last result.
+    """
+
+    name: str
+    type: str
+    layers: int
+    parameters: int
+    flops: int
+    output: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A network at one scale and one picture size.
+
+    Attributes:
+        network: its class.
+        scale: output size over input size.
+        input, output: (C, H, W).
+        parameters: all of them, also those of a network's other scales.
+        trainable: those that training changes.
+        layers: convolutions that take part.
+        flops: of one pass over ``input``; an addition and a multiplication are two.
+        receptive_radius: input pixels; None where a pooling sees the whole picture.
+        inference_memory: bytes of input, results and intermediates at the worst moment, float32.
+        training_memory: bytes that one picture's pass keeps for the gradients, float32.
+        parts: the network's children.
+    """
+
+    network: str
+    scale: int
+    input: tuple[int, ...]
+    output: tuple[int, ...]
+    parameters: int
+    trainable: int
+    layers: int
+    flops: int
+    receptive_radius: int | None
+    inference_memory: int | None
+    training_memory: int | None
+    parts: tuple[Part, ...]
+
+
+def default_size(scale: int) -> tuple[int, int]:
+    """Height and width of the input whose enlargement has `TARGET` pixels, rounded."""
+    return round(TARGET[0] / scale), round(TARGET[1] / scale)
+
+
+def build_on_meta(config: Mapping[str, Any]) -> nn.Module:
+    """A backbone that has shapes but no numbers.
+
+    Raises:
+        UserError: the config's arguments are wrong.
+    """
+    with torch.device("meta"):
+        network = MODELS.build(dict(config))
+    return network.to("meta").eval()  # the numeric convention's buffers stay on the CPU
+
+
+def summarise(
+    config: Mapping[str, Any],
+    size: tuple[int, int] | None = None,
+    scale: int | None = None,
+    memory: bool = True,
+) -> Summary:
+    """Sum up a backbone.
+
+    Args:
+        config: of the backbone, with its ``type``.
+        size: height and width of the input; None: see :func:`default_size`.
+        scale: one of a multi-scale network's; None: its first.
+        memory: find out about memory, too, which takes most of the time.
+
+    Raises:
+        UserError: the config's arguments or the scale are wrong.
+    """
+    network = build_on_meta(config)
+    if scale is not None and hasattr(network, "set_scale"):
+        network.set_scale(scale)
+    height, width = size or default_size(network.scale)
+    picture = torch.empty(1, _channels(network), height, width, device="meta")
+
+    shapes: dict[str, tuple[int, ...]] = {}
+    convolutions: set[str] = set()
+    handles = [
+        module.register_forward_hook(_noter(name, shapes, convolutions))
+        for name, module in network.named_modules()
+    ]
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        output = network(picture)
+    for handle in handles:
+        handle.remove()
+    flops = {name: sum(ops.values()) for name, ops in counter.get_flop_counts().items()}
+    kind = type(network).__name__
+    parts = tuple(
+        Part(
+            name=name,
+            type=type(child).__name__,
+            layers=sum(c == name or c.startswith(f"{name}.") for c in convolutions),
+            parameters=sum(p.numel() for p in child.parameters()),
+            flops=_sum_below(flops, f"{kind}.{name}"),
+            output=_last_below(shapes, name),
+        )
+        for name, child in network.named_children()
+    )
+    return Summary(
+        network=kind,
+        scale=network.scale,
+        input=tuple(picture.shape[1:]),
+        output=tuple(output.shape[1:]),
+        parameters=sum(p.numel() for p in network.parameters()),
+        trainable=sum(p.numel() for p in network.parameters() if p.requires_grad),
+        layers=len(convolutions),
+        flops=counter.get_total_flops(),
+        receptive_radius=network.receptive_radius,
+        inference_memory=_peak(network, picture) if memory else None,
+        training_memory=_kept_for_backward(network, picture) if memory else None,
+        parts=parts,
+    )
+
+
+def _sum_below(flops: Mapping[str, int], name: str) -> int:
+    """Of a module, or of what ran in a container that is not run itself (a ModuleDict)."""
+    if name in flops:
+        return flops[name]
+    inside = {key for key in flops if key.startswith(f"{name}.")}
+    outermost = [k for k in inside if not any(k.startswith(f"{other}.") for other in inside)]
+    return sum(flops[key] for key in outermost)
+
+
+def _last_below(shapes: Mapping[str, tuple[int, ...]], name: str) -> tuple[int, ...]:
+    if name in shapes:
+        return shapes[name]
+    # Hooks note in the order of running.
+    return next((s for key, s in reversed(shapes.items()) if key.startswith(f"{name}.")), ())
+
+
+def _channels(network: nn.Module) -> int:
+    return next(m for m in network.modules() if isinstance(m, nn.Conv2d)).in_channels
+
+
+def _noter(name: str, shapes: dict[str, tuple[int, ...]], convolutions: set[str]) -> Any:
+    def note(module: nn.Module, _: Any, output: Any) -> None:
+        if isinstance(output, Tensor):
+            shapes[name] = tuple(output.shape[1:])
+        if isinstance(module, nn.Conv2d):
+            convolutions.add(name)
+
+    return note
+
+
+class _LiveBytes(TorchDispatchMode):
+    """Counts the bytes of the tensors that exist at a time, and their largest sum."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = self.peak = 0
+        self._users: Counter[int] = Counter()
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        for tensor in tree_leaves(result):
+            if isinstance(tensor, Tensor):
+                self.see(tensor)
+        return result
+
+    def see(self, tensor: Tensor) -> None:
+        """Count a tensor until it is gone; views share their memory."""
+        storage = tensor.untyped_storage()
+        key, size = storage._cdata, storage.nbytes()
+        if not self._users[key]:
+            self.now += size
+            self.peak = max(self.peak, self.now)
+        self._users[key] += 1
+        weakref.finalize(tensor, self._drop, key, size)
+
+    def _drop(self, key: int, size: int) -> None:
+        self._users[key] -= 1
+        if not self._users[key]:
+            self.now -= size
+
+
+def _peak(network: nn.Module, picture: Tensor) -> int:
+    with torch.no_grad(), _LiveBytes() as live:
+        live.see(picture)
+        network(picture)
+    return live.peak
+
+
+def _kept_for_backward(network: nn.Module, picture: Tensor) -> int:
+    own = {p.untyped_storage()._cdata for p in network.parameters()}
+    kept: dict[int, Tensor] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        key = tensor.untyped_storage()._cdata
+        if key not in own:
+            kept[key] = tensor
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        result = network.train()(picture)
+    del result
+    network.eval()
+    return sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
