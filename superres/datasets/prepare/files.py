@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from superres.datasets.pack import PackReport, Progress
-from superres.datasets.prepare.making import WritingSource
+from superres.datasets.prepare.making import WritingSource, fault_of
 from superres.datasets.storage.lock import FileLock
 from superres.datasets.storage.pool import load_in_order
 from superres.datasets.storage.sources import PackSource
@@ -79,6 +79,7 @@ def write_files(
         raise UserError(os_fault(target, error, "folder", writing=True)) from None
     finally:
         lock.release()
+    report.bytes = sum(file.stat().st_size for file in target.rglob("*.png"))
     report.seconds = time.monotonic() - started
     return report
 
@@ -118,6 +119,11 @@ def _write(
         log.flush()
         for i, receipt, _, fault in load_in_order(writing, todo, num_workers):
             name = writing.names[i]
+            if receipt is not None and (unwritten := fault_of(receipt)):
+                raise UserError(
+                    f"{unwritten} {report.reused + report.added} pictures are kept in {partial}; "
+                    "make room or put the fault right and run the same command again, it continues."
+                )
             if receipt is None:
                 report.failed.append((name, fault))
             else:

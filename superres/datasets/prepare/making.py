@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from superres.datasets.storage import ImageLmdb, PictureStore
 from superres.datasets.storage.folder import ImageFolder
 from superres.datasets.storage.names import PackedNames, encode_name
 from superres.datasets.storage.sources import PackSource
+from superres.errors import UserError
 from superres.imaging.io import Channels, write_image
 from superres.imaging.resize import imresize, modcrop
 
@@ -61,7 +61,8 @@ class BicubicSource(PackSource):
 class WritingSource(PackSource):
     """Writes the pictures of another source as files where they are loaded: in the workers.
 
-    What it hands on is a single pixel, a receipt.
+    What it hands on is a receipt: a single sample, or the bytes of a message where the picture
+    could not be written (which is no fault of the picture: see :func:`fault_of`).
 
     Args:
         source: what to write.
@@ -78,13 +79,22 @@ class WritingSource(PackSource):
         return f"{self.names[i]}{self._suffix}.png"
 
     def load(self, i: int) -> np.ndarray:
+        image = self._source.load(i)
         path = self._folder / self.file_name(i)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_image(path, self._source.load(i))
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_image(path, image)
+        except (UserError, OSError) as error:
+            return np.frombuffer(str(error).encode(), np.uint8).reshape(1, -1, 1)
         return np.zeros((1, 1, 1), np.uint8)
 
     def stamp(self, i: int) -> bytes:
         return self._source.stamp(i)
+
+
+def fault_of(receipt: np.ndarray) -> str:
+    """Why a :class:`WritingSource` could not write; empty where it did."""
+    return receipt.tobytes().decode() if receipt.size > 1 else ""
 
 
 def picture_stamp(store: PictureStore, i: int) -> bytes:
@@ -95,10 +105,3 @@ def picture_stamp(store: PictureStore, i: int) -> bytes:
         status = store.file_at(i).stat()
         return b"%d bytes, %d ns" % (status.st_size, status.st_mtime_ns)
     return b"%s %d" % (str(store.path).encode("utf-8", "surrogateescape"), i)
-
-
-def same_names(a: PictureStore, names: Mapping[str, Entry]) -> bool:
-    """Whether a store holds exactly these pictures."""
-    return len(a) == len(names) and all(
-        x == y for x, y in itertools.zip_longest(a.names(), sorted(names, key=encode_name))
-    )
