@@ -19,13 +19,6 @@ from .transforms.views import apply_view, view_shape
 
 cv2 = import_cv2()
 
-_TORCH_DTYPES = {
-    np.dtype(np.uint8): torch.uint8,
-    np.dtype(np.uint16): torch.uint16,
-    np.dtype(np.float32): torch.float32,
-}
-
-
 def collate(
     samples: list[dict[str, Any]],
     allocate: Callable[[tuple[int, ...], np.dtype], torch.Tensor] | None = None,
@@ -64,8 +57,9 @@ def collate(
 
 def fresh(shape: tuple[int, ...], dtype: np.dtype) -> torch.Tensor:
     """A new tensor; in a worker in shared memory, so that handing it over copies nothing."""
-    tensor = torch.empty(shape, dtype=_TORCH_DTYPES[dtype])
-    return tensor if get_worker_info() is None else tensor.share_memory_()
+    if get_worker_info() is None:
+        return torch.from_numpy(np.empty(shape, dtype))
+    return torch.empty(shape, dtype=torch.from_numpy(np.empty(0, dtype)).dtype).share_memory_()
 
 
 class Collate:

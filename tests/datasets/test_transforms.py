@@ -1,0 +1,222 @@
+"""Crops, flips, turns: where they go, how often, and what a transform that knows no views sees."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from mmcv.transforms import BaseTransform
+
+from superres.datasets.sampler import sample_generator
+from superres.datasets.transforms.compose import Pipeline
+from superres.datasets.transforms.views import (
+    apply_view,
+    settle_view,
+    then,
+    then_flip,
+    then_transpose,
+    view_shape,
+)
+from superres.errors import UserError
+
+VIEWS = range(8)
+FLIPS = [
+    {"type": "RandomFlip", "direction": "horizontal"},
+    {"type": "RandomFlip", "direction": "vertical"},
+]
+
+
+def seen(image: np.ndarray, view: int) -> np.ndarray:
+    """The definition: bit 1 flips left-right, bit 2 up-down, bit 4 then transposes."""
+    if view & 1:
+        image = image[:, ::-1]
+    if view & 2:
+        image = image[::-1]
+    return image.swapaxes(0, 1) if view & 4 else image
+
+
+def sample(draw: int, shape: tuple = (20, 30, 3), scale: int = 4, seed: int = 0) -> dict:
+    height, width, channels = shape
+    rng = np.random.default_rng(99)
+    gt = rng.integers(0, 256, (height * scale, width * scale, channels), dtype=np.uint8)
+    # Where a gt pixel comes from can be read off its lq pixel: lq is every scale-th gt pixel.
+    return {
+        "lq": gt[::scale, ::scale],
+        "gt": gt,
+        "scale": scale,
+        "gt_path": "a/picture",
+        "rng": sample_generator(seed, draw),
+    }
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("view", VIEWS)
+def test_applying_a_view(view: int, channels: int, dtype: type):
+    whole = np.random.default_rng(view).integers(0, 255, (40, 50, channels)).astype(dtype)
+    crop = whole[3:24, 7:40]
+    whole.flags.writeable = crop.flags.writeable = False
+    found = apply_view(crop, view)
+    assert found.shape == view_shape(crop.shape, view)
+    assert found.flags.c_contiguous
+    assert found.dtype == dtype
+    np.testing.assert_array_equal(found, seen(crop, view))
+    room = np.zeros((3, *found.shape), dtype)
+    apply_view(crop, view, room[1])
+    np.testing.assert_array_equal(room[1], found)
+    assert not room[0].any()
+    assert not room[2].any()
+    assert not np.shares_memory(apply_view(crop, 0), whole)
+
+
+@pytest.mark.parametrize("first", VIEWS)
+@pytest.mark.parametrize("second", VIEWS)
+def test_composition(first: int, second: int):
+    image = np.arange(4 * 6 * 3).reshape(4, 6, 3)
+    both = seen(seen(image, first), second)
+    np.testing.assert_array_equal(seen(image, then(first, second)), both)
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_one_more_flip_or_transpose(view: int):
+    image = np.arange(4 * 6 * 3).reshape(4, 6, 3)
+    for flip in (1, 2, 3):
+        np.testing.assert_array_equal(
+            seen(image, then_flip(view, flip)), seen(seen(image, view), flip)
+        )
+    np.testing.assert_array_equal(seen(image, then_transpose(view)), seen(seen(image, view), 4))
+
+
+@pytest.mark.parametrize(
+    "turn", [{"type": "RandomTranspose"}, {"type": "RandomRot90"}], ids=lambda t: t["type"]
+)
+@pytest.mark.parametrize("order", ["behind", "before"])
+def test_all_eight_views_are_equally_likely(turn: dict, order: str):
+    steps = [*FLIPS, turn] if order == "behind" else [turn, *FLIPS]
+    pipeline = Pipeline(steps)
+    counts = np.zeros(8)
+    for draw in range(8000):
+        counts[pipeline({"rng": sample_generator(3, draw)}).get("view", 0)] += 1
+    chi_square = ((counts - 1000) ** 2 / 1000).sum()
+    assert chi_square < 24.3  # 7 degrees of freedom, p = 0.001
+    assert chi_square > 0.6  # nor more even than chance
+
+
+def test_rot90_is_a_quarter_turn_against_the_clock():
+    made = Pipeline([{"type": "RandomRot90", "prob": 1.0}])(sample(0))
+    made = settle_view(made)
+    np.testing.assert_array_equal(made["gt"], np.rot90(sample(0)["gt"]))
+
+
+def test_probabilities():
+    always = Pipeline([{**f, "prob": 1.0} for f in FLIPS])
+    never = Pipeline([{**f, "prob": 0.0} for f in FLIPS])
+    for draw in range(50):
+        assert always(sample(draw))["view"] == 3
+        assert never(sample(draw)).get("view", 0) == 0
+
+
+@pytest.mark.parametrize("how", [{"lq_patch_size": 8}, {"gt_patch_size": 32}], ids=str)
+def test_crops_are_aligned_and_reach_every_place(how: dict):
+    pipeline = Pipeline([{"type": "PairedRandomCrop", **how}])
+    whole = sample(0, (10, 11, 3))
+    places = set()
+    for draw in range(400):
+        made = pipeline(sample(draw, (10, 11, 3)))
+        top, left = made["top"], made["left"]
+        places.add((top, left))
+        assert made["lq"].shape == (8, 8, 3)
+        assert made["gt"].shape == (32, 32, 3)
+        np.testing.assert_array_equal(made["gt"][::4, ::4], made["lq"])
+        np.testing.assert_array_equal(made["lq"], whole["lq"][top : top + 8, left : left + 8])
+    assert places == {(t, le) for t in range(3) for le in range(4)}
+
+
+def test_a_crop_copies_nothing():
+    given = sample(0)
+    gt, lq = given["gt"], given["lq"]
+    made = Pipeline([{"type": "PairedRandomCrop", "lq_patch_size": 8}])(given)
+    assert np.shares_memory(made["gt"], gt)
+    assert np.shares_memory(made["lq"], lq)
+
+
+class Corner(BaseTransform):
+    """Knows nothing of views: notes the corner pixel that it sees."""
+
+    def transform(self, results: dict) -> dict:
+        results["corner"] = results["gt"][0, 0].copy()
+        results["seen_shape"] = results["lq"].shape
+        return results
+
+
+def test_a_transform_that_knows_no_views_gets_settled_pixels():
+    gt = sample(0)["gt"]
+    turn = [{**f, "prob": 1.0} for f in FLIPS[:1]] + [{"type": "RandomTranspose", "prob": 1.0}]
+    made = Pipeline([*turn, Corner(), {"type": "PackInputs"}])(sample(0))
+    np.testing.assert_array_equal(made["gt"], seen(gt, 5))
+    assert made["view"] == 0  # nothing is left to do
+    assert made["meta"]["view"] == 5  # and the record knows what was done
+    later = Pipeline([*turn, Corner(), *turn, {"type": "PackInputs"}])(sample(0))
+    assert later["meta"]["view"] == then(5, 5)
+    np.testing.assert_array_equal(seen(later["gt"], later["view"]), seen(seen(gt, 5), 5))
+    corner = Pipeline([*turn, Corner()])(sample(0))
+    np.testing.assert_array_equal(corner["corner"], seen(gt, 5)[0, 0])
+    assert corner["seen_shape"] == (30, 20, 3)
+
+
+def test_a_crop_behind_flips_is_aligned_too():
+    steps = [*FLIPS, {"type": "RandomTranspose"}, {"type": "PairedRandomCrop", "lq_patch_size": 8}]
+    for draw in range(40):
+        made = settle_view(Pipeline([*steps])(sample(draw)))
+        # Every fourth gt pixel from the corner that was top left before the flips.
+        view = made.get("settled_view", 0)
+        gt = settle_back(made["gt"], view)
+        np.testing.assert_array_equal(gt[::4, ::4], settle_back(made["lq"], view))
+
+
+def settle_back(image: np.ndarray, view: int) -> np.ndarray:
+    inverse = next(v for v in VIEWS if then(view, v) == 0)
+    return seen(image, inverse)
+
+
+def test_pack_keeps_the_record_and_drops_the_rest():
+    given = {**sample(4), "index": 3, "draw": 4, "name": "picture", "mine": 1, "other": 2}
+    made = Pipeline([{"type": "PackInputs", "meta_keys": ("mine",)}])(given)
+    assert set(made) == {"inputs", "gt", "view", "meta"}
+    assert made["meta"] == {
+        "index": 3,
+        "draw": 4,
+        "name": "picture",
+        "scale": 4,
+        "gt_path": "a/picture",
+        "view": 0,
+        "mine": 1,
+    }
+
+
+def test_mistakes():
+    crop = {"type": "PairedRandomCrop"}
+    with pytest.raises(UserError, match="either lq_patch_size or gt_patch_size"):
+        Pipeline([crop])
+    with pytest.raises(UserError, match="none"):
+        Pipeline([{**crop, "lq_patch_size": 0}])
+    with pytest.raises(UserError, match="not a multiple of the scale 4"):
+        Pipeline([{**crop, "gt_patch_size": 30}])(sample(0))
+    with pytest.raises(UserError, match=r"a/picture.* 30x20 .*patch of 24x24"):
+        Pipeline([{**crop, "lq_patch_size": 24}])(sample(0))
+    with pytest.raises(UserError, match="'horizontal' or 'vertical'"):
+        Pipeline([{"type": "RandomFlip", "direction": "diagonal"}])
+    with pytest.raises(UserError, match="between 0 and 1"):
+        Pipeline([{"type": "RandomRot90", "prob": 50}])
+
+
+def test_a_transform_that_forgets_to_return():
+    class Forgetful(BaseTransform):
+        def transform(self, results: dict) -> None:
+            results["x"] = 1
+
+    with pytest.raises(UserError, match="Forgetful gave nothing back for a/picture"):
+        Pipeline([Forgetful()])(sample(0))
+
+
+def test_a_callable_is_a_transform_too():
+    assert Pipeline([lambda s: {**s, "x": 1}])(sample(0))["x"] == 1
