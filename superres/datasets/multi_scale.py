@@ -60,6 +60,15 @@ class MultiScaleDataset(Dataset):
                 f"({first.path}) are not the same pictures"
             )
 
+    def too_small(self) -> list[int]:
+        """As :meth:`PairedDataset.too_small`, at any of the scales."""
+        return sorted({i for part in self.parts.values() for i in part.too_small()})
+
+    @property
+    def gt(self) -> Any:
+        """The store of the ground truth."""
+        return self._first.gt
+
     def __len__(self) -> int:
         return len(self._first)
 

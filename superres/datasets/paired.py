@@ -112,6 +112,12 @@ class PairedDataset(Dataset):
                     "Are these pictures of another scale?"
                 )
 
+    def too_small(self) -> list[int]:
+        """The pictures that a transform of the pipeline cannot cut its patch from."""
+        needs = [t.needs(self.scale) for t in self.pipeline.transforms if hasattr(t, "needs")]
+        side = max(needs, default=0) * self.scale
+        return [i for i in range(len(self)) if min(self.gt.shape_at(i)[:2]) < side] if side else []
+
     def lq_number(self, i: int) -> int:
         """The number in the ``lq`` store of the partner of ground truth ``i``."""
         return i if self.lq_index is None else int(self.lq_index[i])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -61,6 +61,8 @@ class IterationSampler:
         start, stop: first iteration and the one before which to end (None: never).
         scales: for multi-scale training: one of them is drawn per iteration from (seed, i).
 
+        skip: pictures that are never drawn (too small for the patch).
+
     Raises:
         UserError: an empty dataset, or a batch that the ranks cannot share equally.
     """
@@ -75,7 +77,10 @@ class IterationSampler:
         start: int = 0,
         stop: int | None = None,
         scales: list[int] | None = None,
+        skip: Collection[int] = (),
     ) -> None:
+        self.usable = np.setdiff1d(np.arange(size), np.fromiter(skip, np.int64)) if skip else None
+        size -= len(skip)
         if size < 1:
             raise UserError("the training set is empty")
         if global_batch_size % world_size:
@@ -97,7 +102,8 @@ class IterationSampler:
         if self._epoch is None or self._epoch[0] != epoch:
             # The epoch's stream lies apart from those of the draws: bit 63 is never set in a draw.
             generator = sample_generator(self.seed, (1 << 63) | epoch)
-            self._epoch = (epoch, generator.permutation(self.size))
+            order = generator.permutation(self.size)
+            self._epoch = (epoch, order if self.usable is None else self.usable[order])
         return self._epoch[1]
 
     def scale_of(self, iteration: int) -> int | None:

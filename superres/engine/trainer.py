@@ -76,6 +76,7 @@ class Trainer:
         dataset_cfg = {**cfg.train_dataloader["dataset"], "seed": self.seed}
         with blame("train_dataloader.dataset", dataset_cfg):
             self.train_dataset = DATASETS.build(dataset_cfg)
+        self._left_out = _too_small(self.train_dataset, reporter.warn)
         self.eval_sets: list[EvalSet] = prepare_sets(cfg, reporter.warn)
         self.selection = Selection.from_config(cfg, self.eval_sets, reporter.warn)
 
@@ -176,6 +177,7 @@ class Trainer:
             start=self.iter,
             stop=self.max_iters,
             scales=getattr(self.train_dataset, "scales", None),
+            skip=self._left_out,
         )
         options = {k: v for k, v in self.cfg.train_dataloader.items() if k != "dataset"}
         loader = train_loader(
@@ -380,6 +382,25 @@ def step_seed(seed: int, iteration: int, rank: int) -> int:
     z = ((z ^ z >> 30) * 0xBF58476D1CE4E5B9) & mask
     z = ((z ^ z >> 27) * 0x94D049BB133111EB) & mask
     return (z ^ z >> 31) >> 1
+
+
+def _too_small(dataset: Any, warn: Any) -> list[int]:
+    """Pictures that no patch can be cut from, told by name; a set of nothing else is an error."""
+    left_out = dataset.too_small() if hasattr(dataset, "too_small") else []
+    if not left_out:
+        return []
+    names = [dataset.gt.name_at(i) for i in left_out]
+    shown = ", ".join(names[:10]) + (f" and {len(names) - 10} more" if names[10:] else "")
+    if len(left_out) == len(dataset):
+        raise UserError(
+            f"{dataset.gt.path}: every picture is smaller than the patch ({shown}); lower "
+            "lq_patch_size (or gt_patch_size), or take larger pictures"
+        )
+    warn(
+        f"{len(left_out)} of {len(dataset)} pictures of {dataset.gt.path} are smaller than the "
+        f"patch and are left out: {shown}. Lower lq_patch_size to use them"
+    )
+    return left_out
 
 
 def _optim_config(cfg: Config) -> dict[str, Any]:

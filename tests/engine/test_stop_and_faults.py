@@ -19,7 +19,7 @@ from superres.errors import UserError
 from superres.imaging.io import write_image
 from superres.registry import MODELS
 
-from .conftest import command, finish, picture, start
+from .conftest import command, finish, picture, read_trace, start
 from .test_resume import wait_for
 
 
@@ -127,12 +127,18 @@ def test_a_broken_picture_is_named_also_from_a_worker(train, tmp_path, capsys, w
         assert len(message.splitlines()) == 1
 
 
-def test_a_picture_smaller_than_the_patch_is_named(train, tmp_path, capsys):
+def test_pictures_smaller_than_the_patch_are_named(train, tmp_path, capsys):
     folder = tmp_path / "pictures"
     folder.mkdir()
-    write_image(folder / "small.png", picture(1, 20, 40))
+    write_image(folder / "narrow.png", picture(1, 20, 40))
     assert train(f"train_set={folder}") == 2
-    assert "small" in capsys.readouterr().err
+    assert "narrow" in capsys.readouterr().err
+    write_image(folder / "large.png", picture(2))
+    trace = tmp_path / "trace.jsonl"
+    assert train(f"train_set={folder}", trace=trace) == 0
+    assert "1 of 2 pictures" in capsys.readouterr().out
+    samples = [s for line in read_trace(trace) for s in line["samples"]]
+    assert {s["name"] for s in samples} == {"large"}
 
 
 def test_fewer_pictures_than_a_batch_is_fine(train, tmp_path):

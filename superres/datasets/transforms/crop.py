@@ -36,17 +36,26 @@ class PairedRandomCrop(BaseTransform):
         self.lq_patch_size = lq_patch_size
         self.gt_patch_size = gt_patch_size
 
+    def needs(self, scale: int) -> int:
+        """The side, in ``lq`` pixels, that a picture must have at least.
+
+        Raises:
+            UserError: ``gt_patch_size`` is no multiple of the scale.
+        """
+        if self.lq_patch_size is not None:
+            return self.lq_patch_size
+        patch, rest = divmod(self.gt_patch_size, scale)
+        if rest:
+            raise UserError(
+                f"PairedRandomCrop: gt_patch_size {self.gt_patch_size} is not a multiple of "
+                f"the scale {scale}"
+            )
+        return patch
+
     def transform(self, sample: dict[str, Any]) -> dict[str, Any]:
         """Crop; see the class."""
         lq, gt, scale = sample["lq"], sample["gt"], sample["scale"]
-        patch = self.lq_patch_size
-        if patch is None:
-            patch, rest = divmod(self.gt_patch_size, scale)
-            if rest:
-                raise UserError(
-                    f"PairedRandomCrop: gt_patch_size {self.gt_patch_size} is not a multiple of "
-                    f"the scale {scale}"
-                )
+        patch = self.needs(scale)
         height, width = lq.shape[:2]
         if height < patch or width < patch:
             raise UserError(
