@@ -66,9 +66,13 @@ class Inspect:
             if lq is None or whole is None:
                 continue
             where = label(side.store, number)
-            problems += _compare_kinds(where, lq, whole)
+            whose = label(self.gt, i) if own is None else label(own, own.index(name))
+            kinds = _compare_kinds(where, lq, whose, whole)
+            problems += kinds
+            if any(p["fault"] == "channels" and p["severity"] == "error" for p in kinds):
+                continue  # it cannot be the bicubic, and that is no further fault
             if side.expected is None:
-                _check_size(where, lq, whole, side.scale, problems)
+                _check_size(where, lq, whose, whole, side.scale, problems)
                 continue
             verdict = judge(rgb8(lq), rgb8(whole), side.scale, side.expected)
             result["verdicts"][f"{side.kind} X{side.scale}"] = {
@@ -78,6 +82,7 @@ class Inspect:
                 "differing": verdict.differing,
                 "largest": verdict.largest,
                 "file": where,
+                "gt": whose,
             }
         return result
 
@@ -110,28 +115,35 @@ def _read(store: PictureStore, i: int, problems: list[dict[str, str]]) -> np.nda
     return image
 
 
-def _compare_kinds(where: str, lq: np.ndarray, gt: np.ndarray) -> list[dict[str, str]]:
+def _compare_kinds(where: str, lq: np.ndarray, whose: str, gt: np.ndarray) -> list[dict[str, str]]:
     found = []
     if lq.dtype != gt.dtype:
-        text = f"{8 * lq.dtype.itemsize} bits per sample, its ground truth has "
+        text = f"{8 * lq.dtype.itemsize} bits per sample, its ground truth {whose} has "
         text += f"{8 * gt.dtype.itemsize}"
         found.append(problem("error", "depth", where, text))
     if (lq.shape[2] == 1) != (gt.shape[2] == 1):
-        colour = gt if lq.shape[2] == 1 else lq
-        grey = bool((colour[..., :1] == colour[..., :3]).all())
-        which = "grey" if lq.shape[2] == 1 else "RGB"
-        text = f"{which}, its ground truth is not" + (", though its colours are grey" * grey)
-        found.append(problem("note" if grey else "error", "channels", where, text))
+        grey, colour, pixels = (where, whose, gt) if lq.shape[2] == 1 else (whose, where, lq)
+        if (pixels[..., :1] == pixels[..., :3]).all():
+            text = f"grey, and {colour} is stored as RGB, though its colours are grey"
+            found.append(problem("note", "channels", grey, text))
+        else:
+            text = f"grey, and its counterpart {colour} is RGB"
+            found.append(problem("error", "channels", grey, text))
     return found
 
 
 def _check_size(
-    where: str, lq: np.ndarray, gt: np.ndarray, scale: int, problems: list[dict[str, str]]
+    where: str,
+    lq: np.ndarray,
+    whose: str,
+    gt: np.ndarray,
+    scale: int,
+    problems: list[dict[str, str]],
 ) -> None:
     rest = [g - scale * q for g, q in zip(gt.shape[:2], lq.shape[:2])]
     if not all(0 <= r < scale for r in rest):
         text = (
-            f"it is {lq.shape[1]}x{lq.shape[0]}, and its ground truth is "
+            f"it is {lq.shape[1]}x{lq.shape[0]}, and its ground truth {whose} is "
             f"{gt.shape[1]}x{gt.shape[0]}: not x{scale}"
         )
         problems.append(problem("error", "scale", where, text))

@@ -139,7 +139,7 @@ def _verify_set(
         for name, verdict in result["verdicts"].items():
             verdicts[name][verdict["kind"], verdict["convention"]] += 1
             if verdict["kind"] not in GOOD:
-                text = f"{_FAULTS[verdict['kind']]}: {verdict['detail']}"
+                text = f"{_FAULTS[verdict['kind']]}: {verdict['detail']}; of {verdict['gt']}"
                 problems.append(problem("error", verdict["kind"], verdict["file"], text))
         if "hash" in result:
             identity.add(i, result["hash"], result["signature"])
