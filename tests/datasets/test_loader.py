@@ -1,0 +1,192 @@
+"""Batches: the same from any number of workers, forked or spawned."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+from superres.datasets.loader import Collate, collate, train_loader
+from superres.datasets.paired import PairedDataset
+from superres.datasets.sampler import IterationSampler, SampleKey
+from superres.errors import UserError, from_worker
+
+from .conftest import pictures
+
+PIPELINE = [
+    {"type": "PairedRandomCrop", "lq_patch_size": 12},
+    {"type": "RandomFlip", "direction": "horizontal"},
+    {"type": "RandomFlip", "direction": "vertical"},
+    {"type": "RandomTranspose"},
+    {"type": "PackInputs"},
+]
+
+
+@pytest.fixture
+def dataset(make_packs) -> PairedDataset:
+    return PairedDataset(str(make_packs()), scale=4, pipeline=PIPELINE, seed=4)
+
+
+def seen(image: np.ndarray, view: int) -> np.ndarray:
+    image = image[:, ::-1] if view & 1 else image
+    image = image[::-1] if view & 2 else image
+    return image.swapaxes(0, 1) if view & 4 else image
+
+
+def batches(dataset, count: int, start: int = 0, **options) -> list[dict]:
+    sampler = IterationSampler(len(dataset), 6, seed=4, start=start, stop=start + count)
+    return list(train_loader(dataset, sampler, **options))
+
+
+def assert_equal(first: list[dict], second: list[dict]) -> None:
+    assert len(first) == len(second)
+    for a, b in zip(first, second):
+        assert a["meta"] == b["meta"]
+        assert torch.equal(a["inputs"], b["inputs"])
+        assert torch.equal(a["gt"], b["gt"])
+
+
+def test_collate(dataset):
+    samples = [dataset[SampleKey(d % 5, d)] for d in range(30)]
+    batch = collate(samples)
+    assert batch["inputs"].shape == (30, 12, 12, 3)
+    assert batch["gt"].shape == (30, 48, 48, 3)
+    assert batch["inputs"].dtype == batch["gt"].dtype == torch.uint8
+    assert {m["view"] for m in batch["meta"]} == set(range(8))
+    images = pictures()
+    for i, meta in enumerate(batch["meta"]):
+        top, left = 4 * meta["top"], 4 * meta["left"]
+        crop = images[meta["index"]][top : top + 48, left : left + 48]
+        np.testing.assert_array_equal(batch["gt"][i].numpy(), seen(crop, meta["view"]))
+
+
+def test_views_of_oblong_pictures_must_fit_one_batch():
+    def packed(view: int, shape: tuple = (4, 6, 3)) -> dict:
+        return {"inputs": np.zeros(shape, np.uint8), "view": view, "meta": {"gt_path": f"v{view}"}}
+
+    assert collate([packed(4), packed(5)])["inputs"].shape == (2, 6, 4, 3)
+    assert collate([packed(4), packed(1, (6, 4, 3))])["inputs"].shape == (2, 6, 4, 3)
+    with pytest.raises(UserError, match=r"a batch mixes .*\(v4\).*\(v0\).*PairedRandomCrop"):
+        collate([packed(0), packed(4)])
+
+
+def test_types_must_fit_one_batch():
+    samples = [
+        {"inputs": np.zeros((4, 4, 3), t), "view": 0, "meta": {}} for t in (np.uint8, np.uint16)
+    ]
+    with pytest.raises(UserError, match=r"uint16.*uint8.*gives equal types"):
+        collate(samples)
+
+
+def test_sixteen_bits(make_packs):
+    deep = [p.astype(np.uint16) * 200 for p in pictures(2)]
+    dataset = PairedDataset(
+        gt=_folder_of(make_packs, deep), scale=4, pipeline=PIPELINE, dtype="keep"
+    )
+    batch = collate([dataset[SampleKey(0, d)] for d in range(4)])
+    assert batch["gt"].dtype == torch.uint16
+    assert batch["gt"].numpy().max() > 10_000
+
+
+def _folder_of(make_packs, images: list[np.ndarray]) -> str:
+    root = make_packs(images, name="deep", lq=False)
+    return str(root.parent / "deep-files" / "HR")
+
+
+def test_the_reader_of_an_old_batch_never_sees_a_new_one(dataset):
+    fill = Collate()
+    held, copies = [], []
+    for i in range(12):
+        batch = fill([dataset[SampleKey(d % 5, d)] for d in range(6 * i, 6 * i + 6)])
+        # A slice, a view, a numpy array: all of them are uses of the batch's memory.
+        held.append([batch["gt"], batch["gt"][2:4], batch["gt"].permute(0, 3, 1, 2)][i % 3])
+        held.append([batch["inputs"].numpy(), batch["inputs"].view(-1), batch][i % 3])
+        copies += [batch["gt"].clone(), batch["inputs"].clone()]
+        del batch
+    for i in range(12):
+        gt, inputs = copies[2 * i : 2 * i + 2]
+        expected = [gt, gt[2:4], gt.permute(0, 3, 1, 2)][i % 3]
+        assert torch.equal(held[2 * i], expected)
+        found = held[2 * i + 1]
+        found = found["inputs"] if i % 3 == 2 else torch.as_tensor(found).view(inputs.shape)
+        assert torch.equal(found, inputs)
+
+
+def test_memory_is_used_again_once_nobody_reads_it(dataset):
+    fill = Collate()
+    samples = [dataset[SampleKey(d, d)] for d in range(4)]
+    places = set()
+    for _ in range(20):
+        batch = fill(samples)
+        places.add(batch["gt"].data_ptr())
+    assert len(places) <= 2
+
+
+def test_resume_from_any_iteration(dataset):
+    whole = batches(dataset, 20)
+    assert_equal(batches(dataset, 7, start=13), whole[13:])
+
+
+@pytest.mark.parametrize(("method", "workers"), [("fork", 1), ("fork", 2), ("spawn", 2)])
+def test_workers_change_nothing(dataset, workers: int, method: str):
+    expected = batches(dataset, 10)
+    # Read before the fork: what the parent has open must not stand in the workers' way.
+    found = batches(dataset, 10, num_workers=workers, start_method=method)
+    assert_equal(found, expected)
+    assert all(b["gt"].is_shared() and b["inputs"].is_shared() for b in found)
+
+
+def test_folders_and_packs_give_the_same_batches(make_folders, dataset):
+    folder = PairedDataset(str(make_folders()), scale=4, pipeline=PIPELINE, seed=4)
+    for a, b in zip(batches(folder, 6), batches(dataset, 6)):
+        assert torch.equal(a["gt"], b["gt"])
+        assert torch.equal(a["inputs"], b["inputs"])
+
+
+def test_global_random_state_plays_no_part(dataset):
+    expected = batches(dataset, 3)
+    np.random.seed(1)  # noqa: NPY002 (the point)
+    torch.manual_seed(1)
+    before = np.random.get_state()[1].copy(), torch.get_rng_state()  # noqa: NPY002
+    assert_equal(batches(dataset, 3), expected)
+    assert (np.random.get_state()[1] == before[0]).all()  # noqa: NPY002
+
+
+def test_ranks_share_the_batch(dataset):
+    one = batches(dataset, 5)
+    parts = [
+        list(train_loader(dataset, IterationSampler(len(dataset), 6, 4, r, 2, stop=5)))
+        for r in range(2)
+    ]
+    for whole, first, second in zip(one, *parts):
+        assert torch.equal(whole["gt"], torch.cat([first["gt"], second["gt"]]))
+
+
+def test_a_set_smaller_than_a_batch(make_packs):
+    root = make_packs(pictures(2), name="two")
+    dataset = PairedDataset(str(root), scale=4, pipeline=PIPELINE)
+    batch = batches(dataset, 1)[0]
+    assert sorted(m["index"] for m in batch["meta"]) == [0, 0, 0, 1, 1, 1]
+    assert len({(m["index"], m["top"], m["left"], m["view"]) for m in batch["meta"]}) > 3
+
+
+def test_a_mistake_in_a_worker_is_one_message(make_packs):
+    pipeline = [{"type": "PairedRandomCrop", "lq_patch_size": 24}, {"type": "PackInputs"}]
+    dataset = PairedDataset(str(make_packs()), scale=4, pipeline=pipeline)
+    with pytest.raises(Exception, match="patch of 24x24") as caught:
+        batches(dataset, 8, num_workers=1, start_method="fork")
+    message = str(from_worker(caught.value))
+    assert "\n" not in message
+    assert "lower lq_patch_size" in message
+
+
+def test_an_unknown_start_method(dataset):
+    with pytest.raises(UserError, match="start_method = 'thread'"):
+        batches(dataset, 1, num_workers=1, start_method="thread")
+
+
+def test_an_endless_loader(dataset):
+    sampler = IterationSampler(len(dataset), 6, seed=4)
+    assert len(list(itertools.islice(train_loader(dataset, sampler), 4))) == 4
