@@ -70,11 +70,12 @@ def test_no_two_conventions_are_the_same(convention, scale):
 
 
 def test_ties_tell_the_two_ways_of_rounding_apart():
-    gt = np.random.default_rng(0).integers(0, 256, (600, 600, 3), dtype=np.uint8)
-    found = fingerprint_pair(by_name("float-even").make(gt, (300, 300)), gt, 2)
+    # samples that are multiples of 64 make ties frequent: one in 1024, every second seen
+    gt = np.random.default_rng(0).integers(0, 4, (200, 200, 3), dtype=np.uint8) * 64
+    found = fingerprint_pair(by_name("float-even").make(gt, (100, 100)), gt, 2)
     assert found["float-even"] == (0, 0)
     assert found["float"][1] == 1
-    assert 0 < found["float"][0] < 30
+    assert 5 < found["float"][0] < 40
 
 
 def test_counts_and_maxima_are_those_of_the_pixels():

@@ -1,0 +1,263 @@
+"""`superres data` as a person calls it: exit codes, what is printed, JSON, files."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import lmdb
+import numpy as np
+import pytest
+from PIL import Image
+
+from superres.cli.main import main
+from superres.datasets.five_crop import CROPS, crop_corner, five_crop_pair
+from superres.datasets.loader import collate
+from superres.datasets.paired import PairedDataset
+from superres.datasets.storage import open_store
+from superres.imaging.io import encode_image, read_image, write_image
+from tests.datasets.trees import paired, picture
+
+ROOT = Path(__file__).parents[2]
+
+
+def data(*arguments: object) -> int:
+    return main(["data", *map(str, arguments)])
+
+
+@pytest.fixture
+def tree(tmp_path) -> Path:
+    return paired(tmp_path / "toy", 3, (2,), height=48, width=56)
+
+
+SUBCOMMANDS = [
+    "prepare",
+    "verify",
+    "fingerprint",
+    "pack",
+    "unpack",
+    "list",
+    "extract",
+    "merge",
+    "five-crop",
+    "browse",
+]
+
+
+@pytest.mark.parametrize("subcommand", ["", "prepare"])
+def test_help_imports_nothing_heavy(subcommand):
+    code = (
+        "import sys\n"
+        "from superres.cli.main import main\n"
+        f"code = main(['data', {subcommand!r}, '--help'] if {subcommand!r} else ['data', '-h'])\n"
+        "heavy = {'torch', 'numpy', 'cv2', 'lmdb', 'rich', 'mmengine'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+        "sys.exit(code)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    for word in ("div2k", "benchmark", "--root") if subcommand else SUBCOMMANDS:
+        assert word in done.stdout
+
+
+def test_the_tool_is_the_command():
+    command = [sys.executable, "tools/data.py", "prepare", "nothing", "--root", "a", "--out", "b"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 2
+    assert "invalid choice: 'nothing'" in done.stderr
+
+
+def test_prepare_reports_and_repeats(tree, tmp_path, capsys):
+    command = ["prepare", "folder", "--root", tree, "--out", tmp_path / "d", "--scales", "2,3"]
+    assert data(*command, "--json", tmp_path / "r.json") == 0
+    out = capsys.readouterr()
+    assert "verified: no errors" in out.out
+    assert "3 exact (matlab)" in out.out
+    assert "toy: HR.lmdb: 3/3" in out.err, "plain lines where there is no terminal"
+    record = json.loads((tmp_path / "r.json").read_text())
+    (one,) = record["sets"]
+    assert [pack["added"] for pack in one["packs"]] == [3, 3, 3]
+    assert record["verification"][0]["ok"]
+    assert data(*command, "--no-verify", "--json", tmp_path / "r.json") == 0
+    record = json.loads((tmp_path / "r.json").read_text())
+    assert [pack["added"] for pack in record["sets"][0]["packs"]] == [0, 0, 0]
+    assert "verification" not in record
+
+
+def test_exit_codes(tree, tmp_path, capsys):
+    assert data("prepare", "folder", "--root", tmp_path / "none", "--out", tmp_path / "d") == 2
+    assert "no such folder" in capsys.readouterr().err
+    assert data("prepare", "folder", "--root", tree, "--out", tmp_path / "d", "--scales", "x") == 2
+    assert "whole numbers such as 2,3,4" in capsys.readouterr().err
+    (tree / "HR" / "p9.png").write_bytes(b"junk")
+    assert data("verify", tree, "--scale", 2, "--json", tmp_path / "v.json") == 1
+    out = capsys.readouterr().out
+    assert "p9.png" in out
+    assert "errors" in out.splitlines()[-1]
+    record = json.loads((tmp_path / "v.json").read_text())
+    assert record["ok"] is False
+    assert {p["file"] for p in record["sets"][0]["problems"]} == {str(tree / "HR" / "p9.png")}
+    (tree / "HR" / "p9.png").unlink()
+    assert data("verify", tree, "--scale", 2) == 0
+    assert data("verify", tmp_path / "none", "--scale", 2) == 2
+    singles = tmp_path / "singles"
+    singles.mkdir()
+    write_image(singles / "a.png", picture(1))
+    (singles / "b.png").write_bytes(b"junk")
+    assert data("prepare", "folder", "--root", singles, "--out", tmp_path / "e") == 1
+    assert "left out: b:" in capsys.readouterr().err
+
+
+def test_fingerprint_prints_and_writes(tree, tmp_path, capsys):
+    side = tree / "LR_bicubic" / "X2"
+    assert data("fingerprint", side, tree / "HR", "--scale", 2, "--json", tmp_path / "f.json") == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "made by: matlab"
+    record = json.loads((tmp_path / "f.json").read_text())
+    assert record["verdict"] == ["matlab"]
+    assert record["conventions"][0]["differing"] == 0
+    changed = read_image(side / "p1x2.png").copy()
+    changed[3, 3] = 255 - changed[3, 3]
+    write_image(side / "p1x2.png", changed)
+    assert data("fingerprint", side, tree / "HR", "--scale", 2) == 0
+    assert "a mixture" in capsys.readouterr().out
+
+
+def test_packs_there_and_back(tree, tmp_path, capsys):
+    hr, packed = tree / "HR", tmp_path / "HR.lmdb"
+    assert data("pack", hr, packed, "--json", tmp_path / "p.json") == 0
+    assert json.loads((tmp_path / "p.json").read_text())["count"] == 3
+    capsys.readouterr()
+    assert data("list", packed, "--json", tmp_path / "l.json") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("\t")[:3] for line in lines] == [
+        [f"p{i}", "56x48x3", "8 bit"] for i in range(3)
+    ]
+    assert len(json.loads((tmp_path / "l.json").read_text())["pictures"]) == 3
+    assert data("extract", packed, "p1", "--out", tmp_path / "one.png") == 0
+    np.testing.assert_array_equal(read_image(tmp_path / "one.png"), picture(1, 48, 56))
+    assert data("extract", packed, "nope", "--out", tmp_path) == 2
+    assert "no picture named 'nope'" in capsys.readouterr().err
+    assert data("extract", packed, "p1", "p2", "--out", tmp_path / "one.png") == 2
+    assert data("unpack", packed, tmp_path / "files") == 0
+    for i in range(3):
+        np.testing.assert_array_equal(
+            read_image(tmp_path / "files" / f"p{i}.png"), picture(i, 48, 56)
+        )
+    other = tmp_path / "other"
+    other.mkdir()
+    write_image(other / "z.png", picture(9))
+    assert data("merge", packed, other, "--out", tmp_path / "both.lmdb") == 0
+    assert list(open_store(tmp_path / "both.lmdb").names()) == ["p0", "p1", "p2", "z"]
+    assert data("merge", packed, hr, "--out", tmp_path / "clash.lmdb") == 2
+    assert "both have a picture named 'p0'" in capsys.readouterr().err
+
+
+def test_a_basicsr_database_is_converted(tmp_path):
+    source = tmp_path / "basicsr.lmdb"
+    with lmdb.open(str(source)) as env, env.begin(write=True) as txn:
+        for i in range(3):
+            txn.put(f"000{i}".encode(), encode_image(picture(i), ".png"))
+    meta = "".join(f"000{i}.png (24,28,3) 1\n" for i in range(3))
+    (source / "meta_info.txt").write_text(meta)
+    assert data("pack", source, tmp_path / "ours.lmdb") == 0
+    store = open_store(tmp_path / "ours.lmdb")
+    for i in range(3):
+        np.testing.assert_array_equal(store.read(f"000{i}"), picture(i))
+
+
+@pytest.mark.parametrize("size", [(41, 57), (40, 56), (43, 50)])
+def test_five_crops_are_those_of_torchvision_and_pil(size):
+    """By the formula of torchvision's FiveCrop, with PIL's own crop and resize."""
+    image = picture(3, *size)
+    whole = Image.fromarray(image)
+    width, height = whole.size
+    w, h = width // 2, height // 2
+    top, left = round((height - h) / 2.0), round((width - w) / 2.0)
+    boxes = {
+        "tl": (0, 0, w, h),
+        "tr": (width - w, 0, width, h),
+        "bl": (0, height - h, w, height),
+        "br": (width - w, height - h, width, height),
+        "center": (left, top, left + w, top + h),
+    }
+    assert set(CROPS) == set(boxes)
+    for crop in CROPS:
+        y, x, *_ = crop_corner(*size, crop)
+        assert (x, y) == boxes[crop][:2]
+        hr = whole.crop(boxes[crop])
+        hr = hr.resize((w // 3 * 3, h // 3 * 3), Image.Resampling.BICUBIC)
+        lr = hr.resize((w // 3, h // 3), Image.Resampling.BICUBIC)
+        lq, gt = five_crop_pair(image, crop, 3)
+        np.testing.assert_array_equal(gt, np.asarray(hr))
+        np.testing.assert_array_equal(lq, np.asarray(lr))
+
+
+def test_five_crop_makes_a_set_that_verifies(tree, tmp_path, capsys):
+    command = ["five-crop", tree, "--scale", 3, "--out", tmp_path / "d"]
+    assert data(*command) == 0
+    dataset = PairedDataset("toy_five_crop_X3", data_root=str(tmp_path / "d"), scale=3)
+    assert len(dataset) == 15
+    lq, gt = five_crop_pair(picture(1, 48, 56), "center", 3)
+    i = dataset.gt.index("p1_center")
+    for ours, expected in zip(dataset.load(i), (lq, gt)):
+        np.testing.assert_array_equal(ours, expected)
+    assert data("verify", tmp_path / "d", "--scale", 3) == 0
+    assert "15 exact (pil-bicubic)" in capsys.readouterr().out
+    assert data(*command) == 0
+    assert ": 15 pictures, 0 new" in capsys.readouterr().out
+    assert data("five-crop", tree, "--scale", 40, "--out", tmp_path / "d") == 2
+
+
+def test_browse_shows_what_training_sees(tree, tmp_path, capsys):
+    from superres.datasets.browse import first_pairs
+    from superres.datasets.sampler import IterationSampler
+
+    options = [f"data_root={tree.parent}", "train_set=toy", "scale=2", "lq_patch_size=12"]
+    command = ["browse", "edsr_x2c64b16_g1_300k_div2k", "--out", tmp_path / "b.png"]
+    assert data(*command, "--count", 5, "--iteration", 7, "--cfg-options", *options) == 0
+    assert "5 samples from iteration 7 on, seed 0" in capsys.readouterr().out
+    sheet = read_image(tmp_path / "b.png")
+
+    pipeline = [
+        {"type": "PairedRandomCrop", "lq_patch_size": 12},
+        {"type": "RandomFlip", "direction": "horizontal"},
+        {"type": "RandomFlip", "direction": "vertical"},
+        {"type": "RandomTranspose"},
+        {"type": "PackInputs"},
+    ]
+    dataset = PairedDataset("toy", str(tree.parent), 2, pipeline, seed=0)
+    batch = collate([dataset[key] for key in IterationSampler(3, 16, 0).keys(7)[:5]])
+    first = first_pairs(dataset, 16, 0, 7, 5)
+    for i, pair in enumerate(first):
+        np.testing.assert_array_equal(pair["lq"], batch["inputs"][i].numpy())
+        np.testing.assert_array_equal(pair["gt"], batch["gt"][i].numpy())
+    # the first tile begins 8 pixels in: lq by repeated pixels, 8 pixels further the gt
+    shown = np.repeat(np.repeat(first[0]["lq"], 2, 0), 2, 1)
+    np.testing.assert_array_equal(sheet[8:32, 8:32], shown)
+    np.testing.assert_array_equal(sheet[8:32, 40:64], first[0]["gt"])
+
+    assert data("browse", "edsr_x2c64b16_g1_300k_div2k", "--count", 0) == 2
+    options[1] = "train_set=absent"
+    assert data(*command, "--cfg-options", *options) == 2
+    assert "absent" in capsys.readouterr().err
+
+
+def test_progress_is_a_bar_on_a_terminal():
+    from superres.cli._progress import Progress
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    stream = Terminal()
+    with Progress(stream) as told:
+        step = told.step("packing")
+        for i in range(3):
+            step(i + 1, 3, "x")
+        told.say("note: [not markup]")
+    assert "packing" in stream.getvalue()
+    assert "3/3" in stream.getvalue()
+    assert "note: [not markup]" in stream.getvalue()
