@@ -39,6 +39,10 @@ def _matlab(border: str) -> Callable[[np.ndarray, Size], np.ndarray]:
     return lambda image, size: imresize(image, size=size, border=border)
 
 
+def _matlab_kernel(method: str) -> Callable[[np.ndarray, Size], np.ndarray]:
+    return lambda image, size: imresize(image, size=size, method=method)
+
+
 def _float(border: str, rounded: Callable[[np.ndarray], np.ndarray]):
     def make(image: np.ndarray, size: Size) -> np.ndarray:
         exact = imresize(image, size=size, border=border, rounding="float")
@@ -137,10 +141,13 @@ CONVENTIONS: tuple[Convention, ...] = (
     Convention(
         "width-first-old", "width pass first, clamped", "rounding", _width_first("replicate")
     ),
+    Convention("matlab-bilinear", "MATLAB bilinear", "other", _matlab_kernel("bilinear")),
+    Convention("matlab-lanczos3", "MATLAB lanczos3", "other", _matlab_kernel("lanczos3")),
     Convention("pil-bicubic", "PIL BICUBIC", "other", _pil("BICUBIC")),
     Convention("torch-bicubic", "torch bicubic, antialias=True", "other", _pil_float),
     Convention("pil-lanczos", "PIL LANCZOS", "other", _pil("LANCZOS")),
     Convention("pil-bilinear", "PIL BILINEAR", "other", _pil("BILINEAR")),
+    Convention("pil-box", "PIL BOX", "other", _pil("BOX")),
     Convention("opencv-cubic", "OpenCV INTER_CUBIC (no antialias)", "other", _opencv("CUBIC")),
     Convention("opencv-area", "OpenCV INTER_AREA", "other", _opencv("AREA")),
     Convention("opencv-linear", "OpenCV INTER_LINEAR", "other", _opencv("LINEAR")),

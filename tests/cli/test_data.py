@@ -33,18 +33,8 @@ def tree(tmp_path) -> Path:
     return paired(tmp_path / "toy", 3, (2,), height=48, width=56)
 
 
-SUBCOMMANDS = [
-    "prepare",
-    "verify",
-    "fingerprint",
-    "pack",
-    "unpack",
-    "list",
-    "extract",
-    "merge",
-    "five-crop",
-    "browse",
-]
+PACKS = ("pack", "unpack", "list", "extract", "merge")
+SUBCOMMANDS = ("prepare", "verify", "fingerprint", *PACKS, "five-crop", "browse")
 
 
 @pytest.mark.parametrize("subcommand", ["", "prepare"])
