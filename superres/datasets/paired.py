@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 
 from superres.errors import UserError
 from superres.imaging.resize import modcrop
-from superres.registry import DATASETS
+from superres.registry import DATASETS, TRANSFORMS
 
 from .lazy import LazyBicubic
 from .locate import locate
@@ -39,7 +39,9 @@ class PairedDataset(Dataset):
         pipeline: transforms.
         gt, lq: paths of the two sides, instead of what lies at ``name``.
         make_lq: 'auto' reads ``lq`` where it is there and makes it by the exact bicubic else;
-            'bicubic' always makes it; 'none' leaves it to the pipeline.
+            'bicubic' always makes it; 'none' leaves it to the pipeline. A ``dict(type='Degrade',
+            ...)`` makes it of the whole picture, always in the same way: the random numbers are
+            those of (seed, index). That is for validation.
         border: border rule of a bicubic that is made here.
         channels: 'rgb' or 'grey'.
         dtype: 'uint8' (16-bit files are reduced) or 'keep'.
@@ -57,14 +59,18 @@ class PairedDataset(Dataset):
         pipeline: list[dict[str, Any]] | None = None,
         gt: str | None = None,
         lq: str | None = None,
-        make_lq: str = "auto",
+        make_lq: str | dict[str, Any] = "auto",
         border: str = "reflect",
         channels: str = "rgb",
         dtype: str = "uint8",
         seed: int = 0,
     ) -> None:
-        if make_lq not in ("auto", "bicubic", "none"):
-            raise UserError(f"PairedDataset: make_lq = {make_lq!r} must be auto, bicubic or none")
+        self._degrade = TRANSFORMS.build(make_lq) if isinstance(make_lq, dict) else None
+        if self._degrade is None and make_lq not in ("auto", "bicubic", "none"):
+            raise UserError(
+                f"PairedDataset: make_lq = {make_lq!r} must be auto, bicubic, none or "
+                "dict(type='Degrade', ...)"
+            )
         if gt is None and name is None:
             raise UserError("PairedDataset takes the name of a set, or gt (and lq) paths")
         if gt is None:
@@ -83,7 +89,8 @@ class PairedDataset(Dataset):
         self.lq_index = match_names(self.gt, self.lq, scale) if self.lq is not None else None
         self._check_sizes()
         self.pipeline = Pipeline(pipeline)
-        self._mapped = all(isinstance(s, ImageLmdb) for s in (self.gt, self.lq or self.gt))
+        stores = [self.gt] if self.lq is None else [self.gt, self.lq]
+        self._mapped = not self._degrade and all(isinstance(s, ImageLmdb) for s in stores)
         self._kept: dict[int, dict[str, Any]] = {}
         self._kept_pid = os.getpid()
 
@@ -137,6 +144,9 @@ class PairedDataset(Dataset):
         gt = modcrop(gt, self.scale)
         if self.make_lq == "none":
             return None, gt
+        if self._degrade is not None:
+            sample = {"gt": gt, "scale": self.scale, "gt_path": self.gt.name_at(i)}
+            return self._degrade({**sample, "rng": sample_generator(self.seed, i)})["lq"], gt
         return LazyBicubic(gt, self.scale, self.border), gt
 
     def _describe(self, i: int) -> dict[str, Any]:

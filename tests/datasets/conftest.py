@@ -10,7 +10,7 @@ import pytest
 
 from superres.datasets.pack import pack_images
 from superres.imaging.io import write_image
-from superres.imaging.resize import imresize
+from superres.imaging.resize import imresize, modcrop
 
 SIZES = ((96, 120), (80, 100), (120, 88), (100, 100), (84, 132))  # of gt, multiples of 4
 
@@ -35,7 +35,10 @@ def make_folders(tmp_path: Path) -> Callable[..., Path]:
         for i, gt in enumerate(pictures() if images is None else images):
             _write(root / "HR" / f"{i:03d}.png", gt)
             if lq:
-                _write(root / "LR_bicubic" / f"X{scale}" / f"{i:03d}.png", imresize(gt, 1 / scale))
+                _write(
+                    root / "LR_bicubic" / f"X{scale}" / f"{i:03d}.png",
+                    imresize(modcrop(gt, scale), 1 / scale),
+                )
         return root
 
     return make

@@ -233,7 +233,7 @@ def test_a_broken_file_is_named(make_folders):
 def test_arguments():
     with pytest.raises(UserError, match="name of a set, or gt"):
         PairedDataset()
-    with pytest.raises(UserError, match="must be auto, bicubic or none"):
+    with pytest.raises(UserError, match="must be auto, bicubic, none or"):
         PairedDataset("x", make_lq="bilinear")
     with pytest.raises(UserError, match="superres data prepare div2k"):
         PairedDataset("DIV2K_train", data_root="nowhere")

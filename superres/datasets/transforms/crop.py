@@ -17,6 +17,11 @@ class PairedRandomCrop(BaseTransform):
     Args:
         lq_patch_size: side of the ``lq`` patch in pixels; the ``gt`` patch is ``scale`` times it.
         gt_patch_size: the side of the ``gt`` patch instead, a multiple of the scale.
+        margin: where there is no ``lq`` yet (``make_lq='none'``), so many more ``lq`` pixels
+            around the patch, as far as the picture has them: what :class:`Degrade` then makes of
+            the patch depends on the picture, not on where it was cut. ``Degrade`` cuts them off.
+
+    Without ``lq``, ``gt`` is cut where it would be with one.
 
     Adds ``top`` and ``left``, in ``lq`` pixels. The crops are views: no pixel is copied.
 
@@ -27,7 +32,12 @@ class PairedRandomCrop(BaseTransform):
 
     keeps_view = False
 
-    def __init__(self, lq_patch_size: int | None = None, gt_patch_size: int | None = None) -> None:
+    def __init__(
+        self,
+        lq_patch_size: int | None = None,
+        gt_patch_size: int | None = None,
+        margin: int = 0,
+    ) -> None:
         if (lq_patch_size is None) == (gt_patch_size is None):
             raise UserError("PairedRandomCrop takes either lq_patch_size or gt_patch_size")
         size = gt_patch_size if lq_patch_size is None else lq_patch_size
@@ -35,6 +45,9 @@ class PairedRandomCrop(BaseTransform):
             raise UserError(f"PairedRandomCrop: a patch of {size!r} pixels is none")
         self.lq_patch_size = lq_patch_size
         self.gt_patch_size = gt_patch_size
+        if type(margin) is not int or margin < 0:
+            raise UserError(f"PairedRandomCrop: margin = {margin!r} must be 0 or more pixels")
+        self.margin = margin
 
     def needs(self, scale: int) -> int:
         """The side, in ``lq`` pixels, that a picture must have at least.
@@ -54,9 +67,12 @@ class PairedRandomCrop(BaseTransform):
 
     def transform(self, sample: dict[str, Any]) -> dict[str, Any]:
         """Crop; see the class."""
-        lq, gt, scale = sample["lq"], sample["gt"], sample["scale"]
+        lq, gt, scale = sample.get("lq"), sample["gt"], sample["scale"]
         patch = self.needs(scale)
-        height, width = lq.shape[:2]
+        if lq is None:
+            height, width = gt.shape[0] // scale, gt.shape[1] // scale
+        else:
+            height, width = lq.shape[:2]
         if height < patch or width < patch:
             raise UserError(
                 f"{sample['gt_path']}: the picture is {width}x{height} at low resolution, smaller "
@@ -65,9 +81,15 @@ class PairedRandomCrop(BaseTransform):
         rng = sample["rng"]
         top = int(rng.integers(height - patch + 1))
         left = int(rng.integers(width - patch + 1))
-        sample["lq"] = lq[top : top + patch, left : left + patch]
-        sample["gt"] = gt[
-            top * scale : (top + patch) * scale, left * scale : (left + patch) * scale
-        ]
         sample["top"], sample["left"] = top, left
+        bottom, right = top + patch, left + patch
+        if lq is not None:
+            sample["lq"] = lq[top:bottom, left:right]
+        elif self.margin:
+            m = self.margin
+            around = min(m, top), min(m, height - bottom), min(m, left), min(m, width - right)
+            sample["margin"] = around
+            top, bottom = top - around[0], bottom + around[1]
+            left, right = left - around[2], right + around[3]
+        sample["gt"] = gt[top * scale : bottom * scale, left * scale : right * scale]
         return sample

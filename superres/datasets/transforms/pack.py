@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from mmcv.transforms import BaseTransform
 
+from superres.errors import UserError
 from superres.registry import TRANSFORMS
 
 from .views import then
@@ -32,6 +33,9 @@ class PackInputs(BaseTransform):
 
     Args:
         meta_keys: further entries of the sample to keep in ``meta``.
+
+    Raises:
+        UserError: the sample has no ``lq``.
     """
 
     keeps_view = True
@@ -41,6 +45,11 @@ class PackInputs(BaseTransform):
 
     def transform(self, sample: dict[str, Any]) -> dict[str, Any]:
         """Select; see the class."""
+        if sample.get("lq") is None or sample.get("margin"):
+            raise UserError(
+                f"{sample.get('gt_path')}: there is no lq to pack. With make_lq='none' the "
+                "pipeline makes it: put Degrade before PackInputs"
+            )
         meta = {key: sample[key] for key in self.meta_keys if key in sample}
         view = sample.get("view", 0)
         meta["view"] = then(sample.get("settled_view", 0), view)

@@ -77,6 +77,14 @@ def settle_view(sample: dict[str, Any]) -> dict[str, Any]:
         for key in ("lq", "gt"):
             if sample.get(key) is not None:
                 sample[key] = apply_view(np.asarray(sample[key]), view)
+        if "margin" in sample:
+            top, bottom, left, right = sample["margin"]
+            if view & FLIP_HORIZONTAL:
+                left, right = right, left
+            if view & FLIP_VERTICAL:
+                top, bottom = bottom, top
+            turned = (left, right, top, bottom) if view & TRANSPOSE else (top, bottom, left, right)
+            sample["margin"] = turned
         sample["view"] = 0
         sample["settled_view"] = then(sample.get("settled_view", 0), view)
     return sample

@@ -1,0 +1,5 @@
+# Bicubic, then JPEG: what thumbnails on the web have been through.
+_base_ = './div2k_made.py'
+jpeg_quality = [40, 95]
+degradation = dict(
+    steps=[dict(type='ResizeToLq'), dict(type='RandomJpeg', quality='${jpeg_quality}')])

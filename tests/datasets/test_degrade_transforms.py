@@ -1,0 +1,343 @@
+"""Degradations while training: equal to those of whole pictures, keyed, and within their ranges."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from superres.datasets.loader import train_loader
+from superres.datasets.paired import PairedDataset
+from superres.datasets.sampler import IterationSampler, SampleKey, sample_generator
+from superres.datasets.transforms.compose import Pipeline
+from superres.datasets.transforms.degrade import to_uint8
+from superres.datasets.transforms.views import settle_view
+from superres.engine.config import load_config
+from superres.errors import UserError
+from superres.imaging.degrade import (
+    anisotropic_gaussian_kernel,
+    bicubic_down,
+    blur,
+    blur_down,
+    gaussian_noise,
+    jpeg,
+)
+from superres.imaging.resize import imresize, modcrop
+
+from .conftest import pictures
+
+CONFIGS = Path(__file__).resolve().parents[2] / "configs" / "edsr"
+FLIPS = [
+    {"type": "RandomFlip", "direction": "horizontal"},
+    {"type": "RandomFlip", "direction": "vertical"},
+    {"type": "RandomTranspose"},
+]
+
+
+def smooth(count: int = 3, side: int = 132) -> list[np.ndarray]:
+    """Pictures with something to see at every size."""
+    rng = np.random.default_rng(1)
+    coarse = rng.integers(0, 256, (count, side // 6, side // 5, 3), dtype=np.uint8)
+    return [cv2.resize(c, (side, side - 11), interpolation=cv2.INTER_CUBIC) for c in coarse]
+
+
+def pipeline(steps: list[dict], patch: int = 12, margin: int = 0, dtype: str = "uint8") -> list:
+    return [
+        {"type": "PairedRandomCrop", "lq_patch_size": patch, "margin": margin},
+        {"type": "Degrade", "steps": steps, "dtype": dtype},
+        {"type": "PackInputs"},
+    ]
+
+
+def run(steps: list, gt: np.ndarray, scale: int = 4, draw: int = 0, dtype: str = "uint8") -> dict:
+    sample = {"gt": gt, "scale": scale, "gt_path": "a", "rng": sample_generator(0, draw)}
+    return Pipeline([{"type": "Degrade", "steps": steps, "dtype": dtype}])(sample)
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+@pytest.mark.parametrize(
+    ("steps", "whole"),
+    [
+        ([{"type": "ResizeToLq"}], bicubic_down),
+        ([{"type": "BlurDown"}], blur_down),
+        (
+            [{"type": "ResizeToLq", "border": "replicate"}],
+            lambda g, s: bicubic_down(g, s, "replicate"),
+        ),
+    ],
+    ids=["bicubic", "BD", "older bicubic"],
+)
+def test_a_patch_equals_that_of_the_degraded_picture(make_packs, steps, whole, scale: int):
+    images = smooth()
+    root = str(make_packs(images, scale, lq=False))
+    dataset = PairedDataset(root, scale=scale, make_lq="none", pipeline=pipeline(steps, margin=3))
+    degraded = [whole(modcrop(gt, scale), scale) for gt in images]
+    for draw in range(60):
+        made = dataset[SampleKey(draw % 3, draw)]
+        top, left = made["meta"]["top"], made["meta"]["left"]
+        expected = degraded[draw % 3][top : top + 12, left : left + 12]
+        np.testing.assert_array_equal(made["inputs"], expected)
+        size = 12 * scale
+        expected = images[draw % 3][top * scale :, left * scale :][:size, :size]
+        np.testing.assert_array_equal(made["gt"], expected)
+
+
+def test_without_a_margin_the_patchs_border_shows(make_packs):
+    root = str(make_packs(smooth(), lq=False))
+    made = [
+        PairedDataset(root, make_lq="none", pipeline=pipeline([{"type": "ResizeToLq"}], margin=m))
+        for m in (0, 3)
+    ]
+    pairs = [tuple(dataset[SampleKey(0, d)]["inputs"] for dataset in made) for d in range(10)]
+    assert any((a != b).any() for a, b in pairs)
+    assert all((a[3:-3, 3:-3] == b[3:-3, 3:-3]).all() for a, b in pairs)
+
+
+def test_gt_alone_is_cut_where_the_pair_would_be(make_packs):
+    root = str(make_packs())
+    crop = [{"type": "PairedRandomCrop", "lq_patch_size": 12}]
+    pair = PairedDataset(root, pipeline=crop, seed=3)
+    alone = PairedDataset(root, pipeline=crop, seed=3, make_lq="none")
+    for draw in range(40):
+        a, b = pair[SampleKey(draw % 5, draw)], alone[SampleKey(draw % 5, draw)]
+        assert (a["top"], a["left"]) == (b["top"], b["left"])
+        np.testing.assert_array_equal(a["gt"], b["gt"])
+        assert "lq" not in b
+        assert np.shares_memory(b["gt"], alone.load(draw % 5)[1])
+
+
+@pytest.mark.parametrize("order", ["before", "behind"])
+def test_flips_before_and_behind(make_packs, order: str):
+    images = [60 + picture // 2 for picture in smooth()]  # nothing to clamp between the passes
+    root = str(make_packs(images, lq=False))
+    crop = {"type": "PairedRandomCrop", "lq_patch_size": 12, "margin": 4}
+    steps = [{"type": "Degrade", "steps": [{"type": "ResizeToLq"}]}]
+    steps = [*FLIPS, *steps] if order == "before" else [*steps, *FLIPS]
+    dataset = PairedDataset(root, make_lq="none", pipeline=[crop, *steps])
+    for draw in range(40):
+        made = settle_view(dataset[SampleKey(draw % 3, draw)])
+        assert made["lq"].shape == (12, 12, 3)
+        assert made["gt"].shape == (48, 48, 3)
+        # The bicubic of what was seen, away from the border, is what was made.
+        again = imresize(np.ascontiguousarray(made["gt"]), 1 / 4)
+        difference = np.abs(again[3:-3, 3:-3].astype(int) - made["lq"][3:-3, 3:-3])
+        assert difference.max() <= 1  # a transpose swaps the passes, each of which rounds
+
+
+def test_noise_on_a_picture_that_was_read_is_dn(make_packs):
+    root = str(make_packs(smooth(), 3))
+    noise = [{"type": "RandomGaussianNoise", "level": 30}]
+    dataset = PairedDataset(root, scale=3, pipeline=noise, seed=6)
+    for draw in range(3):
+        expected = gaussian_noise(
+            imresize(modcrop(smooth()[draw], 3), 1 / 3), 30, sample_generator(6, draw + 9)
+        )
+        np.testing.assert_array_equal(dataset[SampleKey(draw, draw + 9)]["lq"], expected)
+    flat = run([{"type": "ResizeToLq"}, *noise], np.full((400, 400, 3), 128, np.uint8))["lq"]
+    assert abs(flat.std() - 30) < 0.5
+    assert abs(flat.mean() - 128) < 0.5
+
+
+def test_unrounded_steps_round_once():
+    gt = smooth(1)[0]
+    gt = modcrop(gt, 4)
+    steps = [
+        {"type": "RandomGaussianBlur", "sigma": 1.2, "kernel_size": 9, "anisotropic": 0},
+        {"type": "ResizeToLq"},
+    ]
+    kernel = anisotropic_gaussian_kernel(9, 1.2, 1.2, 0)
+    unrounded = imresize(blur(gt.astype(np.float32), kernel), 1 / 4)
+    np.testing.assert_array_equal(run(steps, gt, dtype="float32")["lq"], to_uint8(unrounded))
+    rounded = imresize(blur(gt, kernel), 1 / 4)
+    np.testing.assert_array_equal(run(steps, gt)["lq"], rounded)
+    assert (to_uint8(unrounded) != rounded).any()
+
+
+def test_rounding():
+    values = np.array([-3, -0.5, 0.49, 0.5, 1.5, 254.5, 300], np.float32)
+    assert to_uint8(values).tolist() == [0, 0, 0, 1, 2, 255, 255]
+
+
+def test_jpeg():
+    gt = modcrop(smooth(1)[0], 4)
+    steps = [{"type": "ResizeToLq"}, {"type": "RandomJpeg", "quality": 40}]
+    np.testing.assert_array_equal(run(steps, gt)["lq"], jpeg(imresize(gt, 1 / 4), 40))
+
+
+class Spy:
+    """Stands for a function of imaging.degrade and notes what it is called with."""
+
+    def __init__(self, function) -> None:
+        self.function, self.calls = function, []
+
+    def __call__(self, *args):
+        self.calls.append(args)
+        return self.function(*args)
+
+
+def spy(monkeypatch, name: str) -> list:
+    from superres.imaging import degrade
+
+    found = Spy(getattr(degrade, name))
+    monkeypatch.setattr(degrade, name, found)
+    return found.calls
+
+
+def uniform(values: list[float], low: float, high: float) -> None:
+    """Chi-square over five equal parts; p = 0.0001."""
+    assert min(values) >= low
+    assert max(values) <= high
+    counts = np.histogram(values, 5, (low, high))[0]
+    expected = len(values) / 5
+    assert ((counts - expected) ** 2 / expected).sum() < 23.5
+
+
+def test_ranges_are_drawn_from_evenly(monkeypatch):
+    gt = np.zeros((32, 32, 3), np.uint8)
+    kernels = spy(monkeypatch, "anisotropic_gaussian_kernel")
+    sincs = spy(monkeypatch, "sinc_kernel")
+    noises = spy(monkeypatch, "gaussian_noise")
+    shots = spy(monkeypatch, "poisson_noise")
+    files = spy(monkeypatch, "jpeg")
+    steps = [
+        {"type": "RandomGaussianBlur", "sigma": [0.5, 3], "kernel_size": [5, 9], "prob": 0.8},
+        {"type": "RandomSinc", "cutoff": [1, 2], "kernel_size": 7},
+        {"type": "ResizeToLq"},
+        {"type": "RandomGaussianNoise", "level": [5, 15], "grey": 0.4},
+        {"type": "RandomPoissonNoise", "strength": [0.5, 1]},
+        {"type": "RandomJpeg", "quality": [30, 95]},
+    ]
+    for draw in range(500):
+        run(steps, gt, draw=draw)
+    assert 370 < len(kernels) < 430
+    uniform([k[1] for k in kernels], 0.5, 3)
+    uniform([k[2] for k in kernels], 0.5, 3)
+    uniform([k[3] for k in kernels], 0, np.pi)
+    sizes = [k[0] for k in kernels]
+    assert all(sizes.count(s) > 90 for s in (5, 7, 9))
+    assert len(sizes) == sum(sizes.count(s) for s in (5, 7, 9))
+    uniform([c[1] for c in sincs], 1, 2)
+    uniform([n[1] for n in noises], 5, 15)
+    assert 160 < sum(n[3] for n in noises) < 240
+    uniform([n[1] for n in shots], 0.5, 1)
+    assert min(f[1] for f in files) >= 30
+    assert max(f[1] for f in files) <= 95
+    assert all(type(f[1]) is int for f in files)
+
+
+def test_rescaling_goes_both_ways():
+    gt = np.zeros((64, 80, 3), np.uint8)
+    rescale = {"type": "RandomRescale", "factor": [0.5, 1.5], "odds": [0.2, 0.7, 0.1]}
+    for of, side in (("gt", 64), ("lq", 16)):
+        step = Pipeline([{**rescale, "of": of}])
+        sides = []
+        for draw in range(600):
+            rng = sample_generator(0, draw)
+            made = step({"gt": gt, "lq": gt, "scale": 4, "rng": rng})["lq"]
+            sides.append(made.shape[0])
+            assert made.shape[1] == pytest.approx(made.shape[0] * 1.25, abs=1.2)
+        assert min(sides) == side // 2
+        assert max(sides) == side * 1.5
+        if of == "gt":
+            assert 80 < sum(s > side for s in sides) < 160
+            assert 350 < sum(s < side for s in sides) < 470
+            assert 30 < sides.count(side) < 110
+
+
+def test_one_of():
+    choices = [
+        {"type": "RandomJpeg", "quality": 10},
+        [],
+        {"type": "RandomGaussianNoise", "level": 200},
+    ]
+    step = Pipeline([{"type": "OneOf", "odds": [1, 3, 0], "choices": choices}])
+    gt = smooth(1)[0]
+    small = jpeg(gt, 10)
+    outcomes = []
+    for draw in range(200):
+        made = step({"lq": gt, "gt": gt, "scale": 1, "rng": sample_generator(1, draw)})["lq"]
+        assert made is gt or (made == small).all()
+        outcomes.append(made is gt)
+    assert 125 < sum(outcomes) < 175
+
+
+LEAVES = sorted(CONFIGS.glob("*_div2k-*.py"))
+
+
+@pytest.mark.parametrize("path", LEAVES, ids=lambda p: p.stem.rpartition("-")[2])
+def test_every_form_of_the_data(make_packs, path: Path):
+    name = path.stem.rpartition("-")[2]
+    cfg = load_config(str(path), ["train_set=packs", "lq_patch_size=8", "seed=2"])
+    root = make_packs(smooth(4), cfg.scale, lq=name != "bicubic")
+    if name == "unknown":
+        low = root / f"LR_bicubic_X{cfg.scale}.lmdb"
+        low.rename(root / f"LR_unknown_X{cfg.scale}.lmdb")
+        cfg = load_config(str(path), ["lq_patch_size=8"])
+        assert cfg.train_set == "DIV2K_train/LR_unknown"
+        cfg = load_config(str(path), ["lq_patch_size=8", "train_set=packs/LR_unknown"])
+    options = {**cfg.train_dataloader.dataset, "data_root": str(root.parent), "seed": 2}
+    options.pop("type")
+    dataset = PairedDataset(**options)
+
+    def batches(**loader) -> list[dict]:
+        return list(train_loader(dataset, IterationSampler(4, 3, 2, stop=4), **loader))
+
+    first = batches()
+    for batch in first:
+        assert batch["inputs"].shape == (3, 8, 8, 3)
+        assert batch["gt"].shape == (3, 8 * cfg.scale, 8 * cfg.scale, 3)
+        assert batch["inputs"].dtype == batch["gt"].dtype
+    # The same again, from a worker too.
+    for again in (batches(), batches(num_workers=1, start_method="fork")):
+        for a, b in zip(first, again):
+            assert a["meta"] == b["meta"]
+            assert (a["inputs"] == b["inputs"]).all()
+    evaluation = {**cfg.get("eval_dataset", {}), "data_root": str(root.parent), "scale": cfg.scale}
+    if "make_lq" in evaluation:
+        whole, again = (PairedDataset("packs", **evaluation) for _ in range(2))
+        lq, gt = whole.load(1)
+        assert lq.shape[0] * cfg.scale == gt.shape[0]
+        np.testing.assert_array_equal(lq, again.load(1)[0])
+        assert np.abs(lq.astype(int) - imresize(gt, 1 / cfg.scale)).max() > 2
+
+
+def test_validation_of_bd_is_exact(make_packs):
+    root = make_packs(smooth(), 3)
+    dataset = PairedDataset(
+        str(root), scale=3, make_lq={"type": "Degrade", "steps": [{"type": "BlurDown"}]}
+    )
+    for i, gt in enumerate(smooth()):
+        np.testing.assert_array_equal(dataset.load(i)[0], blur_down(modcrop(gt, 3), 3))
+
+
+def test_mistakes(make_packs):
+    root = str(make_packs())
+    gt = pictures()[0]
+    with pytest.raises(UserError, match=r"lq at 120x96; of a gt of 120x96 .* must be 30x24"):
+        run([{"type": "RandomJpeg", "quality": 50}], gt)
+    with pytest.raises(UserError, match="set make_lq='none'"):
+        PairedDataset(root, pipeline=pipeline([{"type": "ResizeToLq"}]))[0]
+    with pytest.raises(UserError, match="put Degrade before PackInputs"):
+        PairedDataset(root, make_lq="none", pipeline=[{"type": "PackInputs"}])[0]
+    with pytest.raises(UserError, match="'uint8' or 'float32'"):
+        run([], gt, dtype="int8")
+    with pytest.raises(UserError, match="takes uint8 pictures, not uint16"):
+        run([], gt.astype(np.uint16))
+    with pytest.raises(UserError, match=r"RandomJpeg: quality = \[90, 30\] must be .* 1 and 100"):
+        run([{"type": "RandomJpeg", "quality": [90, 30]}], gt)
+    with pytest.raises(UserError, match="RandomGaussianBlur: sigma"):
+        run([{"type": "RandomGaussianBlur", "sigma": 0}], gt)
+    with pytest.raises(UserError, match="RandomSinc: prob = 2"):
+        run([{"type": "RandomSinc", "prob": 2}], gt)
+    with pytest.raises(UserError, match="1 must lie within factor"):
+        run([{"type": "RandomRescale", "factor": [0.2, 0.5]}], gt)
+    with pytest.raises(UserError, match="'gt' or 'lq'"):
+        run([{"type": "RandomRescale", "factor": [0.2, 1.5], "of": "hq"}], gt)
+    with pytest.raises(UserError, match=r"OneOf: odds = .* must be 1 numbers"):
+        run([{"type": "OneOf", "choices": [[]], "odds": [1, 2]}], gt)
+    with pytest.raises(UserError, match="margin = -1"):
+        Pipeline([{"type": "PairedRandomCrop", "lq_patch_size": 4, "margin": -1}])
+    with pytest.raises(UserError, match="patch of 40x40"):
+        PairedDataset(root, make_lq="none", pipeline=pipeline([], patch=40))[0]
