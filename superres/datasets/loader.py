@@ -14,10 +14,12 @@ from torch.utils.data import DataLoader, Dataset, get_worker_info
 from superres.errors import UserError
 from superres.imaging._cv2 import import_cv2
 
+from .device_cache import CachedLoader, cache_device, wanted_cache
 from .sampler import IterationSampler
 from .transforms.views import apply_view, view_shape
 
 cv2 = import_cv2()
+
 
 def collate(
     samples: list[dict[str, Any]],
@@ -105,10 +107,11 @@ _UNUSED = _references([np.empty(1)], 0)  # what an array counts that only its li
 
 
 def init_worker(_: int) -> None:
-    """One thread each, and Ctrl-C is the trainer's business, not the workers'."""
+    """One thread each; signals, which reach a whole job, are the trainer's business."""
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def train_loader(
@@ -118,17 +121,21 @@ def train_loader(
     start_method: str | None = None,
     prefetch_factor: int = 4,
     pin_memory: bool = False,
-) -> DataLoader:
+) -> DataLoader | CachedLoader:
     """Batches in the order of ``sampler``.
 
     Args:
-        dataset: its samples end in ``PackInputs``.
+        dataset: its samples end in ``PackInputs``. Where it asks for a cache, the batches are made
+            by this process on the cache's device, and the other arguments play no part.
         sampler: also decides at which iteration to start.
         num_workers: processes that prepare batches; 0 does it in the training process.
         start_method: 'fork', 'spawn' or 'forkserver'; None is the system's own.
         prefetch_factor: batches in advance per worker.
         pin_memory: for transfers to a GPU.
     """
+    cache = wanted_cache(dataset)
+    if cache is not None:
+        return CachedLoader(dataset, sampler, cache_device(cache))
     if start_method not in (None, "fork", "spawn", "forkserver"):
         raise UserError(
             f"config: train_dataloader.start_method = {start_method!r} must be 'fork', 'spawn' or "
