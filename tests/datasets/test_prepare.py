@@ -94,6 +94,19 @@ def test_numbers_decide_what_is_validation(tmp_path):
     assert train.name == "DIV2K_train"
 
 
+def test_a_validation_picture_among_the_training_pictures_is_a_leak(tmp_path):
+    source = official(tmp_path / "s", "DIV2K_train", [1, 2])
+    official(source, "DIV2K_valid", [801, 802])
+    for where in ("HR/0002", "LR_bicubic/X2/0002x2"):
+        target = f"DIV2K_train_{where}.png"
+        shutil.copy(source / f"DIV2K_valid_{where}.png".replace("0002", "0801"), source / target)
+    train, valid = run("div2k", source, tmp_path / "d", allow_partial=True)
+    assert valid.verification["ok"]
+    (leak,) = (p for p in train.verification["sets"][0]["problems"] if p["severity"] == "error")
+    assert leak["fault"] == "leak"
+    assert "0801" in leak["message"]
+
+
 def test_unknown_degradation_and_x8_are_found_by_their_names(tmp_path):
     source = official(tmp_path / "s", "DIV2K_valid", [801, 802], scales=(), height=32, width=40)
     unknown = source / "DIV2K_valid_LR_unknown" / "X2"

@@ -119,17 +119,30 @@ def prepare(name: str, options: Options, told: Told | None = None) -> list[SetRe
     for plan, report in zip(plans, reports):
         _make(plan, report, options, told)
     if options.verify:
-        for report in reports:
-            report.verification = verify(
-                report.path,
-                options.scales,
-                allow_partial=options.allow_partial,
-                num_workers=options.num_workers,
-                step=told.step,
-            )
+        _verify(reports, options, told)
     if scratch.exists():
         shutil.rmtree(scratch, ignore_errors=True)
     return reports
+
+
+def _verify(reports: list[SetReport], options: Options, told: Told) -> None:
+    """Verify all that was made, training against validation sets too; each report gets its part."""
+    record = verify(
+        [report.path for report in reports],
+        options.scales,
+        allow_partial=options.allow_partial,
+        num_workers=options.num_workers,
+        step=told.step,
+    )
+    for report, one in zip(reports, record["sets"]):
+        errors = sum(problem["severity"] == "error" for problem in one["problems"])
+        report.verification = {
+            **record,
+            "dir": str(report.path),
+            "ok": errors == 0,
+            "errors": errors,
+            "sets": [one],
+        }
 
 
 def _make(plan: SetPlan, report: SetReport, options: Options, told: Told) -> None:

@@ -11,6 +11,7 @@ from superres.datasets.jobs import run_jobs
 from superres.datasets.pairing import partner_numbers
 from superres.datasets.storage import ImageLmdb, PictureStore, open_store
 from superres.datasets.storage.folder import ImageFolder
+from superres.datasets.verify.counts import check_names, mixtures
 from superres.datasets.verify.inspect import Inspect, Side, label, problem
 from superres.datasets.verify.judge import GOOD
 from superres.datasets.verify.sets import FoundSet, find_sets
@@ -30,7 +31,7 @@ _FAULTS = {
 
 
 def verify(
-    folder: str | Path,
+    folder: str | Path | Sequence[str | Path],
     scales: Sequence[int] | None = None,
     *,
     against: Iterable[str | Path] = (),
@@ -43,6 +44,7 @@ def verify(
     """Verify the sets at or below ``folder``.
 
     Args:
+        folder: one, or several whose sets are also compared with each other.
         scales: which low-quality sides are looked at, and must be there; None takes all that are.
         against: folders of sets none of whose pictures may occur in the sets of ``folder``.
         count: how many pictures a set must have, instead of what is known of it by name.
@@ -60,7 +62,8 @@ def verify(
         UserError: there is no set.
     """
     step = step or (lambda text: lambda done, total, name: None)
-    found = find_sets(Path(folder))
+    folders = [folder] if isinstance(folder, str | Path) else list(folder)
+    found = [one for place in folders for one in find_sets(Path(place))]
     others = [other for place in against for other in find_sets(Path(place))]
     records, identities = [], []
     for one in found:
@@ -79,7 +82,7 @@ def verify(
     return {
         "schema": 1,
         "command": "verify",
-        "dir": str(folder),
+        "dir": ", ".join(map(str, folders)),
         "scales": list(scales) if scales else None,
         "ok": errors == 0,
         "errors": errors,
@@ -111,12 +114,14 @@ def _verify_set(
     if gt is None:
         return record, None
     record["count"] = len(gt)
-    problems += _check_names(found, gt, count, allow_partial)
+    problems += check_names(found, gt, count, allow_partial)
     gt_at = {s: store for s, path in found.gt_at.items() if (store := _open(path, problems))}
     for scale in scales or ():
         if not any(s == scale for _, s in found.lq):
+            # A set of ground truths alone is fine: training makes the rest on the fly.
             text = f"there is no low-quality side for x{scale}"
-            problems.append(problem("error", "count", str(found.gt.parent), text))
+            severity = "error" if found.lq else "note"
+            problems.append(problem(severity, "count", str(found.gt.parent), text))
     sides = []
     for (kind, scale), path in found.lq.items():
         if scales and scale not in scales:
@@ -146,7 +151,7 @@ def _verify_set(
             kinds["channels", result["channels"]] += 1
             kinds["depth", result["bits"]] += 1
         progress(i + 1, len(gt), gt.name_at(i))
-    problems += _mixtures(found, kinds)
+    problems += mixtures(found, kinds)
     for first, second in duplicates(identity):
         known = found.known_duplicate(first, second)
         text = f"has the same pixels as {first}" + (", as in everybody's copy" if known else "")
@@ -184,44 +189,6 @@ def _partners(gt: PictureStore, side: Side, problems: list[dict[str, str]]) -> l
             text = f"has no ground truth of its name in {gt.path}"
             problems.append(problem("error", "names", label(side.store, i), text))
     return numbers
-
-
-def _check_names(
-    found: FoundSet, gt: PictureStore, count: int | None, allow_partial: bool
-) -> list[dict[str, str]]:
-    expected = found.expected if count is None else count
-    severity = "note" if allow_partial else "error"
-    where = str(found.gt)
-    if expected is None:
-        return []
-    if isinstance(expected, int):
-        if len(gt) == expected:
-            return []
-        text = f"{len(gt)} pictures, and {found.name} has {expected}"
-        return [problem(severity, "count", where, text)]
-    problems = []
-    missing = [name for name in expected if name not in gt]
-    if missing:
-        shown = ", ".join(missing[:8]) + (f" and {len(missing) - 8} more" if missing[8:] else "")
-        text = f"{len(gt)} pictures, {found.name} has {len(expected)}; missing: {shown}"
-        problems.append(problem(severity, "count", where, text))
-    known = set(expected)
-    for i, name in enumerate(gt.names()):
-        if name not in known:
-            text = f"{name!r} is no name of {found.name} ({expected[0]} to {expected[-1]})"
-            problems.append(problem("error", "names", label(gt, i), text))
-    return problems
-
-
-def _mixtures(found: FoundSet, kinds: Counter) -> list[dict[str, str]]:
-    notes = []
-    for what, shown in (("channels", "channels"), ("depth", "bits per sample")):
-        values = {value: n for (kind, value), n in kinds.items() if kind == what}
-        odd = set(values) - ({1, 3} if what == "channels" else {8})
-        if len(values) > 1 or odd:
-            text = ", ".join(f"{n} pictures with {v} {shown}" for v, n in sorted(values.items()))
-            notes.append(problem("note", what, str(found.gt), text))
-    return notes
 
 
 def _side_record(side: Side, verdicts: Counter) -> dict[str, Any]:
