@@ -32,8 +32,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="edsr-y (default), edsr-div2k, classical-y, mmediting-rgb, mmediting-ssim-bug, "
         "super-image; several give a table each",
     )
-    parser.add_argument("--name", help="what the table calls the results (default: SR_DIR's name)")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="write DIR/results.json")
+    parser.add_argument(
+        "--name",
+        help="what the table calls the results (default: SR_DIR's name); with that of a published "
+        "method, such as RCAN, its published scores stand beside yours",
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="write DIR/results.json, .md, .csv and .tex"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -45,11 +51,14 @@ def run(args: argparse.Namespace) -> int:
 
     from superres.evaluation.pairing import pair_by_name
     from superres.evaluation.protocols import get_protocol
+    from superres.evaluation.published import find_published
+    from superres.evaluation.render import print_table
     from superres.evaluation.results import (
-        print_table,
         results_record,
         set_result,
+        with_published,
         write_results,
+        write_tables,
     )
     from superres.imaging.io import list_images
 
@@ -79,14 +88,19 @@ def run(args: argparse.Namespace) -> int:
     if all(image["psnr"] is None for images in scores.values() for image in images):
         raise UserError(f"none of the {len(pairing.pairs)} pairs could be scored, see above")
 
+    method = args.name or args.sr_dir.resolve().name
+    published = find_published(method)
     results = [
-        set_result(
-            _set_name(args.hr_dir),
-            args.scale,
-            protocol.name,
-            scores[protocol.name],
-            method=args.name or args.sr_dir.resolve().name,
-            notes=_resize_notes(resized[protocol.name]),
+        with_published(
+            set_result(
+                _set_name(args.hr_dir),
+                args.scale,
+                protocol.name,
+                scores[protocol.name],
+                method=method,
+                notes=_resize_notes(resized[protocol.name]),
+            ),
+            published,
         )
         for protocol in protocols
     ]
@@ -95,7 +109,9 @@ def run(args: argparse.Namespace) -> int:
     )
     print_table(record, Console())
     if args.out:
-        print(f"written: {write_results(args.out / 'results.json', record)}")
+        written = write_results(args.out / "results.json", record)
+        others = ", ".join(path.name for path in write_tables(args.out, record))
+        print(f"written: {written}, {others}")
     return 1 if errors else 0
 
 

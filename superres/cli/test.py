@@ -1,4 +1,7 @@
-"""Score a checkpoint on test sets and print the table."""
+"""Score a checkpoint on test sets: tables, results.json, a report to look at.
+
+Exit code 0: all scored; 1: some pictures or sets could not be scored, the others were.
+"""
 
 from __future__ import annotations
 
@@ -9,16 +12,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
     parser.add_argument("config", help="path or bare name of the config it was trained with")
     parser.add_argument("checkpoint", help="iter_N.pth, best.pth, or a published weight file")
-    parser.add_argument("--out", metavar="DIR", help="write results.json (and images) there")
+    parser.add_argument(
+        "--out", metavar="DIR", help="write results.json, .md, .csv and .tex (and images) there"
+    )
     parser.add_argument(
         "--save-images", action="store_true", help="keep the results as OUT/images/SET/xS/NAME.png"
     )
     parser.add_argument(
-        "--sets", metavar="A,B", help="these sets instead of the config's test_sets and val_sets"
+        "--report",
+        action="store_true",
+        help="write OUT/report.html, to look at every result (implies --save-images)",
     )
     parser.add_argument(
-        "--protocols", metavar="A,B", help="score by these instead of each set's usual one"
+        "--sets",
+        nargs="+",
+        metavar="SET",
+        help="these sets instead of the config's test_sets and val_sets; commas work, too",
     )
+    parser.add_argument(
+        "--protocols",
+        nargs="+",
+        metavar="NAME",
+        help="score by these instead of each set's usual one: edsr-y, edsr-div2k, classical-y, "
+        "mmediting-rgb, mmediting-ssim-bug, super-image, or all",
+    )
+    parser.add_argument("--name", help="what tables call the method")
     parser.add_argument(
         "--baseline",
         choices=("bicubic", "none"),
@@ -51,8 +69,9 @@ def run(args: argparse.Namespace) -> int:
     """Test; see the engine."""
     from superres.engine.run import test
 
-    def split(text: str | None) -> list[str] | None:
-        return [part.strip() for part in text.split(",") if part.strip()] if text else None
+    def split(texts: list[str] | None) -> list[str] | None:
+        parts = [part.strip() for text in texts or () for part in text.split(",")]
+        return [part for part in parts if part] or None
 
     return test(
         args.config,
@@ -67,4 +86,6 @@ def run(args: argparse.Namespace) -> int:
         tile=args.tile,
         launcher=args.launcher,
         options=args.cfg_options,
+        name_in_tables=args.name,
+        report=args.report,
     )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
+import hashlib
 import time
+import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,155 +13,59 @@ from typing import Any
 
 import numpy as np
 import torch
-from mmengine.config import Config
 
-from superres.datasets.locate import split_optional
 from superres.errors import UserError
-from superres.evaluation.protocols import Protocol, evaluate_pair, get_protocol
+from superres.evaluation.protocols import Protocol, classical_bicubic, evaluate_pair
 from superres.evaluation.results import set_result
 from superres.imaging.resize import imresize
-from superres.registry import DATASETS
 
 from . import launch
-from .config import scales_of, to_plain
+from .eval_sets import EvalSet
+from .network import Method, network
+from .pictures import read_pair, with_channels
 
-Method = Callable[[np.ndarray, int], np.ndarray]
-"""(lq HWC, scale) to a picture in the range of ``lq``, float or integers."""
-
-
-@dataclass
-class EvalSet:
-    """One set at one scale, and how it is scored. ``role`` is 'validation' or 'test'.
-
-    ``key`` tells sets apart: the name, with ``_x3`` behind it where there are several scales.
-    """
-
-    name: str
-    role: str
-    dataset: Any
-    protocols: list[Protocol]
-    key: str = ""
-
-    def __post_init__(self) -> None:
-        self.key = self.key or self.name
+OnPicture = Callable[[EvalSet, str, np.ndarray, np.ndarray, np.ndarray], None]
+"""(set, name, lq, sr, gt): told of each result of this process, as integers HWC."""
 
 
 @dataclass
 class EvalResults:
     """Scores in the form of results.json: one entry per set and protocol, the mean over images.
 
-    See :func:`superres.evaluation.results.set_result` for an entry.
+    See :func:`superres.evaluation.results.set_result` for an entry. ``lq_sha256`` holds, by the
+    sets' keys, a digest of all low-quality pictures as they were fed to the method.
     """
 
     entries: list[dict[str, Any]] = field(default_factory=list)
+    lq_sha256: dict[str, str] = field(default_factory=dict)
 
     def of(self, key: str) -> dict[str, Any] | None:
-        """The first entry of a set (``'Set5'``, ``'Set5_x3'``): its main protocol's."""
+        """The first entry of a set (``'Set5'``, ``'Set5_x3'``): its main protocol's; or the one
+        of a protocol (``'Set5@mmediting-rgb'``)."""
+        key, _, protocol = key.partition("@")
         for entry in self.entries:
-            if key in (entry["set"], f"{entry['set']}_x{entry['scale']}"):
+            if key in (entry["set"], f"{entry['set']}_x{entry['scale']}") and (
+                protocol in ("", entry["protocol"])
+            ):
                 return entry
         return None
 
     def scalars(self) -> dict[str, float]:
-        """``{'Set5/psnr': ...}`` of each set's main protocol; ``'Set5_x3/psnr'`` where the
-        entries are of several scales."""
+        """``{'Set5/psnr': ...}`` of each set's main protocol, ``'Set5/psnr@NAME'`` of the others;
+        ``'Set5_x3/psnr'`` where the entries are of several scales."""
         several = len({entry["scale"] for entry in self.entries}) > 1
         found: dict[str, float] = {}
         for entry in self.entries:
             key = f"{entry['set']}_x{entry['scale']}" if several else entry["set"]
+            behind = f"@{entry['protocol']}" if f"{key}/psnr" in found else ""
             for metric in ("psnr", "ssim"):
-                found.setdefault(f"{key}/{metric}", entry[metric])
+                found[f"{key}/{metric}{behind}"] = entry[metric]
         return found
-
-
-def default_protocols(name: str, wanted: Any = None) -> list[Protocol]:
-    """The protocols of a set: as the config says, else DIV2K's own for DIV2K, 'edsr-y' else."""
-    if isinstance(wanted, dict) and "name" not in wanted:
-        wanted = wanted.get(name, wanted.get("default"))
-    if wanted is None:
-        wanted = "edsr-div2k" if name.upper().startswith("DIV2K") else "edsr-y"
-    return [get_protocol(p) for p in (wanted if isinstance(wanted, (list, tuple)) else [wanted])]
-
-
-def prepare_sets(
-    cfg: Config,
-    warn: Callable[[str], None],
-    only: list[str] | None = None,
-    protocols: Any = None,
-) -> list[EvalSet]:
-    """The validation sets, then the test sets of a config, opened, each at all scales.
-
-    Args:
-        cfg: has ``val_sets``, ``test_sets``, ``data_root``, ``scale``; ``eval_dataset`` may hold
-            further arguments of :class:`PairedDataset`.
-        warn: told of optional sets (``'Set5?'``) that are not there.
-        only: these sets instead.
-        protocols: instead of the config's.
-
-    Raises:
-        UserError: a set that is not optional is missing or broken, or two have the same name.
-    """
-    wanted = [(spec, "validation") for spec in _as_list(cfg, "val_sets")]
-    wanted += [(spec, "test") for spec in _as_list(cfg, "test_sets")]
-    if only is not None:
-        roles = {split_optional(spec)[0]: role for spec, role in wanted}
-        wanted = [(spec, roles.get(spec, "test")) for spec in only]
-    sets: list[EvalSet] = []
-    scales = scales_of(cfg)
-    for (spec, role), scale in itertools.product(wanted, scales):
-        spec, optional = split_optional(spec)
-        options = {"type": "PairedDataset", **to_plain(cfg.get("eval_dataset", {}))}
-        options.update(name=spec, data_root=cfg.get("data_root", "."), scale=scale)
-        try:
-            dataset = DATASETS.build(options)
-        except UserError as error:
-            from superres.datasets.locate import locate
-
-            if optional:
-                try:
-                    locate(spec, options["data_root"], scale)
-                except UserError:
-                    if scale == scales[0]:
-                        warn(f"{spec}: left out of the {role}: {error}")
-                    continue
-            raise
-        same = [s for s in sets if (s.name, s.dataset.scale) == (dataset.name, scale)]
-        if same:
-            if same[0].dataset.gt.path == dataset.gt.path:
-                continue
-            raise UserError(
-                f"two sets are called {dataset.name!r} ({dataset.gt.path}); rename a folder, since "
-                "tables go by name"
-            )
-        chosen = default_protocols(dataset.name, protocols or to_plain(cfg.get("protocols")))
-        key = dataset.name if len(scales) == 1 else f"{dataset.name}_x{scale}"
-        sets.append(EvalSet(dataset.name, role, dataset, chosen, key))
-    return sets
-
-
-def _as_list(cfg: Config, key: str) -> list[str]:
-    value = cfg.get(key) or []
-    return [value] if isinstance(value, str) else [str(v) for v in value]
 
 
 def bicubic(lq: np.ndarray, scale: int) -> np.ndarray:
     """The baseline row of tables: MATLAB's bicubic."""
     return imresize(lq, scale=scale)
-
-
-def network(module: torch.nn.Module, device: torch.device, **options: Any) -> Method:
-    """A restorer as a method: integers in, unrounded floats in the same range out."""
-
-    def apply(lq: np.ndarray, scale: int) -> np.ndarray:
-        batch = torch.from_numpy(np.array(lq))[None]  # a copy: packed pictures are read-only
-        data = module.data_preprocessor({"inputs": batch.to(device)}, False)
-        if hasattr(module, "set_scale"):
-            module.set_scale(scale)
-        output = module.predict(data["inputs"], **options)
-        peak = 65535.0 if lq.dtype == np.uint16 else 255.0
-        return output[0].float().permute(1, 2, 0).mul(peak).cpu().numpy()
-
-    return apply
 
 
 def quantise(picture: np.ndarray, dtype: np.dtype) -> np.ndarray:
@@ -177,25 +83,34 @@ def evaluate(
     interrupted: Callable[[], bool] = lambda: False,
     progress: Callable[[str], None] | None = None,
     label: str = "",
+    on_picture: OnPicture | None = None,
+    on_failure: Callable[[str], None] | None = None,
     **options: Any,
 ) -> EvalResults | None:
     """Score a model, or any method, on sets; every image exactly once over all ranks.
 
     Args:
-        model: a restorer, or a :data:`Method`.
-        sets: from :func:`prepare_sets`.
+        model: a restorer, or a :data:`Method`; :func:`bicubic` is scored as the papers' bicubic
+            row by protocols that round luma (see ``protocols.classical_bicubic``).
+        sets: from :func:`superres.engine.eval_sets.prepare_sets`.
         device: where a restorer lies.
         save_dir: keep results as ``SET/xSCALE/NAME.png`` there.
         interrupted: asked before each image; None is returned once it says so.
         progress: told the name of the set after each image of this rank.
         label: the method's name in tables.
-        **options: of the restorer's ``predict``.
+        on_picture: told of each result of this rank.
+        on_failure: told of each image of this rank that cannot be scored, which is then marked in
+            the results. None: it ends the run.
+        **options: of :func:`superres.inference.upscale_tensor`.
+
+    Raises:
+        UserError: an image cannot be read or scored, and there is no ``on_failure``.
     """
-    method = model
-    if isinstance(model, torch.nn.Module):
+    is_network = isinstance(model, torch.nn.Module)
+    method = network(model, device, **options) if is_network else model
+    if is_network:
         was_training = model.training
         model.eval()
-        method = network(model, device, **options)
     local = []
     stopped = False
     with torch.inference_mode():
@@ -204,10 +119,11 @@ def evaluate(
                 if interrupted():
                     stopped = True
                     break
-                local.append((number, index, _score(method, eval_set, index, save_dir)))
+                image = _score(method, eval_set, index, save_dir, on_picture, on_failure)
+                local.append((number, index, image))
                 if progress:
                     progress(eval_set.name)
-    if isinstance(model, torch.nn.Module):
+    if is_network:
         model.train(was_training)
     parts = launch.gather((stopped, local))
     if any(stopped for stopped, _ in parts):
@@ -217,39 +133,110 @@ def evaluate(
 
 def _share(eval_set: EvalSet) -> Iterator[int]:
     """This rank's images, the largest first, so that the ranks end at about the same time."""
+    if eval_set.dataset is None:
+        return
     store = eval_set.dataset.gt
-    shapes = [store.shape_at(i) for i in range(len(store))]
-    order = sorted(range(len(store)), key=lambda i: (-shapes[i][0] * shapes[i][1], i))
+    areas = []
+    for i in range(len(store)):
+        try:
+            height, width, _ = store.shape_at(i)
+        except UserError:  # told when its turn comes
+            height = width = 0
+        areas.append(height * width)
+    order = sorted(range(len(store)), key=lambda i: (-areas[i], i))
     yield from order[launch.rank() :: launch.world_size()]
 
 
-def _score(method: Method, eval_set: EvalSet, index: int, save_dir: Path | None) -> dict[str, Any]:
-    dataset = eval_set.dataset
-    lq, gt = dataset.load(index)
-    lq, name = np.asarray(lq), dataset.gt.name_at(index)
+def _score(
+    method: Method,
+    eval_set: EvalSet,
+    index: int,
+    save_dir: Path | None,
+    on_picture: OnPicture | None,
+    on_failure: Callable[[str], None] | None,
+) -> dict[str, Any]:
+    """One image: its scores by all protocols, what it took, and what went wrong."""
+    name = eval_set.dataset.gt.name_at(index)
+    image: dict[str, Any] = {"name": name, "scores": {}, "errors": {}, "notes": []}
+    faults: list[str] = []
+    try:
+        pair = read_pair(eval_set, index)
+        image["notes"] += pair.notes
+        image["lq_sha256"] = _digest(pair.lq)
+        sr, record = _apply(method, pair.lq, eval_set)
+        image.update(record, notes=image["notes"] + record.get("notes", []))
+        sr = sr * pair.gain if pair.gain != 1 else sr
+        whole = quantise(sr, pair.gt.dtype)
+        if save_dir is not None:
+            _save(save_dir / eval_set.name / f"x{eval_set.scale}" / f"{name}.png", whole)
+        if on_picture is not None:
+            on_picture(eval_set, name, pair.lq, whole, pair.gt)
+        for protocol in eval_set.protocols:
+            try:
+                if method is bicubic and protocol.round_y:
+                    hr = with_channels(pair.hr, 3)
+                    scored = classical_bicubic(hr, eval_set.scale), hr
+                else:
+                    scored = sr, pair.hr
+                scores = _by(protocol, *scored, eval_set.scale, image["notes"])
+                image["scores"][protocol.name] = scores
+            except UserError as error:
+                image["errors"][protocol.name] = str(error)
+                faults.append(f"{name} of {eval_set.name} by {protocol.name}: {error}")
+    except UserError as error:
+        image["error"] = str(error)
+        faults.append(f"{name} of {eval_set.name}: {error}")
+    if faults and on_failure is None:
+        raise UserError(faults[0])
+    for fault in dict.fromkeys(faults):
+        on_failure(f"not scored: {fault}")
+    return image
+
+
+def _apply(method: Method, lq: np.ndarray, eval_set: EvalSet) -> tuple[np.ndarray, dict[str, Any]]:
+    """The result, and the record of time, memory and the way it was done."""
     started = time.perf_counter()
-    sr = method(lq, dataset.scale)
-    seconds = time.perf_counter() - started
+    result = method(lq, eval_set.scale)
+    sr, record = result if isinstance(result, tuple) else (result, {})
+    record = {"seconds": time.perf_counter() - started, **record}
+    expected = (lq.shape[0] * eval_set.scale, lq.shape[1] * eval_set.scale)
+    if sr.shape[:2] != expected:
+        raise UserError(
+            f"the result is {sr.shape[1]}x{sr.shape[0]}, not {expected[1]}x{expected[0]} "
+            f"(x{eval_set.scale} of its input)"
+        )
     if not np.isfinite(sr).all():
         raise UserError(
-            f"the network's output for {name} of {eval_set.name} has NaN or infinite pixels: the "
-            "weights are broken (a diverged training, or another numeric convention)"
+            "the network's output has NaN or infinite pixels: the weights are broken (a diverged "
+            "training, or another numeric convention)"
         )
-    if save_dir is not None:
-        from superres.imaging.io import write_image
-
-        target = save_dir / eval_set.name / f"x{dataset.scale}" / f"{name}.png"
-        target.parent.mkdir(parents=True, exist_ok=True)
-        write_image(target, quantise(sr, gt.dtype))
-    scores = {}
-    for protocol in eval_set.protocols:
-        scores[protocol.name] = evaluate_pair(_as_gt(sr, gt), gt, dataset.scale, protocol)
-    return {"name": name, "seconds": seconds, "scores": scores}
+    return sr, record
 
 
-def _as_gt(sr: np.ndarray, gt: np.ndarray) -> np.ndarray:
-    # One channel is two dimensions to the metrics.
-    return sr[:, :, 0] if sr.ndim == 3 and sr.shape[2] == 1 and gt.ndim == 2 else sr
+def _by(
+    protocol: Protocol, sr: np.ndarray, hr: np.ndarray, scale: int, notes: list[str]
+) -> dict[str, float]:
+    """The scores by one protocol; grey pictures have two dimensions to the metrics."""
+    sr, hr = (x[:, :, 0] if x.ndim == 3 and x.shape[2] == 1 else x for x in (sr, hr))
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        scores = evaluate_pair(sr, hr, scale, protocol)
+    if any("resizes HR" in str(w.message) for w in said):
+        notes.append(f"@{protocol.name}: HR was resized, which raises the score")
+    return scores
+
+
+def _save(target: Path, picture: np.ndarray) -> None:
+    from superres.imaging.io import write_image
+
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_image(target, picture)
+
+
+def _digest(picture: np.ndarray) -> str:
+    digest = hashlib.sha256(f"{picture.shape} {picture.dtype} ".encode())
+    digest.update(np.ascontiguousarray(picture))
+    return digest.hexdigest()
 
 
 def _collect(
@@ -259,12 +246,46 @@ def _collect(
     gathered.sort(key=lambda entry: entry[:2])
     for number, eval_set in enumerate(sets):
         images = [entry for n, _, entry in gathered if n == number]
+        digests = [i["name"] + i["lq_sha256"] for i in images if "lq_sha256" in i]
+        if digests:
+            joined = "\n".join(digests).encode()
+            results.lq_sha256[eval_set.key] = hashlib.sha256(joined).hexdigest()
         for protocol in eval_set.protocols:
-            rows = [
-                {"name": e["name"], **e["scores"][protocol.name], "seconds": e["seconds"]}
-                for e in images
-            ]
-            scale = eval_set.dataset.scale
-            entry = set_result(eval_set.name, scale, protocol.name, rows, label)
+            entry = set_result(
+                eval_set.name,
+                eval_set.scale,
+                protocol.name,
+                [_row(image, protocol.name) for image in images],
+                label,
+                notes=_notes(images, protocol.name, eval_set.error),
+            )
             results.entries.append({**entry, "role": eval_set.role})
     return results
+
+
+def _row(image: dict[str, Any], protocol: str) -> dict[str, Any]:
+    """One image of results.json."""
+    row = {"name": image["name"], **image["scores"].get(protocol, {"psnr": None, "ssim": None})}
+    error = image.get("error") or image["errors"].get(protocol)
+    if error:
+        row["error"] = error
+    row.update({k: image[k] for k in ("seconds", "memory_mb", "inference") if k in image})
+    return row
+
+
+def _notes(images: list[dict[str, Any]], protocol: str, error: str) -> list[str]:
+    """What was said of images, each sentence once, and of how many. A note that begins with
+    ``@NAME: `` is for that protocol only."""
+    counts: Counter[str] = Counter()
+    for image in images:
+        for note in image["notes"]:
+            prefix, _, rest = note.partition(": ")
+            if not prefix.startswith("@"):
+                counts[note] += 1
+            elif prefix == f"@{protocol}":
+                counts[rest] += 1
+    told = [
+        note if count == len(images) else f"{note} ({count} of {len(images)} images)"
+        for note, count in counts.items()
+    ]
+    return [f"not scored: {error}", *told] if error else told

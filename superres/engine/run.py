@@ -140,8 +140,10 @@ def test(
     tile: str | None = None,
     launcher: str = "none",
     options: list[str] | None = None,
+    name_in_tables: str | None = None,
+    report: bool = False,
 ) -> int:
-    """Score a checkpoint on the config's sets, print the table, write ``results.json``.
+    """Score a checkpoint on the config's sets, print the tables, write ``results.json``.
 
     Raises:
         UserError: whatever the user can put right.
@@ -150,15 +152,13 @@ def test(
     try:
         from .testing import run_test
 
-        if tile is not None and str(tile).isdigit():
-            tile = int(tile)
         inference: dict[str, Any] = {}
         if self_ensemble:
             inference["self_ensemble"] = True
         if tile is not None:
             inference["tile"] = tile
-        if save_images and out is None:
-            raise UserError("--save-images needs --out DIR")
+        if out is None and (save_images or report):
+            raise UserError(f"--{'report' if report else 'save-images'} needs --out DIR")
         return run_test(
             cfg,
             device,
@@ -170,6 +170,8 @@ def test(
             baseline=None if baseline == "none" else baseline,
             weight_format=weight_format,
             inference=inference,
+            name=name_in_tables,
+            report=report,
         )
     finally:
         launch.leave()

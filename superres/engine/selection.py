@@ -9,7 +9,8 @@ from mmengine.config import Config
 
 from superres.errors import UserError
 
-from .evaluate import EvalResults, EvalSet
+from .eval_sets import EvalSet
+from .evaluate import EvalResults
 
 
 class Selection:

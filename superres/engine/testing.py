@@ -1,8 +1,7 @@
-"""A test run: a checkpoint, sets, protocols; a table and results.json."""
+"""A test run: a checkpoint, sets, protocols; tables and results.json."""
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,14 +12,18 @@ from mmengine.config import Config
 from superres.checkpoints import LoadedWeights, read_weights
 from superres.checkpoints.formats.base import full_config
 from superres.errors import UserError
-from superres.evaluation.results import print_table, results_record, write_results
+from superres.evaluation.render import print_table
+from superres.evaluation.results import write_results, write_tables
+from superres.inference import parse_tile
 from superres.registry import MODELS
 
 from . import launch
-from .checkpoint import load_strictly, read_checkpoint
+from .checkpoint import load_strictly
 from .config import scales_of, to_plain
-from .evaluate import EvalSet, bicubic, evaluate, prepare_sets
+from .eval_sets import EvalSet, prepare_sets
+from .evaluate import EvalResults, bicubic, evaluate
 from .reporter import Reporter
+from .test_record import method_label, test_record
 
 
 def run_test(
@@ -34,52 +37,98 @@ def run_test(
     baseline: str | None = "bicubic",
     weight_format: str | None = None,
     inference: dict[str, Any] | None = None,
+    name: str | None = None,
+    report: bool = False,
 ) -> int:
-    """Score ``checkpoint``; gives the exit code.
+    """Score ``checkpoint``; gives the exit code: 1 where some images could not be scored.
 
     Args:
         cfg: a checked config.
         checkpoint: ours (averaged weights are preferred) or a published weight file.
-        out: where ``results.json`` and, with ``save_images``, the pictures go.
+        out: where ``results.json``, the tables and, with ``save_images``, the pictures go.
         sets, protocols: instead of the config's.
         baseline: 'bicubic' adds that row.
         weight_format: for published files that cannot tell their format.
         inference: arguments of :func:`superres.inference.upscale_tensor`.
+        name: what tables call the method.
+        report: also write ``report.html``, and the pictures that it shows.
+
+    Raises:
+        UserError: whatever the user can put right, and that nothing could be scored.
     """
     reporter = Reporter(launch.rank())
+    inference = dict(inference or {})
+    if isinstance(inference.get("tile"), str):
+        inference["tile"] = parse_tile(inference["tile"])
     scales = scales_of(cfg)
     only_scale = scales[0] if len(scales) == 1 else None
     loaded = read_weights(checkpoint, format=weight_format, scale=only_scale)
     reporter.say(loaded.summary)
     module = build_module(cfg, loaded).to(device)
-    eval_sets = prepare_sets(cfg, reporter.warn, sets, protocols)
+    eval_sets = prepare_sets(cfg, reporter.warn, sets, protocols, keep_broken=True)
     if not eval_sets:
         raise UserError("there is no set to test on; name them in test_sets or by --sets")
+    label = name or method_label(cfg, loaded, {**module.inference, **inference})
 
-    baselines: list[dict[str, Any]] = []
-    total = sum(len(s.dataset) for s in eval_sets)
+    failures: list[str] = []
+
+    def failed(text: str) -> None:
+        failures.append(text)
+        progress.say(f"warning: {text}")
+
+    total = sum(len(s.dataset) for s in eval_sets if s.dataset is not None)
+    baselines = EvalResults()
     with _Progress(reporter.rank, total * (2 if baseline else 1)) as progress:
+        options = {"progress": progress.step, "on_failure": failed}
         if baseline:
-            baselines = evaluate(
-                bicubic, eval_sets, device, progress=progress.step, label="Bicubic"
-            ).entries
+            baselines = evaluate(bicubic, eval_sets, device, label="Bicubic", **options)
         results = evaluate(
             module,
             eval_sets,
             device,
-            save_dir=out / "images" if out and save_images else None,
-            progress=progress.step,
-            label=_label(cfg, loaded),
-            **(inference or {}),
-        ).entries
-    if reporter.rank:
-        return 0
-    record = _record(cfg, checkpoint, loaded, eval_sets, results, baselines, device, inference)
-    _warn_of_selection(record["selection"], reporter)
-    _print({**record, "results": [*record["baselines"], *record["results"]]})
-    if out:
-        print(f"written: {write_results(out, record)}")
-    return 0
+            save_dir=out / "images" if out and (save_images or report) else None,
+            label=label,
+            **options,
+            **inference,
+        )
+    _require_scores(results, eval_sets, failures)
+    incomplete = _incomplete(results) or _incomplete(baselines)
+    if reporter.rank == 0:
+        record = test_record(
+            cfg, checkpoint, loaded, eval_sets, results, baselines, device, inference, module
+        )
+        _warn_of_selection(record["selection"], reporter)
+        _print(record)
+        if out:
+            _write(out, record, report, reporter)
+    launch.barrier()
+    return 1 if incomplete else 0
+
+
+def _write(out: Path, record: dict[str, Any], report: bool, reporter: Reporter) -> None:
+    written = [write_results(out, record), *write_tables(out, record)]
+    if report:
+        from .report import write_report
+
+        written.append(write_report(out, reporter.warn))
+    reporter.say(f"written: {written[0]}" + "".join(f", {path.name}" for path in written[1:]))
+
+
+def _require_scores(results: EvalResults, sets: list[EvalSet], failures: list[str]) -> None:
+    if any(image["psnr"] is not None for e in results.entries for image in e["images"]):
+        return
+    errors = [s.error for s in sets if s.error]
+    errors += [i["error"] for e in results.entries for i in e["images"] if "error" in i]
+    raise UserError(
+        "nothing could be scored: " + next(iter([*errors, *failures]), "the sets are empty")
+    )
+
+
+def _incomplete(results: EvalResults) -> bool:
+    return any(
+        not entry["images"] or any(image["psnr"] is None for image in entry["images"])
+        for entry in results.entries
+    )
 
 
 def build_module(cfg: Config, loaded: LoadedWeights) -> torch.nn.Module:
@@ -123,39 +172,6 @@ def _as_list(value: Any) -> list[Any]:
     return list(value) if isinstance(value, (list, tuple)) else [value]
 
 
-def _label(cfg: Config, loaded: LoadedWeights) -> str:
-    stem = Path(cfg.filename).stem if cfg.filename else loaded.config["type"]
-    return stem.split("_", 1)[0].upper() if stem.startswith(("edsr", "mdsr", "drln")) else stem
-
-
-def _record(
-    cfg: Config,
-    checkpoint: Path,
-    loaded: LoadedWeights,
-    eval_sets: list[EvalSet],
-    results: list[dict[str, Any]],
-    baselines: list[dict[str, Any]],
-    device: torch.device,
-    inference: dict[str, Any] | None,
-) -> dict[str, Any]:
-    used = {p.name: p for s in eval_sets for p in s.protocols}
-    trained_here = loaded.format == "superres" and checkpoint.suffix == ".pth"
-    meta = read_checkpoint(checkpoint).get("meta", {}) if trained_here else {}
-    return results_record(
-        results,
-        used.values(),
-        {"path": str(checkpoint), "sha256": sha256_of(checkpoint)},
-        baselines=baselines,
-        config=str(cfg.filename),
-        format=loaded.format,
-        iter=meta.get("iter"),
-        selection=meta.get("selection") if checkpoint.name == "best.pth" else None,
-        parameters=sum(t.numel() for t in loaded.state_dict.values()),
-        inference=inference or {},
-        device=torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
-    )
-
-
 def _warn_of_selection(selection: dict[str, Any] | None, reporter: Reporter) -> None:
     if selection and selection.get("role") == "test":
         reporter.warn(
@@ -169,12 +185,6 @@ def _print(record: dict[str, Any]) -> None:
 
     # Off a terminal the width would be cut to 80 columns.
     print_table(record, Console(width=None if sys.stdout.isatty() else 160))
-
-
-def sha256_of(path: Path) -> str:
-    """The file's SHA-256, in hexadecimal."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class _Progress:
@@ -210,6 +220,13 @@ class _Progress:
     def __exit__(self, *_: object) -> None:
         if self.bar:
             self.bar.stop()
+
+    def say(self, text: str) -> None:
+        """A line, above the bar where there is one; every rank tells of its own images."""
+        if self.bar:
+            self.bar.console.print(text, highlight=False, markup=False)
+        else:
+            print(text, file=sys.stderr, flush=True)
 
     def step(self, name: str) -> None:
         """One image of ``name`` is done."""

@@ -35,7 +35,8 @@ from .checkpoint import (
 )
 from .config import to_plain
 from .config_check import blame
-from .evaluate import EvalSet, evaluate, prepare_sets
+from .eval_sets import EvalSet, prepare_sets
+from .evaluate import evaluate
 from .hooks.ema import EMAHook
 from .hooks.log import LogHook
 from .load_from import load_from
@@ -188,7 +189,10 @@ class Trainer:
             self.call_hook("before_train")
             if self._due(self.cfg.val_interval) and self.last_validated != self.iter and self.iter:
                 self.validate(stop)
-            self._iterate(loader, stop)
+            try:
+                self._iterate(loader, stop)
+            except RuntimeError as error:  # a worker's death is raised wherever we are
+                raise from_worker(error) from error
         self.call_hook("after_train")
         self.call_hook("after_run")
         return stop.exit_code

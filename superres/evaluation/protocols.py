@@ -245,7 +245,14 @@ def classical_bicubic(hr: np.ndarray, scale: int) -> np.ndarray:
 
     Returns:
         (H', W') uint8 luma in the studio range, H' and W' being multiples of ``scale``.
+
+    Raises:
+        UserError: not an 8-bit RGB picture.
     """
+    if np.asarray(hr).dtype != np.uint8:
+        raise UserError(
+            f"the classical bicubic row is defined for 8-bit pictures, not for {hr.dtype}"
+        )
     lq = imresize(modcrop(rgb_to_y(hr, rounded=True), scale), scale=1 / scale)
     return quantise(imresize(lq, scale=scale))
 

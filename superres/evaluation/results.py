@@ -1,4 +1,4 @@
-"""Results of an evaluation: the record, the file ``results.json``, the table on the terminal.
+"""Results of an evaluation: the record and the file ``results.json``.
 
 Shared by ``superres test`` and ``superres score``. A record is plain data (see
 ``results_record``), so that tables and reports can be made again from the file alone.
@@ -11,19 +11,22 @@ import json
 import math
 import os
 import platform
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from superres.errors import UserError
+from superres.evaluation.published import PublishedScore
+from superres.evaluation.tables import is_partial
 from superres.imaging.io import write_atomically
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from superres.evaluation.protocols import Protocol
 
 SCHEMA = 1
 _LIBRARIES = ("superres", "numpy", "opencv-python", "opencv-python-headless", "torch", "mmengine")
+_ENTRY_KEYS = ("method", "set", "scale", "protocol", "psnr", "ssim", "images")
+_ON_DISK = {"DIV2K_valid": "DIV2K", "DIV2K_valid_HR": "DIV2K", "BSD100": "B100"}
 
 
 def set_result(
@@ -68,6 +71,28 @@ def set_result(
     }
 
 
+def with_published(entry: Mapping[str, Any], scores: Iterable[PublishedScore]) -> dict[str, Any]:
+    """A result with ``published``: the first score of its set, scale and protocol, if any.
+
+    It holds ``method``, ``psnr``, ``ssim``, ``source``, ``note``, and ``difference`` (ours less
+    theirs; None where either is not known, or ours is of some images only).
+    """
+    name = _ON_DISK.get(entry["set"], entry["set"])
+    where = (name, entry["scale"], entry["protocol"])
+    for score in scores:
+        if (score.set, score.scale, score.protocol) != where:
+            continue
+        published = {k: getattr(score, k) for k in ("method", "psnr", "ssim", "source", "note")}
+        published["difference"] = {
+            key: None
+            if published[key] is None or entry[key] is None or is_partial(entry)
+            else entry[key] - published[key]
+            for key in ("psnr", "ssim")
+        }
+        return {**entry, "published": published}
+    return dict(entry)
+
+
 def results_record(
     results: Sequence[Mapping[str, Any]],
     protocols: Iterable[Protocol],
@@ -106,8 +131,6 @@ def write_results(path: str | os.PathLike[str], record: Mapping[str, Any]) -> Pa
     Raises:
         UserError: the folder cannot be made or written, or the disk is full.
     """
-    from superres.errors import UserError
-
     path = Path(path)
     if path.suffix != ".json":
         path = path / "results.json"
@@ -118,6 +141,22 @@ def write_results(path: str | os.PathLike[str], record: Mapping[str, Any]) -> Pa
     text = json.dumps(json_safe(record), indent=2, allow_nan=False) + "\n"
     write_atomically(path, lambda file: file.write(text.encode("utf-8")))
     return path
+
+
+def write_tables(folder: str | os.PathLike[str], record: Mapping[str, Any]) -> list[Path]:
+    """Write ``results.md``, ``results.csv`` and ``results.tex`` beside ``results.json``."""
+    from superres.evaluation.render import result_files
+
+    paths = []
+    for name, text in result_files(record).items():
+        paths.append(Path(folder) / name)
+        write_text(paths[-1], text)
+    return paths
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file atomically."""
+    write_atomically(path, lambda file: file.write(text.encode("utf-8")))
 
 
 def json_safe(value: Any) -> Any:
@@ -138,75 +177,47 @@ def json_safe(value: Any) -> Any:
     return value.item() if hasattr(value, "item") else value
 
 
-def print_table(record: Mapping[str, Any], console: Console) -> None:
-    """Print one table per protocol: rows are methods, columns sets and scales, PSNR / SSIM.
+def read_results(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read a record back; ``path`` is the file or the folder that holds ``results.json``.
 
-    Beneath each stands what its protocol does, and what is missing from it.
+    Raises:
+        UserError: no such file, no JSON, or JSON of something else; names the file.
     """
-    results = record["results"]
-    for protocol in dict.fromkeys(result["protocol"] for result in results):
-        mine = [result for result in results if result["protocol"] == protocol]
-        columns = list(dict.fromkeys((result["set"], result["scale"]) for result in mine))
-        methods = list(dict.fromkeys(result["method"] for result in mine))
-        cells = {(r["method"], r["set"], r["scale"]): format_cell(r) for r in mine}
-        for part in _parts_that_fit(columns, methods, console.width):
-            _print_part(part, methods, cells, console)
-        line = record["protocols"][protocol]["line"]
-        options = {"highlight": False, "markup": False, "soft_wrap": True}
-        console.print(f"PSNR / SSIM by {line}", **options)
-        for result in mine:
-            for note in result.get("notes", ()):
-                where = f"{result['method']}, {result['set']} x{result['scale']}"
-                console.print(f"  {where}: {note}", **options)
+    path = Path(path)
+    if path.is_dir():
+        path = path / "results.json"
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(
+            f"{path}: {error.strerror}; give the results.json (or its folder) that `superres test "
+            "--out` or `superres score --out` wrote"
+        ) from None
+    except ValueError as error:
+        raise UserError(f"{path}: this is no JSON ({error})") from None
+    fault = _fault(record)
+    if fault:
+        raise UserError(f"{path}: this is no results.json of superres test or score: {fault}")
+    return record
 
 
-_Column = tuple[str, int]  # set and scale
-
-
-def _title(column: _Column) -> str:
-    return f"{column[0]} x{column[1]}"
-
-
-def _parts_that_fit(
-    columns: list[_Column], methods: list[str], width: int
-) -> Iterator[list[_Column]]:
-    """Columns in groups narrow enough for the console, so that no number is ever cut off."""
-    left = width - max(len("method"), *map(len, methods)) - 3
-    part: list[_Column] = []
-    used = 0
-    for column in columns:
-        needed = max(len(_title(column)), len("38.27 / 0.9614")) + 2
-        if part and used + needed > left:
-            yield part
-            part, used = [], 0
-        part.append(column)
-        used += needed
-    yield part
-
-
-def _print_part(
-    columns: list[_Column],
-    methods: list[str],
-    cells: Mapping[tuple[str, str, int], str],
-    console: Console,
-) -> None:
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("method", overflow="fold")
-    for column in columns:
-        table.add_column(_title(column), justify="right", no_wrap=True)
-    for method in methods:
-        table.add_row(method, *(cells.get((method, *column), "") for column in columns))
-    console.print(table, markup=False)
-
-
-def format_cell(result: Mapping[str, Any]) -> str:
-    """``38.27 / 0.9614``; ``-`` where nothing was scored."""
-    if result["psnr"] is None:
-        return "inf / 1.0000" if result.get("psnr_note") == "inf" else "-"
-    return f"{result['psnr']:.2f} / {result['ssim']:.4f}"
+def _fault(record: Any) -> str:
+    """What is wrong with the shape of a record; empty where nothing is."""
+    if not isinstance(record, dict) or not isinstance(record.get("results"), list):
+        return "it has no list 'results'"
+    if record.get("schema") != SCHEMA:
+        return f"its schema is {record.get('schema')!r}, this version reads {SCHEMA}"
+    if not isinstance(record.get("protocols"), dict):
+        return "it has no 'protocols'"
+    for entry in [*record.get("baselines", []), *record["results"]]:
+        lacking = [key for key in _ENTRY_KEYS if not isinstance(entry, dict) or key not in entry]
+        if lacking:
+            return f"an entry has no {', '.join(lacking)}"
+        if entry["protocol"] not in record["protocols"]:
+            return f"protocol {entry['protocol']!r} is not described"
+        if any(not {"name", "psnr", "ssim"} <= set(image) for image in entry["images"]):
+            return "an image has no name, psnr or ssim"
+    return ""
 
 
 def _versions() -> dict[str, str]:

@@ -22,7 +22,7 @@ _FALLBACK = 2 * 1024**3  # where the system does not tell what is free
 _known: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
 
-class _LiveBytes(TorchDispatchMode):
+class LiveBytes(TorchDispatchMode):
     """Counts the bytes of the tensors alive, and their peak, while it is entered."""
 
     def __init__(self) -> None:
@@ -65,7 +65,7 @@ def bytes_per_pixel(net: Upscaler, x: torch.Tensor) -> float:
         known = {}
     if key not in known:
         corner = x[:, :, :PROBE, :PROBE].contiguous()
-        with _LiveBytes() as live:
+        with LiveBytes() as live:
             net(corner)
         known[key] = _WORKSPACE * live.peak / (corner.shape[2] * corner.shape[3])
     return known[key]

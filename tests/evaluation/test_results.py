@@ -12,9 +12,9 @@ from rich.console import Console
 
 from superres.errors import UserError
 from superres.evaluation.protocols import get_protocol
+from superres.evaluation.render import print_table
 from superres.evaluation.results import (
     json_safe,
-    print_table,
     results_record,
     set_result,
     write_results,

@@ -8,7 +8,7 @@ import torch
 from mmengine.model import BaseModel
 from torch import Tensor
 
-from superres.inference import upscale_tensor
+from superres.inference import UpscaleRecord, upscale_with_record
 from superres.registry import MODELS
 
 
@@ -74,4 +74,8 @@ class Restorer(BaseModel):
 
     def predict(self, inputs: Tensor, **options: Any) -> Tensor:
         """(N, C, h, w) in [0, 1] to (N, C, h * scale, w * scale), not clamped."""
-        return upscale_tensor(self.backbone, inputs, **{**self.inference, **options})
+        return self.predict_with_record(inputs, **options)[0]
+
+    def predict_with_record(self, inputs: Tensor, **options: Any) -> tuple[Tensor, UpscaleRecord]:
+        """:meth:`predict`, and how it was done (tiles, notes)."""
+        return upscale_with_record(self.backbone, inputs, **{**self.inference, **options})

@@ -1,0 +1,147 @@
+"""The sets that a config is scored on, opened, and by which protocols."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from mmengine.config import Config
+
+from superres.checkpoints.formats.base import full_config
+from superres.datasets.locate import locate, split_optional
+from superres.errors import UserError
+from superres.evaluation.protocols import PROTOCOLS, Protocol, get_protocol
+from superres.registry import DATASETS
+
+from .config import scales_of, to_plain
+
+ALIASES = {"DIV2K": "DIV2K_valid", "BSD100": "B100"}
+"""What tables call a set, and what it is called on disk; used where nothing has the first name."""
+
+
+@dataclass
+class EvalSet:
+    """One set at one scale, and how it is scored.
+
+    Attributes:
+        role: 'validation' or 'test'.
+        dataset: None where the set could not be opened; ``error`` then says why.
+        key: tells sets apart: the name, with ``_x3`` behind it where there are several scales.
+        channels: of the network that is tested; pictures are brought to it. None: as they are.
+    """
+
+    name: str
+    role: str
+    dataset: Any
+    protocols: list[Protocol]
+    key: str = ""
+    scale: int = 0
+    channels: int | None = None
+    error: str = ""
+
+    def __post_init__(self) -> None:
+        self.key = self.key or self.name
+        self.scale = self.scale or self.dataset.scale
+
+
+def default_protocols(name: str, wanted: Any = None) -> list[Protocol]:
+    """The protocols of a set: as the config says, else DIV2K's own for DIV2K, 'edsr-y' else.
+
+    ``wanted`` is a protocol, a list of them, 'all', or a dict from set names (and 'default') to
+    such.
+    """
+    if isinstance(wanted, dict) and "name" not in wanted:
+        wanted = wanted.get(name, wanted.get("default"))
+    if wanted is None:
+        wanted = "edsr-div2k" if name.upper().startswith("DIV2K") else "edsr-y"
+    if wanted in ("all", ["all"]):
+        wanted = list(PROTOCOLS)
+    found = [get_protocol(p) for p in (wanted if isinstance(wanted, (list, tuple)) else [wanted])]
+    return list({protocol.name: protocol for protocol in found}.values())
+
+
+def prepare_sets(
+    cfg: Config,
+    warn: Callable[[str], None],
+    only: list[str] | None = None,
+    protocols: Any = None,
+    keep_broken: bool = False,
+) -> list[EvalSet]:
+    """The validation sets, then the test sets of a config, opened, each at all scales.
+
+    Args:
+        cfg: has ``val_sets``, ``test_sets``, ``data_root``, ``scale``; ``eval_dataset`` may hold
+            further arguments of :class:`PairedDataset`.
+        warn: told of optional sets (``'Set5?'``) that are not there, and of broken ones.
+        only: these sets instead.
+        protocols: instead of the config's.
+        keep_broken: a set that is there but cannot be used (pictures without a partner, of wrong
+            sizes) does not end the run, but is kept with its ``error``.
+
+    Raises:
+        UserError: a set that is not optional is missing or broken, or two have the same name.
+    """
+    wanted = [(spec, "validation") for spec in _as_list(cfg, "val_sets")]
+    wanted += [(spec, "test") for spec in _as_list(cfg, "test_sets")]
+    if only is not None:
+        roles = {split_optional(spec)[0]: role for spec, role in wanted}
+        wanted = [(spec, roles.get(split_optional(spec)[0], "test")) for spec in only]
+    protocols = protocols or to_plain(cfg.get("protocols"))
+    network = to_plain(cfg.get("model") or {}).get("backbone")
+    channels = full_config(network).get("in_channels") if network else None
+    sets: list[EvalSet] = []
+    scales = scales_of(cfg)
+    for (spec, role), scale in itertools.product(wanted, scales):
+        spec, optional = split_optional(spec)
+        root = cfg.get("data_root", ".")
+        try:
+            spec, found = _locate(spec, root, scale)
+        except UserError as error:
+            if not optional:
+                raise
+            if scale == scales[0]:
+                warn(f"{spec}: left out of the {role}: {error}")
+            continue
+        options = {"type": "PairedDataset", **to_plain(cfg.get("eval_dataset", {}))}
+        options.update(name=spec, data_root=root, scale=scale)
+        name = found.name
+        key = name if len(scales) == 1 else f"{name}_x{scale}"
+        chosen = default_protocols(name, protocols)
+        try:
+            dataset = DATASETS.build(options)
+        except UserError as error:
+            if not keep_broken:
+                raise
+            warn(f"{name} x{scale} is not scored: {error}")
+            sets.append(EvalSet(name, role, None, chosen, key, scale, channels, str(error)))
+            continue
+        same = [s for s in sets if (s.name, s.scale) == (name, scale) and s.dataset is not None]
+        if same:
+            if same[0].dataset.gt.path == dataset.gt.path:
+                continue
+            raise UserError(
+                f"two sets are called {name!r} ({dataset.gt.path}); rename a folder, since "
+                "tables go by name"
+            )
+        sets.append(EvalSet(name, role, dataset, chosen, key, scale, channels))
+    return sets
+
+
+def _locate(spec: str, root: str, scale: int) -> tuple[str, Any]:
+    try:
+        return spec, locate(spec, root, scale)
+    except UserError:
+        if spec not in ALIASES:
+            raise
+        try:
+            return ALIASES[spec], locate(ALIASES[spec], root, scale)
+        except UserError:
+            pass
+        raise
+
+
+def _as_list(cfg: Config, key: str) -> list[str]:
+    value = cfg.get(key) or []
+    return [value] if isinstance(value, str) else [str(v) for v in value]

@@ -1,0 +1,185 @@
+"""What results.json says beside the scores: what was tested, on what, and what it took."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import statistics
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.config import Config
+
+from superres.checkpoints import LoadedWeights
+from superres.datasets.conventions import CONVENTIONS
+from superres.datasets.fingerprint import fingerprint_pair, rgb8
+from superres.errors import UserError
+from superres.evaluation.published import PublishedScore, find_published
+from superres.evaluation.results import results_record, with_published
+from superres.models.summary import summarise
+
+from .checkpoint import read_checkpoint
+from .config import scales_of, to_plain
+from .eval_sets import EvalSet
+from .evaluate import EvalResults
+from .network import MEMORY_MEANS
+from .recipes import load_table
+
+FINGERPRINTED = 3
+"""So many pictures of a set, the smallest, are compared with the known ways to make LR."""
+
+
+def method_label(cfg: Config, loaded: LoadedWeights, inference: dict[str, Any]) -> str:
+    """What tables call a method: the published name of its recipe, else the config's; ``+`` with
+    self-ensemble."""
+    plus = "+" if inference.get("self_ensemble") else ""
+    published = to_plain(cfg.get("published") or {})
+    if published:
+        return published["method"] + plus
+    stem = Path(cfg.filename).stem if cfg.filename else loaded.config["type"]
+    return stem.split("_", 1)[0] + plus
+
+
+def test_record(
+    cfg: Config,
+    checkpoint: Path,
+    loaded: LoadedWeights,
+    eval_sets: list[EvalSet],
+    results: EvalResults,
+    baselines: EvalResults,
+    device: torch.device,
+    inference: dict[str, Any],
+    module: torch.nn.Module,
+) -> dict[str, Any]:
+    """The record of a test; see :func:`superres.evaluation.results.results_record`."""
+    used = {p.name: p for s in eval_sets for p in s.protocols}
+    trained_here = loaded.format == "superres" and checkpoint.suffix == ".pth"
+    meta = read_checkpoint(checkpoint).get("meta", {}) if trained_here else {}
+    inference = {**module.inference, **inference}
+    scores = published_scores(cfg, bool(inference.get("self_ensemble")))
+    bicubic_scores = find_published("Bicubic")
+    return results_record(
+        [with_published(entry, scores) for entry in results.entries],
+        used.values(),
+        {"path": str(checkpoint), "sha256": sha256_of(checkpoint)},
+        baselines=[with_published(entry, bicubic_scores) for entry in baselines.entries],
+        config=str(cfg.filename),
+        format=loaded.format,
+        iter=meta.get("iter"),
+        seed=meta.get("seed"),
+        selection=meta.get("selection") if checkpoint.name == "best.pth" else None,
+        parameters=sum(p.numel() for p in module.backbone.parameters()),
+        costs=_costs(dict(loaded.config), scales_of(cfg)),
+        runtime=_runtime(results.entries),
+        sets=[_set(s, results.lq_sha256.get(s.key)) for s in eval_sets],
+        eval_dataset=to_plain(cfg.get("eval_dataset") or {}),
+        inference=inference,
+        device=torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        threads=torch.get_num_threads() if device.type == "cpu" else None,
+        memory_means=MEMORY_MEANS[device.type],
+    )
+
+
+def published_scores(cfg: Config, self_ensemble: bool) -> list[PublishedScore]:
+    """What publications say of a config's network, if it names its tables."""
+    wanted = to_plain(cfg.get("published") or {})
+    if not wanted:
+        return []
+    name = wanted["method"] + ("+" if self_ensemble else "")
+    return [
+        score
+        for table in wanted["tables"]
+        for score in load_table(table)
+        if score.method == name and score.degradation == wanted.get("degradation", "bicubic")
+    ]
+
+
+def _costs(backbone: dict[str, Any], scales: list[int]) -> list[dict[str, Any]]:
+    """Parameters and operations per scale."""
+    found = []
+    for scale in scales:
+        several = "scales" in backbone
+        try:
+            cost = summarise(backbone, scale=scale if several else None, memory=False)
+        except NotImplementedError:  # an operation that has no meta implementation
+            continue
+        found.append(
+            {
+                "scale": scale,
+                "parameters": cost.parameters,
+                "flops": cost.flops,
+                "flops_input": list(cost.input),
+            }
+        )
+    return found
+
+
+def _runtime(entries: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Time and memory per set and scale; protocols share one run of the network."""
+    lines: dict[tuple[str, int], dict[str, Any]] = {}
+    for entry in entries:
+        timed = [image for image in entry["images"] if "seconds" in image]
+        if (entry["set"], entry["scale"]) in lines or not timed:
+            continue
+        seconds = [image["seconds"] for image in timed]
+        lines[entry["set"], entry["scale"]] = {
+            "set": entry["set"],
+            "scale": entry["scale"],
+            "memory_mb": max((i["memory_mb"] for i in timed if "memory_mb" in i), default=None),
+            "seconds": {"total": math.fsum(seconds), "median": statistics.median(seconds)},
+        }
+    return list(lines.values())
+
+
+def _set(eval_set: EvalSet, digest: str | None) -> dict[str, Any]:
+    """Where a set's pictures came from, and the fingerprint of its low-quality ones."""
+    described: dict[str, Any] = {"set": eval_set.name, "scale": eval_set.scale}
+    dataset = eval_set.dataset
+    if dataset is None:
+        return {**described, "error": eval_set.error}
+    made = dataset.lq is None
+    return {
+        **described,
+        "gt": str(dataset.gt.path),
+        "lq": None if made else str(dataset.lq.path),
+        "images": len(dataset),
+        "lq_fingerprint": {
+            "sha256": digest,
+            **(
+                {"made_here": True, "convention": [_made_by(dataset)]}
+                if made
+                else {"made_here": False, **_convention(eval_set)}
+            ),
+        },
+    }
+
+
+def _made_by(dataset: Any) -> str:
+    return "matlab" if dataset.border == "reflect" else "matlab-old"
+
+
+def _convention(eval_set: EvalSet) -> dict[str, Any]:
+    """Which known ways reproduce the low-quality pictures exactly, judged by the smallest ones."""
+    dataset = eval_set.dataset
+    names = [convention.name for convention in CONVENTIONS]
+    checked: list[str] = []
+    try:
+        shapes = [dataset.gt.shape_at(i) for i in range(len(dataset))]
+        order = sorted(range(len(dataset)), key=lambda i: (shapes[i][0] * shapes[i][1], i))
+        for index in order[:FINGERPRINTED]:
+            lq, gt = (rgb8(np.asarray(picture)) for picture in dataset.load(index))
+            found = fingerprint_pair(lq, gt, eval_set.scale)
+            names = [name for name in names if found.get(name, (1,))[0] == 0]
+            checked.append(dataset.gt.name_at(index))
+    except UserError:  # pictures that cannot be read are told of where they are scored
+        pass
+    return {"convention": names if checked else None, "checked": checked}
+
+
+def sha256_of(path: Path) -> str:
+    """The file's SHA-256, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,182 @@
+"""Tables as text: for a terminal, Markdown, LaTeX; and results as CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from superres.evaluation.tables import Table, cost_table, entries_of, is_partial, result_tables
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    **{c: "\\" + c for c in "&%$#_{}"},
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "±": r"$\pm$",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+}
+
+
+def print_table(record: Mapping[str, Any], console: Console) -> None:
+    """Print the tables of a record, one per protocol, and what it cost.
+
+    Beneath each stands what its protocol does, and what is missing from it.
+    """
+    tables = result_tables(record)
+    cost = cost_table(record)
+    print_tables([*tables, *([cost] if cost else [])], console)
+
+
+def print_tables(tables: Iterable[Table], console: Console) -> None:
+    """Print tables in parts that are narrow enough, so that no number is ever cut off."""
+    from rich import box
+    from rich.table import Table as RichTable
+
+    for table in tables:
+        for part in _parts_that_fit(table, console.width):
+            shown = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
+            shown.add_column(table.header[0], overflow="fold")
+            for column in part:
+                shown.add_column(table.header[column], justify="right", no_wrap=True)
+            for row in table.rows:
+                shown.add_row(row[0], *(row[column] for column in part))
+            console.print(shown, markup=False, highlight=False)
+        for note in table.notes:
+            console.print(note, highlight=False, markup=False, soft_wrap=True)
+
+
+def _parts_that_fit(table: Table, width: int) -> Iterator[list[int]]:
+    """Columns in groups narrow enough; a group that is too wide itself is split."""
+
+    def room(column: int) -> int:
+        return 2 + max(len(row[column]) for row in [table.header, *table.rows])
+
+    left = width - room(0) - 1
+    groups: list[list[int]] = []
+    column = 1
+    for size in table.groups or [1] * (len(table.header) - 1):
+        group = list(range(column, column + size))
+        column += size
+        whole = sum(map(room, group)) <= left
+        groups += [group] if whole else [[single] for single in group]
+    part: list[int] = []
+    for group in groups:
+        if part and sum(map(room, [*part, *group])) > left:
+            yield part
+            part = []
+        part += group
+    yield part
+
+
+def markdown(tables: Sequence[Table]) -> str:
+    """GitHub's pipe tables, each with its title and notes."""
+    lines = []
+    for table in tables:
+        lines += [f"### {_pipes(table.title)}", ""] if table.title else []
+        lines.append("| " + " | ".join(map(_pipes, table.header)) + " |")
+        lines.append("|---|" + "---:|" * (len(table.header) - 1))
+        lines += ["| " + " | ".join(map(_pipes, row)) + " |" for row in table.rows]
+        lines += ["", *(f"- {_pipes(note.strip())}" for note in table.notes), ""]
+    return "\n".join(lines)
+
+
+def _pipes(text: str) -> str:
+    """Text that Markdown leaves as it is. A name of a picture is nobody's markup."""
+    for sign in "\\|*_<`[":
+        text = text.replace(sign, "\\" + sign)
+    return text.replace("\n", " ")
+
+
+def latex(tables: Sequence[Table]) -> str:
+    r"""A ``tabular`` per table, with booktabs' rules; notes as comments and in a small line."""
+    lines = ["% \\usepackage{booktabs}"]
+    for table in tables:
+        lines += ["", f"% {_latex_comment(table.title)}"] if table.title else [""]
+        lines.append("\\begin{tabular}{l" + "r" * (len(table.header) - 1) + "}")
+        lines += ["\\toprule", _latex_row(table.header), "\\midrule"]
+        lines += [_latex_row(row) for row in table.rows]
+        lines += ["\\bottomrule", "\\end{tabular}"]
+        lines += [f"% {_latex_comment(note)}" for note in table.notes]
+    return "\n".join(lines) + "\n"
+
+
+def _latex_row(cells: Iterable[str]) -> str:
+    return " & ".join(map(latex_text, cells)) + r" \\"
+
+
+def latex_text(text: str) -> str:
+    """Text that LaTeX prints as it is."""
+    return "".join(_LATEX.get(sign, sign) for sign in text.replace("\n", " "))
+
+
+def _latex_comment(text: str) -> str:
+    return " ".join(text.split())
+
+
+CSV_COLUMNS = (
+    "method",
+    "set",
+    "scale",
+    "protocol",
+    "psnr",
+    "ssim",
+    "psnr_std",
+    "ssim_std",
+    "runs",
+    "images",
+    "not_scored",
+    "published_psnr",
+    "published_ssim",
+    "difference_psnr",
+    "difference_ssim",
+    "published_source",
+    "notes",
+)
+
+
+def csv_text(entries: Iterable[Mapping[str, Any]]) -> str:
+    """One line per method, set, scale and protocol; numbers unrounded, nothing where unknown."""
+    out = io.StringIO()
+    writer = csv.DictWriter(out, CSV_COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for entry in entries:
+        published = entry.get("published") or {}
+        difference = published.get("difference") or {}
+        images = entry.get("images", ())
+        missing = sum(i["psnr"] is None and i.get("psnr_note") != "inf" for i in images)
+        line = {key: entry.get(key) for key in CSV_COLUMNS[:9]}
+        line.update(
+            psnr=entry.get("psnr_note", entry["psnr"]),
+            images=len(images),
+            not_scored=missing if is_partial(entry) else 0,
+            published_psnr=published.get("psnr"),
+            published_ssim=published.get("ssim"),
+            difference_psnr=difference.get("psnr"),
+            difference_ssim=difference.get("ssim"),
+            published_source=published.get("source"),
+            notes="; ".join(entry.get("notes", ())),
+        )
+        writer.writerow({key: _harmless(value) for key, value in line.items()})
+    return out.getvalue()
+
+
+def _harmless(value: Any) -> Any:
+    """Text that a spreadsheet does not take for a formula."""
+    return "'" + value if isinstance(value, str) and value[:1] in "=+-@" and value[1:] else value
+
+
+def result_files(record: Mapping[str, Any]) -> dict[str, str]:
+    """The texts of ``results.md``, ``results.csv`` and ``results.tex``."""
+    cost = cost_table(record)
+    tables = [*result_tables(record), *([cost] if cost else [])]
+    return {
+        "results.md": markdown(tables),
+        "results.csv": csv_text(entries_of(record)),
+        "results.tex": latex(tables),
+    }

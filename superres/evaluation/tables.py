@@ -1,0 +1,167 @@
+"""Tables of results: what stands in them, before anybody formats it.
+
+A table is text in rows and columns. ``render`` writes one for a terminal, Markdown or LaTeX.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+Entry = Mapping[str, Any]
+MISSING = "*"
+"""Stands behind a mean over some images only; a note says which ones are missing."""
+
+
+@dataclass
+class Table:
+    """Text in rows and columns.
+
+    Attributes:
+        header: one text per column; the first column names the rows.
+        rows: as many texts each.
+        groups: how many columns, after the first, belong together and are not to be torn apart.
+        title: what it is about.
+        notes: lines beneath it.
+    """
+
+    header: list[str]
+    rows: list[list[str]]
+    groups: list[int] = field(default_factory=list)
+    title: str = ""
+    notes: list[str] = field(default_factory=list)
+
+
+def entries_of(record: Mapping[str, Any]) -> list[Entry]:
+    """The baselines, then the results of a record."""
+    return [*record.get("baselines", ()), *record["results"]]
+
+
+def result_tables(record: Mapping[str, Any]) -> list[Table]:
+    """One table per protocol: rows are methods, columns sets and scales, PSNR / SSIM.
+
+    Where a published value is known, its column and that of the difference follow.
+    """
+    entries = entries_of(record)
+    tables = []
+    for protocol in dict.fromkeys(entry["protocol"] for entry in entries):
+        mine = [entry for entry in entries if entry["protocol"] == protocol]
+        columns = list(dict.fromkeys((entry["set"], entry["scale"]) for entry in mine))
+        methods = list(dict.fromkeys(entry["method"] for entry in mine))
+        cells = {(e["method"], e["set"], e["scale"]): e for e in mine}
+        table = Table(["method"], [[method] for method in methods])
+        for name, scale in columns:
+            found = [cells.get((method, name, scale)) for method in methods]
+            compared = any(e and e.get("published") for e in found)
+            table.header += [f"{name} x{scale}", *(["published", "difference"] * compared)]
+            table.groups.append(3 if compared else 1)
+            for row, entry in zip(table.rows, found):
+                row.append(format_cell(entry) if entry else "")
+                if compared:
+                    row += _published_cells(entry)
+        described = record["protocols"][protocol]["line"]
+        table.title = protocol
+        table.notes = [f"PSNR / SSIM by {described}", *_notes(mine)]
+        tables.append(table)
+    return tables
+
+
+def _published_cells(entry: Entry | None) -> list[str]:
+    published = entry and entry.get("published")
+    if not published:
+        return ["", ""]
+    return [format_published(published), format_difference(entry)]
+
+
+def _notes(entries: Sequence[Entry]) -> list[str]:
+    notes = []
+    for entry in entries:
+        where = f"{entry['method']}, {entry['set']} x{entry['scale']}"
+        notes += [f"  {where}: {note}" for note in entry.get("notes", ())]
+    sources: dict[str, list[str]] = {}
+    for entry in entries:
+        published = entry.get("published")
+        if published:
+            note = f" ({published['note']})" if published.get("note") else ""
+            line = f"{published['method']}: {published['source']}{note}"
+            sources.setdefault(line, []).append(entry["set"])
+    return notes + [f"  published: {line}" for line in sources]
+
+
+def format_cell(entry: Entry) -> str:
+    """``38.27 / 0.9614``; ``-`` where nothing was scored, ``*`` behind where something is missing.
+
+    With the standard deviation over several runs: ``38.27 ± 0.02 / 0.9614 ± 0.0001 (n=3)``.
+    """
+    if entry["psnr"] is None and entry.get("psnr_note") != "inf":
+        return "-"
+    psnr = math.inf if entry["psnr"] is None else entry["psnr"]
+    ssim = 1.0 if entry["ssim"] is None else entry["ssim"]
+    if entry.get("psnr_std") is not None:
+        text = (
+            f"{psnr:.2f} ± {entry['psnr_std']:.2f} / {ssim:.4f} ± {entry['ssim_std']:.4f} "
+            f"(n={entry['runs']})"
+        )
+    else:
+        text = f"{psnr:.2f} / {ssim:.4f}"
+    return f"{text} {MISSING}" if is_partial(entry) else text
+
+
+def is_partial(entry: Entry) -> bool:
+    """Some images are missing from the mean."""
+    return any(
+        image["psnr"] is None and image.get("psnr_note") != "inf"
+        for image in entry.get("images", ())
+    )
+
+
+def format_published(published: Mapping[str, Any]) -> str:
+    """As printed there: two digits, or four."""
+    psnr, ssim = published["psnr"], published["ssim"]
+    text = f"{psnr:.2f}" if round(psnr, 2) == psnr else f"{psnr:.4f}"
+    return text if ssim is None else f"{text} / {ssim:.4f}"
+
+
+def format_difference(entry: Entry) -> str:
+    """Ours less published: ``+0.01 / -0.0002``."""
+    difference = entry["published"].get("difference") or {}
+    if difference.get("psnr") is None:
+        return ""
+    text = f"{difference['psnr']:+.2f}"
+    return text if difference.get("ssim") is None else f"{text} / {difference['ssim']:+.4f}"
+
+
+def cost_table(record: Mapping[str, Any]) -> Table | None:
+    """Parameters, operations, time and memory; None where a record has none of them."""
+    costs = {cost["scale"]: cost for cost in record.get("costs", ())}
+    runtime = record.get("runtime", ())
+    if not runtime:
+        return None
+    table = Table(
+        ["set", "parameters", "GFLOPs", "s/image (median)", "s in all", "peak MiB"],
+        [],
+        title="cost",
+    )
+    table.groups = [1] * (len(table.header) - 1)
+    for line in runtime:
+        cost = costs.get(line["scale"], {})
+        memory = line.get("memory_mb")
+        table.rows.append(
+            [
+                f"{line['set']} x{line['scale']}",
+                f"{cost['parameters']:,}" if cost else "",
+                f"{cost['flops'] / 1e9:,.1f}" if cost else "",
+                f"{line['seconds']['median']:.3f}",
+                f"{line['seconds']['total']:.1f}",
+                "" if memory is None else f"{memory:,.0f}",
+            ]
+        )
+    device = record.get("device", "")
+    table.notes = [
+        f"Time of the network and of moving pictures to and from it, on {device}; peak MiB: "
+        f"{record.get('memory_means', '')}. GFLOPs to make a picture of 1280x720, an addition and "
+        "a multiplication being two."
+    ]
+    return table
