@@ -45,6 +45,9 @@ class PairedDataset(Dataset):
         border: border rule of a bicubic that is made here.
         channels: 'rgb' or 'grey'.
         dtype: 'uint8' (16-bit files are reduced) or 'keep'.
+        cache: keep the training set, decoded, in memory and make the batches there: 'gpu', 'cpu',
+            or 'device' for the GPU where there is one. See
+            :mod:`superres.datasets.device_cache`.
         seed: set by the engine from the run's seed.
 
     Raises:
@@ -63,6 +66,7 @@ class PairedDataset(Dataset):
         border: str = "reflect",
         channels: str = "rgb",
         dtype: str = "uint8",
+        cache: str | None = None,
         seed: int = 0,
     ) -> None:
         self._degrade = TRANSFORMS.build(make_lq) if isinstance(make_lq, dict) else None
@@ -82,6 +86,7 @@ class PairedDataset(Dataset):
         self.seed = seed
         self.border = border
         self.make_lq = make_lq
+        self.cache = cache
         self.gt: PictureStore = open_store(gt, channels=channels, dtype=dtype)
         self.lq: PictureStore | None = None
         if lq is not None and make_lq == "auto":
@@ -149,9 +154,8 @@ class PairedDataset(Dataset):
             return self._degrade({**sample, "rng": sample_generator(self.seed, i)})["lq"], gt
         return LazyBicubic(gt, self.scale, self.border), gt
 
-    def _describe(self, i: int) -> dict[str, Any]:
-        """What is the same in every sample of picture ``i``."""
-        lq, gt = self.load(i)
+    def describe(self, i: int, lq: Any, gt: Any) -> dict[str, Any]:
+        """What is the same in every sample of picture ``i``, with these for its two sides."""
         name = self.gt.name_at(i)
         fixed = {
             "gt": gt,
@@ -167,19 +171,19 @@ class PairedDataset(Dataset):
         return fixed
 
     def _fixed(self, i: int) -> dict[str, Any]:
-        """As :meth:`_describe`; kept for the next draw where the pictures are memory-mapped.
+        """As :meth:`describe`; kept for the next draw where the pictures are memory-mapped.
 
         What is kept are views and names, never pixels, and of so many pictures at most.
         """
         if not self._mapped:
-            return self._describe(i)
+            return self.describe(i, *self.load(i))
         if self._kept_pid != os.getpid():  # a forked worker opens the packs for itself
             self._kept, self._kept_pid = {}, os.getpid()
         fixed = self._kept.get(i)
         if fixed is None:
             if len(self._kept) >= _KEEP:
                 self._kept.clear()
-            fixed = self._kept[i] = self._describe(i)
+            fixed = self._kept[i] = self.describe(i, *self.load(i))
         return fixed
 
     def __getstate__(self) -> dict[str, Any]:

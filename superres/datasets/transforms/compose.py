@@ -18,7 +18,9 @@ class Pipeline:
 
     A transform that keeps a pending ``sample['view']`` right by itself says so with a class
     attribute ``keeps_view = True``; before any other, the view is applied to the pixels, so that
-    a transform written without knowing of views works.
+    a transform written without knowing of views works. One that only crops and turns, and so runs
+    over places as well as over pixels (:mod:`superres.datasets.device_cache`), says
+    ``moves_only = True``.
     """
 
     def __init__(self, transforms: list[dict[str, Any]]) -> None:

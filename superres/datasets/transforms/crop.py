@@ -31,6 +31,7 @@ class PairedRandomCrop(BaseTransform):
     """
 
     keeps_view = False
+    moves_only = True
 
     def __init__(
         self,

@@ -28,6 +28,7 @@ class RandomFlip(BaseTransform):
     """
 
     keeps_view = True
+    moves_only = True
 
     def __init__(self, direction: str = "horizontal", prob: float = 0.5) -> None:
         flips = {"horizontal": FLIP_HORIZONTAL, "vertical": FLIP_VERTICAL}
@@ -50,6 +51,7 @@ class RandomTranspose(BaseTransform):
     """Let rows and columns of ``lq`` and ``gt`` trade places with probability ``prob``."""
 
     keeps_view = True
+    moves_only = True
 
     def __init__(self, prob: float = 0.5) -> None:
         self.prob = _probability("RandomTranspose", prob)
@@ -69,6 +71,7 @@ class RandomRot90(BaseTransform):
     """
 
     keeps_view = True
+    moves_only = True
 
     def __init__(self, prob: float = 0.5) -> None:
         self.prob = _probability("RandomRot90", prob)

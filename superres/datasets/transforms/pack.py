@@ -39,6 +39,7 @@ class PackInputs(BaseTransform):
     """
 
     keeps_view = True
+    moves_only = True
 
     def __init__(self, meta_keys: tuple[str, ...] = ()) -> None:
         self.meta_keys = (*META_KEYS, *meta_keys)
@@ -53,10 +54,15 @@ class PackInputs(BaseTransform):
         meta = {key: sample[key] for key in self.meta_keys if key in sample}
         view = sample.get("view", 0)
         meta["view"] = then(sample.get("settled_view", 0), view)
-        packed = {"inputs": np.asarray(sample["lq"]), "view": view, "meta": meta}
+        packed = {"inputs": _made(sample["lq"]), "view": view, "meta": meta}
         if sample.get("gt") is not None:
-            packed["gt"] = np.asarray(sample["gt"])
+            packed["gt"] = _made(sample["gt"])
         return packed
+
+
+def _made(picture: Any) -> Any:
+    """A picture that is computed when it is looked at is computed here."""
+    return np.asarray(picture) if hasattr(picture, "__array__") else picture
 
 
 PackInputs.__doc__ = PackInputs.__doc__.format(keys=", ".join(META_KEYS))

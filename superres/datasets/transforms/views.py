@@ -75,8 +75,11 @@ def settle_view(sample: dict[str, Any]) -> dict[str, Any]:
     view = sample.get("view", 0)
     if view:
         for key in ("lq", "gt"):
-            if sample.get(key) is not None:
-                sample[key] = apply_view(np.asarray(sample[key]), view)
+            picture = sample.get(key)
+            if hasattr(picture, "through"):  # a place instead of pixels
+                sample[key] = picture.through(view)
+            elif picture is not None:
+                sample[key] = apply_view(np.asarray(picture), view)
         if "margin" in sample:
             top, bottom, left, right = sample["margin"]
             if view & FLIP_HORIZONTAL:

@@ -1,0 +1,179 @@
+"""The cache on the device gives the batches of the ordinary path, bit for bit."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from superres.datasets import device_cache
+from superres.datasets.device_cache import CachedLoader, Plane, Window, cache_device
+from superres.datasets.loader import train_loader
+from superres.datasets.multi_scale import MultiScaleDataset
+from superres.datasets.paired import PairedDataset
+from superres.datasets.sampler import IterationSampler
+from superres.datasets.transforms.views import apply_view
+from superres.errors import UserError
+
+from .conftest import pictures
+
+CROP = {"type": "PairedRandomCrop", "lq_patch_size": 12}
+FLIPS = [
+    {"type": "RandomFlip", "direction": "horizontal"},
+    {"type": "RandomFlip", "direction": "vertical"},
+    {"type": "RandomTranspose"},
+]
+PIPELINE = [CROP, *FLIPS, {"type": "PackInputs"}]
+ODD = ((97, 121), (80, 103), (122, 88), (101, 99), (84, 134))
+
+
+def loaders(root, stop: int = 8, start: int = 0, cache: str = "cpu", **options) -> tuple:
+    """The cached and the ordinary loader over one set."""
+    made = []
+    for kept in (cache, None):
+        dataset = PairedDataset(str(root), **{"pipeline": PIPELINE, **options}, seed=3, cache=kept)
+        sampler = IterationSampler(len(dataset), 4, seed=3, start=start, stop=stop)
+        made.append(train_loader(dataset, sampler))
+    assert isinstance(made[0], CachedLoader)
+    return tuple(made)
+
+
+def assert_same(cached, ordinary) -> int:
+    count = 0
+    for a, b in zip(cached, ordinary, strict=True):
+        assert a["meta"] == b["meta"]
+        for key in ("inputs", "gt"):
+            assert a[key].dtype == b[key].dtype
+            assert torch.equal(a[key], b[key])
+        count += 1
+    return count
+
+
+def test_a_thousand_iterations(make_packs):
+    assert assert_same(*loaders(make_packs(), stop=1000)) == 1000
+
+
+def test_a_resumed_run(make_packs):
+    cached, ordinary = loaders(make_packs(), start=123, stop=130)
+    assert len(cached) == 7
+    assert assert_same(cached, ordinary) == 7
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+@pytest.mark.parametrize("make_lq", ["auto", "bicubic"])
+@pytest.mark.parametrize("kind", ["make_packs", "make_folders"])
+def test_every_source(request, kind: str, make_lq: str, scale: int):
+    root = request.getfixturevalue(kind)(pictures(5, ODD), scale, lq=make_lq == "auto")
+    assert_same(*loaders(root, scale=scale, make_lq=make_lq))
+
+
+def test_gt_patches_and_turns_in_any_order(make_packs):
+    root = make_packs()
+    for pipeline in (
+        [{"type": "PairedRandomCrop", "gt_patch_size": 48}, {"type": "RandomRot90"}],
+        [*FLIPS, CROP],
+        [FLIPS[0], CROP, {"type": "RandomRot90"}, {**CROP, "lq_patch_size": 7}, FLIPS[2]],
+    ):
+        assert_same(*loaders(root, 40, pipeline=[*pipeline, {"type": "PackInputs"}]))
+
+
+def test_grey_and_sixteen_bits(make_folders):
+    images = [p.astype(np.uint16) * 257 - 100 for p in pictures()]
+    root = make_folders(images, lq=False)
+    cached, ordinary = loaders(root, dtype="keep", channels="grey")
+    assert_same(cached, ordinary)
+    batch = next(iter(cached))
+    assert batch["gt"].dtype == torch.uint16
+    assert batch["gt"].shape == (4, 48, 48, 1)
+
+
+def test_several_scales_share_the_ground_truth(make_packs):
+    root = make_packs(pictures(5, ODD), 2, lq=False)
+    made = []
+    for cache in ("cpu", None):
+        part = {"type": "PairedDataset", "name": str(root), "pipeline": PIPELINE, "cache": cache}
+        dataset = MultiScaleDataset([2, 3, 4], part, seed=5)
+        sampler = IterationSampler(5, 4, 5, stop=40, scales=[2, 3, 4])
+        made.append(train_loader(dataset, sampler))
+    assert_same(*made)
+    assert len(made[0]._gt) == 1
+    assert len(made[0]._lq) == 3
+
+
+def test_ranks_share_the_batch(make_packs):
+    dataset = PairedDataset(str(make_packs()), pipeline=PIPELINE, cache="cpu")
+    whole = list(train_loader(dataset, IterationSampler(5, 4, 0, stop=5)))
+    halves = [
+        list(train_loader(dataset, IterationSampler(5, 4, 0, r, 2, stop=5))) for r in range(2)
+    ]
+    for one, first, second in zip(whole, *halves):
+        assert torch.equal(one["gt"], torch.cat([first["gt"], second["gt"]]))
+
+
+@pytest.mark.parametrize("view", range(8))
+def test_a_window_is_cut_and_turned_as_an_array(view: int):
+    picture = pictures(1, ((9, 14),))[0]
+    plane = Plane([5, 9 * 14], 3, np.uint8, torch.device("cpu"))
+    plane.put(1, picture)
+    window = Window(5, 14, 1, picture.shape, picture.dtype)
+    for second in range(8):
+        turned = window.through(view)[1:7, 2:8].through(second)
+        expected = apply_view(apply_view(picture, view)[1:7, 2:8], second)
+        np.testing.assert_array_equal(plane.gather([turned])[0].numpy(), expected)
+
+
+def test_it_must_fit(make_packs, monkeypatch):
+    root = make_packs()
+    gt = sum(p.size for p in pictures())
+    needed = gt + gt // 16
+    monkeypatch.setattr(device_cache, "free_memory", lambda _: int(needed / 0.9) - 10)
+    with pytest.raises(UserError, match=r"takes 0\.00 GiB .* cpu has 0\.00 GiB free.*cache=None"):
+        loaders(root)
+    monkeypatch.setattr(device_cache, "free_memory", lambda _: int(needed / 0.9) + 10)
+    loaders(root)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    with pytest.raises(UserError, match="in each of 2 processes"):
+        loaders(root)
+
+
+def test_free_memory_is_known_here():
+    free = device_cache.free_memory(torch.device("cpu"))
+    assert free is None or 2**20 < free < 2**50
+
+
+def test_what_computes_with_pixels_cannot_run_over_places(make_packs):
+    root = make_packs()
+    noise = {"type": "RandomGaussianNoise", "level": 3}
+    with pytest.raises(UserError, match="cache = 'cpu': RandomGaussianNoise computes with pixels"):
+        loaders(root, pipeline=[CROP, noise, {"type": "PackInputs"}])
+    with pytest.raises(UserError, match="make_lq='auto'"):
+        loaders(root, make_lq="none")
+
+
+def test_pictures_of_different_sizes(make_packs):
+    cached, _ = loaders(make_packs(), pipeline=[{"type": "PackInputs"}])
+    with pytest.raises(UserError, match="mixes pictures of different sizes"):
+        next(iter(cached))
+
+
+def test_which_device():
+    assert cache_device("cpu") == torch.device("cpu")
+    with pytest.raises(UserError, match=r"cache = 'disk' must be one of 'cpu', 'gpu', 'device'"):
+        cache_device("disk")
+    if torch.cuda.is_available():
+        assert cache_device("device").type == cache_device("gpu").type == "cuda"
+    else:
+        assert cache_device("device") == torch.device("cpu")
+        with pytest.raises(UserError, match="finds no GPU"):
+            cache_device("gpu")
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_gpu_gives_the_same(make_packs):
+    cached, ordinary = loaders(make_packs(), stop=200, cache="gpu")
+    for a, b in zip(cached, ordinary, strict=True):
+        assert a["meta"] == b["meta"]
+        assert a["gt"].is_cuda
+        assert torch.equal(a["gt"].cpu(), b["gt"])
+        assert torch.equal(a["inputs"].cpu(), b["inputs"])
