@@ -84,15 +84,13 @@ def _prepare(args: argparse.Namespace) -> int:
                 "failed": [{"name": n, "fault": f} for n, f in report.failed],
             }
         )
-        if report.failed or (report.warnings and not args.allow_partial):
-            code = 1
+        code = code if report.ok else 1
     if options.verify:
         from superres.cli._data.tables import print_verification
 
         record["verification"] = [report.verification for report in reports]
         for report in reports:
             print_verification(report.verification)
-            code = code if report.verification["ok"] else 1
     write_json(args.json, record)
     return code
 

@@ -114,7 +114,8 @@ def zip_entries(archive: Path, prefix: str) -> list[Entry]:
                     raise UserError(f"{archive}: encrypted. Extract it and give the folder.")
                 found.append(
                     ZipEntry(
-                        f"{prefix}/{member.filename}",
+                        # Some old programs write the other slash.
+                        f"{prefix}/{member.filename}".replace("\\", "/"),
                         archive,
                         member.filename,
                         member.file_size,

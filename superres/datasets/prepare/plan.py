@@ -45,6 +45,7 @@ class SetPlan:
         gt_at: scale -> ground truths of their own for that scale, where the source has some that
             differ by more than a crop.
         expected: the names that the complete set has, or how many; None where nobody knows.
+        must_be_complete: whether an incomplete set fails the command, or is only told.
         notes: for the report.
     """
 
@@ -53,6 +54,7 @@ class SetPlan:
     lq: dict[tuple[str, int], dict[str, Entry]] = field(default_factory=dict)
     gt_at: dict[int, dict[str, Entry]] = field(default_factory=dict)
     expected: Iterable[str] | int | None = None
+    must_be_complete: bool = True
     notes: list[str] = field(default_factory=list)
 
     def incomplete(self) -> str:

@@ -51,6 +51,13 @@ class SetReport:
     warnings: list[str] = field(default_factory=list)
     failed: list[tuple[str, str]] = field(default_factory=list)
     verification: dict[str, Any] | None = None
+    incomplete: bool = False
+
+    @property
+    def ok(self) -> bool:
+        """No pictures left out, no set incomplete that must not be, verified without errors."""
+        verified = self.verification is None or self.verification["ok"]
+        return verified and not self.failed and not self.incomplete
 
 
 def recipe_names() -> list[str]:
@@ -109,6 +116,7 @@ def prepare(name: str, options: Options, told: Told | None = None) -> list[SetRe
         report = SetReport(plan.name, out / plan.name)
         if shortfall := plan.incomplete():
             report.warnings.append(shortfall)
+            report.incomplete = plan.must_be_complete and not options.allow_partial
             told.say(f"warning: {shortfall}")
         step = told.step(f"{plan.name}: checking headers")
         report.notes += check_plan(plan, options.scales, options.allow_partial, step)
@@ -130,7 +138,7 @@ def _verify(reports: list[SetReport], options: Options, told: Told) -> None:
     record = verify(
         [report.path for report in reports],
         options.scales,
-        allow_partial=options.allow_partial,
+        allow_partial=not any(report.incomplete for report in reports),
         num_workers=options.num_workers,
         step=told.step,
     )

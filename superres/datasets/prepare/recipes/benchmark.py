@@ -32,7 +32,7 @@ def plan(source: Source, options: Options) -> list[SetPlan]:
         found = [p for p in found if p is not None]
         if found:
             best = max(found, key=lambda p: (bool(p.lq), len(p.gt)))
-            best.name, best.expected = name, SETS[name]
+            best.name, best.expected, best.must_be_complete = name, SETS[name], False
             best.gt = dict(sorted(best.gt.items()))
             plans.append(best)
     if not plans:

@@ -26,6 +26,13 @@ def plan(source: Source, options: Options) -> list[SetPlan]:
     plans = [p for p in plans if p.gt]
     if not plans:
         raise UserError(nothing(source, "DIV2K", found))
+    if len(plans) == 1:
+        missing = (
+            "training (0001 to 0800)"
+            if plans[0].name == "DIV2K_valid"
+            else ("validation (0801 to 0900)")
+        )
+        plans[0].notes.append(f"no {missing} pictures are here, only {plans[0].name}")
     for p in plans:
         where = "train" if p.name == "DIV2K_valid" else "valid"
         strays = [n for n, e in p.gt.items() if f"div2k_{where}_hr" in map(str.lower, e.folders)]
