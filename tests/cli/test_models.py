@@ -1,0 +1,144 @@
+"""superres models: what there is, and what it costs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+import yaml
+
+from superres.checkpoints import save_safetensors
+from superres.cli.main import main
+from superres.models.backbones.edsr import EDSR
+from tests.engine.conftest import ROOT
+
+
+def run_json(capsys, *arguments):
+    assert main(["models", *arguments, "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_list_by_wildcard(capsys):
+    rows = run_json(capsys, "list", "edsr_x?c64*", "mdsr_x2x3x4c64b16*")
+    assert [row["name"] for row in rows] == [
+        *(f"edsr_x{s}c64b16_g1_300k_div2k" for s in (2, 3, 4, 8)),
+        "mdsr_x2x3x4c64b16_g1_650k_div2k",
+    ]
+    assert [row["parameters"] for row in rows] == [
+        1_369_859,
+        1_554_499,
+        1_517_571,
+        1_665_283,
+        3_227_203,
+    ]
+    assert rows[-1]["scale"] == [2, 3, 4]
+    assert main(["models", "list", "edsr_x4c256*"]) == 0
+    assert "43,089,923" in capsys.readouterr().out
+
+
+def test_list_without_patterns_has_all_configs(capsys):
+    names = {row["name"] for row in run_json(capsys, "list")}
+    files = {p.stem for p in (ROOT / "configs").rglob("*.py") if "_base_" not in p.parts}
+    assert names == files
+
+
+def test_unknown_pattern_names_near_ones(capsys):
+    assert main(["models", "list", "edrs_x4c64b16_g1_300k_div2k"]) == 2
+    assert "edsr_x4c64b16_g1_300k_div2k" in capsys.readouterr().err
+
+
+def test_info_of_a_config(capsys):
+    (info,) = run_json(capsys, "info", "edsr_x2c64b16_g1_300k_div2k")
+    assert info["parameters"] == 1_369_859
+    assert info["receptive_radius"] == 36
+    assert info["output"] == [3, 720, 1280]
+    assert round(info["flops"] / 2e9, 1) == 316.2
+    assert main(["models", "info", "edsr_x2c64b16_g1_300k_div2k", "--size", "20x30"]) == 0
+    text = capsys.readouterr().out
+    for words in ("1,369,859", "73x73", "3x20x30 to 3x40x60", "activation memory", "upsample"):
+        assert words in text
+
+
+def test_info_of_several_scales(capsys):
+    name = "mdsr_x2x3x4c64b16_g1_650k_div2k"
+    infos = run_json(capsys, "info", name, "--size", "16x16")
+    assert [info["scale"] for info in infos] == [2, 3, 4]
+    (info,) = run_json(capsys, "info", name, "--size", "16x16", "--scale", "3")
+    assert info == infos[1]
+    assert main(["models", "info", name, "--scale", "8"]) == 2
+    assert "x2, x3, x4" in capsys.readouterr().err
+
+
+def test_info_of_a_weight_file(capsys, tmp_path):
+    config = {"type": "EDSR", "channels": 8, "num_blocks": 2, "scale": 3}
+    network = EDSR(**{k: v for k, v in config.items() if k != "type"})
+    save_safetensors(tmp_path / "net.safetensors", network.state_dict(), config)
+    (info,) = run_json(capsys, "info", str(tmp_path / "net.safetensors"), "--size", "8x8")
+    assert info["parameters"] == sum(p.numel() for p in network.parameters())
+    assert info["scale"] == 3
+
+
+@pytest.mark.parametrize("size", ["12", "0x4", "axb", "4x-4"])
+def test_a_wrong_size_is_one_message(size, capsys):
+    assert main(["models", "info", "edsr_x2c64b16_g1_300k_div2k", f"--size={size}"]) == 2
+    assert "HEIGHTxWIDTH" in capsys.readouterr().err
+
+
+def test_metafile_of_a_folder_of_ones_own(tmp_path, capsys):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    base = ROOT / "configs/_base_"
+    (folder / "edsr-mine_x2c8b1_g1_300k_div2k.py").write_text(
+        "_base_ = [\n"
+        + "".join(
+            f"    '{base}/{part}.py',\n"
+            for part in (
+                "models/edsr_baseline",
+                "datasets/div2k",
+                "schedules/adam_300k",
+                "default_runtime",
+            )
+        )
+        + "]\nscale = 2\npublished = dict(method='EDSR', tables=['edsr_paper'])\n"
+        "model = dict(backbone=dict(channels=8, num_blocks=1))\n"
+    )
+    assert main(["models", "metafile", str(folder)]) == 2
+    assert "README.md is missing" in capsys.readouterr().err
+    (folder / "README.md").write_text(
+        "# Mine\n\n> A title [[paper](https://example.org)]\n\nWords.\n\n"
+        "<!-- made by `superres models metafile` -->\n<!-- end -->\n\nMore words.\n"
+    )
+    assert main(["models", "metafile", str(folder)]) == 0
+    assert capsys.readouterr().out.count("written") == 2
+    content = yaml.safe_load((folder / "metafile.yml").read_text())
+    assert content["Collections"][0]["Paper"] == {
+        "Title": "A title",
+        "URL": "https://example.org",
+    }
+    (model,) = content["Models"]
+    with torch.device("meta"):
+        network = EDSR(channels=8, num_blocks=1, scale=2)
+    assert model["Metadata"]["Parameters"] == sum(p.numel() for p in network.parameters())
+    set5 = [r for r in model["Results"] if r["Dataset"] == "Set5"]
+    assert [(r["Metrics"], r.get("Self-ensemble", False)) for r in set5] == [
+        ({"PSNR": 38.11, "SSIM": 0.9601}, False),
+        ({"PSNR": 38.2, "SSIM": 0.9606}, True),
+    ]
+    text = (folder / "README.md").read_text()
+    assert text.endswith("More words.\n")
+    assert "38.11 / 0.9601" in text
+    assert main(["models", "metafile", str(folder)]) == 0
+    assert capsys.readouterr().out == ""  # nothing left to change
+
+
+def test_the_tool_is_the_command():
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "tools/models.py"), "list", "rcan_x2*"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "15,444,643" in done.stdout

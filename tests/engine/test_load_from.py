@@ -1,0 +1,127 @@
+"""Starting from other weights: all of them, or by the published rule those that fit."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from superres.checkpoints import convert, save_safetensors
+from superres.engine.checkpoint import read_checkpoint
+from superres.models.backbones.edsr import EDSR
+
+from .conftest import ROOT
+
+SHAPE = {"channels": 8, "num_blocks": 1}
+
+
+def config(scale: int) -> str:
+    return str(ROOT / f"configs/edsr/edsr_x{scale}c64b16_g1_300k_div2k.py")
+
+
+@pytest.fixture
+def x2(tmp_path):
+    """Weights of an x2 network: (file, state dict)."""
+    torch.manual_seed(7)
+    network = EDSR(scale=2, **SHAPE)
+    path = tmp_path / "x2.safetensors"
+    save_safetensors(path, network.state_dict(), {"type": "EDSR", "scale": 2, **SHAPE})
+    return path, network.state_dict()
+
+
+def start_from(train, work_dir, scale, path, *extra):
+    """The weights before the first step: one is made at a learning rate of 0."""
+    still = ["max_iters=1", "optim_wrapper.optimizer.lr=0.0", f"load_from={path}", *extra]
+    assert train(*still, work_dir=work_dir, config=config(scale)) == 0
+    state = read_checkpoint(work_dir / "iter_1.pth")["state_dict"]
+    return {k.removeprefix("backbone."): v for k, v in state.items() if k.startswith("backbone.")}
+
+
+def logged(work_dir):
+    lines = [json.loads(line) for line in (work_dir / "log.jsonl").read_text().splitlines()]
+    texts = [line["text"] for line in lines if line["mode"] == "event"]
+    found = {}
+    for text in texts:
+        if text.startswith("load_from: "):
+            _, outcome, key = text.split(": ")
+            found.setdefault(outcome, set()).add(key)
+    return found
+
+
+def test_same_scale_takes_everything(train, x2, tmp_path, capsys):
+    path, weights = x2
+    state = start_from(train, tmp_path / "work", 2, path)
+    assert all(torch.equal(state[key], value) for key, value in weights.items())
+    assert f"all {len(weights)} tensors copied" in capsys.readouterr().out
+
+
+def test_x4_takes_the_first_stage_and_the_last_layer(train, x2, tmp_path, capsys):
+    path, weights = x2
+    state = start_from(train, tmp_path / "work", 4, path)
+    for key, value in weights.items():
+        assert torch.equal(state[key], value), key
+    new = {"upsample.1.upsample_conv.weight", "upsample.1.upsample_conv.bias"}
+    assert set(state) - set(weights) == new
+    assert logged(tmp_path / "work") == {"copied": set(weights), "left as initialised": new}
+    assert "left as initialised: upsample.1.upsample_conv.weight" in capsys.readouterr().out
+
+
+def test_x3_leaves_the_upsampler(train, x2, tmp_path):
+    path, weights = x2
+    state = start_from(train, tmp_path / "work", 3, path)
+    up = {"upsample.0.upsample_conv.weight", "upsample.0.upsample_conv.bias"}
+    for key in set(weights) - up:
+        assert torch.equal(state[key], weights[key]), key
+    assert state["upsample.0.upsample_conv.weight"].shape[0] == 9 * 8
+    assert logged(tmp_path / "work") == {
+        "copied": set(weights) - up,
+        "left as initialised": up,
+        "not used": up,
+    }
+
+
+def test_published_file_with_its_format(train, x2, tmp_path, capsys):
+    path, weights = x2
+    target = tmp_path / "x2.pt"
+    convert(path, target, to="edsr-pytorch")
+    assert train("max_iters=1", f"load_from={target}", config=config(4)) == 2
+    said = capsys.readouterr().err
+    assert "load_format" in said
+    assert "super-image" in said
+    state = start_from(train, tmp_path / "work", 4, target, "load_format=edsr-pytorch")
+    assert torch.equal(state["conv_last.weight"], weights["conv_last.weight"])
+
+
+def test_a_part_of_a_network(train, x2, tmp_path, capsys):
+    path, weights = x2
+    target, encoder = tmp_path / "x2.pt", tmp_path / "encoder.pth"
+    convert(path, target, to="edsr-pytorch")
+    state = torch.load(target, weights_only=True)
+    torch.save({f"encoder.{k}": v for k, v in state.items() if "tail" not in k}, encoder)
+    # It sees other numbers than the config's network: that is said, with what to set.
+    assert train("max_iters=1", f"load_from={encoder}", config=config(2)) == 2
+    said = capsys.readouterr().err
+    options = [word for word in said.split() if word.startswith("model.backbone.")]
+    assert {option.partition("=")[0] for option in options} == {
+        "model.backbone.img_range",
+        "model.backbone.rgb_mean",
+        "model.backbone.rgb_std",
+    }
+    state = start_from(train, tmp_path / "work", 2, encoder, *options)
+    assert torch.equal(state["body.0.conv1.weight"], weights["body.0.conv1.weight"])
+    assert logged(tmp_path / "work")["left as initialised"] == {
+        f"{layer}.{kind}"
+        for layer in ("upsample.0.upsample_conv", "conv_last")
+        for kind in ("weight", "bias")
+    }
+
+
+def test_weights_of_another_network(train, x2, tmp_path, capsys):
+    path, _ = x2
+    assert train(f"load_from={path}", "model.backbone.num_blocks=2", config=config(4)) == 2
+    assert "model.backbone.num_blocks=1" in capsys.readouterr().err
+    assert train(f"load_from={path}", "model.backbone.res_scale=0.1", config=config(2)) == 2
+    assert "model.backbone.res_scale=1.0" in capsys.readouterr().err
+    assert train("load_from=absent.pt", config=config(2)) == 2
+    assert "absent.pt" in capsys.readouterr().err
