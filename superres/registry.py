@@ -26,8 +26,10 @@ def _child(name: str, parent: Registry, *locations: str) -> Registry:
 
 MODELS = _child("model", MMENGINE_MODELS, "superres.models")
 """Backbones, restorers, losses and data preprocessors."""
-DATASETS = _child("dataset", MMENGINE_DATASETS, "superres.datasets")
-DATA_SAMPLERS = _child("data sampler", MMENGINE_DATA_SAMPLERS, "superres.datasets")
+DATASETS = _child(
+    "dataset", MMENGINE_DATASETS, "superres.datasets.paired", "superres.datasets.multi_scale"
+)
+DATA_SAMPLERS = _child("data sampler", MMENGINE_DATA_SAMPLERS, "superres.datasets.sampler")
 TRANSFORMS = _child("transform", MMENGINE_TRANSFORMS, "superres.datasets.transforms")
 HOOKS = _child("hook", MMENGINE_HOOKS, "superres.engine.hooks")
 LOOPS = _child("loop", MMENGINE_LOOPS, "superres.engine")
