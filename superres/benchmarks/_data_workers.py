@@ -15,17 +15,17 @@ from superres.datasets.pack import pack_images
 from superres.datasets.paired import PairedDataset
 from superres.datasets.sampler import IterationSampler
 
+COUNT = 300  # batches of one timing
 
-def delivered(
-    dataset: PairedDataset, batch: int, workers: int, repeats: int, count: int = 300
-) -> list[float]:
+
+def delivered(dataset: PairedDataset, batch: int, workers: int, repeats: int) -> list[float]:
     """Batches per second that reach a loop whose step is empty, once per repeat.
 
     Before each timing the loop takes what was prefetched while nobody looked.
     """
     prefetch = 4
     ahead = workers * prefetch
-    stop = (repeats + 1) * (count + ahead)
+    stop = (repeats + 1) * (COUNT + ahead)
     sampler = IterationSampler(len(dataset), batch, seed=0, stop=stop)
     batches = iter(train_loader(dataset, sampler, workers, prefetch_factor=prefetch))
     rates = []
@@ -33,9 +33,9 @@ def delivered(
         for _ in range(ahead):
             next(batches)
         started = time.perf_counter()
-        for _ in range(count):
+        for _ in range(COUNT):
             next(batches)
-        rates.append(count / (time.perf_counter() - started))
+        rates.append(COUNT / (time.perf_counter() - started))
     return rates[1:]  # the first one met cold workers
 
 

@@ -14,6 +14,7 @@ from superres.errors import UserError
 SCALE, LQ_PATCH, BATCH = 4, 48, 16
 HEIGHT, WIDTH = 1356, 2040  # DIV2K's most frequent size
 AS_PNG = 8  # pictures that the others get; decoding them takes the same time again and again
+MEMORY_SIZES = (100, 10_000)  # pictures of the sets that a worker's memory is compared on
 NAMES = (
     "whole PNG files",
     "480x480 sub-image PNGs in LMDB",
@@ -124,18 +125,21 @@ def _workers(root: Path, workers: int, repeats: int) -> tuple[list[dict[str, Any
     from superres.benchmarks._data_workers import delivered, private_memory
 
     rates = delivered(_dataset(root), BATCH, workers, repeats)
-    name = f"{workers} worker{'s' if workers > 1 else ''}"
+    name = "1 worker" if workers == 1 else f"{workers} workers"
     rows = [
         row(f"{name} to an empty step", rates, "batch/s"),
-        row(f"step time below which {name} starve it", [1000 / r for r in rates], "ms/batch"),
+        row(
+            f"step time below which data starves it, {name}", [1000 / r for r in rates], "ms/batch"
+        ),
     ]
-    memory = private_memory((100, 10_000), repeats)
+    memory = private_memory(MEMORY_SIZES, repeats)
     if memory is None:
         return rows, {}
     for count, used in memory.items():
         rows.append(row(f"a worker's own memory, {count:,} pictures", used, "MiB"))
     growth = rows[-1]["median"] / rows[-2]["median"]
-    return rows, {"a worker's own memory, 10,000 / 100 pictures": growth}
+    small, large = MEMORY_SIZES
+    return rows, {f"a worker's own memory, {large:,} / {small:,} pictures": growth}
 
 
 def _write(root: Path, count: int) -> None:
