@@ -100,9 +100,9 @@ def test_loads_and_builds(path):
 
 def quick_and_slow():
     """The first config of each recipe is tried in every run, its other scales in slow ones."""
-    seen = {"drln", "drln-superimage"}  # for them stands drln-bam
+    seen = {("drln", "div2k"), ("drln-superimage", "div2k")}  # for them stands drln-bam
     for path in PATHS:
-        recipe = path.stem.split("_")[0]
+        recipe = (path.stem.split("_")[0], path.stem.split("_")[-1])  # method and data
         yield pytest.param(path, id=path.stem, marks=[pytest.mark.slow] if recipe in seen else [])
         seen.add(recipe)
 
