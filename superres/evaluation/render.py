@@ -18,6 +18,7 @@ _LATEX = {
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
     "±": r"$\pm$",
+    "[": "{[}",  # else an argument of the row's end before it
     "<": r"\textless{}",
     ">": r"\textgreater{}",
 }
@@ -137,11 +138,24 @@ CSV_COLUMNS = (
     "difference_ssim",
     "published_source",
     "notes",
+    "psnr_low",
+    "psnr_high",
+    "ssim_low",
+    "ssim_high",
 )
 
 
-def csv_text(entries: Iterable[Mapping[str, Any]]) -> str:
-    """One line per method, set, scale and protocol; numbers unrounded, nothing where unknown."""
+def csv_text(
+    entries: Iterable[Mapping[str, Any]],
+    differences: Iterable[Mapping[str, Any]] = (),
+    pair: Sequence[str] | None = None,
+) -> str:
+    """One line per method, set, scale and protocol; numbers unrounded, nothing where unknown.
+
+    Args:
+        differences: of ``merge.compare`` between the methods of ``pair``: lines of their own,
+            with the bounds of the confidence interval in the last columns.
+    """
     out = io.StringIO()
     writer = csv.DictWriter(out, CSV_COLUMNS, lineterminator="\n")
     writer.writeheader()
@@ -162,6 +176,15 @@ def csv_text(entries: Iterable[Mapping[str, Any]]) -> str:
             published_source=published.get("source"),
             notes="; ".join(entry.get("notes", ())),
         )
+        writer.writerow({key: _harmless(value) for key, value in line.items()})
+    for difference in differences:
+        line = {key: difference[key] for key in ("set", "scale", "protocol")}
+        line["method"] = f"{pair[0]} - {pair[1]}"
+        for key in ("psnr", "ssim"):
+            interval = difference[key]
+            if interval is not None:
+                line |= {key: interval.mean, "images": interval.count}
+                line |= {f"{key}_low": interval.low, f"{key}_high": interval.high}
         writer.writerow({key: _harmless(value) for key, value in line.items()})
     return out.getvalue()
 

@@ -198,7 +198,18 @@ def read_results(path: str | os.PathLike[str]) -> dict[str, Any]:
     fault = _fault(record)
     if fault:
         raise UserError(f"{path}: this is no results.json of superres test or score: {fault}")
-    return record
+    return _with_infinities(record)
+
+
+def _with_infinities(value: Any) -> Any:
+    """The inverse of :func:`json_safe`, but for what stands in lists."""
+    if isinstance(value, dict):
+        found = {key: _with_infinities(item) for key, item in value.items()}
+        for key, item in value.items():
+            if item is None and value.get(f"{key}_note") in ("inf", "-inf", "nan"):
+                found[key] = float(found.pop(f"{key}_note"))
+        return found
+    return [_with_infinities(item) for item in value] if isinstance(value, list) else value
 
 
 def _fault(record: Any) -> str:

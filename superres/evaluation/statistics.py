@@ -55,9 +55,12 @@ def paired_difference(
 
 
 def mean_and_deviation(values: Sequence[float]) -> tuple[float, float | None]:
-    """Mean and sample standard deviation (n - 1); None for the latter of a single value."""
+    """Mean and sample standard deviation (n - 1).
+
+    The latter is None of a single value, and where a value is infinite.
+    """
     mean = math.fsum(values) / len(values)
-    return mean, statistics.stdev(values, mean) if len(values) > 1 else None
+    return mean, statistics.stdev(values, mean) if len(values) > 1 and math.isfinite(mean) else None
 
 
 def student_quantile(probability: float, freedom: float) -> float:

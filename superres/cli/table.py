@@ -1,0 +1,143 @@
+"""Merge the results of several runs into one table.
+
+superres table OUT1 OUT2/results.json ours=OUT3 ...
+
+Rows are methods, columns are sets and scales, one table per protocol. Runs of one method with
+different weights are its seeds: mean ± standard deviation. Two methods are also compared image by
+image, with the confidence interval of the difference.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from superres.errors import UserError
+
+if TYPE_CHECKING:
+    from superres.evaluation.merge import Run
+
+FORMATS = ("terminal", "md", "csv", "latex", "json")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    parser.add_argument(
+        "results",
+        nargs="+",
+        metavar="[NAME=]RESULTS",
+        help="a results.json or its folder; NAME is what to call its method",
+    )
+    parser.add_argument("--format", choices=FORMATS, default="terminal", help="(terminal)")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write there instead")
+    parser.add_argument(
+        "--protocol", nargs="+", metavar="NAME", help="only these (default: all that there are)"
+    )
+    parser.add_argument(
+        "--compare",
+        nargs=2,
+        metavar=("A", "B"),
+        help="the difference A - B per image (default: where there are two methods, those)",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Merge, compare, write."""
+    from superres.evaluation.merge import compare, difference_table, merge_runs
+    from superres.evaluation.tables import result_tables
+
+    record, warnings = merge_runs([_read(text) for text in args.results])
+    for warning in warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    if args.protocol:
+        record = _only(record, [p for text in args.protocol for p in text.split(",")])
+    pair = args.compare or _two_methods(record)
+    lines = compare(record, *pair) if pair else []
+    tables = result_tables(record)
+    if lines:
+        tables.append(difference_table(lines, *pair))
+    text = None
+    if args.format in ("md", "latex"):
+        from superres.evaluation.render import latex, markdown
+
+        text = markdown(tables) if args.format == "md" else latex(tables)
+    elif args.format == "csv":
+        from superres.evaluation.render import csv_text
+        from superres.evaluation.tables import entries_of
+
+        text = csv_text(entries_of(record), lines, pair)
+    elif args.format == "json":
+        text = _json(record, lines, pair)
+    _show(tables, text, args.out)
+    return 0
+
+
+def _read(text: str) -> Run:
+    from superres.evaluation.merge import Run
+    from superres.evaluation.results import read_results
+
+    name, equals, path = text.partition("=")
+    if not equals or Path(text).exists():
+        name, path = "", text
+    return Run(path, read_results(path), name or None)
+
+
+def _only(record: dict[str, Any], protocols: list[str]) -> dict[str, Any]:
+    for name in protocols:
+        if name not in record["protocols"]:
+            known = ", ".join(record["protocols"])
+            raise UserError(f"--protocol: nothing here was scored by {name!r}, but by {known}")
+    chosen = {
+        key: [entry for entry in record[key] if entry["protocol"] in protocols]
+        for key in ("baselines", "results")
+    }
+    return {**record, **chosen}
+
+
+def _two_methods(record: dict[str, Any]) -> list[str] | None:
+    methods = list(dict.fromkeys(entry["method"] for entry in record["results"]))
+    return methods if len(methods) == 2 else None
+
+
+def _json(record: dict[str, Any], lines: list[dict[str, Any]], pair: list[str] | None) -> str:
+    import dataclasses
+    import json
+
+    from superres.evaluation.results import json_safe
+
+    compared = [
+        {
+            **line,
+            **{key: line[key] and dataclasses.asdict(line[key]) for key in ("psnr", "ssim")},
+        }
+        for line in lines
+    ]
+    content = {"schema": 1, **record}
+    if pair:
+        content["comparison"] = {"first": pair[0], "second": pair[1], "cells": compared}
+    return json.dumps(json_safe(content), indent=2, allow_nan=False) + "\n"
+
+
+def _show(tables: list[Any], text: str | None, out: Path | None) -> None:
+    """On the terminal, or to a file."""
+    if text is None:
+        import io
+
+        from rich.console import Console
+
+        from superres.evaluation.render import print_tables
+
+        buffer = io.StringIO()
+        wide = out is not None or not sys.stdout.isatty()
+        console = Console(width=160 if wide else None, file=buffer if out else None)
+        print_tables(tables, console)
+        text = buffer.getvalue()
+    if out is None:
+        print(text, end="")
+        return
+    from superres.evaluation.results import write_text
+
+    write_text(out, text)
+    print(f"written: {out}")
