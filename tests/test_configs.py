@@ -107,7 +107,7 @@ def quick_and_slow():
         seen.add(recipe)
 
 
-@pytest.mark.parametrize("path", quick_and_slow())
+@pytest.mark.parametrize("path", list(quick_and_slow()))
 def test_trains(path, options, tmp_path):
     cfg = load(path)
     extra = ["vgg19_weights=None"] if "vgg19_weights" in cfg else []
