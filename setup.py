@@ -58,7 +58,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11,<3.14",
     packages=find_packages(include=["superres", "superres.*"]),
-    package_data={"superres": ["py.typed", "evaluation/published/*.json"]},
+    package_data={"superres": ["py.typed", "evaluation/published/*.json", "evaluation/templates/*"]},
     install_requires=requirements("runtime"),
     extras_require=extras(),
     entry_points={"console_scripts": ["superres = superres.cli.main:main"]},

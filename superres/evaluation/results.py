@@ -139,7 +139,7 @@ def write_results(path: str | os.PathLike[str], record: Mapping[str, Any]) -> Pa
     except OSError as error:
         raise UserError(f"{path.parent}: the folder cannot be made ({error.strerror})") from None
     text = json.dumps(json_safe(record), indent=2, allow_nan=False) + "\n"
-    write_atomically(path, lambda file: file.write(text.encode("utf-8")))
+    write_atomically(path, lambda file: file.write(text.encode("utf-8", "backslashreplace")))
     return path
 
 
@@ -156,7 +156,7 @@ def write_tables(folder: str | os.PathLike[str], record: Mapping[str, Any]) -> l
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file atomically."""
-    write_atomically(path, lambda file: file.write(text.encode("utf-8")))
+    write_atomically(path, lambda file: file.write(text.encode("utf-8", "backslashreplace")))
 
 
 def json_safe(value: Any) -> Any:

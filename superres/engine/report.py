@@ -1,0 +1,116 @@
+"""The report of a folder that a test wrote: its pictures, found again where they lie."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from superres.datasets.paired import PairedDataset
+from superres.errors import UserError
+from superres.evaluation.curves import read_curves
+from superres.evaluation.embedding import MAX_PICTURES, Shot, chosen
+from superres.evaluation.pairing import pair_by_name
+from superres.evaluation.report import render_report
+from superres.evaluation.results import read_results, write_text
+from superres.imaging.io import list_images, read_image
+
+Reader = Callable[[], Shot]
+
+
+def write_report(folder: Path, warn: Callable[[str], None]) -> Path:
+    """Write ``report.html`` from a folder's ``results.json`` and ``images``.
+
+    Args:
+        folder: what ``superres test --out`` or ``superres score --out`` wrote.
+        warn: told of pictures that are not found any more; the report is then without them.
+
+    Raises:
+        UserError: there is no ``results.json``, or it is something else.
+    """
+    record = read_results(folder)
+    readers = _of_folders(record, warn) if record.get("sr_dir") else _of_sets(record, folder, warn)
+    numbers = chosen(len(readers))
+    note = ""
+    if len(numbers) < len(readers):
+        note = f"{MAX_PICTURES} of {len(readers)} pictures are in this report."
+    elif not readers:
+        warn("the report shows no pictures: there are none in its folder (see --save-images)")
+    path = folder / "report.html"
+    shots = _read([readers[number] for number in numbers], warn)
+    write_text(path, render_report(record, shots, len(numbers), _curves(record), note))
+    return path
+
+
+def _read(readers: list[Reader], warn: Callable[[str], None]) -> Iterator[Shot]:
+    for reader in readers:
+        try:
+            shot = reader()
+        except UserError as error:
+            warn(f"left out of the report: {error}")
+        else:
+            yield shot
+
+
+def _of_sets(record: dict[str, Any], folder: Path, warn: Callable[[str], None]) -> list[Reader]:
+    """The images of a test whose results were saved."""
+    readers: list[Reader] = []
+    options = record.get("eval_dataset") or {}
+    for line in record.get("sets", ()):
+        results = folder / "images" / line["set"] / f"x{line['scale']}"
+        if "error" in line or not results.is_dir():
+            continue
+        where = {"gt": line["gt"], "lq": line["lq"], "scale": line["scale"], "name": line["set"]}
+        try:
+            dataset = PairedDataset(**{**options, **where})
+        except UserError as error:
+            warn(f"{line['set']} x{line['scale']} is left out of the report: {error}")
+            continue
+        for index in range(len(dataset)):
+            path = results / f"{dataset.gt.name_at(index)}.png"
+            if path.is_file():
+                readers.append(_of_set(dataset, index, path))
+    return readers
+
+
+def _of_set(dataset: PairedDataset, index: int, path: Path) -> Reader:
+    def read() -> Shot:
+        lq, gt = dataset.load(index)
+        sr = read_image(path, channels="unchanged", dtype="keep")
+        name = dataset.gt.name_at(index)
+        return Shot(dataset.name, dataset.scale, name, np.asarray(lq), sr, np.asarray(gt))
+
+    return read
+
+
+def _of_folders(record: dict[str, Any], warn: Callable[[str], None]) -> list[Reader]:
+    """The images that ``superres score`` was given; there is no LR."""
+    entry = record["results"][0]
+    try:
+        pictures = [list_images(Path(record[key])) for key in ("sr_dir", "hr_dir")]
+        pairs = pair_by_name(*pictures, entry["scale"]).pairs
+    except UserError as error:
+        warn(f"the report shows no pictures: {error}")
+        return []
+    scored = {image["name"] for image in entry["images"] if image["psnr"] is not None}
+
+    def reader(name: str, sr: Path, hr: Path) -> Reader:
+        return lambda: Shot(
+            entry["set"], entry["scale"], name, None, read_image(sr), read_image(hr)
+        )
+
+    return [reader(*pair) for pair in pairs if pair[0] in scored]
+
+
+def _curves(record: dict[str, Any]) -> dict[str, Any]:
+    """Those of the work dir that the checkpoint lies in, if it is one."""
+    checkpoint = record.get("checkpoint") or {}
+    log = Path(checkpoint.get("path", "")).parent / "log.jsonl"
+    if not checkpoint or not log.is_file():
+        return {}
+    try:
+        return read_curves(log)
+    except OSError:
+        return {}
