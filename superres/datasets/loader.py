@@ -110,8 +110,27 @@ def init_worker(_: int) -> None:
     """One thread each; signals, which reach a whole job, are the trainer's business."""
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+    for number in (signal.SIGINT, signal.SIGUSR1):
         signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _end_later)
+
+
+def _end_later(*_: object) -> None:
+    """On SIGTERM the trainer wants to save first, and then ends its workers by itself.
+
+    Not to react at all would let a process that leaves without closing its loader wait for ever.
+    """
+    signal.setitimer(signal.ITIMER_REAL, 15)  # whose signal, not being handled, ends us
+
+
+def shut_down(batches: Any) -> None:
+    """End the workers of a loader's iterator now, not when the last reference to it goes.
+
+    An exception keeps the iterator alive through its traceback.
+    """
+    end = getattr(batches, "_shutdown_workers", None)  # what torch itself calls in __del__
+    if end is not None:
+        end()
 
 
 def train_loader(

@@ -7,6 +7,7 @@ nothing grows with the number of iterations, and so that every file it writes is
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from mmengine.runner.priority import get_priority
 
 import superres
 from superres.checkpoints.formats.base import full_config
-from superres.datasets.loader import train_loader
+from superres.datasets.loader import shut_down, train_loader
 from superres.datasets.sampler import IterationSampler
 from superres.errors import UserError, from_worker
 from superres.registry import DATASETS, HOOKS, MODELS
@@ -189,19 +190,21 @@ class Trainer:
             self.call_hook("before_train")
             if self._due(self.cfg.val_interval) and self.last_validated != self.iter and self.iter:
                 self.validate(stop)
+            batches = iter(loader)
             try:
-                self._iterate(loader, stop)
+                self._iterate(batches, stop)
             except RuntimeError as error:  # a worker's death is raised wherever we are
                 raise from_worker(error) from error
+            finally:
+                shut_down(batches)
         self.call_hook("after_train")
         self.call_hook("after_run")
         return stop.exit_code
 
-    def _iterate(self, loader: Any, stop: StopRequest) -> None:
+    def _iterate(self, batches: Iterator[Any], stop: StopRequest) -> None:
         before, after = self._hooks_of("before_train_iter"), self._hooks_of("after_train_iter")
         # On a GPU the agreement would hold up the stream, so it is sought now and then.
         agree_every = 10 if self.device.type == "cuda" and self.world_size > 1 else 1
-        batches = iter(loader)
         self.model.train()
         while self.iter < self.max_iters:
             started = time.perf_counter()

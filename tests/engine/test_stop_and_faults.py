@@ -158,3 +158,25 @@ def test_a_lock_does_not_outlive_its_run(tmp_path):
     with pytest.raises(UserError, match="in use by process"):
         WorkDirLock(tmp_path)
     lock.release()
+
+
+def test_a_signal_to_the_whole_job_still_saves(options, tmp_path):
+    """A scheduler signals every process of a job, data-loading workers included."""
+    folder = tmp_path / "work"
+    endless = ["max_iters=1000000", "checkpoint_interval=1000000", "val_interval=1000000"]
+    process = subprocess.Popen(
+        command(options, folder, *endless, "num_workers=2", "log_interval=1"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    wait_for(folder / "log.jsonl", process)
+    while '"mode": "train"' not in (folder / "log.jsonl").read_text():
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGTERM)
+    output = finish(process, code=143)
+    assert "Traceback" not in output
+    assert len(iteration_files(folder)) == 1
+    with pytest.raises(ProcessLookupError):  # nothing of the job is left
+        os.killpg(process.pid, 0)
