@@ -26,6 +26,9 @@ LABELS = {
     "error": f"error |SR - HR|, {ERROR_GAIN} times",
 }
 
+_ORDER = ("HR", "error", "SR", "bicubic", "LR")
+_OF_HR = 2.5  # all layers together take at least so many times what HR takes
+
 # (longest side in pixels, WebP quality; None is lossless), the best first.
 _STEPS = (
     (768, None),
@@ -85,12 +88,19 @@ def embed(shot: Shot, budget: int) -> Embedded:
         if quality is None and 4 * min(side, height) * min(side, width) > budget:
             continue  # lossless takes some 2 bytes per pixel and layer: don't try in vain
         top, left, rows, columns = _part(layers["HR"], shot.scale, side)
-        encoded = {
-            name: _uri(_cut(picture, name, shot.scale, (top, left, rows, columns)), quality)
-            for name, picture in layers.items()
-        }
-        if sum(map(len, encoded.values())) <= budget:
+        encoded = {}
+        # HR, which takes most, first: most steps that are too large end there.
+        for name in sorted(layers, key=_ORDER.index):
+            cut = _cut(layers[name], name, shot.scale, (top, left, rows, columns))
+            coarser = 25 if name == "error" and quality else 0
+            encoded[name] = _uri(cut, quality and quality - coarser)
+            used = len(encoded["HR"]) * _OF_HR if len(encoded) == 1 else 0
+            used = max(used, sum(map(len, encoded.values())))
+            if used > budget and (side, quality) != _STEPS[-1]:
+                break
+        else:
             break
+    encoded = {name: encoded[name] for name in layers}
     text = "" if quality is None else f"Shown with WebP quality {quality}. "
     if (rows, columns) != (height, width):
         text += f"Shown: {columns}x{rows} of {width}x{height}, from ({left}, {top})."

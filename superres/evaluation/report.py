@@ -62,7 +62,7 @@ def render_report(
         facts=_facts(record),
         tables=[*result_tables(record), *([cost] if cost else [])],
         shots=embedded,
-        data={"shots": embedded, "labels": LABELS},
+        data={"shots": embedded, "labels": LABELS, "order": list(LABELS)},
         picture_note=picture_note,
         score_columns=columns,
         score_rows=rows,

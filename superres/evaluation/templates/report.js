@@ -122,7 +122,7 @@
   function show(index) {
     current = (index + shots.length) % shots.length;
     const shot = shots[current];
-    const layers = Object.keys(shot.layers);
+    const layers = data.order.filter((layer) => layer in shot.layers);
     find("#name").textContent = `${shot.set} x${shot.scale}: ${shot.name}`;
     find("#figures").textContent = shot.text;
     fillSelect(sides.left, layers, layers.includes("bicubic") ? "bicubic" : layers[0]);
