@@ -93,6 +93,15 @@ class Reporter:
         )
         self._print(f"validation at iter {iteration}: {scores}  [{seconds:.1f} s]")
 
+    def table(self, record: dict[str, Any]) -> None:
+        """The tables of a record as results.json holds it, at the end of a run."""
+        from rich.console import Console
+
+        from superres.evaluation.render import print_table
+
+        self.close()
+        print_table(record, Console(width=None if self._terminal() else 160))
+
     def close(self) -> None:
         """Take the progress bar down."""
         if self._progress is not None:

@@ -20,10 +20,14 @@ class Selection:
         set_name, metric: which score decides; None where there is nothing to decide by.
         role: 'validation' or 'test'. Choosing by a test set makes its score an optimistic one,
             so it is told and written down.
+        protocol: by which the score is taken; None: by the set's first.
     """
 
-    def __init__(self, set_name: str | None, metric: str, role: str) -> None:
+    def __init__(
+        self, set_name: str | None, metric: str, role: str, protocol: str | None = None
+    ) -> None:
         self.set_name, self.metric, self.role = set_name, metric, role
+        self.wanted_protocol = protocol
         self.score: float | None = None
         self.iter: int | None = None
         self.protocol: str | None = None
@@ -32,17 +36,28 @@ class Selection:
     def from_config(cls, cfg: Config, sets: list[EvalSet], warn: Any) -> Selection:
         """Read ``save_best``: 'SET/psnr', 'SET/ssim', 'auto' or None.
 
+        A set has one score per protocol: the first protocol's, or 'SET/psnr@PROTOCOL'.
+
         Raises:
-            UserError: it names a set that is not validated on, or another metric.
+            UserError: it names a set or protocol that is not validated by, or another metric.
         """
         wanted = cfg.get("save_best", "auto")
+        protocol = ""
         if not wanted or not sets:
             return cls(None, "psnr", "none")
         if wanted == "auto":
             name, metric = sets[0].key, "psnr"
         else:
-            name, _, metric = str(wanted).rpartition("/")
+            cell, _, protocol = str(wanted).partition("@")
+            name, _, metric = cell.rpartition("/")
             known = [f"{s.key}/{m}" for s in sets for m in ("psnr", "ssim")]
+            if protocol:
+                known = [
+                    f"{s.key}/{m}@{p.name}"
+                    for s in sets
+                    for p in s.protocols
+                    for m in ("psnr", "ssim")
+                ]
             if wanted not in known:
                 near = difflib.get_close_matches(str(wanted), known, n=2)
                 raise UserError(
@@ -55,18 +70,20 @@ class Selection:
                 f"the best checkpoint is chosen by {name}, a test set: its score will be an "
                 "optimistic one, and results.json says so. Name a validation set in val_sets"
             )
-        return cls(name, metric, role)
+        return cls(name, metric, role, protocol or None)
 
     def better(self, results: EvalResults, iteration: int) -> str | None:
         """Note a new best score; gives a line about it, or None if it is not better."""
         if self.set_name is None:
             return None
-        entry = results.of(self.set_name)
+        behind = f"@{self.wanted_protocol}" if self.wanted_protocol else ""
+        entry = results.of(self.set_name + behind)
         score = None if entry is None else entry[self.metric]
         if score is None or (self.score is not None and not score > self.score):
             return None
         self.score, self.iter, self.protocol = score, iteration, entry["protocol"]
-        return f"{self.set_name} {self.metric} {score:.4f} at iteration {iteration} (best.pth)"
+        by = f" by {self.protocol}" if self.wanted_protocol else ""
+        return f"{self.set_name} {self.metric} {score:.4f}{by} at iteration {iteration} (best.pth)"
 
     def record(self) -> dict[str, Any]:
         """For checkpoints and results.json."""
@@ -81,6 +98,8 @@ class Selection:
 
     def restore(self, record: dict[str, Any] | None) -> None:
         """Continue from a checkpoint's record, if it was about the same score."""
-        if record and (record["set"], record["metric"]) == (self.set_name, self.metric):
+        if not record or (record["set"], record["metric"]) != (self.set_name, self.metric):
+            return
+        if self.wanted_protocol in (None, record.get("protocol")):
             self.score, self.iter = record["score"], record["iter"]
             self.protocol = record.get("protocol")

@@ -83,6 +83,26 @@ def test_record(
     )
 
 
+def table_record(
+    cfg: Config,
+    eval_sets: list[EvalSet],
+    results: EvalResults,
+    baselines: EvalResults,
+    iteration: int,
+) -> dict[str, Any]:
+    """As much of a record as tables need: the validation of the weights of one iteration."""
+    inference = to_plain(cfg.model).get("inference") or {}
+    scores = published_scores(cfg, bool(inference.get("self_ensemble")))
+    bicubic_scores = find_published("Bicubic")
+    named = [{**entry, "method": f"iteration {iteration}"} for entry in results.entries]
+    used = {p.name: p for s in eval_sets for p in s.protocols}
+    return results_record(
+        [with_published(entry, scores) for entry in named],
+        used.values(),
+        baselines=[with_published(entry, bicubic_scores) for entry in baselines.entries],
+    )
+
+
 def published_scores(cfg: Config, self_ensemble: bool) -> list[PublishedScore]:
     """What publications say of a config's network, if it names its tables."""
     wanted = to_plain(cfg.get("published") or {})

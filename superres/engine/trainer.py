@@ -37,7 +37,7 @@ from .checkpoint import (
 from .config import to_plain
 from .config_check import blame
 from .eval_sets import EvalSet, prepare_sets
-from .evaluate import evaluate
+from .evaluate import EvalResults, OnPicture, bicubic, evaluate
 from .hooks.ema import EMAHook
 from .hooks.log import LogHook
 from .load_from import load_from
@@ -45,6 +45,7 @@ from .reporter import Reporter
 from .scalars import LastScalars
 from .selection import Selection
 from .signals import StopRequest
+from .test_record import table_record
 
 
 class Trainer:
@@ -74,6 +75,8 @@ class Trainer:
         self.seed: int = cfg.seed
         self.data_wait = 0.0
         self.last_saved = self.last_validated = -1
+        self.scores: EvalResults | None = None  # of the last validation
+        self.on_picture: OnPicture | None = None  # a hook may want to see validation's pictures
 
         dataset_cfg = {**cfg.train_dataloader["dataset"], "seed": self.seed}
         with blame("train_dataloader.dataset", dataset_cfg):
@@ -197,6 +200,8 @@ class Trainer:
                 raise from_worker(error) from error
             finally:
                 shut_down(batches)
+        if self.iter == self.last_validated == self.max_iters:
+            self._final_table()
         self.call_hook("after_train")
         self.call_hook("after_run")
         return stop.exit_code
@@ -260,10 +265,12 @@ class Trainer:
             self.eval_sets,
             self.device,
             interrupted=lambda: bool(stop and stop.signal),
+            on_picture=self.on_picture,
         )
         if results is None or (stop is not None and stop.agreed(self.device)):
             self.last_validated = -1
             return
+        self.scores = results
         self.call_hook("after_val_epoch", metrics=results.scalars())
         self.reporter.validation(self.iter, results, time.perf_counter() - started)
         best = self.selection.better(results, self.iter)
@@ -273,6 +280,18 @@ class Trainer:
                 state["ema_state_dict"] = self.ema.module.state_dict()
             save_atomically(state, self.work_dir / BEST)
             self.reporter.say(f"best so far: {best}")
+
+    def _final_table(self) -> None:
+        """The scores of the last weights, beside bicubic's and published ones."""
+        if self.scores is None:
+            return
+        baseline = evaluate(
+            bicubic, self.eval_sets, self.device, label="Bicubic", on_failure=self.reporter.warn
+        )
+        if self.rank == 0:
+            self.reporter.table(
+                table_record(self.cfg, self.eval_sets, self.scores, baseline, self.iter)
+            )
 
     # -- checkpoints ----------------------------------------------------------------------------
 

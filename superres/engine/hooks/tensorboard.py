@@ -1,27 +1,38 @@
-"""Curves for TensorBoard."""
+"""Curves and sample pictures in TensorBoard."""
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from mmengine.hooks import Hook
 
+from superres.errors import UserError
 from superres.registry import HOOKS
 
 
 @HOOKS.register_module()
 class TensorboardHook(Hook):
-    """Writes what the log shows, and every validation, to ``WORK_DIR/tensorboard``.
+    """Writes the scalars that the run reports, and some results, to ``WORK_DIR/tensorboard``.
 
-    Needs the package ``tensorboard`` (extra ``superres[tensorboard]``).
+    Without the package it says so once and does nothing.
+
+    Args:
+        folder: another place.
+        pictures: results to write at each validation, of each set its first ones; each beside
+            LR, bicubic and HR, with an enlarged part. None reads ``tensorboard`` in the config
+            (``tensorboard=dict(pictures=2)``), else it is 4.
     """
 
-    priority = "LOW"
+    priority = "VERY_LOW"
 
-    def __init__(self, folder: str | Path | None = None) -> None:
+    def __init__(self, folder: str | Path | None = None, pictures: int | None = None) -> None:
         self.folder = folder
+        self.pictures = pictures
         self._writer: Any = None
+        self._seen: Counter[str] = Counter()
 
     def before_run(self, runner: Any) -> None:
         """Open the writer and listen to the reporter."""
@@ -35,13 +46,43 @@ class TensorboardHook(Hook):
                 "(pip install 'superres[tensorboard]', or tensorboard=False in the config)"
             )
             return
+        options = runner.cfg.get("tensorboard")
+        if self.pictures is None:
+            self.pictures = options.get("pictures", 4) if isinstance(options, dict) else 4
+        if not isinstance(self.pictures, int) or self.pictures < 0:
+            raise UserError(
+                f"config: tensorboard.pictures = {self.pictures!r} must be a whole number"
+            )
         self._writer = SummaryWriter(self.folder or runner.work_dir / "tensorboard")
         runner.reporter.listen(self._write)
+        if self.pictures:
+            self._runner = runner
+            runner.on_picture = self._picture
 
     def _write(self, mode: str, iteration: int, values: dict[str, float]) -> None:
         for key, value in values.items():
             if isinstance(value, (int, float)):
                 self._writer.add_scalar(f"{mode}/{key}", value, iteration)
+
+    def _picture(
+        self, eval_set: Any, name: str, lq: np.ndarray, sr: np.ndarray, gt: np.ndarray
+    ) -> None:
+        from superres.evaluation.embedding import as_rgb8
+        from superres.imaging.comparison import comparison
+
+        # The limit is on all sets together, and each set gets its share.
+        share = -(-self.pictures // len(self._runner.eval_sets))
+        full = sum(self._seen.values()) >= self.pictures
+        if full or self._seen[eval_set.key] >= share:
+            return
+        self._seen[eval_set.key] += 1
+        shown = comparison(*(as_rgb8(picture) for picture in (lq, sr, gt)))
+        tag = f"val/{eval_set.key}/{name}"
+        self._writer.add_image(tag, shown, self._runner.iter, dataformats="HWC")
+
+    def after_val_epoch(self, runner: Any, metrics: dict[str, float] | None = None) -> None:
+        """The next validation shows the same ones again."""
+        self._seen.clear()
 
     def after_run(self, runner: Any) -> None:
         """Flush."""
