@@ -5,7 +5,9 @@ from __future__ import annotations
 import datetime
 import os
 import re
+import signal
 import subprocess
+import sys
 
 import torch
 from torch import distributed
@@ -78,6 +80,8 @@ def join(launcher: str = "none") -> torch.device:
             f"launcher 'pytorch' needs {', '.join(missing)} in the environment: start with "
             "torchrun or tools/dist_train.sh CONFIG GPUS"
         )
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        _end_with_parent()
     local_rank = int(os.environ.get("LOCAL_RANK", "0"))
     local_size = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     if torch.cuda.is_available() and torch.cuda.device_count() >= local_size:
@@ -89,6 +93,18 @@ def join(launcher: str = "none") -> torch.device:
     distributed.init_process_group(backend, timeout=_TIMEOUT)
     os.environ[JOINED] = "1"
     return device
+
+
+def _end_with_parent() -> None:
+    """Get SIGTERM when the launcher dies, instead of waiting for the others until the timeout."""
+    if sys.platform != "linux":
+        return
+    import ctypes
+
+    parent = os.getppid()
+    ctypes.CDLL(None).prctl(1, int(signal.SIGTERM))  # PR_SET_PDEATHSIG
+    if os.getppid() != parent:  # it died before we asked
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def leave() -> None:

@@ -11,10 +11,11 @@ import psutil
 import pytest
 import torch
 
-from superres.engine.checkpoint import read_checkpoint
+from superres.engine.checkpoint import iteration_files, read_checkpoint
 from superres.engine.launch import first_host
 
 from .conftest import CONFIG, ROOT, finish, read_trace, start
+from .test_resume import wait_for
 
 
 def dist(options, work_dir, *extra, ranks=2, torchrun=(), **flags):
@@ -86,6 +87,19 @@ def test_a_killed_rank_is_restarted(options, tmp_path):
     assert {key[0] for key in by_rank} == set(range(1, 401)), output
     for repeats in by_rank.values():  # what was done twice was the same
         assert all(line == repeats[0] for line in repeats)
+
+
+def test_a_killed_launcher_leaves_nobody_behind(options, tmp_path):
+    endless = ["max_iters=1000000", "checkpoint_interval=10", "val_interval=1000000"]
+    process = dist(options, tmp_path / "work", *endless)
+    wait_for(tmp_path / "work" / "iter_10.pth", process)
+    ranks = psutil.Process(process.pid).children(recursive=True)
+    assert len(ranks) >= 2
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    _, alive = psutil.wait_procs(ranks, timeout=60)
+    assert not alive
+    assert read_checkpoint(iteration_files(tmp_path / "work")[0][1])["meta"]["iter"] >= 10
 
 
 def test_a_mistake_keeps_its_exit_code(options, tmp_path):
