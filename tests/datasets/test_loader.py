@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from superres.datasets.loader import Collate, collate, train_loader
+from superres.datasets.loader import Collate, collate, shut_down, train_loader
 from superres.datasets.paired import PairedDataset
 from superres.datasets.sampler import IterationSampler, SampleKey
 from superres.errors import UserError, from_worker
@@ -175,11 +175,16 @@ def test_a_set_smaller_than_a_batch(make_packs):
 def test_a_mistake_in_a_worker_is_one_message(make_packs):
     pipeline = [{"type": "PairedRandomCrop", "lq_patch_size": 24}, {"type": "PackInputs"}]
     dataset = PairedDataset(str(make_packs()), scale=4, pipeline=pipeline)
-    with pytest.raises(Exception, match="patch of 24x24") as caught:
-        batches(dataset, 8, num_workers=1, start_method="fork")
+    sampler = IterationSampler(len(dataset), 6, seed=4)
+    loaded = iter(train_loader(dataset, sampler, num_workers=1, start_method="fork"))
+    try:
+        with pytest.raises(UserError) as caught:
+            next(loaded)
+    finally:
+        shut_down(loaded)
     message = str(from_worker(caught.value))
     assert "\n" not in message
-    assert "lower lq_patch_size" in message
+    assert "patch of 24x24; lower lq_patch_size" in message
 
 
 def test_an_unknown_start_method(dataset):
