@@ -90,7 +90,13 @@ def join(launcher: str = "none") -> torch.device:
         backend = "nccl" if distributed.is_nccl_available() else "gloo"
     else:
         device, backend = torch.device("cpu"), "gloo"
-    distributed.init_process_group(backend, timeout=_TIMEOUT)
+    # torchrun keeps one store over all restarts (torch 2.13), and addresses that the ranks of an
+    # earlier attempt left there make the new ranks wait for each other for ever.
+    store, number, size = next(distributed.rendezvous("env://", timeout=_TIMEOUT))
+    store = distributed.PrefixStore(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"), store)
+    distributed.init_process_group(
+        backend, store=store, rank=number, world_size=size, timeout=_TIMEOUT
+    )
     os.environ[JOINED] = "1"
     return device
 
