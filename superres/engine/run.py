@@ -113,7 +113,7 @@ def _train(
     parameters = sum(p.numel() for p in trainer.module.backbone.parameters())
     reporter.say(
         f"{type(trainer.module.backbone).__name__} {scales}, {parameters:,} parameters, "
-        f"{len(trainer.train_dataset)} training pictures, batch {cfg.global_batch_size}"
+        f"{trainer.picture_count} training pictures, batch {cfg.global_batch_size}"
         + (f" over {trainer.world_size} processes" if trainer.world_size > 1 else "")
         + f", {device}, work dir {folder}"
     )

@@ -250,6 +250,11 @@ class Trainer:
     # -- validation -----------------------------------------------------------------------------
 
     @property
+    def picture_count(self) -> int:
+        """Pictures that samples are drawn from."""
+        return len(self.train_dataset) - len(self._left_out)
+
+    @property
     def test_module(self) -> torch.nn.Module:
         """The weights that validation and testing use: averaged ones where there are any."""
         return self.ema.module if self.ema is not None else self.module
