@@ -19,6 +19,7 @@ from superres.datasets.pack import PackReport, pack_images
 from superres.datasets.prepare.making import picture_stamp
 from superres.datasets.storage import PictureStore, open_store
 from superres.datasets.storage.names import PackedNames, encode_name
+from superres.datasets.storage.places import check_apart, check_set_name
 from superres.datasets.storage.sources import PackSource
 from superres.datasets.verify.sets import find_sets
 from superres.errors import UserError
@@ -116,7 +117,11 @@ def five_crop(
         names = ", ".join(one.name for one in found)
         raise UserError(f"{source}: several sets are here ({names}); give one of them.")
     store = open_store(found[0].gt)
+    if name is not None:
+        check_set_name(name)
     folder = Path(out) / (name or f"{found[0].name}_five_crop_X{scale}")
+    for part in (found[0].home, *found[0].lq.values()):
+        check_apart(folder, part)
     reports = []
     for side, file in (("gt", "HR.lmdb"), ("lq", f"LR_bicubic_X{scale}.lmdb")):
         info = {"role": side, "scale": scale, "made": "five-crop of super-image"}

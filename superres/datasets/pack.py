@@ -18,6 +18,7 @@ from typing import Literal
 from superres.datasets.storage import ImageLmdb, PictureStore, open_store
 from superres.datasets.storage.environment import DATA_FILE, open_environment
 from superres.datasets.storage.names import encode_name
+from superres.datasets.storage.places import check_apart
 from superres.datasets.storage.pool import load_in_order
 from superres.datasets.storage.sources import (
     FolderSource,
@@ -136,6 +137,8 @@ def merge(
         UserError: two stores have a picture of the same name (both are named); as pack_images.
     """
     opened = [store if isinstance(store, PictureStore) else open_store(store) for store in stores]
+    for store in opened:
+        check_apart(target, store.path)
     return pack_images(StoreSource(opened), target, **options)
 
 
@@ -145,14 +148,11 @@ def _as_source(
     if isinstance(source, PackSource):
         packing = source
     elif isinstance(source, PictureStore):
+        check_apart(target, source.path)
         packing = StoreSource([source])
     elif isinstance(source, str | os.PathLike):
         folder = Path(os.path.abspath(source))
-        if target == folder or folder in target.parents:
-            raise UserError(
-                f"{target}: inside the source {folder}, which is never written. Choose a target "
-                "elsewhere, for example beside it."
-            )
+        check_apart(target, folder)
         if (folder / DATA_FILE).exists():
             packing = StoreSource([open_store(folder, channels, dtype)])
         else:

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 import numpy as np
 
 from superres.datasets.storage import PictureStore, open_store
+from superres.datasets.storage.places import check_apart
 from superres.errors import UserError
 from superres.imaging.io import write_image
 
@@ -23,6 +24,7 @@ def extract(store: PictureStore | str | os.PathLike, name: str, path: str | os.P
     """
     opened = store if isinstance(store, PictureStore) else open_store(store, "unchanged", "keep")
     path = Path(path)
+    check_apart(path, opened.path)
     if path.is_dir():
         path = picture_path(path, name, ".png")
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -59,6 +61,7 @@ def unpack(
     """
     opened = store if isinstance(store, PictureStore) else open_store(store, "unchanged", "keep")
     root = Path(folder)
+    check_apart(root, opened.path)
     threads = num_threads or os.cpu_count() or 1
     written = 0
     waiting: deque = deque()

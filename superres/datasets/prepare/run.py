@@ -19,6 +19,7 @@ from superres.datasets.prepare.making import BicubicSource, EntrySource
 from superres.datasets.prepare.plan import Options, SetPlan
 from superres.datasets.prepare.source import Source
 from superres.datasets.storage import open_store
+from superres.datasets.storage.places import check_apart, check_set_name
 from superres.datasets.storage.sources import PackSource
 from superres.datasets.verify import verify
 from superres.errors import UserError
@@ -100,11 +101,9 @@ def prepare(name: str, options: Options, told: Told | None = None) -> list[SetRe
     for scale in options.scales:
         if scale < 2:
             raise UserError(f"--scales: whole numbers from 2 on, not {scale}")
-    if out == root or root in out.parents or out.resolve() == root.resolve():
-        raise UserError(
-            f"{out}: inside the source {root}, which is never written. Choose a --out elsewhere, "
-            "for example beside it."
-        )
+    if options.name is not None:
+        check_set_name(options.name)
+    check_apart(out, root)
     if out.exists() and not out.is_dir():
         raise UserError(f"{out}: a file, not a folder (--out).")
     scratch = out.with_name(f".{out.name}.extracted")
@@ -113,6 +112,7 @@ def prepare(name: str, options: Options, told: Told | None = None) -> list[SetRe
     plans = chosen.plan(source, options)
     reports = []
     for plan in plans:
+        check_apart(out / plan.name, root)
         report = SetReport(plan.name, out / plan.name)
         if shortfall := plan.incomplete():
             report.warnings.append(shortfall)

@@ -58,6 +58,11 @@ class FoundSet:
     unfinished: list[Path] = field(default_factory=list)
 
     @property
+    def home(self) -> Path:
+        """The folder that is this set's alone."""
+        return self.gt.parent if self.gt.name in _GT else self.gt
+
+    @property
     def training(self) -> bool:
         """Whether it is a training set, by its name."""
         return bool(_TRAINING.fullmatch(self.name))

@@ -1,0 +1,70 @@
+"""`superres data` and what a person can do wrong: one line, exit code 2, nothing harmed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from superres.cli.main import main
+from tests.datasets.trees import fingerprint_of, paired
+
+
+def data(*arguments: object) -> int:
+    return main(["data", *map(str, arguments)])
+
+
+def refused(capsys, *arguments: object) -> str:
+    """The one line that a refused command prints."""
+    capsys.readouterr()
+    assert data(*arguments) == 2
+    text = capsys.readouterr().err
+    assert "Traceback" not in text
+    return text
+
+
+@pytest.fixture
+def tree(tmp_path) -> Path:
+    return paired(tmp_path / "toy", 2, (2,), height=48, width=56)
+
+
+def test_the_source_is_never_written(tree, tmp_path, capsys):
+    link = tmp_path / "link"
+    link.symlink_to(tree)
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "here").symlink_to(tree)
+    (tree / "away").symlink_to(out)
+    assert data("pack", tree / "HR", tmp_path / "p.lmdb") == 0
+    before = fingerprint_of(tmp_path)
+    for source, target, name in (
+        (tree, link / "inside", "z"),
+        (link, tree / "inside", "z"),
+        (tree, tmp_path, "toy"),
+        (tree, out, "here"),
+        (tree, tree / "away", "z"),
+    ):
+        command = ("prepare", "folder", "--root", source, "--out", target, "--name", name)
+        assert "never written" in refused(capsys, *command, "--scales", 2)
+    for command in (
+        ("pack", tree / "HR", link / "HR" / "p.lmdb"),
+        ("pack", link / "HR", tree / "HR" / "p.lmdb"),
+        ("merge", tree / "HR", "--out", tree / "HR" / "m.lmdb"),
+        ("five-crop", tree, "--scale", 2, "--out", tree),
+        ("five-crop", tree / "HR", "--scale", 2, "--out", link / "HR"),
+        ("unpack", tmp_path / "p.lmdb", tmp_path / "p.lmdb"),
+        ("extract", tmp_path / "p.lmdb", "p0", "--out", tmp_path / "p.lmdb"),
+    ):
+        assert "never written" in refused(capsys, *command), command
+    assert fingerprint_of(tmp_path) == before
+
+
+@pytest.mark.parametrize("name", ["../x", "/abs", ".", "..", "a/b", ""])
+def test_a_sets_name_stays_below_out(name, tree, tmp_path, capsys):
+    out = tmp_path / "below" / "out"
+    for command in (
+        ("prepare", "folder", "--root", tree, "--out", out, "--scales", 2),
+        ("five-crop", tree, "--out", out, "--scale", 2),
+    ):
+        assert "name of one folder" in refused(capsys, *command, "--name", name)
+    assert not (tmp_path / "below").exists()
