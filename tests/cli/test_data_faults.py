@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from superres.cli.main import main
+from superres.datasets.pack import pack_images
+from superres.errors import UserError
 from tests.datasets.trees import fingerprint_of, paired
 
 
@@ -68,3 +70,28 @@ def test_a_sets_name_stays_below_out(name, tree, tmp_path, capsys):
     ):
         assert "name of one folder" in refused(capsys, *command, "--name", name)
     assert not (tmp_path / "below").exists()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("prepare", "folder", "--root", "a", "--out", "b", "--num-workers", "-1"),
+        ("verify", "a", "--num-workers", "-1"),
+        ("pack", "a", "b.lmdb", "--num-workers", "-1"),
+        ("fingerprint", "a", "b", "--scale", "2", "--num-workers", "-1"),
+        ("five-crop", "a", "--out", "b", "--scale", "2", "--num-workers", "-1"),
+        ("fingerprint", "a", "b", "--scale", "2", "--limit", "-1"),
+        ("verify", "a", "--count", "-1"),
+        ("verify", "a", "--scale", "0"),
+        ("prepare", "folder", "--root", "a", "--out", "b", "--scales", ""),
+    ],
+)
+def test_numbers_out_of_range_are_named(command, capsys):
+    (last,) = refused(capsys, *command).splitlines()[-1:]
+    assert f"argument {command[-2]}: {command[-1]!r}: " in last
+    assert "whole number" in last
+
+
+def test_a_negative_number_of_workers_is_no_traceback_for_callers_either(tree, tmp_path):
+    with pytest.raises(UserError, match="num_workers must be at least 0, not -1"):
+        pack_images(tree / "HR", tmp_path / "p.lmdb", num_workers=-1)

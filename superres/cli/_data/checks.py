@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from superres.cli._data.common import command, scales, workers, write_json
+from superres.cli._data.common import command, scales, whole, workers, write_json
 
 
 def add_arguments(commands: Any) -> None:
@@ -29,7 +29,9 @@ def _verify_arguments(commands: Any) -> None:
         metavar="DIR",
         help="test sets: none of their pictures may occur in DIR",
     )
-    parser.add_argument("--count", type=int, metavar="N", help="pictures that the set must have")
+    parser.add_argument(
+        "--count", type=whole(1), metavar="N", help="pictures that the set must have"
+    )
     parser.add_argument("--allow-partial", action="store_true", help="an incomplete set is fine")
     parser.add_argument(
         "--degradation",
@@ -72,7 +74,9 @@ def _fingerprint_arguments(commands: Any) -> None:
     parser.add_argument("lq", type=Path, metavar="LR", help="folder, LMDB or picture")
     parser.add_argument("gt", type=Path, metavar="HR", help="folder, LMDB or picture")
     parser.add_argument("--scale", type=int, required=True, metavar="S")
-    parser.add_argument("--limit", type=int, metavar="N", help="look at the first N pictures only")
+    parser.add_argument(
+        "--limit", type=whole(1), metavar="N", help="look at the first N pictures only"
+    )
     workers(parser)
 
 

@@ -34,16 +34,34 @@ def command(
 def scales(text: str) -> tuple[int, ...]:
     """``2,3,4`` as numbers."""
     try:
-        return tuple(dict.fromkeys(int(part) for part in text.split(",") if part.strip()))
+        found = tuple(dict.fromkeys(int(part) for part in text.split(",") if part.strip()))
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r}: whole numbers such as 2,3,4") from None
+        found = ()
+    if not found or min(found) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: whole numbers such as 2,3,4")
+    return found
+
+
+def whole(smallest: int) -> Callable[[str], int]:
+    """A whole number that is not smaller."""
+
+    def parse(text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError:
+            number = smallest - 1
+        if number < smallest:
+            raise argparse.ArgumentTypeError(f"{text!r}: a whole number from {smallest} on")
+        return number
+
+    return parse
 
 
 def workers(parser: argparse.ArgumentParser) -> None:
     """The option ``--num-workers``."""
     parser.add_argument(
         "--num-workers",
-        type=int,
+        type=whole(0),
         metavar="N",
         help="processes; 0: none but this one (default: one per CPU where it is worth it)",
     )

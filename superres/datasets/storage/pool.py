@@ -35,8 +35,10 @@ def load_in_order(
             per CPU where enough work remains.
 
     Raises:
-        UserError: a worker died (killed, or out of memory).
+        UserError: a negative number of workers; a worker died (killed, or out of memory).
     """
+    if num_workers is not None and num_workers < 0:
+        raise UserError(f"num_workers must be at least 0, not {num_workers}")
     if num_workers == 0 or not numbers:
         yield from (_load(source, i) for i in numbers)
     elif num_workers is None:
