@@ -8,6 +8,7 @@ import numpy as np
 
 from superres.errors import UserError
 from superres.imaging._cv2 import import_cv2
+from superres.imaging.resize import imresize
 
 from .eval_sets import EvalSet
 from .network import peak
@@ -58,6 +59,8 @@ def read_pair(eval_set: EvalSet, index: int) -> Pair:
             else "grey pictures were given to the network as RGB"
         )
         lq, gt, hr = (with_channels(x, wanted) for x in (lq, gt, hr))
+        if dataset.lq is None:  # made here, so of the picture as the network knows it
+            lq = imresize(gt, scale=1 / eval_set.scale, border=dataset.border)
     return Pair(lq, gt, hr, peak(hr) / peak(lq), notes)
 
 

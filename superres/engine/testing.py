@@ -73,8 +73,9 @@ def run_test(
     failures: list[str] = []
 
     def failed(text: str) -> None:
-        failures.append(text)
-        progress.say(f"warning: {text}")
+        if text not in failures:  # what the baseline has told already
+            failures.append(text)
+            progress.say(f"warning: {text}")
 
     total = sum(len(s.dataset) for s in eval_sets if s.dataset is not None)
     baselines = EvalResults()

@@ -8,16 +8,12 @@ import numpy as np
 import pytest
 
 from superres.cli.main import main
-from superres.evaluation.protocols import evaluate_pair
-from superres.imaging.io import read_image
+from superres.evaluation.protocols import PROTOCOLS, classical_bicubic, evaluate_pair
+from superres.imaging.io import read_image, write_image
+from superres.imaging.resize import imresize
 
-from ..engine.conftest import CONFIG, ROOT, finish, options, start, train, world  # noqa: F401
-
-
-@pytest.fixture
-def checkpoint(train, tmp_path):  # noqa: F811
-    assert train("max_iters=6") == 0
-    return tmp_path / "work" / "best.pth"
+from ..engine.conftest import CONFIG, ROOT, finish, picture, start
+from .trained import checkpoint, failing, options, train, world  # noqa: F401
 
 
 def test_results_and_pictures(checkpoint, options, world, tmp_path, capsys):  # noqa: F811
@@ -46,6 +42,157 @@ def test_results_and_pictures(checkpoint, options, world, tmp_path, capsys):  # 
         assert image["ssim"] == pytest.approx(scores["ssim"], abs=1e-9)
     assert entry["psnr"] == pytest.approx(np.mean([i["psnr"] for i in entry["images"]]))
     assert {b["method"] for b in record["baselines"]} == {"Bicubic"}
+    assert "published" not in entry
+    for suffix, psnr in (("md", ".2f"), ("tex", ".2f"), ("csv", "")):
+        assert f"{entry['psnr']:{psnr}}" in (out / f"results.{suffix}").read_text()
+
+
+def test_what_the_record_tells(checkpoint, options, world, tmp_path):  # noqa: F811
+    out = tmp_path / "out"
+    assert (
+        main(["test", CONFIG, str(checkpoint), "--out", str(out), "--cfg-options", *options]) == 0
+    )
+    record = json.loads((out / "results.json").read_text())
+    assert record["device"] == "cpu"
+    assert {"torch", "superres", "numpy", "python"} <= set(record["versions"])
+    (cost,) = record["costs"]
+    assert cost["parameters"] == record["parameters"] == 4531
+    # 3x3 convolutions of the network: 3 to 8, two 8 to 8, 8 to 8, 8 to 32 at x1, 8 to 3 at x2.
+    per_pixel = 9 * (3 * 8 + 3 * 8 * 8 + 8 * 32) + 4 * 9 * 8 * 3
+    assert cost["flops"] == 2 * per_pixel * 360 * 640
+    for line in record["runtime"]:
+        assert 0 < line["seconds"]["median"] <= line["seconds"]["total"]
+        images = next(e for e in record["results"] if e["set"] == line["set"])["images"]
+        assert line["memory_mb"] == max(image["memory_mb"] for image in images)
+        # At least the input, eight feature maps and the output, in float32.
+        assert line["memory_mb"] > 4 * (3 + 8 + 4 * 3) * 32 * 36 / 2**20
+    for line in record["sets"]:
+        fingerprint = line["lq_fingerprint"]
+        assert fingerprint["made_here"]
+        assert fingerprint["convention"] == ["matlab"]
+        assert len(fingerprint["sha256"]) == 64
+
+
+def test_stored_pictures_have_a_fingerprint(checkpoint, options, world, tmp_path):  # noqa: F811
+    digests = {}
+    for border in ("reflect", "replicate"):
+        root = tmp_path / border
+        for folder in ("HR", "LR_bicubic/X2"):
+            (root / "old" / folder).mkdir(parents=True)
+        for path in (world / "testset").glob("*.png"):
+            hr = read_image(path)
+            write_image(root / "old" / "HR" / path.name, hr)
+            lq = imresize(hr, scale=0.5, border=border)
+            write_image(root / "old" / "LR_bicubic/X2" / path.name, lq)
+        out = root / "out"
+        arguments = ["test", CONFIG, str(checkpoint), "--sets", "old", "--out", str(out)]
+        assert main([*arguments, "--cfg-options", *options, f"data_root={root}"]) == 0
+        (line,) = json.loads((out / "results.json").read_text())["sets"]
+        expected = {"reflect": "matlab", "replicate": "matlab-old"}[border]
+        assert line["lq_fingerprint"]["convention"] == [expected]
+        digests[border] = line["lq_fingerprint"]["sha256"]
+    assert digests["reflect"] != digests["replicate"]
+
+
+def test_all_protocols_from_one_run(checkpoint, options, world, tmp_path, capsys):  # noqa: F811
+    out = tmp_path / "out"
+    arguments = ["test", CONFIG, str(checkpoint), "--sets", "testset", "--protocols", "all"]
+    assert main([*arguments, "--out", str(out), "--cfg-options", *options]) == 0
+    record = json.loads((out / "results.json").read_text())
+    assert [e["protocol"] for e in record["results"]] == list(PROTOCOLS)
+    assert len({e["psnr"] for e in record["results"]}) == 5  # the two of MMEditing are equal
+    bicubic = {e["protocol"]: e for e in record["baselines"]}
+    for image in bicubic["classical-y"]["images"]:
+        hr = read_image(world / "testset" / f"{image['name']}.png")
+        expected = evaluate_pair(classical_bicubic(hr, 2), hr, 2, "classical-y")
+        assert image["psnr"] == pytest.approx(expected["psnr"], abs=1e-12)
+    # Each image once for all protocols.
+    seconds = [[i["seconds"] for i in e["images"]] for e in record["results"]]
+    assert all(row == seconds[0] for row in seconds)
+    assert capsys.readouterr().out.count("PSNR / SSIM by ") == 6
+
+
+def test_hr_that_is_no_multiple_of_the_scale(checkpoint, options, tmp_path):  # noqa: F811
+    (tmp_path / "odd").mkdir()
+    write_image(tmp_path / "odd" / "a.png", picture(5, 61, 71))
+    out = tmp_path / "out"
+    arguments = [
+        "test",
+        CONFIG,
+        str(checkpoint),
+        "--sets",
+        str(tmp_path / "odd"),
+        "--out",
+        str(out),
+    ]
+    arguments += ["--protocols", "edsr-y,super-image", "--cfg-options", *options]
+    assert main(arguments) == 0
+    cropped, resized = json.loads((out / "results.json").read_text())["results"]
+    assert "notes" not in cropped
+    assert resized["notes"] == ["HR was resized, which raises the score"]
+
+
+def test_tiles_and_self_ensemble(checkpoint, options, tmp_path, capsys):  # noqa: F811
+    records = {}
+    for name, extra in {
+        "whole": [],
+        "tiles": ["--tile", "20"],
+        "chop": ["--tile", "edsr-chop"],
+        "plus": ["--self-ensemble"],
+    }.items():
+        out = tmp_path / name
+        arguments = ["test", CONFIG, str(checkpoint), "--sets", "testset", "--out", str(out)]
+        assert main([*arguments, *extra, "--cfg-options", *options]) == 0
+        records[name] = json.loads((out / "results.json").read_text())
+    entries = {name: record["results"][0] for name, record in records.items()}
+    assert entries["tiles"]["psnr"] == pytest.approx(entries["whole"]["psnr"], abs=1e-4)
+    assert entries["tiles"]["images"][0]["inference"]["mode"] == "tiles"
+    assert entries["tiles"]["images"][0]["inference"]["tile"] == 20
+    assert "inference" not in entries["whole"]["images"][0]
+    assert entries["chop"]["notes"] == [
+        "the published chop: differs slightly from the whole picture"
+    ]
+    assert "the published chop" in capsys.readouterr().out
+    assert records["plus"]["inference"] == {"self_ensemble": True}
+    assert entries["plus"]["method"] == "EDSR-baseline+"
+    assert entries["plus"]["psnr"] != entries["whole"]["psnr"]
+    arguments = ["test", CONFIG, str(checkpoint), "--tile", "huge", "--cfg-options", *options]
+    assert "'huge'" in failing(arguments, capsys)
+
+
+def test_a_name_that_the_tables_know(checkpoint, options, world, tmp_path):  # noqa: F811
+    """DIV2K is DIV2K_valid on disk, is scored by its own protocol, and has published values."""
+    (tmp_path / "DIV2K_valid").mkdir()
+    write_image(tmp_path / "DIV2K_valid" / "0801.png", picture(7))
+    out = tmp_path / "out"
+    arguments = ["test", CONFIG, str(checkpoint), "--sets", "DIV2K", "--out", str(out)]
+    assert main([*arguments, "--cfg-options", *options, f"data_root={tmp_path}"]) == 0
+    (entry,) = json.loads((out / "results.json").read_text())["results"]
+    assert (entry["set"], entry["protocol"]) == ("DIV2K_valid", "edsr-div2k")
+    assert entry["published"]["psnr"] == 34.61
+    assert entry["published"]["difference"]["psnr"] == pytest.approx(entry["psnr"] - 34.61)
+    assert "| 34.61 | -" in (out / "results.md").read_text()
+
+
+def test_the_report_of_a_test(checkpoint, options, tmp_path, capsys):  # noqa: F811
+    out = tmp_path / "out"
+    arguments = ["test", CONFIG, str(checkpoint), "--out", str(out), "--report"]
+    assert main([*arguments, "--cfg-options", *options]) == 0
+    text = (out / "report.html").read_text()
+    assert text.count("data:image/webp") == 4 * 5
+    assert "PSNR in dB over iterations" in text  # curves of the work dir that it lies in
+    (out / "report.html").unlink()
+    assert main(["report", str(out)]) == 0
+    again = (out / "report.html").read_text()
+    assert again == text
+    # Pictures that are gone are told, and the tables stay.
+    for path in (out / "images").rglob("*.png"):
+        path.unlink()
+    capsys.readouterr()
+    assert main(["report", str(out)]) == 0
+    assert "no pictures" in capsys.readouterr().err
+    assert "no folder" in failing(["report", str(tmp_path / "nowhere")], capsys)
+    assert "results.json" in failing(["report", str(tmp_path)], capsys)
 
 
 def test_two_ranks_give_the_same(checkpoint, options, tmp_path):  # noqa: F811
@@ -58,18 +205,10 @@ def test_two_ranks_give_the_same(checkpoint, options, tmp_path):  # noqa: F811
 
     def timeless(value):
         if isinstance(value, dict):
-            return {k: timeless(v) for k, v in value.items() if k != "seconds"}
+            return {k: timeless(v) for k, v in value.items() if k != "seconds"}  # the timings
         return [timeless(v) for v in value] if isinstance(value, list) else value
 
     assert timeless(records[0]) == timeless(records[1])
-
-
-def failing(arguments, capsys):
-    capsys.readouterr()
-    assert main(arguments) == 2
-    error = capsys.readouterr().err
-    assert "Traceback" not in error
-    return error
 
 
 def test_what_does_not_fit(checkpoint, options, tmp_path, capsys):  # noqa: F811
