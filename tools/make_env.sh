@@ -38,6 +38,9 @@ superres_make_env() {
     wanted=$(cat "$root"/requirements/{runtime,tests,constraints}.txt "$root/setup.py" | cksum)
     if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted $root" ]; then
         superres_install "$root" "$python"
+        # The first import of mmengine makes a grammar file (yapf's), not atomically: two at once,
+        # as test workers or ranks are, would read half of it.
+        "$python" -c 'import yapf' || superres_fail "the installed packages cannot be imported"
         echo "$wanted $root" > "$stamp"
     fi
     "$python" - <<'PY' || exit 2

@@ -6,11 +6,16 @@ user's mistake and on 130 and 143 for a saved stop, so the first failure's code 
 
 from __future__ import annotations
 
+import contextlib
 import sys
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run torchrun with ``argv``; gives the exit code."""
+    # mmengine imports yapf, whose first import makes a file that ranks starting at once would
+    # find half written.
+    with contextlib.suppress(ImportError):
+        import yapf  # noqa: F401
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.run import main as torchrun
