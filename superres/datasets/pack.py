@@ -93,7 +93,8 @@ def pack_images(
             begins here and starts one per CPU where enough work remains.
         progress: see :data:`Progress`.
         resume: False throws an unfinished pack away instead of continuing it.
-        overwrite: replace a finished database at ``target`` that differs from the source.
+        overwrite: replace a finished database at ``target`` that differs from the source, or
+            whose pixels do not match their checksums.
         strict: a picture that cannot be read fails the pack once all have been tried; the good
             ones are kept for the next run. Otherwise it is left out and reported.
         info: JSON-able notes kept in the database (``scale``, ``kind``, ...).
@@ -196,7 +197,7 @@ def _up_to_date(
         ]
         for name, _ in report.failed:
             del stamps[encode_name(name)]
-        if made == stamps:
+        if made == stamps and not (overwrite and _damaged(store)):
             report.count = report.reused = len(made)
             return True
     if overwrite:
@@ -205,6 +206,14 @@ def _up_to_date(
         f"{target}: already there with {len(store)} pictures, and not what this pack would make "
         f"({len(packing.names)} pictures). Choose another target, or ask to overwrite it."
     )
+
+
+def _damaged(store: ImageLmdb) -> bool:
+    """Whether any picture's pixels are not those that were packed."""
+    try:
+        return not all(store.verify_entry(i) for i in range(len(store)))
+    except UserError:
+        return True
 
 
 def _sources_of(target: Path) -> Iterator[memoryview]:

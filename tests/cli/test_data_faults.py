@@ -9,7 +9,7 @@ import pytest
 from superres.cli.main import main
 from superres.datasets.pack import pack_images
 from superres.errors import UserError
-from tests.datasets.trees import fingerprint_of, paired
+from tests.datasets.trees import fingerprint_of, paired, picture
 
 
 def data(*arguments: object) -> int:
@@ -95,3 +95,24 @@ def test_numbers_out_of_range_are_named(command, capsys):
 def test_a_negative_number_of_workers_is_no_traceback_for_callers_either(tree, tmp_path):
     with pytest.raises(UserError, match="num_workers must be at least 0, not -1"):
         pack_images(tree / "HR", tmp_path / "p.lmdb", num_workers=-1)
+
+
+@pytest.mark.parametrize("form", ["lmdb", "folder"])
+def test_overwrite_repairs_damaged_pixels(form, tree, tmp_path, capsys):
+    out = tmp_path / "out"
+    command = ("prepare", "folder", "--root", tree, "--out", out, "--scales", 2, "--format", form)
+    assert data(*command) == 0
+    if form == "lmdb":
+        damaged = out / "toy" / "HR.lmdb" / "data.mdb"
+        content = bytearray(damaged.read_bytes())
+        at = content.index(picture(1, 48, 56).tobytes())
+        content[at + 100] ^= 255
+    else:
+        damaged = out / "toy" / "LR_bicubic" / "X2" / "p1x2.png"
+        content = damaged.read_bytes()[:-60]
+    damaged.write_bytes(content)
+    assert data(*command) == 1
+    if form == "lmdb":
+        assert "--overwrite" in capsys.readouterr().out
+    assert data(*command, "--overwrite") == 0
+    assert data(*command) == 0

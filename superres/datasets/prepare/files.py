@@ -54,7 +54,7 @@ def write_files(
     info = json.loads(json.dumps(info or {}))
     if target.exists():
         made_with, made = _read_stamps(target)
-        if made_with == info and made == stamps:
+        if made_with == info and made == stamps and not overwrite:
             report.count = report.reused = len(made)
             report.notes.append("already there and up to date")
             return report

@@ -70,7 +70,8 @@ class Environment:
             return self._txn.get(key)
         except self._error as error:
             raise UserError(
-                f"{self.path}: the database is damaged ({error}). Pack it again, or restore a copy."
+                f"{self.path}: the database is damaged ({error}). Prepare or pack it again "
+                "with --overwrite, or restore a copy."
             ) from None
 
     def array(self, value: memoryview, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:

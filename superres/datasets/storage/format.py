@@ -89,7 +89,10 @@ def parse_header(path: object, value: bytes) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError):
         good = False
     if not good:
-        raise UserError(f"{path}: its header is damaged. Pack it again, or restore a copy.")
+        raise UserError(
+            f"{path}: its header is damaged. Prepare or pack it again with --overwrite, or restore "
+            "a copy."
+        )
     if version != VERSION:
         raise UserError(
             f"{path}: packed in version {version} of the format; this superres reads version "

@@ -91,8 +91,8 @@ class ImageLmdb(PictureStore):
 
     def _damaged(self, i: int) -> UserError:
         return UserError(
-            f"{self.path}: the entry {self.name_at(i)!r} is damaged. Pack it again, or restore a "
-            "copy."
+            f"{self.path}: the entry {self.name_at(i)!r} is damaged. Prepare or pack it "
+            "again with --overwrite, or restore a copy."
         )
 
     def checksum_at(self, i: int) -> int:
@@ -108,7 +108,7 @@ class ImageLmdb(PictureStore):
         if zlib.crc32(image) != self.checksum_at(i):
             raise UserError(
                 f"{self.path}: the pixels of {self.name_at(i)!r} do not match their checksum. "
-                "Pack it again, or restore a copy."
+                "Prepare or pack it again with --overwrite, or restore a copy."
             )
         return image
 
@@ -149,7 +149,10 @@ class _Opened:
             or len(index) != count * layout.RECORD.itemsize
             or (check and layout.index_checksum(index, names) != header["crc32"])
         ):
-            raise UserError(f"{path}: its index is damaged. Pack it again, or restore a copy.")
+            raise UserError(
+                f"{path}: its index is damaged. Prepare or pack it again with --overwrite, or "
+                "restore a copy."
+            )
         self.pid = os.getpid()
         self.environment = environment
         # Where the pixels lie is known unless someone has written to the file since.
