@@ -11,6 +11,7 @@ from torch.utils.data import Dataset
 
 from superres.datasets.loader import collate
 from superres.datasets.sampler import IterationSampler
+from superres.errors import UserError
 from superres.imaging._cv2 import import_cv2
 
 _GAP, _TEXT = 8, 30
@@ -23,10 +24,21 @@ def first_pairs(
     """The samples that training sees from ``iteration`` on: ``lq``, ``gt`` (HWC) and ``meta``.
 
     Every draw is a function of (seed, iteration), so these are the very samples, in their order.
+    Pictures that are smaller than the patch are left out, as in training.
+
+    Raises:
+        UserError: all pictures are smaller than the patch.
     """
     scales = getattr(dataset, "scales", None)
+    # Training leaves these out too, which moves all draws.
+    skip = dataset.too_small() if hasattr(dataset, "too_small") else []
+    if skip and len(skip) == len(dataset):
+        raise UserError(
+            f"{dataset.gt.path}: every picture is smaller than the patch; lower lq_patch_size (or "
+            "gt_patch_size), or take larger pictures"
+        )
     sampler = IterationSampler(
-        len(dataset), global_batch_size, seed, start=iteration, scales=scales
+        len(dataset), global_batch_size, seed, start=iteration, scales=scales, skip=skip
     )
     pairs: list[dict[str, Any]] = []
     for keys in sampler:

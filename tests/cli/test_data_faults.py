@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from superres.cli.main import main
+from superres.datasets.browse import first_pairs
 from superres.datasets.pack import pack_images
+from superres.datasets.paired import PairedDataset
+from superres.datasets.sampler import IterationSampler
 from superres.errors import UserError
-from tests.datasets.trees import fingerprint_of, paired, picture
+from superres.imaging.io import write_image
+from tests.datasets.trees import fingerprint_of, lq_of, paired, picture
 
 
 def data(*arguments: object) -> int:
@@ -116,3 +121,20 @@ def test_overwrite_repairs_damaged_pixels(form, tree, tmp_path, capsys):
         assert "--overwrite" in capsys.readouterr().out
     assert data(*command, "--overwrite") == 0
     assert data(*command) == 0
+
+
+def test_browse_leaves_out_what_training_leaves_out(tree, tmp_path, capsys):
+    write_image(tree / "HR" / "a.png", picture(7, 16, 56))
+    write_image(tree / "LR_bicubic" / "X2" / "ax2.png", lq_of(picture(7, 16, 56), 2))
+    pipeline = [{"type": "PairedRandomCrop", "lq_patch_size": 12}, {"type": "PackInputs"}]
+    dataset = PairedDataset("toy", str(tmp_path), 2, pipeline, seed=0)
+    assert [dataset.gt.name_at(i) for i in dataset.too_small()] == ["a"]
+    keys = IterationSampler(3, 4, 0, skip=dataset.too_small()).keys(1)
+    shown = first_pairs(dataset, 4, 0, 1, 4)
+    assert len(shown) == 4
+    for key, pair in zip(keys, shown):
+        np.testing.assert_array_equal(pair["lq"], dataset[key]["inputs"].numpy())
+    pipeline[0]["lq_patch_size"] = 40
+    dataset = PairedDataset("toy", str(tmp_path), 2, pipeline, seed=0)
+    with pytest.raises(UserError, match="every picture is smaller than the patch"):
+        first_pairs(dataset, 4, 0, 1, 4)
