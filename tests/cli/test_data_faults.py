@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -133,8 +136,28 @@ def test_browse_leaves_out_what_training_leaves_out(tree, tmp_path, capsys):
     shown = first_pairs(dataset, 4, 0, 1, 4)
     assert len(shown) == 4
     for key, pair in zip(keys, shown):
-        np.testing.assert_array_equal(pair["lq"], dataset[key]["inputs"].numpy())
+        np.testing.assert_array_equal(pair["lq"], dataset[key]["inputs"])
     pipeline[0]["lq_patch_size"] = 40
     dataset = PairedDataset("toy", str(tmp_path), 2, pipeline, seed=0)
     with pytest.raises(UserError, match="every picture is smaller than the patch"):
         first_pairs(dataset, 4, 0, 1, 4)
+
+
+def test_an_unknown_degradation_lists_the_known_ones(tree, capsys):
+    text = refused(capsys, "verify", tree, "--degradation", "foo")
+    assert "'foo': there are auto, any, matlab, " in text
+    assert "pil-bicubic" in text
+
+
+def test_a_pipe_in_the_source_is_not_waited_for(tree, tmp_path):
+    os.mkfifo(tree / "HR" / "p9.png")
+    command = ("folder", "--root", str(tree), "--out", str(tmp_path / "out"), "--scales", "2")
+    done = subprocess.run(
+        [sys.executable, "tools/data.py", "prepare", *command],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "HR.lmdb: 2 pictures" in done.stdout

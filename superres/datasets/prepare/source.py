@@ -90,6 +90,8 @@ class Source:
             below = f"{path}/{item.name}"
             if item.is_dir():
                 self._walk(Path(item.path), below, entries, archives, above | {here})
+            elif not item.is_file():
+                continue  # a pipe would be waited for, a link may lead nowhere
             elif item.name.lower().endswith(IMAGE_SUFFIXES):
                 entries.append(FileEntry(below, Path(item.path)))
             elif (stem := archive_stem(item.name)) is not None:
