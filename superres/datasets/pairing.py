@@ -9,7 +9,17 @@ from superres.errors import UserError
 from .storage import PictureStore
 
 # How the low-quality side is named in the sets in circulation; {n} is the ground truth's name.
-TEMPLATES = ("{n}", "{n}x{s}", "{n}_x{s}", "{n}_LR_x{s}", "{n}_LR", "{n}LRBI_x{s}", "{n}x{s}m")
+TEMPLATES = (
+    "{n}",
+    "{n}x{s}",
+    "{n}_x{s}",
+    "{n}_LR_x{s}",
+    "{n}_LR",
+    "{n}LRBI_x{s}",
+    "{n}x{s}m",
+    "{n}_LRBD_x{s}",
+    "{n}LRBD_x{s}",
+)
 
 
 def _template(gt: PictureStore, lq: PictureStore, scale: int) -> str | None:

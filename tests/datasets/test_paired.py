@@ -143,6 +143,16 @@ def test_partners_are_named_as_in_the_sets_in_circulation(make_folders):
         np.testing.assert_array_equal(dataset[i]["lq"], imresize(gt, 1 / 4))
 
 
+@pytest.mark.parametrize("template", ["{}_LRBD_x4", "{}LRBD_x4"])
+def test_partners_made_by_blur_and_down(template, make_folders):
+    root = make_folders()
+    for file in sorted((root / "LR_bicubic" / "X4").iterdir()):
+        file.rename(file.with_name(f"{template.format(file.stem)}.png"))
+    np.testing.assert_array_equal(
+        PairedDataset(str(root), scale=4)[1]["lq"], imresize(pictures()[1], 1 / 4)
+    )
+
+
 def test_a_missing_partner_is_named(make_folders):
     root = make_folders()
     (root / "LR_bicubic" / "X4" / "002.png").unlink()
