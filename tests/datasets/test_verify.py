@@ -271,6 +271,20 @@ def test_a_test_picture_in_the_training_set(form, tmp_path):
         assert "the test set Set5" in text
 
 
+@pytest.mark.parametrize(("train", "test"), [("photos", "Set5"), ("mine", "DIV2K_valid")])
+def test_a_set_of_any_name_may_leak_and_only_known_tests_are_called_so(train, test, tmp_path):
+    paired(tmp_path / train, 3, (2,), height=96, width=120)
+    paired(tmp_path / test, 3, (2,), height=96, width=120)
+    paired(tmp_path / "other", 3, (2,), height=96, width=120)
+    record = check(tmp_path, allow_partial=True)
+    found = {
+        one["name"]: [p["message"] for p in one["problems"] if p["fault"] == "leak"]
+        for one in record["sets"]
+    }
+    assert {name: len(texts) for name, texts in found.items()} == {train: 3, test: 0, "other": 3}
+    assert all(f"the test set {test}" in text for texts in found.values() for text in texts)
+
+
 def test_different_pictures_are_no_leak(tmp_path):
     paired(tmp_path / "Set5", 5, (2,), height=96, width=120)
     train = tmp_path / "my_train" / "HR"
@@ -353,7 +367,7 @@ def test_where_sets_are_found(tmp_path, tree):
     official(tmp_path / "s" / "archives", "DIV2K_train", [1], (2, 3))
     (found,) = find_sets(tmp_path / "s")
     assert found.name == "DIV2K_train"
-    assert found.training
+    assert not found.test
     assert set(found.lq) == {("bicubic", 2), ("bicubic", 3)}
     (plain,) = find_sets(tree / "HR")
     assert (plain.name, plain.lq) == ("HR", {})

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from superres.datasets.conventions import CONVENTIONS
 from superres.datasets.jobs import run_jobs
 from superres.datasets.pairing import partner_numbers
 from superres.datasets.storage import ImageLmdb, PictureStore, open_store
@@ -59,9 +60,12 @@ def verify(
         ``file``, ``message``).
 
     Raises:
-        UserError: there is no set.
+        UserError: there is no set; an unknown ``degradation``.
     """
     step = step or (lambda text: lambda done, total, name: None)
+    known = ["auto", "any", *(convention.name for convention in CONVENTIONS)]
+    if degradation not in known:
+        raise UserError(f"--degradation {degradation!r}: there are {', '.join(known)}")
     folders = [folder] if isinstance(folder, str | Path) else list(folder)
     found = [one for place in folders for one in find_sets(Path(place))]
     others = [other for place in against for other in find_sets(Path(place))]
@@ -75,8 +79,8 @@ def verify(
     tests = [_identify(other, num_workers, step) for other in others]
     for one, record, identity in zip(found, records, identities):
         against_it = list(tests)
-        if one.training:
-            against_it += [i for o, i in zip(found, identities) if not o.training]
+        if not one.test:
+            against_it += [i for o, i in zip(found, identities) if o.test]
         _find_leaks(record, identity, against_it)
     errors = sum(p["severity"] == "error" for r in records for p in r["problems"])
     return {

@@ -37,7 +37,10 @@ KNOWN: dict[str, list[str] | int] = {
     "manga109": 109,
     "general100": 100,
 }
-_TRAINING = re.compile(r"(?i)(.*[_-])?train(ing)?([_-].*)?|df2k|flickr2k|291|t91|bsd200")
+_TEST = re.compile(
+    r"(?i)(.*[_-])?(valid(ation)?|val|test(ing)?)([_-].*)?"
+    r"|set5|set14|b100|bsd100|urban100|manga109|general100"
+)
 
 
 @dataclass
@@ -63,9 +66,9 @@ class FoundSet:
         return self.gt.parent if self.gt.name in _GT else self.gt
 
     @property
-    def training(self) -> bool:
-        """Whether it is a training set, by its name."""
-        return bool(_TRAINING.fullmatch(self.name))
+    def test(self) -> bool:
+        """Whether it is a benchmark or a validation set, by its name; people train on the rest."""
+        return bool(_TEST.fullmatch(self.name))
 
     @property
     def expected(self) -> list[str] | int | None:
