@@ -16,10 +16,15 @@ from superres.errors import UserError
 from superres.imaging.io import write_image
 
 
+class UnreadableError(UserError):
+    """A picture of a store cannot be read; the others are not touched by that."""
+
+
 def extract(store: PictureStore | str | os.PathLike, name: str, path: str | os.PathLike) -> Path:
     """Write one picture of a store to ``path`` (or into it, as PNG, where it is a folder).
 
     Raises:
+        UnreadableError: the picture is damaged.
         UserError: no such picture, the path cannot be written, a format that cannot hold it.
     """
     opened = store if isinstance(store, PictureStore) else open_store(store, "unchanged", "keep")
@@ -40,6 +45,7 @@ def unpack(
     overwrite: bool = False,
     num_threads: int | None = None,
     progress: Callable[[int, int, str], None] | None = None,
+    left_out: Callable[[str, str], None] | None = None,
 ) -> int:
     """Write all pictures of a store into a folder; names with ``/`` go to subfolders.
 
@@ -51,6 +57,8 @@ def unpack(
         overwrite: write existing files anew.
         num_threads: encoding threads; None takes one per CPU.
         progress: called as ``progress(done, total, name)``.
+        left_out: called as ``left_out(name, fault)`` for a picture that cannot be read or whose
+            name is hostile, and the others are written; without it such a picture is an error.
 
     Returns:
         The number of files written.
@@ -67,10 +75,17 @@ def unpack(
     waiting: deque = deque()
     with ThreadPoolExecutor(threads) as pool:
         for i, name in enumerate(opened.names()):
-            path = picture_path(root, name, suffix)
-            if overwrite or not path.exists():
+            try:
+                path = picture_path(root, name, suffix)
+                image = _read(opened, i) if overwrite or not path.exists() else None
+            except UserError as error:
+                if left_out is None:
+                    raise
+                left_out(name, str(error))
+                continue
+            if image is not None:
                 _make_folder(path.parent, root)
-                waiting.append(pool.submit(write_image, path, _read(opened, i)))
+                waiting.append(pool.submit(write_image, path, image))
                 written += 1
             while len(waiting) > 2 * threads:
                 waiting.popleft().result()
@@ -109,6 +124,8 @@ def _read(store: PictureStore, which: int | str) -> np.ndarray:
         return store.read_verified_at(store.index(which) if isinstance(which, str) else which)
     except KeyError as error:
         raise UserError(f"{error.args[0]}.") from None
+    except UserError as error:
+        raise UnreadableError(*error.args) from None
 
 
 def _make_folder(folder: Path, root: Path) -> None:

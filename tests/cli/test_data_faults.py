@@ -161,3 +161,23 @@ def test_a_pipe_in_the_source_is_not_waited_for(tree, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert "HR.lmdb: 2 pictures" in done.stdout
+
+
+def test_one_bad_picture_does_not_stop_the_others(tree, tmp_path, capsys):
+    packed, out = tmp_path / "p.lmdb", tmp_path / "out"
+    assert data("pack", tree / "HR", packed) == 0
+    content = bytearray((packed / "data.mdb").read_bytes())
+    content[content.index(picture(0, 48, 56).tobytes()) + 100] ^= 255
+    (packed / "data.mdb").write_bytes(content)
+    assert data("unpack", packed, out) == 1
+    assert "left out: p0: " in capsys.readouterr().err
+    assert [path.name for path in out.iterdir()] == ["p1.png"]
+    (out / "p1.png").unlink()
+    assert data("extract", packed, "p0", "p1", "--out", out) == 1
+    assert "left out: p0: " in capsys.readouterr().err
+    assert [path.name for path in out.iterdir()] == ["p1.png"]
+    (out / "p0.png").write_bytes(b"junk")
+    assert data("list", out) == 1
+    told = capsys.readouterr()
+    assert "left out: p0: " in told.err
+    assert told.out == "p1\t56x48x3\n"

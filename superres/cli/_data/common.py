@@ -6,7 +6,7 @@ import argparse
 import inspect
 import json as jsons
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +79,15 @@ def write_json(path: Path | None, record: dict[str, Any]) -> None:
     write_atomically(path, lambda file: file.write(data))
 
 
+def tell_left_out(failed: Iterable[tuple[str, str]]) -> None:
+    """Name the pictures that could not be done, and why."""
+    for name, fault in failed:
+        text = f"left out: {name}: {fault}"
+        # Names of files may hold bytes that are no text.
+        shown = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+        print(shown, file=sys.stderr)
+
+
 def pack_record(report: Any) -> dict[str, Any]:
     """Print what a :class:`superres.datasets.pack.PackReport` says; gives it for JSON."""
     for note in report.notes:
@@ -87,8 +96,7 @@ def pack_record(report: Any) -> dict[str, Any]:
         f"{report.target}: {report.count} pictures, {report.added} new, "
         f"{report.bytes / 2**20:.1f} MiB, {report.seconds:.1f} s"
     )
-    for name, fault in report.failed:
-        print(f"left out: {name}: {fault}", file=sys.stderr)
+    tell_left_out(report.failed)
     return {
         "target": str(report.target),
         "count": report.count,

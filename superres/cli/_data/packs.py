@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from superres.cli._data.common import command, pack_record, workers, write_json
+from superres.cli._data.common import command, pack_record, tell_left_out, workers, write_json
 
 
 def add_arguments(commands: Any) -> None:
@@ -110,6 +110,7 @@ def _unpack(args: argparse.Namespace) -> int:
     from superres.cli._progress import Progress
     from superres.datasets.unpack import unpack
 
+    failed: list[tuple[str, str]] = []
     with Progress() as told:
         written = unpack(
             args.source,
@@ -117,23 +118,36 @@ def _unpack(args: argparse.Namespace) -> int:
             suffix=args.suffix,
             overwrite=args.overwrite,
             progress=told.step(f"writing to {args.target.name}"),
+            left_out=lambda name, fault: failed.append((name, fault)),
         )
     print(f"{args.target}: {written} files written")
+    tell_left_out(failed)
     write_json(
         args.json,
-        {"schema": 1, "command": "unpack", "target": str(args.target), "written": written},
+        {
+            "schema": 1,
+            "command": "unpack",
+            "target": str(args.target),
+            "written": written,
+            "failed": [{"name": name, "fault": fault} for name, fault in failed],
+        },
     )
-    return 0
+    return 1 if failed else 0
 
 
 def _list(args: argparse.Namespace) -> int:
     """Print the pictures of an LMDB or folder: name, width x height x channels, depth, checksum."""
     from superres.datasets.storage import ImageLmdb, open_store
+    from superres.errors import UserError
 
     store = open_store(args.source, "unchanged", "keep")
-    rows = []
+    rows, failed = [], []
     for i, name in enumerate(store.names()):
-        height, width, channels = store.shape_at(i)
+        try:
+            height, width, channels = store.shape_at(i)
+        except UserError as error:
+            failed.append((name, str(error)))
+            continue
         row: dict[str, Any] = {
             "name": name,
             "height": height,
@@ -149,25 +163,50 @@ def _list(args: argparse.Namespace) -> int:
         print(text.encode("utf-8", "surrogateescape").decode("utf-8", "replace"))
         if args.json:
             rows.append(row)
+    tell_left_out(failed)
     info = store.info if isinstance(store, ImageLmdb) else {}
     write_json(
         args.json,
-        {"schema": 1, "command": "list", "path": str(args.source), "info": info, "pictures": rows},
+        {
+            "schema": 1,
+            "command": "list",
+            "path": str(args.source),
+            "info": info,
+            "pictures": rows,
+            "failed": [{"name": name, "fault": fault} for name, fault in failed],
+        },
     )
-    return 0
+    return 1 if failed else 0
 
 
 def _extract(args: argparse.Namespace) -> int:
     """Write single pictures of an LMDB as files."""
     from superres.datasets.storage import open_store
-    from superres.datasets.unpack import extract
+    from superres.datasets.unpack import UnreadableError, extract
     from superres.errors import UserError
 
     if len(args.names) > 1 and not args.out.is_dir():
         raise UserError(f"--out: {args.out} is no folder, and there are {len(args.names)} pictures")
     store = open_store(args.source, "unchanged", "keep")
-    written = [str(extract(store, name, args.out)) for name in args.names]
-    for path in written:
-        print(path)
-    write_json(args.json, {"schema": 1, "command": "extract", "written": written})
-    return 0
+    for name in args.names:
+        if name not in store:
+            raise UserError(f"{args.source} has no picture named {name!r} ({len(store)} pictures).")
+    written, failed = [], []
+    for name in args.names:
+        try:
+            written.append(str(extract(store, name, args.out)))
+        except UnreadableError as error:
+            failed.append((name, str(error)))
+            continue
+        print(written[-1])
+    tell_left_out(failed)
+    write_json(
+        args.json,
+        {
+            "schema": 1,
+            "command": "extract",
+            "written": written,
+            "failed": [{"name": name, "fault": fault} for name, fault in failed],
+        },
+    )
+    return 1 if failed else 0
