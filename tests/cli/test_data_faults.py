@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -181,3 +183,31 @@ def test_one_bad_picture_does_not_stop_the_others(tree, tmp_path, capsys):
     told = capsys.readouterr()
     assert "left out: p0: " in told.err
     assert told.out == "p1\t56x48x3\n"
+
+
+def children(pid: int) -> list[int]:
+    return [
+        int(child)
+        for task in Path(f"/proc/{pid}/task").iterdir()
+        for child in (task / "children").read_text().split()
+    ]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_ctrl_c_while_workers_start_is_no_traceback(tree, tmp_path):
+    command = ("pack", str(tree / "HR"), str(tmp_path / "p.lmdb"), "--num-workers", "2")
+    process = subprocess.Popen(
+        [sys.executable, "tools/data.py", *command],
+        cwd=Path(__file__).parents[2],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    while process.poll() is None and len(children(process.pid)) < 2:
+        time.sleep(0.01)  # the resource tracker, then the first worker
+    assert process.poll() is None
+    time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 130, told
+    assert "Traceback" not in told

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
@@ -57,8 +58,10 @@ def load_in_order(
 
 
 def _load_in_workers(source: PackSource, numbers: list[int], num_workers: int) -> Iterator[Loaded]:
-    from multiprocessing import get_context
+    from multiprocessing import get_context, resource_tracker
 
+    if hasattr(resource_tracker, "ensure_running"):
+        resource_tracker.ensure_running()  # starting it would unblock SIGINT
     executor = ProcessPoolExecutor(
         num_workers, mp_context=get_context("spawn"), initializer=_start, initargs=(source,)
     )
@@ -70,7 +73,8 @@ def _load_in_workers(source: PackSource, numbers: list[int], num_workers: int) -
                 i = next(remaining, None)
                 if i is None:
                     break
-                waiting.append(executor.submit(_load_here, i))
+                with _sigint_blocked():  # submitting starts the workers
+                    waiting.append(executor.submit(_load_here, i))
             if not waiting:
                 return
             yield waiting.popleft().result()
@@ -81,6 +85,19 @@ def _load_in_workers(source: PackSource, numbers: list[int], num_workers: int) -
         ) from None
     finally:
         executor.shutdown(wait=True, cancel_futures=True)
+
+
+@contextlib.contextmanager
+def _sigint_blocked() -> Iterator[None]:
+    """Ctrl-C waits meanwhile, and for good in processes started here, until :func:`_start`."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _load(source: PackSource, i: int) -> Loaded:
@@ -99,6 +116,8 @@ def _start(source: PackSource) -> None:
     global _source
     _source = source
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
     from multiprocessing import parent_process
 
