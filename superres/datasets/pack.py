@@ -7,6 +7,7 @@ time. An interrupted pack (``kill -9`` too) is continued by running it again; se
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -18,6 +19,7 @@ from typing import Literal
 from superres.datasets.storage import ImageLmdb, PictureStore, open_store
 from superres.datasets.storage.environment import DATA_FILE, open_environment
 from superres.datasets.storage.names import encode_name
+from superres.datasets.storage.notes import header_notes
 from superres.datasets.storage.places import check_apart
 from superres.datasets.storage.pool import load_in_order
 from superres.datasets.storage.sources import (
@@ -121,7 +123,7 @@ def pack_images(
                 raise UserError(_failure(target, report))
             info = _full_info(info, options, packing, report.failed)
             report.count = writer.finish(info)
-            report.notes += writer.notes
+            report.notes += writer.notes + _header_notes(packing, channels, dtype)
     report.bytes = (target / DATA_FILE).stat().st_size
     report.seconds = time.monotonic() - started
     return report
@@ -206,6 +208,15 @@ def _up_to_date(
         f"{target}: already there with {len(store)} pictures, and not what this pack would make "
         f"({len(packing.names)} pictures). Choose another target, or ask to overwrite it."
     )
+
+
+def _header_notes(packing: PackSource, channels: Channels, dtype: str) -> list[str]:
+    headers = {}
+    for i in range(len(packing.names)):
+        with contextlib.suppress(UserError):  # packing it will say so
+            if header := packing.header(i):
+                headers[packing.names[i]] = header
+    return header_notes(headers, channels, dtype)
 
 
 def _damaged(store: ImageLmdb) -> bool:

@@ -211,3 +211,29 @@ def test_ctrl_c_while_workers_start_is_no_traceback(tree, tmp_path):
     _, told = process.communicate(timeout=60)
     assert process.returncode == 130, told
     assert "Traceback" not in told
+
+
+def test_pack_and_merge_tell_what_they_change(tree, tmp_path, capsys):
+    folder = tmp_path / "odd"
+    folder.mkdir()
+    write_image(folder / "plain.png", picture(1))
+    write_image(folder / "deep.png", picture(2).astype(np.uint16) * 257)
+    write_image(folder / "grey.png", picture(3)[..., :1])
+    write_image(folder / "clear.png", np.dstack([picture(4), picture(4)[..., :1]]))
+    packs = tmp_path / "p.lmdb", tmp_path / "m.lmdb"
+    assert data("pack", folder, packs[0]) == 0
+    of_pack = capsys.readouterr().out
+    assert data("merge", folder, "--out", packs[1]) == 0
+    of_merge = capsys.readouterr().out
+    for target, told in zip(packs, (of_pack, of_merge)):
+        for text in (
+            "1 of 4 with 16 bits per sample, stored with 8 unless --depth keep: deep",
+            "1 of 4 grey, stored as RGB: grey",
+            "1 of 4 with transparency, stored without it: clear",
+        ):
+            assert f"note: {target}: {text}\n" in told
+    options = ("--channels", "unchanged", "--depth", "keep")
+    assert data("pack", folder, tmp_path / "u.lmdb", *options) == 0
+    told = capsys.readouterr().out
+    assert "with 16 bits per sample, kept: deep" in told
+    assert "stored" not in told

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 
 from superres.datasets.prepare.entries import Entry
 from superres.datasets.prepare.plan import SetPlan, some
+from superres.datasets.storage.notes import header_notes
 from superres.errors import UserError
 from superres.imaging.io import ImageHeader
 
@@ -52,7 +53,7 @@ def check_plan(
             del plan.lq[key]
         else:
             _check_sizes(key[1], gt, of_gt.get(key[1], headers[0]), pictures, found)
-    return _notes(plan.name, headers[0])
+    return [f"{plan.name}: {note}" for note in header_notes(headers[0])]
 
 
 def _check_names(
@@ -116,19 +117,3 @@ def _check_small(plan: SetPlan, headers: Headers, scale: int) -> None:
                 f"{plan.gt[name].label}: {header.width}x{header.height} pixels, too small for "
                 f"scale {scale}. Remove it, or prepare smaller scales (--scales)."
             )
-
-
-def _notes(name: str, headers: Headers) -> list[str]:
-    kinds = {
-        "grey, stored as RGB": lambda h: h.channels == 1,
-        "with transparency, stored without it": lambda h: h.has_alpha,
-        "with 16 bits per sample, stored with 8 unless --depth keep": lambda h: h.bits == 16,
-        "with an EXIF rotation, stored as the pixels lie": lambda h: h.orientation > 1,
-        "with a colour profile (ICC), stored without converting": lambda h: h.has_icc,
-    }
-    notes = []
-    for text, test in kinds.items():
-        found = [n for n, header in headers.items() if test(header)]
-        if found:
-            notes.append(f"{name}: {len(found)} of {len(headers)} {text}: {some(found, 3)}")
-    return notes

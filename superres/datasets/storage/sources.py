@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 
 from superres.datasets.storage.base import PictureStore
-from superres.datasets.storage.folder import named_files
+from superres.datasets.storage.folder import ImageFolder, named_files
 from superres.datasets.storage.format import SAMPLE_TYPES
 from superres.datasets.storage.lmdb import ImageLmdb
 from superres.datasets.storage.names import PackedNames, encode_name
 from superres.errors import UserError
-from superres.imaging.io import Channels, read_image
+from superres.imaging.io import Channels, ImageHeader, image_header, read_image
 
 Loader = str | os.PathLike | Callable[[], np.ndarray]
 
@@ -40,6 +40,14 @@ class PackSource(ABC):
     def stamp(self, i: int) -> bytes:
         """Changes when picture ``i`` changes; equal for what need not be packed again."""
 
+    def header(self, i: int) -> ImageHeader | None:
+        """Of the file that picture ``i`` is decoded from; None where nothing is to be told of it.
+
+        Raises:
+            UserError: the file cannot be read.
+        """
+        return None
+
 
 class FolderSource(PackSource):
     """The picture files of a folder."""
@@ -53,6 +61,9 @@ class FolderSource(PackSource):
 
     def stamp(self, i: int) -> bytes:
         return _file_stamp(self._folder / self._files[i])
+
+    def header(self, i: int) -> ImageHeader:
+        return image_header(self._folder / self._files[i])
 
 
 class ListSource(PackSource):
@@ -111,6 +122,11 @@ class StoreSource(PackSource):
         if isinstance(store, ImageLmdb):
             return b"crc32 %08x" % store.checksum_at(number)
         return _file_stamp(store.path) + b" %d" % number
+
+    def header(self, i: int) -> ImageHeader | None:
+        s, number = self._where[i].tolist()
+        store = self._stores[s]
+        return image_header(store.file_at(number)) if isinstance(store, ImageFolder) else None
 
 
 def as_pixels(image: object) -> np.ndarray:
