@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -237,3 +238,26 @@ def test_pack_and_merge_tell_what_they_change(tree, tmp_path, capsys):
     told = capsys.readouterr().out
     assert "with 16 bits per sample, kept: deep" in told
     assert "stored" not in told
+
+
+def test_what_cannot_be_taken_from_a_source_is_told(tree, tmp_path, capsys):
+    (tree / "HR" / "lost.png").symlink_to(tmp_path / "nowhere.png")
+    (tree / "HR" / "moving.gif").write_bytes(b"GIF89a")
+    out, report = tmp_path / "out", tmp_path / "r.json"
+    command = ("prepare", "folder", "--root", tree, "--out", out, "--scales", 2, "--json", report)
+    assert data(*command) == 0
+    told = capsys.readouterr().err
+    for text in (
+        f"{tree}/HR/lost.png: a link that leads nowhere, left out",
+        f"{tree}/HR/moving.gif: pictures of this format are not read, left out",
+    ):
+        assert told.count(f"note: {text}") == 1
+        assert text in json.loads(report.read_text())["sets"][0]["notes"]
+
+
+def test_a_refused_archive_leaves_no_empty_folder(tmp_path, capsys):
+    archive = tmp_path / "a.tar.gz"
+    archive.write_bytes(b"junk")
+    text = refused(capsys, "prepare", "folder", "--root", archive, "--out", tmp_path / "out")
+    assert "a.tar.gz" in text
+    assert [path.name for path in tmp_path.iterdir()] == ["a.tar.gz"]

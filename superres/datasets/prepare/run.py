@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import pkgutil
@@ -23,6 +24,8 @@ from superres.datasets.storage.places import check_apart, check_set_name
 from superres.datasets.storage.sources import PackSource
 from superres.datasets.verify import verify
 from superres.errors import UserError
+
+_SHOWN = 20
 
 
 class Told:
@@ -109,7 +112,15 @@ def prepare(name: str, options: Options, told: Told | None = None) -> list[SetRe
     scratch = out.with_name(f".{out.name}.extracted")
     told.say(f"looking through {root}")
     source = Source(root, scratch)
-    plans = chosen.plan(source, options)
+    try:
+        plans = chosen.plan(source, options)
+    except UserError:
+        _remove_empty(scratch)
+        raise
+    for note in source.notes[:_SHOWN]:
+        told.say(f"note: {note}")
+    if source.notes[_SHOWN:]:
+        told.say(f"note: ... and {len(source.notes) - _SHOWN} more left out (--json lists all)")
     reports = []
     for plan in plans:
         check_apart(out / plan.name, root)
@@ -124,6 +135,7 @@ def prepare(name: str, options: Options, told: Told | None = None) -> list[SetRe
         for note in report.notes:
             told.say(f"note: {note}")
         reports.append(report)
+    reports[0].notes += source.notes
     for plan, report in zip(plans, reports):
         _make(plan, report, options, told)
     if options.verify:
@@ -131,6 +143,13 @@ def prepare(name: str, options: Options, told: Told | None = None) -> list[SetRe
     if scratch.exists():
         shutil.rmtree(scratch, ignore_errors=True)
     return reports
+
+
+def _remove_empty(folder: Path) -> None:
+    """Remove folders that hold nothing; what was extracted is kept for the next run."""
+    for base, _, _ in os.walk(folder, topdown=False):
+        with contextlib.suppress(OSError):
+            os.rmdir(base)
 
 
 def _verify(reports: list[SetReport], options: Options, told: Told) -> None:

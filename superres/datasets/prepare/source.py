@@ -20,6 +20,9 @@ from superres.errors import UserError
 from superres.imaging.files import os_fault
 from superres.imaging.io import IMAGE_SUFFIXES
 
+#: Pictures to a person, but not to the decoders here.
+_UNREAD = (".gif", ".heic", ".heif", ".avif", ".jp2", ".jxl", ".svg")
+
 
 class Source:
     """A source that is only ever read.
@@ -90,12 +93,20 @@ class Source:
             below = f"{path}/{item.name}"
             if item.is_dir():
                 self._walk(Path(item.path), below, entries, archives, above | {here})
-            elif not item.is_file():
-                continue  # a pipe would be waited for, a link may lead nowhere
+            elif item.name.lower().endswith(_UNREAD):
+                self._note(f"{item.path}: pictures of this format are not read, left out")
+            elif not item.is_file():  # a pipe would be waited for
+                if item.name.lower().endswith(IMAGE_SUFFIXES):
+                    what = "a link that leads nowhere" if item.is_symlink() else "no regular file"
+                    self._note(f"{item.path}: {what}, left out")
             elif item.name.lower().endswith(IMAGE_SUFFIXES):
                 entries.append(FileEntry(below, Path(item.path)))
             elif (stem := archive_stem(item.name)) is not None:
                 archives.append((f"{path}/{stem}", Path(item.path)))
+
+    def _note(self, text: str) -> None:
+        if text not in self.notes:  # a recipe may look twice
+            self.notes.append(text)
 
     def _archive(self, file: Path, prefix: str) -> list[Entry]:
         name = file.name.lower()
