@@ -11,6 +11,7 @@ import signal
 import sys
 
 from superres.cli._data import checks, packs, pictures, prepare
+from superres.cli._data.common import check_json
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,6 +27,7 @@ def run(args: argparse.Namespace) -> int:
     def terminate(*_: object) -> None:
         raise _Terminated
 
+    check_json(getattr(args, "json", None))
     before = signal.signal(signal.SIGTERM, terminate)
     try:
         return args.function(args)

@@ -261,3 +261,13 @@ def test_a_refused_archive_leaves_no_empty_folder(tmp_path, capsys):
     text = refused(capsys, "prepare", "folder", "--root", archive, "--out", tmp_path / "out")
     assert "a.tar.gz" in text
     assert [path.name for path in tmp_path.iterdir()] == ["a.tar.gz"]
+
+
+def test_a_report_that_cannot_be_written_is_refused_first(tree, tmp_path, capsys):
+    for target in (tmp_path, tmp_path / "none" / "r.json"):
+        assert "--json" in refused(capsys, "verify", tree, "--json", target)
+        assert "--json" in refused(
+            capsys, "pack", tree / "HR", tmp_path / "p.lmdb", "--json", target
+        )
+    assert capsys.readouterr().out == ""
+    assert not (tmp_path / "p.lmdb").exists()

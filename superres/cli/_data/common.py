@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import inspect
 import json as jsons
+import os
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -65,6 +66,24 @@ def workers(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="processes; 0: none but this one (default: one per CPU where it is worth it)",
     )
+
+
+def check_json(path: Path | None) -> None:
+    """Refuse a report's place before the work is done that it reports.
+
+    Raises:
+        UserError: a folder, one that does not exist above it, no permission.
+    """
+    if path is None:
+        return
+    from superres.errors import UserError
+
+    if path.is_dir():
+        raise UserError(f"--json: {path} is a folder, give a file in it")
+    if not path.parent.is_dir():
+        raise UserError(f"--json: {path}: there is no folder {path.parent}")
+    if not os.access(path.parent, os.W_OK):
+        raise UserError(f"--json: {path}: no permission to write into {path.parent}")
 
 
 def write_json(path: Path | None, record: dict[str, Any]) -> None:

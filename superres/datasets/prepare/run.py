@@ -135,7 +135,8 @@ def prepare(name: str, options: Options, told: Told | None = None) -> list[SetRe
         for note in report.notes:
             told.say(f"note: {note}")
         reports.append(report)
-    reports[0].notes += source.notes
+    if reports:
+        reports[0].notes += source.notes
     for plan, report in zip(plans, reports):
         _make(plan, report, options, told)
     if options.verify:
