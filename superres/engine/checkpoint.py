@@ -68,6 +68,8 @@ def save_atomically(state: dict[str, Any], path: Path) -> None:
     except (OSError, RuntimeError) as error:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+        if "DataLoader worker" in str(error):  # raised wherever the trainer happens to be
+            raise
         raise UserError(_why_not_saved(path, error)) from error
 
 

@@ -25,14 +25,12 @@ OPTIONAL_KEYS = (
     "load_from",
     "load_format",
     "work_dir",
-    "experiment_name",
     "custom_imports",
     "custom_hooks",
     "ema",
     "amp",
     "save_best",
     "protocols",
-    "stop_after",
 )
 """Top-level keys that a command line may add although no config file has to state them."""
 
@@ -90,6 +88,7 @@ def load_config(name: str, options: list[str] | None = None) -> Config:
 
 
 def _read(path: Path) -> Config:
+    _base_files(path)
     try:
         return Config.fromfile(str(path), use_predefined_variables=False, lazy_import=False)
     except SyntaxError as error:
@@ -108,8 +107,10 @@ def _read(path: Path) -> Config:
         ) from error
 
 
-def _base_files(path: Path) -> list[Path]:
+def _base_files(path: Path, seen: tuple[Path, ...] = ()) -> list[Path]:
     """The config and all files it inherits from, without running any of them."""
+    if path.resolve() in seen:
+        raise UserError(f"config {path} inherits from itself: look at its _base_")
     found = [path]
     try:
         tree = ast.parse(path.read_text(encoding="utf-8"))
@@ -126,7 +127,7 @@ def _base_files(path: Path) -> list[Path]:
             except ValueError:
                 continue
             for base in [bases] if isinstance(bases, str) else bases:
-                found += _base_files(path.parent / base)
+                found += _base_files(path.parent / base, (*seen, path.resolve()))
     return found
 
 
@@ -171,29 +172,39 @@ def parse_options(options: list[str]) -> dict[str, Any]:
         if not sign or not key.strip():
             raise UserError(f"--cfg-options takes KEY=VALUE, found {option!r}")
         try:
-            parsed[key.strip()] = _literal(ast.parse(value.strip(), mode="eval").body)
+            parsed[key.strip()] = _literal(
+                ast.parse(value.strip(), mode="eval").body, value.strip()
+            )
         except (SyntaxError, ValueError):
             parsed[key.strip()] = _none(DictAction._parse_iterable(value.strip()))
     return parsed
 
 
-def _literal(node: ast.expr) -> Any:
-    """A Python literal in which ``dict(a=1)`` may stand for ``{'a': 1}``; nothing is run."""
+def _literal(node: ast.expr, text: str) -> Any:
+    """A Python literal in which ``dict(a=b)`` may stand for ``{'a': 'b'}``; nothing is run."""
+
+    def inside(part: ast.expr) -> Any:
+        # Words need no quotes there either, also those with hyphens or slashes in them.
+        try:
+            return _literal(part, text)
+        except ValueError:
+            return ast.get_source_segment(text, part)
+
     if isinstance(node, ast.List):
-        return [_literal(item) for item in node.elts]
+        return [_literal(item, text) for item in node.elts]
     if isinstance(node, ast.Tuple):
-        return tuple(_literal(item) for item in node.elts)
+        return tuple(_literal(item, text) for item in node.elts)
     if isinstance(node, ast.Dict):
-        return {ast.literal_eval(k): _literal(v) for k, v in zip(node.keys, node.values)}
+        return {ast.literal_eval(k): inside(v) for k, v in zip(node.keys, node.values)}
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "dict":
         if node.args or any(keyword.arg is None for keyword in node.keywords):
             raise ValueError("dict takes keywords only")
-        return {keyword.arg: _literal(keyword.value) for keyword in node.keywords}
+        return {keyword.arg: inside(keyword.value) for keyword in node.keywords}
     return ast.literal_eval(node)
 
 
 def _none(value: Any) -> Any:
-    return None if value in ("None", "none", "null") else value
+    return None if value in ("None", "null") else value
 
 
 def _near(word: str, known: Any) -> str:

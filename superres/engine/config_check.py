@@ -133,7 +133,14 @@ def blame(path: str, node: Any) -> Iterator[None]:
     """
     try:
         yield
-    except (TypeError, ValueError, KeyError, AssertionError, AttributeError) as error:
+    except (
+        TypeError,
+        ValueError,
+        LookupError,
+        AssertionError,
+        AttributeError,
+        RuntimeError,
+    ) as error:
         name = node.get("type", "") if isinstance(node, dict) else ""
         raise UserError(f"config: {path}: {name}: {error}") from error
 
@@ -172,6 +179,61 @@ def check_scale(cfg: Config) -> None:
             )
 
 
+_KINDS = {
+    "model": dict,
+    "model.backbone": dict,
+    "optim_wrapper": dict,
+    "optim_wrapper.optimizer": dict,
+    "optim_wrapper.clip_grad": dict,
+    "train_dataloader": dict,
+    "train_dataloader.dataset": dict,
+    "train_dataloader.prefetch_factor": int,
+    "param_scheduler": list,
+    "custom_hooks": list,
+    "load_from": str,
+}
+_MAY_BE_NONE = ("optim_wrapper.clip_grad", "param_scheduler", "custom_hooks", "load_from")
+_CLIP_GRAD = ("type", "max_norm", "norm_type", "error_if_nonfinite", "foreach", "clip_value")
+
+
+def check_shapes(cfg: Config) -> None:
+    """What must be a dict, a list or a path is one.
+
+    Raises:
+        UserError: naming the key.
+    """
+    words = {dict: "a dict", list: "a list", str: "a path", int: "a whole number of at least 1"}
+    for path, kind in _KINDS.items():
+        node: Any = cfg._cfg_dict
+        for part in path.split("."):
+            if not isinstance(node, dict) or part not in node:
+                break
+            node = node[part]
+        else:
+            if node is None and path in _MAY_BE_NONE:
+                continue
+            if not isinstance(node, kind) or (kind is int and node < 1):
+                raise UserError(f"config: {path} = {node!r} must be {words[kind]}")
+    for key in ("param_scheduler", "custom_hooks"):
+        for i, entry in enumerate(cfg.get(key) or []):
+            if not isinstance(entry, dict) or "type" not in entry:
+                raise UserError(f"config: {key}.{i} = {entry!r} must be a dict with a type")
+    for key in cfg.optim_wrapper.get("clip_grad") or {}:
+        if key not in _CLIP_GRAD:
+            raise UserError(
+                f"config: optim_wrapper.clip_grad: no key {key!r}; known: {", ".join(_CLIP_GRAD)}"
+            )
+    pipeline = cfg.train_dataloader["dataset"].get("pipeline", ())
+    if pipeline != () and not (
+        isinstance(pipeline, list)
+        and pipeline
+        and all(isinstance(t, dict) and "type" in t for t in pipeline)
+    ):
+        raise UserError(
+            "config: train_pipeline must be a list of dicts with a type, the last one PackInputs"
+        )
+
+
 def check_numbers(cfg: Config, world_size: int = 1) -> None:
     """Counts are positive whole numbers, and the batch divides among the ranks.
 
@@ -179,8 +241,10 @@ def check_numbers(cfg: Config, world_size: int = 1) -> None:
         UserError: naming the key.
     """
     for key in POSITIVE_INTEGERS:
-        value = cfg.get(key)
-        if value is not None and (type(value) is not int or value < 1):
+        value = cfg.get(key, 1)
+        if value is None and key.endswith(("interval", "checkpoints")):
+            continue
+        if type(value) is not int or value < 1:
             raise UserError(f"config: {key} = {value!r} must be a whole number of at least 1")
     workers = cfg.get("num_workers", 0)
     if type(workers) is not int or workers < 0:
@@ -210,6 +274,7 @@ def check_config(cfg: Config, world_size: int = 1) -> None:
     for key in ("model", "train_dataloader", "optim_wrapper"):
         if key not in cfg:
             raise UserError(f"config: it has no {key!r}; start from one of configs/_base_")
+    check_shapes(cfg)
     check_scale(cfg)
     check_numbers(cfg, world_size)
     check_types(cfg)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import logging
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -25,6 +26,7 @@ class Reporter:
     def __init__(self, rank: int = 0, log_file: Path | None = None) -> None:
         self.rank = rank
         self.log_file = log_file
+        self._held: list[dict[str, Any]] = []
         self.logger = logging.getLogger("superres")
         self._listeners: list[Listener] = []
         self._progress: Any = None
@@ -132,13 +134,33 @@ class Reporter:
             print(text, flush=True)
 
     def _write(self, record: dict[str, Any]) -> None:
-        if self.log_file is None:
-            return
         record = {"time": round(time.time(), 3), **record}
+        if self.log_file is None:
+            self._held.append(record)
+            return
+        self._append(record)
+
+    def log_to(self, path: Path) -> None:
+        """From now on write to ``path``, what has been told so far first."""
+        self.log_file = path
+        for record in self._held:
+            self._append(record)
+        self._held.clear()
+
+    def has_validation(self, iteration: int) -> bool:
+        """Whether the log holds a validation of this iteration."""
+        try:
+            lines = self.log_file.read_text(encoding="utf-8").splitlines()
+        except (OSError, AttributeError, UnicodeDecodeError):
+            return False
+        wanted = ('"mode": "val"', f'"iter": {iteration},')
+        return any(all(part in line for part in wanted) for line in lines)
+
+    def _append(self, record: dict[str, Any]) -> None:
         try:
             with open(self.log_file, "a", encoding="utf-8") as file:
                 file.write(json.dumps(record) + "\n")
         except OSError as error:
             # A log that cannot be written must not end a run whose checkpoints may still be fine.
             print(f"warning: {self.log_file}: {error.strerror}", file=sys.stderr)
-            self.log_file = None
+            self.log_file = Path(os.devnull)

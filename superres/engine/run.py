@@ -16,7 +16,7 @@ from .checkpoint import write_text_atomically
 from .config import load_config, scales_of
 from .config_check import check_config
 from .reporter import Reporter
-from .work_dir import WorkDirLock, open_work_dir, set_aside
+from .work_dir import WorkDirLock, open_work_dir, set_aside, set_aside_newer
 
 
 def prepare(name: str | Config, launcher: str, options: list[str] | None = None) -> tuple:
@@ -68,11 +68,8 @@ def train(
         if rank == 0:
             open_work_dir(folder)
             lock = WorkDirLock(folder)
-        moved = set_aside(folder) if rank == 0 and resume is None else None
         launch.barrier()
-        reporter = Reporter(rank, folder / "log.jsonl" if rank == 0 else None)
-        if moved:
-            reporter.say(f"an earlier run was moved to {moved} (use --resume to continue it)")
+        reporter = Reporter(rank)
         try:
             return _train(cfg, device, folder, reporter, resume, trace)
         finally:
@@ -105,9 +102,13 @@ def _train(
     if cfg.get("tensorboard", True):
         hooks.append(TensorboardHook())
     trainer = Trainer(cfg, device, folder, reporter, hooks)
+    # Until here everything may turn out to be a mistake, which must not touch an earlier run.
+    resumed = bool(resume) and trainer.resume(wanted)
     if reporter.rank == 0:
+        _take_over(folder, reporter, resume, trainer.iter if wanted and resumed else None)
         write_text_atomically(folder / "config.py", cfg.pretty_text)
-    if resume and not trainer.resume(wanted):
+    launch.barrier()
+    if resume and not resumed:
         reporter.say(f"no checkpoint in {folder} to resume from: starting anew")
     scales = "+".join(f"x{scale}" for scale in scales_of(cfg))
     parameters = sum(p.numel() for p in trainer.module.backbone.parameters())
@@ -118,6 +119,17 @@ def _train(
         + f", {device}, work dir {folder}"
     )
     return trainer.train()
+
+
+def _take_over(folder: Path, reporter: Reporter, resume: str | None, branch_at: int | None) -> None:
+    """Move aside what this run would mix with, and start its log."""
+    moved = set_aside(folder) if resume is None else None
+    if branch_at is not None:
+        # Going on from an older checkpoint: the newer ones are of a branch that is given up.
+        moved = set_aside_newer(folder, branch_at)
+    if moved:
+        reporter.say(f"an earlier run's files were moved to {moved}, nothing of it is lost")
+    reporter.log_to(folder / "log.jsonl")
 
 
 def _saved_seed(folder: Path, wanted: Path | None) -> int | None:

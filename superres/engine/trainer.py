@@ -6,6 +6,7 @@ nothing grows with the number of iterations, and so that every file it writes is
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -111,7 +112,8 @@ class Trainer:
             self.register_hook(hook)
         if cfg.get("ema"):
             ema = to_plain(cfg.ema)
-            self.ema = EMAHook(**(ema if isinstance(ema, dict) else {"decay": ema}))
+            with blame("ema", ema):
+                self.ema = EMAHook(**(ema if isinstance(ema, dict) else {"decay": ema}))
             self.register_hook(self.ema)
         for hook_cfg in cfg.get("custom_hooks") or []:
             with blame("custom_hooks", hook_cfg):
@@ -169,10 +171,7 @@ class Trainer:
     def train(self) -> int:
         """Train to ``max_iters``; gives the exit code (0, or 130 and 143 after a signal)."""
         if self.iter >= self.max_iters:
-            self.reporter.say(
-                f"nothing to do: iteration {self.iter} of {self.max_iters} is reached"
-            )
-            return 0
+            return self._finished_before()
         sampler = IterationSampler(
             len(self.train_dataset),
             self.cfg.global_batch_size,
@@ -193,7 +192,10 @@ class Trainer:
             self.call_hook("before_train")
             if self._due(self.cfg.val_interval) and self.last_validated != self.iter and self.iter:
                 self.validate(stop)
+            # Workers inherit what is blocked: Ctrl-C in a terminal reaches them while they start.
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
             batches = iter(loader)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
             try:
                 self._iterate(batches, stop)
             except RuntimeError as error:  # a worker's death is raised wherever we are
@@ -238,11 +240,23 @@ class Trainer:
                 self.validate(stop)
                 stopping = stop.agreed(self.device)
                 self.model.train()
-            if stopping and not last:
+            if stopping:
+                self.save()
                 self.reporter.say(
                     f"stopped at iteration {self.iter}, saved; continue with --resume"
                 )
                 return
+
+    def _finished_before(self) -> int:
+        """A run that has reached its end; its last validation may have been interrupted."""
+        self.reporter.say(f"nothing to do: iteration {self.iter} of {self.max_iters} is reached")
+        if launch.broadcast(self.reporter.has_validation(self.iter)):
+            return 0
+        self.call_hook("before_run")
+        with StopRequest() as stop:
+            self.validate(stop)
+        self.call_hook("after_run")
+        return stop.exit_code
 
     def _due(self, interval: int | None) -> bool:
         return bool(interval) and self.iter % interval == 0

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from superres.errors import UserError
 
-from .checkpoint import remove_leftovers
+from .checkpoint import iteration_files, remove_leftovers
 
 _OWN = ("iter_*.pth", "best.pth", "last_checkpoint", "log.jsonl", "config.py", "tensorboard")
 
@@ -75,6 +75,18 @@ def set_aside(path: Path) -> Path | None:
     files = sorted({found for pattern in _OWN for found in path.glob(pattern)})
     if not any(f.suffix == ".pth" or f.name == "log.jsonl" for f in files):
         return None
+    return _move(path, files)
+
+
+def set_aside_newer(path: Path, iteration: int) -> Path | None:
+    """The same for checkpoints beyond ``iteration``, and for the best one if there are any."""
+    files = [file for number, file in iteration_files(path) if number > iteration]
+    if not files:
+        return None
+    return _move(path, [*files, *path.glob("best.pth")])
+
+
+def _move(path: Path, files: list[Path]) -> Path:
     target = path / "previous_runs" / time.strftime("%Y%m%d_%H%M%S")
     number = 1
     while target.exists():
