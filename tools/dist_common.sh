@@ -42,10 +42,14 @@ dist_run() {
         cores=$(nproc 2>/dev/null || echo 1)
         export OMP_NUM_THREADS=$((cores > gpus ? cores / gpus : 1))
     fi
+    local python=${PYTHON:-}
+    if [ -z "$python" ]; then
+        python=$(command -v python || command -v python3) || { echo "error: no python found; name one with PYTHON=..." >&2; exit 2; }
+    fi
     local root
     root=$(cd "$(dirname "$script")/.." && pwd)
     export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}"
-    exec "${PYTHON:-python}" -m superres.engine.elastic \
+    exec "$python" -m superres.engine.elastic \
         --nnodes="$nnodes" --nproc-per-node="$gpus" --max-restarts="$max_restarts" \
         --rdzv-backend=c10d --rdzv-endpoint="$endpoint" --rdzv-id="superres-${SLURM_JOB_ID:-$$}" \
         ${NODE_RANK:+--node-rank="$NODE_RANK"} ${run[@]+"${run[@]}"} \

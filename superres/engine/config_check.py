@@ -220,9 +220,8 @@ def check_shapes(cfg: Config) -> None:
                 raise UserError(f"config: {key}.{i} = {entry!r} must be a dict with a type")
     for key in cfg.optim_wrapper.get("clip_grad") or {}:
         if key not in _CLIP_GRAD:
-            raise UserError(
-                f"config: optim_wrapper.clip_grad: no key {key!r}; known: {", ".join(_CLIP_GRAD)}"
-            )
+            known = ", ".join(_CLIP_GRAD)
+            raise UserError(f"config: optim_wrapper.clip_grad has no key {key!r}; known: {known}")
     pipeline = cfg.train_dataloader["dataset"].get("pipeline", ())
     if pipeline != () and not (
         isinstance(pipeline, list)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -200,7 +201,9 @@ def test_two_ranks_give_the_same(checkpoint, options, tmp_path):  # noqa: F811
     for ranks in (1, 2):
         out = tmp_path / f"out{ranks}"
         arguments = ["bash", str(ROOT / "tools/dist_test.sh"), CONFIG, str(checkpoint), str(ranks)]
-        finish(start([*arguments, "--out", str(out), "--cfg-options", *options]))
+        finish(
+            start([*arguments, "--out", str(out), "--cfg-options", *options], PYTHON=sys.executable)
+        )
         records.append(json.loads((out / "results.json").read_text()))
 
     def timeless(value):

@@ -177,7 +177,7 @@ def _alive(pid: int) -> bool:
 
 
 def test_ctrl_c_keeps_what_was_loaded(tmp_path, folder):
-    process = start(folder, tmp_path / "hr.lmdb", pause=0.05)
+    process = start(folder, tmp_path / "hr.lmdb", pause=0.3)
     for _ in range(2):  # less than a batch
         process.stdout.readline()
     process.send_signal(signal.SIGINT)
