@@ -160,6 +160,51 @@ def test_a_lock_does_not_outlive_its_run(tmp_path):
     lock.release()
 
 
+def test_a_signal_during_a_validation_saves(train, options, world, tmp_path, monkeypatch, capsys):
+    from superres.engine import evaluate
+
+    original = evaluate.evaluate_pair
+
+    def interrupt(*args, **kwargs):
+        signal.raise_signal(signal.SIGINT)
+        monkeypatch.setattr(evaluate, "evaluate_pair", original)
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(evaluate, "evaluate_pair", interrupt)
+    folder = tmp_path / "work"
+    assert train("checkpoint_interval=1000", "val_interval=4") == 130
+    assert [n for n, _ in iteration_files(folder)] == [4]
+    assert "stopped at iteration 4, saved" in capsys.readouterr().out
+    # The same in the last validation: it is made up for, once.
+    monkeypatch.setattr(evaluate, "evaluate_pair", interrupt)
+    assert train("max_iters=5", "val_interval=1000", resume="auto") == 130
+    capsys.readouterr()
+    assert train("max_iters=5", "val_interval=1000", resume="auto") == 0
+    assert "validation at iter 5" in capsys.readouterr().out
+    assert (folder / "best.pth").is_file()
+    assert train("max_iters=5", "val_interval=1000", resume="auto") == 0
+    assert "validation at iter" not in capsys.readouterr().out
+
+
+def test_a_mistake_leaves_an_earlier_run_where_it_is(train, tmp_path):
+    assert train("max_iters=3") == 0
+    for mistake in ("train_set=nowhere", "optim_wrapper.optimizer.lr=-1", "save_best=x/psnr"):
+        assert train(mistake) == 2
+    assert not (tmp_path / "work" / "previous_runs").exists()
+    assert (tmp_path / "work" / "iter_3.pth").is_file()
+
+
+def test_going_on_from_an_older_checkpoint_gives_the_newer_up(train, tmp_path, capsys):
+    folder = tmp_path / "work"
+    assert train() == 0
+    assert train("max_iters=7", resume=folder / "iter_6.pth") == 0
+    assert [n for n, _ in iteration_files(folder)] == [7, 6, 3]
+    assert len(list(folder.glob("previous_runs/*/iter_12.pth"))) == 1
+    capsys.readouterr()
+    assert train("max_iters=8", resume="auto") == 0
+    assert "at iteration 7" in capsys.readouterr().out
+
+
 def test_a_signal_to_the_whole_job_still_saves(options, tmp_path):
     """A scheduler signals every process of a job, data-loading workers included."""
     folder = tmp_path / "work"
