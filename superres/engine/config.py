@@ -22,6 +22,7 @@ from superres.paths import share_dir
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][\w.]*)\}")
 
 OPTIONAL_KEYS = (
+    "eval_dataset",
     "load_from",
     "load_format",
     "work_dir",
