@@ -7,8 +7,9 @@ import errno
 import os
 import re
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 
@@ -57,10 +58,15 @@ def save_atomically(state: dict[str, Any], path: Path) -> None:
     Raises:
         UserError: no room or no permission; what was there before is untouched.
     """
+    _write(path, lambda file: torch.save(plain(state), file))
+
+
+def _write(path: Path, fill: Callable[[BinaryIO], object]) -> None:
+    """Fill a file beside ``path``, make it durable, then let it take the name."""
     temporary = path.with_name(path.name + _TEMPORARY)
     try:
         with open(temporary, "wb") as file:
-            torch.save(plain(state), file)
+            fill(file)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -108,17 +114,7 @@ def _why_not_saved(path: Path, error: Exception) -> str:
 
 def write_text_atomically(path: Path, text: str) -> None:
     """Replace a small file in one step."""
-    temporary = path.with_name(path.name + _TEMPORARY)
-    try:
-        with open(temporary, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise UserError(_why_not_saved(path, error)) from error
+    _write(path, lambda file: file.write(text.encode("utf-8")))
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import statistics
 from collections.abc import Iterable
@@ -14,6 +13,7 @@ import torch
 from mmengine.config import Config
 
 from superres.checkpoints import LoadedWeights
+from superres.checkpoints.files import sha256
 from superres.datasets.conventions import CONVENTIONS
 from superres.datasets.fingerprint import fingerprint_pair, rgb8
 from superres.errors import UserError
@@ -64,7 +64,7 @@ def test_record(
     return results_record(
         [with_published(entry, scores) for entry in results.entries],
         used.values(),
-        {"path": str(checkpoint), "sha256": sha256_of(checkpoint)},
+        {"path": str(checkpoint), "sha256": sha256(checkpoint)},
         baselines=[with_published(entry, bicubic_scores) for entry in baselines.entries],
         config=str(cfg.filename),
         format=loaded.format,
@@ -197,9 +197,3 @@ def _convention(eval_set: EvalSet) -> dict[str, Any]:
     except UserError:  # pictures that cannot be read are told of where they are scored
         pass
     return {"convention": names if checked else None, "checked": checked}
-
-
-def sha256_of(path: Path) -> str:
-    """The file's SHA-256, in hexadecimal."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
