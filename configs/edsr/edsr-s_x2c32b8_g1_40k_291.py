@@ -7,3 +7,6 @@ _base_ = [
 ]
 scale = 2
 model = dict(backbone=dict(channels=32, num_blocks=8))
+ema = 0.999
+amp = 'bfloat16'
+max_keep_checkpoints = 2

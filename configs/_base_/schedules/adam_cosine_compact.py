@@ -1,12 +1,8 @@
-# A schedule for compact networks and little time: a high rate that falls along a cosine, weights
-# averaged, bfloat16 where it is safe.
+# A schedule for compact networks and little time: a high rate that falls along a cosine.
 _base_ = './adam_300k.py'
 max_iters = 40_000
 val_interval = 2_000
 checkpoint_interval = 500
-max_keep_checkpoints = 2
-ema = 0.999
-amp = 'bfloat16'
 optim_wrapper = dict(optimizer=dict(lr=1e-3, betas=(0.9, 0.99)))
 param_scheduler = [
     dict(type='LinearLR', by_epoch=False, start_factor=0.01, begin=0, end=500),
