@@ -56,8 +56,10 @@ def bytes_per_pixel(net: Upscaler, x: torch.Tensor) -> float:
 
     Measured once per network by running it on a corner of ``x`` and counting live tensors, so it
     holds for any network made of torch operations. What runs outside of torch is seen only by
-    its input and output.
+    its input and output, so a network may tell by a method ``bytes_per_pixel(x)`` of its own.
     """
+    if hasattr(net, "bytes_per_pixel"):
+        return net.bytes_per_pixel(x)
     key = (x.shape[0], x.shape[1], x.dtype, x.device, net.scale)
     try:
         known = _known.setdefault(net, {})
