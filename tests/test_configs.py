@@ -92,9 +92,10 @@ def test_loads_and_builds(path):
     assert list(getattr(network, "scales", [network.scale])) == scales_of(cfg)
     assert load_config(path.stem).filename == str(path)  # by its bare name
     if path.parent.name != "quickstart":
-        assert 6 <= len(path.read_text().splitlines()) <= 15
         text = path.read_text()
-        assert text.count("scale = ") == 1  # written once
+        assert 3 <= len(text.splitlines()) <= 24
+        leaf = "_base_ = './" in text  # a variation of another config has its scale
+        assert text.count("\nscale = ") in ((0, 1) if leaf else (1,))  # written once
         assert f"x{scales_of(cfg)[0]}" in path.stem
 
 

@@ -14,6 +14,7 @@ from superres.models.layers import (
     Normalise,
     ResidualBlock,
     Upsampler,
+    build_attention,
     check_scale,
     receptive_radius,
     upsample_steps,
@@ -64,6 +65,7 @@ class SRCNNAblation(nn.Module):
         upsample: 'before' or 'after' the blocks.
         block: 'conv' (conv, batch norm, activation) or 'residual' (EDSR's block).
         batch_norm: in the 'conv' blocks.
+        attention: None, or 'channel', 'bam', 'laplacian' on the branch of each 'residual' block.
         act: 'relu', 'lrelu' (slope 0.01) or 'prelu' (a slope per channel).
         share_act: one PReLU for all blocks, as the study's code (unwittingly) has it.
         global_skip: add the enlarged input ('before') or the first features ('after').
@@ -83,6 +85,7 @@ class SRCNNAblation(nn.Module):
         upsample: str = "after",
         block: str = "conv",
         batch_norm: bool = False,
+        attention: str | None = None,
         act: str = "relu",
         share_act: bool = False,
         global_skip: bool = True,
@@ -97,6 +100,8 @@ class SRCNNAblation(nn.Module):
                 f"upsample={upsample!r}, block={block!r}: choose upsample 'before' or 'after' "
                 "and block 'conv' or 'residual'"
             )
+        if attention and block != "residual":
+            raise UserError(f"attention={attention!r} takes block='residual'")
         self.scale = scale
         self.global_skip = global_skip
         before = upsample == "before"
@@ -104,7 +109,8 @@ class SRCNNAblation(nn.Module):
 
         def build_block() -> nn.Module:
             if block == "residual":
-                return ResidualBlock(channels)
+                gate = build_attention(attention, channels)
+                return ResidualBlock(channels, attention=gate)
             return ConvBlock(channels, batch_norm, shared or _activation(act, channels))
 
         self.normalise = Normalise(in_channels, rgb_mean, rgb_std, img_range)
@@ -121,7 +127,8 @@ class SRCNNAblation(nn.Module):
             steps = [("interpolate", scale), trunk, ("conv", 1)]
         else:
             steps = [trunk, *upsample_steps(scale), ("conv", 1)]
-        self.receptive_radius = receptive_radius(steps)
+        # An attention gate pools over the whole picture.
+        self.receptive_radius = None if attention else receptive_radius(steps)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, h, w) in [0, 1] to (N, C, h * scale, w * scale), not clamped."""
@@ -157,6 +164,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "clean_after": {"num_blocks": 6},
     "clean_bn": {"num_blocks": 6, "batch_norm": True},
     "clean_residual": {"num_blocks": 3, "block": "residual"},
+    "clean_attention": {"num_blocks": 3, "block": "residual", "attention": "channel"},
     "clean_lrelu": {"num_blocks": 6, "act": "lrelu"},
     "clean_prelu": {"num_blocks": 6, "act": "prelu"},
 }
