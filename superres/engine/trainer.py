@@ -16,22 +16,18 @@ import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.optim import build_optim_wrapper
-from mmengine.registry import PARAM_SCHEDULERS
 from mmengine.runner.priority import get_priority
 
-import superres
-from superres.checkpoints.formats.base import full_config
 from superres.datasets.loader import shut_down, train_loader
 from superres.datasets.sampler import IterationSampler
-from superres.errors import UserError, from_worker
+from superres.errors import from_worker
 from superres.registry import DATASETS, HOOKS, MODELS
 
-from . import launch
+from . import build, launch, state
 from .checkpoint import (
     BEST,
     find_resumable,
     iteration_files,
-    load_strictly,
     save_atomically,
     save_iteration,
 )
@@ -46,6 +42,7 @@ from .reporter import Reporter
 from .scalars import LastScalars
 from .selection import Selection
 from .signals import StopRequest
+from .step import step_seed
 from .test_record import table_record
 
 
@@ -82,7 +79,7 @@ class Trainer:
         dataset_cfg = {**cfg.train_dataloader["dataset"], "seed": self.seed}
         with blame("train_dataloader.dataset", dataset_cfg):
             self.train_dataset = DATASETS.build(dataset_cfg)
-        self._left_out = _too_small(self.train_dataset, reporter.warn)
+        self._left_out = build.too_small(self.train_dataset, reporter.warn)
         self.eval_sets: list[EvalSet] = prepare_sets(cfg, reporter.warn)
         self.selection = Selection.from_config(cfg, self.eval_sets, reporter.warn)
 
@@ -99,12 +96,12 @@ class Trainer:
                 reporter.say,
                 reporter.debug,
             )
-        self.model = self._wrap(self.module)
+        self.model = build.wrap(self.module, device, self.world_size)
         with blame("optim_wrapper", cfg.optim_wrapper):
-            self.optim_wrapper = build_optim_wrapper(self.module, _optim_config(cfg))
+            self.optim_wrapper = build_optim_wrapper(self.module, build.optim_config(cfg))
         self.optim_wrapper.message_hub = self.message_hub
-        self._first_lrs = [g["lr"] for g in self.optim_wrapper.optimizer.param_groups]
-        self.param_schedulers = self._build_schedulers()
+        self.first_lrs = [g["lr"] for g in self.optim_wrapper.optimizer.param_groups]
+        self.param_schedulers = build.schedulers(cfg, self.optim_wrapper)
 
         self.ema: EMAHook | None = None
         self.hooks: list[Hook] = []
@@ -118,34 +115,6 @@ class Trainer:
         for hook_cfg in cfg.get("custom_hooks") or []:
             with blame("custom_hooks", hook_cfg):
                 self.register_hook(HOOKS.build(to_plain(hook_cfg)))
-
-    # -- construction ---------------------------------------------------------------------------
-
-    def _wrap(self, module: torch.nn.Module) -> torch.nn.Module:
-        if self.world_size == 1:
-            return module
-        from mmengine.model import MMDistributedDataParallel
-
-        return MMDistributedDataParallel(
-            module,
-            device_ids=[self.device.index] if self.device.type == "cuda" else None,
-            find_unused_parameters=getattr(module, "find_unused_parameters", False),
-        )
-
-    def _build_schedulers(self) -> list[Any]:
-        schedulers = []
-        for cfg in self.cfg.get("param_scheduler") or []:
-            cfg = to_plain(cfg)
-            if cfg.setdefault("by_epoch", False):
-                raise UserError(
-                    f"config: param_scheduler {cfg['type']}: training counts iterations, not "
-                    "epochs; write by_epoch=False"
-                )
-            with blame(f"param_scheduler.{len(schedulers)}", cfg):
-                schedulers.append(
-                    PARAM_SCHEDULERS.build(cfg, default_args={"optimizer": self.optim_wrapper})
-                )
-        return schedulers
 
     def register_hook(self, hook: Hook) -> None:
         """Insert by priority, behind those of the same priority."""
@@ -294,10 +263,7 @@ class Trainer:
         self.reporter.validation(self.iter, results, time.perf_counter() - started)
         best = self.selection.better(results, self.iter)
         if best is not None and self.rank == 0:
-            state = {"meta": self._meta(), "state_dict": self.module.state_dict()}
-            if self.ema is not None:
-                state["ema_state_dict"] = self.ema.module.state_dict()
-            save_atomically(state, self.work_dir / BEST)
+            save_atomically(state.weights(self), self.work_dir / BEST)
             self.reporter.say(f"best so far: {best}")
 
     def _final_table(self) -> None:
@@ -314,41 +280,15 @@ class Trainer:
 
     # -- checkpoints ----------------------------------------------------------------------------
 
-    def _meta(self) -> dict[str, Any]:
-        return {
-            "superres": superres.__version__,
-            "torch": torch.__version__,
-            "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-            "iter": self.iter,
-            "seed": self.seed,
-            "scale": to_plain(self.cfg.scale),
-            "global_batch_size": self.cfg.global_batch_size,
-            "model": self._model_config(),
-            "config": to_plain(self.cfg),
-            "validated": self.last_validated,
-            "selection": self.selection.record(),
-        }
-
-    def _model_config(self) -> dict[str, Any]:
-        # With today's defaults written out: a later change of one must not change old weights.
-        config = to_plain(self.cfg.model)
-        return {**config, "backbone": to_plain(full_config(config["backbone"]))}
-
     def save(self) -> None:
         """Write ``iter_N.pth``, on rank 0."""
         if self.last_saved == self.iter:
             return
-        state = {
-            "meta": self._meta(),
-            "state_dict": self.module.state_dict(),
-            "optimizer": self.optim_wrapper.state_dict(),
-            "param_schedulers": [s.state_dict() for s in self.param_schedulers],
-        }
-        self.call_hook("before_save_checkpoint", checkpoint=state)
+        content = state.capture(self)
         self.last_saved = self.iter
         if self.rank == 0:
             path = save_iteration(
-                state, self.work_dir, self.iter, self.cfg.get("max_keep_checkpoints")
+                content, self.work_dir, self.iter, self.cfg.get("max_keep_checkpoints")
             )
             self.reporter.debug(f"saved {path}")
         launch.barrier()
@@ -361,98 +301,11 @@ class Trainer:
         path = launch.broadcast(str(found[0]) if found else None)
         if path is None:
             return False
-        state = found[1] if found else find_resumable(self.work_dir, Path(path), print)[1]
-        self._restore(state, path)
+        content = found[1] if found else find_resumable(self.work_dir, Path(path), print)[1]
+        state.restore(self, content, path)
         return True
-
-    def _restore(self, state: dict[str, Any], path: str) -> None:
-        meta = state.get("meta", {})
-        load_strictly(self.module, state["state_dict"], path)
-        try:
-            self.optim_wrapper.load_state_dict(state["optimizer"])
-        except (ValueError, KeyError) as error:
-            raise UserError(
-                f"{path}: its optimiser state does not fit the config: {error}"
-            ) from error
-        self.iter = int(meta["iter"])
-        self._restore_schedule(state, meta)
-        self.last_saved = self.iter
-        self.last_validated = meta.get("validated", -1)
-        self.selection.restore(meta.get("selection"))
-        self.call_hook("after_load_checkpoint", checkpoint=state)
-        if meta.get("seed") != self.seed:
-            self.reporter.warn(
-                f"seed {self.seed} differs from the checkpoint's {meta.get('seed')}: from here on "
-                "other samples are drawn than an uninterrupted run would have drawn"
-            )
-        if meta.get("global_batch_size") != self.cfg.global_batch_size:
-            self.reporter.warn(
-                f"global_batch_size {self.cfg.global_batch_size} differs from the checkpoint's "
-                f"{meta.get('global_batch_size')}"
-            )
-        self.reporter.say(f"resumed from {path} at iteration {self.iter}")
-
-    def _restore_schedule(self, state: dict[str, Any], meta: dict[str, Any]) -> None:
-        """The learning rate continues, unless the config now asks for another schedule."""
-        before = meta.get("config", {})
-        same = all(
-            to_plain(self.cfg.get(key)) == before.get(key)
-            for key in ("param_scheduler", "optim_wrapper")
-        )
-        if same:
-            for scheduler, saved in zip(self.param_schedulers, state["param_schedulers"]):
-                scheduler.load_state_dict(saved)
-            return
-        self.reporter.warn(
-            "the optimiser or the schedule in the config differs from the checkpoint's: the "
-            f"config's learning rate for iteration {self.iter} is used"
-        )
-        for group, lr in zip(self.optim_wrapper.optimizer.param_groups, self._first_lrs):
-            group["lr"] = group["initial_lr"] = lr
-        self.param_schedulers = self._build_schedulers()
-        for _ in range(self.iter):
-            for scheduler in self.param_schedulers:
-                scheduler.step()
 
     @property
     def last_good_checkpoint(self) -> Path | None:
         """The newest checkpoint on disk."""
         return next((path for _, path in iteration_files(self.work_dir)), None)
-
-
-def step_seed(seed: int, iteration: int, rank: int) -> int:
-    """The seed of torch's generators for one step of one rank (SplitMix64's mixing)."""
-    mask = (1 << 64) - 1
-    z = (seed * 0x9E3779B97F4A7C15 + iteration * 0xBF58476D1CE4E5B9 + rank) & mask
-    z = ((z ^ z >> 30) * 0xBF58476D1CE4E5B9) & mask
-    z = ((z ^ z >> 27) * 0x94D049BB133111EB) & mask
-    return (z ^ z >> 31) >> 1
-
-
-def _too_small(dataset: Any, warn: Any) -> list[int]:
-    """Pictures that no patch can be cut from, told by name; a set of nothing else is an error."""
-    left_out = dataset.too_small() if hasattr(dataset, "too_small") else []
-    if not left_out:
-        return []
-    names = [dataset.gt.name_at(i) for i in left_out]
-    shown = ", ".join(names[:10]) + (f" and {len(names) - 10} more" if names[10:] else "")
-    if len(left_out) == len(dataset):
-        raise UserError(
-            f"{dataset.gt.path}: every picture is smaller than the patch ({shown}); lower "
-            "lq_patch_size (or gt_patch_size), or take larger pictures"
-        )
-    warn(
-        f"{len(left_out)} of {len(dataset)} pictures of {dataset.gt.path} are smaller than the "
-        f"patch and are left out: {shown}. Lower lq_patch_size to use them"
-    )
-    return left_out
-
-
-def _optim_config(cfg: Config) -> dict[str, Any]:
-    config = to_plain(cfg.optim_wrapper)
-    amp = to_plain(cfg.get("amp"))
-    if amp and config.get("type", "OptimWrapper") == "OptimWrapper":
-        config["type"] = "AutocastOptimWrapper"
-        if isinstance(amp, str):
-            config["dtype"] = amp
-    return config

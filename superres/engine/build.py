@@ -1,0 +1,78 @@
+"""Parts of a run that are made from its config: wrapper, optimiser's settings, schedulers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.optim import OptimWrapper
+from mmengine.registry import PARAM_SCHEDULERS
+
+from superres.errors import UserError
+
+from .config import to_plain
+from .config_check import blame
+
+
+def wrap(module: torch.nn.Module, device: torch.device, world_size: int) -> torch.nn.Module:
+    """The module itself, or within a DistributedDataParallel where there are several processes."""
+    if world_size == 1:
+        return module
+    from mmengine.model import MMDistributedDataParallel
+
+    return MMDistributedDataParallel(
+        module,
+        device_ids=[device.index] if device.type == "cuda" else None,
+        find_unused_parameters=getattr(module, "find_unused_parameters", False),
+    )
+
+
+def schedulers(cfg: Config, optim_wrapper: OptimWrapper) -> list[Any]:
+    """The config's ``param_scheduler``.
+
+    Raises:
+        UserError: one that counts epochs, or arguments that do not fit.
+    """
+    built = []
+    for entry in cfg.get("param_scheduler") or []:
+        entry = to_plain(entry)
+        if entry.setdefault("by_epoch", False):
+            raise UserError(
+                f"config: param_scheduler {entry['type']}: training counts iterations, not "
+                "epochs; write by_epoch=False"
+            )
+        with blame(f"param_scheduler.{len(built)}", entry):
+            built.append(PARAM_SCHEDULERS.build(entry, default_args={"optimizer": optim_wrapper}))
+    return built
+
+
+def optim_config(cfg: Config) -> dict[str, Any]:
+    """``optim_wrapper`` with what ``amp`` asks for."""
+    config = to_plain(cfg.optim_wrapper)
+    amp = to_plain(cfg.get("amp"))
+    if amp and config.get("type", "OptimWrapper") == "OptimWrapper":
+        config["type"] = "AutocastOptimWrapper"
+        if isinstance(amp, str):
+            config["dtype"] = amp
+    return config
+
+
+def too_small(dataset: Any, warn: Callable[[str], None]) -> list[int]:
+    """Pictures that no patch can be cut from, told by name; a set of nothing else is an error."""
+    left_out = dataset.too_small() if hasattr(dataset, "too_small") else []
+    if not left_out:
+        return []
+    names = [dataset.gt.name_at(i) for i in left_out]
+    shown = ", ".join(names[:10]) + (f" and {len(names) - 10} more" if names[10:] else "")
+    if len(left_out) == len(dataset):
+        raise UserError(
+            f"{dataset.gt.path}: every picture is smaller than the patch ({shown}); lower "
+            "lq_patch_size (or gt_patch_size), or take larger pictures"
+        )
+    warn(
+        f"{len(left_out)} of {len(dataset)} pictures of {dataset.gt.path} are smaller than the "
+        f"patch and are left out: {shown}. Lower lq_patch_size to use them"
+    )
+    return left_out
