@@ -98,7 +98,7 @@ class PairedDataset(Dataset):
         if stage_to:
             self.gt = stage(self.gt, stage_to)
             self.lq = None if self.lq is None else stage(self.lq, stage_to)
-        self.lq_index = match_names(self.gt, self.lq, scale) if self.lq is not None else None
+        self.lq_index = self._match() if self.lq is not None else None
         self._check_sizes()
         self.pipeline = Pipeline(pipeline)
         stores = [self.gt] if self.lq is None else [self.gt, self.lq]
@@ -109,27 +109,34 @@ class PairedDataset(Dataset):
     def __len__(self) -> int:
         return len(self.gt)
 
+    def _match(self) -> np.ndarray | None:
+        """For each ground truth the number of its partner; None: the same number."""
+        return match_names(self.gt, self.lq, self.scale)
+
     def _check_sizes(self) -> None:
         """Every pair fits: gt is scale times lq, or less than one low-quality pixel larger."""
         for i in range(len(self)):
-            gt_shape = self.gt.shape_at(i)
-            if min(gt_shape[:2]) < self.scale:
-                raise UserError(
-                    f"{self.gt.path}: {self.gt.name_at(i)} is {gt_shape[1]}x{gt_shape[0]} pixels, "
-                    f"too small for scale {self.scale}"
-                )
-            if self.lq is None:
-                continue
-            lq_shape = self.lq.shape_at(self.lq_number(i))
-            rest = [g - q * self.scale for g, q in zip(gt_shape[:2], lq_shape[:2])]
-            if not all(0 <= r < self.scale for r in rest):
-                raise UserError(
-                    f"{self.lq.path}: {self.lq.name_at(self.lq_number(i))} is "
-                    f"{lq_shape[1]}x{lq_shape[0]}, and {self.gt.name_at(i)} in {self.gt.path} is "
-                    f"{gt_shape[1]}x{gt_shape[0]}: not {self.scale} times as large "
-                    f"({lq_shape[1] * self.scale}x{lq_shape[0] * self.scale} expected). "
-                    "Are these pictures of another scale?"
-                )
+            self._check_size(i)
+
+    def _check_size(self, i: int) -> None:
+        gt_shape = self.gt.shape_at(i)
+        if min(gt_shape[:2]) < self.scale:
+            raise UserError(
+                f"{self.gt.path}: {self.gt.name_at(i)} is {gt_shape[1]}x{gt_shape[0]} pixels, "
+                f"too small for scale {self.scale}"
+            )
+        if self.lq is None:
+            return
+        lq_shape = self.lq.shape_at(self.lq_number(i))
+        rest = [g - q * self.scale for g, q in zip(gt_shape[:2], lq_shape[:2])]
+        if not all(0 <= r < self.scale for r in rest):
+            raise UserError(
+                f"{self.lq.path}: {self.lq.name_at(self.lq_number(i))} is "
+                f"{lq_shape[1]}x{lq_shape[0]}, and {self.gt.name_at(i)} in {self.gt.path} is "
+                f"{gt_shape[1]}x{gt_shape[0]}: not {self.scale} times as large "
+                f"({lq_shape[1] * self.scale}x{lq_shape[0] * self.scale} expected). "
+                "Are these pictures of another scale?"
+            )
 
     def too_small(self) -> list[int]:
         """The pictures that a transform of the pipeline cannot cut its patch from."""

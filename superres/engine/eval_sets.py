@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from mmengine.config import Config
@@ -13,9 +13,14 @@ from superres.checkpoints.formats.base import full_config
 from superres.datasets.locate import locate, split_optional
 from superres.errors import UserError
 from superres.evaluation.protocols import PROTOCOLS, Protocol, get_protocol
+from superres.evaluation.results import ON_DISK
 from superres.registry import DATASETS
 
+from . import scored_dataset  # noqa: F401  (registers it)
 from .config import scales_of, to_plain
+
+SIZES = {"Set5": 5, "Set14": 14, "B100": 100, "Urban100": 100, "Manga109": 109, "DIV2K": 100}
+"""Pictures in the sets that publications score."""
 
 ALIASES = {"DIV2K": "DIV2K_valid", "BSD100": "B100"}
 """What tables call a set, and what it is called on disk; used where nothing has the first name."""
@@ -30,6 +35,7 @@ class EvalSet:
         dataset: None where the set could not be opened; ``error`` then says why.
         key: tells sets apart: the name, with ``_x3`` behind it where there are several scales.
         channels: of the network that is tested; pictures are brought to it. None: as they are.
+        notes: what a reader of its scores should know of its pictures.
     """
 
     name: str
@@ -40,10 +46,32 @@ class EvalSet:
     scale: int = 0
     channels: int | None = None
     error: str = ""
+    notes: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.key = self.key or self.name
         self.scale = self.scale or self.dataset.scale
+        if self.dataset is not None and not self.notes:
+            self.notes = notes_on(self.dataset)
+
+
+def notes_on(dataset: Any) -> list[str]:
+    """What is peculiar about the pictures of a set."""
+    notes = []
+    if isinstance(dataset.make_lq, dict):
+        steps = dataset.make_lq.get("steps")
+        notes.append(f"LR made here from HR by another degradation than bicubic: {steps}")
+    elif dataset.lq is None and dataset.make_lq != "none":
+        border = {"reflect": "mirrored", "replicate": "clamped"}.get(dataset.border, dataset.border)
+        notes.append(f"LR made here from HR (MATLAB's bicubic, {border} border)")
+    extra = getattr(dataset, "extra", [])
+    if extra:
+        shown = ", ".join(extra[:5]) + (f" and {len(extra) - 5} more" if extra[5:] else "")
+        notes.append(f"{len(extra)} LR pictures have no HR and are not in the mean: {shown}")
+    name = ON_DISK.get(dataset.name, dataset.name)
+    if SIZES.get(name, len(dataset)) != len(dataset):
+        notes.append(f"{len(dataset)} images, where published scores of {name} are of {SIZES[name]}")
+    return notes
 
 
 def default_protocols(name: str, wanted: Any = None) -> list[Protocol]:
@@ -77,8 +105,8 @@ def prepare_sets(
         warn: told of optional sets (``'Set5?'``) that are not there, and of broken ones.
         only: these sets instead.
         protocols: instead of the config's.
-        keep_broken: a set that is there but cannot be used (pictures without a partner, of wrong
-            sizes) does not end the run, but is kept with its ``error``.
+        keep_broken: a set that is there but cannot be used does not end the run, but is kept with
+            its ``error``; and pictures without a partner or of wrong sizes only go without a score.
 
     Raises:
         UserError: a set that is not optional is missing or broken, or two have the same name.
@@ -104,11 +132,14 @@ def prepare_sets(
             if scale == scales[0]:
                 warn(f"{spec}: left out of the {role}: {error}")
             continue
-        options = {"type": "PairedDataset", **to_plain(cfg.get("eval_dataset", {}))}
-        options.update(name=spec, data_root=root, scale=scale)
         name = found.name
         key = name if len(scales) == 1 else f"{name}_x{scale}"
         chosen = default_protocols(name, protocols)
+        options = {"type": "PairedDataset", **to_plain(cfg.get("eval_dataset", {}))}
+        options.update(name=spec, data_root=root, scale=scale)
+        if keep_broken and options["type"] == "PairedDataset":
+            options["type"] = "ScoredDataset"
+            options["round_up"] = any(p.on_mismatch == "resize" for p in chosen)
         try:
             dataset = DATASETS.build(options)
         except UserError as error:

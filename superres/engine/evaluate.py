@@ -257,7 +257,7 @@ def _collect(
                 protocol.name,
                 [_row(image, protocol.name) for image in images],
                 label,
-                notes=_notes(images, protocol.name, eval_set.error),
+                notes=[*eval_set.notes, *_notes(images, protocol.name, eval_set.error)],
             )
             results.entries.append({**entry, "role": eval_set.role})
     return results

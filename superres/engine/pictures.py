@@ -21,7 +21,8 @@ class Pair:
     Attributes:
         lq: (h, w, C), what the method gets.
         gt: (h * scale, w * scale, C): the true picture, cropped to what is asked for.
-        hr: the true picture as it is, up to ``scale - 1`` pixels larger.
+        hr: the true picture as it is, up to ``scale - 1`` pixels larger (or smaller, where LR was
+            rounded up).
         gain: by which a result in the range of ``lq`` is brought to that of ``hr``.
         notes: what was done to them.
     """
@@ -46,7 +47,8 @@ def read_pair(eval_set: EvalSet, index: int) -> Pair:
     lq, gt = np.asarray(lq), np.asarray(gt)
     hr = gt
     # Only some protocols want more than the crop, and decoding takes time.
-    if any(p.on_mismatch != "crop" for p in eval_set.protocols):
+    rounded_up = index in getattr(dataset, "rounded_up", ())
+    if rounded_up or any(p.on_mismatch != "crop" for p in eval_set.protocols):
         shape = dataset.gt.shape_at(index)
         if shape[:2] != gt.shape[:2]:
             hr = np.asarray(dataset.gt.read_at(index))

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from superres.datasets.paired import PairedDataset
 from superres.errors import UserError
 from superres.evaluation.curves import read_curves
 from superres.evaluation.embedding import MAX_PICTURES, Shot, chosen
@@ -16,6 +15,8 @@ from superres.evaluation.pairing import pair_by_name
 from superres.evaluation.report import render_report
 from superres.evaluation.results import read_results, write_text
 from superres.imaging.io import list_images, read_image
+
+from .scored_dataset import ScoredDataset
 
 Reader = Callable[[], Shot]
 
@@ -57,14 +58,14 @@ def _read(readers: list[Reader], warn: Callable[[str], None]) -> Iterator[Shot]:
 def _of_sets(record: dict[str, Any], folder: Path, warn: Callable[[str], None]) -> list[Reader]:
     """The images of a test whose results were saved."""
     readers: list[Reader] = []
-    options = record.get("eval_dataset") or {}
+    options = {k: v for k, v in (record.get("eval_dataset") or {}).items() if k != "type"}
     for line in record.get("sets", ()):
         results = folder / "images" / line["set"] / f"x{line['scale']}"
         if "error" in line or not results.is_dir():
             continue
         where = {"gt": line["gt"], "lq": line["lq"], "scale": line["scale"], "name": line["set"]}
         try:
-            dataset = PairedDataset(**{**options, **where})
+            dataset = ScoredDataset(**{**options, **where}, round_up=True)
         except UserError as error:
             warn(f"{line['set']} x{line['scale']} is left out of the report: {error}")
             continue
@@ -75,7 +76,7 @@ def _of_sets(record: dict[str, Any], folder: Path, warn: Callable[[str], None]) 
     return readers
 
 
-def _of_set(dataset: PairedDataset, index: int, path: Path) -> Reader:
+def _of_set(dataset: ScoredDataset, index: int, path: Path) -> Reader:
     def read() -> Shot:
         lq, gt = dataset.load(index)
         sr = read_image(path, channels="unchanged", dtype="keep")

@@ -206,14 +206,7 @@ def evaluate_pair(
         UserWarning: where the protocol resizes HR.
     """
     rules = get_protocol(protocol)
-    sr, hr = np.asarray(sr), np.asarray(hr)
-    hr = _fit_hr(sr, hr, scale, rules)
-    channel = rules.channel
-    if rules.round_y and sr.ndim == 2 and hr.ndim == 3:
-        sr, hr, channel = quantise(sr), rgb_to_y(hr, rules.luma, rounded=True), "rgb"
-    if rules.sr_rounding != "none" and sr.dtype.kind == "f":
-        peak = data_range_of(sr, hr)  # before rounding hides that SR is in [0, 1]
-        sr = quantise(sr, peak) if rules.sr_rounding == "uint8" else np.clip(sr, 0, peak)
+    sr, hr, channel = prepare_pair(sr, hr, scale, rules)
     options = {
         "channel": channel,
         "border": rules.border(scale),
@@ -224,6 +217,24 @@ def evaluate_pair(
     if rules.ssim == "blue" and sr.ndim == hr.ndim == 3:
         sr, hr = sr[:, :, -1], hr[:, :, -1]
     return {"psnr": decibel, "ssim": ssim(sr, hr, **options)}
+
+
+def prepare_pair(
+    sr: np.ndarray, hr: np.ndarray, scale: int, rules: Protocol
+) -> tuple[np.ndarray, np.ndarray, str]:
+    """SR and HR of one size, rounded as the protocol says, and the channels to compare.
+
+    Borders are still there. Arguments, errors and warnings as in :func:`evaluate_pair`.
+    """
+    sr, hr = np.asarray(sr), np.asarray(hr)
+    hr = _fit_hr(sr, hr, scale, rules)
+    channel = rules.channel
+    if rules.round_y and sr.ndim == 2 and hr.ndim == 3:
+        sr, hr, channel = quantise(sr), rgb_to_y(hr, rules.luma, rounded=True), "rgb"
+    if rules.sr_rounding != "none" and sr.dtype.kind == "f":
+        peak = data_range_of(sr, hr)  # before rounding hides that SR is in [0, 1]
+        sr = quantise(sr, peak) if rules.sr_rounding == "uint8" else np.clip(sr, 0, peak)
+    return sr, hr, channel
 
 
 def quantise(image: np.ndarray, peak: float = 255) -> np.ndarray:
@@ -266,14 +277,13 @@ def _fit_hr(sr: np.ndarray, hr: np.ndarray, scale: int, rules: Protocol) -> np.n
     if rules.on_mismatch == "resize":
         if max(abs(hr.shape[0] - height), abs(hr.shape[1] - width)) >= scale:
             raise UserError(f"SR and HR differ by {scale} px or more: {sizes}")
-        if hr.dtype != np.uint8:
-            raise UserError(f"resizing HR needs an 8-bit picture, found {hr.dtype}")
+        resized = pillow_bicubic(hr, height, width)
         warnings.warn(
             f"protocol {rules.name} resizes HR from {hr.shape[1]}x{hr.shape[0]} to "
             f"{width}x{height}, which raises the score: compare it with no other protocol",
-            stacklevel=3,
+            stacklevel=4,
         )
-        return _pillow_bicubic(hr, height, width)
+        return resized
     limit = rules.max_crop or scale - 1
     missing = (hr.shape[0] - height, hr.shape[1] - width)
     if rules.on_mismatch == "error" or min(missing) < 0 or max(missing) > limit:
@@ -284,15 +294,28 @@ def _fit_hr(sr: np.ndarray, hr: np.ndarray, scale: int, rules: Protocol) -> np.n
                 if rules.on_mismatch == "error"
                 else f"allows HR to be larger by at most {limit} px at scale {scale}"
             )
+            + (
+                "; where LR was rounded up, super-image resizes HR"
+                if -scale < min(missing) < 0 and max(missing) < scale
+                else ""
+            )
         )
     return hr[:height, :width]
 
 
-def _pillow_bicubic(image: np.ndarray, height: int, width: int) -> np.ndarray:
+def pillow_bicubic(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """A picture of 8 bits, (H, W), (H, W, 1) or (H, W, 3), resized as ``on_mismatch='resize'``.
+
+    Raises:
+        UserError: a picture of another depth.
+    """
     from PIL import Image
 
-    resized = Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC)
-    return np.asarray(resized)
+    if image.dtype != np.uint8:
+        raise UserError(f"resizing HR needs an 8-bit picture, found {image.dtype}")
+    flat = image[:, :, 0] if image.ndim == 3 and image.shape[2] == 1 else image
+    resized = Image.fromarray(flat).resize((width, height), Image.Resampling.BICUBIC)
+    return np.asarray(resized).reshape(height, width, *image.shape[2:])
 
 
 def _near(name: str, known: object) -> str:

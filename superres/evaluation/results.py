@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 SCHEMA = 1
 _LIBRARIES = ("superres", "numpy", "opencv-python", "opencv-python-headless", "torch", "mmengine")
 _ENTRY_KEYS = ("method", "set", "scale", "protocol", "psnr", "ssim", "images")
-_ON_DISK = {"DIV2K_valid": "DIV2K", "DIV2K_valid_HR": "DIV2K", "BSD100": "B100"}
+ON_DISK = {"DIV2K_valid": "DIV2K", "DIV2K_valid_HR": "DIV2K", "BSD100": "B100"}
+"""What publications call a set, by what it is called on disk."""
 
 
 def set_result(
@@ -77,7 +78,7 @@ def with_published(entry: Mapping[str, Any], scores: Iterable[PublishedScore]) -
     It holds ``method``, ``psnr``, ``ssim``, ``source``, ``note``, and ``difference`` (ours less
     theirs; None where either is not known, or ours is of some images only).
     """
-    name = _ON_DISK.get(entry["set"], entry["set"])
+    name = ON_DISK.get(entry["set"], entry["set"])
     where = (name, entry["scale"], entry["protocol"])
     for score in scores:
         if (score.set, score.scale, score.protocol) != where:

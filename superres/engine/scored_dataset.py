@@ -1,0 +1,88 @@
+"""Pairs of pictures as a test wants them: one that is missing takes no other along."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from superres.datasets.paired import PairedDataset
+from superres.datasets.pairing import partner_numbers
+from superres.errors import UserError
+from superres.evaluation.protocols import pillow_bicubic
+from superres.registry import DATASETS
+
+
+@DATASETS.register_module()
+class ScoredDataset(PairedDataset):
+    """A :class:`PairedDataset` in which each picture that cannot be scored has its own reason.
+
+    Training needs whole sets, so there the first fault is an error. A table is better off with
+    the other pictures' scores and a mark than with nothing.
+
+    Args:
+        round_up: take pictures whose low-quality side was rounded up, so that ``scale`` times it
+            is larger than the ground truth by less than ``scale`` pixels. Only protocols that
+            resize the ground truth can score them; :meth:`load` gives it resized.
+        **options: of :class:`PairedDataset`.
+
+    Attributes:
+        faults: reasons, by picture number.
+        extra: names of low-quality pictures that belong to no ground truth.
+        rounded_up: numbers of the pictures that ``round_up`` is about.
+
+    Raises:
+        UserError: as there; of pictures without a partner or of wrong sizes only where it is all.
+    """
+
+    def __init__(self, *, round_up: bool = False, **options: Any) -> None:
+        self.round_up = round_up
+        self.faults: dict[int, str] = {}
+        self.extra: list[str] = []
+        self.rounded_up: set[int] = set()
+        super().__init__(**options)
+
+    def _match(self) -> np.ndarray | None:
+        numbers = np.asarray(partner_numbers(self.gt, self.lq, self.scale))
+        alone = np.flatnonzero(numbers < 0).tolist()
+        if len(alone) == len(numbers):
+            return super()._match()  # tells which names are understood
+        self.faults = dict.fromkeys(alone, f"it has no low-quality picture in {self.lq.path}")
+        used = set(numbers.tolist())
+        self.extra = [self.lq.name_at(i) for i in range(len(self.lq)) if i not in used]
+        return numbers
+
+    def _check_sizes(self) -> None:
+        for i in range(len(self)):
+            if i in self.faults:
+                continue
+            try:
+                if self.lq is not None and self._is_rounded_up(i):
+                    self.rounded_up.add(i)
+                else:
+                    self._check_size(i)
+            except UserError as error:
+                self.faults[i] = str(error)
+        if len(self.faults) == len(self):
+            raise UserError(next(reversed(self.faults.values())))
+
+    def _is_rounded_up(self, i: int) -> bool:
+        if not self.round_up:
+            return False
+        sides = zip(self.gt.shape_at(i)[:2], self.lq.shape_at(self.lq_number(i))[:2])
+        rest = [g - q * self.scale for g, q in sides]
+        return min(rest) < 0 and all(abs(r) < self.scale for r in rest)
+
+    def load(self, i: int) -> tuple[Any, np.ndarray]:
+        """As there; the ground truth of a picture in ``rounded_up`` is resized, not cropped.
+
+        Raises:
+            UserError: the picture's fault, among others.
+        """
+        if i in self.faults:
+            raise UserError(self.faults[i])
+        if i not in self.rounded_up:
+            return super().load(i)
+        lq = self.lq.read_at(self.lq_number(i))
+        gt = np.asarray(self.gt.read_at(i))
+        return lq, pillow_bicubic(gt, lq.shape[0] * self.scale, lq.shape[1] * self.scale)
