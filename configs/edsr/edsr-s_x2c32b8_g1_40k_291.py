@@ -7,6 +7,6 @@ _base_ = [
 ]
 scale = 2
 model = dict(backbone=dict(channels=32, num_blocks=8))
-ema = dict(decay=0.999, begin=1_000)
+ema = dict(_delete_=True, decay=0.999, begin=1_000)
 amp = 'bfloat16'
 max_keep_checkpoints = 2

@@ -11,7 +11,7 @@ model = dict(backbone=dict(channels=32, num_blocks=8))
 max_iters = 60_000
 lq_patch_size = 36
 val_interval = 5_000
-ema = dict(decay=0.999, begin=1_000)
+ema = dict(_delete_=True, decay=0.999, begin=1_000)
 amp = 'bfloat16'
 max_keep_checkpoints = 2
 train_dataloader = dict(
