@@ -13,6 +13,7 @@ import safetensors.torch
 import torch
 
 from superres.checkpoints.names import PUBLISHED, fetch
+from superres.checkpoints.shipped import full_name, shipped, unknown_name
 from superres.errors import UserError
 
 SUFFIXES = (".pth", ".pt", ".bin", ".ckpt", ".safetensors")
@@ -106,14 +107,16 @@ def _refusal(path: Path, name: str) -> str:
 
 
 def resolve(name_or_path: str | Path, scale: int | None) -> Path:
-    """The weight file that is meant: a path, a folder in the Hugging Face layout, a published name.
+    """The weight file that is meant: a path, a folder in the Hugging Face layout, or a name.
 
     Raises:
-        UserError: no such file, or a folder with several weight files and no ``scale`` to choose.
+        UserError: no such file or name, a name with several scales and no ``scale``, or a folder with several weight files and no ``scale`` to choose.
     """
     path = Path(name_or_path).expanduser()
-    if not path.exists() and str(name_or_path) in PUBLISHED:
-        return fetch(str(name_or_path))
+    if not path.exists():
+        name = full_name(str(name_or_path), scale)
+        if name is not None:
+            return fetch(name) if name in PUBLISHED else shipped()[name]
     if path.is_dir():
         files = sorted(p for p in path.iterdir() if p.suffix in SUFFIXES)
         if scale is not None and (path / f"pytorch_model_{scale}x.pt").is_file():
@@ -126,10 +129,7 @@ def resolve(name_or_path: str | Path, scale: int | None) -> Path:
             f"after (pytorch_model_2x.pt). Weight files there: {names}"
         )
     if not path.is_file():
-        raise UserError(
-            f"{path}: no such weight file; give the path of one ({', '.join(SUFFIXES)}) or one of "
-            f"the published names {', '.join(PUBLISHED)}"
-        )
+        raise UserError(unknown_name(str(name_or_path)))
     return path
 
 
