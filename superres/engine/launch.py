@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
+import math
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
+import time
+import uuid
+from typing import Any
 
 import torch
 from torch import distributed
 
 from superres.errors import UserError
 
+from .peers import Peers, Process
+
 LAUNCHERS = ("none", "pytorch", "slurm")
 JOINED = "SUPERRES_JOINED"
-"""Set once the processes have found each other: until then all of them fail in the same way."""
-_TIMEOUT = datetime.timedelta(minutes=int(os.environ.get("SUPERRES_DIST_TIMEOUT_MINUTES", "30")))
+"""Set while processes may fail differently from each other: then each tells of its own failure."""
+TIMEOUT = "SUPERRES_DIST_TIMEOUT_MINUTES"
+
+_control: Any = None  # a gloo group beside NCCL's, for what concerns no GPU; None: the default one
+_peers: Peers | None = None
 
 
 def rank() -> int:
@@ -30,10 +41,21 @@ def world_size() -> int:
     return distributed.get_world_size() if distributed.is_initialized() else 1
 
 
+def peers() -> Peers | None:
+    """The other processes of the run, None where there are none."""
+    return _peers
+
+
+def parallel(launcher: str) -> bool:
+    """Whether the run has several processes."""
+    if launcher == "none" and "TORCHELASTIC_RUN_ID" not in os.environ:
+        return False
+    return int(os.environ.get("WORLD_SIZE") or os.environ.get("SLURM_NTASKS") or 1) > 1
+
+
 def barrier() -> None:
     """Wait for all processes."""
-    if distributed.is_initialized():
-        distributed.barrier()
+    gather(None)
 
 
 def gather(value: object) -> list:
@@ -41,7 +63,7 @@ def gather(value: object) -> list:
     if world_size() == 1:
         return [value]
     values: list = [None] * world_size()
-    distributed.all_gather_object(values, value)
+    distributed.all_gather_object(values, value, group=_control)
     return values
 
 
@@ -50,8 +72,48 @@ def broadcast(value: object) -> object:
     if world_size() == 1:
         return value
     box = [value]
-    distributed.broadcast_object_list(box, src=0)
+    distributed.broadcast_object_list(box, src=0, group=_control)
     return box[0]
+
+
+def largest(number: int) -> int:
+    """The largest of the ranks' numbers, without a word to the GPU."""
+    if world_size() == 1:
+        return number
+    box = torch.tensor([number])
+    distributed.all_reduce(box, distributed.ReduceOp.MAX, group=_control)
+    return int(box.item())
+
+
+def speak_as_one() -> None:
+    """All ranks are about to raise the same mistake: only rank 0 shall print it."""
+    if rank():
+        os.environ.pop(JOINED, None)
+
+
+def name_ranks(ranks: list[int]) -> str:
+    """``'rank 3 (process 17 on gpu2)'``, ``'ranks 3, 4, 5 and 9 more'``."""
+    if len(ranks) == 1:
+        process = f" ({_peers.processes[ranks[0]]})" if _peers else ""
+        return f"rank {ranks[0]}{process}"
+    more = f" and {len(ranks) - 8} more" if ranks[8:] else ""
+    return "ranks " + ", ".join(map(str, ranks[:8])) + more
+
+
+def timeout() -> datetime.timedelta:
+    """How long processes wait for each other.
+
+    Raises:
+        UserError: the environment variable is no positive number.
+    """
+    text = os.environ.get(TIMEOUT, "15")
+    try:
+        minutes = float(text)
+    except ValueError:
+        minutes = 0.0
+    if not (minutes > 0 and math.isfinite(minutes)):
+        raise UserError(f"{TIMEOUT}={text!r} must be a number of minutes, e.g. 15")
+    return datetime.timedelta(minutes=minutes)
 
 
 def join(launcher: str = "none") -> torch.device:
@@ -84,21 +146,141 @@ def join(launcher: str = "none") -> torch.device:
         _end_with_parent()
     local_rank = int(os.environ.get("LOCAL_RANK", "0"))
     local_size = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    if torch.cuda.is_available() and torch.cuda.device_count() >= local_size:
-        device = torch.device("cuda", local_rank)
-        torch.cuda.set_device(device)
-        backend = "nccl" if distributed.is_nccl_available() else "gloo"
-    else:
-        device, backend = torch.device("cpu"), "gloo"
-    # torchrun keeps one store over all restarts (torch 2.13), and addresses that the ranks of an
-    # earlier attempt left there make the new ranks wait for each other for ever.
-    store, number, size = next(distributed.rendezvous("env://", timeout=_TIMEOUT))
-    store = distributed.PrefixStore(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"), store)
-    distributed.init_process_group(
-        backend, store=store, rank=number, world_size=size, timeout=_TIMEOUT
+    cards = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    device, backend, note = choose(
+        cards, local_rank, local_size, distributed.is_nccl_available(), launcher == "slurm"
     )
+    if note and os.environ["RANK"] == "0":
+        print(f"warning: {note}", file=sys.stderr, flush=True)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    _meet(backend)
     os.environ[JOINED] = "1"
     return device
+
+
+def choose(
+    cards: int, local_rank: int, local_size: int, nccl: bool, slurm: bool = False
+) -> tuple[torch.device, str, str]:
+    """(device, backend, warning) of a process.
+
+    Args:
+        cards: GPUs that it sees.
+        local_rank, local_size: its number among those of its machine.
+        nccl: whether this torch has NCCL.
+        slurm: Slurm may show each task one GPU of its own.
+
+    Raises:
+        UserError: fewer GPUs than processes.
+    """
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if cards == 0:
+        empty = visible is not None and visible.strip() in ("", "-1")
+        note = f"CUDA_VISIBLE_DEVICES={visible!r} hides all GPUs: training on the CPU"
+        return torch.device("cpu"), "gloo", note if empty else ""
+    if cards == 1 and slurm:
+        local_rank, local_size = 0, 1
+    if cards < local_size:
+        raise UserError(
+            f"{local_size} processes were started on {socket.gethostname()}, but torch sees "
+            f"{cards} GPU{'s' * (cards > 1)} there"
+            + (f" (CUDA_VISIBLE_DEVICES={visible!r})" if visible is not None else "")
+            + "; start as many as there are GPUs, or set CUDA_VISIBLE_DEVICES= (empty) for the CPU"
+        )
+    note = "" if nccl else "this torch has no NCCL: gloo connects the GPUs, which is slow"
+    return torch.device("cuda", local_rank), "nccl" if nccl else "gloo", note
+
+
+def _meet(backend: str) -> None:
+    """Find the other processes and connect to them.
+
+    Raises:
+        UserError: they do not all come, or the place to meet cannot be had.
+    """
+    global _control, _peers
+    wait = timeout()
+    address = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
+    try:
+        store, number, size = next(distributed.rendezvous("env://", timeout=wait))
+    except (distributed.DistNetworkError, distributed.DistStoreError, ValueError) as error:
+        raise UserError(_no_meeting(address, str(error), wait)) from error
+    # torchrun keeps one store over all restarts (torch 2.13), and addresses that the ranks of an
+    # earlier attempt left there make the new ranks wait for each other for ever.
+    store = distributed.PrefixStore(_word(store, number, size, wait.total_seconds()), store)
+    if backend == "nccl" and "NCCL_SOCKET_IFNAME" in os.environ:
+        interface = os.environ["NCCL_SOCKET_IFNAME"].split(",")[0]
+        if interface[:1] not in ("^", "="):
+            os.environ.setdefault("GLOO_SOCKET_IFNAME", interface)
+    # Where gloo watches over the run, NCCL's own watch, which ends the process, comes later.
+    later = datetime.timedelta(minutes=1) if backend == "nccl" else datetime.timedelta()
+    try:
+        distributed.init_process_group(
+            backend, store=store, rank=number, world_size=size, timeout=wait + later
+        )
+        if backend == "nccl":
+            _control = distributed.new_group(backend="gloo", timeout=wait)
+    except RuntimeError as error:
+        raise UserError(
+            f"rank {number} on {socket.gethostname()} cannot connect to the other processes: "
+            f"{str(error).splitlines()[0][:300]}. On machines with several networks name the one "
+            "that they share in GLOO_SOCKET_IFNAME (and NCCL_SOCKET_IFNAME)"
+        ) from error
+    if size > 1:
+        own = Process(socket.gethostname(), os.getpid())
+        _peers = Peers(store, number, gather(own))
+
+
+def _no_meeting(address: str, error: str, wait: datetime.timedelta) -> str:
+    if "EADDRINUSE" in error or "already in use" in error:
+        return (
+            f"port {address.rpartition(':')[2]} is in use on {socket.gethostname()}, where the "
+            "processes are to meet; set MASTER_PORT to a free one on all machines"
+        )
+    return (
+        f"rank {os.environ['RANK']} on {socket.gethostname()} could not reach {address}, where "
+        f"the processes meet, within {wait.total_seconds():g} s: is rank 0 running there, and is "
+        f"MASTER_ADDR right? ({error.splitlines()[0][:200] if error else 'no answer'})"
+    )
+
+
+def _word(store: Any, number: int, size: int, wait: float) -> str:
+    """A word that the ranks of this attempt share, and no rank of an earlier one has heard.
+
+    Rank 0 makes it and answers every greeting with it until each rank has confirmed it: what it
+    first finds in the store may be a greeting of a rank that has died since. (torchrun's count of
+    restarts cannot serve: each machine counts its own.)
+
+    Raises:
+        UserError: a rank did not come in time.
+    """
+    own = uuid.uuid4().hex[:16]
+    if number:
+        store.set(f"hello/{number}", own)
+        try:
+            word = store.get(f"welcome/{own}").decode()
+        except (distributed.DistStoreError, distributed.DistNetworkError) as error:
+            raise UserError(
+                f"rank {number} on {socket.gethostname()}: rank 0 gave no answer within {wait:g} "
+                "s; its own output may say why"
+            ) from error
+        store.set(f"heard/{word}/{number}", "1")
+        return word
+    absent = set(range(1, size))
+    deadline = time.monotonic() + wait
+    while absent:
+        for other in sorted(absent):
+            if store.check([f"heard/{own}/{other}"]):
+                absent.discard(other)
+            elif store.check([f"hello/{other}"]):
+                store.set("welcome/" + store.get(f"hello/{other}").decode(), own)
+        if absent and time.monotonic() > deadline:
+            raise UserError(
+                f"{len(absent)} of {size} processes have not come within {wait:g} s: "
+                f"{name_ranks(sorted(absent))}; their own output may say why. {TIMEOUT} sets how "
+                "long one waits"
+            )
+        time.sleep(0.005)
+    return own
 
 
 def _end_with_parent() -> None:
@@ -115,8 +297,14 @@ def _end_with_parent() -> None:
 
 def leave() -> None:
     """Undo :func:`join`."""
+    global _control, _peers
+    if _peers is not None:
+        _peers.close()
+    _control = _peers = None
     if distributed.is_initialized():
-        distributed.destroy_process_group()
+        # What is left to say to processes that are gone must not hide why we leave.
+        with contextlib.suppress(RuntimeError):
+            distributed.destroy_process_group()
 
 
 def first_host(node_list: str) -> str:

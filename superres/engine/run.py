@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +15,71 @@ from mmengine.config import Config
 
 from superres.errors import UserError
 
-from . import launch
+from . import consistency, launch
 from .checkpoint import write_text_atomically
 from .config import load_config, scales_of
 from .config_check import check_config
+from .peers import is_broken_exchange
 from .reporter import Reporter
+from .scale_lr import scale_lr
 from .work_dir import WorkDirLock, open_work_dir, set_aside, set_aside_newer
 
 
-def prepare(name: str | Config, launcher: str, options: list[str] | None = None) -> tuple:
-    """Read and check a config and join the other processes: (config, device)."""
-    cfg = name if isinstance(name, Config) else load_config(name, options)
-    size = int(os.environ.get("WORLD_SIZE") or os.environ.get("SLURM_NTASKS") or 1)
-    check_config(cfg, size if launcher != "none" or "TORCHELASTIC_RUN_ID" in os.environ else 1)
-    return cfg, launch.join(launcher)
+def prepare(
+    name: str | Config, launcher: str, options: list[str] | None = None, **arguments: Any
+) -> tuple:
+    """Read and check a config, join the other processes and compare: (config, device).
+
+    Args:
+        arguments: of the command, which all processes must have been given alike.
+
+    Raises:
+        UserError: whatever the user can put right; on all processes, whichever has found it.
+    """
+    cfg, mistake = None, None
+    parallel = launch.parallel(launcher)
+    try:
+        cfg = name if isinstance(name, Config) else load_config(name, options)
+        size = int(os.environ.get("WORLD_SIZE") or os.environ.get("SLURM_NTASKS") or 1)
+        check_config(cfg, size if parallel else 1)
+    except UserError as error:
+        if not parallel:
+            raise
+        mistake = error
+    device = launch.join(launcher)
+    if launch.world_size() > 1:
+        consistency.share_mistake(mistake)
+        given = {key: repr(value) for key, value in arguments.items()}
+        consistency.require_same("arguments", given)
+        consistency.require_same("config", consistency.config_facts(cfg))
+        consistency.require_same("program", consistency.program_facts())
+    return cfg, device
+
+
+def guarded(work: Callable[[], int]) -> int:
+    """Do the work of one process, then leave the others; gives the exit code.
+
+    A failure here is told to the other processes. Where one of theirs breaks an exchange off, that
+    is told in one message instead of a traceback, with their exit code, or 1 if they just died.
+    """
+    try:
+        return work()
+    except Exception as error:
+        peers = launch.peers()
+        if peers is None:
+            raise
+        # Launchers send SIGTERM once a process has failed; a few seconds are needed to say why.
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        if not is_broken_exchange(error):
+            peers.announce(error)
+            raise
+        fault = peers.explain(error)
+        if fault.text:
+            print(f"error [rank {launch.rank()}]: {fault.text}", file=sys.stderr, flush=True)
+        return fault.code
+    finally:
+        launch.leave()
 
 
 def train(
@@ -55,20 +110,38 @@ def train(
     options = list(options or [])
     if seed is not None:
         options.append(f"seed={seed}")
-    cfg, device = prepare(name, launcher, options)
+    return guarded(lambda: _join_and_train(name, work_dir, resume, amp, launcher, options, trace))
+
+
+def _join_and_train(
+    name: str | Config,
+    work_dir: str | None,
+    resume: str | None,
+    amp: bool,
+    launcher: str,
+    options: list[str],
+    trace: str | None,
+) -> int:
+    cfg, device = prepare(name, launcher, options, resume=resume, amp=amp)
     if amp:
         cfg.amp = cfg.get("amp") or True
-    if int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) and resume is None:
-        resume = "auto"  # the launcher has restarted us after a failure
+    # Launched again, by torchrun after a failure or by Slurm after the time limit. Each machine
+    # counts its own restarts.
+    counts = ("TORCHELASTIC_RESTART_COUNT", "SLURM_RESTART_COUNT")
+    if launch.largest(max(int(os.environ.get(c) or 0) for c in counts)) and resume is None:
+        resume = "auto"
     rank = launch.rank()
     stem = Path(cfg.filename).stem if cfg.filename else "run"
     folder = Path(work_dir or cfg.get("work_dir") or Path("work_dirs") / stem)
-    lock = None
+    lock, mistake = None, None
     try:
-        if rank == 0:
-            open_work_dir(folder)
-            lock = WorkDirLock(folder)
-        launch.barrier()
+        try:
+            if rank == 0:
+                open_work_dir(folder)
+                lock = WorkDirLock(folder)
+        except UserError as error:
+            mistake = error
+        consistency.share_mistake(mistake, everywhere=True)
         reporter = Reporter(rank)
         try:
             return _train(cfg, device, folder, reporter, resume, trace)
@@ -77,7 +150,6 @@ def train(
     finally:
         if lock:
             lock.release()
-        launch.leave()
 
 
 def _train(
@@ -98,6 +170,11 @@ def _train(
         if cfg.seed is None:
             cfg.seed = launch.broadcast(int.from_bytes(os.urandom(4), "little"))
         reporter.say(f"seed {cfg.seed}")
+    if launch.world_size() > 1:
+        consistency.require_same_data(cfg)
+    scaled = scale_lr(cfg)
+    if scaled:
+        reporter.say(scaled)
     hooks: list[Any] = [TraceHook(trace)] if trace else []
     if cfg.get("tensorboard", True):
         hooks.append(TensorboardHook())
@@ -160,17 +237,18 @@ def test(
     Raises:
         UserError: whatever the user can put right.
     """
-    cfg, device = prepare(name, launcher, options)
-    try:
+    inference: dict[str, Any] = {}
+    if self_ensemble:
+        inference["self_ensemble"] = True
+    if tile is not None:
+        inference["tile"] = tile
+    if out is None and (save_images or report):
+        raise UserError(f"--{'report' if report else 'save-images'} needs --out DIR")
+
+    def work() -> int:
         from .testing import run_test
 
-        inference: dict[str, Any] = {}
-        if self_ensemble:
-            inference["self_ensemble"] = True
-        if tile is not None:
-            inference["tile"] = tile
-        if out is None and (save_images or report):
-            raise UserError(f"--{'report' if report else 'save-images'} needs --out DIR")
+        cfg, device = prepare(name, launcher, options, sets=sets, protocols=protocols)
         return run_test(
             cfg,
             device,
@@ -185,5 +263,5 @@ def test(
             name=name_in_tables,
             report=report,
         )
-    finally:
-        launch.leave()
+
+    return guarded(work)

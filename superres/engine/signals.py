@@ -8,7 +8,8 @@ import time
 from types import FrameType
 
 import torch
-from torch import distributed
+
+from . import launch
 
 EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
@@ -54,10 +55,7 @@ class StopRequest:
 
     def agreed(self, device: torch.device) -> bool:
         """Whether any process has been asked to stop. Called by all at the same iteration."""
-        if not distributed.is_initialized():
-            return self.signal is not None
-        flag = torch.tensor([int(self.signal or 0)], device=device)
-        distributed.all_reduce(flag, distributed.ReduceOp.MAX)
-        if flag.item():
-            self.signal = int(flag.item())
-        return bool(self.signal)
+        number = launch.largest(int(self.signal or 0))
+        if number:
+            self.signal = number
+        return bool(number)
