@@ -8,7 +8,7 @@ _base_ = [
 scale = 2
 train_set = 'T91'
 lq_patch_size = 24
-max_iters = 60_000
+max_iters = 40_000
 val_interval = 5_000
 max_keep_checkpoints = 2
 model = dict(loss=dict(_delete_=True, type='MSELoss'))

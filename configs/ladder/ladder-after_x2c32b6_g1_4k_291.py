@@ -7,7 +7,7 @@ _base_ = [
 ]
 scale = 2
 model = dict(backbone=dict(channels=32))
-max_iters = 8_000
-val_interval = 1_000
+max_iters = 4_000
+val_interval = 500
 amp = 'bfloat16'
 max_keep_checkpoints = 2

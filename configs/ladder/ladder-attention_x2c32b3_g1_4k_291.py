@@ -1,3 +1,3 @@
 # Three residual blocks with channel attention.
-_base_ = './ladder-after_x2c32b6_g1_8k_291.py'
+_base_ = './ladder-after_x2c32b6_g1_4k_291.py'
 model = dict(backbone=dict(num_blocks=3, block='residual', attention='channel'))
