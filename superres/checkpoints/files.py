@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import safetensors
 import safetensors.torch
 import torch
@@ -79,7 +82,8 @@ def _open_safetensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, st
 
 def _open_pickle(path: Path) -> Any:
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(_numpy_numbers()):
+            return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged pickle can fail in any way; all mean the same to a user
         # torch puts its own advice (to switch the protection off) around the one useful line.
         text = str(error)
@@ -92,12 +96,37 @@ def _open_pickle(path: Path) -> Any:
                 "tensors are read. Save model.state_dict() instead."
             ) from error
         reason = text.splitlines()[0][:120] if text else type(error).__name__
+        if "eights only load failed" in text:
+            reason = "a pickle, but not one that PyTorch wrote"
         raise UserError(
             f"{path}: truncated or damaged ({reason}); download or copy it again"
         ) from error
 
 
+def _numpy_numbers() -> list[Any]:
+    """What pickles of numpy's numbers and arrays ask for, under its names before 2.0 and since.
+
+    Scores and losses beside the weights are often such numbers; making them runs no foreign code.
+    """
+    scalar, (reconstruct, *_) = np.float64(0).__reduce__()[0], np.zeros(1).__reduce__()
+    dtypes = {type(np.dtype(kind)) for kind in ("bool", *np.typecodes["AllFloat"], *"bBhHiIlLqQ")}
+    both = [
+        (maker, f"numpy.{core}.multiarray.{maker.__name__}")
+        for maker in (scalar, reconstruct)
+        for core in ("core", "_core")
+    ]
+    return [np.ndarray, np.dtype, *dtypes, *both]
+
+
 def _refusal(path: Path, name: str) -> str:
+    if name.startswith(("mmengine.", "mmcv.")) or name == "builtins.getattr":
+        return (
+            f"{path}: refused, because opening it would run code: the pickle asks for {name}. "
+            "Training checkpoints of MMEngine hold its logging objects; its published files do "
+            "not. Where you trust the file and have MMEngine, take them out: c = torch.load(path, "
+            "weights_only=False); torch.save({'state_dict': c['state_dict']}, 'weights.pth'). "
+            "Safe are .safetensors files and .pth files that hold only tensors and plain data."
+        )
     return (
         f"{path}: refused, because opening it would run code: the pickle asks for {name}. "
         "Such a file can do anything on this machine. Safe are .safetensors files and .pth files "
@@ -110,14 +139,15 @@ def resolve(name_or_path: str | Path, scale: int | None) -> Path:
     """The weight file that is meant: a path, a folder in the Hugging Face layout, or a name.
 
     Raises:
-        UserError: no such file or name, a name with several scales and no ``scale``, or a folder with several weight files and no ``scale`` to choose.
+        UserError: no such file or name, or a name or folder with several weight files and no
+            ``scale`` to choose.
     """
     path = Path(name_or_path).expanduser()
-    if not path.exists():
+    if not os.path.exists(path):  # Path.exists raises where the name is too long
         name = full_name(str(name_or_path), scale)
         if name is not None:
             return fetch(name) if name in PUBLISHED else shipped()[name]
-    if path.is_dir():
+    if os.path.isdir(path):
         files = sorted(p for p in path.iterdir() if p.suffix in SUFFIXES)
         if scale is not None and (path / f"pytorch_model_{scale}x.pt").is_file():
             return path / f"pytorch_model_{scale}x.pt"
@@ -128,7 +158,7 @@ def resolve(name_or_path: str | Path, scale: int | None) -> Path:
             f"{path}: a folder; name one weight file in it, or a scale that one of them is named "
             f"after (pytorch_model_2x.pt). Weight files there: {names}"
         )
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise UserError(unknown_name(str(name_or_path)))
     return path
 
@@ -148,4 +178,7 @@ def neighbour_config(path: Path) -> dict[str, Any] | None:
         raise UserError(f"{file}: not readable as JSON ({error}); repair or remove it") from error
     if not isinstance(config, dict):
         raise UserError(f"{file}: a JSON object is expected; repair or remove it")
+    factor = config.get("res_scale", 1)
+    if isinstance(factor, bool) or not isinstance(factor, (int, float)) or not isfinite(factor):
+        raise UserError(f"{file}: res_scale is {factor!r}, not a number; repair or remove it")
     return config

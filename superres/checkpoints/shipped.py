@@ -24,7 +24,7 @@ def shipped() -> dict[str, Path]:
 
 
 def variants(name: str) -> dict[int, str]:
-    """Scale -> full name of what goes by ``name`` without a scale: ``edsr-s``, ``edsr_baseline``."""
+    """Scale -> full name of what goes by ``name`` without a scale (``edsr-s``)."""
     found = {}
     for full in (*PUBLISHED, *shipped()):
         match = _SCALED.fullmatch(full)

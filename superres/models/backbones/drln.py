@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from superres.models.layers import (
     DIV2K_MEAN,
     UNIT_STD,
+    Backbone,
     Denormalise,
     Normalise,
     Upsampler,
@@ -56,7 +57,7 @@ class DenseResidualLaplacianModule(nn.Module):
 
 
 @MODELS.register_module()
-class DRLN(nn.Module):
+class DRLN(Backbone):
     """Twenty dense residual modules in six densely fused groups, as published in code.
 
     The fused output of the fourth module (``fusions.3``) is never used: the second group's second

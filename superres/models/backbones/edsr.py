@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from superres.models.layers import (
     DIV2K_MEAN,
     UNIT_STD,
+    Backbone,
     Denormalise,
     Normalise,
     ResidualBlock,
@@ -24,7 +25,7 @@ from superres.registry import MODELS
 
 
 @MODELS.register_module()
-class EDSR(nn.Module):
+class EDSR(Backbone):
     """Residual blocks without normalisation between a global skip, then pixel shuffle.
 
     Parameters (x2 / x3 / x4 / x8): baseline, 16 blocks of 64: 1,369,859 / 1,554,499 / 1,517,571 /

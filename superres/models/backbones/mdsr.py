@@ -10,6 +10,7 @@ from superres.errors import UserError
 from superres.models.layers import (
     DIV2K_MEAN,
     UNIT_STD,
+    Backbone,
     Denormalise,
     Normalise,
     ResidualBlock,
@@ -23,7 +24,7 @@ from superres.registry import MODELS
 
 
 @MODELS.register_module()
-class MDSR(nn.Module):
+class MDSR(Backbone):
     """One body for several scales; each scale has its own pre-processing and upsampler.
 
     The global skip starts *after* the pre-processing. Only the modules of the selected scale take

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from superres.models.layers import (
+    Backbone,
     Denormalise,
     Normalise,
     ResidualBlock,
@@ -23,7 +24,7 @@ from superres.registry import MODELS
 
 
 @MODELS.register_module()
-class MSRResNet(nn.Module):
+class MSRResNet(Backbone):
     """Residual blocks without normalisation and a bilinear global skip around the whole network.
 
     Unlike EDSR: no convolution after the body, no skip of features, an extra convolution at the

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from superres.models.layers import (
     DIV2K_MEAN,
     UNIT_STD,
+    Backbone,
     ChannelAttention,
     Denormalise,
     Normalise,
@@ -38,7 +39,7 @@ class ResidualGroup(nn.Module):
 
 
 @MODELS.register_module()
-class RCAN(nn.Module):
+class RCAN(Backbone):
     """Residual groups of residual blocks with channel attention.
 
     Parameters: 10 groups of 20 at x2: 15,444,643 (published with 24 of the mean shifts:

@@ -8,12 +8,18 @@ import torch
 from torch import Tensor, nn
 
 from superres.errors import UserError
-from superres.models.layers import BicubicUpsample, Denormalise, Normalise, receptive_radius
+from superres.models.layers import (
+    Backbone,
+    BicubicUpsample,
+    Denormalise,
+    Normalise,
+    receptive_radius,
+)
 from superres.registry import MODELS
 
 
 @MODELS.register_module()
-class SRCNN(nn.Module):
+class SRCNN(Backbone):
     """Bicubic enlargement, then three convolutions with two ReLUs; zero padding keeps the size.
 
     Parameters: 9-1-5 on RGB 20,099, 9-5-5 on RGB 69,251; the papers' 9-1-5 on one channel 8,129.

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from superres.errors import UserError
 from superres.models.layers import (
+    Backbone,
     BicubicUpsample,
     Denormalise,
     Normalise,
@@ -46,7 +47,7 @@ class ConvBlock(nn.Module):
 
 
 @MODELS.register_module()
-class SRCNNAblation(nn.Module):
+class SRCNNAblation(Backbone):
     """One configurable network for every step of the study; `PRESETS` holds its rows.
 
     ``upsample='before'``: bicubic enlargement (torch's), a first convolution and a last one

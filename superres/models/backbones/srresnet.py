@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from superres.models.layers import (
+    Backbone,
     Denormalise,
     Normalise,
     Upsampler,
@@ -34,7 +35,7 @@ class NormalisedBlock(nn.Module):
 
 
 @MODELS.register_module()
-class SRResNet(nn.Module):
+class SRResNet(Backbone):
     """9x9 convolutions at both ends, batch-normalised blocks, PReLU after each pixel shuffle.
 
     EDSR's ancestor: EDSR drops the batch norm and the activations outside the blocks, shrinks the

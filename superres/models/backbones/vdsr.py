@@ -6,12 +6,18 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from superres.models.layers import BicubicUpsample, Denormalise, Normalise, receptive_radius
+from superres.models.layers import (
+    Backbone,
+    BicubicUpsample,
+    Denormalise,
+    Normalise,
+    receptive_radius,
+)
 from superres.registry import MODELS
 
 
 @MODELS.register_module()
-class VDSR(nn.Module):
+class VDSR(Backbone):
     """3x3 convolutions that predict what bicubic enlargement misses; one network for all scales.
 
     Parameters: the paper's (one channel, 20 layers of 64, no biases) 664,704; EDSR-PyTorch's

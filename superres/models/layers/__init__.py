@@ -1,6 +1,7 @@
 """Building blocks that several backbones share; one small file per kind."""
 
 from superres.models.layers.attention import build_attention
+from superres.models.layers.backbone import Backbone
 from superres.models.layers.bam import BAM
 from superres.models.layers.channel_attention import ChannelAttention
 from superres.models.layers.init import check_init, kaiming_scaled
@@ -23,6 +24,7 @@ __all__ = [
     "DIV2K_MEAN",
     "SCALES",
     "UNIT_STD",
+    "Backbone",
     "BicubicUpsample",
     "ChannelAttention",
     "Denormalise",

@@ -1,0 +1,37 @@
+"""What every network of this package is: a torch module that can enlarge pictures, too."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+
+class Backbone(nn.Module):
+    """Base of all backbones: ``forward`` on tensors, ``upscale`` on pictures of any kind.
+
+    It adds no parameters, buffers or attributes, so state dicts are those of the network alone.
+    """
+
+    def upscale(self, image: Any, **options: Any) -> Any:
+        """Enlarge a picture; gives the same kind of thing back.
+
+        Args:
+            image: a path, a Pillow picture, an array, a tensor, or a list of such; see
+                :func:`superres.upscaling.upscale`, which this is with this network.
+            **options: ``scale``, ``tile``, ``self_ensemble``, ``backend``, ... of the same.
+        """
+        # On use only: networks are built without knowing of picture files.
+        from superres.upscaling.python import upscale
+
+        return upscale(self, image, **options)
+
+    def upscaler(self, **options: Any) -> Any:
+        """A :class:`superres.upscaling.PictureUpscaler`: many pictures, buffers and back end kept.
+
+        >>> with model.upscaler(tile=256) as enlarge:  # doctest: +SKIP
+        ...     results = [enlarge(path) for path in paths]
+        """
+        from superres.upscaling.python import PictureUpscaler
+
+        return PictureUpscaler(self, **options)
