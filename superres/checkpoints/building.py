@@ -87,4 +87,11 @@ def pick_device(device: str | torch.device) -> torch.device:
             f"device {str(device)!r}: this machine has {torch.cuda.device_count()} CUDA devices "
             "that PyTorch can use; pass device='cpu'"
         )
+    try:
+        torch.empty(1, device=picked)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise UserError(
+            f"device {str(device)!r}: PyTorch cannot use it here "
+            f"({str(error).splitlines()[0]}); pass device='cpu'"
+        ) from error
     return picked

@@ -18,7 +18,7 @@ from superres.checkpoints.formats import FORMATS, OWN, Format, Layout, get_forma
 from superres.checkpoints.formats.base import MEAN, full_config
 from superres.checkpoints.reading import LoadedWeights, plain, read_weights
 from superres.checkpoints.state import State
-from superres.checkpoints.writing import save_safetensors, write_whole
+from superres.checkpoints.writing import safetensors_bytes, write_whole
 from superres.errors import UserError
 
 TARGETS = ("safetensors", *(f.name for f in FORMATS))
@@ -77,25 +77,55 @@ def convert(
         to = "safetensors"
     if to is None:
         raise UserError(f"{target}: pass to= (--to) one of {', '.join(TARGETS)}")
+    if target.suffix == ".safetensors" and to not in ("safetensors", OWN):
+        raise UserError(f"{target}: a file of format {to!r} is no safetensors file; name it .pth")
     loaded = read_weights(source, format, scale, **hints)
     network = build_network(loaded).eval()
+    notes: list[str] = []
+    given: dict[str, Any] = {}
+    name, hub_config = None, None
     if to in ("safetensors", OWN):
-        save_safetensors(target, loaded.state_dict, loaded.config)
-        back, notes = read_weights(target), []
+        data = safetensors_bytes(loaded.state_dict, loaded.config)
     else:
         wanted, extra = get_format(to)
-        layout, state, notes, given = translate(loaded, wanted, extra)
+        _, state, notes, given = translate(loaded, wanted, extra)
         buffer = io.BytesIO()
         torch.save(_container(wanted, state), buffer)
-        if wanted.name == "super-image":
-            notes += _write_hub_config(target, loaded.config, layout)
-        write_whole(target, buffer.getvalue())
-        back = read_weights(target, to, **given)
-        to = wanted.name
-    difference = _compare(network, build_network(back).eval(), loaded.config)
-    if difference > TOLERANCE:
-        raise RuntimeError(f"{target}: the converted network differs by {difference:.2g}")
+        data, name, to = buffer.getvalue(), to, wanted.name
+        if to == "super-image":
+            hub_config = _hub_config(target, loaded.config)
+    difference = 0.0
+
+    def check(draft: Path) -> None:
+        nonlocal difference
+        back = read_weights(draft, name, **given)
+        if name is not None and hub_config is None:
+            _check_unguided(draft, target, back)
+        difference = _compare(network, build_network(back).eval(), loaded.config)
+        if not difference <= TOLERANCE:
+            raise RuntimeError(f"{target}: the converted network differs by {difference:.2g}")
+
+    write_whole(target, data, check)
+    if hub_config is not None:
+        file = target.parent / "config.json"
+        write_whole(file, (json.dumps(hub_config, indent=2) + "\n").encode())
+        notes.append(f"{file.name} written beside it")
     return Conversion(loaded.summary, target, to, tuple(notes), difference)
+
+
+def _check_unguided(draft: Path, target: Path, back: LoadedWeights) -> None:
+    """UserError if a config.json that lies beside the file makes others read it differently."""
+    if neighbour_config(target) is None:
+        return
+    try:
+        found = read_weights(draft)
+    except UserError:  # it says that it cannot tell: nobody is misled
+        return
+    if found.config != back.config:
+        raise UserError(
+            f"{target.parent / 'config.json'}: makes weights beside it be read as those of "
+            f"{found.format}; write to a folder of its own"
+        )
 
 
 def translate(
@@ -151,9 +181,9 @@ def _renumber(
     held = bool(layout.mean_shift and layout.mean_applied and channels == 3)
     if not held and _mean(config) != _mean(read_as):
         raise UserError(
-            f"format {wanted.name!r} cannot hold this {config['type']}: its networks "
-            + ("subtract another mean" if read_as["rgb_mean"] else "subtract no mean")
-            + f" than {config['rgb_mean']}, and zero padding makes that impossible to fold"
+            f"format {wanted.name!r} cannot hold this {config['type']}: it subtracts "
+            f"{_told_mean(config)}, those of the format {_told_mean(read_as)}, and zero padding "
+            "makes that impossible to fold"
         )
     if config.get("rgb_std") not in (None, [1, 1, 1], (1.0, 1.0, 1.0), [1]):
         raise UserError(f"format {wanted.name!r} has no rgb_std, which is {config['rgb_std']} here")
@@ -193,6 +223,10 @@ def _mean(config: Mapping[str, Any]) -> list[float]:
     return [round(float(value), 9) for value in config.get("rgb_mean") or [0.0] * 3]
 
 
+def _told_mean(config: Mapping[str, Any]) -> str:
+    return f"the mean {config['rgb_mean']}" if any(_mean(config)) else "no mean"
+
+
 def _mean_shift(layout: Layout, config: Mapping[str, Any], read_as: Mapping[str, Any]) -> State:
     """The 1x1 convolutions of the mean, as the format stores them."""
     if layout.mean_shift is None or config["in_channels"] != 3:
@@ -215,8 +249,8 @@ def _container(wanted: Format, state: State) -> dict[str, Any]:
     return state
 
 
-def _write_hub_config(target: Path, config: Mapping[str, Any], layout: Layout) -> list[str]:
-    """super-image needs a config.json beside its weights."""
+def _hub_config(target: Path, config: Mapping[str, Any]) -> dict[str, Any]:
+    """The config.json that super-image needs beside its weights; UserError if another is there."""
     file = target.parent / "config.json"
     content: dict[str, Any] = {
         "model_type": str(config["type"]),
@@ -226,11 +260,9 @@ def _write_hub_config(target: Path, config: Mapping[str, Any], layout: Layout) -
     if config["type"] == "EDSR":
         content |= {"n_resblocks": config["num_blocks"], "n_feats": config["channels"]}
         content["res_scale"] = 1
-    text = json.dumps(content, indent=2) + "\n"
     if neighbour_config(target) not in (None, content):
         raise UserError(f"{file}: describes another network; write to a folder of its own")
-    write_whole(file, text.encode())
-    return [f"{file.name} written beside it"]
+    return content
 
 
 def _compare(a: torch.nn.Module, b: torch.nn.Module, config: Mapping[str, Any]) -> float:

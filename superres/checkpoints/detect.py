@@ -72,7 +72,7 @@ def detect(
     if not fitting:
         raise UserError(_unknown(where, patterns))
     choices = _distinct(fitting, shapes, hints)
-    named = choices[0][0].name if len(choices) == 1 else _named_by(neighbour)
+    named = choices[0][0].name if len(choices) == 1 else _named_by(neighbour, where)
     if named is None and digest is not None:
         sha = digest()
         named = KNOWN_FILES.get(sha) or KNOWN_FILES.get(sha[:8])
@@ -111,11 +111,15 @@ def check_neighbour(
                 )
 
 
-def _named_by(neighbour: Mapping[str, Any] | None) -> str | None:
-    """The format that a config.json speaks for."""
+def _named_by(neighbour: Mapping[str, Any] | None, where: str) -> str | None:
+    """The format that a config.json speaks for; UserError for one that there is not."""
     if not neighbour:
         return None
     if "format" in neighbour:
+        try:
+            get_format(str(neighbour["format"]))
+        except UserError as error:
+            raise UserError(f"{where}: in the config.json beside it, {error}") from error
         return str(neighbour["format"])
     sizes = {"n_resblocks", "n_feats"} & neighbour.keys()
     if sizes and isinstance(neighbour.get("scale"), list):
@@ -132,7 +136,7 @@ def _distinct(
     for candidate, layout in fitting:
         try:
             config = layout.config(shapes, hints)
-        except (UserError, KeyError, IndexError):
+        except (UserError, LookupError, ValueError, TypeError, ArithmeticError):
             config = {"type": layout.network, "unreadable": True}
         if config not in seen:
             seen.append(config)

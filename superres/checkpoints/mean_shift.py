@@ -35,16 +35,20 @@ def fold_mean_shift(
         Notes for the user, empty for the published constants.
 
     Raises:
-        UserError: a trained shift in a network that adds its input to its output (VDSR).
+        UserError: a trained shift in a network that adds its input to its output (VDSR), one
+            of another size, one that cannot be undone.
     """
     span = config["img_range"]
     mean = torch.tensor(config["rgb_mean"], dtype=torch.float64)
-    (weight_in, bias_in), (weight_out, bias_out) = (
-        (w.double().flatten(1), b.double()) for w, b in (subtract, add)
-    )
+    shifts = [(w.double().flatten(min(1, w.ndim - 1)), b.double()) for w, b in (subtract, add)]
+    (weight_in, bias_in), (weight_out, bias_out) = shifts
     identity = torch.eye(len(mean), dtype=torch.float64)
-    if weight_in.shape != identity.shape or weight_out.shape != identity.shape:
-        raise UserError(f"{where}: its mean shift is for {weight_in.shape[0]} channels")
+    if any(w.shape != identity.shape or b.shape != mean.shape for w, b in shifts):
+        sizes = " and ".join("x".join(map(str, w.shape)) for w, _ in (subtract, add))
+        raise UserError(
+            f"{where}: its mean shift is of {sizes} weights, and the network has {len(mean)} "
+            "colour channels"
+        )
     if (
         _close(weight_in, identity)
         and _close(weight_out, identity)
@@ -57,7 +61,13 @@ def fold_mean_shift(
             f"{where}: its mean shift was trained away from the published constants, which this "
             "network cannot express; only the constants are read"
         )
-    mean = -torch.linalg.solve(weight_in, bias_in) / span
+    try:
+        mean = -torch.linalg.solve(weight_in, bias_in) / span
+    except torch.linalg.LinAlgError as error:
+        raise UserError(
+            f"{where}: its mean shift mixes the colour channels in a way that loses one "
+            f"({weight_in.tolist()}), which no network here can express"
+        ) from error
     first = state["conv_first.weight"].double()
     state["conv_first.weight"] = torch.einsum("oihw,ij->ojhw", first, weight_in).float()
     last, bias = state["conv_last.weight"].double(), state["conv_last.bias"].double()

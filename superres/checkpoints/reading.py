@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import inf
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +59,8 @@ class LoadedWeights:
         words.append("mean " + ", ".join(f"{m:.4g}" for m in mean) if mean else "no mean")
         if "res_scale" in c:
             words.append(f"residual scale {c['res_scale']:g}")
-        text = f"{self.path.name}: {self.format} weights, {'; '.join(words)}"
+        name = "".join(c if c.isprintable() else repr(c)[1:-1] for c in self.path.name)
+        text = f"{name}: {self.format} weights, {'; '.join(words)}"
         return text + (f" ({'; '.join(self.notes)})" if self.notes else "")
 
 
@@ -78,8 +81,13 @@ def read_weights(
 
     Raises:
         UserError: see `open_weights`, `find_state`, `clean` and `detect`; also a missing,
-            unexpected or misshapen tensor (named), and another scale than asked for.
+            unexpected or misshapen tensor (named), and another scale or argument than asked for.
     """
+    if scale is not None and (isinstance(scale, bool) or not isinstance(scale, Integral)):
+        raise UserError(f"scale must be a whole number such as 2, 3 or 4, not {scale!r}")
+    factor = hints.get("res_scale", 1)
+    if isinstance(factor, bool) or not isinstance(factor, Real) or not 0 < factor < inf:
+        raise UserError(f"res_scale must be a positive number such as 0.1, not {factor!r}")
     path = resolve(name_or_path, scale)
     where = str(path)
     tree, metadata = open_weights(path)
@@ -97,6 +105,7 @@ def read_weights(
         loaded.notes = [*notes, *loaded.notes]
     loaded.path = path
     _check_scale(loaded, scale, where)
+    _check_hints(loaded.config, hints, where)
     return loaded
 
 
@@ -118,16 +127,27 @@ def _foreign(
         raise UserError(
             f"{where}: looks like {layout.network} of {match.format.title}, but {error} is missing"
         ) from error
+    except (ValueError, TypeError, ArithmeticError) as error:  # tensors of impossible shapes
+        raise UserError(
+            f"{where}: looks like {layout.network} of {match.format.title}, but tensors that tell "
+            f"its size have other shapes than any such network ({error})"
+        ) from error
     if neighbour_hints(neighbour, match.format.name):
         check_neighbour(neighbour, config, where)
     wanted = network_shapes(config)
     allowed = {*layout.mean_keys(), *(k for k in state if k.startswith(layout.ignored or ("\0",)))}
+    needed = {theirs: wanted[ours] for theirs, ours in table.items()}
+    if layout.mean_applied and any(key in shapes for key in layout.mean_keys()):
+        # All of a mean shift or nothing of it; `fold_mean_shift` looks at the shapes.
+        needed |= {key: shapes.get(key, ()) for key in layout.mean_keys()}
+        allowed -= needed.keys()
     _check(
         f"{where}: as {layout.network} of {match.format.title}",
-        {theirs: wanted[ours] for theirs, ours in table.items()},
+        needed,
         {key: shape for key, shape in shapes.items() if key not in allowed},
     )
     ours = {table[key]: state[key] for key in state if key in table}
+    layout.settle(config, ours)
     for key in wanted:
         if key.endswith("num_batches_tracked") and not layout.partial:
             ours.setdefault(key, torch.zeros((), dtype=torch.long))
@@ -157,7 +177,8 @@ def _own(tree: Any, metadata: Mapping[str, str], where: str) -> LoadedWeights | 
         prefix = "backbone."
         state = {str(k).removeprefix("module."): v for k, v in state.items()}
         state = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
-        model = (tree.get("meta") or {}).get("model")
+        meta = tree.get("meta")
+        model = meta.get("model") if isinstance(meta, Mapping) else None
         config = model.get("backbone", model) if isinstance(model, Mapping) else None
         if not isinstance(config, Mapping) or "type" not in config:
             raise UserError(
@@ -228,6 +249,18 @@ def _check(
 
 def _size(shape: tuple[int, ...]) -> str:
     return "x".join(map(str, shape)) or "a number"
+
+
+def _check_hints(config: Mapping[str, Any], hints: Mapping[str, Any], where: str) -> None:
+    """UserError for an argument that the network has not, or has with another value."""
+    for name, value in hints.items():
+        if name not in config:
+            raise UserError(f"{where}: its network, {config['type']}, has no {name}; leave it out")
+        if plain(value) != plain(config[name]):
+            raise UserError(
+                f"{where}: asked for {name} = {value}, but the file says {config[name]}; leave "
+                "it out"
+            )
 
 
 def _check_scale(loaded: LoadedWeights, scale: int | None, where: str) -> None:

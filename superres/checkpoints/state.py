@@ -57,9 +57,9 @@ def find_state(tree: Any, where: str) -> tuple[State, list[str]]:
             f"{where}: holds no state dict (a mapping from names to tensors, by itself or under "
             f"one of {', '.join(WRAPPERS)})"
         )
-    state = dict(tree)
-    if any(str(key).startswith("generator.") for key in state):
-        dropped = [k for k in state if str(k).startswith(COMPANIONS)]
+    state = {str(key): value for key, value in tree.items()}
+    if any(key.startswith("generator.") for key in state):
+        dropped = [k for k in state if k.startswith(COMPANIONS)]
         state = {k.removeprefix("generator."): v for k, v in state.items() if k not in dropped}
         if dropped:
             notes.append(f"{len(dropped)} entries beside the generator ignored")
@@ -67,7 +67,7 @@ def find_state(tree: Any, where: str) -> tuple[State, list[str]]:
     while stripped:
         stripped = False
         for prefix in PREFIXES:
-            if state and all(str(key).startswith(prefix) for key in state):
+            if state and all(key.startswith(prefix) for key in state):
                 state = {key.removeprefix(prefix): value for key, value in state.items()}
                 stripped = True
     return state, notes
@@ -80,10 +80,11 @@ def _is_state_like(value: Any) -> bool:
 
 
 def clean(state: Mapping[str, Any], where: str) -> State:
-    """Float32 copies of a state dict's tensors (whole numbers stay what they are).
+    """Float32 copies of a state dict's tensors (a count of batches stays a whole number).
 
     Raises:
-        UserError: an entry that is no tensor, or a NaN or infinity, with its name.
+        UserError: an entry that is no tensor of plain real numbers, or a NaN or infinity, with
+            its name.
     """
     result: State = {}
     for key, value in state.items():
@@ -91,6 +92,12 @@ def clean(state: Mapping[str, Any], where: str) -> State:
             raise UserError(
                 f"{where}: entry {key!r} is {type(value).__name__}, not a tensor; this is no plain "
                 "state dict"
+            )
+        if value.is_meta or value.layout is not torch.strided or _no_weights(str(key), value):
+            kind = "without values" if value.is_meta else f"of {value.dtype}, {value.layout}"
+            raise UserError(
+                f"{where}: {key!r} is a tensor {kind}; weights are dense floating-point numbers. "
+                "Save the network before it is quantised or made sparse."
             )
         if value.is_floating_point():
             value = value.detach().to(torch.float32)
@@ -101,3 +108,9 @@ def clean(state: Mapping[str, Any], where: str) -> State:
                 )
         result[str(key)] = value.contiguous()
     return result
+
+
+def _no_weights(key: str, value: Tensor) -> bool:
+    """Whole numbers other than a batch norm's count, complex ones, quantised ones."""
+    counts = key.endswith("num_batches_tracked") and value.dtype is torch.int64
+    return not (value.is_floating_point() or counts)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,14 @@ def save_safetensors(
         ValueError: the weights are not those of the config's network.
     """
     path = Path(path)
+    write_whole(path, safetensors_bytes(model_or_state, config))
+    return path
+
+
+def safetensors_bytes(
+    model_or_state: nn.Module | Mapping[str, Tensor], config: Mapping[str, Any]
+) -> bytes:
+    """The content of the file that `save_safetensors` writes; the same arguments."""
     if isinstance(model_or_state, nn.Module):
         model_or_state = getattr(model_or_state, "backbone", model_or_state).state_dict()
     state = {
@@ -49,16 +57,24 @@ def save_safetensors(
         differing = sorted(set(wanted) ^ set(state))[:4] or "their shapes"
         raise ValueError(f"the weights are not those of {config}: {differing}")
     metadata = {METADATA_KEY: json.dumps(config), "format": "pt"}
-    write_whole(path, safetensors.torch.save(state, metadata))
-    return path
+    return safetensors.torch.save(state, metadata)
 
 
-def write_whole(path: Path, data: bytes) -> None:
+def write_whole(path: Path, data: bytes, check: Callable[[Path], None] | None = None) -> None:
     """Write a file that appears whole or not at all.
 
+    Args:
+        path: the file; one that is there is replaced, but only by one that is complete.
+        data: its content.
+        check: called with the finished file under a temporary name beside ``path``; if it
+            raises, ``path`` stays as it was.
+
     Raises:
-        UserError: the folder does not exist or cannot be written, or the disk is full.
+        UserError: the folder does not exist or cannot be written, the disk is full, or what is
+            at ``path`` is no file (a folder, a device, a pipe).
     """
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise UserError(f"{path}: cannot be written, it is no file; choose the name of a new one")
     temporary = None
     try:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -69,11 +85,14 @@ def write_whole(path: Path, data: bytes) -> None:
         umask = os.umask(0)
         os.umask(umask)
         os.chmod(temporary, 0o666 & ~umask)
+        if check is not None:
+            check(Path(temporary))
         os.replace(temporary, path)
     except OSError as error:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
         raise UserError(
             f"{path}: cannot be written ({error.strerror or error}); choose a folder that exists "
             "and has room"
         ) from error
+    finally:  # a finished file bears its own name by now
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)

@@ -7,6 +7,7 @@ inside) or the files of EDSR-PyTorch, MMEditing, BasicSR, super-image and others
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
 
@@ -33,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
     from superres.checkpoints import convert
     from superres.errors import UserError
 
-    if args.target.exists() and not args.force:
+    if os.path.exists(args.target) and not args.force:
         raise UserError(f"{args.target} is there already; --force replaces it")
     hints = {} if args.res_scale is None else {"res_scale": args.res_scale}
     done = convert(

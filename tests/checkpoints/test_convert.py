@@ -150,8 +150,8 @@ def test_residual_scale_and_range_are_folded(build, same, tmp_path, target):
 @pytest.mark.parametrize(
     ("kind", "arguments", "target", "words"),
     [
-        ("EDSR", {}, "super-image", "no mean than"),
-        ("EDSR", UNIT, "mmediting", "another mean than None"),
+        ("EDSR", {}, "super-image", "those of the format no mean"),
+        ("EDSR", UNIT, "mmediting", "it subtracts no mean, those of the format the mean"),
         ("EDSR", {"rgb_std": (0.5, 0.5, 0.5)}, "basicsr", "no rgb_std"),
         ("DRLN", {"channels": 4, "img_range": 255.0}, "super-image", "cannot be rescaled exactly"),
         ("RCAN", {"channels": 16, "num_groups": 1, "num_blocks": 1}, "mmediting", "it has no RCAN"),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import torch
+
 from superres.checkpoints.formats.base import (
     NO_SCALE,
     Format,
@@ -82,6 +84,11 @@ class AfterLayout(Layout):
             "act": "prelu" if slopes else hints.get("act", "lrelu" if leaky else "relu"),
             "share_act": slopes,
         }
+
+    def settle(self, config: dict[str, Any], state: Mapping[str, torch.Tensor]) -> None:
+        # The study's code shares one PReLU; a file of code that does not has several slopes.
+        slopes = [value for key, value in state.items() if key.endswith(".act.weight")]
+        config["share_act"] = bool(slopes) and all(torch.equal(s, slopes[0]) for s in slopes)
 
     def names(self, config: Mapping[str, Any]) -> Names:
         table = {

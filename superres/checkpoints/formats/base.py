@@ -20,7 +20,9 @@ Names = dict[str, str]
 """Their module name -> our module name; tensor suffixes (.weight, .bias, ...) are the same."""
 
 MEAN = list(DIV2K_MEAN)
-NO_SCALE = "the file does not say the scale: its network enlarges the picture first; pass scale="
+NO_SCALE = (
+    "the file does not say the scale: its network enlarges the picture first; pass scale= (--scale)"
+)
 
 
 class Layout:
@@ -49,6 +51,9 @@ class Layout:
     def names(self, config: Mapping[str, Any]) -> Names:
         """The name table of the network that ``config`` describes."""
         raise NotImplementedError
+
+    def settle(self, config: dict[str, Any], state: Mapping[str, torch.Tensor]) -> None:
+        """Put into ``config`` what only the values in ``state`` (in our names) tell."""
 
     def fits(self, patterns: set[str]) -> bool:
         """Whether a file with these key patterns is of this layout."""
