@@ -1,7 +1,8 @@
-"""Where the files that come with the package lie: configs and tools."""
+"""Where files lie: configs and tools that come with the package, and the user's cache."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from superres.errors import UserError
@@ -18,3 +19,14 @@ def share_dir(kind: str) -> Path:
         if candidate.is_dir():
             return candidate
     raise UserError(f"{kind}/ was not installed with superres ({package}); install it again")
+
+
+def cache_dir() -> Path:
+    """Where downloads and conversions are kept.
+
+    ``$SUPERRES_HOME``, else superres/ in the user's cache folder (``$XDG_CACHE_HOME`` or
+    ~/.cache).
+    """
+    if os.environ.get("SUPERRES_HOME"):
+        return Path(os.environ["SUPERRES_HOME"]).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "superres"

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from superres.errors import UserError
+from superres.paths import cache_dir
 
 SNU = "https://cv.snu.ac.kr/research/EDSR/models/"
 MMLAB = "https://download.openmmlab.com/mmediting/restorers/edsr/"
@@ -59,13 +60,6 @@ PUBLISHED = {
     },
 }
 """Name -> published file. The edsr_* and mdsr* ones are the EDSR authors' (EDSR-PyTorch)."""
-
-
-def cache_dir() -> Path:
-    """Where downloads are kept: $SUPERRES_HOME, else superres/ in the user's cache folder."""
-    if os.environ.get("SUPERRES_HOME"):
-        return Path(os.environ["SUPERRES_HOME"])
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "superres"
 
 
 def fetch(name: str) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 
 import torch
@@ -9,19 +10,21 @@ from torch import nn
 
 from superres.errors import UserError
 from superres.inference.backends.base import Backend
+from superres.inference.backends.conversion import NotConvertible
 from superres.inference.backends.pytorch import TorchBackend
 
 logger = logging.getLogger("superres")
 
-__all__ = ["NAMES", "Backend", "TorchBackend", "best", "installed"]
+__all__ = ["NAMES", "Backend", "NotConvertible", "TorchBackend", "best", "installed"]
 
 NAMES = ("openvino", "onnxruntime", "torch")
 """On a CPU the fastest first."""
+_NEEDS = {"openvino": ("openvino",), "onnxruntime": ("onnxruntime", "onnx"), "torch": ()}
 
 
 def installed() -> list[str]:
     """The back ends whose packages are here, the fastest on a CPU first."""
-    return ["torch"]
+    return [name for name in NAMES if not _missing(name)]
 
 
 def best(
@@ -37,17 +40,70 @@ def best(
         model: maps (N, C, h, w) in [0, 1] to (N, C, h * scale, w * scale); with ``scale`` and
             ``receptive_radius``. It is copied, and stays as it is.
         device: where to run; ``'auto'`` is the first CUDA device if there is one, else the CPU.
-        backend: ``'auto'``, or one of `NAMES`.
-        dtype, compile: see `TorchBackend`; other back ends compute in float32 only.
+        backend: ``'auto'`` or one of `NAMES`. Automatic is PyTorch on a CUDA device, else the
+            first of those installed that can run this network; ``notes`` then says why not an
+            earlier one.
+        dtype, compile: see `TorchBackend`; other back ends compute in float32 only, so asking
+            for either takes PyTorch.
 
     Returns:
         A `Backend`; its ``name`` says which one it is.
 
     Raises:
-        UserError: an unknown back end, or one that is not installed or not for this device.
+        UserError: an unknown back end, or one that is not installed, not for this device, or
+            cannot run this network.
     """
+    if isinstance(model, Backend):
+        return model
     if backend not in ("auto", *NAMES):
         raise UserError(f"backend {backend!r} is not known; choose auto, {', '.join(NAMES)}")
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    return TorchBackend(model, torch.device(device), dtype, compile)
+    device = torch.device(device)
+    special = dtype != "fp32" or compile
+    if backend == "auto" and (device.type != "cpu" or special):
+        backend = "torch"
+    if backend == "torch":
+        return TorchBackend(model, device, dtype, compile)
+    if special:
+        raise UserError(f"back end {backend!r} has no dtype and no compile; take 'torch' for them")
+    if backend != "auto":
+        if missing := _missing(backend):
+            raise UserError(
+                f"back end {backend!r} needs {' and '.join(missing)}: "
+                f"pip install 'superres[{backend}]'"
+            )
+        try:
+            return _make(backend, model, device)
+        except NotConvertible as error:
+            raise UserError(
+                f"{type(model).__name__} cannot run on back end {backend!r}: {error}; "
+                "take 'auto' or 'torch'"
+            ) from error
+    notes = []
+    for name in installed():
+        try:
+            made = _make(name, model, device)
+        except NotConvertible as error:
+            notes.append(f"not {name}: {error}")
+            logger.warning("%s does not run on %s (%s)", type(model).__name__, name, error)
+            continue
+        made.notes = [*notes, *made.notes]
+        return made
+    raise AssertionError("PyTorch runs every network")
+
+
+def _make(name: str, model: nn.Module, device: torch.device) -> Backend:
+    if name == "openvino":
+        from superres.inference.backends.open_vino import OpenVinoBackend
+
+        return OpenVinoBackend(model, device)
+    if name == "onnxruntime":
+        from superres.inference.backends.onnx_runtime import OnnxRuntimeBackend
+
+        return OnnxRuntimeBackend(model, device)
+    return TorchBackend(model, device)
+
+
+def _missing(name: str) -> list[str]:
+    return [package for package in _NEEDS[name] if importlib.util.find_spec(package) is None]

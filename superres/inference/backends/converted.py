@@ -1,0 +1,79 @@
+"""What ONNX Runtime and OpenVINO have in common: convert once, check, keep, run."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import threading
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from superres.errors import UserError
+from superres.inference.backends import cache, conversion
+from superres.inference.backends.base import Backend
+
+logger = logging.getLogger("superres")
+
+
+class ConvertedBackend(Backend):
+    """A network as a program of another runtime, on the CPU, in float32.
+
+    The program is made once for all picture sizes, compared with PyTorch on pictures of two
+    sizes and kept in the cache under a hash of its operations, its weights and the versions.
+
+    Args:
+        model: any network with ``scale`` and ``receptive_radius``; it is copied.
+        device: the CPU.
+
+    Raises:
+        NotConvertible: the runtime lacks an operation, or its result differs.
+        UserError: another device.
+    """
+
+    file: str
+
+    def __init__(self, model: nn.Module, device: torch.device) -> None:
+        if device.type != "cpu":
+            raise UserError(f"back end {self.name!r} runs on the CPU only, not on {device}")
+        super().__init__(model, device)
+        self._lock = threading.Lock()
+        self._out_channels: int | None = None
+        traced = conversion.trace(model)
+        key = f"{self.name}-{conversion.fingerprint(traced, *self._versions())}"
+        entry = cache.find(key)
+        if entry is not None:
+            try:
+                self._load(entry / self.file)
+                return
+            except Exception as error:  # whatever a runtime makes of a file it does not like
+                logger.info("%s: made again, because it cannot be loaded (%s)", entry, error)
+                cache.forget(key)
+        reference = copy.deepcopy(model).cpu().float().eval()
+        example = conversion.picture(conversion.in_channels(model), (24, 20))
+
+        def write(folder: Path) -> None:
+            self._write(traced, example, folder / self.file)
+            self._load(folder / self.file)
+            conversion.check(reference, self)
+
+        cache.store(key, write)
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        x = x.detach().to("cpu", torch.float32).contiguous()
+        with self._lock:
+            return self._run(x)
+
+    def _versions(self) -> tuple[str, ...]:
+        """Versions that the program depends on."""
+        raise NotImplementedError
+
+    def _write(self, traced: torch.jit.ScriptModule, example: torch.Tensor, path: Path) -> None:
+        raise NotImplementedError
+
+    def _load(self, path: Path) -> None:
+        raise NotImplementedError
+
+    def _run(self, x: torch.Tensor) -> torch.Tensor:
+        raise NotImplementedError
