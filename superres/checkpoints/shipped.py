@@ -71,5 +71,5 @@ def unknown_name(name: str) -> str:
         f"{name}: no such weight file, and no model of that name; {hint}"
         "Give the path of a file (.pth, .pt, .bin, .ckpt, .safetensors), a name that comes with "
         f"superres ({', '.join(shipped()) or 'none here'}) or one of the published names "
-        f"{', '.join(PUBLISHED)}. 'superres models list' tells more"
+        f"{', '.join(PUBLISHED)}. 'superres upscale --list-models' lists them all"
     )

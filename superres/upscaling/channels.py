@@ -1,0 +1,113 @@
+"""Grey, RGB, alpha: any picture through a network of one or three channels."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch.nn import functional
+
+from superres.imaging.resize_torch import imresize_tensor
+from superres.inference import Upscaler
+
+_LUMA = (0.299, 0.587, 0.114)
+# Colours spread this far under what is fully transparent: an edge's neighbourhood as a network
+# sees it. Further away nothing of a colour reaches a pixel that shows.
+_BLEED = 12
+
+
+class AnyChannels:
+    """A network made to take 1 (grey), 2 (grey, alpha), 3 (RGB) or 4 (RGB, alpha) channels.
+
+    Grey goes through a three-channel network as three equal channels, whose luma is taken. Colour
+    goes through a one-channel network as luma; chroma is enlarged bicubically, as the papers of
+    such networks do. Alpha is enlarged by the network on its own, held within what the 3x3
+    neighbourhood has, so that what is opaque stays so and no halo rings around an edge. Beneath
+    fully transparent pixels, whose stored colour nobody is meant to see (mostly black), the
+    colours around are continued first: that is what keeps edges free of a dark fringe.
+
+    Args:
+        net: see :class:`~superres.inference.Upscaler`.
+        in_channels: of ``net``: 1 or 3.
+    """
+
+    def __init__(self, net: Upscaler, in_channels: int = 3) -> None:
+        self.net = net
+        self.in_channels = in_channels
+        self.scale = net.scale
+        self.receptive_radius = self.radius_for(in_channels)
+
+    def radius_for(self, channels: int) -> int | None:
+        """How far an output pixel of a picture with so many channels looks."""
+        radius = self.net.receptive_radius
+        if radius is None:
+            return None
+        if channels > self.in_channels:
+            radius = max(radius, 3)  # bicubic chroma
+        return math.ceil(radius) + (0 if channels % 2 else _BLEED)
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        """(N, C, h, w) in [0, 1], C = 1 to 4, to (N, C, h * scale, w * scale)."""
+        channels = x.shape[1]
+        if channels % 2:
+            return self._colour(x)
+        alpha = x[:, -1:]
+        colour = self._colour(bleed(x[:, :-1], alpha))
+        return torch.cat([colour, self._alpha(alpha)], 1)
+
+    def _colour(self, x: torch.Tensor) -> torch.Tensor:
+        if x.shape[1] == self.in_channels:
+            y = self.net(x.contiguous())
+            return luma(y) if x.shape[1] == 1 and y.shape[1] == 3 else y
+        if x.shape[1] == 1:
+            return luma(self.net(x.repeat(1, 3, 1, 1)))
+        grey = luma(x)
+        chroma = imresize_tensor(x - grey, scale=self.scale)
+        return chroma + self.net(grey)[:, :1]
+
+    def _alpha(self, alpha: torch.Tensor) -> torch.Tensor:
+        low, high = -functional.max_pool2d(-alpha, 3, 1, 1), functional.max_pool2d(alpha, 3, 1, 1)
+        if torch.equal(low, high):  # opaque everywhere, mostly
+            return _repeat(alpha, self.scale)
+        y = self._colour(alpha)
+        return torch.minimum(torch.maximum(y, _repeat(low, self.scale)), _repeat(high, self.scale))
+
+
+def luma(x: torch.Tensor) -> torch.Tensor:
+    """(N, 3, h, w) to (N, 1, h, w): ITU-R BT.601, full range; grey stays itself."""
+    weights = torch.tensor(_LUMA, dtype=x.dtype, device=x.device).view(1, 3, 1, 1)
+    return (x * weights).sum(1, keepdim=True)
+
+
+def bleed(colour: torch.Tensor, alpha: torch.Tensor, steps: int = _BLEED) -> torch.Tensor:
+    """Continue the colours around into where ``alpha`` is 0, a pixel further with each step.
+
+    Args:
+        colour: (N, 1 or 3, h, w).
+        alpha: (N, 1, h, w).
+        steps: pixels; further away the colour becomes a middle grey.
+    """
+    known = (alpha > 0).to(colour.dtype)
+    if bool(known.all()):
+        return colour
+    colour = colour * known
+    for _ in range(steps):
+        weight = functional.avg_pool2d(known, 3, 1, 1)
+        spread = functional.avg_pool2d(colour, 3, 1, 1) / weight.clamp(min=1e-6)
+        fresh = (weight > 1e-6).to(colour.dtype) * (1 - known)
+        colour = colour + spread * fresh
+        known = known + fresh
+    return colour + 0.5 * (1 - known)
+
+
+def _repeat(x: torch.Tensor, scale: int) -> torch.Tensor:
+    return x.repeat_interleave(scale, 2).repeat_interleave(scale, 3)
+
+
+def channels_of(module: object) -> int:
+    """How many channels a network takes, 1 or 3, as far as it can be told; else 3."""
+    known = getattr(module, "in_channels", None) or getattr(module, "input_channels", None)
+    if known is None:
+        mean = getattr(getattr(module, "normalise", None), "mean", None)
+        known = None if mean is None else mean.shape[1]
+    return 1 if known == 1 else 3

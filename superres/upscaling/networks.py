@@ -1,0 +1,116 @@
+"""From what a person names as a model to a network that computes fast, at a fitting scale."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from superres.checkpoints import load_model, pick_device
+from superres.checkpoints.names import PUBLISHED
+from superres.checkpoints.shipped import DEFAULT, shipped, variants
+from superres.errors import UserError
+from superres.upscaling.axis import check_scale
+from superres.upscaling.channels import channels_of
+from superres.upscaling.enlarge import Enlarger
+
+USUAL_SCALE = 4
+"""Where neither the person nor the model settles the scale."""
+
+
+@dataclass
+class ChosenNetwork:
+    """A network, and how it was chosen.
+
+    Attributes:
+        module: in evaluation mode on ``device``, with the right one of its scales selected.
+        label: what to call it: ``edsr-s x4``.
+        scale: that the result shall have; the network's own may be larger.
+        notes: sentences for a person.
+    """
+
+    module: torch.nn.Module
+    label: str
+    scale: float
+    device: torch.device
+    notes: list[str] = field(default_factory=list)
+
+    def enlarger(self, backend: str = "auto", **options: Any) -> tuple[Enlarger, str]:
+        """An `Enlarger` on the fastest back end (or the named one), and that one's name."""
+        net, name, notes = with_backend(self.module, self.device, backend)
+        self.notes += [note for note in notes if note not in self.notes]
+        enlarger = Enlarger(net, self.scale, channels_of(self.module), self.device, **options)
+        return enlarger, name
+
+
+def choose_network(
+    name_or_path: str | Path = DEFAULT,
+    scale: float | None = None,
+    device: str | torch.device = "auto",
+) -> ChosenNetwork:
+    """Load the weights that are best for a scale: the nearest scale that is not smaller.
+
+    Args:
+        name_or_path: a weight file, a folder of them, or a name (with or without its scale).
+        scale: of the result, any number from 1; None takes the network's, or x4 of several.
+
+    Raises:
+        UserError: no such model, a broken file, an impossible scale.
+    """
+    scale = None if scale is None else check_scale(scale)
+    picked = pick_device(device)
+    given = str(name_or_path)
+    offered = _offered(given)
+    native = _nearest(list(offered), scale) if offered else None
+    if offered:
+        module = load_model(offered[native], scale=native, device=picked)
+    else:
+        module = load_model(given, device=picked)
+    scales = list(getattr(module, "scales", None) or ())
+    if scales and hasattr(module, "set_scale"):
+        module.set_scale(_nearest(scales, scale))
+    own = int(module.scale)
+    label = f"{Path(given).name if Path(given).exists() else given} x{own}"
+    chosen = ChosenNetwork(module, label, own if scale is None else scale, picked)
+    if chosen.scale < own:
+        chosen.notes.append(
+            f"made x{own} by the network, then resized to x{chosen.scale:g} (bicubic)"
+        )
+    elif chosen.scale > own:
+        chosen.notes.append(
+            f"x{own} is the largest that {given} offers; the rest of the way to "
+            f"x{chosen.scale:g} is bicubic"
+        )
+    return chosen
+
+
+def with_backend(
+    module: torch.nn.Module, device: torch.device, backend: str = "auto"
+) -> tuple[Any, str, list[str]]:
+    """(callable, name of its back end, notes)."""
+    from superres.inference.backends import best
+
+    made = best(module, device, backend)
+    return made, made.name, list(made.notes)
+
+
+def _offered(given: str) -> dict[int, str]:
+    """Scale -> what to load, where a name or a folder holds several scales."""
+    path = Path(given).expanduser()
+    if path.is_dir():
+        files = {s: path / f"pytorch_model_{s}x.pt" for s in (2, 3, 4, 8)}
+        return {s: given for s, file in files.items() if file.is_file()}
+    if path.exists() or given in PUBLISHED or given in shipped():
+        return {}
+    return variants(given)
+
+
+def _nearest(scales: list[int], wanted: float | None) -> int:
+    """The smallest scale that is at least ``wanted``, else the largest there is."""
+    if not scales:
+        raise UserError("this network states no scale")
+    if wanted is None:
+        return USUAL_SCALE if USUAL_SCALE in scales else max(scales)
+    return min((s for s in scales if s >= wanted), default=max(scales))

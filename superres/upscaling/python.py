@@ -1,0 +1,259 @@
+"""``model.upscale(image)``: pictures of any kind, and the same kind back."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import nn
+
+from superres.errors import UserError
+from superres.upscaling.channels import channels_of
+from superres.upscaling.enlarge import Enlarger
+from superres.upscaling.reading import Picture, from_pillow, read_picture
+from superres.upscaling.writing import (
+    SUFFIX_FORMATS,
+    Target,
+    native_format,
+    to_pillow,
+    turned,
+    write_rows,
+)
+
+_upscalers: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+
+
+def upscale(model: nn.Module, image: Any, **options: Any) -> Any:
+    """Enlarge a picture, or a list of pictures, with a network.
+
+    Args:
+        model: maps (N, C, h, w) in [0, 1] to (N, C, h * scale, w * scale); has ``scale`` and
+            ``receptive_radius``. Every network of this package and of `superres.load_model`.
+        image: one of
+
+            - a Pillow picture of any mode: a Pillow picture, of the same mode where it is L, LA,
+              RGB, RGBA or I;16, with its profile and EXIF;
+            - an array (H, W), (H, W, C) or (N, H, W, C), C = 1 to 4, RGB order, uint8, uint16, or
+              float in [0, 1]: an array of that form and type;
+            - a tensor (C, H, W) or (N, C, H, W), C = 1 to 4, uint8 or float in [0, 1]: a tensor
+              of that form and type, on the same device;
+            - a path: a Pillow picture, upright; with ``out=PATH`` the result is written there
+              with all that its source carries, and the path is given back;
+            - a list or tuple of these: a list.
+        **options: of :class:`PictureUpscaler`; ``out`` and ``clamp`` of its call.
+
+    Returns:
+        What is said above. Values are clamped to their range unless ``clamp=False``.
+
+    Raises:
+        UserError: something that is no picture, an impossible option.
+    """
+    call = {key: options.pop(key) for key in ("out", "clamp") if key in options}
+    # The back end of the last call is used again, as long as the weights are the same.
+    key = (tuple(sorted(options.items(), key=lambda item: item[0])), _stamp(model))
+    known = _upscalers.get(model)
+    if known is None or known[0] != key:
+        known = (key, PictureUpscaler(model, **options))
+        _upscalers[model] = known
+    return known[1](image, **call)
+
+
+class PictureUpscaler:
+    """A network ready for many pictures: its back end is prepared once, its buffers are kept.
+
+    >>> with model.upscaler(scale=3) as enlarge:  # doctest: +SKIP
+    ...     for path in paths:
+    ...         enlarge(path, out=folder / path.name)
+
+    Args:
+        model: see :func:`upscale`.
+        scale: of the result, if not the network's own: any number from 1.
+        tile, overlap, self_ensemble, memory_budget: as in
+            :func:`superres.inference.upscale_tensor`.
+        backend: ``'auto'`` is the fastest that is installed; or ``'torch'``, ``'onnxruntime'``,
+            ``'openvino'``.
+        max_pixels: the limit on pictures that are read from files.
+
+    Attributes:
+        backend: name of the back end that computes.
+        notes: about the last picture, sentences: what was left out of it, how it was tiled.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        scale: float | None = None,
+        tile: int | str | None = "auto",
+        overlap: int | None = None,
+        self_ensemble: bool = False,
+        memory_budget: int | None = None,
+        backend: str = "auto",
+        max_pixels: int | None = None,
+    ) -> None:
+        from superres.upscaling.networks import with_backend
+
+        parameter = next(model.parameters(), None)
+        device = torch.device("cpu") if parameter is None else parameter.device
+        was_training = model.training
+        model.eval()
+        try:
+            net, self.backend, self._said = with_backend(model, device, backend)
+        finally:
+            model.train(was_training)
+        self._enlarger = Enlarger(
+            net, scale, channels_of(model), device, tile, overlap, self_ensemble, memory_budget
+        )
+        self.max_pixels = max_pixels
+        self.notes: list[str] = []
+
+    def __enter__(self) -> PictureUpscaler:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the network and its buffers; the object cannot be used after."""
+        self._enlarger = None
+
+    def __call__(self, image: Any, out: str | os.PathLike | None = None, clamp: bool = True) -> Any:
+        """Enlarge one picture or a list of them; see :func:`upscale`."""
+        if self._enlarger is None:
+            raise UserError("this upscaler was closed; make a new one")
+        if out is not None and not isinstance(image, str | os.PathLike):
+            raise UserError("out= goes with a path; save other results yourself")
+        if isinstance(image, list | tuple):
+            return [self(item, clamp=clamp) for item in image]
+        if isinstance(image, str | os.PathLike):
+            return self._file(image, out)
+        if isinstance(image, Image.Image):
+            return self._pillow(image)
+        if isinstance(image, np.ndarray):
+            return self._array(image, clamp)
+        if isinstance(image, torch.Tensor):
+            return self._tensor(image, clamp)
+        raise UserError(
+            f"a {type(image).__name__} is no picture; give a path, a Pillow picture, a numpy array "
+            "(H, W, C) or a tensor (C, H, W)"
+        )
+
+    def _enlarge(self, pixels: np.ndarray) -> np.ndarray:
+        result = self._enlarger.picture(pixels)
+        self.notes = [*self._said, *self._enlarger.notes]
+        return result
+
+    def _file(self, path: str | os.PathLike, out: str | os.PathLike | None) -> Any:
+        picture = read_picture(path, self.max_pixels)
+        if out is None:
+            result = to_pillow(turned(self._enlarge(picture.pixels), picture.orientation))
+            if picture.icc:
+                result.info["icc_profile"] = picture.icc
+            self.notes = [*picture.notes, *self.notes]
+            return result
+        out = Path(out)
+        if out.exists() and out.samefile(path):
+            raise UserError(f"{out}: is the input itself, which is never overwritten")
+        kind = SUFFIX_FORMATS.get(out.suffix.lower())
+        if kind is None:
+            known = " ".join(SUFFIX_FORMATS)
+            raise UserError(f"{out}: cannot write {out.suffix or 'without a suffix'}; use {known}")
+        save(out, self._enlarger, picture, kind)
+        self.notes = [*self._said, *picture.notes, *self._enlarger.notes]
+        return out
+
+    def _pillow(self, image: Image.Image) -> Image.Image:
+        if image.mode == "CMYK":
+            image = image.convert("RGB")
+        result = to_pillow(self._enlarge(from_pillow(image)))
+        for key in ("icc_profile", "exif", "dpi"):
+            if key in image.info:
+                result.info[key] = image.info[key]
+        return result
+
+    def _array(self, image: np.ndarray, clamp: bool) -> np.ndarray:
+        if image.ndim == 4:
+            return np.stack([self._array(one, clamp) for one in image])
+        if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 2, 3, 4)):
+            raise UserError(
+                f"an array of shape {image.shape} is no picture; expected (H, W), (H, W, C) or "
+                "(N, H, W, C) with 1 to 4 channels last"
+            )
+        if 0 in image.shape:
+            raise UserError(f"an array of shape {image.shape} has no pixels")
+        planes = image[..., None] if image.ndim == 2 else image
+        if image.dtype in (np.uint8, np.uint16):
+            result = self._enlarge(np.ascontiguousarray(planes))
+        elif image.dtype == bool or image.dtype.kind not in "f":
+            raise UserError(
+                f"an array of {image.dtype} is no picture; use uint8, uint16 or float in [0, 1]"
+            )
+        else:
+            _check_range(float(planes.max()), "array")
+            x = torch.from_numpy(np.ascontiguousarray(planes, np.float32)).permute(2, 0, 1)[None]
+            y = self._floats(x, clamp)
+            result = y[0].permute(1, 2, 0).cpu().numpy().astype(image.dtype)
+        return result[..., 0] if image.ndim == 2 else result
+
+    def _tensor(self, x: torch.Tensor, clamp: bool) -> torch.Tensor:
+        if x.ndim not in (3, 4) or x.shape[-3] not in (1, 2, 3, 4) or 0 in x.shape:
+            raise UserError(
+                f"a tensor of shape {tuple(x.shape)} is no picture; expected (C, H, W) or "
+                "(N, C, H, W) with 1 to 4 channels and at least one pixel"
+            )
+        batch = x.detach()[None] if x.ndim == 3 else x.detach()
+        if x.dtype == torch.uint8:
+            y = self._floats(batch.float() / 255, True).mul(255).round()
+        elif x.is_floating_point():
+            _check_range(float(batch.max()), "tensor")
+            y = self._floats(batch.float(), clamp)
+        else:
+            raise UserError(f"a tensor of {x.dtype} is no picture; use uint8 or float in [0, 1]")
+        y = y.to(x.device, x.dtype)
+        return y[0] if x.ndim == 3 else y
+
+    def _floats(self, x: torch.Tensor, clamp: bool) -> torch.Tensor:
+        y = self._enlarger.tensor(x)
+        self.notes = [*self._said, *self._enlarger.notes]
+        return y.clamp(0, 1) if clamp else y
+
+
+def save(
+    path: Path,
+    enlarger: Enlarger,
+    picture: Picture,
+    kind: str | None = None,
+    quality: int | None = None,
+    progress: Any = None,
+) -> Target:
+    """Enlarge ``picture`` into a file of format ``kind`` (None: its own), band by band.
+
+    Raises:
+        UserError: see :func:`superres.upscaling.writing.write_rows`.
+    """
+    size = enlarger.size(*picture.pixels.shape[:2])
+    shape = (*size, picture.pixels.shape[2])
+    target = Target(kind or native_format(picture), shape, picture.pixels.dtype, picture, quality)
+    write_rows(path, enlarger.rows(picture.pixels, progress), target)
+    return target
+
+
+def _check_range(largest: float, what: str) -> None:
+    if not largest <= 2:  # a little beyond 1 is what filters leave; NaN is caught, too
+        raise UserError(
+            f"this float {what} reaches {largest:g}; floats are expected in [0, 1]: divide by 255, "
+            "or convert it to uint8"
+        )
+
+
+def _stamp(model: nn.Module) -> tuple:
+    """Changes with every training step, every loading of weights, and every move."""
+    tensors = [*model.parameters(), *model.buffers()]
+    return (
+        getattr(model, "scale", None),
+        tuple((t.data_ptr(), t._version, t.device) for t in tensors),
+    )
