@@ -19,6 +19,8 @@ from mmengine.config import Config, ConfigDict, DictAction
 from superres.errors import UserError
 from superres.paths import share_dir
 
+from .config_keys import check_keys
+
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][\w.]*)\}")
 
 OPTIONAL_KEYS = (
@@ -32,6 +34,7 @@ OPTIONAL_KEYS = (
     "amp",
     "save_best",
     "protocols",
+    "metrics",
 )
 """Top-level keys that a command line may add although no config file has to state them."""
 
@@ -71,11 +74,12 @@ def load_config(name: str, options: list[str] | None = None) -> Config:
         options: as given to ``--cfg-options``, e.g. ``['scale=2', 'test_sets=[Set5,Set14]']``.
 
     Raises:
-        UserError: no such file, a syntax error (with file and line), an unknown key in
-            ``options`` (with near matches), a reference to a key that does not exist.
+        UserError: no such file, a syntax error (with file and line), an unknown key in the file
+            or in ``options`` (with near matches), a reference to a key that does not exist.
     """
     path = find_config(name)
     cfg = _read(path)
+    check_keys(cfg, _base_files(path), OPTIONAL_KEYS)
     changes = parse_options(options or [])
     for key, value in changes.items():
         _check_option(cfg, key)

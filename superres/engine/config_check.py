@@ -9,13 +9,17 @@ import difflib
 import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import isfinite
 from typing import Any
 
+import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
 from superres import registry
 from superres.errors import UserError
+
+from .config import to_plain
 
 POSITIVE_INTEGERS = (
     "max_iters",
@@ -259,6 +263,46 @@ def check_numbers(cfg: Config, world_size: int = 1) -> None:
         )
 
 
+def _of_its_kind(value: Any, default: Any) -> str | None:
+    """What an argument must be, or None if it is that; its default tells."""
+    number = isinstance(value, (int, float)) and not isinstance(value, bool) and isfinite(value)
+    if isinstance(default, bool):
+        return None if isinstance(value, bool) else "True or False"
+    if isinstance(default, int):
+        whole = isinstance(value, int) and not isinstance(value, bool) and value > 0
+        return None if whole else "a whole number of at least 1"
+    if isinstance(default, float):
+        return None if number else "a number"
+    if isinstance(default, tuple):
+        if value is None and isinstance(default[0], float):
+            return None
+        entries = value if isinstance(value, (list, tuple)) and value else [None]
+        if any(_of_its_kind(v, default[0]) for v in entries):
+            return f"a list such as {list(default)}"
+    return None
+
+
+def check_network(cfg: Config) -> None:
+    """The backbone's arguments are of their kinds, and it can be built.
+
+    Raises:
+        UserError: naming the key.
+    """
+    node = to_plain(cfg.model).get("backbone")
+    if not isinstance(node, dict) or find_type(node.get("type")) is None:
+        return
+    cls = find_type(node["type"])
+    parameters = inspect.signature(cls).parameters
+    if cls.__module__.startswith("superres."):  # others' defaults may mean something else
+        for key, value in node.items():
+            if key in parameters and key not in ("scale", "scales"):
+                kind = _of_its_kind(value, parameters[key].default)
+                if kind is not None:
+                    raise UserError(f"config: model.backbone.{key} = {value!r} must be {kind}")
+    with blame("model.backbone", node), torch.device("meta"):
+        registry.MODELS.build(node)
+
+
 def check_config(cfg: Config, world_size: int = 1) -> None:
     """All checks that need no data. Run before a model or a dataset is built."""
     use_scope()
@@ -277,3 +321,4 @@ def check_config(cfg: Config, world_size: int = 1) -> None:
     check_scale(cfg)
     check_numbers(cfg, world_size)
     check_types(cfg)
+    check_network(cfg)

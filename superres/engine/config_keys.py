@@ -1,0 +1,104 @@
+"""Top-level keys of a config that nothing reads: mostly slips of the pen."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import logging
+import os
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from superres.errors import UserError
+
+logger = logging.getLogger("superres")
+
+READ_KEYS = (
+    "scale",
+    "model",
+    "max_iters",
+    "global_batch_size",
+    "num_workers",
+    "data_root",
+    "train_set",
+    "val_sets",
+    "test_sets",
+    "lq_patch_size",
+    "train_pipeline",
+    "train_dataloader",
+    "val_interval",
+    "checkpoint_interval",
+    "log_interval",
+    "max_keep_checkpoints",
+    "optim_wrapper",
+    "param_scheduler",
+    "default_scope",
+    "seed",
+    "tensorboard",
+    "published",
+)
+"""Top-level keys that the program reads or that all configs have, beside `OPTIONAL_KEYS`."""
+
+_REFERRED = re.compile(r"\$\{([A-Za-z_]\w*)|_base_\.([A-Za-z_]\w*)")
+
+
+def check_keys(cfg: Config, files: Sequence[Path], optional: Sequence[str]) -> None:
+    """Tell of top-level keys that nothing reads.
+
+    A key is read by the program, by a ``'${key}'`` elsewhere in the config, or by the Python code
+    of a config file. A leading underscore silences this. A resolved config, as a run leaves it in
+    its work dir, has lost its references, so it is only warned about what looks like a slip.
+
+    Args:
+        cfg: as read, with its ``${...}`` in place.
+        files: the config's files, those that it inherits from included.
+        optional: known keys beside `READ_KEYS`.
+
+    Raises:
+        UserError: a key that resembles a known one. Others are told in a warning.
+    """
+    resolved = len(files) == 1 and not _REFERRED.search(files[0].read_text(encoding="utf-8"))
+    known = {*READ_KEYS, *optional}
+    unread = {key for key in cfg if key not in known and not key.startswith("_")}
+    if not unread:
+        return
+    unread -= set(_referred(cfg._cfg_dict))
+    unread -= {name for file in files for name in _used(file)}
+    for key in sorted(unread):
+        near = difflib.get_close_matches(key, known, n=3, cutoff=0.8)
+        text = f"config {cfg.filename}: nothing reads its key {key!r}"
+        if near and not resolved:
+            raise UserError(
+                f"{text}; did you mean {' or '.join(near)}? (A value of your own is used by "
+                f"'${{{key}}}' elsewhere, or starts with an underscore.)"
+            )
+        if (near or not resolved) and os.environ.get("RANK", "0") == "0":
+            logger.warning(text)
+
+
+def _referred(node: Any) -> Iterator[str]:
+    """First words of all ``${a.b}`` in a config's strings."""
+    if isinstance(node, str):
+        yield from (match[1] for match in _REFERRED.finditer(node) if match[1])
+    elif isinstance(node, dict):
+        for value in node.values():
+            yield from _referred(value)
+    elif isinstance(node, (list, tuple)):
+        for value in node:
+            yield from _referred(value)
+
+
+def _used(file: Path) -> set[str]:
+    """Names that a config file's code reads, its ``{{_base_.name}}`` included."""
+    text = file.read_text(encoding="utf-8")
+    inherited = {match[2] for match in _REFERRED.finditer(text) if match[2]}
+    try:
+        tree = ast.parse(text)
+    except SyntaxError:  # mmengine's {{...}} is no Python
+        return inherited | set(re.findall(r"[A-Za-z_]\w*(?!\w*\s*=)", text))
+    names = (n for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load))
+    return inherited | {node.id for node in names}
