@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     listing.add_argument("patterns", nargs="*", metavar="PATTERN", help="e.g. 'edsr*' (quoted)")
     listing.add_argument("--json", action="store_true", help="as JSON")
     info = commands.add_parser("info", help="what a model costs")
-    info.add_argument("name", metavar="NAME", help="a config (path or bare name) or a weight file")
+    info.add_argument(
+        "name", metavar="NAME", help="a config (path or bare name) or weights (file, folder, name)"
+    )
     info.add_argument(
         "--size", metavar="HxW", help="of the input; default: what is enlarged to 720x1280"
     )
@@ -90,11 +94,10 @@ def _info(args: argparse.Namespace) -> int:
 
 def _network(args: argparse.Namespace) -> tuple[dict[str, Any], list[int]]:
     """The backbone's config and its scales, from a config file or a weight file."""
-    path = Path(args.name)
-    if path.is_file() and path.suffix != ".py":
+    if _names_weights(args.name):
         from superres.checkpoints import read_weights
 
-        config = dict(read_weights(path, format=args.format).config)
+        config = dict(read_weights(args.name, format=args.format, scale=args.scale).config)
         scales = config.get("scales") or [config["scale"]]
     else:
         from superres.engine.config import load_config, scales_of, to_plain
@@ -106,11 +109,24 @@ def _network(args: argparse.Namespace) -> tuple[dict[str, Any], list[int]]:
     return config, list(scales)
 
 
+def _names_weights(name: str) -> bool:
+    """Whether a name is that of weights: a file, a folder with some in it, a published name."""
+    from superres.checkpoints.files import SUFFIXES
+    from superres.checkpoints.names import PUBLISHED
+    from superres.checkpoints.shipped import model_names, shipped
+
+    if os.path.isfile(name):
+        return not name.endswith(".py")
+    if os.path.isdir(name):
+        return any(p.suffix in SUFFIXES for p in Path(name).iterdir())
+    return name in {*model_names(), *PUBLISHED, *shipped()}
+
+
 def _size(text: str) -> tuple[int, int]:
-    height, _, width = text.lower().partition("x")
-    if not (height.isdigit() and width.isdigit() and int(height) and int(width)):
+    sizes = re.fullmatch(r"\s*([0-9]{1,18})\s*[xX]\s*([0-9]{1,18})\s*", text)
+    if sizes is None or not int(sizes[1]) or not int(sizes[2]):
         raise UserError(f"--size takes HEIGHTxWIDTH in pixels, such as 180x320, not {text!r}")
-    return int(height), int(width)
+    return int(sizes[1]), int(sizes[2])
 
 
 def _print(name: str, summary: Summary) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import difflib
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -48,18 +49,18 @@ def find_config(name: str) -> Path:
         UserError: there is no such file; near matches are named.
     """
     path = Path(name)
-    if path.is_file():
+    if os.path.isfile(path):  # Path.is_file raises where the name is too long
         return path
     root = share_dir("configs")
     # Under an installed package `configs/edsr/x.py` is not below the working directory.
     parts = path.parts[1:] if path.parts[:1] == ("configs",) else path.parts
-    if parts and root.joinpath(*parts).is_file():
+    if parts and os.path.isfile(root.joinpath(*parts)):
         return root.joinpath(*parts)
     known = {p.stem: p for p in sorted(root.rglob("*.py")) if "_base_" not in p.parts}
     if path.name.removesuffix(".py") in known and len(path.parts) == 1:
         return known[path.name.removesuffix(".py")]
     near = difflib.get_close_matches(path.stem, known, n=3, cutoff=0.5)
-    what = "is a folder, not a config file" if path.is_dir() else "does not exist"
+    what = "is a folder, not a config file" if os.path.isdir(path) else "does not exist"
     raise UserError(
         f"config {name!r} {what}."
         + (f" Did you mean {', '.join(near)}?" if near else f" Configs are in {root}.")

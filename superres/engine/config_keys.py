@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import difflib
+import functools
 import logging
 import os
 import re
@@ -14,14 +15,13 @@ from typing import Any
 from mmengine.config import Config
 
 from superres.errors import UserError
+from superres.paths import share_dir
 
 logger = logging.getLogger("superres")
 
 READ_KEYS = (
     "scale",
     "model",
-    "max_iters",
-    "global_batch_size",
     "num_workers",
     "data_root",
     "train_set",
@@ -30,18 +30,9 @@ READ_KEYS = (
     "lq_patch_size",
     "train_pipeline",
     "train_dataloader",
-    "val_interval",
-    "checkpoint_interval",
-    "log_interval",
-    "max_keep_checkpoints",
-    "optim_wrapper",
-    "param_scheduler",
-    "default_scope",
-    "seed",
-    "tensorboard",
     "published",
 )
-"""Top-level keys that the program reads or that all configs have, beside `OPTIONAL_KEYS`."""
+"""Top-level keys of models and data that the program reads or that all configs have."""
 
 _REFERRED = re.compile(r"\$\{([A-Za-z_]\w*)|_base_\.([A-Za-z_]\w*)")
 
@@ -56,13 +47,13 @@ def check_keys(cfg: Config, files: Sequence[Path], optional: Sequence[str]) -> N
     Args:
         cfg: as read, with its ``${...}`` in place.
         files: the config's files, those that it inherits from included.
-        optional: known keys beside `READ_KEYS`.
+        optional: known keys beside `READ_KEYS` and those of the schedules and the runtime.
 
     Raises:
         UserError: a key that resembles a known one. Others are told in a warning.
     """
     resolved = len(files) == 1 and not _REFERRED.search(files[0].read_text(encoding="utf-8"))
-    known = {*READ_KEYS, *optional}
+    known = {*READ_KEYS, *optional, *_runtime_keys()}
     unread = {key for key in cfg if key not in known and not key.startswith("_")}
     if not unread:
         return
@@ -78,6 +69,20 @@ def check_keys(cfg: Config, files: Sequence[Path], optional: Sequence[str]) -> N
             )
         if (near or not resolved) and os.environ.get("RANK", "0") == "0":
             logger.warning(text)
+
+
+@functools.cache
+def _runtime_keys() -> frozenset[str]:
+    """What the schedules and the default runtime that come with the package state."""
+    base = share_dir("configs") / "_base_"
+    trees = [
+        ast.parse(path.read_text(encoding="utf-8"))
+        for path in (base / "default_runtime.py", *sorted(base.glob("schedules/*.py")))
+    ]
+    targets = [
+        t for tree in trees for n in tree.body if isinstance(n, ast.Assign) for t in n.targets
+    ]
+    return frozenset(t.id for t in targets if isinstance(t, ast.Name))
 
 
 def _referred(node: Any) -> Iterator[str]:
