@@ -18,6 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
+from superres.errors import UserError
 from superres.registry import MODELS
 
 TARGET = (720, 1280)
@@ -107,13 +108,17 @@ def summarise(
         memory: find out about memory, too, which takes most of the time.
 
     Raises:
-        UserError: the config's arguments or the scale are wrong.
+        UserError: the config's arguments or the scale are wrong, or ``size`` is absurd.
     """
     network = build_on_meta(config)
     if scale is not None and hasattr(network, "set_scale"):
         network.set_scale(scale)
     height, width = size or default_size(network.scale)
-    picture = torch.empty(1, _channels(network), height, width, device="meta")
+    try:
+        picture = torch.empty(1, _channels(network), height, width, device="meta")
+        torch.empty(1, 4096, height * network.scale, width * network.scale, device="meta")
+    except RuntimeError as error:  # sizes that no 64-bit number counts
+        raise UserError(f"an input of {height}x{width} is too large to be summed up") from error
 
     shapes: dict[str, tuple[int, ...]] = {}
     convolutions: set[str] = set()

@@ -75,6 +75,8 @@ class MDSR(Backbone):
             raise UserError(f"scales must be one or more different scales, not {list(scales)}")
         for scale in scales:
             check_scale(scale, "MDSR")
+        if pre_kernel_size % 2 == 0:
+            raise UserError(f"pre_kernel_size must be odd, not {pre_kernel_size}")
         self.scales = tuple(scales)
         self.scale = self.scales[0]
         self._attention = attention

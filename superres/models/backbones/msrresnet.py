@@ -8,6 +8,7 @@ from functools import partial
 from torch import Tensor, nn
 from torch.nn import functional
 
+from superres.errors import UserError
 from superres.models.layers import (
     Backbone,
     Denormalise,
@@ -46,7 +47,7 @@ class MSRResNet(Backbone):
         init: 'pytorch' or 'mmediting' (Kaiming-normal times 0.1, the upsampler times 1).
 
     Raises:
-        UserError: a scale or init that does not exist.
+        UserError: a scale or init that does not exist, unequal channels.
     """
 
     def __init__(
@@ -65,6 +66,11 @@ class MSRResNet(Backbone):
         super().__init__()
         check_scale(scale, "MSRResNet", (2, 3, 4))
         check_init(init)
+        if in_channels != out_channels:
+            raise UserError(
+                f"MSRResNet adds its input: in_channels ({in_channels}) and out_channels "
+                f"({out_channels}) must be equal"
+            )
         self.scale = scale
         act = partial(nn.LeakyReLU, 0.1)
         self.normalise = Normalise(in_channels, rgb_mean, rgb_std, img_range)

@@ -103,6 +103,11 @@ class SRCNNAblation(Backbone):
             )
         if attention and block != "residual":
             raise UserError(f"attention={attention!r} takes block='residual'")
+        if upsample == "before" and global_skip and in_channels != out_channels:
+            raise UserError(
+                f"the skip adds the enlarged input: in_channels ({in_channels}) and out_channels "
+                f"({out_channels}) must be equal"
+            )
         self.scale = scale
         self.global_skip = global_skip
         before = upsample == "before"

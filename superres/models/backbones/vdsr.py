@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from superres.errors import UserError
 from superres.models.layers import (
     Backbone,
     BicubicUpsample,
@@ -34,7 +35,7 @@ class VDSR(Backbone):
         rgb_mean, rgb_std, img_range: numeric convention, see `EDSR`; none by default.
 
     Raises:
-        UserError: a scale below 1, an unknown interpolation.
+        UserError: a scale below 1, an unknown interpolation, unequal channels, too few layers.
     """
 
     def __init__(
@@ -51,6 +52,11 @@ class VDSR(Backbone):
         img_range: float = 1.0,
     ) -> None:
         super().__init__()
+        if in_channels != out_channels or num_layers < 2:
+            raise UserError(
+                f"VDSR adds its input: in_channels ({in_channels}) and out_channels "
+                f"({out_channels}) must be equal, and num_layers ({num_layers}) at least 2"
+            )
         self.scale = scale
         self.enlarge = BicubicUpsample(scale, interpolation)
         self.normalise = Normalise(in_channels, rgb_mean, rgb_std, img_range)
