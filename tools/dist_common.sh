@@ -14,15 +14,17 @@ dist_run() {
         echo "error: GPUS must be a number of processes per machine, found '$gpus'" >&2
         exit 2
     fi
-    local run=() rest=() max_restarts=0 nnodes=${NNODES:-1}
+    local run=() rest=() max_restarts=0 nnodes=${NNODES:-1} conf=
     while [ $# -gt 0 ]; do
         case $1 in
             --max-restarts=* | --max_restarts=*) max_restarts=${1#*=} ;;
             --max-restarts | --max_restarts) max_restarts=${2:?--max-restarts takes a number}; shift ;;
             --nnodes=*) nnodes=${1#*=} ;;
             --nnodes) nnodes=${2:?--nnodes takes a number}; shift ;;
-            --node-rank=* | --node_rank=* | --rdzv-*=* | --rdzv_*=* | --monitor-interval=*) run+=("$1") ;;
-            --node-rank | --node_rank | --rdzv-endpoint | --rdzv-id | --rdzv-conf | --monitor-interval)
+            --rdzv-conf=* | --rdzv_conf=*) conf=${1#*=} ;;
+            --rdzv-conf) conf=${2:?--rdzv-conf takes KEY=VALUE,...}; shift ;;
+            --node-rank=* | --node_rank=* | --local-addr=* | --rdzv-*=* | --rdzv_*=* | --monitor-interval=*) run+=("$1") ;;
+            --node-rank | --node_rank | --local-addr | --rdzv-endpoint | --rdzv-id | --monitor-interval)
                 run+=("$1" "${2:?$1 takes a value}"); shift ;;
             *) rest+=("$1") ;;
         esac
@@ -34,7 +36,18 @@ dist_run() {
     if [ "$nnodes" = 1 ]; then
         endpoint=${MASTER_ADDR:-localhost}:${PORT:-0}
     else
-        endpoint=${MASTER_ADDR:?set MASTER_ADDR to the first machine}:${PORT:-29500}
+        endpoint=${MASTER_ADDR:?set MASTER_ADDR to the first machine}:${PORT:-${MASTER_PORT:-29500}}
+    fi
+    # The machines of a run find each other by endpoint and id, so the id is the same on all.
+    local id=${SLURM_JOB_ID:-run}
+    [ "$nnodes" = 1 ] && id=${SLURM_JOB_ID:-$$}
+    # torchrun takes a machine for dead whose clock is 15 s behind its own; ours may be 10 min off.
+    # And it guesses by host names which machine is the first, which it need not where we know.
+    conf="keep_alive_max_attempt=120${conf:+,$conf}"
+    if [ "$nnodes" = 1 ] || [ "${NODE_RANK:-}" = 0 ]; then
+        conf="is_host=1,$conf"
+    elif [ -n "${NODE_RANK:-}" ]; then
+        conf="is_host=0,$conf"
     fi
     # Shared evenly unless the user says otherwise; torchrun's own default is one thread.
     if [ -z "${OMP_NUM_THREADS:-}" ]; then
@@ -51,7 +64,8 @@ dist_run() {
     export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}"
     exec "$python" -m superres.engine.elastic \
         --nnodes="$nnodes" --nproc-per-node="$gpus" --max-restarts="$max_restarts" \
-        --rdzv-backend=c10d --rdzv-endpoint="$endpoint" --rdzv-id="superres-${SLURM_JOB_ID:-$$}" \
+        --rdzv-backend=c10d --rdzv-endpoint="$endpoint" --rdzv-id="superres-$id" \
+        --rdzv-conf="$conf" \
         ${NODE_RANK:+--node-rank="$NODE_RANK"} ${run[@]+"${run[@]}"} \
         "$script" "${positionals[@]}" --launcher pytorch ${rest[@]+"${rest[@]}"}
 }

@@ -8,19 +8,31 @@ slurm_run() {
         echo "usage: $(basename "${0}") PARTITION JOB_NAME $([ "$count" = 2 ] && echo 'CONFIG CHECKPOINT' || echo CONFIG) [arguments]" >&2
         exit 2
     fi
-    if ! command -v srun >/dev/null; then
-        echo "error: srun is not on this machine; run this where Slurm's commands are, or use tools/dist_train.sh" >&2
+    local start=srun
+    [ -n "${TIME:-}" ] && start=sbatch
+    if ! command -v "$start" >/dev/null; then
+        echo "error: $start is not on this machine; run this where Slurm's commands are, or use tools/dist_train.sh" >&2
         exit 2
     fi
     local partition=$1 job=$2
     shift 2
     local gpus=${GPUS:-8}
     local per_node=${GPUS_PER_NODE:-$((gpus < 8 ? gpus : 8))}
-    local root
+    local root tools
     root=$(cd "$(dirname "$script")/.." && pwd)
+    tools=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
     export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}"
-    # shellcheck disable=SC2086  # SRUN_ARGS is a list of options
-    exec srun -p "$partition" --job-name="$job" --gres="gpu:$per_node" --ntasks="$gpus" \
-        --ntasks-per-node="$per_node" --cpus-per-task="${CPUS_PER_TASK:-5}" --kill-on-bad-exit=1 \
-        ${SRUN_ARGS:-} "${PYTHON:-python}" -u "$script" "$@" --launcher slurm
+    local resources=(-p "$partition" --job-name="$job" --gres="gpu:$per_node" --ntasks="$gpus"
+        --ntasks-per-node="$per_node" --cpus-per-task="${CPUS_PER_TASK:-5}")
+    # shellcheck disable=SC2206  # SRUN_ARGS is a list of options
+    local more=(${SRUN_ARGS:-})
+    local run=("${PYTHON:-python}" -u "$script" "$@" --launcher slurm)
+    if [ "$start" = srun ]; then
+        exec srun "${resources[@]}" --kill-on-bad-exit=1 ${more[@]+"${more[@]}"} "${run[@]}"
+    fi
+    # B: means that the batch script alone gets the signal; it passes it on and asks to be queued
+    # again. --open-mode: one log over all restarts.
+    exec sbatch "${resources[@]}" --time="$TIME" --signal="B:USR1@${NOTICE:-120}" --requeue \
+        --open-mode=append --output="${LOG:-%x-%j.log}" ${more[@]+"${more[@]}"} \
+        "$tools/slurm_batch.sh" "${run[@]}"
 }

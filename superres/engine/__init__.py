@@ -1,5 +1,5 @@
-"""The runner layer over mmengine. Importing it registers optimiser wrappers and hooks."""
+"""The runner layer over mmengine. Importing it registers optimisers, their wrappers and hooks."""
 
-from . import hooks, optim
+from . import hooks, optim, zero
 
-__all__ = ["hooks", "optim"]
+__all__ = ["hooks", "optim", "zero"]

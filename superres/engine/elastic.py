@@ -18,8 +18,13 @@ def main(argv: list[str] | None = None) -> int:
         import yapf  # noqa: F401
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.elastic.rendezvous import (
+        RendezvousConnectionError,
+        RendezvousTimeoutError,
+    )
     from torch.distributed.run import main as torchrun
 
+    argv = sys.argv[1:] if argv is None else argv
     try:
         torchrun(argv)
     except ChildFailedError as error:
@@ -33,12 +38,43 @@ def main(argv: list[str] | None = None) -> int:
             )
         # A negative code is a signal that the process died of.
         return code if code > 0 else 128 - code
+    except RendezvousConnectionError as error:
+        print(f"error: {_no_meeting(argv, error)}", file=sys.stderr)
+        return 2
+    except RendezvousTimeoutError:
+        print(
+            "error: not all machines have come to the meeting place in time: is the command "
+            "running on each, with the same MASTER_ADDR, PORT and NNODES? --rdzv-conf "
+            "join_timeout=SECONDS sets how long one waits",
+            file=sys.stderr,
+        )
+        return 2
     except SignalException as error:
         # The ranks have saved and ended; torchrun itself was told to stop.
         return 128 + int(error.sigval)
     except KeyboardInterrupt:
         return 130
     return 0
+
+
+def _no_meeting(argv: list[str], error: BaseException) -> str:
+    """Why the machines cannot meet at the endpoint."""
+    flag = "--rdzv-endpoint="
+    place = next((a.removeprefix(flag) for a in argv if a.startswith(flag)), "the endpoint")
+    causes = []
+    cause: BaseException | None = error
+    while cause is not None:
+        causes.append(str(cause))
+        cause = cause.__cause__ or cause.__context__
+    if any("EADDRINUSE" in text or "already in use" in text for text in causes):
+        return (
+            f"the port of {place} is in use on this machine; set PORT to a free one (on all "
+            "machines; with one machine leave PORT out, and a free one is taken)"
+        )
+    return (
+        f"cannot reach {place}, where the machines meet: is the command running on the first "
+        "machine (NODE_RANK=0), is MASTER_ADDR its address, and does no firewall keep PORT closed?"
+    )
 
 
 if __name__ == "__main__":

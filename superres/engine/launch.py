@@ -86,8 +86,12 @@ def largest(number: int) -> int:
 
 
 def speak_as_one() -> None:
-    """All ranks are about to raise the same mistake: only rank 0 shall print it."""
-    if rank():
+    """All ranks are about to raise the same mistake: rank 0 shall print it, and where torchrun was
+    started by hand on each machine, the first rank of each."""
+    first = rank() == 0
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        first = os.environ.get("LOCAL_RANK", "0") == "0"
+    if not first:
         os.environ.pop(JOINED, None)
 
 
@@ -235,6 +239,13 @@ def _no_meeting(address: str, error: str, wait: datetime.timedelta) -> str:
         return (
             f"port {address.rpartition(':')[2]} is in use on {socket.gethostname()}, where the "
             "processes are to meet; set MASTER_PORT to a free one on all machines"
+        )
+    came = re.search(r"(\d+)/(\d+) clients joined", error)
+    if came:
+        return (
+            f"only {came[1]} of {came[2]} processes have come to {address} within "
+            f"{wait.total_seconds():g} s; the others' own output may say why. {TIMEOUT} sets how "
+            "long one waits"
         )
     return (
         f"rank {os.environ['RANK']} on {socket.gethostname()} could not reach {address}, where "

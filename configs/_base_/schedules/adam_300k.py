@@ -1,6 +1,8 @@
 # The published EDSR schedule: Adam, 1e-4, halved after 200 k of 300 k iterations of 16 patches.
 max_iters = 300_000
 global_batch_size = 16  # over all processes together
+# The batch that the learning rate below was chosen for; enable=True scales it to another.
+auto_scale_lr = dict(enable=False, base_batch_size=16)
 val_interval = 5_000
 checkpoint_interval = 5_000
 

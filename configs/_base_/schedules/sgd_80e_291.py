@@ -3,6 +3,8 @@
 # values in proportion to the rate.
 max_iters = 80_000
 global_batch_size = 64
+# The batch that the learning rate below was chosen for; enable=True scales it to another.
+auto_scale_lr = dict(enable=False, base_batch_size=64)
 val_interval = 1_000
 checkpoint_interval = 1_000
 

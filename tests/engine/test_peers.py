@@ -1,0 +1,246 @@
+"""One rank of several differs, dies, hangs or does not come: said in one message, in time."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+from superres.engine import consistency, launch
+from superres.engine.checkpoint import iteration_files, read_checkpoint
+from superres.engine.peers import Process, where
+from superres.errors import UserError
+from superres.imaging.io import write_image
+
+from .conftest import command, picture
+from .ranks import ended, environment, free_port, start_ranks
+from .test_resume import wait_for
+
+ENDLESS = ["max_iters=1000000", "checkpoint_interval=5", "val_interval=1000000"]
+HANGING_HOOK = """
+import os, time
+from mmengine.hooks import Hook
+from superres.registry import HOOKS
+
+@HOOKS.register_module(force=True)
+class Sleeper(Hook):
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        if batch_idx == 3 and os.environ["RANK"] == "1":
+            fall_asleep()
+
+def fall_asleep():
+    time.sleep(1000)
+"""
+
+
+@pytest.fixture(scope="module")
+def larger_world(world, tmp_path_factory):
+    """The same names with one more picture to train on."""
+    root = tmp_path_factory.mktemp("larger") / "world"
+    shutil.copytree(world, root)
+    write_image(root / "train" / "p6.png", picture(6))
+    return root
+
+
+@pytest.mark.parametrize(
+    ("differs", "words"),
+    [
+        (
+            ["seed=7", "optim_wrapper.optimizer.lr=0.5"],
+            ["config", "seed: 7 instead of 0", "lr: 0.5"],
+        ),
+        (["data_root={larger}"], ["training set", "gt: 7 pictures", "instead of 6 pictures"]),
+        (["data_root=/nowhere"], ["'train' is not there", "/nowhere/train"]),
+        (["model.backbone.channels=many"], ["backbone"]),
+    ],
+    ids=["config", "dataset", "no dataset", "broken config"],
+)
+def test_a_rank_that_sees_something_else(options, larger_world, tmp_path, differs, words):
+    extra = [text.format(larger=larger_world) for text in differs]
+    started = time.monotonic()
+    (code, output), (other_code, other) = ended(start_ranks(options, tmp_path, [], extra))
+    assert time.monotonic() - started < 60
+    assert (code, other_code) == (2, 2), output + other
+    said = output + other
+    assert "rank 1 (process" in said
+    assert all(word in said for word in words), said
+    assert said.count("error") == 1, said
+    assert "Traceback" not in said
+    assert not iteration_files(tmp_path)
+
+
+def test_what_may_differ_between_machines_does(options, world, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(world, copy)
+    extra = [f"data_root={copy}", "num_workers=1"]
+    short = ["max_iters=3"]
+    results = ended(start_ranks(options, tmp_path / "work", short, [*short, *extra]))
+    assert [code for code, _ in results] == [0, 0], results
+    assert (tmp_path / "work" / "iter_3.pth").is_file()
+
+
+def test_ranks_that_differ_alike_are_told_together(monkeypatch):
+    base = {"torch": "2.13.0", "superres": "1, source abc"}
+    everyone = [base, base, {**base, "torch": "2.9"}, {**base, "torch": "2.9"}, {"torch": "2.13.0"}]
+    monkeypatch.setattr(
+        launch, "gather", lambda value: everyone if value == base else list("abcde")
+    )
+    with pytest.raises(UserError) as caught:
+        consistency.require_same("program", base)
+    assert "ranks 2, 3: torch: 2.9 instead of 2.13.0." in str(caught.value)
+    assert "rank 4: superres: nothing instead of 1, source abc" in str(caught.value)
+
+
+def test_the_source_is_part_of_the_program(monkeypatch, tmp_path):
+    first = consistency.source_digest()
+    package = tmp_path / "superres"
+    shutil.copytree(
+        consistency.Path(consistency.superres.__file__).parent,
+        package,
+        ignore=shutil.ignore_patterns("__pycache__", "_share"),
+    )
+    monkeypatch.setattr(consistency.superres, "__file__", str(package / "__init__.py"))
+    fresh = consistency.source_digest.__wrapped__
+    assert fresh() == first
+    with open(package / "errors.py", "a") as file:
+        file.write("# changed\n")
+    assert fresh() != first
+
+
+def test_a_killed_rank_is_named(options, tmp_path):
+    ranks = start_ranks(options, tmp_path, ENDLESS, ENDLESS)
+    wait_for(tmp_path / "iter_5.pth", ranks[0])
+    ranks[1].kill()
+    (code, output), _ = ended(ranks, 40)
+    assert code == 1, output
+    assert f"rank 1 (process {ranks[1].pid} on {socket.gethostname()}) gives no answer" in output
+    assert "Traceback" not in output
+    assert read_checkpoint(iteration_files(tmp_path)[0][1])["meta"]["iter"] >= 5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["stopped", "asleep"])
+def test_a_rank_that_hangs_is_named_within_the_timeout(options, tmp_path, kind):
+    extra = list(ENDLESS)
+    if kind == "asleep":
+        (tmp_path / "sleeper.py").write_text(HANGING_HOOK)
+        extra += ["custom_imports=dict(imports=sleeper)", "custom_hooks=[dict(type=Sleeper)]"]
+        extra += ["checkpoint_interval=2"]
+    env = {"PYTHONPATH": str(tmp_path)}
+    ranks = start_ranks(options, tmp_path / "work", extra, extra, minutes=0.25, env=env)
+    wait_for(tmp_path / "work" / ("iter_2.pth" if kind == "asleep" else "iter_5.pth"), ranks[0])
+    if kind == "stopped":
+        ranks[1].send_signal(signal.SIGSTOP)
+    started = time.monotonic()
+    output, _ = ranks[0].communicate(timeout=60)
+    assert 5 < time.monotonic() - started < 40
+    ranks[1].kill()
+    ranks[1].communicate()
+    assert ranks[0].returncode == 1, output
+    assert "Traceback" not in output
+    if kind == "stopped":
+        assert f"rank 1 (process {ranks[1].pid}" in output
+        assert "gives no answer" in output
+    else:
+        assert "hangs in" in output
+        assert "_iterate (trainer.py" in output or "before_train_iter" in output
+
+
+def test_a_rank_that_does_not_come(options, tmp_path):
+    lonely = start_ranks(options, tmp_path, [], [], minutes=0.1)
+    lonely[1].kill()
+    (code, output), _ = ended(lonely)
+    assert code == 2, output
+    assert "only 1 of 2 processes have come to 127.0.0.1:" in output
+    assert "Traceback" not in output
+
+
+def test_a_port_in_use(options, tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("0.0.0.0", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        env = environment(0, 2, port, SUPERRES_DIST_TIMEOUT_MINUTES="0.1")
+        found = subprocess.run(
+            command(options, tmp_path, launcher="pytorch"),
+            env={**os.environ, **env},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+    assert found.returncode == 2, found.stderr
+    assert f"port {port} is in use" in found.stderr
+    assert "Traceback" not in found.stderr
+
+
+def test_a_full_disk_ends_all_ranks(options, tmp_path):
+    folder = tmp_path / "work"
+    for code, output in ended(start_ranks(options, folder, ["max_iters=3"], ["max_iters=3"])):
+        assert code == 0, output
+    size = (folder / "iter_3.pth").stat().st_size
+    limited = (
+        "import resource, runpy, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({size // 2},) * 2);"
+        "sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')"
+    )
+    port = free_port()
+    ranks = []
+    for rank in range(2):
+        arguments = command(options, folder, launcher="pytorch", resume="auto")
+        ranks.append(
+            subprocess.Popen(
+                [sys.executable, "-c", limited, *arguments[1:]],
+                env={**os.environ, **environment(rank, 2, port)},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+        )
+    (code, output), (other_code, other) = ended(ranks)
+    assert (code, other_code) == (2, 2), output + other
+    assert "the disk (or quota) is full" in output
+    assert "iter_3.pth, is whole" in output
+    assert "Traceback" not in output + other
+    assert other.count("error") == 0, other
+    assert [n for n, _ in iteration_files(folder)] == [3]
+
+
+def test_which_device_and_connection(monkeypatch):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+
+    def chosen(*arguments, **more):
+        device, backend, note = launch.choose(*arguments, **more)
+        return str(device), backend, note
+
+    assert chosen(8, 3, 8, True) == ("cuda:3", "nccl", "")
+    assert chosen(0, 1, 2, True) == ("cpu", "gloo", "")
+    device, backend, note = chosen(2, 1, 2, False)
+    assert (device, backend) == ("cuda:1", "gloo")
+    assert "no NCCL" in note
+    assert chosen(1, 5, 8, True, slurm=True)[0] == "cuda:0"
+    with pytest.raises(UserError, match=r"4 processes .* torch sees 2 GPUs"):
+        launch.choose(2, 0, 4, True)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert "hides all GPUs" in chosen(0, 0, 2, True)[2]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    with pytest.raises(UserError, match="CUDA_VISIBLE_DEVICES='0'"):
+        launch.choose(1, 0, 2, True)
+
+
+@pytest.mark.parametrize("text", ["", "soon", "0", "-1", "nan", "inf"])
+def test_a_timeout_that_is_none(monkeypatch, text):
+    monkeypatch.setenv(launch.TIMEOUT, text)
+    with pytest.raises(UserError, match="number of minutes"):
+        launch.timeout()
+
+
+def test_where_a_thread_is():
+    place = where(sys._getframe())
+    assert not place["waiting"]
+    assert str(Process("gpu1", 7)) == "process 7 on gpu1"
