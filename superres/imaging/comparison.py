@@ -33,24 +33,28 @@ def comparison(
 
     Args:
         lq: (h, w, 3) uint8 RGB.
-        sr: (h * s, w * s, 3) uint8 RGB.
+        sr: (h * s, w * s, 3) uint8 RGB, for any s from 1, rounded to whole pixels.
         gt: like ``sr``.
         zoom: enlargement of the square.
-        side: of the square, in pixels of ``sr``.
+        side: of the square, in pixels of ``sr``; smaller pictures show all of theirs.
 
     Raises:
         UserError: sizes that don't belong together.
     """
     cv2 = import_cv2()
-    scale = sr.shape[0] // lq.shape[0]
-    if sr.shape[:2] != (lq.shape[0] * scale, lq.shape[1] * scale) or scale < 1:
+    height, width = sr.shape[:2]
+    scale = height / lq.shape[0]
+    # Sizes are whole, so a scale of 2.5 may miss by half a pixel of either picture.
+    if scale < 1 or abs(width - lq.shape[1] * scale) > max(1, scale / 2):
         raise UserError(
-            f"a comparison needs a result that is a whole multiple of its input: "
-            f"{lq.shape[1]}x{lq.shape[0]} against {sr.shape[1]}x{sr.shape[0]}"
+            f"a comparison needs a result that is a multiple of its input, the same for height and "
+            f"width: {lq.shape[1]}x{lq.shape[0]} against {width}x{height}"
         )
     panels = {
-        f"LR x{scale} (nearest)": lq.repeat(scale, 0).repeat(scale, 1),
-        "bicubic": imresize(lq, scale=scale),
+        f"LR x{scale:.3g} (nearest)": cv2.resize(
+            lq, (width, height), interpolation=cv2.INTER_NEAREST_EXACT
+        ),
+        "bicubic": imresize(lq, size=(height, width)),
         "SR": sr,
     }
     if gt is not None:

@@ -230,7 +230,7 @@ def _is_one_file(output: str | None, sources: list) -> bool:
 
 def _is_own_result(source: Path, everything: set) -> bool:
     """``a_x4.png`` where ``a.png`` (or .jpg, ...) is an input, too."""
-    match = re.fullmatch(r"(.+)_x\d+(\.\d+)?", source.stem)
+    match = re.fullmatch(r"(.+)_x\d+(\.\d+)?(_compare)?", source.stem)
     if match is None:
         return False
     return any(

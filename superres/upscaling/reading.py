@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -68,6 +69,8 @@ def read_picture(
     name = label or ("the picture" if isinstance(source, bytes) else shown(source))
     limit = max_pixels_allowed(max_pixels)
     header, data = _load(source, name, limit)
+    if header is not None and header.format == "tiff" and header.orientation != 1:
+        data = _unturned(data)  # decoders turn TIFFs, some of them and some ways
     info = _Info(data)
     notes = info.notes(header)
     use_pillow = header is None or info.animated or info.mode == "CMYK" or _odd(header, info)
@@ -84,8 +87,6 @@ def read_picture(
     orientation = info.orientation if header is None else header.orientation
     if header is not None and header.format in ("webp", "png"):
         orientation = info.orientation if info.exif else orientation
-    if use_pillow and header is not None and header.format == "tiff":
-        orientation = 1  # Pillow has applied it
     kind = header.format if header else info.format
     return Picture(
         pixels,
@@ -263,6 +264,20 @@ def from_pillow(image: Image.Image) -> np.ndarray:
         image = image.convert("RGBA")
     pixels = np.array(image.convert(wanted) if image.mode != wanted else image)
     return pixels[..., None] if pixels.ndim == 2 else pixels
+
+
+def _unturned(data: bytes) -> bytes:
+    """A TIFF without its orientation, so that its pixels come as they are stored."""
+    order = "<" if data[:2] == b"II" else ">"
+    big = data[2:4] in (b"+\0", b"\0+")
+    (start,) = struct.unpack_from(order + ("Q" if big else "I"), data, 8 if big else 4)
+    (count,) = struct.unpack_from(order + ("Q" if big else "H"), data, start)
+    first, step, value = (start + 8, 20, 12) if big else (start + 2, 12, 8)
+    changed = bytearray(data)
+    for entry in range(first, first + count * step, step):
+        if struct.unpack_from(order + "H", data, entry)[0] == _ORIENTATION:
+            struct.pack_into(order + "H", changed, entry + value, 1)
+    return bytes(changed)
 
 
 def _png_chunks(data: bytes) -> list[tuple[bytes, bytes]]:

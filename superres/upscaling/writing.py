@@ -99,8 +99,18 @@ def write_rows(path: Path, rows: Iterator[np.ndarray], target: Target) -> None:
                 ) from None
             raise
 
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     write_atomically(path, fill)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it; UserError if that cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"{shown(folder)}: the folder cannot be made ({error.strerror or error})"
+        ) from None
 
 
 def write_to(file: BinaryIO, rows: Iterator[np.ndarray], target: Target) -> None:
@@ -242,6 +252,7 @@ __all__ = [
     "Target",
     "check_size",
     "exif_block",
+    "make_folder",
     "native_format",
     "on_white",
     "to_pillow",

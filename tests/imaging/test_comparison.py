@@ -31,6 +31,12 @@ def test_panels_show_what_they_say(tmp_path):
     assert np.array_equal(read_image(tmp_path / "c.png"), with_hr)
 
 
+def test_scales_that_are_not_whole():
+    lq = np.random.default_rng(2).integers(0, 255, (41, 50, 3), dtype=np.uint8)
+    sr = np.full((103, 125, 3), (10, 200, 30), np.uint8)  # x2.5, rounded
+    assert (comparison(lq, sr)[-10, -10] == (10, 200, 30)).all()
+
+
 def test_sizes_that_do_not_belong_together():
-    with pytest.raises(UserError, match="whole multiple"):
+    with pytest.raises(UserError, match="multiple of its input"):
         comparison(np.zeros((10, 10, 3), np.uint8), np.zeros((25, 20, 3), np.uint8))

@@ -1,0 +1,125 @@
+"""What `superres upscale` shows while it works: a bar on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, TextIO
+
+from superres.upscaling.jobs import STREAM, Job
+from superres.upscaling.names import shown
+from superres.upscaling.reading import picture_size
+from superres.upscaling.run import Result
+
+_SECONDS = 10.0
+
+
+class ProgressView:
+    """A :class:`superres.upscaling.run.Listener`; use it as a context manager.
+
+    Args:
+        jobs: all of them, for the time that remains: it is measured in pixels.
+        todo: how many are not done yet.
+        stream: where to print.
+    """
+
+    def __init__(self, jobs: list[Job], todo: int, stream: TextIO) -> None:
+        self.results: list[Result] = []
+        self._jobs, self._todo, self._stream = jobs, todo, stream
+        self._bar: Any = None
+        self._number, self._begin, self._told = 0, 0.0, 0.0
+        self._weights: dict[Job, float] = {}
+        self._before = 0.0
+
+    def __enter__(self) -> ProgressView:
+        if self._stream.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+            self._weights = {job: _weight(job) for job in self._jobs}
+            self._bar = Progress(
+                TextColumn("{task.fields[count]}"),
+                BarColumn(),
+                TextColumn("{task.fields[tiles]}"),
+                TimeRemainingColumn(),
+                TextColumn("{task.description}", markup=False),
+                console=Console(file=self._stream),
+                transient=True,
+            )
+            self._bar.start()
+            total = sum(self._weights.values())
+            self._task = self._bar.add_task("", total=total, count="", tiles="")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar:
+            self._bar.stop()
+
+    def say(self, text: str) -> None:
+        """A line of its own."""
+        if self._bar:
+            self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        else:
+            print(text, file=self._stream, flush=True)
+
+    def begin(self, job: Job) -> None:
+        """See `Listener`."""
+        self._number += 1
+        self._job = job
+        self._begin = self._told = time.monotonic()
+        if self._bar:
+            self._bar.update(
+                self._task,
+                description=shown(job.source),
+                count=f"{self._number}/{len(self._jobs)}",
+                tiles="",
+            )
+
+    def tiles(self, done: int, total: int) -> None:
+        """See `Listener`."""
+        word = "frame" if self._job.video else "tile"
+        if self._bar:
+            part = self._weights[self._job] * done / max(total, done, 1)
+            many = f"{word} {done}/{total}" if total > 1 else ""
+            self._bar.update(self._task, completed=self._before + part, tiles=many)
+            return
+        now = time.monotonic()
+        if total > 1 and done < total and now - self._told >= _SECONDS:
+            self._told = now
+            rest = (now - self._begin) / done * (total - done)
+            self.say(f"{shown(self._job.source)}: {word} {done}/{total}, {rest:.0f} s to go")
+
+    def end(self, job: Job, result: Result) -> None:
+        """See `Listener`."""
+        self.results.append(result)
+        if self._bar:
+            self._before += self._weights[job]
+            if result.status == "skipped":  # took no time: it must not count for the rest
+                self._bar.reset(self._task, total=self._left(), start=True)
+                self._before = 0.0
+            self._bar.update(self._task, completed=self._before)
+        line = _line(job, result)
+        if line:
+            self.say(line)
+
+    def _left(self) -> float:
+        return sum(self._weights[job] for job in self._jobs[self._number :])
+
+
+def _line(job: Job, result: Result) -> str:
+    notes = "".join(f"; {note}" for note in result.notes)
+    if result.status == "done" and result.result_size:
+        to = "" if job.target == STREAM else f" -> {shown(job.target)}"
+        width, height = result.result_size
+        return f"{shown(job.source)}{to}: {width}x{height}, {result.seconds:.1f} s{notes}"
+    if result.status == "failed":
+        return f"failed: {shown(result.error or job.source)}"
+    if result.status == "interrupted":
+        return f"stopped at {shown(job.source)}{notes}"
+    return ""
+
+
+def _weight(job: Job) -> float:
+    if job.source == STREAM or job.video:
+        return 1e6
+    size = picture_size(job.source)
+    return float(size[0] * size[1]) if size else 1e5

@@ -1,0 +1,253 @@
+"""Enlarge pictures and videos: files, folders, patterns, standard input.
+
+superres upscale photo.jpg                       writes photo_x4.jpg beside it
+superres upscale photos/ -o large --scale 2      a folder with its subfolders
+superres upscale 'scans/*.tif' --model weights.safetensors --format png
+superres upscale clip.mp4                        frame rate, sound and subtitles are kept
+superres upscale - < small.png > large.png
+
+Alpha, grey, 16 bits, orientation, EXIF and colour profile are kept. Inputs are never overwritten,
+results appear whole or not at all, and what is there already is not done again.
+Exit code 0: all done; 1: some failed, listed at the end; 2: nothing could be started.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from superres.errors import UserError
+
+if TYPE_CHECKING:
+    from superres.upscaling.networks import ChosenNetwork
+    from superres.upscaling.run import Result
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    add = parser.add_argument
+    add("inputs", nargs="*", metavar="INPUT", help="files, folders, quoted patterns, or -")
+    add("-o", "--output", metavar="OUT", help="file, folder, or - (default: beside the input)")
+    add("--model", default="edsr-s", metavar="NAME|FILE", help="default: edsr-s")
+    add("--scale", type=float, metavar="S", help="1 to 64, also 1.5; default: the model's, or 4")
+    add("--self-ensemble", action="store_true", help="mean of eight views: better, 8 times slower")
+    add("--tile", default="auto", metavar="auto|N|edsr-chop|off", help="side of tiles, input px")
+    add("--device", default="auto", help="cpu, cuda, cuda:1; default: auto")
+    add("--backend", default="auto", help="auto (the fastest), torch, onnxruntime, openvino")
+    add("--memory", metavar="BYTES", help="for the network's work, such as 2G; default: 1G on CPUs")
+    add("--format", choices=("png", "jpg", "webp", "tiff"), help="default: as each input")
+    add("--quality", type=int, metavar="1..100", help="of jpg and webp (default: 95)")
+    add(
+        "--compare",
+        nargs="?",
+        const="",
+        metavar="FILE",
+        help="also write before/after pictures, or FILE.html with sliders",
+    )
+    add("--overwrite", action="store_true", help="do again what is there already")
+    add("--max-pixels", metavar="N", help="refuse larger inputs (default: 268M)")
+    add("--json", metavar="FILE", help="write what was done there")
+    add("--list-models", action="store_true", help="list the names for --model")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Upscale; see `superres.upscaling`."""
+    if args.list_models:
+        return _list_models()
+    if args.compare and not args.inputs:  # --compare photo.png: meant as the input
+        args.inputs, args.compare = [args.compare], ""
+    if not args.inputs:
+        raise UserError("name a picture, a folder, a pattern in quotes, or - for standard input")
+    from superres.upscaling.jobs import STREAM
+    from superres.upscaling.names import shown
+
+    try:
+        to_stdout = args.output == STREAM or (STREAM in args.inputs and args.output is None)
+        return _upscale(args, sys.stderr if to_stdout else sys.stdout)
+    except UserError as error:  # messages of other rooms name files as they are
+        raise UserError("\n".join(shown(line) for line in str(error).split("\n"))) from error
+
+
+def _upscale(args: argparse.Namespace, stream: Any) -> int:
+    from superres.cli._upscale_progress import ProgressView
+    from superres.inference import parse_tile
+    from superres.upscaling.jobs import list_jobs
+    from superres.upscaling.networks import choose_network
+    from superres.upscaling.run import Options, pending, run_jobs
+
+    options = Options(
+        args.format,
+        _quality(args.quality),
+        args.overwrite,
+        args.compare,
+        None if args.max_pixels is None else _number(args.max_pixels, "--max-pixels", 1000),
+    )
+    tile = parse_tile(args.tile)
+    budget = None if args.memory is None else _number(args.memory, "--memory", 1024)
+    chosen = choose_network(args.model, args.scale, args.device)
+    found = list_jobs(args.inputs, args.output, chosen.scale, args.format)
+    if found.missing and not found.jobs:
+        raise UserError("; ".join(f"{name}: {why}" for name, why in found.missing))
+    _check_places(args, found.jobs)
+
+    used = {"backend": None}
+
+    def make() -> Any:
+        enlarger, used["backend"] = chosen.enlarger(
+            args.backend, tile=tile, self_ensemble=args.self_ensemble, memory_budget=budget
+        )
+        view.say(_headline(chosen, used["backend"], args))
+        return enlarger
+
+    todo = len(pending(found.jobs, options))
+    with ProgressView(found.jobs, todo, stream) as view, _sigterm():
+        for note in found.notes:
+            view.say(note)
+        try:
+            results = run_jobs(found.jobs, make, options, view)
+            code = 130 if any(r.status == "interrupted" for r in results) else 0
+        except _Terminated as stop:
+            results, code = view.results, stop.code
+    if not code and (found.missing or any(r.status == "failed" for r in results)):
+        code = 1
+    _summary(results, found, code, stream)
+    if args.json:
+        _write_json(Path(args.json), chosen, used["backend"], results, found.missing)
+    return code
+
+
+def _headline(chosen: ChosenNetwork, backend: str, args: argparse.Namespace) -> str:
+    words = [f"{chosen.label} on {chosen.device}, back end {backend}"]
+    if args.self_ensemble:
+        words.append("self-ensemble")
+    return ", ".join(words) + "".join(f"\nnote: {note}" for note in chosen.notes)
+
+
+def _summary(results: list[Result], found: Any, code: int, stream: Any) -> None:
+    from superres.upscaling.names import shown
+
+    count = {s: sum(r.status == s for r in results) for s in ("done", "skipped", "failed")}
+    failed = count["failed"] + len(found.missing)
+    words = [f"{count['done']} done"]
+    if count["skipped"]:
+        words.append(f"{count['skipped']} were there already (--overwrite does them again)")
+    if failed:
+        words.append(f"{failed} failed")
+    if len(results) < len(found.jobs):
+        words.append(f"{len(found.jobs) - len(results)} not begun")
+    if code in (130, 143):
+        words.append("stopped; the same command goes on from here")
+    if len(found.jobs) + len(found.missing) > 1 or code or count["skipped"]:
+        print("; ".join(words), file=stream, flush=True)
+    if failed:
+        print("failed:", file=sys.stderr)
+        for name, why in found.missing:
+            print(f"  {shown(name)}: {why}", file=sys.stderr)
+        for result in results:
+            if result.status == "failed":
+                print(f"  {shown(result.error or result.source)}", file=sys.stderr)
+
+
+def _check_places(args: argparse.Namespace, jobs: list) -> None:
+    """What would fail, or do harm, only after the work."""
+    from superres.upscaling.compare import is_page_of_ours
+
+    first = jobs[0].target
+    places = {"--json": args.json, "--compare": args.compare}
+    inputs = {os.path.realpath(job.source) for job in jobs if job.source != "-"}
+    for option, path in places.items():
+        if not path:
+            continue
+        if os.path.realpath(path) in inputs:
+            raise UserError(f"{option} {path}: is an input, which is never overwritten")
+        folder = os.path.dirname(os.path.abspath(path))
+        if not os.path.isdir(folder):
+            raise UserError(f"{option} {path}: its folder does not exist")
+    compare = args.compare
+    if compare and os.path.isfile(compare) and not args.overwrite:
+        page = compare.lower().endswith((".html", ".htm"))
+        # A page of an earlier run is written anew; a picture only with its result.
+        ours = is_page_of_ours(compare) if page else len(jobs) == 1 and os.path.exists(first)
+        if not ours:
+            raise UserError(f"--compare {compare}: is there already; --overwrite replaces it")
+    if args.output and args.output != "-" and len(jobs) > 1 and os.path.isfile(args.output):
+        raise UserError(f"{args.output}: is a file; {len(jobs)} results need a folder")
+
+
+def _list_models() -> int:
+    from superres.checkpoints.names import PUBLISHED
+    from superres.checkpoints.shipped import model_names, shipped, variants
+
+    here = {name.rpartition("_x")[0] or name for name in shipped()} | set(shipped())
+    for name in model_names():
+        scales = ", ".join(f"x{s}" for s in variants(name))
+        if not scales and name in PUBLISHED:
+            scales = "several scales" if name.startswith("mdsr") else ""
+        where = "comes with superres" if name in here else "downloaded when first used"
+        print(f"{name:<18} {scales:<16} {where}")
+    print("or the path of a weight file")
+    return 0
+
+
+def _write_json(
+    path: Path, chosen: ChosenNetwork, backend: str | None, results: list, missing: list
+) -> None:
+    from superres.imaging.files import write_atomically
+    from superres.upscaling.names import shown
+
+    record = {
+        "schema": 1,
+        "command": "upscale",
+        "model": chosen.label,
+        "scale": chosen.scale,
+        "device": str(chosen.device),
+        "backend": backend,
+        "notes": chosen.notes,
+        "results": [result.as_dict() for result in results],
+        "missing": [{"source": shown(name), "error": why} for name, why in missing],
+    }
+    data = json.dumps(record, indent=1).encode()
+    write_atomically(path, lambda file: file.write(data))
+
+
+def _number(text: str, option: str, thousand: int) -> int:
+    """A count such as 300M or 2G."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmg]?)b?", text.strip().lower())
+    power = {"": 0, "k": 1, "m": 2, "g": 3}[match[2]] if match else 0
+    value = int(float(match[1]) * thousand**power) if match else 0
+    if value < 1:
+        raise UserError(f"{option} takes a positive number such as 300M, not {text!r}")
+    return value
+
+
+def _quality(value: int | None) -> int | None:
+    if value is not None and not 1 <= value <= 100:
+        raise UserError(f"--quality must be 1 to 100, not {value}")
+    return value
+
+
+class _Terminated(BaseException):
+    code = 143
+
+
+class _sigterm:
+    """Lets SIGTERM clean up: no half-written file is left."""
+
+    def __enter__(self) -> None:
+        def stop(*_: object) -> None:
+            raise _Terminated
+
+        try:
+            self.before = signal.signal(signal.SIGTERM, stop)
+        except ValueError:  # not the main thread
+            self.before = None
+
+    def __exit__(self, *_: object) -> None:
+        if self.before is not None:
+            signal.signal(signal.SIGTERM, self.before)

@@ -1,0 +1,255 @@
+"""Job after job: what the command does, callable without it."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from superres.errors import UserError
+from superres.upscaling.compare import as_rgb, save_page
+from superres.upscaling.enlarge import Enlarger
+from superres.upscaling.jobs import STREAM, Job
+from superres.upscaling.names import shown
+from superres.upscaling.python import save
+from superres.upscaling.reading import read_picture
+from superres.upscaling.writing import (
+    FORMATS,
+    SUFFIX_FORMATS,
+    DiskFull,
+    Target,
+    check_size,
+    make_folder,
+    native_format,
+    write_to,
+)
+
+_COMPARABLE = 1 << 27  # pixels of a result: a comparison holds several copies of it
+
+
+@dataclass
+class Options:
+    """How files are treated; how pictures are computed is the `Enlarger`'s.
+
+    Attributes:
+        format: a key of `FORMATS`, or None for the format of each source.
+        quality: for jpg and webp, see :class:`superres.upscaling.writing.Target`.
+        overwrite: do again what is there.
+        compare: None; '' for a comparison beside each result; a file (``.html`` or a picture).
+        max_pixels: the limit on inputs.
+    """
+
+    format: str | None = None
+    quality: int | None = None
+    overwrite: bool = False
+    compare: str | None = None
+    max_pixels: int | None = None
+
+
+@dataclass
+class Result:
+    """What became of one input.
+
+    Attributes:
+        status: ``done``, ``skipped`` (was there), ``failed`` or ``interrupted``.
+        size, result_size: (width, height) as stored.
+        comparison: path of the comparison, if one was written.
+        notes: what was left out or changed; sentences.
+        error: why it failed.
+    """
+
+    source: str
+    target: str
+    status: str = "failed"
+    size: tuple[int, int] | None = None
+    result_size: tuple[int, int] | None = None
+    seconds: float = 0.0
+    comparison: str | None = None
+    notes: list[str] = field(default_factory=list)
+    error: str | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for JSON; paths as they are shown."""
+        values = asdict(self)
+        for key in ("source", "target", "comparison"):
+            values[key] = None if values[key] is None else shown(values[key])
+        return values
+
+
+class Listener(Protocol):
+    """Who is told of the progress."""
+
+    def begin(self, job: Job) -> None:
+        """A job begins."""
+        ...
+
+    def tiles(self, done: int, total: int) -> None:
+        """So much of the current one is done; frames, for a video."""
+        ...
+
+    def end(self, job: Job, result: Result) -> None:
+        """A job ended."""
+        ...
+
+
+def pending(jobs: list[Job], options: Options) -> list[Job]:
+    """The jobs whose results are not there."""
+    return [job for job in jobs if options.overwrite or not _is_done(job)]
+
+
+def run_jobs(
+    jobs: list[Job], make_enlarger: Callable[[], Enlarger], options: Options, listener: Listener
+) -> list[Result]:
+    """Do the jobs; one that fails does not stop the others.
+
+    Args:
+        make_enlarger: called when the first job needs it: preparing a network takes seconds.
+        listener: told of all that happens.
+
+    Returns:
+        One result per job, as far as it came: a full disk, Ctrl-C and SIGTERM end it early, with
+        the last one's status ``interrupted`` (for a full disk ``failed``).
+    """
+    results: list[Result] = []
+    enlarger: Enlarger | None = None
+    for job in jobs:
+        result = Result(str(job.source), str(job.target))
+        results.append(result)
+        listener.begin(job)
+        begin = time.monotonic()
+        stop = False
+        try:
+            if not options.overwrite and _is_done(job):
+                result.status = "skipped"
+            else:
+                enlarger = enlarger or make_enlarger()
+                _do(job, enlarger, options, listener, result)
+                result.status = "done"
+            if not job.video:
+                _compare(job, options, len(jobs) == 1, result)
+        except KeyboardInterrupt:
+            result.status, stop = "interrupted", True
+        except DiskFull as error:
+            result.status, result.error, stop = "failed", str(error), True
+        except UserError as error:
+            result.status, result.error = "failed", str(error)
+        result.seconds = time.monotonic() - begin
+        listener.end(job, result)
+        if stop:
+            break
+    _compare_on_a_page(jobs, results, options)
+    return results
+
+
+def _is_done(job: Job) -> bool:
+    if job.target == STREAM:
+        return False
+    if job.video:
+        from superres.upscaling.video import unfinished
+
+        return Path(job.target).is_file() and not unfinished(Path(job.target))
+    return Path(job.target).is_file()
+
+
+def _do(job: Job, enlarger: Enlarger, options: Options, listener: Listener, result: Result) -> None:
+    if job.video:
+        from superres.upscaling.video import upscale_video
+
+        done = upscale_video(Path(job.source), Path(job.target), enlarger, listener.tiles)
+        result.size, result.result_size, result.notes = done.size, done.result_size, done.notes
+        return
+    kind = _kind(job, options)
+    if job.source == STREAM:
+        picture = read_picture(sys.stdin.buffer.read(), options.max_pixels, "standard input")
+    else:
+        picture = read_picture(job.source, options.max_pixels)
+    height, width = picture.pixels.shape[:2]
+    result.size = (width, height)
+    result.notes = list(picture.notes)
+    kind = kind or native_format(picture)
+    size = enlarger.size(height, width)
+    result.result_size = size[::-1]
+    check_size(kind, size, shown(job.source))
+    if job.target == STREAM:
+        target = Target(
+            kind, (*size, picture.pixels.shape[2]), picture.pixels.dtype, picture, options.quality
+        )
+        buffer = io.BytesIO()
+        write_to(buffer, enlarger.rows(picture.pixels, listener.tiles), target)
+        sys.stdout.buffer.write(buffer.getbuffer())
+        sys.stdout.buffer.flush()
+    else:
+        path = Path(job.target)
+        target = save(path, enlarger, picture, kind, options.quality, listener.tiles)
+    result.notes += [*target.notes, *enlarger.notes]
+
+
+def _kind(job: Job, options: Options) -> str | None:
+    """The format to write; None for the source's own."""
+    wanted = SUFFIX_FORMATS[FORMATS[options.format]] if options.format else None
+    if job.target == STREAM:
+        return wanted
+    suffix = Path(job.target).suffix
+    kind = SUFFIX_FORMATS.get(suffix.lower())
+    if kind is None:
+        raise UserError(
+            f"{shown(job.target)}: cannot write {suffix or 'a file without a suffix'}; use "
+            f"{' '.join(SUFFIX_FORMATS)}"
+        )
+    if wanted is not None and kind != wanted:
+        raise UserError(f"{shown(job.target)}: is not named as --format {options.format} asks for")
+    return kind
+
+
+def comparison_path(job: Job, options: Options, alone: bool) -> Path | None:
+    """Where a job's own comparison goes; None if it gets none of its own."""
+    if options.compare is None or job.target == STREAM or _is_page(options.compare):
+        return None
+    target = Path(job.target)
+    if options.compare and alone:
+        return Path(options.compare)
+    name = f"{target.stem}_compare.png"
+    return Path(options.compare) / name if options.compare else target.with_name(name)
+
+
+def _compare(job: Job, options: Options, alone: bool, result: Result) -> None:
+    path = comparison_path(job, options, alone)
+    if path is None or (path.exists() and result.status == "skipped"):
+        return
+    from superres.imaging.comparison import save_comparison
+
+    lq, sr = _pair(job)
+    if sr.shape[0] * sr.shape[1] > _COMPARABLE:
+        result.notes.append("too large for a comparison")
+        return
+    make_folder(path.parent)
+    save_comparison(lq, sr, path)
+    result.comparison = str(path)
+
+
+def _compare_on_a_page(jobs: list[Job], results: list[Result], options: Options) -> None:
+    if not options.compare or not _is_page(options.compare):
+        return
+    entries = []
+    for job, result in zip(jobs, results, strict=False):
+        if result.status in ("done", "skipped") and not job.video and job.target != STREAM:
+            with contextlib.suppress(UserError):
+                entries.append((Path(job.target).name, *_pair(job), None))
+                result.comparison = options.compare
+    if entries:
+        save_page(Path(options.compare), entries)
+
+
+def _pair(job: Job) -> tuple[Any, Any]:
+    if job.source == STREAM:
+        raise UserError("standard input cannot be compared; name a file")
+    return as_rgb(job.source), as_rgb(job.target)
+
+
+def _is_page(path: str) -> bool:
+    return path.lower().endswith((".html", ".htm"))
