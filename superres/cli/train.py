@@ -21,6 +21,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, metavar="N", help="instead of the config's")
     parser.add_argument("--amp", action="store_true", help="mixed precision")
     parser.add_argument(
+        "--deterministic", action="store_true", help="equal bits in equal runs, also on a GPU"
+    )
+    parser.add_argument(
         "--launcher",
         choices=("none", "pytorch", "slurm"),
         default="none",
@@ -54,4 +57,5 @@ def run(args: argparse.Namespace) -> int:
         launcher=args.launcher,
         options=args.cfg_options,
         trace=args.trace,
+        deterministic=args.deterministic,
     )

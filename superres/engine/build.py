@@ -8,12 +8,13 @@ from typing import Any
 import torch
 from mmengine.config import Config
 from mmengine.optim import OptimWrapper
-from mmengine.registry import PARAM_SCHEDULERS
+from mmengine.registry import OPTIMIZERS, PARAM_SCHEDULERS
 
 from superres.errors import UserError
 
 from .config import to_plain
 from .config_check import blame
+from .fast import Fast, optimizer_options
 
 
 def wrap(module: torch.nn.Module, device: torch.device, world_size: int) -> torch.nn.Module:
@@ -48,14 +49,26 @@ def schedulers(cfg: Config, optim_wrapper: OptimWrapper) -> list[Any]:
     return built
 
 
-def optim_config(cfg: Config) -> dict[str, Any]:
-    """``optim_wrapper`` with what ``amp`` asks for."""
+def optim_config(cfg: Config, fast: Fast, device: torch.device) -> dict[str, Any]:
+    """``optim_wrapper`` in the form that the fast step takes.
+
+    Raises:
+        UserError: ``accumulative_counts``, mmengine's way of accumulation.
+    """
     config = to_plain(cfg.optim_wrapper)
-    amp = to_plain(cfg.get("amp"))
-    if amp and config.get("type", "OptimWrapper") == "OptimWrapper":
-        config["type"] = "AutocastOptimWrapper"
-        if isinstance(amp, str):
-            config["dtype"] = amp
+    if config.pop("accumulative_counts", 1) != 1:
+        raise UserError(
+            "config: optim_wrapper.accumulative_counts would make an update of several iterations; "
+            "write accumulate = N at the top, which cuts each iteration's batch into N parts"
+        )
+    if config.get("type", "OptimWrapper") in ("OptimWrapper", "AutocastOptimWrapper"):
+        config = {"dtype": fast.amp or "float32", **config, "type": "AutocastOptimWrapper"}
+        config.setdefault("device_type", device.type)
+    optimizer = config.get("optimizer")
+    if isinstance(optimizer, dict):
+        known = OPTIMIZERS.get(optimizer.get("type"))
+        options = optimizer_options(known, optimizer, fast, device)
+        config["optimizer"] = {**optimizer, **options}
     return config
 
 

@@ -40,7 +40,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, list):
         return [plain(v) for v in value]
     if isinstance(value, torch.Tensor):
-        return value.detach()
+        return value.detach().contiguous()  # whatever layout the training prefers
     # Subclasses (torch's version string, numpy's float64) are not opened by weights_only.
     for kind in (bool, int, float, str):
         if isinstance(value, kind):

@@ -28,6 +28,7 @@ POSITIVE_INTEGERS = (
     "checkpoint_interval",
     "log_interval",
     "max_keep_checkpoints",
+    "accumulate",
 )
 
 
@@ -260,6 +261,18 @@ def check_numbers(cfg: Config, world_size: int = 1) -> None:
         raise UserError(
             f"config: global_batch_size = {batch} cannot be shared equally by {world_size} "
             f"processes; choose a multiple of {world_size}, or another number of processes"
+        )
+    parts = cfg.get("accumulate", 1)
+    if batch // world_size % parts:
+        raise UserError(
+            f"config: accumulate = {parts}: a process's {batch // world_size} samples (of "
+            f"global_batch_size = {batch}) cannot be cut into {parts} equal parts"
+        )
+    recompute = cfg.get("recompute") or []
+    if not isinstance(recompute, list) or not all(isinstance(name, str) for name in recompute):
+        raise UserError(
+            f"config: recompute = {recompute!r} must be a list of the backbone's modules, such as "
+            "['body.*']"
         )
 
 

@@ -91,6 +91,7 @@ def train(
     launcher: str = "none",
     options: list[str] | None = None,
     trace: str | None = None,
+    deterministic: bool = False,
 ) -> int:
     """Train from a config; gives the exit code.
 
@@ -99,7 +100,7 @@ def train(
         work_dir: default ``work_dirs/<config name>``.
         resume: None starts anew (an earlier run in the work dir is moved aside), 'auto' continues
             from its newest whole checkpoint, else a checkpoint's path.
-        seed, amp: instead of the config's.
+        seed, amp, deterministic: instead of the config's.
         launcher: 'none', 'pytorch' or 'slurm'.
         options: ``KEY=VALUE`` changes to the config.
         trace: file for a record of every iteration.
@@ -110,6 +111,8 @@ def train(
     options = list(options or [])
     if seed is not None:
         options.append(f"seed={seed}")
+    if deterministic:
+        options.append("deterministic=True")
     return guarded(lambda: _join_and_train(name, work_dir, resume, amp, launcher, options, trace))
 
 

@@ -20,7 +20,7 @@ from mmengine.runner.priority import get_priority
 
 from superres.datasets.loader import shut_down, train_loader
 from superres.datasets.sampler import IterationSampler
-from superres.errors import from_worker
+from superres.errors import UserError, from_worker
 from superres.registry import DATASETS, HOOKS, MODELS
 
 from . import build, launch, state
@@ -35,14 +35,18 @@ from .config import to_plain
 from .config_check import blame
 from .eval_sets import EvalSet, prepare_sets
 from .evaluate import EvalResults, OnPicture, bicubic, evaluate
+from .fast import resolve, torch_settings
 from .hooks.ema import EMAHook
 from .hooks.log import LogHook
 from .load_from import load_from
+from .out_of_memory import is_out_of_memory, while_training, while_validating
+from .prefetch import CudaPrefetcher
+from .recompute import recompute
 from .reporter import Reporter
 from .scalars import LastScalars
 from .selection import Selection
 from .signals import StopRequest
-from .step import step_seed
+from .step import TrainStep, step_seed
 from .test_record import table_record
 
 
@@ -83,6 +87,13 @@ class Trainer:
         self.eval_sets: list[EvalSet] = prepare_sets(cfg, reporter.warn)
         self.selection = Selection.from_config(cfg, self.eval_sets, reporter.warn)
 
+        self.fast, self._fast_notes = resolve(
+            to_plain(cfg.get("fast", "auto")),
+            to_plain(cfg.get("amp", False)),
+            device,
+            bool(cfg.get("deterministic")),
+            self.world_size,
+        )
         # The weights drawn here are a function of the seed, whatever was drawn before.
         torch.manual_seed(self.seed)
         with blame("model", cfg.model):
@@ -96,12 +107,28 @@ class Trainer:
                 reporter.say,
                 reporter.debug,
             )
+        if self.fast.channels_last:
+            self.module.backbone.to(memory_format=torch.channels_last)
+        if cfg.get("recompute"):
+            recompute(self.module.backbone, to_plain(cfg.recompute))
         self.model = build.wrap(self.module, device, self.world_size)
         with blame("optim_wrapper", cfg.optim_wrapper):
-            self.optim_wrapper = build_optim_wrapper(self.module, build.optim_config(cfg))
+            self.optim_wrapper = build_optim_wrapper(
+                self.module, build.optim_config(cfg, self.fast, device)
+            )
         self.optim_wrapper.message_hub = self.message_hub
         self.first_lrs = [g["lr"] for g in self.optim_wrapper.optimizer.param_groups]
         self.param_schedulers = build.schedulers(cfg, self.optim_wrapper)
+
+        self.step = TrainStep(
+            self.model,
+            self.module,
+            self.optim_wrapper,
+            device,
+            self.fast,
+            cfg.get("accumulate", 1),
+            reporter.say,
+        )
 
         self.ema: EMAHook | None = None
         self.hooks: list[Hook] = []
@@ -138,7 +165,25 @@ class Trainer:
     # -- the loop -------------------------------------------------------------------------------
 
     def train(self) -> int:
-        """Train to ``max_iters``; gives the exit code (0, or 130 and 143 after a signal)."""
+        """Train to ``max_iters``; gives the exit code (0, or 130 and 143 after a signal).
+
+        Raises:
+            UserError: out of memory, no deterministic form of an operation, a loss that is not
+                finite, and whatever the data says.
+        """
+        for note in self._fast_notes:
+            self.reporter.warn(note)
+        self.reporter.say(f"step: {self.fast}")
+        try:
+            with torch_settings(self.fast, bool(self.cfg.get("deterministic")), self.device):
+                return self._train()
+        except RuntimeError as error:
+            if "deterministic" not in str(error) or not self.cfg.get("deterministic"):
+                raise
+            first = str(error).splitlines()[0]
+            raise UserError(f"config: deterministic = True: {first}") from error
+
+    def _train(self) -> int:
         if self.iter >= self.max_iters:
             return self._finished_before()
         sampler = IterationSampler(
@@ -164,11 +209,15 @@ class Trainer:
             # Workers inherit what is blocked: Ctrl-C in a terminal reaches them while they start.
             signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
             batches = iter(loader)
+            if self.fast.prefetch:
+                batches = CudaPrefetcher(batches, self.device)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
             try:
                 self._iterate(batches, stop)
-            except RuntimeError as error:  # a worker's death is raised wherever we are
-                raise from_worker(error) from error
+            except (RuntimeError, MemoryError) as error:
+                if is_out_of_memory(error):
+                    raise while_training(self, error) from error
+                raise from_worker(error) from error  # a worker's death is raised wherever we are
             finally:
                 shut_down(batches)
         if self.iter == self.last_validated == self.max_iters:
@@ -190,11 +239,10 @@ class Trainer:
                 raise from_worker(error) from error
             self.data_wait += time.perf_counter() - started
 
-            # Dropout and the like draw from (seed, iteration, rank): the same after a resume.
-            torch.manual_seed(step_seed(self.seed, self.iter, self.rank))
             for hook in before:
                 hook(self, batch_idx=self.iter, data_batch=batch)
-            outputs = self.model.train_step(batch, optim_wrapper=self.optim_wrapper)
+            # Dropout and the like draw from (seed, iteration, rank): the same after a resume.
+            outputs = self.step(batch, step_seed(self.seed, self.iter, self.rank))
             for hook in after:
                 hook(self, batch_idx=self.iter, data_batch=batch, outputs=outputs)
             for scheduler in self.param_schedulers:
@@ -248,13 +296,21 @@ class Trainer:
         if not self.eval_sets:
             return
         started = time.perf_counter()
-        results = evaluate(
-            self.test_module,
-            self.eval_sets,
-            self.device,
-            interrupted=lambda: bool(stop and stop.signal),
-            on_picture=self.on_picture,
-        )
+        torch.backends.cudnn.benchmark = False  # each picture has a size of its own
+        try:
+            results = evaluate(
+                self.test_module,
+                self.eval_sets,
+                self.device,
+                interrupted=lambda: bool(stop and stop.signal),
+                on_picture=self.on_picture,
+            )
+        except (RuntimeError, MemoryError) as error:
+            if is_out_of_memory(error):
+                raise while_validating(self, error) from error
+            raise
+        finally:
+            torch.backends.cudnn.benchmark = self.fast.autotune
         if results is None or (stop is not None and stop.agreed(self.device)):
             self.last_validated = -1
             return

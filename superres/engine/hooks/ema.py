@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import torch
 from mmengine.hooks import Hook
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch import Tensor
 
 from superres.errors import UserError
 from superres.registry import HOOKS
@@ -17,7 +18,7 @@ class EMAHook(Hook):
     """Keeps ``average = decay * average + (1 - decay) * weights``, from the start of training.
 
     Validation and testing use the average. It is saved as ``ema_state_dict``, beside the weights
-    that training continues from.
+    that training continues from. Buffers (running statistics) are not averaged but copied.
 
     Args:
         decay: between 0 and 1, e.g. 0.999.
@@ -30,39 +31,49 @@ class EMAHook(Hook):
         if not isinstance(decay, float) or not 0 < decay < 1:
             raise UserError(f"config: ema.decay = {decay!r} must lie between 0 and 1")
         self.decay, self.begin = decay, begin
-        self.average: AveragedModel | None = None
+        self.updates = 0
+        self._module: torch.nn.Module | None = None
+        # Looked up once: a walk over a network's modules costs more than the update.
+        self._averaged: list[Tensor] = []
+        self._current: list[Tensor] = []
+        self._copied: list[tuple[Tensor, Tensor]] = []
 
     @property
     def module(self) -> torch.nn.Module:
         """The averaged restorer."""
-        return self.average.module
+        return self._module
 
     def _build(self, runner: Any) -> None:
-        if self.average is None:
-            # One fused update of all tensors, not a Python loop over them.
-            update = get_ema_multi_avg_fn(self.decay)
-            self.average = AveragedModel(runner.module, multi_avg_fn=update)
-            self.average.requires_grad_(False)
+        if self._module is not None:
+            return
+        self._module = copy.deepcopy(runner.module).requires_grad_(False)
+        # .data is the memory of a parameter, which optimisers change in place.
+        self._averaged = [p.data for p in self._module.parameters()]
+        self._current = [p.data for p in runner.module.parameters()]
+        self._copied = list(zip(self._module.buffers(), runner.module.buffers()))
 
     def before_run(self, runner: Any) -> None:
         """Start from the weights as they are."""
         self._build(runner)
 
+    @torch.no_grad()
     def after_train_iter(
         self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
-        """Update the average."""
-        if runner.iter < self.begin:
-            self.average.n_averaged.zero_()
-        self.average.update_parameters(runner.module)
+        """Update the average, all tensors at once."""
+        if self.updates == 0 or runner.iter < self.begin:
+            self.updates = 0
+            torch._foreach_copy_(self._averaged, self._current)
+        else:
+            torch._foreach_lerp_(self._averaged, self._current, 1 - self.decay)
+        for averaged, current in self._copied:
+            averaged.copy_(current)
+        self.updates += 1
 
     def before_save_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
         """Save it beside the weights."""
         checkpoint["ema_state_dict"] = self.module.state_dict()
-        checkpoint["meta"]["ema"] = {
-            "decay": self.decay,
-            "updates": int(self.average.n_averaged),
-        }
+        checkpoint["meta"]["ema"] = {"decay": self.decay, "updates": self.updates}
 
     def after_load_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
         """Continue it, or start it from the weights of a run that had none."""
@@ -73,4 +84,4 @@ class EMAHook(Hook):
             self.module.load_state_dict(checkpoint["state_dict"])
             return
         self.module.load_state_dict(saved)
-        self.average.n_averaged.fill_(checkpoint["meta"]["ema"]["updates"])
+        self.updates = checkpoint["meta"]["ema"]["updates"]

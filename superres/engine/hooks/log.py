@@ -63,16 +63,16 @@ class LogHook(Hook):
         if not self._pending:
             return
         names = list(self._pending[0][1])
-        table = torch.stack(
-            [
-                torch.stack([torch.as_tensor(o[n]).detach().float() for n in names])
-                for _, o, _ in self._pending
-            ]
-        ).cpu()
-        for (iteration, _, meta), row in zip(self._pending, table.tolist()):
-            if not all(map(math.isfinite, row)):
-                raise UserError(_diverged(runner, iteration, dict(zip(names, row)), meta))
-            self._finished.append(dict(zip(names, row)))
+        values = [torch.as_tensor(o[n]) for _, o, _ in self._pending for n in names]
+        if runner.device.type == "cpu":
+            numbers = [float(v) for v in values]
+        else:  # one transfer for all
+            numbers = torch.stack([v.detach().float() for v in values]).tolist()
+        for i, (iteration, _, meta) in enumerate(self._pending):
+            row = dict(zip(names, numbers[i * len(names) :]))
+            if not all(map(math.isfinite, row.values())):
+                raise UserError(_diverged(runner, iteration, row, meta))
+            self._finished.append(row)
         self._pending.clear()
 
     def _show(self, runner: Any, done: int) -> None:
@@ -84,7 +84,7 @@ class LogHook(Hook):
             "iter": done,
             **{n: sum(r[n] for r in recent) / len(recent) for n in recent[0]},
             "lr": runner.optim_wrapper.optimizer.param_groups[0]["lr"],
-            **runner.message_hub.scalars,
+            **{k: float(v) for k, v in runner.message_hub.scalars.items()},
             "it_per_s": count / elapsed,
             "data_wait": (runner.data_wait - self._wait) / elapsed,
             "eta_s": (runner.max_iters - done) * elapsed / count,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -46,6 +47,9 @@ class Restorer(BaseModel):
             }
         )
         self.inference = dict(inference or {})
+        self.run_backbone: Callable[[Tensor], Tensor] | None = None
+        """Computes the output that losses see, instead of the backbone itself, which it must
+        equal: a compiled form of it. Plain calls and ``predict`` use the backbone."""
 
     @property
     def scale(self) -> int:
@@ -68,7 +72,7 @@ class Restorer(BaseModel):
         if mode == "predict":
             return self.predict(inputs)
         if mode == "loss":
-            output = self.backbone(inputs)
+            output = (self.run_backbone or self.backbone)(inputs)
             return {key: loss(output, data_samples["gt"]) for key, loss in self.losses.items()}
         raise ValueError(f"mode must be 'loss', 'predict' or 'tensor', not {mode!r}")
 

@@ -1,0 +1,254 @@
+"""The fast step: which of its parts a run uses, from the config, the device and the optimiser.
+
+Every part can be chosen on its own. Those that ``'auto'`` takes leave the result as it is, up to
+the order of float32 sums; ``'max'`` adds reduced precision, compilation and CUDA graphs.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from superres.errors import UserError
+
+PRESETS = ("auto", "max", "off")
+PARTS = (
+    "amp",
+    "channels_last",
+    "compile",
+    "cuda_graph",
+    "fused",
+    "prefetch",
+    "autotune",
+    "tf32",
+)
+FORMS = ("fused", "foreach", "capturable", "differentiable")
+"""Arguments of torch's optimisers that choose how, not what, they compute."""
+
+
+@dataclass(frozen=True)
+class Fast:
+    """What a run does.
+
+    Attributes:
+        amp: autocast's type, ``'bfloat16'`` or ``'float16'``; None computes in float32.
+        channels_last: the weights lie in memory as the pictures do, channels innermost.
+        compile: the backbone is compiled for training (never for validation, whose pictures have
+            other sizes).
+        cuda_graph: an update is recorded once and replayed as one launch.
+        fused: the optimiser updates all weights in one kernel.
+        prefetch: the next batch travels to the GPU while this one is computed.
+        autotune: cuDNN tries its algorithms on the first batch and keeps the quickest.
+        tf32: float32 products with TF32's mantissa of 10 bits on the GPU; None leaves torch's own
+            setting (convolutions yes, matrix products no).
+    """
+
+    amp: str | None = None
+    channels_last: bool = False
+    compile: bool = False
+    cuda_graph: bool = False
+    fused: bool = False
+    prefetch: bool = False
+    autotune: bool = False
+    tf32: bool | None = None
+
+    def __str__(self) -> str:
+        words = [f"amp {self.amp}"] if self.amp else []
+        words += [p.replace("_", " ") for p in PARTS[1:-1] if getattr(self, p)]
+        words += [] if self.tf32 is None else ["tf32" if self.tf32 else "no tf32"]
+        return ", ".join(words) or "plain float32"
+
+
+def resolve(
+    fast: Any, amp: Any, device: torch.device, deterministic: bool = False, world_size: int = 1
+) -> tuple[Fast, list[str]]:
+    """The parts that a run uses, and a line for each that was asked for and cannot be had.
+
+    Args:
+        fast: the config's ``fast``: ``'auto'``, ``'max'``, ``'off'`` (also False), or a dict of
+            parts, each True, False or ``'auto'``, on top of its ``preset``.
+        amp: the config's ``amp``: False, True, ``'bfloat16'`` or ``'float16'``.
+        device: that trains.
+        deterministic: leaves out what may choose another algorithm in another run.
+        world_size: of the run.
+
+    Raises:
+        UserError: an unknown preset or part, or a value that a part cannot have.
+    """
+    wanted, preset = _wanted(fast)
+    gpu, strongest = device.type == "cuda", preset == "max"
+    notes: list[str] = []
+    dtype = _amp_dtype(wanted["amp"], amp, strongest, device, notes)
+
+    def choose(part: str, default: bool, possible: bool = True, why: str = "") -> bool:
+        value = wanted[part]
+        if value is True and not possible:
+            notes.append(f"fast.{part}: {why}; going on without")
+        return possible and (default and preset != "off" if value == "auto" else value)
+
+    only_gpu = f"there is no GPU, the device is {device.type}"
+    compiled = choose("compile", strongest and gpu)
+    graph = choose(
+        "cuda_graph",
+        strongest and gpu and world_size == 1 and dtype != "float16",
+        gpu and world_size == 1 and dtype != "float16",
+        only_gpu
+        if not gpu
+        else "float16 needs its loss scale looked at in every step"
+        if world_size == 1
+        else f"it is for one process, and there are {world_size}",
+    )
+    tf32 = wanted["tf32"]
+    return (
+        Fast(
+            amp=dtype,
+            channels_last=choose("channels_last", _likes_channels_last(device)),
+            compile=compiled,
+            cuda_graph=graph,
+            fused=choose("fused", True),
+            prefetch=choose("prefetch", gpu, gpu, only_gpu),
+            autotune=choose("autotune", gpu, gpu, only_gpu) and not deterministic,
+            tf32=(True if strongest else None) if tf32 == "auto" else tf32,
+        ),
+        notes,
+    )
+
+
+def _wanted(fast: Any) -> tuple[dict[str, Any], str]:
+    parts: dict[str, Any] = dict.fromkeys(PARTS, "auto")
+    preset = "auto"
+    if isinstance(fast, dict):
+        given = dict(fast)
+        preset = given.pop("preset", "auto")
+        for key, value in given.items():
+            if key not in parts:
+                near = difflib.get_close_matches(key, parts, n=1, cutoff=0.5)
+                raise UserError(
+                    f"config: fast has no part {key!r}"
+                    + (f"; did you mean {near[0]}?" if near else "")
+                    + f". Its parts: preset, {', '.join(PARTS)}"
+                )
+            allowed = (True, False, "auto", *(("bfloat16", "float16") if key == "amp" else ()))
+            if not any(value is a or (isinstance(a, str) and value == a) for a in allowed):
+                shown = ", ".join(map(repr, allowed))
+                raise UserError(f"config: fast.{key} = {value!r} must be one of {shown}")
+            parts[key] = value
+    elif fast is False:
+        preset = "off"
+    elif fast is not None and fast is not True:
+        preset = fast
+    if preset not in PRESETS:
+        raise UserError(
+            f"config: fast = {preset!r} must be one of {', '.join(map(repr, PRESETS))}, or a dict "
+            "such as dict(preset='auto', compile=True)"
+        )
+    return parts, preset
+
+
+def _amp_dtype(
+    part: Any, key: Any, strongest: bool, device: torch.device, notes: list[str]
+) -> str | None:
+    """The type of autocast. A type by name is taken as it is; else one that the device is fast in.
+
+    bfloat16 on a processor that lacks its instructions is three times slower than float32.
+    """
+    chosen = key if part == "auto" else part
+    if isinstance(chosen, str) and chosen != "auto":
+        return chosen
+    if not chosen and not (strongest and part == "auto"):
+        return None
+    if device.type == "cuda":
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
+    if cpu_has_bfloat16():
+        return "bfloat16"
+    notes.append(
+        "amp: this processor has no instructions for bfloat16, with which it would be slower; "
+        "training in float32. amp='bfloat16' insists"
+    )
+    return None
+
+
+def cpu_has_bfloat16() -> bool:
+    """Whether the processor multiplies in bfloat16 (AVX512-BF16, AMX, Arm's BF16 extension)."""
+    told = getattr(torch.cpu, "get_capabilities", dict)()
+    if any(told.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16")):
+        return True
+    tests = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, name, bool)() for name in tests)
+
+
+def _likes_channels_last(device: torch.device) -> bool:
+    """Where channels_last is quicker: oneDNN on x86 (measured), tensor cores (not yet measured).
+
+    On macOS and on Arm the libraries behind torch are others, and nothing was measured.
+    """
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (7, 0)
+    x86 = platform.machine().lower() in ("x86_64", "amd64")
+    return x86 and platform.system() != "Darwin" and torch.backends.mkldnn.is_available()
+
+
+def optimizer_options(
+    optimizer: type | None, given: dict[str, Any], fast: Fast, device: torch.device
+) -> dict[str, Any]:
+    """Arguments that make an optimiser of torch quicker; {} where it knows none or some are given.
+
+    Args:
+        optimizer: its class.
+        given: the config's arguments for it, which are left alone.
+        fast: what is wanted.
+        device: of the weights.
+    """
+    if optimizer is None or set(FORMS) & set(given):
+        return {}
+    accepted = set(inspect.signature(optimizer).parameters)
+    options: dict[str, Any] = {}
+    if fast.cuda_graph and "capturable" in accepted:
+        options["capturable"] = True
+    # Those without a fused form take torch's default, which is foreach on a GPU.
+    if fast.fused and "fused" in accepted and device.type in ("cuda", "cpu"):
+        options["fused"] = True
+    return options
+
+
+@contextmanager
+def torch_settings(fast: Fast, deterministic: bool, device: torch.device) -> Iterator[None]:
+    """torch's process-wide switches for a training, put back afterwards.
+
+    With ``deterministic``, equal runs on equal machines give equal bits; an operation that has no
+    deterministic form is an error that names it.
+    """
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+        torch.utils.deterministic.fill_uninitialized_memory,
+        cudnn.deterministic,
+        cudnn.benchmark,
+    )
+    tf32 = (cudnn.allow_tf32, matmul.allow_tf32)
+    try:
+        if deterministic:
+            # Read when cuBLAS starts, which the first product does.
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+            torch.use_deterministic_algorithms(True)
+            torch.utils.deterministic.fill_uninitialized_memory = False
+            cudnn.deterministic = True
+        cudnn.benchmark = fast.autotune
+        if device.type == "cuda" and fast.tf32 is not None:
+            cudnn.allow_tf32 = matmul.allow_tf32 = fast.tf32
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+        torch.utils.deterministic.fill_uninitialized_memory = before[2]
+        cudnn.deterministic, cudnn.benchmark = before[3:]
+        if device.type == "cuda" and fast.tf32 is not None:
+            cudnn.allow_tf32, matmul.allow_tf32 = tf32

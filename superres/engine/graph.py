@@ -1,0 +1,122 @@
+"""A whole update as one CUDA graph: recorded once for each shape of batch, then replayed.
+
+A small network's update is hundreds of kernels of a few microseconds, which take longer to launch
+than to run. A replay is one launch. The kernels read and write where they did when they were
+recorded, so batches are copied into tensors that stay, learning rates live on the GPU, and results
+are copied out.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from superres.inference.memory import is_out_of_memory
+
+WARM_UP = 3
+"""Updates of one shape before it is recorded: libraries choose algorithms and allocate, the
+optimiser makes its state. They are ordinary updates, so nothing has to be undone."""
+MOST = 8
+"""Shapes that are recorded, each in memory of its own; further ones run as usual."""
+
+
+class GraphedUpdate:
+    """``update`` with its launches taken out. For one process and one CUDA device.
+
+    Args:
+        update: a batch of tensors on ``device`` to a dict of scalars, including the optimiser's
+            step, without waiting for the GPU anywhere. What is no tensor in the batch must not
+            matter to it, beyond what the shapes tell.
+        optimizer: made with ``capturable=True``.
+        device: that everything is on.
+        say: told if recording failed; from then on ``update`` is called as it is.
+    """
+
+    def __init__(
+        self,
+        update: Callable[[dict[str, Any]], dict[str, Tensor]],
+        optimizer: torch.optim.Optimizer,
+        device: torch.device,
+        say: Callable[[str], None],
+    ) -> None:
+        self.update, self.optimizer, self.device, self.say = update, optimizer, device, say
+        self.seen: Counter = Counter()
+        self.recorded: dict[Any, tuple[torch.cuda.CUDAGraph, dict, dict]] = {}
+        self.failed = not all(g.get("capturable") for g in optimizer.param_groups)
+        if self.failed:
+            say(
+                f"fast.cuda_graph: {type(optimizer).__name__} cannot be recorded (it takes no "
+                "capturable=True); going on without"
+            )
+        self._rates: list[Tensor] = []
+        self._known_rates: list[float] = []
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Tensor]:
+        """One update."""
+        key = tuple((k, v.shape, v.dtype) for k, v in batch.items() if isinstance(v, Tensor))
+        if self.failed or (key not in self.recorded and len(self.recorded) == MOST):
+            return self.update(batch)
+        if key not in self.recorded:
+            self.seen[key] += 1
+            if self.seen[key] <= WARM_UP:
+                return self._beside(batch)
+            try:
+                self.recorded[key] = self._record(batch)
+            except RuntimeError as error:
+                if is_out_of_memory(error):
+                    raise
+                self.failed = True
+                first = (str(error).splitlines() or ["unknown error"])[0][:200]
+                self.say(f"fast.cuda_graph: recording failed, going on without: {first}")
+                return self.update(batch)
+        graph, inputs, outputs = self.recorded[key]
+        for name, tensor in inputs.items():
+            tensor.copy_(batch[name], non_blocking=True)
+        self._set_rates()
+        graph.replay()
+        return {name: value.clone() for name, value in outputs.items()}
+
+    def _beside(self, batch: dict[str, Any]) -> dict[str, Tensor]:
+        """An ordinary update on a stream of its own, as recording wants it to have been done."""
+        stream, main = torch.cuda.Stream(self.device), torch.cuda.current_stream(self.device)
+        stream.wait_stream(main)
+        with torch.cuda.stream(stream):
+            losses = self.update(batch)
+        main.wait_stream(stream)
+        for value in losses.values():
+            value.record_stream(main)
+        return losses
+
+    def _record(self, batch: dict[str, Any]) -> tuple[torch.cuda.CUDAGraph, dict, dict]:
+        inputs = {
+            k: torch.empty_like(v, device=self.device)
+            for k, v in batch.items()
+            if isinstance(v, Tensor)
+        }
+        groups = self.optimizer.param_groups
+        rates = [float(g["lr"]) for g in groups]
+        if not self._rates:
+            self._rates = [torch.tensor(r, device=self.device) for r in rates]
+            self._known_rates = list(rates)
+        graph = torch.cuda.CUDAGraph()
+        torch.cuda.synchronize(self.device)
+        try:
+            for group, rate in zip(groups, self._rates):
+                group["lr"] = rate
+            with torch.cuda.graph(graph):
+                outputs = self.update({**batch, **inputs})
+        finally:
+            # Schedulers and logs go on with plain numbers.
+            for group, rate in zip(groups, rates):
+                group["lr"] = rate
+        return graph, inputs, outputs
+
+    def _set_rates(self) -> None:
+        for i, group in enumerate(self.optimizer.param_groups):
+            if group["lr"] != self._known_rates[i]:
+                self._rates[i].fill_(group["lr"])
+                self._known_rates[i] = group["lr"]
