@@ -13,6 +13,7 @@ import yaml
 from superres.checkpoints import save_safetensors
 from superres.cli.main import main
 from superres.models.backbones.edsr import EDSR
+from superres.models.backbones.srcnn import SRCNN
 from tests.engine.conftest import ROOT
 
 
@@ -81,7 +82,7 @@ def test_info_of_a_weight_file(capsys, tmp_path):
     assert info["scale"] == 3
 
 
-@pytest.mark.parametrize("size", ["12", "0x4", "axb", "4x-4"])
+@pytest.mark.parametrize("size", ["12", "0x4", "axb", "4x-4", "²x3", "1e3x5"])
 def test_a_wrong_size_is_one_message(size, capsys):
     assert main(["models", "info", "edsr_x2c64b16_g1_300k_div2k", f"--size={size}"]) == 2
     assert "HEIGHTxWIDTH" in capsys.readouterr().err
@@ -142,3 +143,30 @@ def test_the_tool_is_the_command():
         check=True,
     )
     assert "15,444,643" in done.stdout
+
+
+def test_info_of_weights_by_folder_and_scale(capsys, tmp_path):
+    torch.manual_seed(0)
+    network = SRCNN(channels=(8, 4), scale=3)
+    hub = tmp_path / "hub"
+    hub.mkdir()
+    torch.save(network.state_dict(), hub / "srcnn.pth")
+    assert main(["models", "info", str(hub), "--size", "8x9"]) == 2
+    assert "--scale" in capsys.readouterr().err
+    assert main(["models", "info", str(hub), "--size", "8x9", "--scale", "3", "--json"]) == 0
+    (summary,) = json.loads(capsys.readouterr().out)
+    assert summary["output"] == [3, 24, 27]
+    assert summary["parameters"] == sum(p.numel() for p in network.parameters())
+
+
+def test_info_of_a_published_name_looks_for_weights(capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("SUPERRES_HOME", str(tmp_path))
+    (tmp_path / "edsr_baseline_x2-1bc95232.pt").write_bytes(b"<html>")
+    assert main(["models", "info", "edsr_baseline_x2"]) == 2
+    assert "edsr_baseline_x2-1bc95232.pt: this is a web page" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["", "a" * 400, "edsr_x5"])
+def test_info_of_nothing(name, capsys):
+    assert main(["models", "info", name]) == 2
+    assert capsys.readouterr().err.startswith("error: config ")
