@@ -358,3 +358,18 @@ def test_torch_compile_gives_the_same_output():
     compiled = torch.compile(network)
     with torch.no_grad():
         torch.testing.assert_close(compiled(x), network(x), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ({"type": "VDSR", "in_channels": 3, "out_channels": 1}, "must be equal"),
+        ({"type": "VDSR", "num_layers": 1}, "at least 2"),
+        ({"type": "MSRResNet", "out_channels": 1}, "must be equal"),
+        ({"type": "SRCNNAblation", "upsample": "before", "out_channels": 1}, "must be equal"),
+        ({"type": "MDSR", "pre_kernel_size": 4}, "must be odd"),
+    ],
+)
+def test_networks_that_cannot_add_what_they_add(config, words):
+    with pytest.raises(UserError, match=words), torch.device("meta"):
+        build(config)

@@ -71,3 +71,33 @@ def test_perceptual_loss_names_what_is_wrong(tmp_path):
         PerceptualLoss("conv2_2", weights=str(file))
     with pytest.raises(UserError, match="criterion"):
         PerceptualLoss("conv2_2", criterion="huber", weights=None)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda v: torch.full_like(v, float("nan")), "other than finite"),
+        (lambda v: v.to(torch.int8), "other than finite"),
+        (lambda v: torch.nn.Conv2d(1, 1, 1), "holds more than tensors"),
+    ],
+)
+def test_vgg19_weights_that_are_none(tmp_path, change, words):
+    state = {f"features.{k}": v for k, v in vgg19_features("conv1_2").state_dict().items()}
+    state["features.0.weight"] = change(state["features.0.weight"])
+    torch.save(state, tmp_path / "vgg.pth")
+    with pytest.raises(UserError, match=words):
+        PerceptualLoss("conv1_2", weights=str(tmp_path / "vgg.pth"))
+
+
+@pytest.mark.parametrize(("content", "words"), [(b"<html>", "no PyTorch file"), (b"", "empty|EOF")])
+def test_files_that_are_no_vgg19(tmp_path, content, words):
+    (tmp_path / "vgg.pth").write_bytes(content)
+    with pytest.raises(UserError, match=words):
+        PerceptualLoss("conv1_2", weights=str(tmp_path / "vgg.pth"))
+
+
+def test_patches_too_small_for_the_vgg():
+    loss = PerceptualLoss("conv5_4", weights=None)
+    assert torch.isfinite(loss(*torch.rand(2, 1, 3, 16, 16)))
+    with pytest.raises(UserError, match=r"16x15 are too small.*16x16.*lq_patch_size"):
+        loss(*torch.rand(2, 1, 3, 16, 15))

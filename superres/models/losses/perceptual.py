@@ -56,8 +56,11 @@ def load_vgg19(features: nn.Sequential, weights: str) -> None:
         else:
             state = torch.load(Path(weights).expanduser(), map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        reason = str(error).strip().splitlines() or ["the file is empty"]
+        if isinstance(error, pickle.UnpicklingError):
+            reason = ["it holds more than tensors, or is damaged, or is no PyTorch file at all"]
         raise UserError(
-            f"VGG19 weights from {weights!r} cannot be read ({str(error)[:100]}); download "
+            f"VGG19 weights from {weights!r} cannot be read ({reason[0][:100]}); download "
             f"{URL} and pass its path as weights= of PerceptualLoss"
         ) from error
     wanted = features.state_dict()
@@ -69,6 +72,10 @@ def load_vgg19(features: nn.Sequential, weights: str) -> None:
     ]
     if missing:
         raise UserError(f"{weights}: no VGG19 weights; missing or misshapen: {missing[:4]}")
+    for key in wanted:
+        value = state[f"features.{key}"]
+        if not value.is_floating_point() or not bool(torch.isfinite(value).all()):
+            raise UserError(f"{weights}: features.{key} holds other than finite numbers")
     features.load_state_dict({key: state[f"features.{key}"] for key in wanted})
 
 
@@ -119,8 +126,18 @@ class PerceptualLoss(nn.Module):
         return super()._apply(fn, recurse)
 
     def forward(self, pred: Tensor, target: Tensor) -> Tensor:
-        """``pred`` and ``target`` (N, 3 or 1, H, W) in [0, 1] to a scalar."""
+        """``pred`` and ``target`` (N, 3 or 1, H, W) in [0, 1] to a scalar.
+
+        Raises:
+            UserError: patches so small that the VGG's poolings leave nothing of them.
+        """
         (features,) = self._features
+        least = 2 ** sum(isinstance(module, nn.MaxPool2d) for module in features)
+        if min(pred.shape[-2:]) < least:
+            raise UserError(
+                f"PerceptualLoss: patches of {pred.shape[-2]}x{pred.shape[-1]} are too small for "
+                f"its layer, which needs {least}x{least}; raise lq_patch_size"
+            )
         with torch.no_grad():
             wanted = features((target.expand(-1, 3, -1, -1) - self.mean) / self.std)
         found = features((pred.expand(-1, 3, -1, -1) - self.mean) / self.std)
