@@ -10,14 +10,36 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from superres.checkpoints import load_model
+    from superres.engine.notebook import test, train
+    from superres.upscaling.compare import save_comparison
+    from superres.upscaling.python import PictureUpscaler, upscale
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "load_model"]
+__all__ = [
+    "PictureUpscaler",
+    "__version__",
+    "load_model",
+    "save_comparison",
+    "test",
+    "train",
+    "upscale",
+]
 
-_LAZY = {"load_model": "superres.checkpoints"}
+_LAZY = {
+    "PictureUpscaler": "superres.upscaling.python",
+    "load_model": "superres.checkpoints",
+    "save_comparison": "superres.upscaling.compare",
+    "test": "superres.engine.notebook",
+    "train": "superres.engine.notebook",
+    "upscale": "superres.upscaling.python",
+}
 
 
 def __getattr__(name: str) -> Any:
     if name not in _LAZY:
         raise AttributeError(f"module 'superres' has no attribute {name!r}")
     return getattr(importlib.import_module(_LAZY[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY})

@@ -1,0 +1,76 @@
+"""Training and testing from Python."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from mmengine.config import Config
+
+import superres
+from superres.engine.notebook import as_options
+from superres.errors import UserError
+
+from .conftest import CONFIG, picture
+
+
+@pytest.fixture
+def changes(world):
+    return {
+        "data_root": world,
+        "train_set": "train",
+        "val_sets": ["valid"],
+        "test_sets": ["testset"],
+        "lq_patch_size": 12,
+        "global_batch_size": 4,
+        "num_workers": 0,
+        "max_iters": 6,
+        "val_interval": 6,
+        "checkpoint_interval": 3,
+        "tensorboard": False,
+        "options": {"model.backbone.channels": 8, "model.backbone.num_blocks": 1},
+    }
+
+
+def test_train_test_and_upscale(changes, tmp_path):
+    run = superres.train(CONFIG, work_dir=tmp_path / "work", seed=1, **changes)
+    assert run.finished
+    assert run.checkpoint == tmp_path / "work" / "best.pth"
+    model = run.model()
+    assert model.upscale(picture(1)).shape == (128, 144, 3)
+
+    record = superres.test(CONFIG, run.checkpoint, out=tmp_path / "scores", **changes)
+    (entry,) = [e for e in record["results"] if e["set"] == "testset"]
+    assert len(entry["images"]) == 2
+    assert entry["psnr"] > 5
+    assert json.loads((tmp_path / "scores" / "results.json").read_text()) == record
+
+
+def test_resume_goes_on(changes, tmp_path):
+    superres.train(CONFIG, work_dir=tmp_path / "work", seed=1, **{**changes, "max_iters": 3})
+    run = superres.train(CONFIG, work_dir=tmp_path / "work", resume="auto", seed=1, **changes)
+    assert torch.load(run.work_dir / "iter_6.pth", weights_only=True)["meta"]["iter"] == 6
+    assert not (run.work_dir / "previous_runs").exists()
+
+
+def test_mistakes(changes, tmp_path):
+    with pytest.raises(UserError, match="max_iters"):
+        superres.train(CONFIG, work_dir=tmp_path, max_iter=3)
+    with pytest.raises(UserError, match="edsr_x2c64b16_g1_300k_div2k"):
+        superres.train("edsr_x2c64b16_g1_300k_div")
+    with pytest.raises(UserError, match="a Config object itself"):
+        superres.train(Config({}), scale=3)
+    with pytest.raises(UserError, match="need out="):
+        superres.test(CONFIG, "x.pth", report=True)
+
+
+def test_values_become_options(tmp_path):
+    assert as_options({"a.b": None, "c": ("x", 2), "d": tmp_path, "e": {"f": True}}) == [
+        "a.b=None",
+        "c=['x', 2]",
+        f"d={str(tmp_path)!r}",
+        "e={'f': True}",
+    ]
+    with pytest.raises(UserError, match="lr: a function"):
+        as_options({"lr": lambda: 1})
