@@ -66,6 +66,6 @@ dist_run() {
         --nnodes="$nnodes" --nproc-per-node="$gpus" --max-restarts="$max_restarts" \
         --rdzv-backend=c10d --rdzv-endpoint="$endpoint" --rdzv-id="superres-$id" \
         --rdzv-conf="$conf" \
-        ${NODE_RANK:+--node-rank="$NODE_RANK"} ${run[@]+"${run[@]}"} \
+        ${run[@]+"${run[@]}"} \
         "$script" "${positionals[@]}" --launcher pytorch ${rest[@]+"${rest[@]}"}
 }
