@@ -1,0 +1,298 @@
+"""model.upscale: kinds in and out, equality with the network, tiles, memory."""
+
+from __future__ import annotations
+
+import gc
+import subprocess
+import sys
+import weakref
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import superres
+from superres.errors import UserError
+from superres.imaging.resize import imresize
+from superres.models.backbones.mdsr import MDSR
+from superres.models.backbones.srcnn import SRCNN
+from superres.registry import MODELS
+from superres.upscaling.channels import AnyChannels
+
+from .conftest import cut_out, exif, icc, scene
+
+
+def reference(model, picture):
+    """The network applied by hand: (h, w, 3) uint8 to float (H, W, 3), unclamped."""
+    x = torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255
+    with torch.no_grad():
+        return model(x)[0].permute(1, 2, 0).numpy()
+
+
+def rounded(y):
+    return np.rint(np.clip(y, 0, 1) * 255).astype(np.uint8)
+
+
+def near(a, b, levels=1, share=1e-3):
+    """Equal but for rounding of a few samples that lie between two levels."""
+    gap = np.abs(a.astype(int) - b.astype(int))
+    return gap.max() <= levels and (gap > 0).mean() <= share
+
+
+@pytest.mark.parametrize("backend", ["torch", "onnxruntime", "openvino", "auto"])
+def test_tensors_equal_the_network(backend, network):
+    if backend not in ("torch", "auto"):
+        pytest.importorskip(backend)
+    model = network(4)
+    x = torch.rand(2, 3, 17, 23, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        expected = model(x)
+    y = model.upscale(x, backend=backend, clamp=False)
+    assert y.shape == (2, 3, 68, 92)
+    torch.testing.assert_close(y, expected, rtol=0, atol=1e-4)
+    one = model.upscale(x[0], backend=backend)
+    torch.testing.assert_close(one, expected[0].clamp(0, 1), rtol=0, atol=1e-4)
+
+
+def test_arrays_keep_form_and_type(network):
+    model, picture = network(2), scene()
+    expected = rounded(reference(model, picture))
+    assert near(model.upscale(picture), expected)
+    stack = model.upscale(np.stack([picture, picture[::-1]]))
+    assert stack.shape == (2, 80, 112, 3)
+    assert near(stack[0], expected)
+    deep = model.upscale(picture.astype(np.uint16) * 257)
+    assert deep.dtype == np.uint16
+    assert near(np.rint(deep / 257), expected, share=0.01)
+    for dtype in (np.float32, np.float64, np.float16):
+        y = model.upscale((picture / 255).astype(dtype))
+        assert y.dtype == dtype
+        assert np.abs(y - expected / 255).max() < 0.004
+    grey = model.upscale(picture[..., 0])
+    assert grey.shape == (80, 112)
+    assert model.upscale(picture[..., :1]).shape == (80, 112, 1)
+    assert model.upscale(picture[..., :2]).shape == (80, 112, 2)
+
+
+def test_pillow_and_paths(network, tmp_path):
+    model, picture = network(2), scene()
+    expected = rounded(reference(model, picture))
+    image = Image.fromarray(picture)
+    image.info["icc_profile"] = icc()
+    y = model.upscale(image)
+    assert y.mode == "RGB"
+    assert y.info["icc_profile"] == icc()
+    assert near(np.array(y), expected)
+    for mode, result in (("L", "L"), ("LA", "LA"), ("RGBA", "RGBA"), ("1", "L"), ("CMYK", "RGB")):
+        assert model.upscale(image.convert(mode)).mode == result
+    deep = Image.fromarray(picture[..., 0].astype(np.uint16) * 257)
+    assert model.upscale(deep).mode == "I;16"
+
+    image.save(tmp_path / "a.png", exif=exif(6))
+    shown = model.upscale(tmp_path / "a.png")
+    assert shown.size == (80, 112)  # upright
+    assert near(np.array(shown), np.rot90(expected, -1))
+    out = model.upscale(tmp_path / "a.png", out=tmp_path / "b.webp")
+    assert out == tmp_path / "b.webp"
+    with Image.open(out) as written:
+        assert written.size == (112, 80)
+        assert written.getexif()[274] == 6
+        assert near(np.array(written), expected)
+    with pytest.raises(UserError, match="never overwritten"):
+        model.upscale(tmp_path / "a.png", out=tmp_path / "a.png")
+
+
+def test_lists_and_the_context(network, tmp_path):
+    model, picture = network(2), scene()
+    Image.fromarray(picture).save(tmp_path / "a.png")
+    results = model.upscale([picture, Image.fromarray(picture), str(tmp_path / "a.png")])
+    assert [type(r) for r in results] == [np.ndarray, Image.Image, Image.Image]
+    with model.upscaler(tile=16) as enlarge:
+        assert enlarge.backend in ("torch", "onnxruntime", "openvino")
+        assert near(enlarge(picture), results[0])
+    with pytest.raises(UserError, match="closed"):
+        enlarge(picture)
+
+
+@pytest.mark.parametrize("kind", ["rgb", "alpha", "grey", "deep"])
+@pytest.mark.parametrize("scale", [None, 1, 1.5, 3, 5])
+def test_tiles_equal_the_whole(kind, scale, network):
+    model, picture = network(4), scene()
+    picture = {
+        "rgb": picture,
+        "alpha": cut_out(picture),
+        "grey": picture[..., :1],
+        "deep": picture.astype(np.uint16) * 255,
+    }[kind]
+    whole = model.upscale(picture, scale=scale, backend="torch")
+    tiles = model.upscale(picture, scale=scale, tile=13, backend="torch")
+    assert near(whole, tiles, levels=1 if picture.dtype == np.uint8 else 3, share=2e-3)
+    assert whole.shape[:2] == tuple(int(n * (scale or 4) + 0.5) for n in picture.shape[:2])
+
+
+@pytest.mark.parametrize("scale", [1, 2.5, 3, 6])
+def test_other_scales_are_the_exact_resize(scale, network):
+    model, picture = network(4), scene()
+    size = tuple(int(n * scale + 0.5) for n in picture.shape[:2])
+    expected = imresize(reference(model, picture), size=size)
+    assert near(model.upscale(picture, scale=scale), rounded(expected))
+    x = torch.from_numpy(picture).permute(2, 0, 1).float() / 255
+    y = model.upscale(x, scale=scale, clamp=False).permute(1, 2, 0).numpy()
+    np.testing.assert_allclose(y, expected, atol=1e-4)
+
+
+def test_self_ensemble_is_the_mean_of_eight(network):
+    model, picture = network(2), scene(30, 30)
+    views = [np.rot90(p, k) for p in (picture, picture[:, ::-1]) for k in range(4)]
+    results = [reference(model, np.ascontiguousarray(v)) for v in views]
+    back = [np.rot90(r, -k) for r, k in zip(results, [0, 1, 2, 3] * 2, strict=True)]
+    mean = np.mean([b if i < 4 else b[:, ::-1] for i, b in enumerate(back)], axis=0)
+    assert near(model.upscale(picture, self_ensemble=True, backend="torch"), rounded(mean))
+    assert not near(model.upscale(picture, backend="torch"), rounded(mean))
+
+
+def test_edges_of_a_cut_out_are_clean(network):
+    """On white, the disc must look as if the whole picture had been enlarged and then cut."""
+    model, picture = network(4), np.full((40, 56, 3), (230, 200, 60), np.uint8)
+    result = model.upscale(cut_out(picture)).astype(float)
+    seen = result[..., 3] > 8
+    assert np.abs(result[seen][:, :3] - (230, 200, 60)).max() <= 3, "a fringe"
+    assert (result[60:100, 90:130, 3] == 255).all(), "what is opaque stays opaque"
+    assert (result[:8, :, 3] == 0).all()
+    assert 0.9 < result[..., 3].sum() / (16 * cut_out(picture)[..., 3].sum()) < 1.1
+
+
+def test_opaque_alpha_changes_nothing(network):
+    model, picture = network(2), scene()
+    opaque = np.dstack([picture, np.full(picture.shape[:2], 255, np.uint8)])
+    result = model.upscale(opaque)
+    assert (result[..., 3] == 255).all()
+    assert near(result[..., :3], model.upscale(picture))
+
+
+def test_colour_through_a_grey_network():
+    torch.manual_seed(0)
+    model = SRCNN(in_channels=1, out_channels=1, scale=2).eval()
+    picture = scene()
+    grey = model.upscale(picture[..., 0])
+    with torch.no_grad():
+        expected = model(torch.from_numpy(picture[..., 0])[None, None].float() / 255)[0, 0].numpy()
+    assert near(grey, rounded(expected))
+    colour = model.upscale(picture)
+    assert colour.shape == (80, 112, 3)
+    chroma = imresize(picture / 255, scale=2)
+    chroma = chroma - (chroma @ [0.299, 0.587, 0.114])[..., None]
+    luma = torch.from_numpy(picture / 255 @ [0.299, 0.587, 0.114]).float()[None, None]
+    with torch.no_grad():
+        luma = model(luma)[0, 0].numpy()
+    assert near(colour, rounded(luma[..., None] + chroma), share=0.01)
+
+
+def test_every_registered_backbone_upscales():
+    import superres.models.backbones  # noqa: F401
+
+    found = 0
+    for name, cls in MODELS.module_dict.items():
+        if cls.__module__.startswith("superres.models.backbones"):
+            assert callable(cls.upscale), name
+            found += 1
+    assert found >= 9
+
+
+def test_mdsr_takes_the_selected_scale():
+    torch.manual_seed(0)
+    model = MDSR(channels=8, num_blocks=1).eval()
+    for scale in (2, 3, 4):
+        model.set_scale(scale)
+        result = model.upscale(scene(), backend="torch")
+        assert near(result, rounded(reference(model, scene())))
+
+
+def test_training_on_is_noticed(network):
+    model = network(2)
+    before = model.upscale(scene())
+    optimiser = torch.optim.SGD(model.parameters(), 0.05)
+    model.train()
+    model(torch.rand(1, 3, 8, 8)).square().mean().backward()
+    optimiser.step()
+    after = model.upscale(scene())
+    assert model.training
+    assert not near(before, after)
+    assert near(after, rounded(reference(model, scene())))
+
+
+def test_models_are_let_go(network):
+    model = network(2)
+    model.upscale(scene(), backend="torch")
+    gone = weakref.ref(model)
+    del model
+    gc.collect()
+    assert gone() is None
+
+
+def test_out_of_memory_goes_on_with_smaller_tiles(network):
+    from superres.upscaling.enlarge import Enlarger
+
+    model, picture = network(2), scene(90, 120)
+
+    class Hungry:
+        scale, receptive_radius, calls = 2, model.receptive_radius, 0
+
+        def __call__(self, x):
+            if x.shape[2] * x.shape[3] > 4000:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            Hungry.calls += 1
+            return model(x)
+
+    enlarger = Enlarger(Hungry(), memory_budget=10**9)
+    assert near(enlarger.picture(picture), rounded(reference(model, picture)))
+    assert any("memory ran out" in note for note in enlarger.notes)
+    assert Hungry.calls > 2
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (np.zeros((4, 4, 5), np.uint8), "shape .4, 4, 5."),
+        (np.zeros((0, 4, 3), np.uint8), "no pixels"),
+        (np.zeros((4, 4), np.int64), "int64"),
+        (np.full((4, 4, 3), 255.0), "divide by 255"),
+        (np.full((4, 4, 3), np.nan), "divide by 255"),
+        (torch.zeros(4, 4), "shape .4, 4."),
+        (torch.zeros(3, 4, 4, dtype=torch.int32), "int32"),
+        (torch.full((3, 4, 4), 255.0), "divide by 255"),
+        (7, "int is no picture"),
+        ("absent.png", "no such picture"),
+    ],
+)
+def test_what_is_no_picture(image, message, network):
+    with pytest.raises(UserError, match=message):
+        network(2).upscale(image)
+
+
+def test_impossible_options(network):
+    for options, message in (
+        ({"scale": 0.5}, "1 to 64"),
+        ({"scale": float("nan")}, "1 to 64"),
+        ({"tile": 0}, "tile"),
+        ({"backend": "abacus"}, "abacus"),
+    ):
+        with pytest.raises(UserError, match=message):
+            network(2).upscale(scene(), **options)
+
+
+def test_radius_grows_with_alpha(network):
+    net = AnyChannels(network(2))
+    assert net.radius_for(3) == network(2).receptive_radius
+    assert net.radius_for(4) > net.radius_for(3)
+
+
+def test_import_is_cheap():
+    code = (
+        "import sys, superres; dir(superres);"
+        "bad = {'torch', 'cv2', 'PIL', 'numpy'} & set(sys.modules);"
+        "sys.exit(str(bad) if bad else 0)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+    assert superres.upscale.__module__ == "superres.upscaling.python"
