@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from superres.errors import UserError
 
 if TYPE_CHECKING:
+    from superres.evaluation.extra_metrics import ExtraMetrics
     from superres.evaluation.protocols import Protocol
 
 
@@ -26,11 +27,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--scale", type=int, required=True, metavar="S", help="upscaling factor")
     parser.add_argument(
         "--protocol",
+        "--protocols",
         nargs="+",
         default=["edsr-y"],
         metavar="NAME",
         help="edsr-y (default), edsr-div2k, classical-y, mmediting-rgb, mmediting-ssim-bug, "
-        "super-image; several give a table each",
+        "super-image, or all; several give a table each",
+    )
+    parser.add_argument(
+        "--metrics",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="beside PSNR and SSIM: ms-ssim, lpips, lpips-vgg, dists, niqe, through optional "
+        "libraries",
     )
     parser.add_argument(
         "--name",
@@ -49,11 +59,13 @@ def run(args: argparse.Namespace) -> int:
 
     from rich.console import Console
 
+    from superres.evaluation.extra_metrics import ExtraMetrics
     from superres.evaluation.pairing import pair_by_name
-    from superres.evaluation.protocols import get_protocol
+    from superres.evaluation.protocols import PROTOCOLS, get_protocol
     from superres.evaluation.published import find_published
     from superres.evaluation.render import print_table
     from superres.evaluation.results import (
+        require_folder,
         results_record,
         set_result,
         with_published,
@@ -62,7 +74,12 @@ def run(args: argparse.Namespace) -> int:
     )
     from superres.imaging.io import list_images
 
-    protocols = [get_protocol(name) for name in dict.fromkeys(args.protocol)]
+    names = _split(args.protocol)
+    names = list(PROTOCOLS) if "all" in names else names
+    protocols = [get_protocol(name) for name in dict.fromkeys(names)]
+    extras = ExtraMetrics(_split(args.metrics))
+    if args.out:
+        require_folder(args.out)
     sr, hr = list_images(args.sr_dir), list_images(args.hr_dir)
     for folder, pictures in ((args.sr_dir, sr), (args.hr_dir, hr)):
         if not pictures:
@@ -73,13 +90,19 @@ def run(args: argparse.Namespace) -> int:
             f"no picture of {args.sr_dir} ({sr[0].name}, ...) belongs to one of {args.hr_dir} "
             f"({hr[0].name}, ...) at scale {args.scale}, judged by their names"
         )
-    scores, resized = _score_all(pairing.pairs, args.scale, protocols)
+    scores, resized = _score_all(pairing.pairs, args.scale, protocols, extras)
     for name, instead in pairing.missing.items():
         error = f"no SR picture for {name}" + (f" ({instead})" if instead else "")
         for images in scores.values():
             images.append({"name": name, "psnr": None, "ssim": None, "error": error})
 
     errors = {i["error"]: None for images in scores.values() for i in images if "error" in i}
+    errors |= {
+        f"{i['name']}: {error}": None
+        for images in scores.values()
+        for i in images
+        for error in i.get("metric_errors", {}).values()
+    }
     for error in errors:
         print(f"not scored: {error}", file=sys.stderr)
     if pairing.extra:
@@ -99,24 +122,36 @@ def run(args: argparse.Namespace) -> int:
                 scores[protocol.name],
                 method=method,
                 notes=_resize_notes(resized[protocol.name]),
+                metrics=extras.names,
             ),
             published,
         )
         for protocol in protocols
     ]
     record = results_record(
-        results, protocols, device="cpu", sr_dir=str(args.sr_dir), hr_dir=str(args.hr_dir)
+        results,
+        protocols,
+        device="cpu",
+        sr_dir=str(args.sr_dir.resolve()),
+        hr_dir=str(args.hr_dir.resolve()),
     )
-    print_table(record, Console())
-    if args.out:
-        written = write_results(args.out / "results.json", record)
-        others = ", ".join(path.name for path in write_tables(args.out, record))
-        print(f"written: {written}, {others}")
+    if extras.names:
+        record["metrics"] = extras.described()
+    written = []
+    if args.out:  # files first: nobody may be reading what is printed
+        written = [write_results(args.out, record), *write_tables(args.out, record)]
+    # Off a terminal the width would be cut to 80 columns.
+    print_table(record, Console(width=None if sys.stdout.isatty() else 160))
+    if written:
+        print(f"written: {written[0]}, {', '.join(path.name for path in written[1:])}")
     return 1 if errors else 0
 
 
 def _score_all(
-    pairs: list[tuple[str, Path, Path]], scale: int, protocols: list[Protocol]
+    pairs: list[tuple[str, Path, Path]],
+    scale: int,
+    protocols: list[Protocol],
+    extras: ExtraMetrics,
 ) -> tuple[dict[str, list[dict[str, Any]]], Counter[str]]:
     """Scores per protocol and image; and for how many images a protocol resized HR."""
     from rich.console import Console
@@ -142,11 +177,19 @@ def _score_all(
                     warnings.simplefilter("always")
                     values = evaluate_pair(sr, hr, scale, protocol)
                 resized[protocol.name] += any("resizes HR" in str(w.message) for w in said)
-                scores[protocol.name].append({"name": name, **values})
+                image = {"name": name, **values}
+                found, failed = extras.score(sr, hr, scale, protocol)
+                image.update(found, **({"metric_errors": failed} if failed else {}))
+                scores[protocol.name].append(image)
             except UserError as error:
                 failed = {"name": name, "psnr": None, "ssim": None, "error": f"{sr_path}: {error}"}
                 scores[protocol.name].append(failed)
     return scores, resized
+
+
+def _split(texts: list[str]) -> list[str]:
+    """Names given as several words, with commas, or both."""
+    return [name for text in texts for name in text.replace(",", " ").split()]
 
 
 def _read_pair(sr_path: Path, hr_path: Path) -> tuple[Any, Any]:

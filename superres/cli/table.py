@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
         from superres.evaluation.render import csv_text
         from superres.evaluation.tables import entries_of
 
-        text = csv_text(entries_of(record), lines, pair)
+        text = csv_text(entries_of(record), lines, pair, record.get("metrics") or ())
     elif args.format == "json":
         text = _json(record, lines, pair)
     _show(tables, text, args.out)

@@ -36,6 +36,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="score by these instead of each set's usual one: edsr-y, edsr-div2k, classical-y, "
         "mmediting-rgb, mmediting-ssim-bug, super-image, or all",
     )
+    parser.add_argument(
+        "--metrics",
+        nargs="+",
+        metavar="NAME",
+        help="beside PSNR and SSIM: ms-ssim, lpips, lpips-vgg, dists, niqe, through optional "
+        "libraries (default: the config's metrics)",
+    )
     parser.add_argument("--name", help="what tables call the method")
     parser.add_argument(
         "--baseline",
@@ -73,6 +80,8 @@ def run(args: argparse.Namespace) -> int:
         parts = [part.strip() for text in texts or () for part in text.split(",")]
         return [part for part in parts if part] or None
 
+    metrics = split(args.metrics)
+    options = [*args.cfg_options, *([f"metrics={metrics!r}"] if metrics else [])]
     return test(
         args.config,
         args.checkpoint,
@@ -85,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
         self_ensemble=args.self_ensemble,
         tile=args.tile,
         launcher=args.launcher,
-        options=args.cfg_options,
+        options=options,
         name_in_tables=args.name,
         report=args.report,
     )

@@ -70,7 +70,7 @@ def notes_on(dataset: Any) -> list[str]:
         notes.append(f"{len(extra)} LR pictures have no HR and are not in the mean: {shown}")
     name = ON_DISK.get(dataset.name, dataset.name)
     if SIZES.get(name, len(dataset)) != len(dataset):
-        notes.append(f"{len(dataset)} images, where published scores of {name} are of {SIZES[name]}")
+        notes.append(f"{len(dataset)} images; published scores of {name} are of {SIZES[name]}")
     return notes
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from superres.errors import UserError
+from superres.evaluation.extra_metrics import ExtraMetrics
 from superres.evaluation.protocols import Protocol, classical_bicubic, evaluate_pair
 from superres.evaluation.results import set_result
 from superres.imaging.resize import imresize
@@ -85,6 +86,7 @@ def evaluate(
     label: str = "",
     on_picture: OnPicture | None = None,
     on_failure: Callable[[str], None] | None = None,
+    extras: ExtraMetrics | None = None,
     **options: Any,
 ) -> EvalResults | None:
     """Score a model, or any method, on sets; every image exactly once over all ranks.
@@ -101,6 +103,7 @@ def evaluate(
         on_picture: told of each result of this rank.
         on_failure: told of each image of this rank that cannot be scored, which is then marked in
             the results. None: it ends the run.
+        extras: further metrics, by the same protocols.
         **options: of :func:`superres.inference.upscale_tensor`.
 
     Raises:
@@ -119,7 +122,7 @@ def evaluate(
                 if interrupted():
                     stopped = True
                     break
-                image = _score(method, eval_set, index, save_dir, on_picture, on_failure)
+                image = _score(method, eval_set, index, save_dir, on_picture, on_failure, extras)
                 local.append((number, index, image))
                 if progress:
                     progress(eval_set.name)
@@ -128,7 +131,8 @@ def evaluate(
     parts = launch.gather((stopped, local))
     if any(stopped for stopped, _ in parts):
         return None
-    return _collect(sets, [entry for _, entries in parts for entry in entries], label)
+    gathered = [entry for _, entries in parts for entry in entries]
+    return _collect(sets, gathered, label, extras.names if extras else [])
 
 
 def _share(eval_set: EvalSet) -> Iterator[int]:
@@ -154,21 +158,23 @@ def _score(
     save_dir: Path | None,
     on_picture: OnPicture | None,
     on_failure: Callable[[str], None] | None,
+    extras: ExtraMetrics | None,
 ) -> dict[str, Any]:
     """One image: its scores by all protocols, what it took, and what went wrong."""
     name = eval_set.dataset.gt.name_at(index)
-    image: dict[str, Any] = {"name": name, "scores": {}, "errors": {}, "notes": []}
+    image: dict[str, Any] = {"name": name, "scores": {}, "errors": {}, "extra": {}, "notes": []}
     faults: list[str] = []
     try:
         pair = read_pair(eval_set, index)
         image["notes"] += pair.notes
-        image["lq_sha256"] = _digest(pair.lq)
+        image["lq_sha256"] = digest(pair.lq)
         sr, record = _apply(method, pair.lq, eval_set)
         image.update(record, notes=image["notes"] + record.get("notes", []))
         sr = sr * pair.gain if pair.gain != 1 else sr
         whole = quantise(sr, pair.gt.dtype)
         if save_dir is not None:
             _save(save_dir / eval_set.name / f"x{eval_set.scale}" / f"{name}.png", whole)
+            image["sr_sha256"] = digest(whole)
         if on_picture is not None:
             on_picture(eval_set, name, pair.lq, whole, pair.gt)
         for protocol in eval_set.protocols:
@@ -180,6 +186,13 @@ def _score(
                     scored = sr, pair.hr
                 scores = _by(protocol, *scored, eval_set.scale, image["notes"])
                 image["scores"][protocol.name] = scores
+                if extras is not None and scored[0] is sr:  # the classical row is luma alone
+                    found = extras.score(*scored, eval_set.scale, protocol)
+                    image["extra"][protocol.name] = found
+                    faults += [
+                        f"{name} of {eval_set.name} by {protocol.name}: {error}"
+                        for error in found[1].values()
+                    ]
             except UserError as error:
                 image["errors"][protocol.name] = str(error)
                 faults.append(f"{name} of {eval_set.name} by {protocol.name}: {error}")
@@ -233,14 +246,18 @@ def _save(target: Path, picture: np.ndarray) -> None:
     write_image(target, picture)
 
 
-def _digest(picture: np.ndarray) -> str:
-    digest = hashlib.sha256(f"{picture.shape} {picture.dtype} ".encode())
-    digest.update(np.ascontiguousarray(picture))
-    return digest.hexdigest()
+def digest(picture: np.ndarray) -> str:
+    """The SHA-256 of a picture's shape, type and samples."""
+    found = hashlib.sha256(f"{picture.shape} {picture.dtype} ".encode())
+    found.update(np.ascontiguousarray(picture))
+    return found.hexdigest()
 
 
 def _collect(
-    sets: list[EvalSet], gathered: list[tuple[int, int, dict[str, Any]]], label: str
+    sets: list[EvalSet],
+    gathered: list[tuple[int, int, dict[str, Any]]],
+    label: str,
+    metrics: list[str],
 ) -> EvalResults:
     results = EvalResults()
     gathered.sort(key=lambda entry: entry[:2])
@@ -257,7 +274,12 @@ def _collect(
                 protocol.name,
                 [_row(image, protocol.name) for image in images],
                 label,
-                notes=[*eval_set.notes, *_notes(images, protocol.name, eval_set.error)],
+                notes=[*_notes(images, protocol.name, eval_set.error), *eval_set.notes],
+                metrics=[
+                    metric
+                    for metric in metrics
+                    if any(protocol.name in image["extra"] for image in images)
+                ],
             )
             results.entries.append({**entry, "role": eval_set.role})
     return results
@@ -266,10 +288,16 @@ def _collect(
 def _row(image: dict[str, Any], protocol: str) -> dict[str, Any]:
     """One image of results.json."""
     row = {"name": image["name"], **image["scores"].get(protocol, {"psnr": None, "ssim": None})}
+    scores, errors = image["extra"].get(protocol, ({}, {}))
+    row.update(scores)
+    if errors:
+        row["metric_errors"] = errors
     error = image.get("error") or image["errors"].get(protocol)
     if error:
         row["error"] = error
-    row.update({k: image[k] for k in ("seconds", "memory_mb", "inference") if k in image})
+    row.update(
+        {k: image[k] for k in ("seconds", "memory_mb", "inference", "sr_sha256") if k in image}
+    )
     return row
 
 

@@ -16,6 +16,7 @@ from superres.evaluation.report import render_report
 from superres.evaluation.results import read_results, write_text
 from superres.imaging.io import list_images, read_image
 
+from .evaluate import digest
 from .scored_dataset import ScoredDataset
 
 Reader = Callable[[], Shot]
@@ -69,17 +70,33 @@ def _of_sets(record: dict[str, Any], folder: Path, warn: Callable[[str], None]) 
         except UserError as error:
             warn(f"{line['set']} x{line['scale']} is left out of the report: {error}")
             continue
+        digests = _digests(record, line)
         for index in range(len(dataset)):
-            path = results / f"{dataset.gt.name_at(index)}.png"
-            if path.is_file():
-                readers.append(_of_set(dataset, index, path))
+            name = dataset.gt.name_at(index)
+            path = results / f"{name}.png"
+            if path.is_file() and index not in dataset.faults:
+                readers.append(_of_set(dataset, index, path, digests.get(name)))
     return readers
 
 
-def _of_set(dataset: ScoredDataset, index: int, path: Path) -> Reader:
+def _digests(record: dict[str, Any], line: dict[str, Any]) -> dict[str, str]:
+    """The SHA-256 of a set's results by image, as far as the test noted them."""
+    where = line["set"], line["scale"]
+    images = [
+        image
+        for entry in record["results"]
+        if (entry["set"], entry["scale"]) == where
+        for image in entry["images"]
+    ]
+    return {image["name"]: image["sr_sha256"] for image in images if "sr_sha256" in image}
+
+
+def _of_set(dataset: ScoredDataset, index: int, path: Path, expected: str | None) -> Reader:
     def read() -> Shot:
         lq, gt = dataset.load(index)
         sr = read_image(path, channels="unchanged", dtype="keep")
+        if digest(sr if sr.ndim == 3 else sr[..., None]) != expected:
+            raise UserError(f"{path} is of another test than the scores of results.json")
         name = dataset.gt.name_at(index)
         return Shot(dataset.name, dataset.scale, name, np.asarray(lq), sr, np.asarray(gt))
 

@@ -17,7 +17,7 @@ from superres.checkpoints.files import sha256
 from superres.datasets.conventions import CONVENTIONS
 from superres.datasets.fingerprint import fingerprint_pair, rgb8
 from superres.errors import UserError
-from superres.evaluation.published import PublishedScore, find_published
+from superres.evaluation.published import find_published
 from superres.evaluation.results import results_record, with_published
 from superres.models.summary import summarise
 
@@ -26,7 +26,7 @@ from .config import scales_of, to_plain
 from .eval_sets import EvalSet
 from .evaluate import EvalResults
 from .network import MEMORY_MEANS
-from .recipes import load_table
+from .published_columns import comparison, network_changes, published_scores
 
 FINGERPRINTED = 3
 """So many pictures of a set, the smallest, are compared with the known ways to make LR."""
@@ -37,7 +37,7 @@ def method_label(cfg: Config, loaded: LoadedWeights, inference: dict[str, Any]) 
     self-ensemble."""
     plus = "+" if inference.get("self_ensemble") else ""
     published = to_plain(cfg.get("published") or {})
-    if published:
+    if published and not network_changes(cfg):
         return published["method"] + plus
     stem = Path(cfg.filename).stem if cfg.filename else loaded.config["type"]
     return stem.split("_", 1)[0] + plus
@@ -59,13 +59,13 @@ def test_record(
     trained_here = loaded.format == "superres" and checkpoint.suffix == ".pth"
     meta = read_checkpoint(checkpoint).get("meta", {}) if trained_here else {}
     inference = {**module.inference, **inference}
-    scores = published_scores(cfg, bool(inference.get("self_ensemble")))
-    bicubic_scores = find_published("Bicubic")
+    sets = [_set(s, results.lq_sha256.get(s.key)) for s in eval_sets]
+    compared = comparison(cfg, sets, bool(inference.get("self_ensemble")))
     return results_record(
-        [with_published(entry, scores) for entry in results.entries],
+        [compared(entry, ours=True) for entry in results.entries],
         used.values(),
         {"path": str(checkpoint), "sha256": sha256(checkpoint)},
-        baselines=[with_published(entry, bicubic_scores) for entry in baselines.entries],
+        baselines=[compared(entry, ours=False) for entry in baselines.entries],
         config=str(cfg.filename),
         format=loaded.format,
         iter=meta.get("iter"),
@@ -74,7 +74,7 @@ def test_record(
         parameters=sum(p.numel() for p in module.backbone.parameters()),
         costs=_costs(dict(loaded.config), scales_of(cfg)),
         runtime=_runtime(results.entries),
-        sets=[_set(s, results.lq_sha256.get(s.key)) for s in eval_sets],
+        sets=sets,
         eval_dataset=to_plain(cfg.get("eval_dataset") or {}),
         inference=inference,
         device=torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
@@ -101,20 +101,6 @@ def table_record(
         used.values(),
         baselines=[with_published(entry, bicubic_scores) for entry in baselines.entries],
     )
-
-
-def published_scores(cfg: Config, self_ensemble: bool) -> list[PublishedScore]:
-    """What publications say of a config's network, if it names its tables."""
-    wanted = to_plain(cfg.get("published") or {})
-    if not wanted:
-        return []
-    name = wanted["method"] + ("+" if self_ensemble else "")
-    return [
-        score
-        for table in wanted["tables"]
-        for score in load_table(table)
-        if score.method == name and score.degradation == wanted.get("degradation", "bicubic")
-    ]
 
 
 def _costs(backbone: dict[str, Any], scales: list[int]) -> list[dict[str, Any]]:
@@ -169,7 +155,7 @@ def _set(eval_set: EvalSet, digest: str | None) -> dict[str, Any]:
         "lq_fingerprint": {
             "sha256": digest,
             **(
-                {"made_here": True, "convention": [_made_by(dataset)]}
+                {"made_here": True, "convention": _made_by(dataset)}
                 if made
                 else {"made_here": False, **_convention(eval_set)}
             ),
@@ -177,8 +163,10 @@ def _set(eval_set: EvalSet, digest: str | None) -> dict[str, Any]:
     }
 
 
-def _made_by(dataset: Any) -> str:
-    return "matlab" if dataset.border == "reflect" else "matlab-old"
+def _made_by(dataset: Any) -> list[str]:
+    if isinstance(dataset.make_lq, dict):
+        return []
+    return ["matlab" if dataset.border == "reflect" else "matlab-old"]
 
 
 def _convention(eval_set: EvalSet) -> dict[str, Any]:
@@ -189,7 +177,9 @@ def _convention(eval_set: EvalSet) -> dict[str, Any]:
     try:
         shapes = [dataset.gt.shape_at(i) for i in range(len(dataset))]
         order = sorted(range(len(dataset)), key=lambda i: (shapes[i][0] * shapes[i][1], i))
-        for index in order[:FINGERPRINTED]:
+        unfit = {*getattr(dataset, "faults", ()), *getattr(dataset, "rounded_up", ())}
+        whole = [i for i in order if i not in unfit]
+        for index in whole[:FINGERPRINTED]:
             lq, gt = (rgb8(np.asarray(picture)) for picture in dataset.load(index))
             found = fingerprint_pair(lq, gt, eval_set.scale)
             names = [name for name in names if found.get(name, (1,))[0] == 0]

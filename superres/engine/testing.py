@@ -12,8 +12,9 @@ from mmengine.config import Config
 from superres.checkpoints import LoadedWeights, read_weights
 from superres.checkpoints.formats.base import full_config
 from superres.errors import UserError
+from superres.evaluation.extra_metrics import ExtraMetrics
 from superres.evaluation.render import print_table
-from superres.evaluation.results import write_results, write_tables
+from superres.evaluation.results import require_folder, write_results, write_tables
 from superres.inference import parse_tile
 from superres.registry import MODELS
 
@@ -69,6 +70,9 @@ def run_test(
     if not eval_sets:
         raise UserError("there is no set to test on; name them in test_sets or by --sets")
     label = name or method_label(cfg, loaded, {**module.inference, **inference})
+    if out:
+        require_folder(out)  # now, not after hours of work
+    extras = ExtraMetrics(metric_names(cfg), str(device))
 
     failures: list[str] = []
 
@@ -80,7 +84,7 @@ def run_test(
     total = sum(len(s.dataset) for s in eval_sets if s.dataset is not None)
     baselines = EvalResults()
     with _Progress(reporter.rank, total * (2 if baseline else 1)) as progress:
-        options = {"progress": progress.step, "on_failure": failed}
+        options = {"progress": progress.step, "on_failure": failed, "extras": extras}
         if baseline:
             baselines = evaluate(bicubic, eval_sets, device, label="Bicubic", **options)
         results = evaluate(
@@ -98,21 +102,35 @@ def run_test(
         record = test_record(
             cfg, checkpoint, loaded, eval_sets, results, baselines, device, inference, module
         )
+        if extras.names:
+            record["metrics"] = extras.described()
         _warn_of_selection(record["selection"], reporter)
+        # Files first: nobody may be reading what is printed.
+        written = _write(out, record, report, reporter) if out else []
         _print(record)
-        if out:
-            _write(out, record, report, reporter)
+        if written:
+            others = "".join(f", {path.name}" for path in written[1:])
+            reporter.say(f"written: {written[0]}{others}")
     launch.barrier()
     return 1 if incomplete else 0
 
 
-def _write(out: Path, record: dict[str, Any], report: bool, reporter: Reporter) -> None:
+def metric_names(cfg: Config) -> list[str]:
+    """The config's ``metrics``: a name, or a list of them; texts with commas work, too."""
+    wanted = to_plain(cfg.get("metrics") or [])
+    texts = [wanted] if isinstance(wanted, str) else wanted
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        raise UserError(f"config: metrics = {wanted!r} is no list of names")
+    return [name for text in texts for name in text.replace(",", " ").split()]
+
+
+def _write(out: Path, record: dict[str, Any], report: bool, reporter: Reporter) -> list[Path]:
     written = [write_results(out, record), *write_tables(out, record)]
     if report:
         from .report import write_report
 
         written.append(write_report(out, reporter.warn))
-    reporter.say(f"written: {written[0]}" + "".join(f", {path.name}" for path in written[1:]))
+    return written
 
 
 def _require_scores(results: EvalResults, sets: list[EvalSet], failures: list[str]) -> None:
@@ -127,7 +145,8 @@ def _require_scores(results: EvalResults, sets: list[EvalSet], failures: list[st
 
 def _incomplete(results: EvalResults) -> bool:
     return any(
-        not entry["images"] or any(image["psnr"] is None for image in entry["images"])
+        not entry["images"]
+        or any(image["psnr"] is None or "metric_errors" in image for image in entry["images"])
         for entry in results.entries
     )
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from superres.errors import UserError
 from superres.evaluation.statistics import Interval, mean_and_deviation, paired_difference
-from superres.evaluation.tables import Entry, Table
+from superres.evaluation.tables import Entry, Table, is_partial
 
 Cell = tuple[str, str, int, str]
 """Method, set, scale, protocol."""
@@ -50,8 +50,11 @@ def merge_runs(runs: Sequence[Run]) -> tuple[dict[str, Any], list[str]]:
     protocols: dict[str, Any] = {}
     cells: dict[Cell, dict[str, tuple[Entry, str]]] = {}
     baselines: set[str] = set()
-    warnings = _different_pictures(runs)
-    for run, own in zip(runs, _names(runs)):
+    names = _names(runs)
+    warnings = [*_different_pictures(runs), *_no_seeds(runs, names)]
+    metrics: dict[str, Any] = {}
+    for run, own in zip(runs, names):
+        metrics.update(run.record.get("metrics") or {})
         for name, protocol in run.record["protocols"].items():
             if _rules(protocols.setdefault(name, protocol)) != _rules(protocol):
                 raise UserError(f"{run.source}: its protocol {name!r} is not that of the others")
@@ -68,11 +71,12 @@ def merge_runs(runs: Sequence[Run]) -> tuple[dict[str, Any], list[str]]:
                 )
     entries = []
     for (method, *_), found in cells.items():
-        merged, warning = _mean([entry for entry, _ in found.values()], method)
+        merged, warning = _mean([entry for entry, _ in found.values()], method, [*metrics])
         entries.append(merged)
         warnings += warning
     return {
         "protocols": protocols,
+        **({"metrics": metrics} if metrics else {}),
         "baselines": [e for e in entries if e["method"] in baselines],
         "results": [e for e in entries if e["method"] not in baselines],
     }, warnings
@@ -162,7 +166,24 @@ def _different_pictures(runs: Sequence[Run]) -> list[str]:
     return warnings
 
 
-def _mean(entries: Sequence[Entry], method: str) -> tuple[dict[str, Any], list[str]]:
+def _no_seeds(runs: Sequence[Run], names: Sequence[str | None]) -> list[str]:
+    """Methods whose runs are no seeds of one training: weights of several iterations."""
+    iterations: dict[str, set[int]] = {}
+    for run, own in zip(runs, names):
+        for entry in run.record["results"]:
+            if run.record.get("iter") is not None:
+                iterations.setdefault(own or entry["method"], set()).add(run.record["iter"])
+    return [
+        f"{method}: runs of iterations {', '.join(map(str, sorted(found)))} are averaged as if "
+        "they were seeds; name them apart, NAME=PATH"
+        for method, found in iterations.items()
+        if len(found) > 1
+    ]
+
+
+def _mean(
+    entries: Sequence[Entry], method: str, metrics: Sequence[str]
+) -> tuple[dict[str, Any], list[str]]:
     """The entry of one cell from those of all seeds."""
     first = {**entries[0], "method": method}
     if len(entries) == 1:
@@ -179,21 +200,29 @@ def _mean(entries: Sequence[Entry], method: str) -> tuple[dict[str, Any], list[s
         return first, warnings
     for key in ("psnr", "ssim"):
         first[key], first[f"{key}_std"] = mean_and_deviation([entry[key] for entry in scored])
+    for key in metrics:
+        values = [entry[key] for entry in scored if entry.get(key) is not None]
+        if len(values) == len(scored):
+            first[key], first[f"{key}_std"] = mean_and_deviation(values)
+        else:
+            first.pop(key, None)
     first["runs"] = len(scored)
-    first["images"] = _mean_images(scored)
+    kept = [key for key in metrics if key in first]
+    first["images"] = _mean_images(scored, ("psnr", "ssim", *kept))
     if first["psnr_std"] is None:
         del first["psnr_std"], first["ssim_std"]
     published = first.get("published")
     if published:
         difference = {
-            k: None if published[k] is None else first[k] - published[k] for k in ("psnr", "ssim")
+            k: None if published[k] is None or is_partial(first) else first[k] - published[k]
+            for k in ("psnr", "ssim")
         }
         first["published"] = {**published, "difference": difference}
     notes = dict.fromkeys(note for entry in entries for note in entry.get("notes", ()))
     return {**first, **({"notes": [*notes]} if notes else {})}, warnings
 
 
-def _mean_images(entries: Sequence[Entry]) -> list[dict[str, Any]]:
+def _mean_images(entries: Sequence[Entry], keys: Sequence[str]) -> list[dict[str, Any]]:
     """Each image's mean over the runs; none where a run has none."""
     values: dict[str, list[Mapping[str, Any]]] = {}
     for entry in entries:
@@ -203,8 +232,10 @@ def _mean_images(entries: Sequence[Entry]) -> list[dict[str, Any]]:
     for name, found in values.items():
         known = len(found) == len(entries) and all(i["psnr"] is not None for i in found)
         means = {
-            key: math.fsum(i[key] for i in found) / len(found) if known else None
-            for key in ("psnr", "ssim")
+            key: math.fsum(i[key] for i in found) / len(found)
+            if known and all(i.get(key) is not None for i in found)
+            else None
+            for key in keys
         }
         images.append({"name": name, **means})
     return images

@@ -54,11 +54,12 @@ def print_tables(tables: Iterable[Table], console: Console) -> None:
 
 def _parts_that_fit(table: Table, width: int) -> Iterator[list[int]]:
     """Columns in groups narrow enough; a group that is too wide itself is split."""
+    from rich.cells import cell_len
 
     def room(column: int) -> int:
-        return 2 + max(len(row[column]) for row in [table.header, *table.rows])
+        return 3 + max(cell_len(row[column]) for row in [table.header, *table.rows])
 
-    left = width - room(0) - 1
+    left = width - room(0) + 1
     groups: list[list[int]] = []
     column = 1
     for size in table.groups or [1] * (len(table.header) - 1):
@@ -149,22 +150,25 @@ def csv_text(
     entries: Iterable[Mapping[str, Any]],
     differences: Iterable[Mapping[str, Any]] = (),
     pair: Sequence[str] | None = None,
+    metrics: Iterable[str] = (),
 ) -> str:
     """One line per method, set, scale and protocol; numbers unrounded, nothing where unknown.
 
     Args:
         differences: of ``merge.compare`` between the methods of ``pair``: lines of their own,
             with the bounds of the confidence interval in the last columns.
+        metrics: optional metrics, each a column at the end.
     """
     out = io.StringIO()
-    writer = csv.DictWriter(out, CSV_COLUMNS, lineterminator="\n")
+    metrics = [*metrics]
+    writer = csv.DictWriter(out, [*CSV_COLUMNS, *metrics], lineterminator="\n")
     writer.writeheader()
     for entry in entries:
         published = entry.get("published") or {}
         difference = published.get("difference") or {}
         images = entry.get("images", ())
         missing = sum(i["psnr"] is None and i.get("psnr_note") != "inf" for i in images)
-        line = {key: entry.get(key) for key in CSV_COLUMNS[:9]}
+        line = {key: entry.get(key) for key in (*CSV_COLUMNS[:9], *metrics)}
         line.update(
             psnr=entry.get("psnr_note", entry["psnr"]),
             images=len(images),
@@ -200,6 +204,6 @@ def result_files(record: Mapping[str, Any]) -> dict[str, str]:
     tables = [*result_tables(record), *([cost] if cost else [])]
     return {
         "results.md": markdown(tables),
-        "results.csv": csv_text(entries_of(record)),
+        "results.csv": csv_text(entries_of(record), metrics=record.get("metrics") or ()),
         "results.tex": latex(tables),
     }

@@ -106,6 +106,7 @@ def _details(record: Mapping[str, Any]) -> str:
 def _score_table(record: Mapping[str, Any]) -> tuple[list[str], list[dict[str, Any]]]:
     """Columns, and one row per image: its cells, its key and a line about it."""
     protocols = list(dict.fromkeys(entry["protocol"] for entry in record["results"]))
+    metrics = record.get("metrics") or {}
     baselines = {
         (e["set"], e["scale"], e["protocol"], image["name"]): image["psnr"]
         for e in record.get("baselines", ())
@@ -115,6 +116,7 @@ def _score_table(record: Mapping[str, Any]) -> tuple[list[str], list[dict[str, A
     for protocol in protocols:
         behind = f" {protocol}" if len(protocols) > 1 else ""
         columns += [f"PSNR{behind}", f"SSIM{behind}", *([f"gain{behind}"] if baselines else [])]
+        columns += [f"{of['title']}{behind}" for of in metrics.values()]
     columns.append("seconds")
     found: dict[tuple[str, int, str], dict[str, Mapping[str, Any]]] = {}
     for entry in record["results"]:
@@ -133,6 +135,8 @@ def _score_table(record: Mapping[str, Any]) -> tuple[list[str], list[dict[str, A
             cells += [_number(image["psnr"], 3, error), _number(image["ssim"], 4, error)]
             if baselines:
                 cells.append(_number(gain, 3, error))
+            why = image.get("metric_errors", {})
+            cells += [_number(image.get(key), 4, error or why.get(key, "")) for key in metrics]
             if image["psnr"] is not None:
                 summary.append(f"{protocol} {image['psnr']:.2f} dB / {image['ssim']:.4f}")
         cells.append(_number(next(iter(scores.values())).get("seconds"), 3, ""))

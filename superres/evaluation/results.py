@@ -11,21 +11,21 @@ import json
 import math
 import os
 import platform
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from superres.errors import UserError
 from superres.evaluation.published import PublishedScore
+from superres.evaluation.record_check import SCHEMA, fault_of, wrong_means
 from superres.evaluation.tables import is_partial
 from superres.imaging.io import write_atomically
 
 if TYPE_CHECKING:
     from superres.evaluation.protocols import Protocol
 
-SCHEMA = 1
 _LIBRARIES = ("superres", "numpy", "opencv-python", "opencv-python-headless", "torch", "mmengine")
-_ENTRY_KEYS = ("method", "set", "scale", "protocol", "psnr", "ssim", "images")
 ON_DISK = {"DIV2K_valid": "DIV2K", "DIV2K_valid_HR": "DIV2K", "BSD100": "B100"}
 """What publications call a set, by what it is called on disk."""
 
@@ -37,6 +37,7 @@ def set_result(
     images: Sequence[Mapping[str, Any]],
     method: str,
     notes: Iterable[str] = (),
+    metrics: Iterable[str] = (),
 ) -> dict[str, Any]:
     """One cell of a table: a method on a set at a scale by a protocol.
 
@@ -46,6 +47,8 @@ def set_result(
             (time, memory). An image that could not be scored has None for both and an ``error``.
         method: the table's row.
         notes: what a reader should know, such as images that are missing.
+        metrics: names of further scores that images have (``extra_metrics``); one that could not
+            be had is None, and stands in the image's ``metric_errors``.
 
     Returns:
         The same, with ``psnr`` and ``ssim`` as the means over the scored images: None without any,
@@ -53,12 +56,26 @@ def set_result(
     """
     scored = [image for image in images if image["psnr"] is not None]
     failed = [str(image["name"]) for image in images if image["psnr"] is None]
+    same = [str(image["name"]) for image in scored if math.isinf(image["psnr"])]
     notes = [*notes]
+    if same:
+        notes.append(f"identical to HR, which makes the mean infinite: {', '.join(same)}")
     if failed:
         notes.append(f"{len(failed)} of {len(images)} images not scored: {', '.join(failed)}")
 
     def mean(key: str) -> float | None:
-        return math.fsum(image[key] for image in scored) / len(scored) if scored else None
+        values = [image[key] for image in scored if image.get(key) is not None]
+        return math.fsum(values) / len(values) if values else None
+
+    for metric in metrics:
+        lacking = [image for image in scored if image.get(metric) is None]
+        if lacking:
+            names = ", ".join(str(image["name"]) for image in lacking)
+            why = lacking[0].get("metric_errors", {}).get(metric)
+            notes.append(
+                f"{len(lacking)} of {len(images)} images have no {metric}: {names}"
+                + (f" ({why})" if why else "")
+            )
 
     return {
         "method": method,
@@ -67,6 +84,7 @@ def set_result(
         "protocol": protocol,
         "psnr": mean("psnr"),
         "ssim": mean("ssim"),
+        **{metric: mean(metric) for metric in metrics},
         "images": [dict(image) for image in images],
         **({"notes": notes} if notes else {}),
     }
@@ -118,6 +136,23 @@ def results_record(
         "versions": _versions(),
         **extra,
     }
+
+
+def require_folder(folder: str | os.PathLike[str]) -> None:
+    """Make a folder for results, and see that files can be written there.
+
+    Raises:
+        UserError: it is a file, or cannot be made or written.
+    """
+    folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder} is a file; --out takes a folder, in which results.json is put")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UserError(f"{folder}: nothing can be written there ({error.strerror})") from None
 
 
 def write_results(path: str | os.PathLike[str], record: Mapping[str, Any]) -> Path:
@@ -181,6 +216,8 @@ def json_safe(value: Any) -> Any:
 def read_results(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Read a record back; ``path`` is the file or the folder that holds ``results.json``.
 
+    A score that is not the mean of its images' gets a note that says so.
+
     Raises:
         UserError: no such file, no JSON, or JSON of something else; names the file.
     """
@@ -195,11 +232,18 @@ def read_results(path: str | os.PathLike[str]) -> dict[str, Any]:
             "--out` or `superres score --out` wrote"
         ) from None
     except ValueError as error:
-        raise UserError(f"{path}: this is no JSON ({error})") from None
-    fault = _fault(record)
+        raise UserError(
+            f"{path}: this is no JSON, or only a part of a file ({error}); run the test again"
+        ) from None
+    fault = fault_of(record)
     if fault:
         raise UserError(f"{path}: this is no results.json of superres test or score: {fault}")
-    return _with_infinities(record)
+    record = _with_infinities(record)
+    for entry in [*record.get("baselines", []), *record["results"]]:
+        wrong = wrong_means(entry)
+        if wrong:
+            entry["notes"] = [*dict.fromkeys([*entry.get("notes", ()), *wrong])]
+    return record
 
 
 def _with_infinities(value: Any) -> Any:
@@ -211,25 +255,6 @@ def _with_infinities(value: Any) -> Any:
                 found[key] = float(found.pop(f"{key}_note"))
         return found
     return [_with_infinities(item) for item in value] if isinstance(value, list) else value
-
-
-def _fault(record: Any) -> str:
-    """What is wrong with the shape of a record; empty where nothing is."""
-    if not isinstance(record, dict) or not isinstance(record.get("results"), list):
-        return "it has no list 'results'"
-    if record.get("schema") != SCHEMA:
-        return f"its schema is {record.get('schema')!r}, this version reads {SCHEMA}"
-    if not isinstance(record.get("protocols"), dict):
-        return "it has no 'protocols'"
-    for entry in [*record.get("baselines", []), *record["results"]]:
-        lacking = [key for key in _ENTRY_KEYS if not isinstance(entry, dict) or key not in entry]
-        if lacking:
-            return f"an entry has no {', '.join(lacking)}"
-        if entry["protocol"] not in record["protocols"]:
-            return f"protocol {entry['protocol']!r} is not described"
-        if any(not {"name", "psnr", "ssim"} <= set(image) for image in entry["images"]):
-            return "an image has no name, psnr or ssim"
-    return ""
 
 
 def _versions() -> dict[str, str]:

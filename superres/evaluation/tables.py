@@ -45,6 +45,7 @@ def result_tables(record: Mapping[str, Any]) -> list[Table]:
     Where a published value is known, its column and that of the difference follow.
     """
     entries = entries_of(record)
+    metrics = record.get("metrics") or {}
     tables = []
     for protocol in dict.fromkeys(entry["protocol"] for entry in entries):
         mine = [entry for entry in entries if entry["protocol"] == protocol]
@@ -56,16 +57,31 @@ def result_tables(record: Mapping[str, Any]) -> list[Table]:
             found = [cells.get((method, name, scale)) for method in methods]
             compared = any(e and e.get("published") for e in found)
             table.header += [f"{name} x{scale}", *(["published", "difference"] * compared)]
-            table.groups.append(3 if compared else 1)
+            extra = [key for key in metrics if any(e and key in e for e in found)]
+            table.header += [f"{name} x{scale} {metrics[key]['title']}" for key in extra]
+            table.groups.append((3 if compared else 1) + len(extra))
             for row, entry in zip(table.rows, found):
                 row.append(format_cell(entry) if entry else "")
                 if compared:
                     row += _published_cells(entry)
+                row += [_metric_cell(entry, key) for key in extra]
         described = record["protocols"][protocol]["line"]
         table.title = protocol
-        table.notes = [f"PSNR / SSIM by {described}", *_notes(mine)]
+        lines = [of["line"] for key, of in metrics.items() if any(key in e for e in mine)]
+        table.notes = [f"PSNR / SSIM by {described}", *lines, *_notes(mine)]
         tables.append(table)
     return tables
+
+
+def _metric_cell(entry: Entry | None, key: str) -> str:
+    """The mean of an optional metric, marked like PSNR's where images are missing from it."""
+    if not entry or entry.get(key) is None:
+        return "-" if entry else ""
+    text = f"{entry[key]:.4f}"
+    if entry.get(f"{key}_std") is not None:
+        text += f" ± {entry[f'{key}_std']:.4f}"
+    lacking = any(image.get(key) is None for image in entry.get("images", ()))
+    return f"{text} {MISSING}" if lacking else text
 
 
 def _published_cells(entry: Entry | None) -> list[str]:
@@ -76,10 +92,18 @@ def _published_cells(entry: Entry | None) -> list[str]:
 
 
 def _notes(entries: Sequence[Entry]) -> list[str]:
-    notes = []
+    rows: dict[tuple[str, int], list[str]] = {}
+    told: dict[tuple[tuple[str, int], str], list[str]] = {}
     for entry in entries:
-        where = f"{entry['method']}, {entry['set']} x{entry['scale']}"
-        notes += [f"  {where}: {note}" for note in entry.get("notes", ())]
+        column = (entry["set"], entry["scale"])
+        rows.setdefault(column, []).append(entry["method"])
+        for note in entry.get("notes", ()):
+            told.setdefault((column, note), []).append(entry["method"])
+    notes = []
+    for (column, note), methods in told.items():
+        # What holds for all rows is said once.
+        of = "" if methods == rows[column] else f"{', '.join(methods)}, "
+        notes.append(f"  {of}{column[0]} x{column[1]}: {note}")
     sources: dict[str, list[str]] = {}
     for entry in entries:
         published = entry.get("published")

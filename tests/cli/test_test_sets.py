@@ -57,28 +57,34 @@ def test_one_broken_set_leaves_the_others(checkpoint, options, tmp_path, capfd):
     assert "p2.png" in by_set["cut"]["images"][1]["error"]
     assert [i["psnr"] is None for i in by_set["tiny"]["images"]] == [False, False, True]
     assert "11x11" in by_set["tiny"]["images"][2]["error"]
-    assert by_set["unpaired"]["psnr"] is None
-    assert "p2" in by_set["unpaired"]["notes"][0]
+    # What is left of a set is scored; who is missing is named.
+    assert [i["psnr"] is None for i in by_set["unpaired"]["images"]] == [False, True]
+    assert "no low-quality picture in" in by_set["unpaired"]["images"][1]["error"]
+    assert by_set["unpaired"]["notes"] == ["1 of 2 images not scored: p2"]
     assert "error" not in by_set["fine"]["images"][0]
     # The table marks what is missing.
     columns = ["cut x2", "tiny x2", "unpaired x2", "fine x2"]
     header, row = (
         next(line for line in (out / "results.md").read_text().splitlines() if start in line)
-        for start in ("| method |", "| EDSR-baseline |")
+        for start in ("| method |", "| edsr |")
     )
     cells = dict(zip(header.split(" | ")[1:], row.rstrip(" |").split(" | ")[1:]))
     cells = {key.rstrip(" |"): cell for key, cell in cells.items()}
     assert list(cells) == columns
-    assert [cell[-1] for cell in cells.values()][:3] == ["*", "*", "-"]
+    assert [cell[-1] for cell in cells.values()][:3] == ["*", "*", "*"]
     assert cells["fine x2"][-1].isdigit()
     listed = (out / "report.html").read_text().split("<h3>Not scored</h3>")[1]
-    assert all(name in listed for name in ("cut x2, p2", "tiny x2, p3", "unpaired x2: not scored"))
+    assert all(name in listed for name in ("cut x2, p2", "tiny x2, p3", "unpaired x2, p2"))
 
 
 def test_nothing_to_score_is_a_mistake(checkpoint, options, tmp_path, capsys):  # noqa: F811
     broken_sets(tmp_path)
+    folder = tmp_path / "unpaired/LR_bicubic/X2"
+    (folder / "p1x2.png").rename(folder / "other.png")
     arguments = ["test", CONFIG, str(checkpoint), "--sets", "unpaired", "--cfg-options", *options]
-    assert "p2" in failing([*arguments, f"data_root={tmp_path}"], capsys)
+    said = failing([*arguments, f"data_root={tmp_path}"], capsys)
+    assert "no partner for 'p1'" in said
+    assert "other" in said
 
 
 def test_nan_weights(checkpoint, options, tmp_path, capsys):  # noqa: F811
@@ -132,3 +138,4 @@ def test_a_network_for_grey_on_a_packed_colour_set(train, options, world, tmp_pa
     packed, folder = json.loads((out / "results.json").read_text())["results"]
     assert packed["psnr"] == pytest.approx(folder["psnr"], abs=1e-9)
     assert "turned to grey" in packed["notes"][0]
+    assert "LR made here from HR" in packed["notes"][1]

@@ -93,6 +93,27 @@ def test_depth_and_colour(folders, capsys):
     assert score(sr_dir, hr_dir, "--scale", 2) == 0
 
 
+def test_protocols_as_people_write_them(folders, tmp_path, capsys):
+    sr_dir, hr_dir, _ = folders
+    for option in (["--protocols", "edsr-y,mmediting-rgb"], ["--protocol", "edsr-y", "all"]):
+        assert score(sr_dir, hr_dir, "--scale", 2, *option, "--out", tmp_path) == 0
+        record = json.loads((tmp_path / "results.json").read_text())
+        assert len(record["results"]) == (2 if "," in option[1] else 6)
+    assert Path(record["sr_dir"]).is_absolute()
+    capsys.readouterr()
+    assert score(sr_dir, hr_dir, "--scale", 2, "--metrics", "lpipz") == 2
+    assert "did you mean lpips" in capsys.readouterr().err
+
+
+def test_out_that_is_a_file(folders, tmp_path, capsys):
+    sr_dir, hr_dir, _ = folders
+    (tmp_path / "file").write_text("mine")
+    assert score(sr_dir, hr_dir, "--scale", 2, "--out", tmp_path / "file") == 2
+    captured = capsys.readouterr()
+    assert "is a file; --out takes a folder" in captured.err
+    assert captured.out == ""
+
+
 def test_super_image_says_that_it_resized(folders, capsys):
     sr_dir, hr_dir, pairs = folders
     write_image(hr_dir / "one.png", np.pad(pairs["one"][1], ((0, 1), (0, 0), (0, 0))))

@@ -1,0 +1,164 @@
+"""``superres test``: what a table says of its pictures and of what it compares with."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from superres.cli.main import main
+from superres.evaluation.protocols import evaluate_pair
+from superres.imaging.degrade import blur_down
+from superres.imaging.io import read_image, write_image
+from superres.imaging.resize import imresize
+
+from ..engine.conftest import CONFIG, picture
+from .trained import checkpoint, failing, options, train, world  # noqa: F401
+
+
+def a_set(root, name, hr, lq, scale=2):
+    """A set of one picture, or of several of ``{name: picture}``."""
+    for folder, pictures in (("HR", hr), (f"LR_bicubic/X{scale}", lq)):
+        (root / name / folder).mkdir(parents=True)
+        for stem, shown in pictures.items():
+            write_image(root / name / folder / f"{stem}.png", shown)
+
+
+@pytest.fixture
+def test(checkpoint, options, tmp_path):  # noqa: F811
+    """``test(*arguments, code=0, options=())`` gives the record."""
+
+    def run(*arguments, code=0, more=()):
+        out = tmp_path / "out"
+        command = ["test", CONFIG, str(checkpoint), "--out", str(out), *arguments]
+        command += ["--cfg-options", *options, f"data_root={tmp_path}", *more]
+        assert main(command) == code
+        return json.loads((out / "results.json").read_text())
+
+    return run
+
+
+def test_lr_that_was_rounded_up(test, tmp_path, capsys):
+    """LR times the scale is larger than HR: only a protocol that resizes HR has a rule for it."""
+    hr = picture(3, 61, 71)
+    lq = imresize(np.pad(hr, ((0, 1), (0, 1), (0, 0)), mode="edge"), scale=0.5)
+    a_set(tmp_path, "odd", {"a": hr}, {"ax2": lq})
+    arguments = ["--sets", "odd", "--report", "--protocols"]
+    record = test(*arguments, "super-image", "edsr-y", code=1)
+    resized, cropped = record["results"]
+    assert resized["notes"][0] == "HR was resized, which raises the score"
+    sr = read_image(tmp_path / "out/images/odd/x2/a.png")
+    assert sr.shape == (62, 72, 3)
+    with pytest.warns(UserWarning, match="resizes HR"):
+        # The saved picture is rounded, which this protocol does not do.
+        assert resized["psnr"] == pytest.approx(
+            evaluate_pair(sr, hr, 2, "super-image")["psnr"], abs=0.05
+        )
+    assert cropped["psnr"] is None
+    assert "super-image resizes HR" in cropped["images"][0]["error"]
+    assert "data:image/webp" in (tmp_path / "out/report.html").read_text()
+    capsys.readouterr()
+
+
+def test_lr_of_another_degradation(test, tmp_path, capsys):
+    """Made here or stored, the table says so, and compares with no bicubic score."""
+    hr = {f"i{n}": picture(n) for n in range(5)}
+    for name, make in {
+        "right/Set5": lambda x: imresize(x, scale=0.5),
+        "wrong/Set5": lambda x: blur_down(x, 2),
+        "odd/Set5": lambda x: 255 - imresize(x, scale=0.5),
+    }.items():
+        a_set(tmp_path, name, hr, {f"{n}x2": make(x) for n, x in hr.items()})
+
+    def bicubic_row(root, *more):
+        more = [f"data_root={tmp_path / root}", *more]
+        record = test("--sets", "Set5", "--protocols", "classical-y", more=more)
+        (row,) = record["baselines"]
+        return row
+
+    row = bicubic_row("right")
+    assert row["published"]["psnr"] == 33.66
+    assert "notes" not in row
+    row = bicubic_row("wrong")
+    assert "published" not in row
+    assert row["notes"][0].startswith("LR is not MATLAB's bicubic but BD")
+    assert row["notes"][1] == "published scores are of bicubic LR, so they are left out"
+    assert "LR made in no way known here" in bicubic_row("odd")["notes"][0]
+    assert "Set5 x2: LR made in no way known here" in capsys.readouterr().out
+    steps = "[dict(type='BlurDown')]"
+    row = bicubic_row("right", f"eval_dataset=dict(make_lq=dict(type='Degrade',steps={steps}))")
+    assert "published" not in row
+    assert "another degradation than bicubic: [{'type': 'BlurDown'}]" in row["notes"][0]
+
+
+def test_a_network_that_is_not_the_published_one(test, tmp_path):
+    hr = picture(7)
+    a_set(tmp_path, "DIV2K", {"0801": hr}, {"0801x2": imresize(hr, scale=0.5)})
+    (entry,) = test("--sets", "DIV2K")["results"]
+    assert "published" not in entry
+    assert entry["method"] == "edsr"
+    note = entry["notes"][-1]
+    assert "channels 8 instead of 64; num_blocks 1 instead of 16" in note
+    assert "EDSR-baseline" in note
+
+
+def test_lr_without_hr(test, tmp_path):
+    hr = picture(1)
+    lq = imresize(hr, scale=0.5)
+    a_set(tmp_path, "half", {"a": hr}, {"ax2": lq, "bx2": lq})
+    (entry,) = test("--sets", "half")["results"]
+    assert entry["notes"] == ["1 LR pictures have no HR and are not in the mean: bx2"]
+
+
+def test_out_is_looked_at_first(checkpoint, options, tmp_path, capsys):  # noqa: F811
+    (tmp_path / "file").write_text("mine")
+    for out in ("file", "file/below"):
+        arguments = ["test", CONFIG, str(checkpoint), "--out", str(tmp_path / out)]
+        capsys.readouterr()
+        assert main([*arguments, "--cfg-options", *options]) == 2
+        said = capsys.readouterr()
+        assert "testing" not in said.out
+        assert str(tmp_path / out) in said.err
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_report_shows_no_pictures_of_another_test(test, tmp_path, capsys):
+    """Results of other weights that lie in the folder still are not those of the scores."""
+    write_image(tmp_path / "a.png", picture(4))
+    arguments = ["--sets", str(tmp_path / "set")]
+    (tmp_path / "set").mkdir()
+    for name in ("a", "b"):
+        write_image(tmp_path / "set" / f"{name}.png", picture(4 if name == "a" else 5))
+    test(*arguments, "--save-images")
+    write_image(tmp_path / "out/images/set/x2/a.png", picture(4))
+    capsys.readouterr()
+    assert main(["report", str(tmp_path / "out")]) == 0
+    said = capsys.readouterr().err
+    assert "a.png is of another test" in said
+    assert "b.png" not in said
+    test(*arguments)  # without pictures: those that lie there are not its own
+    assert main(["report", str(tmp_path / "out")]) == 0
+    assert "b.png is of another test" in capsys.readouterr().err
+
+
+def test_further_metrics(test, options, tmp_path, capsys):  # noqa: F811
+    pytest.importorskip("torchmetrics.functional.image", exc_type=(ImportError, RuntimeError))
+    (tmp_path / "large").mkdir()
+    for name, height in (("a", 180), ("b", 90)):
+        write_image(tmp_path / "large" / f"{name}.png", np.tile(picture(4), (3, 3, 1))[:height])
+    record = test("--sets", "large", "--metrics", "psnr,ms-ssim", code=1)
+    assert record["metrics"]["ms-ssim"]["better"] == "higher"
+    for entry in (*record["results"], *record["baselines"]):
+        first, second = entry["images"]
+        assert 0 < first["ms-ssim"] < 1
+        assert entry["ms-ssim"] == first["ms-ssim"]
+        assert second["ms-ssim"] is None
+        assert "more than 160 px" in second["metric_errors"]["ms-ssim"]
+        assert second["psnr"] is not None
+    text = (tmp_path / "out/results.md").read_text()
+    assert "| large x2 | large x2 MS-SSIM |" in text
+    assert "MS-SSIM, higher is better: " in text
+    assert (tmp_path / "out/results.csv").read_text().splitlines()[0].endswith(",ms-ssim")
+    arguments = ["test", CONFIG, "x.pth", "--cfg-options", *options]
+    assert "x.pth" in failing(arguments, capsys)

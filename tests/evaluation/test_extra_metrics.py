@@ -1,0 +1,185 @@
+"""The optional metrics: values where a library works without network, and messages elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import urllib.error
+
+import numpy as np
+import pytest
+from scipy.ndimage import correlate1d
+
+from superres.errors import UserError
+from superres.evaluation import extra_metrics
+from superres.evaluation.extra_metrics import EXTRA, ExtraMetric, ExtraMetrics
+from superres.evaluation.protocols import get_protocol
+from superres.imaging.colour import rgb_to_y
+
+
+@pytest.fixture
+def pair(make_pair):
+    return make_pair(190, 205, seed=3)
+
+
+def windowed(x: np.ndarray) -> np.ndarray:
+    """Gaussian means, 11 taps of sigma 1.5, the picture mirrored at its border."""
+    taps = np.exp(-((np.arange(11) - 5.0) ** 2) / 4.5)
+    for axis in (0, 1):
+        x = correlate1d(x, taps / taps.sum(), axis=axis, mode="mirror")
+    return x
+
+
+def ms_ssim(a: np.ndarray, b: np.ndarray, peak: float) -> float:
+    """Wang, Simoncelli and Bovik 2003, equation 7, of one channel.
+
+    As torchmetrics has it: contrasts where the window lies inside, and at the coarsest scale,
+    where luminance is added, also at the mirrored border.
+    """
+    c1, c2 = (0.01 * peak) ** 2, (0.03 * peak) ** 2
+    result = 1.0
+    for level, weight in enumerate((0.0448, 0.2856, 0.3001, 0.2363, 0.1333)):
+        ma, mb = windowed(a), windowed(b)
+        va, vb, vab = windowed(a * a) - ma**2, windowed(b * b) - mb**2, windowed(a * b) - ma * mb
+        contrast = (2 * vab + c2) / (va + vb + c2)
+        if level == 4:
+            result *= (contrast * (2 * ma * mb + c1) / (ma**2 + mb**2 + c1)).mean() ** weight
+            return result
+        result *= contrast[5:-5, 5:-5].mean() ** weight
+        h, w = (side // 2 * 2 for side in a.shape)
+        a, b = (
+            (x[:h:2, :w:2] + x[1:h:2, :w:2] + x[:h:2, 1:w:2] + x[1:h:2, 1:w:2]) / 4 for x in (a, b)
+        )
+    raise AssertionError
+
+
+@pytest.fixture
+def torchmetrics():
+    """Skips also where its import fails on a torchvision that does not fit torch."""
+    return pytest.importorskip(
+        "torchmetrics.functional.image", exc_type=(ImportError, RuntimeError)
+    )
+
+
+def test_ms_ssim_follows_its_paper_and_the_protocol(pair, torchmetrics):
+    sr, hr = pair
+    scores, errors = ExtraMetrics(["ms-ssim"]).score(sr, hr, 3, get_protocol("edsr-y"))
+    inside = (slice(3, -3), slice(3, -3))
+    expected = ms_ssim(rgb_to_y(sr)[inside], rgb_to_y(hr)[inside], 255)
+    assert errors == {}
+    assert 0.5 < expected < 0.999
+    assert scores["ms-ssim"] == pytest.approx(expected, abs=1e-9)
+    # By a protocol of RGB it is another number; of identical pictures it is 1.
+    rgb, _ = ExtraMetrics(["ms-ssim"]).score(sr, hr, 3, get_protocol("mmediting-rgb"))
+    assert abs(rgb["ms-ssim"] - expected) > 1e-5
+    same, _ = ExtraMetrics(["ms-ssim"]).score(hr, hr, 3, get_protocol("edsr-y"))
+    assert same["ms-ssim"] == pytest.approx(1, abs=1e-12)
+    deep, _ = ExtraMetrics(["ms-ssim"]).score(
+        *(x.astype(np.uint16) * 257 for x in pair), 3, get_protocol("edsr-y")
+    )
+    assert deep["ms-ssim"] == pytest.approx(expected, abs=1e-9)
+
+
+def test_grey_and_small_pictures(pair, torchmetrics):
+    sr, hr = (x[..., 0] for x in pair)
+    metrics = ExtraMetrics(["ms-ssim"])
+    scores, _ = metrics.score(sr, hr, 2, get_protocol("mmediting-rgb"))
+    expected = ms_ssim(sr[2:-2, 2:-2].astype(float), hr[2:-2, 2:-2].astype(float), 255)
+    assert scores["ms-ssim"] == pytest.approx(expected, abs=1e-9)
+    scores, errors = metrics.score(sr[:160], hr[:160], 2, get_protocol("edsr-y"))
+    assert scores == {"ms-ssim": None}
+    assert "more than 160 px" in errors["ms-ssim"]
+    scores, errors = metrics.score(sr[:-9], hr, 2, get_protocol("edsr-y"))
+    assert scores == {"ms-ssim": None}
+    assert "differ in size" in errors["ms-ssim"]
+
+
+def fake(monkeypatch, load, name="lpips"):
+    """``name`` with another way to be loaded."""
+    metric = ExtraMetric(name, "FAKE", "lower", "a fake", False, ("somelib", "pip install x"), load)
+    monkeypatch.setitem(EXTRA, name, metric)
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (ModuleNotFoundError("No module named 'lib'", name="lib"), "needs lib, which is not"),
+        (urllib.error.URLError("no network"), "weights that are fetched on first use"),
+        (RuntimeError("operator torchvision::nms does not exist"), "broken here: operator"),
+    ],
+)
+def test_what_is_missing_is_told_before_any_work(monkeypatch, error, message):
+    def load(device):
+        raise error
+
+    fake(monkeypatch, load)
+    with pytest.raises(UserError, match=message) as raised:
+        ExtraMetrics(["psnr", "lpips"])
+    assert "lpips" in str(raised.value)
+    assert "leave it out" in str(raised.value) or "pip install x" in str(raised.value)
+
+
+def test_a_library_that_is_absent(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyiqa", None)
+    with pytest.raises(UserError, match=r"niqe needs pyiqa.*pip install pyiqa"):
+        ExtraMetrics(["niqe"])
+
+
+def test_names():
+    assert ExtraMetrics(["psnr", "ssim"]).names == []
+    with pytest.raises(UserError, match="unknown metric 'msssim': did you mean ms-ssim"):
+        ExtraMetrics(["msssim"])
+
+
+def test_networks_see_rgb_in_0_to_1_without_borders(monkeypatch, pair):
+    sr, hr = pair
+    seen = []
+
+    def compute(a, b):
+        seen.append((a, b))
+        return (a - b).abs().mean()
+
+    fake(monkeypatch, lambda device: compute)
+    metrics = ExtraMetrics(["lpips"])
+    scores, _ = metrics.score(sr, hr, 4, get_protocol("edsr-y"))
+    a, _ = seen[0]
+    assert a.shape == (1, 3, 182, 197)
+    assert np.array_equal(a[0].numpy().transpose(1, 2, 0) * 255, sr[4:-4, 4:-4])
+    expected = np.abs(sr[4:-4, 4:-4] / 255 - hr[4:-4, 4:-4] / 255).mean()
+    assert scores["lpips"] == pytest.approx(expected, abs=1e-12)
+    metrics.score(sr[..., 0], hr[..., 0], 4, get_protocol("edsr-y"))
+    assert seen[1][0].shape == (1, 3, 182, 197)
+    assert metrics.described()["lpips"]["line"].startswith("FAKE, lower is better")
+
+    def too_small(a, b):
+        raise RuntimeError("Given input size: (192x1x1)\nand more")
+
+    fake(monkeypatch, lambda device: too_small)
+    scores, errors = ExtraMetrics(["lpips"]).score(sr, hr, 4, get_protocol("edsr-y"))
+    assert scores == {"lpips": None}
+    assert errors["lpips"] == "FAKE of 197x182 failed: Given input size: (192x1x1)"
+
+
+@pytest.mark.slow
+def test_lpips_and_dists_through_torchmetrics(monkeypatch, torchmetrics):
+    """With random weights instead of those that would be fetched: the libraries' calls work."""
+    vision = pytest.importorskip("torchvision", exc_type=(ImportError, RuntimeError))
+
+    def state(self, *args, **kwargs):
+        name = type(self).__name__.partition("_")[0].lower()
+        return getattr(vision.models, name)(weights=None).state_dict()
+
+    monkeypatch.setattr(vision.models._api.WeightsEnum, "get_state_dict", state)
+    hr = np.random.default_rng(0).integers(0, 256, (70, 80, 3), dtype=np.uint8)
+    metrics = ExtraMetrics(["lpips", "dists"])
+    same, errors = metrics.score(hr, hr, 2, get_protocol("edsr-y"))
+    other, _ = metrics.score(255 - hr, hr, 2, get_protocol("edsr-y"))
+    assert errors == {}
+    assert same == pytest.approx({"lpips": 0, "dists": 0}, abs=1e-5)
+    assert min(other.values()) > 1e-3
+
+
+def test_every_metric_is_described():
+    for name, metric in extra_metrics.EXTRA.items():
+        assert metric.name == name
+        assert metric.better in ("higher", "lower")
+        assert metric.title in metric.line()
