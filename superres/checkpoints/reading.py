@@ -17,7 +17,7 @@ from superres.checkpoints.files import neighbour_config, open_weights, resolve, 
 from superres.checkpoints.formats import OWN
 from superres.checkpoints.formats.base import full_config, network_shapes
 from superres.checkpoints.mean_shift import fold_mean_shift
-from superres.checkpoints.state import State, clean, find_state
+from superres.checkpoints.state import State, check_floating, clean, find_state
 from superres.errors import UserError
 
 METADATA_KEY = "superres_config"
@@ -146,6 +146,7 @@ def _foreign(
         needed,
         {key: shape for key, shape in shapes.items() if key not in allowed},
     )
+    check_floating({key: state[key] for key in state if key in table}, where)
     ours = {table[key]: state[key] for key in state if key in table}
     layout.settle(config, ours)
     for key in wanted:
@@ -197,6 +198,7 @@ def _own(tree: Any, metadata: Mapping[str, str], where: str) -> LoadedWeights | 
             f"{where}: the network in its config cannot be built here: {error}"
         ) from error
     _check(where, wanted, {key: tuple(value.shape) for key, value in state.items()})
+    check_floating(state, where)
     return LoadedWeights(state, plain(config), OWN, notes)
 
 

@@ -80,11 +80,10 @@ def _is_state_like(value: Any) -> bool:
 
 
 def clean(state: Mapping[str, Any], where: str) -> State:
-    """Float32 copies of a state dict's tensors (a count of batches stays a whole number).
+    """Float32 copies of a state dict's tensors (whole numbers stay what they are).
 
     Raises:
-        UserError: an entry that is no tensor of plain real numbers, or a NaN or infinity, with
-            its name.
+        UserError: an entry that is no dense tensor, or a NaN or infinity, with its name.
     """
     result: State = {}
     for key, value in state.items():
@@ -93,12 +92,8 @@ def clean(state: Mapping[str, Any], where: str) -> State:
                 f"{where}: entry {key!r} is {type(value).__name__}, not a tensor; this is no plain "
                 "state dict"
             )
-        if value.is_meta or value.layout is not torch.strided or _no_weights(str(key), value):
-            kind = "without values" if value.is_meta else f"of {value.dtype}, {value.layout}"
-            raise UserError(
-                f"{where}: {key!r} is a tensor {kind}; weights are dense floating-point numbers. "
-                "Save the network before it is quantised or made sparse."
-            )
+        if value.is_meta or value.layout is not torch.strided or value.is_quantized:
+            raise _no_weights(key, value, where)
         if value.is_floating_point():
             value = value.detach().to(torch.float32)
             if not bool(torch.isfinite(value).all()):
@@ -110,7 +105,16 @@ def clean(state: Mapping[str, Any], where: str) -> State:
     return result
 
 
-def _no_weights(key: str, value: Tensor) -> bool:
-    """Whole numbers other than a batch norm's count, complex ones, quantised ones."""
-    counts = key.endswith("num_batches_tracked") and value.dtype is torch.int64
-    return not (value.is_floating_point() or counts)
+def check_floating(state: Mapping[str, Tensor], where: str) -> None:
+    """UserError for whole or complex numbers where a network here has weights."""
+    for key, value in state.items():
+        if not value.is_floating_point() and not key.endswith("num_batches_tracked"):
+            raise _no_weights(key, value, where)
+
+
+def _no_weights(key: Any, value: Tensor, where: str) -> UserError:
+    kind = "without values" if value.is_meta else f"of {value.dtype}, {value.layout}"
+    return UserError(
+        f"{where}: {key!r} is a tensor {kind}; weights are dense floating-point numbers. Save the "
+        "network before it is quantised or made sparse."
+    )

@@ -237,3 +237,11 @@ class TestConvertDamagesNothing:
         with pytest.raises(UserError, match=r"config\.json: makes weights.*super-image"):
             convert(own, hub / "x2.pt", to="edsr-pytorch")
         assert [p.name for p in hub.iterdir()] == ["config.json"]
+
+
+def test_whole_numbers_in_a_network_that_is_not_known(tmp_path):
+    """They are no fault by themselves: the message is about the network."""
+    table = {"relative_position_index": torch.zeros(4, dtype=torch.long), "w": torch.zeros(2)}
+    torch.save(table, tmp_path / "swin.pth")
+    with pytest.raises(UserError, match="network that is not known"):
+        read_weights(tmp_path / "swin.pth")
