@@ -10,8 +10,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from superres.checkpoints.detect import UnknownNetwork
+from superres.checkpoints.files import open_weights, resolve
 from superres.checkpoints.formats.base import build_meta
 from superres.checkpoints.reading import LoadedWeights, read_weights
+from superres.checkpoints.state import clean, find_state
 from superres.errors import UserError
 from superres.registry import MODELS
 
@@ -31,7 +34,8 @@ def load_model(
         name_or_path: a weight file of any known format, a folder in the Hugging Face layout, or
             the name of a published file (`superres.checkpoints.PUBLISHED`).
         scale: the scale it must have; selects one in a network for several scales (MDSR).
-        format: where the keys alone cannot tell the format, its name.
+        format: where the keys alone cannot tell the format, its name; 'spandrel' leaves the file
+            to that package, which is also asked about files that are of no format known here.
         device: where to put it; 'auto' is the first CUDA device if there is one, else the CPU.
         **hints: network arguments that no file holds, such as ``res_scale=0.1``.
 
@@ -42,12 +46,48 @@ def load_model(
     Raises:
         UserError: see `read_weights`; also a file that holds a part of a network only.
     """
-    loaded = read_weights(name_or_path, format, scale, **hints)
+    picked = pick_device(device)
+    if format == "spandrel":
+        return _foreign_network(name_or_path, scale, None).to(picked)
+    try:
+        loaded = read_weights(name_or_path, format, scale, **hints)
+    except UnknownNetwork as error:
+        return _foreign_network(name_or_path, scale, error).to(picked)
     logger.info(loaded.summary)
     model = build_network(loaded)
     if scale is not None and hasattr(model, "set_scale"):
         model.set_scale(scale)
-    return model.to(pick_device(device)).eval()
+    return model.to(picked).eval()
+
+
+def _foreign_network(
+    name_or_path: str | Path, scale: int | None, error: UserError | None
+) -> nn.Module:
+    """A network that is not ours, if spandrel knows it; ``error`` says what our reader thinks."""
+    from superres.interop import spandrel
+
+    path = resolve(name_or_path, scale)
+    where = str(path)
+    # Opened by our reader, which runs no code; spandrel sees tensors only.
+    tree, _ = open_weights(path)
+    state, _ = find_state(tree, where)
+    clean(state, where)  # for what it refuses
+    # As it is first: what is a prefix to us (model.) is a part of some networks' names.
+    network = spandrel.load_foreign(tree, where) or spandrel.load_foreign(state, where)
+    if network is None:
+        known = (
+            "spandrel does not know it either"
+            if spandrel.is_installed()
+            else "the package spandrel, which knows more networks, is not installed: "
+            "pip install 'superres[spandrel]'"
+        )
+        raise UserError(f"{error or f'{where}: cannot be read'} ({known})") from error
+    if scale is not None and scale != network.scale:
+        raise UserError(
+            f"{where}: this {network.architecture} is for x{network.scale}, not x{scale}"
+        )
+    logger.info("%s: %s x%d, loaded by spandrel", path.name, network.architecture, network.scale)
+    return network
 
 
 def build_network(loaded: LoadedWeights) -> nn.Module:

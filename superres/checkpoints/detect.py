@@ -29,6 +29,10 @@ SIZE_KEYS = {
 }
 
 
+class UnknownNetwork(UserError):
+    """The keys are of no network that is known here; another package may know it."""
+
+
 @dataclass
 class Match:
     """A format, its layout and the hints that go with it."""
@@ -70,7 +74,7 @@ def detect(
                 return Match(wanted, layout, {**beside, **extra, **hints})
         raise UserError(_not_that_format(where, wanted, fitting, patterns))
     if not fitting:
-        raise UserError(_unknown(where, patterns))
+        raise UnknownNetwork(_unknown(where, patterns))
     choices = _distinct(fitting, shapes, hints)
     named = choices[0][0].name if len(choices) == 1 else _named_by(neighbour, where)
     if named is None and digest is not None:

@@ -22,6 +22,8 @@ from superres.errors import UserError
 
 METADATA_KEY = "superres_config"
 """Metadata entry of our safetensors files: the backbone's config as JSON."""
+CONFIG_TENSOR = "superres_config"
+"""The same as a tensor of bytes (uint8), in files for programs that drop a file's metadata."""
 
 
 @dataclass
@@ -169,7 +171,8 @@ def _own(tree: Any, metadata: Mapping[str, str], where: str) -> LoadedWeights | 
     """Our own training checkpoint or export, or None."""
     notes: list[str] = []
     if METADATA_KEY in metadata:
-        config, state = _parse_config(metadata[METADATA_KEY], where), tree
+        config = _parse_config(metadata[METADATA_KEY], where)
+        state = {key: value for key, value in tree.items() if key != CONFIG_TENSOR}
     elif isinstance(tree, Mapping) and _has_backbone(tree.get("state_dict")):
         state = tree["state_dict"]
         if _has_backbone(tree.get("ema_state_dict")):

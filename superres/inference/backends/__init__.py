@@ -77,7 +77,7 @@ def best(
             return _make(backend, model, device)
         except NotConvertible as error:
             raise UserError(
-                f"{type(model).__name__} cannot run on back end {backend!r}: {error}; "
+                f"{_label(model)} cannot run on back end {backend!r}: {error}; "
                 "take 'auto' or 'torch'"
             ) from error
     notes = []
@@ -86,7 +86,7 @@ def best(
             made = _make(name, model, device)
         except NotConvertible as error:
             notes.append(f"not {name}: {error}")
-            logger.warning("%s does not run on %s (%s)", type(model).__name__, name, error)
+            logger.warning("%s does not run on %s (%s)", _label(model), name, error)
             continue
         made.notes = [*notes, *made.notes]
         return made
@@ -107,3 +107,7 @@ def _make(name: str, model: nn.Module, device: torch.device) -> Backend:
 
 def _missing(name: str) -> list[str]:
     return [package for package in _NEEDS[name] if importlib.util.find_spec(package) is None]
+
+
+def _label(model: nn.Module) -> str:
+    return getattr(model, "architecture", type(model).__name__)

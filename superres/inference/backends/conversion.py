@@ -7,7 +7,7 @@ import hashlib
 import io
 import re
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import torch
@@ -44,14 +44,20 @@ def picture(channels: int, size: tuple[int, int], seed: int = 0) -> torch.Tensor
     return torch.rand((1, channels, *size), generator=generator)
 
 
+def prepared(model: nn.Module) -> nn.Module:
+    """A folded copy of a network, of operations that every runtime has."""
+    net = folded(model)
+    replace_enlargement(net, in_channels(model))
+    return net
+
+
 def trace(model: nn.Module) -> torch.jit.ScriptModule:
     """A network's operations recorded, constants folded, on the CPU.
 
     Raises:
         NotConvertible: it cannot be recorded.
     """
-    net = folded(model)
-    replace_enlargement(net, in_channels(model))
+    net = prepared(model)
     example = picture(in_channels(model), _EXAMPLE)
     try:
         with torch.no_grad(), one_thread(), _quiet():
@@ -107,9 +113,14 @@ def write_onnx(
 
 
 def write_openvino(
-    program: torch.jit.ScriptModule | nn.Module, example: torch.Tensor, path: Path
+    program: torch.jit.ScriptModule | nn.Module,
+    example: torch.Tensor,
+    path: Path,
+    facts: Mapping[str, str] | None = None,
 ) -> None:
     """Write an OpenVINO file (``.xml``, and ``.bin`` beside it), any batch and any size.
+
+    ``facts`` go into its run-time information, below ``superres``.
 
     Raises:
         NotConvertible: an operation that OpenVINO does not have.
@@ -125,6 +136,8 @@ def write_openvino(
             )
             model.inputs[0].set_names({"lq"})
             model.outputs[0].set_names({"sr"})
+            for key, value in (facts or {}).items():
+                model.set_rt_info(value, ["superres", key])
             openvino.save_model(model, str(path), compress_to_fp16=False)
     except Exception as error:
         raise NotConvertible(_line(error)) from error

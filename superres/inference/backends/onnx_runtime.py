@@ -29,7 +29,7 @@ class OnnxRuntimeBackend(ConvertedBackend):
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
-        options.log_severity_level = 3
+        options.log_severity_level = 4
         # Threads that spin between two calls would take the processor from everything else.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         # A plan of memory for one size is of no use for the next.

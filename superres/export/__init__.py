@@ -1,0 +1,5 @@
+"""Networks as files for other programs: ONNX, TorchScript, OpenVINO, safetensors, spandrel."""
+
+from superres.export.run import ENDINGS, TARGETS, Exported, export
+
+__all__ = ["ENDINGS", "TARGETS", "Exported", "export"]

@@ -1,0 +1,77 @@
+"""Networks as programs: what is computed goes into the file with the weights."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from superres.inference.backends.conversion import write_onnx, write_openvino
+
+Run = Callable[[torch.Tensor], torch.Tensor]
+
+
+class BytesInBytesOut(nn.Module):
+    """A network on 8-bit pictures: divided by 255 before it; clamped and rounded half up after.
+
+    Args:
+        net: on floats in [0, 1].
+        layout: ``'nchw'`` or ``'nhwc'``, of input and output.
+    """
+
+    def __init__(self, net: nn.Module, layout: str) -> None:
+        super().__init__()
+        self.net = net
+        self.last = layout == "nhwc"
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """uint8 pictures to uint8 pictures."""
+        x = x.permute(0, 3, 1, 2) if self.last else x
+        y = self.net(x.to(torch.float32) / 255)
+        y = torch.floor(y.clamp(0, 1) * 255 + 0.5).to(torch.uint8)
+        return y.permute(0, 2, 3, 1) if self.last else y
+
+
+def onnx(program: nn.Module, example: torch.Tensor, path: Path, facts: Mapping[str, str]) -> Run:
+    """Write an ONNX file; gives a function that runs it in ONNX Runtime."""
+    import onnx as package
+    import onnxruntime
+
+    write_onnx(program, example, path)
+    model = package.load(str(path))
+    for key, value in facts.items():
+        entry = model.metadata_props.add()
+        entry.key, entry.value = key, value
+    model.producer_name = "superres"
+    package.checker.check_model(model)
+    package.save(model, str(path))
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    return lambda x: torch.from_numpy(session.run(None, {"lq": x.numpy()})[0])
+
+
+def openvino(
+    program: nn.Module, example: torch.Tensor, path: Path, facts: Mapping[str, str]
+) -> Run:
+    """Write an OpenVINO file and its weights; gives a function that runs it."""
+    import openvino as package
+
+    write_openvino(program, example, path, facts)
+    core = package.Core()
+    compiled = core.compile_model(
+        core.read_model(str(path)), "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
+    )
+    return lambda x: torch.from_numpy(compiled([x.numpy()])[0].copy())
+
+
+def torchscript(
+    program: nn.Module, example: torch.Tensor, path: Path, facts: Mapping[str, str]
+) -> Run:
+    """Write a TorchScript file (``facts`` in its extra file superres.json)."""
+    scripted = torch.jit.freeze(torch.jit.trace(program, example, check_trace=False).eval())
+    torch.jit.save(scripted, str(path), _extra_files={"superres.json": json.dumps(dict(facts))})
+    return torch.jit.load(str(path))

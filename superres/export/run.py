@@ -1,0 +1,256 @@
+"""``export``: read weights, fold, write for another program, compare, and only then keep."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save as to_safetensors
+from torch import nn
+
+import superres
+from superres.checkpoints import LoadedWeights, build_network, load_model, read_weights
+from superres.checkpoints.reading import CONFIG_TENSOR, METADATA_KEY
+from superres.checkpoints.writing import write_whole
+from superres.errors import UserError
+from superres.export import programs, weights
+from superres.inference.backends.conversion import (
+    NotConvertible,
+    in_channels,
+    picture,
+    prepared,
+)
+
+ENDINGS = {
+    "onnx": (".onnx",),
+    "torchscript": (".pt", ".ts", ".torchscript"),
+    "openvino": (".xml",),
+    "safetensors": (".safetensors",),
+    "spandrel": (".safetensors",),
+}
+TARGETS = tuple(ENDINGS)
+LAYOUTS = ("nchw", "nhwc")
+TOLERANCE = 1e-4
+_NEEDS = {"onnx": ("onnx", "onnxruntime"), "openvino": ("openvino",)}
+_PROGRAMS = {
+    "onnx": programs.onnx,
+    "torchscript": programs.torchscript,
+    "openvino": programs.openvino,
+}
+# Two float results on either side of a half: one step of 255, and very rarely.
+_ROUNDING_SHARE = 1e-3
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What `export` did.
+
+    Attributes:
+        path: the file (OpenVINO's weights are beside it, ``.bin``).
+        to: one of `TARGETS`.
+        source: one line about the weights.
+        scale: of the network in the file.
+        difference: largest difference from the original on pictures of two sizes, in units of the
+            range; of 8-bit programs the share of samples that differ, by one step.
+    """
+
+    path: Path
+    to: str
+    source: str
+    scale: int
+    difference: float
+
+
+def export(
+    source: str | Path,
+    out: str | Path,
+    to: str,
+    scale: int | None = None,
+    format: str | None = None,
+    uint8: str | None = None,
+    **hints: Any,
+) -> Exported:
+    """Write a network for another program.
+
+    Range and residual scale are folded into the weights, in programs the colour mean too as far
+    as zero padding allows. The file takes pictures of any size, RGB in [0, 1] unless ``uint8``.
+    It is run on pictures of two sizes and kept only if the result is that of the original.
+
+    Args:
+        source: a weight file or a name, see `superres.load_model`.
+        out: file to write; replaced only by a whole one that was checked.
+        to: one of `TARGETS`.
+        scale: needed for a network of several scales (MDSR).
+        format, **hints: see `superres.checkpoints.read_weights`.
+        uint8: ``'nchw'`` or ``'nhwc'`` makes a program that takes and gives 8-bit pictures.
+
+    Raises:
+        UserError: a package that is missing, an unknown target or wrong ending, several scales
+            and none chosen, a network that the target cannot hold, a folder that cannot be
+            written, or weights that cannot be read.
+    """
+    out = Path(out).expanduser()
+    _check_request(out, to, uint8)
+    loaded, model, told = _open(source, scale, format, hints, to)
+    model = model.cpu().float().eval()
+    try:
+        with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as folder:
+            work = Path(folder) / out.name
+            if to in _PROGRAMS:
+                difference = _write_program(model, loaded, work, to, uint8)
+            else:
+                difference = _write_weights(loaded, model, work, to, scale)
+            umask = os.umask(0)
+            os.umask(umask)
+            # The file that names the others comes last.
+            for part in sorted(work.parent.iterdir(), key=lambda p: p.name == out.name):
+                part.chmod(0o666 & ~umask)
+                os.replace(part, out.parent / part.name)
+    except OSError as error:
+        raise UserError(
+            f"{out}: cannot be written ({error.strerror or error}); choose a folder that exists "
+            "and has room"
+        ) from error
+    except NotConvertible as error:
+        raise UserError(f"{told} cannot be exported to {to}: {error}") from error
+    return Exported(out, to, told, int(model.scale), difference)
+
+
+def _check_request(out: Path, to: str, uint8: str | None) -> None:
+    if to not in TARGETS:
+        raise UserError(f"export: no target {to!r}; choose one of {', '.join(TARGETS)}")
+    if out.suffix.lower() not in ENDINGS[to]:
+        raise UserError(
+            f"{out}: a file for {to} must end in {' or '.join(ENDINGS[to])}, not {out.suffix!r}"
+        )
+    if uint8 is not None and uint8 not in LAYOUTS:
+        raise UserError(f"uint8: the layout must be {' or '.join(LAYOUTS)}, not {uint8!r}")
+    if uint8 is not None and to not in _PROGRAMS:
+        raise UserError(f"uint8 is for programs ({', '.join(_PROGRAMS)}), {to} holds weights only")
+    missing = [p for p in _NEEDS.get(to, ()) if importlib.util.find_spec(p) is None]
+    if missing:
+        extra = "onnxruntime" if to == "onnx" else to
+        raise UserError(
+            f"export to {to} needs {' and '.join(missing)}: pip install 'superres[{extra}]'"
+        )
+    if out.is_dir():
+        raise UserError(f"{out}: is a folder; name a file")
+    if not out.parent.is_dir() or not os.access(out.parent, os.W_OK):
+        raise UserError(
+            f"{out}: cannot be written; choose a folder that exists and that you may write"
+        )
+
+
+def _open(
+    source: str | Path, scale: int | None, format: str | None, hints: dict[str, Any], to: str
+) -> tuple[LoadedWeights | None, nn.Module, str]:
+    """The weights if they are of a network of ours, the network at its scale, a line about it."""
+    from superres.interop.spandrel import SpandrelNetwork
+
+    model = load_model(source, scale, format, device="cpu", **hints)
+    if isinstance(model, SpandrelNetwork):
+        if to not in _PROGRAMS:
+            raise UserError(
+                f"{source}: a network of spandrel's own ({model.architecture}) is loaded by "
+                f"spandrel as it is; it can be exported to {', '.join(_PROGRAMS)}"
+            )
+        return None, model, f"{source}: {model.architecture} x{model.scale}"
+    loaded = read_weights(source, format, scale, **hints)
+    scales = loaded.config.get("scales") or []
+    if len(scales) > 1 and scale is None and to != "safetensors":  # ours can hold them all
+        has = ", ".join(map(str, scales))
+        raise UserError(f"{loaded.path}: a network for several scales; pass scale= (--scale) {has}")
+    return loaded, model, loaded.summary
+
+
+def _facts(model: nn.Module, loaded: LoadedWeights | None, uint8: str | None) -> dict[str, str]:
+    network = loaded.config if loaded else {"type": getattr(model, "architecture", "unknown")}
+    radius = model.receptive_radius
+    return {
+        "scale": str(model.scale),
+        "network": str(network["type"]),
+        "config": json.dumps(network),
+        "range": "0..255" if uint8 else "0..1",
+        "type": "uint8" if uint8 else "float32",
+        "layout": uint8 or "nchw",
+        "colour": {1: "grey", 3: "RGB"}.get(in_channels(model), f"{in_channels(model)} channels"),
+        "receptive_radius": "whole picture" if radius is None else str(radius),
+        "made_by": f"superres {superres.__version__}",
+    }
+
+
+def _write_program(
+    model: nn.Module, loaded: LoadedWeights | None, path: Path, to: str, uint8: str | None
+) -> float:
+    program: nn.Module = prepared(model)
+    reference: nn.Module = model
+    if uint8:
+        program = programs.BytesInBytesOut(program, uint8).eval()
+        reference = programs.BytesInBytesOut(model, uint8).eval()
+    run = _PROGRAMS[to](
+        program, _picture(model, (24, 20), uint8), path, _facts(model, loaded, uint8)
+    )
+    return max(_compare(reference, run, model, size, uint8) for size in ((24, 20), (13, 31)))
+
+
+def _picture(model: nn.Module, size: tuple[int, int], uint8: str | None) -> torch.Tensor:
+    x = picture(in_channels(model), size)
+    if uint8 is None:
+        return x
+    x = (x * 255).round().to(torch.uint8)
+    return x.permute(0, 2, 3, 1).contiguous() if uint8 == "nhwc" else x
+
+
+@torch.no_grad()
+def _compare(
+    reference: nn.Module, run: Any, model: nn.Module, size: tuple[int, int], uint8: str | None
+) -> float:
+    x = _picture(model, size, uint8)
+    wanted = reference(x)
+    try:
+        found = run(x)
+    except Exception as error:
+        raise NotConvertible(
+            f"the file fails on a picture of {size[1]}x{size[0]}: {str(error).splitlines()[0]}"
+        ) from error
+    if found.shape != wanted.shape or found.dtype != wanted.dtype:
+        raise NotConvertible(
+            f"the file gives {tuple(found.shape)} {found.dtype}, not "
+            f"{tuple(wanted.shape)} {wanted.dtype}"
+        )
+    difference = (found.double() - wanted.double()).abs()
+    if uint8:
+        share = float((difference > 0).double().mean())
+        if difference.max() > 1 or share > _ROUNDING_SHARE:
+            raise NotConvertible(f"{share:.2%} of the samples differ")
+        return share
+    worst = float(difference.max() / wanted.abs().max().clamp(min=1))
+    if not worst <= TOLERANCE:
+        raise NotConvertible(f"the file's result differs by {worst:.1g} of the range")
+    return worst
+
+
+def _write_weights(
+    loaded: LoadedWeights, model: nn.Module, path: Path, to: str, scale: int | None
+) -> float:
+    own = int(model.scale)
+    several = scale is None and len(loaded.config.get("scales") or []) > 1
+    state, config = weights.fold(loaded, scale)
+    metadata = {METADATA_KEY: json.dumps(config), "format": "pt"}
+    if to == "spandrel":
+        state = {**state, CONFIG_TENSOR: weights.config_tensor(config)}
+    write_whole(path, to_safetensors(state, metadata))
+    back = build_network(read_weights(path)).eval()
+    worst = 0.0
+    for each in [*(loaded.config["scales"] if several else ()), own]:
+        for network in (model, back):
+            if hasattr(network, "set_scale"):
+                network.set_scale(each)
+        worst = max(worst, *(_compare(model, back, model, s, None) for s in ((24, 20), (13, 31))))
+    return worst

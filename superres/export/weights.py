@@ -1,0 +1,68 @@
+"""Weight files with range and residual scale folded in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from superres.checkpoints.building import build_network
+from superres.checkpoints.convert import homogeneous
+from superres.checkpoints.formats.base import full_config
+from superres.checkpoints.reading import CONFIG_TENSOR, LoadedWeights, plain
+from superres.checkpoints.state import State
+
+
+def config_tensor(config: Mapping[str, Any]) -> Tensor:
+    """A config as the bytes of its JSON."""
+    return torch.frombuffer(bytearray(json.dumps(plain(config)).encode()), dtype=torch.uint8)
+
+
+def read_config_tensor(state: Mapping[str, Any]) -> dict[str, Any]:
+    """The config inside a state dict.
+
+    Raises:
+        KeyError: there is none.
+        ValueError: it is damaged.
+    """
+    config = json.loads(bytes(state[CONFIG_TENSOR].to(torch.uint8).tolist()))
+    if not isinstance(config, dict) or "type" not in config:
+        raise ValueError(f"{CONFIG_TENSOR} holds no network config")
+    return config
+
+
+def fold(loaded: LoadedWeights, scale: int | None = None) -> tuple[State, dict[str, Any]]:
+    """The same network with residual scale 1 and numbers in 0..1, as far as that is exact.
+
+    The residual scale goes into the blocks' second convolutions. 0..255 becomes 0..1 by dividing
+    every bias, which needs a network without gates and batch norm. The mean colour stays in the
+    config: convolutions pad with zeros after it is taken off, so no weight can hold it.
+
+    Args:
+        loaded: any weights.
+        scale: of a network for several, the one to keep; the parts of the others are left out.
+
+    Returns:
+        State dict and config.
+    """
+    config = plain(full_config(loaded.config))
+    network = build_network(loaded)
+    if hasattr(network, "fold_res_scale"):
+        network.fold_res_scale()
+        if not config.get("attention"):
+            config["res_scale"] = 1.0
+    state = {key: value.clone() for key, value in network.state_dict().items()}
+    if config["img_range"] != 1 and homogeneous(config):
+        for key in state:
+            if key.endswith(".bias"):
+                state[key] /= config["img_range"]
+        config["img_range"] = 1.0
+    if scale is not None and len(config.get("scales") or []) > 1:
+        others = [f"{part}.{s}." for part in ("pre_process", "upsample") for s in config["scales"]]
+        others = [prefix for prefix in others if not prefix.endswith(f".{scale}.")]
+        state = {k: v for k, v in state.items() if not k.startswith(tuple(others))}
+        config["scales"] = [scale]
+    return state, config
