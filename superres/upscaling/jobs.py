@@ -12,6 +12,7 @@ from pathlib import Path
 from superres.errors import UserError
 from superres.imaging.files import IMAGE_SUFFIXES
 from superres.upscaling.names import shown
+from superres.upscaling.video_codec import CONTAINERS
 from superres.upscaling.writing import FORMATS, SUFFIX_FORMATS
 
 PICTURE_SUFFIXES = (*IMAGE_SUFFIXES, ".jpe", ".gif", ".apng", ".avif", ".jp2", ".tga", ".ico")
@@ -209,7 +210,7 @@ def _target(
 
 def _suffix_of(source: Path, format: str | None) -> str:
     if _is_video(source):
-        return source.suffix
+        return source.suffix if source.suffix.lower() in CONTAINERS else ".mkv"
     if format is not None:
         same = SUFFIX_FORMATS.get(source.suffix.lower()) == SUFFIX_FORMATS[FORMATS[format]]
         return source.suffix if same else FORMATS[format]

@@ -1,0 +1,210 @@
+"""A video enlarged frame by frame: in pieces, so that an interruption costs next to nothing.
+
+The pieces lie in a hidden folder beside the result until it is whole. Ctrl-C joins what is there
+to a playable file; the same command goes on after the last frame of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from superres.errors import UserError
+from superres.imaging.files import write_atomically
+from superres.upscaling.enlarge import Enlarger, Progress
+from superres.upscaling.names import shown
+from superres.upscaling.video_codec import (
+    CONTAINERS,
+    Clip,
+    Frame,
+    SegmentWriter,
+    frames,
+    import_av,
+    probe,
+)
+from superres.upscaling.video_join import join
+from superres.upscaling.writing import make_folder
+
+SEGMENT_FRAMES = 120
+"""Frames per piece: what a killed process has to do again at most."""
+
+
+@dataclass
+class VideoResult:
+    """What became of a clip.
+
+    Attributes:
+        size, result_size: (width, height), rotation applied.
+        frames: of the result.
+        notes: sentences for a person.
+    """
+
+    size: tuple[int, int]
+    result_size: tuple[int, int]
+    frames: int
+    notes: list[str] = field(default_factory=list)
+
+
+def parts_folder(target: Path) -> Path:
+    """Where the pieces of an unfinished result lie."""
+    return target.with_name(f".{target.name}.parts")
+
+
+def unfinished(target: Path) -> bool:
+    """Whether a result is only a part, to be gone on with."""
+    return parts_folder(target).is_dir()
+
+
+def upscale_video(
+    source: Path, target: Path, enlarger: Enlarger, progress: Progress | None = None
+) -> VideoResult:
+    """Enlarge a clip; sound, subtitles, times of frames and chapters are kept.
+
+    Memory does not grow with the length. A clip of more than 8 bits gives one of 10 bits.
+
+    Args:
+        source: any video that FFmpeg decodes.
+        target: a suffix of `CONTAINERS`.
+        progress: told of (frames done, about how many there are).
+
+    Raises:
+        UserError: no PyAV, not a video, or the result cannot be written.
+        KeyboardInterrupt: Ctrl-C, after ``target`` was made playable with the frames so far.
+    """
+    import_av()
+    if target.suffix.lower() not in CONTAINERS:
+        raise UserError(
+            f"{shown(target)}: cannot write {target.suffix or 'a video without a suffix'}; use "
+            f"{' '.join(CONTAINERS)}"
+        )
+    clip = probe(source)
+    notes = list(clip.notes)
+    height, width = (n + n % 2 for n in enlarger.size(*clip.size))
+    if (height, width) != enlarger.size(*clip.size):
+        notes.append(f"resized to even sides, {width}x{height}, which video codecs ask for")
+    parts = _Parts(target, _identity(clip, enlarger, (height, width)))
+    durations = parts.durations
+    try:
+        _encode(clip, enlarger, (height, width), parts, progress, notes)
+    except KeyboardInterrupt:
+        if parts.pieces:
+            join(source, parts.pieces, target, durations, notes)
+        raise
+    if not parts.pieces:
+        raise UserError(f"{shown(source)}: no frame of it can be decoded")
+    if progress:
+        progress(len(durations), len(durations))
+    join(source, parts.pieces, target, {}, notes)
+    count = len(durations)
+    parts.remove()
+    return VideoResult(clip.size[::-1], (width, height), count, notes)
+
+
+def _encode(
+    clip: Clip,
+    enlarger: Enlarger,
+    size: tuple[int, int],
+    parts: _Parts,
+    progress: Progress | None,
+    notes: list[str],
+) -> None:
+    """Make the pieces that are not there yet; a frame begun is left, a piece begun is closed."""
+    codec = CONTAINERS[parts.target.suffix.lower()][1]
+    writer: SegmentWriter | None = None
+    written: dict[int, int] = {}
+    try:
+        for frame in frames(clip.path, parts.last, clip.deep, notes):
+            pixels = _enlarge(frame, enlarger, size, clip)
+            if writer is None:
+                writer = SegmentWriter(parts.next_piece(), clip, size, codec)
+            writer.write(frame, pixels)
+            written[frame.pts] = frame.duration
+            if progress:
+                done = len(parts.durations) + len(written)
+                progress(done, max(done, clip.frames))
+            if len(written) >= SEGMENT_FRAMES:
+                closing, writer = writer, None
+                closing.close()
+                parts.add(written)
+                written = {}
+    finally:
+        if writer is not None:
+            writer.close()
+            parts.add(written)
+
+
+def _enlarge(frame: Frame, enlarger: Enlarger, size: tuple[int, int], clip: Clip) -> np.ndarray:
+    pixels = frame.pixels
+    if pixels.shape[:2] != clip.size:
+        raise UserError(
+            f"{shown(clip.path)}: its frames change size, from {clip.size[1]}x{clip.size[0]} to "
+            f"{pixels.shape[1]}x{pixels.shape[0]}; cut it there"
+        )
+    return np.concatenate(list(enlarger.rows(pixels, size=size)))
+
+
+class _Parts:
+    """The pieces so far and what they were made from; anything else is thrown away."""
+
+    def __init__(self, target: Path, identity: dict) -> None:
+        self.target, self.folder = target, parts_folder(target)
+        self.durations: dict[int, int] = {}
+        self.pieces: list[Path] = []
+        try:
+            state = json.loads((self.folder / "state.json").read_text())
+        except (OSError, ValueError):
+            state = {}
+        if state.get("identity") == identity:
+            self.pieces = [self.folder / name for name in state["pieces"]]
+            self.durations = {int(k): v for k, v in state["durations"].items()}
+        if not self.pieces or not all(p.is_file() for p in self.pieces):
+            shutil.rmtree(self.folder, ignore_errors=True)
+            self.pieces, self.durations = [], {}
+        make_folder(self.folder)
+        self._identity = identity
+
+    @property
+    def last(self) -> int | None:
+        """Time of the last frame that is done."""
+        return max(self.durations, default=None)
+
+    def next_piece(self) -> Path:
+        """Where the next piece goes; it counts from `add` on."""
+        self._next = self.folder / f"{len(self.pieces):05d}.nut"
+        return self._next
+
+    def add(self, durations: dict[int, int]) -> None:
+        """The next piece is whole and holds these frames."""
+        if not durations:
+            return
+        self.pieces.append(self._next)
+        self.durations.update(durations)
+        state = {
+            "identity": self._identity,
+            "pieces": [p.name for p in self.pieces],
+            "durations": self.durations,
+        }
+        data = json.dumps(state).encode()
+        write_atomically(self.folder / "state.json", lambda file: file.write(data))
+
+    def remove(self) -> None:
+        """The result is whole."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _identity(clip: Clip, enlarger: Enlarger, size: tuple[int, int]) -> dict:
+    """What pieces agree in that belong together: the clip, the size, what the network does."""
+    status = clip.path.stat()
+    probe_input = torch.linspace(0, 1, 3 * 8 * 8).reshape(1, 3, 8, 8)
+    answer = enlarger.tensor(probe_input).mul(1000).round().cpu().numpy()
+    return {
+        "source": [status.st_size, status.st_mtime_ns],
+        "size": list(size),
+        "network": hashlib.sha256(answer.astype("<i4").tobytes()).hexdigest(),
+    }

@@ -1,0 +1,247 @@
+"""Frames in and out of video files, with their times and colours. Needs PyAV."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from superres.errors import UserError
+from superres.upscaling.names import shown
+
+CONTAINERS = {
+    ".mp4": ("mp4", "libx264"),
+    ".m4v": ("mp4", "libx264"),
+    ".mov": ("mov", "libx264"),
+    ".mkv": ("matroska", "libx264"),
+    ".ts": ("mpegts", "libx264"),
+    ".avi": ("avi", "libx264"),
+    ".webm": ("webm", "libvpx-vp9"),
+}
+"""Suffix -> (container, video codec) of what can be written."""
+
+_BT601, _BT709, _UNKNOWN = 5, 1, 2  # AVCOL_SPC_*
+_COLOUR_TAGS = ("color_primaries", "color_trc", "colorspace", "color_range")
+
+
+def import_av() -> Any:
+    """PyAV; UserError where it is not installed."""
+    try:
+        import av
+    except ImportError as error:
+        raise UserError("videos need PyAV: pip install 'superres[video]' (or av)") from error
+    av.logging.set_level(av.logging.PANIC)
+    return av
+
+
+@dataclass
+class Clip:
+    """What is known of a video before it is decoded.
+
+    Attributes:
+        time_base: seconds per tick of the frames' times.
+        rate: frames per second, on average.
+        frames: about how many there are.
+        size: (height, width) as displayed, rotation applied.
+        deep: more than 8 bits per sample.
+        aspect: width over height of a pixel, as decoded; None where it is square or unknown.
+    """
+
+    path: Path
+    time_base: Fraction
+    rate: Fraction
+    frames: int
+    size: tuple[int, int]
+    deep: bool
+    aspect: Fraction | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Frame:
+    """(H, W, 3) uint8, or uint16 of deep clips, upright; its time and length in ticks."""
+
+    pixels: np.ndarray
+    pts: int
+    duration: int
+    colours: dict[str, int]
+
+
+def open_clip(path: Path) -> Any:
+    """An open container; close it. UserError where it is no video."""
+    av = import_av()
+    try:
+        container = av.open(str(path), metadata_errors="replace")
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"{shown(path)}: cannot be opened as a video ({reason})") from None
+    if video_stream(container) is None:
+        container.close()
+        raise UserError(f"{shown(path)}: has no video in it")
+    return container
+
+
+def video_stream(container: Any) -> Any:
+    """The first video stream that is no cover picture."""
+    av = import_av()
+    for stream in container.streams.video:
+        if not stream.disposition & av.stream.Disposition.attached_pic:
+            return stream
+    return None
+
+
+def probe(path: Path) -> Clip:
+    """What a clip is like, from its head and its first frame.
+
+    Raises:
+        UserError: not a video, or not one frame of it can be decoded.
+    """
+    with open_clip(path) as container:
+        stream = video_stream(container)
+        rate = stream.average_rate or stream.guessed_rate or Fraction(25)
+        seconds = float((stream.duration or 0) * stream.time_base)
+        seconds = seconds or float(container.duration or 0) / 1e6
+        count = stream.frames or round(seconds * rate) or 1
+        deep = any(c.bits > 8 for c in stream.codec_context.format.components)
+        time_base, aspect = stream.time_base, stream.sample_aspect_ratio
+        stored = (stream.height, stream.width)
+    for frame in frames(path, None, deep, []):
+        size = frame.pixels.shape[:2]
+        if aspect and size == stored[::-1] != stored:  # turned by a quarter
+            aspect = 1 / aspect
+        return Clip(path, time_base, rate, count, size, deep, aspect or None)
+    raise UserError(f"{shown(path)}: no frame of it can be decoded")
+
+
+def frames(path: Path, after: int | None, deep: bool, notes: list[str]) -> Iterator[Frame]:
+    """The frames later than ``after`` (ticks) in order; damaged ones are left out and noted."""
+    av = import_av()
+    with open_clip(path) as container:
+        stream = video_stream(container)
+        stream.thread_type = "AUTO"
+        if after is not None:
+            _seek(container, stream, after)
+        last, broken = after, 0
+        step = round(1 / ((stream.average_rate or 25) * stream.time_base)) or 1
+        packets = container.demux(stream)
+        while True:
+            try:
+                packet = next(packets)
+                decoded = packet.decode()
+            except StopIteration:
+                break
+            except av.error.InvalidDataError:
+                broken += 1
+                if broken > 1000:
+                    break
+                continue
+            for frame in decoded:
+                pts = frame.pts
+                if pts is None:  # raw streams have no times
+                    pts = 0 if last is None else last + step
+                if last is not None and pts <= last:
+                    continue
+                last = pts
+                yield _frame(frame, pts, frame.duration or step, deep)
+        if broken:
+            notes.append(f"{broken} damaged packets were left out")
+
+
+def _seek(container: Any, stream: Any, after: int) -> None:
+    """Go near to a time, before it; from the start where the file cannot."""
+    av = import_av()
+    try:
+        container.seek(after, stream=stream, backward=True)
+        first = next((f for f in container.decode(stream)), None)
+        if first is not None and first.pts is not None and first.pts <= after:
+            container.seek(after, stream=stream, backward=True)
+            return
+    except (av.error.FFmpegError, OSError):
+        pass
+    container.seek(stream.start_time or 0, stream=stream, backward=True)
+
+
+def _frame(frame: Any, pts: int, duration: int, deep: bool) -> Frame:
+    space = _space(frame.colorspace, frame.height)
+    colours = {tag: int(getattr(frame, tag)) for tag in _COLOUR_TAGS}
+    rgb = frame.reformat(
+        format="rgb48le" if deep else "rgb24", src_colorspace=space, dst_color_range=2
+    )
+    pixels = rgb.to_ndarray()
+    if frame.rotation % 360:
+        pixels = np.ascontiguousarray(np.rot90(pixels, round(frame.rotation / 90)))
+    return Frame(pixels, pts, duration, colours)
+
+
+def _space(space: int, height: int) -> int:
+    """The matrix between RGB and YCbCr: as tagged, else as players guess it."""
+    if int(space) in (_UNKNOWN, 0):
+        return _BT709 if height >= 720 else _BT601
+    return int(space)
+
+
+class SegmentWriter:
+    """A piece of the enlarged video in a file of its own, that can be joined with others.
+
+    No frame refers to one that is shown later, so the times of joined pieces always grow.
+    """
+
+    def __init__(self, path: Path, clip: Clip, size: tuple[int, int], codec: str) -> None:
+        self._container = import_av().open(str(path), "w", format="nut")
+        self._clip, self._codec, self._size = clip, codec, size
+        self._stream: Any = None
+        self._durations: dict[int, int] = {}
+
+    def _begin(self, frame: Frame) -> None:
+        stream = self._container.add_stream(self._codec, rate=self._clip.rate)
+        context = stream.codec_context
+        stream.height, stream.width = self._size
+        stream.pix_fmt = "yuv420p10le" if self._clip.deep else "yuv420p"
+        stream.time_base = context.time_base = self._clip.time_base
+        context.options = {
+            "libx264": {"crf": "17", "preset": "medium", "bf": "0"},
+            "libvpx-vp9": {
+                "crf": "24", "b": "0", "lag-in-frames": "0", "cpu-used": "4", "auto-alt-ref": "0",
+                "row-mt": "1", "deadline": "good",
+            },
+        }[self._codec]  # fmt: skip
+        for tag, value in frame.colours.items():
+            setattr(context, tag, value)
+        if self._clip.aspect:
+            context.sample_aspect_ratio = self._clip.aspect
+        self._stream = stream
+
+    def write(self, frame: Frame, pixels: np.ndarray) -> None:
+        """Add a frame with the time of ``frame`` and these pixels."""
+        av = import_av()
+        if self._stream is None:
+            self._begin(frame)
+        made = av.VideoFrame.from_ndarray(
+            np.ascontiguousarray(pixels), format="rgb48le" if self._clip.deep else "rgb24"
+        )
+        full = frame.colours["color_range"] == 2
+        made = made.reformat(
+            format=self._stream.pix_fmt,
+            dst_colorspace=_space(frame.colours["colorspace"], self._clip.size[0]),
+            src_color_range=2,
+            dst_color_range=2 if full else 1,
+        )
+        made.pts, made.time_base, made.duration = frame.pts, self._clip.time_base, frame.duration
+        self._durations[frame.pts] = frame.duration
+        self._mux(self._stream.encode(made))
+
+    def _mux(self, packets: list[Any]) -> None:
+        for packet in packets:
+            packet.dts = packet.pts
+            packet.duration = self._durations.pop(packet.pts, packet.duration)
+            self._container.mux(packet)
+
+    def close(self) -> None:
+        """Finish the piece."""
+        if self._stream is not None:
+            self._mux(self._stream.encode(None))
+        self._container.close()
