@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from superres.checkpoints import load_model
+    from superres.checkpoints.pretrained import from_pretrained, push_to_hub, save_pretrained
     from superres.engine.notebook import test, train
     from superres.upscaling.compare import save_comparison
     from superres.upscaling.python import PictureUpscaler, upscale
@@ -18,8 +19,11 @@ __version__ = "0.1.0"
 __all__ = [
     "PictureUpscaler",
     "__version__",
+    "from_pretrained",
     "load_model",
+    "push_to_hub",
     "save_comparison",
+    "save_pretrained",
     "test",
     "train",
     "upscale",
@@ -27,8 +31,11 @@ __all__ = [
 
 _LAZY = {
     "PictureUpscaler": "superres.upscaling.python",
+    "from_pretrained": "superres.checkpoints.pretrained",
     "load_model": "superres.checkpoints",
+    "push_to_hub": "superres.checkpoints.pretrained",
     "save_comparison": "superres.upscaling.compare",
+    "save_pretrained": "superres.checkpoints.pretrained",
     "test": "superres.engine.notebook",
     "train": "superres.engine.notebook",
     "upscale": "superres.upscaling.python",

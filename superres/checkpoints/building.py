@@ -107,6 +107,7 @@ def build_network(loaded: LoadedWeights) -> nn.Module:
         # A network that makes tensors outside its state dict has to be built for real.
         model = MODELS.build(dict(loaded.config))
         model.load_state_dict(loaded.state_dict, strict=True)
+    model.superres_config = dict(loaded.config)  # so that it can be saved again
     return model
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
 import os
-import tempfile
+import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from superres.errors import UserError
 from superres.paths import cache_dir
@@ -65,32 +67,77 @@ PUBLISHED = {
 def fetch(name: str) -> Path:
     """The file of a published name, from the cache or downloaded now.
 
+    A download that broke off is gone on with, also by a later call; the file takes its place
+    whole and checked.
+
     Raises:
         UserError: it cannot be downloaded or stored, or is not the published file.
     """
     published = PUBLISHED[name]
     file = cache_dir() / published.filename
-    by_hand = f"Download {published.url} in another way and pass its path, or put it at {file}."
     if file.is_file():
         return file
-    temporary = None
+    by_hand = f"Download {published.url} in another way and pass its path, or put it at {file}."
+    part = file.with_name(f".{file.name}.part")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
-        digest = hashlib.sha256()
-        with (
-            os.fdopen(handle, "wb") as out,
-            urllib.request.urlopen(published.url, timeout=30) as page,
-        ):
-            while block := page.read(1 << 20):
-                digest.update(block)
-                out.write(block)
-        if not digest.hexdigest().startswith(published.digits):
+        with part.open("ab") as out:
+            if not _lock(out):
+                raise UserError(f"{name}: another process is downloading it now; wait for it")
+            if file.is_file():  # made by the process that had the lock
+                part.unlink(missing_ok=True)
+                return file
+            for last in (False, False, True):
+                try:
+                    _go_on(published.url, out)
+                    break
+                except OSError:
+                    if last:
+                        raise
+        with part.open("rb") as whole:
+            digest = hashlib.file_digest(whole, "sha256").hexdigest()
+        if not digest.startswith(published.digits):
+            part.unlink()
             raise UserError(f"{published.url}: what came is not the published file. {by_hand}")
-        os.replace(temporary, file)
+        os.replace(part, file)
     except OSError as error:
+        if part.is_file() and not part.stat().st_size:
+            part.unlink(missing_ok=True)
         raise UserError(f"{name}: cannot be downloaded ({error}). {by_hand}") from error
-    finally:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
     return file
+
+
+def _go_on(url: str, out: BinaryIO) -> None:
+    """Download to the end of a file that may hold the beginning already; OSError if it breaks."""
+    have = out.seek(0, os.SEEK_END)
+    request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
+    try:
+        page = urllib.request.urlopen(request, timeout=30)
+    except urllib.error.HTTPError as error:
+        if have and error.code == 416:  # nothing is left to come
+            return
+        raise
+    with page:
+        if have and getattr(page, "status", None) != 206:  # it sends everything again
+            out.truncate(0)
+            have = 0
+        while block := page.read(1 << 20):
+            out.write(block)
+            have += len(block)
+        out.flush()
+        left = page.length if isinstance(page, http.client.HTTPResponse) else 0
+        if left:
+            raise ConnectionError(f"the connection broke {left} bytes before the end")
+
+
+def _lock(file: BinaryIO) -> bool:
+    """Have a file for this process alone, where the system can do that."""
+    try:
+        import fcntl
+    except ImportError:
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

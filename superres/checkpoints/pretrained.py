@@ -1,0 +1,236 @@
+"""Weights in Hugging Face layouts: folders and repositories, read and written."""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from superres.checkpoints.building import load_model
+from superres.checkpoints.reading import LoadedWeights, plain, read_weights
+from superres.checkpoints.writing import save_safetensors, write_whole
+from superres.errors import UserError
+
+CONFIG = "config.json"
+SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
+_REPO = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+def from_pretrained(
+    repo_or_folder: str | Path,
+    scale: int | None = None,
+    format: str | None = None,
+    device: str | torch.device = "auto",
+    revision: str | None = None,
+    **hints: Any,
+) -> nn.Module:
+    """Load a network from a folder or a repository in a Hugging Face layout.
+
+    That is super-image's (``pytorch_model_2x.pt`` beside a ``config.json``) or ours
+    (``model_x2.safetensors``, see `save_pretrained`), or any with one weight file. A repository
+    is downloaded through huggingface_hub, which keeps it in its cache, and the endpoint and
+    token of its settings apply. Reading is as strict as `load_model`.
+
+    Args:
+        repo_or_folder: a folder, or ``owner/name`` on the hub.
+        scale: which weights to take; may be left out where there is one file.
+        format, device, **hints: see `load_model`.
+        revision: branch, tag or commit of a repository.
+
+    Raises:
+        UserError: no such folder or repository, no weights for that scale, huggingface_hub is
+            not installed or cannot reach the hub, or weights that cannot be read.
+    """
+    folder = Path(repo_or_folder).expanduser()
+    if folder.is_dir():
+        names = [p.name for p in sorted(folder.iterdir())]
+        path = folder / choose(names, scale, str(folder))
+    elif _REPO.fullmatch(str(repo_or_folder)):
+        path = _download(str(repo_or_folder), scale, revision)
+    else:
+        raise UserError(
+            f"{repo_or_folder}: neither a folder here nor a repository on the hub, whose name "
+            "has the form owner/name"
+        )
+    return load_model(path, scale, format, device, **hints)
+
+
+def choose(names: list[str], scale: int | None, where: str) -> str:
+    """The weight file for ``scale`` among the files of a folder or repository.
+
+    Raises:
+        UserError: none, or several and nothing to choose by.
+    """
+    weights = [n for n in names if n.endswith(SUFFIXES) and "/" not in n]
+    plain_names = [n for n in weights if not re.search(r"(x\d|\dx)\.\w+$", n)]
+    candidates = weights if scale is None else plain_names
+    if scale is not None:
+        pattern = re.compile(rf"(.*[_-])?(x{scale}|{scale}x)\.\w+")
+        candidates = [n for n in weights if pattern.fullmatch(n)] or candidates
+    for some in (candidates, [n for n in candidates if n.endswith(SUFFIXES[0])]):
+        if len(some) == 1:
+            return some[0]
+    here = ", ".join(weights) or "none"
+    wanted = f"weights for x{scale}" if scale is not None else "a scale to choose by"
+    raise UserError(f"{where}: needs {wanted}; weight files there: {here}")
+
+
+def save_pretrained(
+    model: nn.Module | str | Path, folder: str | Path, config: dict[str, Any] | None = None
+) -> Path:
+    """Write a network in a layout that `from_pretrained` and the hub take.
+
+    ``model_xSCALE.safetensors`` holds weights and config; ``config.json`` repeats the config for
+    people and the hub; ``README.md`` is a model card, written only where there is none. Several
+    scales may go into one folder, one after the other.
+
+    Args:
+        model: a network from `load_model` or `from_pretrained`, or a weight file or name; of
+            another network pass its ``config``.
+        folder: made if it is not there.
+        config: the network's config with its ``type``.
+
+    Returns:
+        The weight file.
+
+    Raises:
+        UserError: a network without its config, or a folder that cannot be written.
+    """
+    if not isinstance(model, nn.Module):
+        loaded: LoadedWeights = read_weights(model)
+        weights, config = loaded.state_dict, loaded.config
+    else:
+        weights, config = model, config or getattr(model, "superres_config", None)
+    if config is None:
+        raise UserError(
+            f"save_pretrained: this {type(model).__name__} does not come from load_model; pass "
+            "config=, the network's config with its type"
+        )
+    config = plain(config)
+    folder = Path(folder).expanduser()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be made ({error.strerror or error})") from error
+    scales = config.get("scales") or [config.get("scale", 1)]
+    name = f"model_x{scales[0]}.safetensors" if len(scales) == 1 else "model.safetensors"
+    path = save_safetensors(folder / name, weights, config)
+    content = {"library_name": "superres", "model_type": config["type"], "network": config}
+    write_whole(folder / CONFIG, (json.dumps(content, indent=2) + "\n").encode())
+    card = folder / "README.md"
+    if not card.exists():
+        write_whole(card, _card(config).encode())
+    return path
+
+
+def push_to_hub(
+    model: nn.Module | str | Path,
+    repo_id: str,
+    config: dict[str, Any] | None = None,
+    private: bool = False,
+    message: str = "Weights for superres",
+    revision: str | None = None,
+) -> str:
+    """Upload a network to the Hugging Face hub, where `from_pretrained` finds it.
+
+    The token is huggingface_hub's own (``hf auth login`` or the variable ``HF_TOKEN``).
+
+    Args:
+        model, config: see `save_pretrained`.
+        repo_id: ``owner/name``; made if it is not there.
+        private: for a new repository.
+        message: of the commit.
+        revision: branch; the main one by default.
+
+    Returns:
+        The commit's address.
+
+    Raises:
+        UserError: huggingface_hub is not installed, no token, no right to write there, or the
+            hub cannot be reached.
+    """
+    hub = _hub()
+    if not _REPO.fullmatch(repo_id):
+        raise UserError(f"{repo_id!r}: the name of a repository has the form owner/name")
+    with tempfile.TemporaryDirectory() as folder:
+        save_pretrained(model, folder, config)
+        try:
+            api = hub.HfApi()
+            api.create_repo(repo_id, private=private, exist_ok=True)
+            done = api.upload_folder(
+                repo_id=repo_id, folder_path=folder, commit_message=message, revision=revision
+            )
+        except Exception as error:
+            raise _explained(error, repo_id, "cannot be written") from error
+    return str(getattr(done, "commit_url", done))
+
+
+def _download(repo: str, scale: int | None, revision: str | None) -> Path:
+    """The weight file in the hub's cache, config.json beside it."""
+    hub = _hub()
+    try:
+        names = hub.HfApi().list_repo_files(repo, revision=revision)
+    except Exception as error:
+        kept = _kept(hub, repo, revision)
+        if kept is None:
+            raise _explained(error, repo, "cannot be read") from error
+        return kept / choose([p.name for p in sorted(kept.iterdir())], scale, repo)
+    wanted = choose(names, scale, repo)
+    try:
+        if CONFIG in names:
+            hub.hf_hub_download(repo, CONFIG, revision=revision)
+        return Path(hub.hf_hub_download(repo, wanted, revision=revision))
+    except Exception as error:
+        raise _explained(error, repo, f"{wanted} cannot be downloaded") from error
+
+
+def _kept(hub: Any, repo: str, revision: str | None) -> Path | None:
+    """What an earlier download left, for when the hub cannot be reached."""
+    try:
+        return Path(hub.snapshot_download(repo, revision=revision, local_files_only=True))
+    except Exception:  # nothing kept; the first error is the one to tell
+        return None
+
+
+def _explained(error: Exception, repo: str, what: str) -> UserError:
+    from huggingface_hub import errors
+
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+    if isinstance(error, errors.GatedRepoError):
+        advice = "its owner lets people in on request; ask on its page, then hf auth login"
+    elif isinstance(error, errors.RepositoryNotFoundError):
+        advice = "check the name; a private one needs hf auth login"
+    elif isinstance(error, errors.RevisionNotFoundError | errors.EntryNotFoundError):
+        advice = "check the revision"
+    else:
+        advice = (
+            "check the connection; without one, download the repository in another way and pass "
+            "its folder"
+        )
+    return UserError(f"{repo}: {what} ({reason}): {advice}")
+
+
+def _hub() -> Any:
+    try:
+        import huggingface_hub
+    except ImportError as error:
+        raise UserError(
+            "the Hugging Face hub needs the package huggingface_hub: pip install 'superres[hub]'; "
+            "a folder that was downloaded in another way needs nothing"
+        ) from error
+    return huggingface_hub
+
+
+def _card(config: dict[str, Any]) -> str:
+    scales = " and ".join(f"x{s}" for s in config.get("scales") or [config.get("scale", 1)])
+    return (
+        "---\nlibrary_name: superres\npipeline_tag: image-to-image\ntags:\n- super-resolution\n"
+        f"---\n\n# {config['type']} {scales}\n\nSingle-image super-resolution weights for superres."
+        "\n\n```python\nimport superres\n\n"
+        f"model = superres.from_pretrained('OWNER/NAME', scale={config.get('scale', 2)})\n```\n"
+    )
