@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 import torch
 
 from superres.errors import UserError
+from superres.imaging.files import is_special
 
 LAST = "last_checkpoint"
 BEST = "best.pth"
@@ -63,6 +64,8 @@ def save_atomically(state: dict[str, Any], path: Path) -> None:
 
 def _write(path: Path, fill: Callable[[BinaryIO], object]) -> None:
     """Fill a file beside ``path``, make it durable, then let it take the name."""
+    if is_special(path):
+        raise UserError(f"{path} is no file that could be replaced; give another name")
     temporary = path.with_name(path.name + _TEMPORARY)
     try:
         with open(temporary, "wb") as file:

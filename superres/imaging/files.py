@@ -50,9 +50,18 @@ def list_images(folder: PathLike, recursive: bool = False) -> list[Path]:
 def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Call ``write(file)`` on a temporary file beside ``path``, then rename it to ``path``.
 
+    A pipe or a device, such as /dev/stdout, is written to as it is: it must not be replaced.
+
     Raises:
         UserError: missing or read-only folder, full disk, ...; the temporary file is removed.
     """
+    if is_special(path):
+        try:
+            with open(path, "wb") as file:
+                write(file)
+        except OSError as error:
+            raise UserError(os_fault(path, error, "file", writing=True)) from None
+        return
     temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
@@ -65,6 +74,11 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
             raise
     except OSError as error:
         raise UserError(os_fault(path, error, "file", writing=True)) from None
+
+
+def is_special(path: Path) -> bool:
+    """Whether ``path`` is a pipe, a socket or a device, which a rename would destroy."""
+    return path.exists() and not path.is_file() and not path.is_dir()
 
 
 def os_fault(path: PathLike, error: Exception, what: str, writing: bool = False) -> str:
