@@ -1,0 +1,272 @@
+"""The fast step gives what the plain one gives."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+
+from superres.cli.main import main
+from superres.engine.fast import Fast, cpu_has_bfloat16, optimizer_options, resolve
+from superres.engine.optim import AutocastOptimWrapper
+from superres.engine.step import TrainStep, compile_backbone, micro_batches
+from superres.errors import UserError
+from superres.models.restorers.restorer import Restorer
+
+from .conftest import CONFIG, differences, picture, read_trace
+
+CPU = torch.device("cpu")
+NETWORKS = {
+    "EDSR": {"type": "EDSR", "channels": 16, "num_blocks": 2, "scale": 2},
+    "VDSR": {
+        "type": "VDSR",
+        "channels": 16,
+        "num_layers": 4,
+        "scale": 2,
+        "in_channels": 3,
+        "out_channels": 3,
+    },
+    "SRResNet": {"type": "SRResNet", "channels": 16, "num_blocks": 2, "scale": 2},
+    "SRCNN": {"type": "SRCNN", "scale": 2},
+}
+
+
+def batches(count: int, size: int = 8, patch: int = 12) -> list[dict]:
+    """Random crops of pictures with structure, x2, as the loader gives them."""
+    generator = torch.Generator().manual_seed(0)
+    pictures = [torch.from_numpy(picture(i, 64, 72)) for i in range(4)]
+    found = []
+    for _ in range(count):
+        crops = []
+        for _ in range(size):
+            which, top, left = torch.randint(0, 16, (3,), generator=generator).tolist()
+            side = 2 * patch
+            crops.append(pictures[which % 4][top : top + side, left : left + side])
+        gt = torch.stack(crops)
+        low = gt.permute(0, 3, 1, 2).float()
+        low = torch.nn.functional.avg_pool2d(low, 2).round().to(torch.uint8).permute(0, 2, 3, 1)
+        found.append({"inputs": low.contiguous(), "gt": gt, "meta": [{}] * size})
+    return found
+
+
+def step_of(backbone: dict, fast: Fast, accumulate: int = 1, lr: float = 1e-3) -> TrainStep:
+    torch.manual_seed(0)
+    module = Restorer(dict(backbone))
+    module.train()
+    if fast.channels_last:
+        module.backbone.to(memory_format=torch.channels_last)
+    options = optimizer_options(torch.optim.Adam, {}, fast, CPU)
+    optimizer = torch.optim.Adam(module.parameters(), lr=lr, **options)
+    wrapper = AutocastOptimWrapper(
+        optimizer=optimizer, dtype=fast.amp or "float32", device_type="cpu"
+    )
+    return TrainStep(module, module, wrapper, CPU, fast, accumulate)
+
+
+def curve(step: TrainStep, data: list[dict]) -> torch.Tensor:
+    return torch.stack([step(batch, i)["loss"] for i, batch in enumerate(data)])
+
+
+def contiguous(data: list[dict]) -> list[dict]:
+    """The same numbers, laid out so that the network gets contiguous tensors."""
+    return [
+        {k: v.permute(0, 3, 1, 2).contiguous().permute(0, 2, 3, 1) if k != "meta" else v
+         for k, v in batch.items()}
+        for batch in data
+    ]  # fmt: skip
+
+
+def test_bfloat16_and_channels_last_stay_within_noise_of_float32():
+    data = batches(100)
+    backbone = NETWORKS["EDSR"]
+    plain = curve(step_of(backbone, Fast()), contiguous(data))
+    fast = Fast(amp="bfloat16", channels_last=True, fused=True)
+    quick = curve(step_of(backbone, fast), data)
+    # What batches and orders change: the same training with its data in another order.
+    noise = (curve(step_of(backbone, Fast()), data[50:] + data[:50])[-30:].mean()
+             - plain[-30:].mean()).abs()  # fmt: skip
+    assert plain[-30:].mean() < 0.5 * plain[:5].mean()  # it learns
+    assert (quick[-30:].mean() - plain[-30:].mean()).abs() < max(noise, 0.05 * plain[-30:].mean())
+    # Each step on its own is close, too: a bfloat16 has 8 bits.
+    assert (quick - plain).abs().median() < 0.03 * plain.median()
+    assert not torch.equal(quick, plain)  # bfloat16 was really used
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_channels_last_is_the_same_up_to_rounding(name):
+    data = batches(6)
+    plain = curve(step_of(NETWORKS[name], Fast(), lr=1e-4), contiguous(data))
+    last = step_of(NETWORKS[name], Fast(channels_last=True, fused=True), lr=1e-4)
+    torch.testing.assert_close(curve(last, data), plain, rtol=2e-4, atol=1e-6)
+    weights = [p for p in last.module.backbone.parameters() if p.dim() == 4]
+    assert all(p.is_contiguous(memory_format=torch.channels_last) for p in weights)
+
+
+def test_layout_of_the_gradients_is_that_of_the_weights():
+    step = step_of(NETWORKS["EDSR"], Fast(channels_last=True))
+    loss = step.module(**step.module.data_preprocessor(batches(1)[0]), mode="loss")["loss"]
+    loss.backward()
+    assert all(p.grad.stride() == p.stride() for p in step.module.parameters())
+
+
+@pytest.mark.parametrize("parts", [2, 4, 8])
+def test_accumulation_is_the_whole_batch(parts):
+    data = batches(5)
+    fast = Fast(channels_last=True)
+    whole, cut = step_of(NETWORKS["EDSR"], fast), step_of(NETWORKS["EDSR"], fast, parts)
+    torch.testing.assert_close(curve(cut, data), curve(whole, data), rtol=1e-5, atol=0)
+    # One update from equal weights; over several Adam's division enlarges rounding errors.
+    once = [step_of(NETWORKS["EDSR"], fast, n) for n in (1, parts)]
+    for step in once:
+        step.optim_wrapper.zero_grad = lambda: None
+        step(data[0], 0)
+    for a, b in zip(once[0].module.parameters(), once[1].module.parameters()):
+        torch.testing.assert_close(b.grad, a.grad, rtol=1e-4, atol=1e-6 * float(a.grad.abs().max()))
+
+
+def test_a_batch_that_cannot_be_cut():
+    with pytest.raises(UserError, match="accumulate = 3"):
+        list(micro_batches(batches(1)[0], 3))
+
+
+def test_accumulation_that_does_not_fit_is_told_before_anything_is_built(train, capsys):
+    assert train("accumulate=3") == 2
+    assert "accumulate = 3" in capsys.readouterr().err
+    assert train("optim_wrapper.accumulative_counts=2") == 2
+    assert "write accumulate = N" in capsys.readouterr().err
+
+
+def test_a_compiled_backbone_is_the_same_and_keeps_its_keys():
+    data = batches(2)
+    plain = step_of(NETWORKS["EDSR"], Fast())
+    said: list[str] = []
+    step = step_of(NETWORKS["EDSR"], Fast())
+    step._untried = compile_backbone(step.module, said.append)
+    step.say = said.append
+    keys = list(step.module.state_dict())
+    torch.testing.assert_close(curve(step, data), curve(plain, data), rtol=1e-5, atol=0)
+    if step.module.run_backbone is None:
+        pytest.skip(f"no compiler here: {said}")
+    assert list(step.module.state_dict()) == keys
+    copy.deepcopy(step.module)  # as averaging of weights does
+
+
+def test_a_failing_compiler_is_told_in_one_line_and_training_goes_on(monkeypatch):
+    def compiler(*_, **__):
+        def fail(_):
+            raise RuntimeError("no C++ compiler found\nand a page of details")
+
+        return fail
+
+    monkeypatch.setattr(torch, "compile", compiler)
+    said: list[str] = []
+    data = batches(2)
+    step = step_of(NETWORKS["EDSR"], Fast())
+    step._untried = compile_backbone(step.module, said.append)
+    step.say = said.append
+    assert torch.equal(curve(step, data), curve(step_of(NETWORKS["EDSR"], Fast()), data))
+    assert said == ["fast.compile failed, training goes on without it: no C++ compiler found"]
+
+
+def test_presets():
+    auto, notes = resolve("auto", False, CPU)
+    assert (auto.amp, auto.compile, auto.cuda_graph, auto.prefetch) == (None, False, False, False)
+    assert auto.fused
+    assert notes == []
+    assert resolve("off", False, CPU)[0] == Fast()
+    assert resolve(False, False, CPU)[0] == Fast()
+    assert resolve("off", "bfloat16", CPU)[0] == Fast(amp="bfloat16")
+    assert resolve("max", False, CPU)[0].amp == ("bfloat16" if cpu_has_bfloat16() else None)
+    chosen, notes = resolve(
+        {"preset": "off", "channels_last": True, "cuda_graph": True}, False, CPU
+    )
+    assert chosen == Fast(channels_last=True)
+    assert len(notes) == 1
+    assert "no GPU" in notes[0]
+    assert "channels last" in str(chosen)
+
+
+def test_defaults_on_a_gpu(monkeypatch):
+    """Which parts a GPU would get; nothing runs there."""
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (9, 0))
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: True)
+    gpu = torch.device("cuda", 0)
+    auto, _ = resolve("auto", False, gpu)
+    assert auto == Fast(channels_last=True, fused=True, prefetch=True, autotune=True)
+    assert not resolve("auto", False, gpu, deterministic=True)[0].autotune
+    best, _ = resolve("max", False, gpu)
+    assert best.amp == "bfloat16"
+    assert best.compile
+    assert best.cuda_graph
+    assert best.tf32
+    many, notes = resolve({"preset": "max", "cuda_graph": True}, False, gpu, world_size=8)
+    assert not many.cuda_graph
+    assert "8" in notes[0]
+    assert optimizer_options(torch.optim.Adam, {}, best, gpu) == {"capturable": True, "fused": True}
+    assert optimizer_options(torch.optim.Adam, {"foreach": True}, best, gpu) == {}
+
+
+@pytest.mark.parametrize(
+    ("fast", "words"),
+    [
+        ("fastest", "'auto', 'max', 'off'"),
+        ({"channel_last": True}, "did you mean channels_last"),
+        ({"compile": "yes"}, "fast.compile = 'yes'"),
+        ({"fused": 1}, "fast.fused = 1"),
+    ],
+)
+def test_mistakes(fast, words):
+    with pytest.raises(UserError, match=words.replace(".", r"\.")):
+        resolve(fast, False, CPU)
+
+
+EVERYTHING = [
+    "fast=dict(channels_last=True,fused=True)",
+    "amp=bfloat16",
+    "accumulate=2",
+    "recompute=['body.*']",
+    "optim_wrapper.clip_grad=dict(max_norm=1.0)",
+    "deterministic=True",
+]
+
+
+def test_resume_is_bit_equal_with_every_part(train, tmp_path):
+    whole, resumed = tmp_path / "whole", tmp_path / "resumed"
+    assert train(*EVERYTHING, work_dir=whole, trace=tmp_path / "a.jsonl") == 0
+    for stop in (5, 9):
+        assert train(*EVERYTHING, f"max_iters={stop}", work_dir=resumed, resume="auto") == 0
+    trace = tmp_path / "b.jsonl"
+    assert train(*EVERYTHING, work_dir=resumed, resume="auto", trace=trace) == 0
+    assert read_trace(trace) == read_trace(tmp_path / "a.jsonl")[9:]
+    assert differences(whole / "iter_12.pth", resumed / "iter_12.pth") == []
+    state = torch.load(whole / "iter_12.pth", weights_only=True)
+    assert all(v.is_contiguous() for v in state["ema_state_dict"].values())
+    assert not torch.are_deterministic_algorithms_enabled()  # put back
+
+
+def test_a_plain_run_goes_on_as_a_fast_one(train, tmp_path):
+    folder = tmp_path / "work"
+    assert train("max_iters=6", "fast='off'") == 0
+    trace = tmp_path / "trace.jsonl"
+    assert train(resume="auto", trace=trace) == 0
+    plain = tmp_path / "plain.jsonl"
+    assert train("fast='off'", work_dir=tmp_path / "plain", trace=plain) == 0
+    fast = [line["loss"] for line in read_trace(trace)]
+    assert fast == pytest.approx([line["loss"] for line in read_trace(plain)][6:], rel=1e-4)
+    groups = torch.load(folder / "iter_12.pth", weights_only=True)["optimizer"]["param_groups"]
+    assert groups[0]["fused"] is True  # the run's choice, not the file's
+
+
+def test_deterministic_from_the_command_line(options, tmp_path, monkeypatch):
+    seen = []
+    original = TrainStep.__call__
+
+    def spy(self, *args):
+        seen.append(torch.are_deterministic_algorithms_enabled())
+        return original(self, *args)
+
+    monkeypatch.setattr(TrainStep, "__call__", spy)
+    arguments = ["train", CONFIG, "--work-dir", str(tmp_path / "work"), "--deterministic"]
+    assert main([*arguments, "--cfg-options", *options, "max_iters=1"]) == 0
+    assert seen == [True]
