@@ -12,6 +12,7 @@ import numpy as np
 
 from superres.errors import UserError
 from superres.upscaling.names import shown
+from superres.upscaling.video_colour import to_420, to_rgb
 
 CONTAINERS = {
     ".mp4": ("mp4", "libx264"),
@@ -24,7 +25,8 @@ CONTAINERS = {
 }
 """Suffix -> (container, video codec) of what can be written."""
 
-_BT601, _BT709, _UNKNOWN = 5, 1, 2  # AVCOL_SPC_*
+_BT601, _BT709, _UNKNOWN = 5, 1, 2  # matrix coefficients of H.273
+_STUDIO, _FULL = 1, 2  # ranges
 _COLOUR_TAGS = ("color_primaries", "color_trc", "colorspace", "color_range")
 
 
@@ -168,10 +170,19 @@ def _seek(container: Any, stream: Any, after: int) -> None:
 def _frame(frame: Any, pts: int, duration: int, deep: bool) -> Frame:
     space = _space(frame.colorspace, frame.height)
     colours = {tag: int(getattr(frame, tag)) for tag in _COLOUR_TAGS}
-    rgb = frame.reformat(
-        format="rgb48le" if deep else "rgb24", src_colorspace=space, dst_color_range=2
-    )
-    pixels = rgb.to_ndarray()
+    full = colours["color_range"] == _FULL or frame.format.name.startswith("yuvj")
+    same = _FULL if full else _STUDIO
+    planes = frame.reformat(  # only chroma is enlarged by it; colours keep their numbers
+        format="yuv444p16le" if deep else "yuv444p",
+        src_colorspace=space,
+        dst_colorspace=space,
+        src_color_range=same,
+        dst_color_range=same,
+    ).to_ndarray()
+    colours["color_range"] = same
+    if deep:  # comes as (H, W, 3)
+        planes = planes.transpose(2, 0, 1)
+    pixels = to_rgb(planes, 16 if deep else 8, space, full)
     if frame.rotation % 360:
         pixels = np.ascontiguousarray(np.rot90(pixels, round(frame.rotation / 90)))
     return Frame(pixels, pts, duration, colours)
@@ -220,16 +231,15 @@ class SegmentWriter:
         av = import_av()
         if self._stream is None:
             self._begin(frame)
-        made = av.VideoFrame.from_ndarray(
-            np.ascontiguousarray(pixels), format="rgb48le" if self._clip.deep else "rgb24"
+        planes = to_420(
+            pixels,
+            10 if self._clip.deep else 8,
+            _space(frame.colours["colorspace"], self._clip.size[0]),
+            frame.colours["color_range"] == _FULL,
         )
-        full = frame.colours["color_range"] == 2
-        made = made.reformat(
-            format=self._stream.pix_fmt,
-            dst_colorspace=_space(frame.colours["colorspace"], self._clip.size[0]),
-            src_color_range=2,
-            dst_color_range=2 if full else 1,
-        )
+        made = av.VideoFrame.from_ndarray(planes, format=self._stream.pix_fmt)
+        for tag, value in frame.colours.items():
+            setattr(made, tag, value)
         made.pts, made.time_base, made.duration = frame.pts, self._clip.time_base, frame.duration
         self._durations[frame.pts] = frame.duration
         self._mux(self._stream.encode(made))

@@ -1,0 +1,249 @@
+"""Videos: times, sound, subtitles, colours, interruptions. Clips are made here with PyAV."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from superres.cli.main import main
+from superres.errors import UserError
+from superres.upscaling import video as module
+from superres.upscaling.enlarge import Enlarger
+from superres.upscaling.video import parts_folder, unfinished, upscale_video
+from superres.upscaling.video_colour import to_420, to_rgb
+
+from .conftest import scene
+
+av = pytest.importorskip("av")
+ROOT = Path(__file__).resolve().parents[2]
+TICKS = Fraction(1, 12800)
+
+
+def make_clip(path, count=20, size=(32, 48), pix_fmt="yuv420p", subtitles=False, colours=None):
+    """Frames of varying length, a tone, and two subtitles; gives the frames' times in seconds."""
+    height, width = size
+    webm = path.suffix == ".webm"
+    with av.open(str(path), "w") as out:
+        video = out.add_stream("libvpx-vp9" if webm else "libx264", rate=24)
+        video.width, video.height, video.pix_fmt = width, height, pix_fmt
+        video.time_base = video.codec_context.time_base = TICKS
+        for tag, value in (colours or {}).items():
+            setattr(video.codec_context, tag, value)
+        sound = out.add_stream("libopus" if webm else "aac", rate=48000, layout="mono")
+        sound.metadata["language"] = "fra"
+        text = None
+        if subtitles:
+            path.with_suffix(".srt").write_text(
+                "1\n00:00:00,100 --> 00:00:00,300\nOne\n\n2\n00:00:00,400 --> 00:00:00,600\nTwo\n"
+            )
+            source = av.open(str(path.with_suffix(".srt")))
+            text = out.add_stream_from_template(source.streams[0])
+        tick, times = 0, []
+        for index in range(count):
+            shifted = np.roll(scene(height, width), index, axis=1)
+            frame = av.VideoFrame.from_ndarray(shifted, format="rgb24")
+            frame.pts, frame.time_base = tick, TICKS
+            times.append(float(tick * TICKS))
+            tick += 1280 if index % 3 == 0 else 512
+            out.mux(video.encode(frame))
+        out.mux(video.encode(None))
+        wave = np.sin(np.arange(int(48000 * tick * TICKS)) / 20).astype(np.float32)[None] / 3
+        for start in range(0, wave.shape[1], 1024):
+            piece = av.AudioFrame.from_ndarray(wave[:, start : start + 1024], "fltp", "mono")
+            piece.sample_rate, piece.pts, piece.time_base = 48000, start, Fraction(1, 48000)
+            out.mux(sound.encode(piece))
+        out.mux(sound.encode(None))
+        if text is not None:
+            for packet in source.demux():
+                if packet.pts is not None:
+                    packet.stream = text
+                    out.mux(packet)
+    return times
+
+
+def packets(path, kind):
+    with av.open(str(path)) as clip:
+        streams = [s for s in clip.streams if s.type == kind]
+        return [
+            (round(float(p.pts * p.time_base), 4), b"" if kind == "video" else bytes(p))
+            for p in (clip.demux(streams) if streams else ())
+            if p.pts is not None
+        ]
+
+
+def brightness(path):
+    """Mean of the luma numbers of the first frame."""
+    with av.open(str(path)) as clip:
+        frame = next(clip.decode(video=0))
+        return float(np.array(frame.planes[0]).reshape(-1, frame.planes[0].line_size).mean())
+
+
+def lumas(path):
+    """Luma planes as numbers, no conversion."""
+    with av.open(str(path)) as clip:
+        frames = [f.to_ndarray(format="gray") for f in clip.decode(video=0)]
+        return np.stack(frames).astype(float)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".webm", ".mov"])
+def test_times_sound_and_subtitles_are_kept(suffix, tmp_path, network):
+    source, target = tmp_path / f"clip{suffix}", tmp_path / f"out{suffix}"
+    times = make_clip(source, subtitles=suffix == ".mkv")
+    result = upscale_video(source, target, Enlarger(network(2)))
+    assert result.frames == 20
+    assert result.result_size == (96, 64)
+    found = packets(target, "video")
+    assert sorted(t for t, _ in found) == pytest.approx(times, abs=1e-3)
+    assert packets(target, "audio") == packets(source, "audio")
+    assert packets(target, "subtitle") == packets(source, "subtitle")
+    if suffix == ".mkv":
+        assert len(packets(target, "subtitle")) == 2
+        with av.open(str(target)) as clip:
+            assert clip.streams.audio[0].metadata["language"] == "fra"
+    before, after = lumas(source), lumas(target)
+    assert after.shape == (20, 64, 96)
+    smaller = after.reshape(20, 32, 2, 48, 2).mean((2, 4))
+    assert np.abs(smaller - before).mean() < 4
+    assert abs(smaller.mean() - before.mean()) < 1, "colours drift"
+    assert not unfinished(target)
+
+
+def test_other_scales_and_odd_sizes(tmp_path, network):
+    source, target = tmp_path / "clip.mp4", tmp_path / "out.mp4"
+    make_clip(source, count=3, size=(34, 46))
+    result = upscale_video(source, target, Enlarger(network(2), scale=1.5))
+    assert result.result_size == (70, 52)  # 69 x 51 made even
+    assert any("even" in note for note in result.notes)
+    assert lumas(target).shape == (3, 52, 70)
+
+
+def test_ten_bits_and_colour_tags(tmp_path, network):
+    source, target = tmp_path / "clip.mp4", tmp_path / "out.mp4"
+    tags = {"color_primaries": 9, "color_trc": 16, "colorspace": 9, "color_range": 1}
+    make_clip(source, count=2, pix_fmt="yuv420p10le", colours=tags)
+    upscale_video(source, target, Enlarger(network(2)))
+    with av.open(str(target)) as clip:
+        context = clip.streams.video[0].codec_context
+        assert context.format.name == "yuv420p10le"
+        assert {tag: int(getattr(context, tag)) for tag in tags} == tags
+    assert brightness(target) == pytest.approx(brightness(source), rel=0.1)
+
+
+def test_pieces_are_gone_on_with(tmp_path, network, monkeypatch):
+    """A process that is killed loses the piece it was at, and no frame comes twice."""
+    monkeypatch.setattr(module, "SEGMENT_FRAMES", 6)
+    source, target = tmp_path / "clip.mp4", tmp_path / "out.mp4"
+    times = make_clip(source)
+    enlarger, calls = Enlarger(network(2)), []
+    real = module._enlarge
+
+    def counted(frame, *others):
+        calls.append(frame.pts)
+        if len(calls) == 15:
+            os.write(2, b"")
+            raise SystemExit  # as near to a kill as one process gets
+        return real(frame, *others)
+
+    monkeypatch.setattr(module, "_enlarge", counted)
+    with pytest.raises(SystemExit):
+        upscale_video(source, target, enlarger)
+    assert unfinished(target)
+    assert not target.exists()
+    calls.clear()
+    calls += [0] * 100  # no further stop
+    upscale_video(source, target, enlarger)
+    assert len(calls) - 100 <= 8
+    assert sorted(t for t, _ in packets(target, "video")) == pytest.approx(times, abs=1e-4)
+    assert len(lumas(target)) == 20
+    assert not unfinished(target)
+
+
+def test_pieces_of_another_network_are_not_used(tmp_path, network, monkeypatch):
+    source, target = tmp_path / "clip.mp4", tmp_path / "out.mp4"
+    make_clip(source, count=4)
+    parts_folder(target).mkdir()
+    (parts_folder(target) / "state.json").write_text('{"identity": 1, "pieces": ["00000.nut"]}')
+    upscale_video(source, target, Enlarger(network(2)))
+    assert len(lumas(target)) == 4
+
+
+@pytest.mark.slow
+def test_ctrl_c_leaves_a_playable_file(tmp_path, weights):
+    source, target = tmp_path / "clip.mp4", tmp_path / "out.mp4"
+    make_clip(source, count=300, size=(96, 128))
+    command = [sys.executable, str(ROOT / "tools/upscale.py"), str(source), "-o", str(target)]
+    command += ["--model", weights(2), "--backend", "torch"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    piece = parts_folder(target) / "00000.nut"
+    deadline = time.monotonic() + 120
+    while not (piece.exists() and piece.stat().st_size > 2000) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 130, output
+    assert "goes on from here" in output
+    part = len(lumas(target))
+    assert 0 < part < 300
+    assert 0 < len(packets(target, "audio")) < len(packets(source, "audio"))
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert len(lumas(target)) == 300
+    assert packets(target, "audio") == packets(source, "audio")
+    again = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert "there already" in again.stdout
+
+
+def test_what_is_no_video(tmp_path, weights, capsys):
+    (tmp_path / "text.mp4").write_text("no video")
+    assert main(["upscale", str(tmp_path / "text.mp4"), "--model", weights(2)]) == 1
+    assert "cannot be opened as a video" in capsys.readouterr().err
+    with pytest.raises(UserError, match=r"cannot write .xyz"):
+        upscale_video(tmp_path / "a.mp4", tmp_path / "b.xyz", Enlarger(_identity()))
+
+
+def _identity():
+    class Net:
+        scale, receptive_radius = 1, 0
+
+        def __call__(self, x):
+            return x
+
+    return Net()
+
+
+@pytest.mark.parametrize("space", [1, 5, 9])
+@pytest.mark.parametrize("full", [False, True])
+@pytest.mark.parametrize("bits", [8, 10])
+def test_colours_come_back(space, full, bits):
+    """Smooth colours, to 4:2:0 and back: no mean error, small ones."""
+    import cv2
+
+    picture = cv2.GaussianBlur(scene(64, 80), (0, 0), 5)
+    planes = to_420(picture, bits, space, full)
+    assert planes.shape == (96, 80)
+    flat = planes.ravel()
+    y, cb, cr = np.split(flat, [64 * 80, 64 * 80 * 5 // 4])
+    chroma = [cv2.resize(c.reshape(32, 40), (80, 64)) for c in (cb, cr)]
+    back = to_rgb(np.stack([y.reshape(64, 80), *chroma]), bits, space, full).astype(float)
+    if bits > 8:
+        back = back / 257
+    assert np.abs((back - picture).mean((0, 1))).max() < 0.3
+    assert np.abs(back - picture).max() < 9
+
+
+def test_known_colours():
+    """White, black and a saturated blue of BT.709 as the standard has them."""
+    planes = to_420(np.full((2, 2, 3), 255, np.uint8), 8, 1, False)
+    assert planes.ravel().tolist() == [235] * 4 + [128, 128]
+    blue = np.zeros((2, 2, 3), np.uint8)
+    assert to_420(blue, 8, 1, False).ravel().tolist() == [16] * 4 + [128, 128]
+    blue[..., 2] = 255
+    assert to_420(blue, 8, 1, False).ravel().tolist() == [32] * 4 + [240, 118]
