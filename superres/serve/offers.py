@@ -1,0 +1,100 @@
+"""The networks that a session offers, and only those."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from superres.checkpoints.shipped import DEFAULT, model_names, shipped, variants
+from superres.errors import UserError
+from superres.upscaling.enlarge import Enlarger
+from superres.upscaling.networks import choose_network
+
+_BUDGET = 256 << 20  # small tiles, so that progress is seen, and stopping does not take long
+_READY = 3
+
+
+@dataclass(frozen=True)
+class Offer:
+    """One entry of the page's list.
+
+    Attributes:
+        name: what the page shows and sends: a name, or a file's name without its folder.
+        given: what stands for it to `choose_network`; never sent to the page.
+        scales: that it makes itself.
+    """
+
+    name: str
+    given: str
+    scales: tuple[int, ...]
+
+    @property
+    def choices(self) -> tuple[int, ...]:
+        """Scales to choose from: its own, and smaller whole ones."""
+        return tuple(sorted({*range(2, max(self.scales)), *self.scales} - {1})) or (1,)
+
+
+class Offers:
+    """The offers of a session, and their networks, the last few of which stay ready.
+
+    Args:
+        given: weight files and names.
+        device, backend: see :func:`superres.upscaling.networks.choose_network`.
+
+    Raises:
+        UserError: a file or name that cannot be loaded, or nothing to offer.
+    """
+
+    def __init__(
+        self, given: Sequence[str] = (), device: str = "auto", backend: str = "auto"
+    ) -> None:
+        self.device, self.backend = device, backend
+        self._ready: OrderedDict[tuple, tuple[Enlarger, list[str]]] = OrderedDict()
+        self._offers: dict[str, Offer] = {}
+        for text in given:
+            self._add(text)
+        here = shipped()
+        for name in model_names():
+            if name in here or any(full in here for full in variants(name).values()):
+                self._add(name)
+        if not self._offers:
+            choose_network(DEFAULT)  # raises, and says what to do
+
+    def __iter__(self):
+        return iter(self._offers.values())
+
+    def get(self, name: str) -> Offer | None:
+        """The offer of that name."""
+        return self._offers.get(name)
+
+    def enlarger(self, offer: Offer, scale: int, self_ensemble: bool) -> tuple[Enlarger, list[str]]:
+        """An `Enlarger`, and notes for a person. Not to be called from two threads at once."""
+        key = (offer.name, scale, self_ensemble)
+        if key not in self._ready:
+            chosen = choose_network(offer.given, scale, self.device)
+            made, backend = chosen.enlarger(
+                self.backend, self_ensemble=self_ensemble, memory_budget=_BUDGET
+            )
+            self._ready[key] = (made, [f"{chosen.label}, back end {backend}", *chosen.notes])
+            while len(self._ready) > _READY:
+                self._ready.popitem(last=False)
+        self._ready.move_to_end(key)
+        return self._ready[key]
+
+    def _add(self, given: str) -> None:
+        if any(offer.given == given for offer in self):
+            return
+        own = variants(given) if not Path(given).exists() else {}
+        scales: Sequence[int] = tuple(own)
+        if not scales:
+            module = choose_network(given, None, self.device).module
+            scales = tuple(getattr(module, "scales", None) or (int(module.scale),))
+        if not scales:
+            raise UserError(f"{given}: states no scale")
+        name = base = Path(given).name if Path(given).exists() else given
+        number = 2
+        while name in self._offers:
+            name, number = f"{base} ({number})", number + 1
+        self._offers[name] = Offer(name, given, tuple(sorted(scales)))
