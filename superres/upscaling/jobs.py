@@ -78,6 +78,12 @@ def list_jobs(
             f"suffix: {' '.join(PICTURE_SUFFIXES)}"
         )
     everything = {_identity(path) for path, _ in sources if path != STREAM}
+    if output is None:
+        earlier = [s for s, _ in sources if s != STREAM and _is_own_result(s, everything)]
+        for source in earlier:
+            found.notes.append(f"{shown(source)}: passed over, it is the result of an earlier run")
+            everything.discard(_identity(source))
+        sources = [item for item in sources if item[0] not in earlier]
     if _is_one_file(output, sources):
         source, _ = sources[0]
         target: Path | str = STREAM if output == STREAM else Path(output)
@@ -98,9 +104,6 @@ def list_jobs(
             found.jobs.append(Job(STREAM, STREAM))
             continue
         target = _target(source, root, output, suffix, format, len(inputs) > 1)
-        if output is None and _is_own_result(source, everything):
-            found.notes.append(f"{shown(source)}: passed over, it is the result of an earlier run")
-            continue
         if _identity(target) in everything:
             target = target.with_name(f"{target.stem}{suffix}{target.suffix}")
         if _key(target) in taken:  # x.jpg and x.png, both to x.png

@@ -1,0 +1,319 @@
+"""superres upscale on real files of every kind, good and bad."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from superres.cli.main import main
+from superres.imaging.io import read_image
+
+from ..upscaling.conftest import _cache, _one_thread, exif, icc, scene, weights, zoo
+
+__all__ = ["_cache", "_one_thread", "weights", "zoo"]
+ROOT = Path(__file__).resolve().parents[2]
+TOOL = [sys.executable, str(ROOT / "tools/upscale.py")]
+
+
+@pytest.fixture
+def upscale(weights, capsys):
+    """``upscale(*arguments, code=0)``: what was said, all together."""
+
+    def run(*arguments, code=0, scale=2):
+        capsys.readouterr()
+        model = ["--model", weights(scale), "--backend", "torch"]
+        assert main(["upscale", *map(str, arguments), *model]) == code
+        said = capsys.readouterr()
+        assert "Traceback" not in said.err
+        return said.out + said.err
+
+    return run
+
+
+def opened(path):
+    with Image.open(path) as image:
+        image.load()
+        return image
+
+
+def test_a_folder_of_every_kind(zoo, upscale, tmp_path):
+    out, report = tmp_path / "out", tmp_path / "report.json"
+    said = upscale(zoo, "-o", out, "--json", report, code=1)
+    names = {p.relative_to(out).as_posix() for p in out.rglob("*") if p.is_file()}
+    sources = {p.relative_to(zoo).as_posix() for p in zoo.rglob("*") if p.is_file()}
+    assert names == (sources - {"cut.jpg", "text.png", "moving.gif"}) | {"moving.png"}
+    for name in sorted(names):
+        if name not in ("one.png", "turned.tif"):
+            assert opened(out / name).size == (112, 80), name
+    assert opened(out / "turned.tif").size == (80, 112)  # Pillow turns TIFFs by itself
+    assert opened(out / "one.png").size == (2, 2)
+    # Kinds.
+    modes = {
+        "photo.jpg": "RGB", "grey.png": "L", "grey_alpha.png": "LA", "bilevel.png": "L",
+        "alpha.png": "RGBA", "alpha.webp": "RGBA", "sub/alpha.tif": "RGBA", "palette.png": "RGBA",
+        "cmyk.jpg": "RGB", "old.bmp": "RGB",
+    }  # fmt: skip
+    assert {name: opened(out / name).mode for name in modes} == modes
+    for name in ("sub/deep.png", "sub/deep.tif"):
+        deep = read_image(out / name, dtype="keep")
+        assert deep.dtype == np.uint16
+        small = deep.reshape(40, 2, 56, 2, 3).mean((1, 3))
+        assert np.abs(small / 257 - scene()).mean() < 6
+    # What files carry.
+    photo = opened(out / "photo.jpg")
+    assert photo.info["icc_profile"] == icc()
+    assert photo.getexif()[274] == 6
+    assert photo.getexif()[271] == "Maker"
+    assert photo.getexif().get_ifd(0x8769)[0xA002] == 112
+    assert opened(out / "plain.png").info["icc_profile"] == icc()
+    assert opened(out / "turned.webp").getexif()[274] == 8
+    with Image.open(out / "turned.tif") as turned:
+        assert turned.tag_v2[274] == 6
+    # What went wrong.
+    for words in ("text.png: not a picture", "cut.jpg: truncated", "2 failed", "first of its 3"):
+        assert words in said
+    assert "new\\nline\\xff.png" in said
+    record = json.loads(report.read_text())
+    states = [r["status"] for r in record["results"]]
+    assert states.count("failed") == 2
+    assert states.count("done") == len(names)
+    assert record["backend"] == "torch"
+    assert not [p for p in tmp_path.rglob(".*") if p.name.endswith(".tmp")]
+
+
+def test_again_does_nothing_and_overwrite_does(upscale, tmp_path):
+    Image.fromarray(scene()).save(tmp_path / "a.png")
+    upscale(tmp_path / "a.png")
+    result = tmp_path / "a_x2.png"
+    before = result.stat().st_mtime_ns
+    assert "there already" in upscale(tmp_path / "a.png")
+    assert result.stat().st_mtime_ns == before
+    upscale(tmp_path / "a.png", "--overwrite")
+    assert result.stat().st_mtime_ns > before
+    assert opened(result).size == (112, 80)
+
+
+def test_results_among_the_inputs_are_not_enlarged_again(upscale, tmp_path):
+    for name in ("a.png", "b.jpg"):
+        Image.fromarray(scene()).save(tmp_path / name)
+    pattern = tmp_path / "*.*"
+    upscale(pattern, "--compare")
+    said = upscale(pattern, "--compare")
+    assert "result of an earlier run" in said
+    assert sorted(p.name for p in tmp_path.iterdir() if p.is_file()) == [
+        "a.png", "a_x2.png", "a_x2_compare.png", "b.jpg", "b_x2.jpg", "b_x2_compare.png",
+    ]  # fmt: skip
+
+
+def test_output_inside_the_input(upscale, tmp_path):
+    (tmp_path / "pics" / "sub").mkdir(parents=True)
+    Image.fromarray(scene()).save(tmp_path / "pics" / "sub" / "a.png")
+    for _ in range(2):
+        upscale(tmp_path / "pics", "-o", tmp_path / "pics" / "large", "--overwrite")
+    found = sorted(p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*.png"))
+    assert found == ["pics/large/sub/a.png", "pics/sub/a.png"]
+
+
+def test_inputs_are_never_overwritten(upscale, tmp_path):
+    source = tmp_path / "a.png"
+    Image.fromarray(scene()).save(source)
+    os.link(source, tmp_path / "same.png")
+    before = source.read_bytes()
+    assert "never overwritten" in upscale(source, "-o", source, "--overwrite", code=2)
+    assert "never overwritten" in upscale(source, "-o", tmp_path / "same.png", code=2)
+    upscale(tmp_path, "-o", tmp_path)
+    assert source.read_bytes() == before
+    assert opened(tmp_path / "a_x2.png").size == (112, 80)
+    assert "never overwritten" in upscale(source, "--compare", source, "--overwrite", code=2)
+
+
+def test_two_sources_of_one_name(upscale, tmp_path):
+    Image.fromarray(scene()).save(tmp_path / "a.png")
+    Image.fromarray(255 - scene()).save(tmp_path / "a.jpg")
+    upscale(tmp_path / "a.png", tmp_path / "a.jpg", "-o", tmp_path / "out", "--format", "png")
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a.png", "a_jpg.png"]
+
+
+def test_formats(upscale, tmp_path):
+    rgba = np.dstack([scene(), np.full((40, 56), 128, np.uint8)])
+    Image.fromarray(rgba).save(tmp_path / "a.png")
+    Image.fromarray(scene()).save(tmp_path / "turned.jpg", exif=exif(6))
+    for name, kind in (("png", "PNG"), ("jpg", "JPEG"), ("webp", "WEBP"), ("tiff", "TIFF")):
+        out = tmp_path / name
+        said = upscale(tmp_path / "a.png", tmp_path / "turned.jpg", "-o", out, "--format", name)
+        assert {opened(p).format for p in out.iterdir()} == {kind}
+        assert ("put on white" in said) == (name == "jpg")
+    # Viewers of PNGs do not turn them, so that they are turned here.
+    assert opened(tmp_path / "png" / "turned.png").size == (80, 112)
+    assert opened(tmp_path / "jpg" / "turned.jpg").size == (112, 80)
+    assert "named as --format" in upscale(
+        tmp_path / "a.png", "-o", tmp_path / "x.png", "--format", "jpg", code=1
+    )
+
+
+def test_streams(weights, tmp_path):
+    buffer = io.BytesIO()
+    Image.fromarray(scene()).save(buffer, "PNG")
+    done = subprocess.run(
+        [*TOOL, "-", "--model", weights(2), "--backend", "torch", "--format", "jpg"],
+        input=buffer.getvalue(), capture_output=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    image = Image.open(io.BytesIO(done.stdout))
+    assert (image.format, image.size) == ("JPEG", (112, 80))
+    assert b"back end torch" in done.stderr
+    (tmp_path / "a.png").write_bytes(buffer.getvalue())
+    done = subprocess.run(
+        [*TOOL, str(tmp_path / "a.png"), "-o", "-", "--model", weights(2), "--backend", "torch"],
+        capture_output=True, timeout=120,
+    )  # fmt: skip
+    assert Image.open(io.BytesIO(done.stdout)).size == (112, 80)
+
+
+def test_scale_and_tiles(upscale, tmp_path):
+    Image.fromarray(scene()).save(tmp_path / "a.png")
+    said = upscale(tmp_path / "a.png", "--scale", "3", "--tile", "16", scale=4)
+    assert "made x4 by the network, then resized to x3" in said
+    assert opened(tmp_path / "a_x3.png").size == (168, 120)
+    upscale(tmp_path / "a.png", "--scale", "2.5", "--self-ensemble", scale=4)
+    assert opened(tmp_path / "a_x2.5.png").size == (140, 100)
+
+
+def test_names_choose_the_nearest_scale(tmp_path, monkeypatch, weights, capsys):
+    from superres.checkpoints import shipped
+
+    for scale in (2, 4):
+        (tmp_path / f"tiny_x{scale}.safetensors").write_bytes(Path(weights(scale)).read_bytes())
+    monkeypatch.setattr(shipped, "WEIGHTS", tmp_path)
+    Image.fromarray(scene()).save(tmp_path / "a.png")
+    for scale, native in (("1.5", 2), ("2", 2), ("3", 4)):
+        arguments = ["upscale", str(tmp_path / "a.png"), "--model", "tiny", "--scale", scale]
+        assert main([*arguments, "--backend", "torch"]) == 0
+        assert f"tiny x{native} on" in capsys.readouterr().out
+    assert main(["upscale", str(tmp_path / "a.png"), "--model", "tinny"]) == 2
+    said = capsys.readouterr().err
+    assert "did you mean tiny" in said
+    assert "--list-models" in said
+    assert main(["upscale", "--list-models"]) == 0
+    listed = capsys.readouterr().out
+    assert "tiny               x2, x4" in listed
+    assert "edsr_baseline" in listed
+
+
+def test_comparisons(upscale, tmp_path):
+    for name in ("a.png", "b.png"):
+        Image.fromarray(scene()).save(tmp_path / name)
+    upscale(tmp_path / "a.png", tmp_path / "b.png", "--compare", tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text()
+    assert page.count("<section>") == 2
+    assert page.count("data:image/webp;base64,") == 4
+    upscale(tmp_path / "a.png", "--compare", tmp_path / "c.png")
+    assert opened(tmp_path / "c.png").width > 300
+    assert "is there already" in upscale(
+        "--compare", tmp_path / "c.png", tmp_path / "b.png", "-o", tmp_path / "new.png", code=2
+    )
+
+
+def test_mistakes(upscale, tmp_path):
+    Image.fromarray(scene()).save(tmp_path / "a.png")
+    a = tmp_path / "a.png"
+    for arguments, words in (
+        ([], "name a picture"),
+        ([tmp_path / "b.png"], "no such file"),
+        ([tmp_path / "*.jpg"], "no picture matches"),
+        ([a, "--scale", "0.5"], "1 to 64"),
+        ([a, "--tile", "x"], "tile must be"),
+        ([a, "--quality", "200"], "1 to 100"),
+        ([a, "--device", "cuda:99"], "CUDA"),
+        ([a, "--max-pixels", "x"], "--max-pixels"),
+        ([a, "--json", tmp_path / "no" / "x.json"], "folder does not exist"),
+    ):
+        assert words in upscale(*arguments, code=2), arguments
+    (tmp_path / "empty").mkdir()
+    assert "no pictures in" in upscale(tmp_path / "empty", code=2)
+    assert "more than the limit" in upscale(a, "--max-pixels", "2k", code=1)
+    upscale(a, "--max-pixels", "1M")
+
+
+def test_one_that_is_missing_does_not_stop_the_rest(upscale, tmp_path):
+    Image.fromarray(scene()).save(tmp_path / "a.png")
+    said = upscale(tmp_path / "gone.png", tmp_path / "a.png", code=1)
+    assert "gone.png: no such file" in said
+    assert (tmp_path / "a_x2.png").exists()
+
+
+def test_a_full_disk(weights, tmp_path):
+    """A limit on the size of files stands in for the disk; nothing half-written stays."""
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (200, 200, 3), np.uint8)).save(
+        tmp_path / "a.png"
+    )
+
+    def limit():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
+
+    command = [*TOOL, str(tmp_path / "a.png"), "--model", weights(2), "--backend", "torch"]
+    done = subprocess.run(command, capture_output=True, text=True, preexec_fn=limit, timeout=120)
+    assert done.returncode == 1, done.stderr
+    assert "cannot be written" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert [p.name for p in tmp_path.iterdir() if p.is_file()] == ["a.png"]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_stopping_leaves_whole_files_only(number, code, weights, tmp_path):
+    (tmp_path / "in").mkdir()
+    for index in range(60):
+        Image.fromarray(scene(160, 160, index)).save(tmp_path / "in" / f"{index:02d}.png")
+    out = tmp_path / "out"
+    command = [*TOOL, str(tmp_path / "in"), "-o", str(out), "--model", weights(4)]
+    command += ["--backend", "torch", "--tile", "24"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    deadline = time.monotonic() + 60
+    while not (out.exists() and list(out.glob("*.png"))) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(number)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == code, said
+    assert "goes on from here" in said
+    files = list(out.iterdir())
+    assert 0 < len(files) < 60
+    assert all(opened(file).size == (640, 640) for file in files)
+
+
+def test_a_terminal_sees_a_bar(weights, tmp_path):
+    import pty
+
+    for name in ("a.png", "b.png"):
+        Image.fromarray(scene()).save(tmp_path / name)
+    leader, follower = pty.openpty()
+    command = [*TOOL, str(tmp_path / "a.png"), str(tmp_path / "b.png"), "--model", weights(2)]
+    command += ["--backend", "torch", "--tile", "8"]
+    process = subprocess.Popen(
+        command, stdout=follower, stderr=follower, env={**os.environ, "COLUMNS": "150"}
+    )
+    os.close(follower)
+    shown = b""
+    while True:
+        try:
+            part = os.read(leader, 65536)
+        except OSError:
+            break
+        if not part:
+            break
+        shown += part
+    os.close(leader)
+    assert process.wait(timeout=60) == 0
+    assert b"2/2" in shown
+    assert b"tile" in shown
