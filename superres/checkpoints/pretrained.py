@@ -173,20 +173,33 @@ def push_to_hub(
 def _download(repo: str, scale: int | None, revision: str | None) -> Path:
     """The weight file in the hub's cache, config.json beside it."""
     hub = _hub()
+    from huggingface_hub import errors
+
+    def get(name: str) -> Path:
+        return Path(hub.hf_hub_download(repo, name, revision=revision))
+
     try:
-        names = hub.HfApi().list_repo_files(repo, revision=revision)
-    except Exception as error:
+        try:
+            get(CONFIG)
+        except errors.EntryNotFoundError as error:
+            if isinstance(error, errors.LocalEntryNotFoundError):  # the hub cannot be reached
+                raise
+        # The usual names first: most repositories need no listing then.
+        usual = (f"pytorch_model_{scale}x.pt", f"model_x{scale}.safetensors")
+        for name in usual if scale is not None else ():
+            try:
+                return get(name)
+            except errors.EntryNotFoundError as error:
+                if isinstance(error, errors.LocalEntryNotFoundError):
+                    raise
+        return get(choose(hub.HfApi().list_repo_files(repo, revision=revision), scale, repo))
+    except UserError:
+        raise
+    except Exception as error:  # whatever the hub, its client or the network raise
         kept = _kept(hub, repo, revision)
         if kept is None:
             raise _explained(error, repo, "cannot be read") from error
         return kept / choose([p.name for p in sorted(kept.iterdir())], scale, repo)
-    wanted = choose(names, scale, repo)
-    try:
-        if CONFIG in names:
-            hub.hf_hub_download(repo, CONFIG, revision=revision)
-        return Path(hub.hf_hub_download(repo, wanted, revision=revision))
-    except Exception as error:
-        raise _explained(error, repo, f"{wanted} cannot be downloaded") from error
 
 
 def _kept(hub: Any, repo: str, revision: str | None) -> Path | None:
@@ -205,7 +218,7 @@ def _explained(error: Exception, repo: str, what: str) -> UserError:
         advice = "its owner lets people in on request; ask on its page, then hf auth login"
     elif isinstance(error, errors.RepositoryNotFoundError):
         advice = "check the name; a private one needs hf auth login"
-    elif isinstance(error, errors.RevisionNotFoundError | errors.EntryNotFoundError):
+    elif isinstance(error, errors.RevisionNotFoundError):
         advice = "check the revision"
     else:
         advice = (

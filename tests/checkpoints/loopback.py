@@ -29,18 +29,23 @@ class Hub(BaseHTTPRequestHandler):
         self.do_GET()
 
     def do_GET(self):
-        listing = re.fullmatch(r"/api/models/([^/]+/[^/]+)(?:/revision/\w+)?", self.path.split("?")[0])
+        address = self.path.partition("?")[0]
+        listing = re.fullmatch(r"/api/models/([^/]+/[^/]+)/tree/\w+", address)
         if listing:
             files = self.server.files.get(listing[1])
             if files is None:
                 return self.answer(404, b"{}", {"X-Error-Code": "RepoNotFound"})
-            siblings = [{"rfilename": name} for name in files]
-            return self.json({"id": listing[1], "sha": self.commit, "siblings": siblings})
+            entries = [
+                {"type": "file", "path": name, "size": len(data), "oid": "0" * 40}
+                for name, data in files.items()
+            ]
+            return self.json(entries)
         found = re.fullmatch(r"/([^/]+/[^/]+)/resolve/\w+/([^?]+)", self.path)
         repo, name = (found[1], found[2]) if found else ("", self.path.lstrip("/"))
         data = self.server.files.get(repo, {}).get(name)
         if data is None:
-            return self.answer(404, b"", {"X-Error-Code": "EntryNotFound"})
+            missing = "EntryNotFound" if repo in self.server.files else "RepoNotFound"
+            return self.answer(404, b"", {"X-Error-Code": missing})
         digest = hashlib.sha256(data).hexdigest()
         headers = {"ETag": f'"{digest}"', "X-Repo-Commit": self.commit, "Accept-Ranges": "bytes"}
         asked = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range") or "")
@@ -62,6 +67,8 @@ class Hub(BaseHTTPRequestHandler):
             body = self.rfile.read(size)
         if self.headers.get("Authorization") != "Bearer hf_test":
             return self.answer(401, b'{"error": "no token"}')
+        if self.path == "/api/validate-yaml":
+            return self.json({"errors": [], "warnings": []})
         if self.path == "/api/repos/create":
             wanted = json.loads(body)
             repo = "/".join(filter(None, (wanted.get("organization"), wanted["name"])))
