@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import errno
 import importlib
 import os
 import pkgutil
@@ -32,6 +33,37 @@ def main(argv: Sequence[str] | None = None) -> int:
     of the user's is one message; a traceback means that the program itself is at fault.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
+    try:
+        code = _run(argv)
+        sys.stdout.flush()  # here, where a full disk can still be told
+        return code
+    except UserError as error:
+        if os.environ.get("SUPERRES_TRACEBACK"):
+            traceback.print_exc()
+        _tell(str(error))
+        return 2
+    except ImportError as error:
+        message = _explain_import(error)
+        if message is None:
+            raise
+        _tell(message)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        _drop_output()  # its reader has gone
+        return 0
+    except OSError as error:
+        # With a file's name it comes from elsewhere and is a fault of ours not to have told.
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT) or error.filename is not None:
+            raise
+        _drop_output()
+        _tell("the output could not be written: no space is left where it goes")
+        return 2
+
+
+def _run(argv: list[str]) -> int:
     if not argv or argv[0] in ("-h", "--help"):
         print(_overview())
         return 0 if argv else 2
@@ -55,26 +87,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         args = parser.parse_args(argv[1:])
     except SystemExit as stop:  # argparse has printed its message
         return int(stop.code or 0)
-    try:
-        return module.run(args)
-    except UserError as error:
-        if os.environ.get("SUPERRES_TRACEBACK"):
-            traceback.print_exc()
-        _tell(str(error))
-        return 2
-    except ImportError as error:
-        message = _explain_import(error)
-        if message is None:
-            raise
-        _tell(message)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        # The reader of our output has gone; Python must not complain about it at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    return module.run(args)
+
+
+def _drop_output() -> None:
+    """Python must not complain at exit about what it still holds for standard output."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _tell(message: str) -> None:

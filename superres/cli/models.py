@@ -3,6 +3,7 @@
 superres models list ['edsr*' ...]     names, scales, parameters
 superres models info NAME              layers, operations, memory, receptive field
 superres models metafile [FOLDER ...]  write configs/*/metafile.yml and the tables beside them
+superres models record WORK_DIR RESULTS  put a finished training into docs/results
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """One subcommand each."""
-    commands = parser.add_subparsers(dest="action", required=True, metavar="list|info|metafile")
+    commands = parser.add_subparsers(
+        dest="action", required=True, metavar="list|info|metafile|record"
+    )
     listing = commands.add_parser("list", help="the configs that come with the package")
     listing.add_argument("patterns", nargs="*", metavar="PATTERN", help="e.g. 'edsr*' (quoted)")
     listing.add_argument("--json", action="store_true", help="as JSON")
@@ -38,11 +41,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     info.add_argument("--json", action="store_true", help="as JSON")
     meta = commands.add_parser("metafile", help="write the configs' metafile.yml and tables")
     meta.add_argument("folders", nargs="*", type=Path, metavar="FOLDER", help="default: all")
+    record = commands.add_parser("record", help="put a finished training into docs/results")
+    record.add_argument("work_dir", type=Path, metavar="WORK_DIR", help="of the training")
+    record.add_argument(
+        "results", type=Path, metavar="RESULTS", help="what `superres test --out` wrote"
+    )
+    record.add_argument("--name", help="of the record; default: the config's")
+    record.add_argument("--note", default="", help="what a reader of the table should know")
 
 
 def run(args: argparse.Namespace) -> int:
     """Do it."""
-    return {"list": _list, "info": _info, "metafile": _metafile}[args.action](args)
+    actions = {"list": _list, "info": _info, "metafile": _metafile, "record": _record}
+    return actions[args.action](args)
 
 
 def _list(args: argparse.Namespace) -> int:
@@ -186,4 +197,12 @@ def _metafile(args: argparse.Namespace) -> int:
             raise UserError(f"{folder} is no folder of configs")
         for path in describe(folder.resolve()):
             print(f"written: {path}")
+    return 0
+
+
+def _record(args: argparse.Namespace) -> int:
+    from superres.engine.records import write_record
+
+    folder = write_record(args.work_dir, args.results, args.name, args.note)
+    print(f"written: {folder}; `superres models metafile` makes the tables anew")
     return 0

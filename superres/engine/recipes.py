@@ -24,6 +24,7 @@ from superres.paths import share_dir
 from .checkpoint import write_text_atomically
 from .config import load_config, scales_of, to_plain
 from .config_check import use_scope
+from .records import find_records, results_table
 
 START, END = "<!-- made by `superres models metafile` -->", "<!-- end -->"
 _TITLE = re.compile(r"^# (.+)$", re.MULTILINE)
@@ -221,6 +222,10 @@ def _tables(folder: Path) -> str:
             plus = " with self-ensemble" if e.method.endswith("+") else ""
             row = rows.setdefault((name + plus, f"x{e.scale}", e.protocol, e.source), {})
             row[e.set] = _psnr(e.psnr) + ("" if e.ssim is None else f" / {e.ssim:.4f}")
+    trained = [record for recipe in recipes for record in find_records(recipe.name)]
+    if trained:
+        lines += ["", "Trained with superres (PSNR / SSIM, difference to the published PSNR):", ""]
+        lines += results_table(trained, "../../")
     if rows:
         sets = [
             s

@@ -91,3 +91,17 @@ def test_a_missing_package_is_named(tmp_path):
     assert result.returncode == 2
     assert "'mmengine' is not installed" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="the system has no /dev/full")
+@pytest.mark.parametrize("command", [["models", "list"], ["--help"]])
+def test_output_onto_a_full_disk_is_told(command):
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "superres.cli.main", *command],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert done.returncode == 2
+    assert done.stderr == "error: the output could not be written: no space is left where it goes\n"

@@ -1,0 +1,86 @@
+"""Trainings on record: written from a work dir and a result, shown in a table."""
+
+from __future__ import annotations
+
+import gzip
+import json
+
+import pytest
+
+from superres.engine import records
+from superres.errors import UserError
+
+RESULTS = {
+    "schema": 1,
+    "checkpoint": {"path": "best.pth", "sha256": "0" * 64},
+    "config": "configs/edsr/edsr_x2c64b16_g1_300k_div2k.py",
+    "seed": 3,
+    "protocols": {"edsr-y": {"name": "edsr-y", "line": "edsr-y: on luma"}},
+    "results": [
+        {
+            "method": "edsr",
+            "set": name,
+            "scale": 2,
+            "protocol": "edsr-y",
+            "psnr": psnr,
+            "ssim": 0.95,
+            "images": [{"name": "a", "psnr": psnr, "ssim": 0.95}],
+            "published": {
+                "method": "EDSR",
+                "source": "x",
+                "psnr": 38.0,
+                "ssim": 0.96,
+                "difference": {"psnr": psnr - 38.0},
+            },
+        }
+        for name, psnr in (("Set14", 33.5), ("Set5", 38.125))
+    ],
+}
+LOG = [
+    {"mode": "train", "iter": 100, "it_per_s": 10.0},
+    {"mode": "val", "iter": 100, "seconds": 5.0},
+    {"mode": "train", "iter": 200, "it_per_s": 10.0},
+    {"mode": "train", "iter": 150, "it_per_s": 5.0},  # after a kill, from the checkpoint at 100
+    {"mode": "train", "iter": 200, "it_per_s": 5.0},
+]
+
+
+@pytest.fixture
+def work_dir(tmp_path, monkeypatch):
+    monkeypatch.setattr(records, "records_dir", lambda: tmp_path / "results")
+    folder = tmp_path / "work"
+    folder.mkdir()
+    (folder / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in LOG))
+    (folder / "config.py").write_text("scale = 2\n")
+    (tmp_path / "results.json").write_text(json.dumps(RESULTS))
+    return folder
+
+
+def test_record_and_table(work_dir, tmp_path):
+    folder = records.write_record(work_dir, tmp_path / "results.json", note="a short one")
+    (record,) = records.find_records("edsr_x2c64b16_g1_300k_div2k")
+    assert record.folder == folder
+    assert record.run["iterations"] == 200
+    assert record.run["seconds"] == 10 + 5 + 10 + 10  # the repeated iterations only once more
+    assert record.run["seed"] == 3
+    assert gzip.decompress((folder / "log.jsonl.gz").read_bytes()).count(b"\n") == len(LOG)
+    text = "\n".join(records.results_table([record], "../"))
+    head = text.splitlines()[0]
+    assert head.index("Set5") < head.index("Set14")  # in the order of papers
+    assert "38.12 / 0.9500 (+0.12)" in text
+    assert "33.50 / 0.9500 (-4.50)" in text
+    assert "1 min" in text
+    assert "a short one" in text
+    before = (folder / "log.jsonl.gz").read_bytes()
+    records.write_record(work_dir, tmp_path)
+    assert (folder / "log.jsonl.gz").read_bytes() == before
+
+
+def test_what_is_no_training_is_told(work_dir, tmp_path):
+    with pytest.raises(UserError, match="no work dir of a training"):
+        records.write_record(tmp_path, tmp_path / "results.json")
+    scored = {key: value for key, value in RESULTS.items() if key != "config"}
+    (tmp_path / "results.json").write_text(json.dumps(scored))
+    with pytest.raises(UserError, match="names no config"):
+        records.write_record(work_dir, tmp_path / "results.json")
+    assert records.find_records() == []
