@@ -1,0 +1,83 @@
+"""What the training benchmarks share: a small training set, a config, the plain step of others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.config import Config
+
+from superres.imaging.io import write_image
+
+
+def write_pictures(root: Path, count: int = 8, side: int = 512) -> None:
+    """``root/train``: colours of smooth noise, PNG."""
+    (root / "train").mkdir()
+    rng = np.random.default_rng(0)
+    for i in range(count):
+        coarse = rng.uniform(0, 255, (side // 8, side // 8, 3)).repeat(8, 0).repeat(8, 1)
+        picture = np.clip(coarse + rng.normal(0, 8, coarse.shape), 0, 255).astype(np.uint8)
+        write_image(root / "train" / f"{i:03d}.png", picture)
+
+
+def config_for(name: str, root: Path, options: list[str]) -> Config:
+    """A config that trains on :func:`write_pictures`'s set and does nothing but train."""
+    from superres.engine.config import load_config
+    from superres.engine.config_check import check_config
+
+    own = [f"data_root={root}", "train_set=train", "val_sets=[]", "test_sets=[]",
+           "tensorboard=False", "val_interval=None", "checkpoint_interval=None"]  # fmt: skip
+    cfg = load_config(name, [*own, *options])
+    check_config(cfg)
+    return cfg
+
+
+def trainer_for(cfg: Config, device: torch.device, root: Path) -> Any:
+    """A trainer that prints and saves nothing."""
+    from superres.engine.reporter import Reporter
+    from superres.engine.trainer import Trainer
+
+    trainer = Trainer(cfg, device, root, Reporter(rank=1))
+    trainer.save = lambda: None
+    return trainer
+
+
+def plain_step(
+    network: torch.nn.Module, optimizer: torch.optim.Optimizer, lq: torch.Tensor, gt: torch.Tensor
+) -> Callable[[], torch.Tensor]:
+    """An update as the other toolboxes write it: contiguous float32 tensors, L1, eager."""
+    loss_function = torch.nn.L1Loss()
+
+    def step() -> torch.Tensor:
+        optimizer.zero_grad()
+        loss = loss_function(network(lq), gt)
+        loss.backward()
+        optimizer.step()
+        return loss.detach()
+
+    return step
+
+
+def random_batch(cfg: Config, scale: int, device: torch.device) -> dict[str, Any]:
+    """A batch of the config's size as a loader gives it: (N, H, W, C) uint8."""
+    generator = torch.Generator().manual_seed(0)
+    patch, size = cfg.lq_patch_size, cfg.global_batch_size
+    channels = cfg.model["backbone"].get("in_channels", 3)
+
+    def picture(side: int) -> torch.Tensor:
+        shape = (size, side, side, channels)
+        return torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8).to(device)
+
+    meta = [{"scale": scale}] * size
+    return {"inputs": picture(patch), "gt": picture(patch * scale), "meta": meta}
+
+
+def product_peak(dtype: torch.dtype, device: torch.device, side: int) -> tuple[Callable, float]:
+    """A large matrix product and its number of operations."""
+    a = torch.randn(side, side, device=device).to(dtype)
+    b = torch.randn(side, side, device=device).to(dtype)
+    out = torch.empty_like(a)
+    return lambda: torch.mm(a, b, out=out), 2.0 * side**3

@@ -1,0 +1,123 @@
+"""CPU time of the training loop outside forward, backward and optimiser, early and late."""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from superres.benchmarks.harness import report, row
+from superres.errors import UserError
+
+LIMIT = 0.25
+TAKING = "taking a batch from the workers"
+ITERATIONS = 200
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("config", nargs="?", default="edsr_x4c64b16_g1_300k_div2k")
+    parser.add_argument("--cfg-options", nargs="+", action="extend", default=[], metavar="K=V")
+    parser.add_argument(
+        "--at-iter", default="1,300000", help="where in the run to measure (1,300000)"
+    )
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    """Run the real loop with the config's network made small, and add up what is not arithmetic.
+
+    Counted is the time that this thread computes, so other processes do not matter.
+    """
+    import torch
+
+    from superres.benchmarks import _training as tools
+    from superres.benchmarks.harness import MIN_REPEATS
+
+    try:
+        places = [int(word) for word in args.at_iter.split(",")]
+    except ValueError:
+        places = []
+    if not places or min(places) < 1:
+        raise UserError(f"benchmark loop: --at-iter {args.at_iter} must be numbers such as 1,1000")
+    torch.set_num_threads(1)
+    device = torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
+    repeats = max(args.repeats, MIN_REPEATS)
+    found: dict[int, list[dict[str, float]]] = {place: [] for place in places}
+    with tempfile.TemporaryDirectory(prefix="superres-loop-") as folder:
+        root = Path(folder)
+        tools.write_pictures(root, 4, 128)
+        # What is counted does not depend on the sizes, but waiting for them would take long.
+        small = ["lq_patch_size=8", "model.backbone.channels=4", "num_workers=2"]
+        for _ in range(repeats):
+            for place in places:
+                last = f"max_iters={place - 1 + ITERATIONS}"
+                cfg = tools.config_for(args.config, root, [*small, *args.cfg_options, last])
+                found[place].append(_cost(tools.trainer_for(cfg, device, root), place - 1))
+    rows, ratios = [], {}
+    for place, costs in found.items():
+        for part in costs[0]:
+            rows.append(
+                row(f"{part}, from iteration {place:,}", [c[part] for c in costs], "ms/iteration")
+            )
+        total = next(
+            r for r in rows if r["name"].startswith("loop,") and f" {place:,}" in r["name"]
+        )
+        ratios[f"loop from iteration {place:,} / {LIMIT} ms (below 1)"] = total["median"] / LIMIT
+    setup = {
+        "config": args.config,
+        "options": " ".join(args.cfg_options) or "none",
+        "iterations": ITERATIONS,
+        "workers": 2,
+        "time": "CPU time of the main thread",
+    }
+    return report("loop", rows, ratios, setup=setup)
+
+
+def _cost(trainer: Any, start: int) -> dict[str, float]:
+    """Milliseconds per iteration: of the loop, and of what is left out."""
+    trainer.iter = start
+    for scheduler in trainer.param_schedulers:
+        scheduler.last_step, scheduler._global_step = start, start + 1
+    spent = {TAKING: 0.0, "forward": 0.0, "backward": 0.0, "optimiser": 0.0}
+    whole = [0.0]
+    step, wrapper = trainer.step, trainer.optim_wrapper
+    step.model = _Timed(step.model, spent, "forward")
+    step.module.data_preprocessor.forward = _Timed(
+        step.module.data_preprocessor.forward, spent, "forward"
+    )
+    wrapper.backward = _Timed(wrapper.backward, spent, "backward")
+    wrapper.step = _Timed(wrapper.step, spent, "optimiser")
+    wrapper.zero_grad = _Timed(wrapper.zero_grad, spent, "optimiser")
+    iterate = trainer._iterate
+
+    def timed(batches: Any, stop: Any) -> None:
+        taken = iter(_Timed(batches.__next__, spent, TAKING), None)
+        started = time.thread_time()
+        iterate(taken, stop)
+        whole[0] = time.thread_time() - started
+
+    trainer._iterate = timed
+    trainer.train()
+    done = trainer.iter - start
+    parts = {name: 1e3 * seconds / done for name, seconds in spent.items()}
+    rest = 1e3 * whole[0] / done - sum(parts.values())
+    return {"loop": rest + parts[TAKING], f"of it, all but {TAKING}": rest, **parts}
+
+
+class _Timed:
+    """Adds up the time of calls; everything else is the thing's own."""
+
+    def __init__(self, call: Callable[..., Any], spent: dict[str, float], part: str) -> None:
+        self.call, self.spent, self.part = call, spent, part
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        started = time.thread_time()
+        try:
+            return self.call(*args, **kwargs)
+        finally:
+            self.spent[self.part] += time.thread_time() - started
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.call, name)
