@@ -40,7 +40,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--tile", default="auto", metavar="auto|N|edsr-chop|off", help="side of tiles, input px")
     add("--device", default="auto", help="cpu, cuda, cuda:1; default: auto")
     add("--backend", default="auto", help="auto (the fastest), torch, onnxruntime, openvino")
-    add("--memory", metavar="BYTES", help="for the network's work, such as 2G; default: 1G on CPUs")
+    add(
+        "--memory",
+        metavar="BYTES",
+        help="for the network's work, such as 2G; default: 768M on CPUs",
+    )
     add("--format", choices=("png", "jpg", "webp", "tiff"), help="default: as each input")
     add("--quality", type=int, metavar="1..100", help="of jpg and webp (default: 95)")
     add(

@@ -18,10 +18,11 @@ from superres.inference.upscale import SMALLEST_TILE
 from superres.upscaling.axis import Axis, Window, check_scale, target_length
 from superres.upscaling.channels import AnyChannels
 
-CPU_BUDGET = 1 << 30
+CPU_BUDGET = 768 << 20
 """Bytes that tiles on a CPU may take unless told otherwise: enough that larger tiles would be no
 faster, and the same on every machine."""
-_BAND_BYTES = 96 << 20  # of finished rows that wait for a row of tiles to be complete
+_QUANTISED = 64  # rows
+_BAND_BYTES = 64 << 20  # of finished rows that wait for a row of tiles to be complete
 
 Progress = Callable[[int, int], None]
 """Told (done, total) tiles of the current picture."""
@@ -185,7 +186,9 @@ class Enlarger:
             )
         if height * width <= PROBE**2:
             return height, width
-        pixels = self._budget() / self._appetite()
+        # The network's output is there twice, cut out and resized.
+        each = self._appetite() + 8 * channels * self.native**2
+        pixels = self._budget() / each
         # Rows of the output that wait until their band is complete.
         row_bytes = size[1] * channels * picture.dtype.itemsize * size[0] / height
         tallest = max(SMALLEST_TILE, int(_BAND_BYTES / row_bytes))
@@ -230,10 +233,14 @@ class _Reaching:
 def _quantise(y: torch.Tensor, dtype: np.dtype) -> np.ndarray:
     """(1, C, H, W) to (H, W, C) integers: clamped and rounded once."""
     peak = float(np.iinfo(dtype).max)
-    y = y[0].float().clamp(0, 1).mul_(peak).round_().permute(1, 2, 0)
-    if dtype == np.uint8:
-        return y.to(torch.uint8).contiguous().cpu().numpy()
-    return y.to(torch.int32).contiguous().cpu().numpy().astype(dtype)
+    channels, height, width = y.shape[1:]
+    out = np.empty((height, width, channels), dtype)
+    # Some rows at a time: a float copy of all of them would be the largest thing in memory.
+    for start in range(0, height, _QUANTISED):
+        part = y[0, :, start : start + _QUANTISED].float().clamp(0, 1).mul_(peak).round_()
+        part = part.permute(1, 2, 0).to(torch.int32 if dtype == np.uint16 else torch.uint8)
+        out[start : start + _QUANTISED] = part.cpu().numpy()
+    return out
 
 
 __all__ = ["CPU_BUDGET", "Enlarger", "Progress", "Rows", "Window"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,11 +12,16 @@ import torch
 
 from superres.checkpoints import load_model, pick_device
 from superres.checkpoints.names import PUBLISHED
+from superres.checkpoints.pretrained import from_pretrained
 from superres.checkpoints.shipped import DEFAULT, shipped, variants
 from superres.errors import UserError
 from superres.upscaling.axis import check_scale
 from superres.upscaling.channels import channels_of
 from superres.upscaling.enlarge import Enlarger
+
+_SCALE_IN_NAME = re.compile(r"(?:pytorch_model_(\d+)x|.*_x(\d+))\.(?:pt|pth|bin|safetensors)")
+_REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")  # owner/name on the Hugging Face hub
+_FILE_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt", ".safetensors")
 
 USUAL_SCALE = 4
 """Where neither the person nor the model settles the scale."""
@@ -53,7 +60,8 @@ def choose_network(
     """Load the weights that are best for a scale: the nearest scale that is not smaller.
 
     Args:
-        name_or_path: a weight file, a folder of them, or a name (with or without its scale).
+        name_or_path: a weight file, a folder of them, a name (with or without its scale), or
+            ``owner/name`` on the Hugging Face hub.
         scale: of the result, any number from 1; None takes the network's, or x4 of several.
 
     Raises:
@@ -66,6 +74,8 @@ def choose_network(
     native = _nearest(list(offered), scale) if offered else None
     if offered:
         module = load_model(offered[native], scale=native, device=picked)
+    elif _is_repository(given):
+        module = from_pretrained(given, None if scale is None else math.ceil(scale), device=picked)
     else:
         module = load_model(given, device=picked)
     scales = list(getattr(module, "scales", None) or ())
@@ -100,11 +110,22 @@ def _offered(given: str) -> dict[int, str]:
     """Scale -> what to load, where a name or a folder holds several scales."""
     path = Path(given).expanduser()
     if path.is_dir():
-        files = {s: path / f"pytorch_model_{s}x.pt" for s in (2, 3, 4, 8)}
-        return {s: given for s, file in files.items() if file.is_file()}
+        found = {}
+        for file in sorted(path.iterdir()):
+            if match := _SCALE_IN_NAME.fullmatch(file.name):
+                found[int(match[1] or match[2])] = str(file)
+        return found
     if path.exists() or given in PUBLISHED or given in shipped():
         return {}
     return variants(given)
+
+
+def _is_repository(given: str) -> bool:
+    return bool(
+        _REPOSITORY.fullmatch(given)
+        and not given.endswith(_FILE_SUFFIXES)
+        and not Path(given).expanduser().exists()
+    )
 
 
 def _nearest(scales: list[int], wanted: float | None) -> int:
