@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import weakref
 from pathlib import Path
@@ -14,8 +15,8 @@ from torch import nn
 
 from superres.errors import UserError
 from superres.upscaling.channels import channels_of
-from superres.upscaling.enlarge import Enlarger
-from superres.upscaling.reading import Picture, from_pillow, read_picture
+from superres.upscaling.enlarge import Enlarger, Rows
+from superres.upscaling.reading import Picture, RowFile, from_pillow, read_picture
 from superres.upscaling.writing import (
     SUFFIX_FORMATS,
     Target,
@@ -25,6 +26,7 @@ from superres.upscaling.writing import (
     write_rows,
 )
 
+_IN_MEMORY = 192 << 20  # bytes of a decoded source
 _upscalers: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
 
@@ -238,7 +240,13 @@ def save(
     size = enlarger.size(*picture.pixels.shape[:2])
     shape = (*size, picture.pixels.shape[2])
     target = Target(kind or native_format(picture), shape, picture.pixels.dtype, picture, quality)
-    write_rows(path, enlarger.rows(picture.pixels, progress), target)
+    pixels: Rows = picture.pixels
+    if picture.pixels.nbytes > _IN_MEMORY:
+        # A result of this size takes long enough; what its source takes, tiles can have.
+        with contextlib.suppress(OSError):  # no room for it: then it stays in memory
+            pixels = RowFile(picture.pixels)
+            picture.pixels = picture.pixels[:0].copy()
+    write_rows(path, enlarger.rows(pixels, progress), target)
     return target
 
 
