@@ -222,7 +222,7 @@ def _report(
         "patch": cfg.lq_patch_size,
         "threads": torch.get_num_threads(),
         "workers": cfg.num_workers,
-        "TFLOP per iteration": round(operations / 1e12, 4),
+        "TFLOP per iteration": operations / 1e12,
     }
     rows = [r for r in rows if r["name"] in steps]
     return report("train", rows + more, ratios, device=name, setup=setup)
