@@ -16,9 +16,10 @@ from starlette.routing import Route
 
 from superres.errors import UserError
 from superres.serve.guard import Guard
+from superres.serve.jobs import Job
 from superres.serve.page import policy, render_page
 from superres.serve.uploads import Refused, check_upload, safe_name
-from superres.serve.work import Job, Work
+from superres.serve.work import Work
 from superres.upscaling.writing import FORMATS
 
 _TYPES = {

@@ -13,6 +13,8 @@ from superres.upscaling.writing import to_pillow, turned
 PIXELS = 12_000_000
 """More than that many are reduced by a whole factor for viewing."""
 
+_SIDE = 16384  # browsers show nothing longer
+
 
 class Preview:
     """Collects (rows, W, C) bands of a picture of known size, reduced if need be.
@@ -24,7 +26,9 @@ class Preview:
     """
 
     def __init__(self, height: int, width: int, source: Picture, pixels: int = PIXELS) -> None:
-        self.factor = math.ceil(math.sqrt(height * width / pixels))
+        self.factor = max(
+            math.ceil(math.sqrt(height * width / pixels)), math.ceil(max(height, width) / _SIDE)
+        )
         # A strip may be thinner than the factor.
         self._down, self._across = min(self.factor, height), min(self.factor, width)
         self._source = source

@@ -223,6 +223,7 @@ class Viewer {
     this.pane.addEventListener("dblclick", (event) => this.to(this.zoom > 1 ? 1 : Math.max(2, this.actual()), event.clientX, event.clientY));
     this.drag();
     this.draw();
+    addEventListener("resize", () => this.draw());
   }
 
   actual() {

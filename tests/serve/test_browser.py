@@ -1,0 +1,309 @@
+"""The page in a real browser: upload, progress, slider, download, refusals; phone and dark.
+
+Skipped where no Chromium is. Screenshots go to $SUPERRES_SCREENSHOTS, else to a temporary folder.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from .conftest import NAME
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
+DRIVER = shutil.which("chromedriver")
+NASTY = "<img src=x onerror=alert(document.domain)>.png"
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    if not (CHROMIUM and DRIVER):
+        pytest.skip("no chromium and chromedriver here (Debian: chromium, chromium-driver)")
+    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for flag in ("headless=new", "no-sandbox", "disable-gpu", "disable-dev-shm-usage"):
+        options.add_argument(f"--{flag}")
+    options.add_argument("--window-size=1200,1000")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    downloads = tmp_path_factory.mktemp("downloads")
+    options.add_experimental_option("prefs", {"download.default_directory": str(downloads)})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    driver.downloads = downloads
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture
+def page(browser, server):
+    """The page, freshly opened; at the end nothing was complained of but refused uploads."""
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+    browser.get_log("browser")
+    browser.get(server.url)
+    yield browser
+    log = [line["message"] for line in browser.get_log("browser")]
+    assert not [line for line in log if "Failed to load resource" not in line], log
+
+
+@pytest.fixture
+def shot(page, tmp_path):
+    """Takes a screenshot of the window, or of an element, as an array."""
+    folder = Path(os.environ.get("SUPERRES_SCREENSHOTS") or tmp_path)
+
+    def take(name: str, selector: str | None = None) -> np.ndarray:
+        path = folder / f"serve-{name}.png"
+        page.execute_async_script(
+            "const done = arguments[0]; requestAnimationFrame(() => requestAnimationFrame(done))"
+        )
+        target = page if selector is None else one(page, selector)
+        assert (page.save_screenshot if selector is None else target.screenshot)(str(path))
+        return cv2.imread(str(path))[..., ::-1]
+
+    return take
+
+
+@pytest.fixture
+def picture(tmp_path) -> Path:
+    """Red and blue halves, 120x80, under a name that would be a script if it were HTML."""
+    pixels = np.zeros((80, 120, 3), np.uint8)
+    pixels[:, :60], pixels[:, 60:] = (30, 30, 200), (200, 30, 30)  # BGR
+    cv2.imwrite(str(tmp_path / "plain.png"), pixels)
+    (tmp_path / "plain.png").rename(tmp_path / NASTY)
+    return tmp_path / NASTY
+
+
+def one(page, selector: str):
+    return page.find_element("css selector", selector)
+
+
+def until(condition, seconds: float = 60):
+    end = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.05)
+    return found
+
+
+def choose(page, *files: Path) -> None:
+    one(page, "#file").send_keys("\n".join(map(str, files)))
+
+
+def finished(page):
+    until(lambda: page.find_elements("css selector", ".viewer:not([hidden])"))
+    page.execute_async_script(
+        "const done = arguments[0];"
+        "Promise.all([...document.images].map((i) => i.decode())).then(() => done())"
+    )
+
+
+def split(page) -> float:
+    """Where the line is, percent; also what the slider says."""
+    box, line = one(page, ".pane").rect, one(page, ".divider").rect
+    shown = 100 * (line["x"] + line["width"] / 2 - box["x"]) / box["width"]
+    assert shown == pytest.approx(float(one(page, ".split input").get_property("value")), abs=0.5)
+    return shown
+
+
+def test_upload_progress_slider_download(page, server, picture, shot, weights, tmp_path):
+    from superres import load_model
+
+    expected = tmp_path / "expected.png"
+    load_model(weights, device="cpu").upscale(picture, out=expected, backend="torch")
+    page.execute_script(
+        "window.seen = []; new MutationObserver(() => document.querySelectorAll('.phase')"
+        ".forEach((p) => window.seen.push(p.textContent)))"
+        ".observe(document.body, {subtree: true, childList: true, characterData: true})"
+    )
+    page.execute_script("document.querySelector('input[value=\"3\"]').click()")
+    choose(page, picture)
+    finished(page)
+    seen = page.execute_script("return window.seen")
+    assert any("sending" in text for text in seen)
+    card = one(page, ".job")
+    safe = "img src=x onerror=alert(document.domain).png"
+    assert card.find_element("css selector", "h2").text == safe
+    assert f"{NAME}, ×3 · 120 × 80 → 360 × 240 pixels" in one(page, ".facts").text
+    assert one(page, "#announce").get_attribute("textContent") == f"{safe} is done"
+
+    # The slider: before is on the left of the line, after on its right.
+    assert split(page) == pytest.approx(50, abs=0.5)
+    halves = shot("split-50", ".pane").astype(int)
+    page.execute_script(
+        "const s = document.querySelector('.split input'); s.value = 100;"
+        "s.dispatchEvent(new Event('input', {bubbles: true}))"
+    )
+    assert split(page) == pytest.approx(100, abs=0.5)
+    before = shot("split-100", ".pane").astype(int)
+    row, third = before.shape[0] // 4, before.shape[1] // 3
+    assert abs(before[row, 40] - (200, 30, 30)).max() < 12
+    assert abs(before[row, -40] - (30, 30, 200)).max() < 12
+    assert np.array_equal(halves[row, :third], before[row, :third])
+    # On the right of it, what the untrained network made of blue.
+    result = cv2.imread(str(expected))[..., ::-1].astype(int)
+    colour = halves[row, -third // 2]
+    assert abs(colour - result[60, 360 - 60]).max() < 12
+    assert abs(colour - before[row, -third // 2]).max() > 20
+
+    link = one(page, ".download")
+    assert link.text == f"Download {safe[:-4]}_x3.png"
+    link.click()
+    file = until(lambda: [p for p in page.downloads.iterdir() if p.suffix == ".png"])[0]
+    until(lambda: file.stat().st_size == expected.stat().st_size)
+    assert file.read_bytes() == expected.read_bytes()
+
+
+def test_dragging_keys_and_magnifying(page, picture, shot):
+    from selenium.webdriver import ActionChains
+    from selenium.webdriver.common.keys import Keys
+
+    choose(page, picture)
+    finished(page)
+    pane = one(page, ".pane")
+    page.execute_script("arguments[0].scrollIntoView({block: 'center'})", pane)
+    width = pane.size["width"]
+    ActionChains(page).move_to_element_with_offset(pane, -width // 4, 0).click().perform()
+    assert split(page) == pytest.approx(25, abs=1)
+    ActionChains(page).click_and_hold(one(page, ".grip")).move_by_offset(
+        width // 2, 0
+    ).release().perform()
+    assert split(page) == pytest.approx(75, abs=1)
+    pane.send_keys(Keys.ARROW_LEFT)
+    assert split(page) == pytest.approx(73, abs=1)
+    one(page, ".split input").send_keys(Keys.HOME)
+    assert split(page) == pytest.approx(0, abs=0.5)
+    pane.send_keys("++")
+    assert "%" in one(page, ".zoom").text
+    style = "return document.querySelector('.after').style.transform"
+    transform = page.execute_script(style)
+    assert transform == page.execute_script(style.replace("after", "before"))
+    pane.send_keys(Keys.ARROW_RIGHT)
+    assert page.execute_script(style) != transform
+    ActionChains(page).move_to_element_with_offset(
+        pane, width // 4, 0
+    ).click_and_hold().move_by_offset(-30, -10).release().perform()
+    assert page.execute_script(style) == page.execute_script(style.replace("after", "before"))
+    assert split(page) == pytest.approx(0, abs=0.5)  # it was the picture that moved
+    pane.send_keys("0")
+    assert one(page, ".zoom").text == "fit"
+    one(page, ".pixels").click()
+    assert one(page, ".before").value_of_css_property("image-rendering") == "pixelated"
+
+
+def test_everything_by_keyboard(page, picture):
+    from selenium.webdriver import ActionChains
+    from selenium.webdriver.common.keys import Keys
+
+    choose(page, picture)
+    finished(page)
+    page.execute_script("document.activeElement.blur(); window.scrollTo(0, 0)")
+    reached = []
+    for _ in range(25):
+        ActionChains(page).send_keys(Keys.TAB).perform()
+        reached.append(
+            page.execute_script(
+                "const e = document.activeElement;return e.id || e.className || e.type || e.tagName"
+            )
+        )
+    for wanted in ("model", "format", "ensemble", "file", "remove", "download", "larger", "range"):
+        assert any(wanted in name for name in reached), (wanted, reached)
+    assert any("pane" in name for name in reached)
+    one(page, ".remove").send_keys(Keys.ENTER)
+    until(lambda: not page.find_elements("css selector", ".job"))
+    assert page.switch_to.active_element.get_attribute("id") == "file"
+
+
+def test_refused_uploads_say_why(page, tmp_path, picture, shot):
+    hostile = {
+        "page.png": b"<html><script>document.title = 'taken'</script>",
+        "drawing.svg": b"<svg xmlns='http://www.w3.org/2000/svg' onload='alert(1)'/>",
+        "large.png": b"\x89PNG" + b"x" * 400_000,
+        "cut.png": picture.read_bytes()[:120],
+    }
+    files = []
+    for name, content in hostile.items():
+        files.append(tmp_path / name)
+        files[-1].write_bytes(content)
+    choose(page, *files)
+    until(lambda: len(page.find_elements("css selector", ".job .message:not([hidden])")) == 4)
+    said = {
+        card.find_element("css selector", "h2").text: card.find_element(
+            "css selector", ".message"
+        ).text
+        for card in page.find_elements("css selector", ".job")
+    }
+    assert "web page" in said["page.png"]
+    assert "SVG drawing" in said["drawing.svg"]
+    assert "more than the 300 KiB" in said["large.png"]
+    assert "cut.png" in said["cut.png"]
+    assert page.title == "superres"
+    shot("refused")
+
+
+def test_dropped_files_are_taken(page):
+    page.execute_script(
+        "const t = new DataTransfer();"
+        "t.items.add(new File(['<html>'], 'dropped.png', {type: 'image/png'}));"
+        "const drop = document.querySelector('#drop');"
+        "drop.dispatchEvent(new DragEvent('dragenter', {bubbles: true, dataTransfer: t}));"
+        "window.over = drop.classList.contains('over');"
+        "const options = {bubbles: true, cancelable: true, dataTransfer: t};"
+        "drop.dispatchEvent(new DragEvent('drop', options))"
+    )
+    assert page.execute_script("return window.over") is True
+    assert "over" not in (one(page, "#drop").get_attribute("class") or "")
+    until(lambda: "web page" in one(page, ".job .message").text)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_light_and_dark(page, shot, scheme, picture):
+    feature = {"name": "prefers-color-scheme", "value": scheme}
+    page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
+    empty = shot(f"empty-{scheme}")
+    assert (empty.mean() > 200) if scheme == "light" else (empty.mean() < 60)
+    choose(page, picture)
+    finished(page)
+    shot(f"done-{scheme}")
+
+
+def test_a_phone(page, shot, picture):
+    size = {"width": 360, "height": 740, "deviceScaleFactor": 2, "mobile": True}
+    page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    touch = {"enabled": True, "maxTouchPoints": 5}
+    page.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", touch)
+    try:
+        choose(page, picture)
+        finished(page)
+        assert page.execute_script("return document.documentElement.scrollWidth") <= 360
+        small = page.execute_script(
+            "const all = 'button, select, .download, .split, .choices span';"
+            "return [...document.querySelectorAll(all)]"
+            ".filter((e) => e.offsetParent && e.getBoundingClientRect().height < 36)"
+            ".map((e) => e.className)"
+        )
+        assert small == []
+        pane = one(page, ".pane")
+        page.execute_script("arguments[0].scrollIntoView({block: 'center'})", pane)
+        box = page.execute_script(
+            "const b = arguments[0].getBoundingClientRect();"
+            "return [b.left, b.top, b.width, b.height]",
+            pane,
+        )
+        assert box[2] > 250
+        y = box[1] + box[3] / 2
+        points = [box[0] + box[2] * share for share in (0.5, 0.4, 0.3, 0.2)]
+        for kind, x in zip(("touchStart", *["touchMove"] * 3), points, strict=True):
+            page.execute_cdp_cmd(
+                "Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": x, "y": y}]}
+            )
+        page.execute_cdp_cmd("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+        assert split(page) == pytest.approx(20, abs=2)
+        shot("phone")
+    finally:
+        page.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": False})

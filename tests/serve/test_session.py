@@ -1,0 +1,141 @@
+"""Beginning and end of a session: ports, hosts, signals, what stays."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from superres.cli.main import main
+
+from .conftest import ROOT, Server
+
+
+def files_in(folder: Path) -> list[str]:
+    """Files below it, and folders of ours; torch makes an empty one of its own."""
+    found = [p for p in folder.rglob("*") if p.is_file() or "superres" in p.name]
+    return [str(p) for p in found]
+
+
+def test_ctrl_c_removes_everything_but_what_is_kept(weights, photo, tmp_path):
+    server = Server(weights, tmp_path / "tmp", "--keep", str(tmp_path / "kept"))
+    for _ in range(2):
+        job = server.wait(server.send(photo, "p.png").json["id"])
+        assert job["state"] == "done", job
+    result = server.ask("GET", f"/jobs/{job['id']}/result").body
+    (folder,) = (tmp_path / "tmp").glob("superres-serve-*")
+    assert folder.stat().st_mode & 0o077 == 0
+    assert server.end() == 130
+    assert "stopped" in server.said
+    assert "Traceback" not in server.said
+    assert files_in(tmp_path / "tmp") == []
+    kept = sorted(path.name for path in (tmp_path / "kept").iterdir())
+    assert kept == ["p_x2.png", "p_x2_2.png"]
+    assert (tmp_path / "kept" / "p_x2_2.png").read_bytes() == result
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_other_ends_in_the_midst_of_work(weights, tmp_path, number):
+    server = Server(weights, tmp_path / "tmp")
+    buffer = io.BytesIO()
+    picture = np.random.default_rng(0).integers(0, 256, (1200, 1500, 3), np.uint8)
+    Image.fromarray(picture).save(buffer, "JPEG")
+    identity = server.send(buffer.getvalue(), ensemble="1").json["id"]
+    while server.ask("GET", f"/jobs/{identity}").json["phase"] != "enlarging":
+        time.sleep(0.02)
+    assert server.end(number) == 143
+    assert "Traceback" not in server.said
+    assert files_in(tmp_path / "tmp") == []
+
+
+def test_what_a_killed_session_left_is_removed_by_the_next(weights, photo, tmp_path):
+    killed = Server(weights, tmp_path)
+    killed.wait(killed.send(photo).json["id"])
+    assert killed.end(signal.SIGKILL) == -signal.SIGKILL
+    (left,) = tmp_path.glob("superres-serve-*")
+    living = Server(weights, tmp_path)
+    third = Server(weights, tmp_path)
+    assert not left.exists()
+    assert len(list(tmp_path.glob("superres-serve-*"))) == 2  # the living one's is not touched
+    assert living.end() == third.end() == 130
+
+
+def test_work_that_takes_too_long_is_stopped(weights, tmp_path):
+    server = Server(weights, tmp_path, "--max-seconds", "0.001")
+    buffer = io.BytesIO()
+    Image.new("RGB", (300, 300)).save(buffer, "PNG")
+    job = server.wait(server.send(buffer.getvalue(), "slow.png").json["id"])
+    server.end()
+    assert job["state"] == "failed"
+    assert "slow.png: stopped, it took longer than the 0.001 seconds" in job["message"]
+
+
+def test_a_port_in_use_is_a_message(weights, capsys):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        assert main(["serve", "--model", str(weights), "--port", port]) == 2
+    error = capsys.readouterr().err
+    assert f"port {port} on 127.0.0.1 is in use" in error
+    assert "--port 0" in error
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--port", "70000"], "--port must be 0 to 65535"),
+        (["--host", "no.such.host.invalid"], "no such address"),
+        (["--max-upload", "lots"], "--max-upload takes a positive number"),
+        (["--max-queue", "0"], "must be positive"),
+        (["--model", "no-such-file.pth"], "no-such-file.pth"),
+        (["--keep", "/dev/null/x"], "--keep /dev/null/x: cannot be written"),
+    ],
+)
+def test_mistakes(options, message, weights, capsys):
+    defaults = {"--model": str(weights), "--port": "0"}
+    given = [word for pair in defaults.items() if pair[0] not in options for word in pair]
+    assert main(["serve", *given, *options]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_another_host_is_warned_of_and_takes_addresses(weights, tmp_path):
+    server = Server(weights, tmp_path, "--host", "0.0.0.0")
+    try:
+        assert "warning: --host 0.0.0.0 lets every computer" in server.said
+        assert server.ask("GET", "/", host="192.168.1.7:8765").status == 200
+        assert server.ask("GET", "/", host="evil.example").status == 403
+    finally:
+        server.end()
+
+
+def test_only_this_computer_by_default(server):
+    sockets = Path(f"/proc/{server.process.pid}/net/tcp")
+    if not sockets.exists():
+        pytest.skip("no /proc/PID/net/tcp here to see where it listens")
+    lines = [line.split() for line in sockets.read_text().splitlines()[1:]]
+    listening = [line[1].split(":") for line in lines if line[3] == "0A"]
+    places = {address for address, port in listening if int(port, 16) == server.port}
+    assert places == {"0100007F"}
+
+
+def test_the_missing_extra_is_named(tmp_path):
+    code = (
+        "import importlib.util as u, sys; find = u.find_spec\n"
+        "u.find_spec = lambda n, *a: None if n == 'starlette' else find(n, *a)\n"
+        "from superres.cli.main import main; sys.exit(main(['serve']))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, env=dict(os.environ)
+    )
+    assert result.returncode == 2
+    assert "needs starlette: pip install 'superres[serve]'" in result.stderr
