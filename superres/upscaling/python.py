@@ -246,7 +246,11 @@ def save(
         with contextlib.suppress(OSError):  # no room for it: then it stays in memory
             pixels = RowFile(picture.pixels)
             picture.pixels = picture.pixels[:0].copy()
-    write_rows(path, enlarger.rows(pixels, progress), target)
+    try:
+        write_rows(path, enlarger.rows(pixels, progress), target)
+    finally:
+        if isinstance(pixels, RowFile):
+            pixels.close()
     return target
 
 

@@ -116,6 +116,10 @@ class RowFile:
             self._file.write(np.ascontiguousarray(pixels[start : start + 256]).data)
         self._file.flush()
 
+    def close(self) -> None:
+        """Remove the file."""
+        self._file.close()
+
     def __getitem__(self, rows: slice) -> np.ndarray:
         """(rows, W, C)."""
         start, stop, _ = rows.indices(self.shape[0])
