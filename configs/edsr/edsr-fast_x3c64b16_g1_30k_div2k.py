@@ -1,0 +1,4 @@
+# As edsr-fast x2, for x3. Meant to start from it: --cfg-options load_from=.../best.pth
+_base_ = './edsr-fast_x2c64b16_g1_60k_div2k.py'
+scale = 3
+max_iters = 30_000
