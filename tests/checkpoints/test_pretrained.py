@@ -87,6 +87,7 @@ def test_strict(server, edsr_pytorch):
         superres.from_pretrained("someone/edsr-base", scale=2)
 
 
+@pytest.mark.slow  # huggingface_hub tries several times
 def test_no_hub_at_all(monkeypatch, tmp_path):
     constants = pytest.importorskip("huggingface_hub.constants", reason="no huggingface_hub here")
     point_to(constants, monkeypatch, "http://127.0.0.1:9", tmp_path)

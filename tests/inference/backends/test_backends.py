@@ -1,0 +1,288 @@
+"""Back ends: the numbers of the network, the cache, falling back, memory."""
+
+import importlib.util
+import os
+
+import pytest
+import torch
+from torch import nn
+
+from superres.errors import UserError
+from superres.inference import upscale_tensor
+from superres.inference.backends import NotConvertible, best, conversion, installed
+from superres.inference.backends import cache as conversions
+from superres.inference.backends.cubic import SHARPNESS, CubicConvolution
+from superres.inference.backends.fold import folded
+from superres.models.layers import BicubicUpsample, Denormalise, Normalise
+
+NETWORKS = [
+    {"type": "EDSR", "res_scale": 0.1, "scale": 3},
+    {"type": "EDSR", "img_range": 1.0, "rgb_std": [0.5, 0.6, 0.7]},
+    {"type": "EDSR", "rgb_mean": None, "attention": "bam"},
+    {"type": "EDSR", "in_channels": 1, "out_channels": 1, "scale": 8},
+    {"type": "MDSR"},
+    pytest.param({"type": "DRLN", "img_range": 255.0}, marks=pytest.mark.slow, id="DRLN"),
+    {"type": "RCAN"},
+    {"type": "SRCNN"},
+    {"type": "SRCNN", "interpolation": "matlab", "scale": 3},
+    {"type": "SRResNet"},
+    {"type": "MSRResNet", "scale": 2},
+    {"type": "VDSR"},
+]
+TOLERANCE = 1e-5
+
+
+def need(name):
+    if name not in installed():
+        pytest.skip(f"back end {name} is not installed")
+
+
+def difference(backend, network, size, batch=1):
+    x = torch.rand(
+        (batch, conversion.in_channels(network), *size), generator=torch.Generator().manual_seed(3)
+    )
+    kept = x.clone()
+    with torch.no_grad():
+        wanted = network(x)
+    found = backend(x)
+    assert torch.equal(x, kept)
+    assert found.shape == wanted.shape
+    assert found.dtype == torch.float32
+    return float((found - wanted).abs().max() / wanted.abs().max().clamp(min=1))
+
+
+@pytest.mark.parametrize("name", ["torch", "onnxruntime", "openvino"])
+@pytest.mark.parametrize("config", NETWORKS, ids=lambda c: "-".join(map(str, c.values())))
+def test_numbers_of_the_network_at_any_size(name, config, build):
+    need(name)
+    network = build(**config)
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    backend = best(network, "cpu", name)
+    assert (backend.name, backend.scale) == (name, network.scale)
+    assert backend.receptive_radius == network.receptive_radius
+    for size, batch in (((17, 23), 1), ((40, 9), 2), ((1, 1), 1)):
+        assert difference(backend, network, size, batch) <= TOLERANCE
+    for key, value in network.state_dict().items():
+        assert torch.equal(value, before[key]), f"{key} of the given network was changed"
+
+
+def test_mdsr_keeps_the_scale_that_was_selected(build):
+    network = build("MDSR")
+    network.set_scale(3)
+    backend = best(network, "cpu", "torch")
+    network.set_scale(2)
+    assert backend.scale == 3
+    assert backend(torch.rand(1, 3, 5, 6)).shape == (1, 3, 15, 18)
+
+
+def test_results_are_not_overwritten_by_the_next_call(build):
+    backend = best(build())
+    first = backend(torch.zeros(1, 3, 8, 8))
+    kept = first.clone()
+    backend(torch.ones(1, 3, 8, 8))
+    assert torch.equal(first, kept)
+
+
+def test_tiles_equal_the_whole_picture(build):
+    backend = best(build())
+    x = torch.rand(1, 3, 60, 50)
+    whole, tiles = upscale_tensor(backend, x, tile="off"), upscale_tensor(backend, x, tile=24)
+    torch.testing.assert_close(tiles, whole, rtol=0, atol=1e-5)
+
+
+def test_automatic_is_the_fastest_that_is_installed(build):
+    assert best(build()).name == installed()[0]
+    assert best(build(), compile=True).name == "torch"
+
+
+def test_folding_leaves_nothing_but_the_mean(build):
+    net = folded(build(res_scale=0.1))
+    assert isinstance(net.denormalise, nn.Identity)
+    assert [n for n, _ in net.normalise.named_buffers()] == ["mean"]
+    assert {block.res_scale for block in net.body} == {1.0}
+
+
+class SquaresItsInput(nn.Module):
+    """The parts have the usual names, but the numbers of the range are used elsewhere too."""
+
+    scale, receptive_radius = 1, 1
+
+    def __init__(self):
+        super().__init__()
+        self.normalise, self.denormalise = Normalise(3), Denormalise(3)
+        self.normalise.gain.fill_(2)
+        self.conv_first = nn.Conv2d(3, 3, 3, padding=1)
+        self.conv_last = nn.Conv2d(3, 3, 3, padding=1)
+
+    def forward(self, x):
+        x = self.normalise(x)
+        return self.denormalise(self.conv_last(self.conv_first(x)) + x**2)
+
+
+def test_nothing_is_folded_that_would_change_the_result():
+    network = SquaresItsInput().eval()
+    assert not isinstance(folded(network).denormalise, nn.Identity)
+    assert difference(best(network, backend="torch"), network, (9, 8)) <= TOLERANCE
+
+
+@pytest.mark.parametrize("method", sorted(SHARPNESS))
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_cubic_convolution(method, scale):
+    x = torch.rand(1, 3, 7, 6)
+    wanted = BicubicUpsample(scale, method)(x)
+    found = CubicConvolution(3, scale, SHARPNESS[method])(x)
+    torch.testing.assert_close(found, wanted, rtol=0, atol=2e-6)
+
+
+class SizeBecomesConstant(nn.Module):
+    """What a tracer gets wrong: a number of the example's size."""
+
+    scale, receptive_radius = 2, 0
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 12, 1)
+
+    def forward(self, x):
+        return torch.pixel_shuffle(self.conv(x) * float(x.shape[-1]), 2)
+
+
+class NoSuchOperation(SizeBecomesConstant):
+    """An operation that neither ONNX nor OpenVINO has."""
+
+    def forward(self, x):
+        y = torch.pixel_shuffle(self.conv(x), 2)
+        return y + torch.linalg.svdvals(y).sum() * 1e-6
+
+
+@pytest.mark.parametrize("network", [SizeBecomesConstant, NoSuchOperation])
+def test_falls_back_to_pytorch_and_says_why(network, cache, monkeypatch):
+    told = []
+    monkeypatch.setattr("superres.inference.backends.logger.warning", lambda *a: told.append(a))
+    backend = best(network().eval())
+    assert backend.name == "torch"
+    assert len(backend.notes) == len(installed()) - 1
+    assert all("\n" not in note for note in backend.notes)
+    assert len(told) == len(backend.notes)
+    assert not cache.exists() or not list(cache.iterdir())
+    if "openvino" in installed():
+        with pytest.raises(UserError, match="cannot run on back end 'openvino'"):
+            best(network().eval(), backend="openvino")
+
+
+@pytest.mark.parametrize("name", ["onnxruntime", "openvino"])
+class TestCache:
+    def test_converted_once(self, name, build, cache, monkeypatch):
+        need(name)
+        best(build(), backend=name)
+        (entry,) = cache.iterdir()
+        # Neither may be used again.
+        monkeypatch.setattr(conversion, "write_onnx", None)
+        monkeypatch.setattr(conversion, "write_openvino", None)
+        assert difference(best(build(), backend=name), build(), (9, 8)) <= TOLERANCE
+        assert list(cache.iterdir()) == [entry]
+
+    def test_other_weights_and_other_operations_are_others(self, name, build, cache):
+        need(name)
+        other = build()
+        other.conv_last.bias.data[0] += 0.5
+        for network in (build(), other, build(res_scale=0.5)):
+            assert difference(best(network, backend=name), network, (9, 8)) <= TOLERANCE
+        assert len(list(cache.iterdir())) == 3
+
+    @pytest.mark.parametrize("damage", ["cut", "changed", "empty", "gone"])
+    def test_damaged_is_made_again(self, name, damage, build, cache):
+        need(name)
+        best(build(), backend=name)
+        file = max(cache.glob("*/model*"), key=lambda p: p.stat().st_size)
+        data = bytearray(file.read_bytes())
+        data[len(data) // 2] ^= 0x40
+        if damage == "gone":
+            file.unlink()
+        else:
+            file.write_bytes({"cut": data[:100], "changed": data, "empty": b""}[damage])
+        assert difference(best(build(), backend=name), build(), (9, 8)) <= TOLERANCE
+        assert len(list(cache.iterdir())) == 1
+
+    def test_unwritable_cache(self, name, build, tmp_path, monkeypatch):
+        need(name)
+        (tmp_path / "file").write_text("not a folder")
+        monkeypatch.setenv("SUPERRES_HOME", str(tmp_path / "file"))
+        assert difference(best(build(), backend=name), build(), (9, 8)) <= TOLERANCE
+
+
+def test_cache_is_limited_and_the_oldest_go(cache, monkeypatch):
+    monkeypatch.setattr(conversions, "LIMIT", 2500)
+    for age, key in ((30, "a"), (20, "b"), (10, "c")):
+        entry = store_bytes(key)
+        os.utime(entry, (1e9 - age, 1e9 - age))
+    assert store_bytes("d").name == "d"
+    assert sorted(p.name for p in cache.iterdir()) == ["c", "d"]
+
+
+def store_bytes(key):
+    return conversions.store(key, lambda folder: (folder / "x").write_bytes(bytes(1000)))
+
+
+def test_a_failed_conversion_leaves_nothing(cache):
+    def fail(folder):
+        (folder / "half").write_bytes(b"1")
+        raise NotConvertible("no")
+
+    with pytest.raises(NotConvertible):
+        conversions.store("k", fail)
+    assert not list(cache.iterdir())
+
+
+def test_memory_is_counted_for_every_back_end(build):
+    network = build(channels=32)
+    x = torch.rand(1, 3, 200, 300)
+    each = {name: best(network, backend=name).bytes_per_pixel(x) for name in installed()}
+    assert len(set(each.values())) == 1
+    # At x4 the last convolution's input alone is 32 floats at 16 pixels.
+    assert each["torch"] > 32 * 16 * 4
+    y = upscale_tensor(best(network), x, memory_budget=30_000_000)
+    assert y.shape == (1, 3, 800, 1200)
+
+
+def test_requests_that_cannot_be(build, monkeypatch):
+    with pytest.raises(UserError, match="not known; choose auto"):
+        best(build(), backend="tensorrt")
+    with pytest.raises(UserError, match="makes nothing faster on cpu"):
+        best(build(), dtype="bf16")
+    with pytest.raises(UserError, match="dtype 'int8' is not known"):
+        best(build(), "cpu", "torch", dtype="int8")
+    with pytest.raises(UserError, match="no dtype and no compile"):
+        best(build(), backend="openvino", dtype="fp16")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert installed() == ["torch"]
+    assert best(build()).name == "torch"
+    with pytest.raises(UserError, match=r"needs openvino: pip install 'superres\[openvino\]'"):
+        best(build(), backend="openvino")
+
+
+def test_compile_falls_back_without_a_compiler(build, monkeypatch):
+    def broken(*args):
+        raise RuntimeError("no compiler here\nand a long explanation")
+
+    monkeypatch.setattr(torch, "compile", lambda net, **options: broken)
+    backend = best(build(), compile=True)
+    assert difference(backend, build(), (9, 8)) <= TOLERANCE
+    assert "no compiler here" in backend.notes[0]
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("dtype", ["fp32", "fp16", "bf16"])
+def test_half_precision_keeps_its_bound(dtype, build):
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    from superres.inference.backends.pytorch import HALF_TOLERANCE
+
+    network = build(channels=64, num_blocks=16, img_range=255.0)
+    x = torch.rand(1, 3, 120, 100)
+    with torch.no_grad():
+        wanted = network(x)
+    backend = best(network, "cuda", dtype=dtype)
+    found = backend(x.cuda()).cpu()
+    assert backend.name == "torch"
+    assert (found - wanted).abs().max() <= HALF_TOLERANCE.get(dtype, 1e-3)
