@@ -150,9 +150,10 @@ async def _store(request: Request, job: Job, work: Work) -> None:
 
 
 def _too_large(name: str, work: Work) -> Refused:
+    limit = work.limits.upload_bytes
+    told = f"{limit / 2**20:.3g} MiB" if limit >= 2**20 else f"{limit / 2**10:.3g} KiB"
     return Refused(
-        f"{name}: the file is larger than the {work.limits.upload_bytes / 2**20:.3g} MiB that this "
-        "page takes (--max-upload raises it)",
+        f"{name}: the file is larger than the {told} that this page takes (--max-upload raises it)",
         413,
     )
 

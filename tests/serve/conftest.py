@@ -40,7 +40,7 @@ class Answer:
 class Server:
     """The command, running."""
 
-    def __init__(self, weights: Path, temporary: Path, *options: str) -> None:
+    def __init__(self, weights: Path, temporary: Path, *options: str, **env: str) -> None:
         self.temporary = temporary
         temporary.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, str(ROOT / "tools" / "serve.py"), "--port", "0"]
@@ -50,7 +50,7 @@ class Server:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            env={**os.environ, "TMPDIR": str(temporary)},
+            env={**os.environ, "TMPDIR": str(temporary), **env},
         )
         self.said = ""
         while not (found := re.search(r"http://([\w.\[\]:]+):(\d+)/", self.said)):
@@ -122,7 +122,7 @@ def weights(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def server(weights, tmp_path_factory):
     """A server with small limits."""
-    limits = ("--max-upload", "300K", "--max-pixels", "250K", "--max-queue", "4")
+    limits = ("--max-upload", "300K", "--max-pixels", "2M", "--max-queue", "4")
     running = Server(weights, tmp_path_factory.mktemp("serve"), *limits)
     yield running
     running.end()

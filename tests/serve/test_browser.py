@@ -6,6 +6,7 @@ Skipped where no Chromium is. Screenshots go to $SUPERRES_SCREENSHOTS, else to a
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import time
 from pathlib import Path
@@ -157,6 +158,40 @@ def test_upload_progress_slider_download(page, server, picture, shot, weights, t
     file = until(lambda: [p for p in page.downloads.iterdir() if p.suffix == ".png"])[0]
     until(lambda: file.stat().st_size == expected.stat().st_size)
     assert file.read_bytes() == expected.read_bytes()
+
+
+def test_progress_by_tiles_and_cancelling(page, server, tmp_path, shot):
+    y, x = np.mgrid[0:1300, 0:1300]
+    cv2.imwrite(str(tmp_path / "large.jpg"), np.uint8((x + y) // 11))
+    page.execute_script("document.querySelector('#ensemble').click()")
+    choose(page, tmp_path / "large.jpg", tmp_path / "large.jpg")
+    state = (
+        "const c = document.querySelectorAll('.job')[1];"  # the newest is on top
+        "return c && [c.querySelector('progress').getAttribute('value'),"
+        "c.querySelector('.phase').textContent, c.querySelector('.viewer').hidden]"
+    )
+    seen: list[float] = []
+    words = set()
+
+    def over() -> bool:
+        value, phase, going = page.execute_script(state)
+        if value is not None:
+            seen.append(float(value))
+        words.add(phase)
+        if len(seen) == 3:
+            shot("progress")
+        return not going
+
+    until(over)
+    between = [value for value in seen if 0 < value < 1]
+    assert len(set(between)) >= 2
+    assert seen == sorted(seen)
+    assert any(re.match(r"enlarging, tile \d+ of \d+ · \d+ s, about \d+ s left", w) for w in words)
+    # The other one is in work by now.
+    until(lambda: "enlarging" in one(page, ".job .phase").text)
+    one(page, ".job .remove").click()
+    until(lambda: len(page.find_elements("css selector", ".job")) == 1)
+    until(lambda: len(list(server.temporary.glob("*/*/source"))) == 0)
 
 
 def test_dragging_keys_and_magnifying(page, picture, shot):

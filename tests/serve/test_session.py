@@ -118,6 +118,23 @@ def test_another_host_is_warned_of_and_takes_addresses(weights, tmp_path):
         server.end()
 
 
+def test_open_opens_the_page(weights, tmp_path):
+    script = tmp_path / "browser.sh"
+    script.write_text(f'#!/bin/sh\nprintf %s "$1" > {tmp_path}/opened.tmp\n')
+    with script.open("a") as file:
+        file.write(f"mv {tmp_path}/opened.tmp {tmp_path}/opened\n")
+    script.chmod(0o755)
+    server = Server(weights, tmp_path / "tmp", "--open", BROWSER=f"{script} %s")
+    try:
+        end = time.monotonic() + 30
+        while not (tmp_path / "opened").exists():
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        assert (tmp_path / "opened").read_text() == server.url
+    finally:
+        server.end()
+
+
 def test_only_this_computer_by_default(server):
     sockets = Path(f"/proc/{server.process.pid}/net/tcp")
     if not sockets.exists():
