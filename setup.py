@@ -25,7 +25,8 @@ def extras() -> dict[str, list[str]]:
     for line in requirements("optional"):
         name, _, packages = line.partition(":")
         found[name.strip()] = [p.strip() for p in packages.split(",")]
-    found["all"] = sorted({p for packages in found.values() for p in packages})
+    # pyiqa brings a second OpenCV, which would overwrite the first.
+    found["all"] = sorted({p for n, ps in found.items() if n != "niqe" for p in ps})
     found["tests"] = requirements("tests")
     found["docs"] = requirements("docs")
     return found
@@ -58,7 +59,15 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11,<3.14",
     packages=find_packages(include=["superres", "superres.*"]),
-    package_data={"superres": ["py.typed", "evaluation/published/*.json", "evaluation/templates/*"]},
+    package_data={
+        "superres": [
+            "py.typed",
+            "evaluation/published/*.json",
+            "evaluation/templates/*",
+            "serve/templates/*",
+            "weights/*",
+        ]
+    },
     install_requires=requirements("runtime"),
     extras_require=extras(),
     entry_points={"console_scripts": ["superres = superres.cli.main:main"]},

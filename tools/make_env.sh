@@ -1,4 +1,5 @@
 # Sourced by quickstart.sh and run_tests.sh: makes the virtual environment .venv with the pinned set.
+# superres_make_env ROOT quickstart|tests
 #
 # SUPERRES_VENV         another folder than .venv
 # SUPERRES_PYTHON       the Python to make it with
@@ -23,7 +24,7 @@ superres_find_python() {
 }
 
 superres_make_env() {
-    local root=$1
+    local root=$1 kind=$2
     local venv=${SUPERRES_VENV:-$root/.venv}
     local python=$venv/bin/python
     if [ ! -x "$python" ]; then
@@ -34,10 +35,10 @@ superres_make_env() {
             "no virtual environment could be made; on Debian or Ubuntu: apt-get install python3-venv"
     fi
     # What was installed is noted, so that the next run starts at once.
-    local wanted stamp=$venv/.superres-installed
-    wanted=$(cat "$root"/requirements/{runtime,tests,constraints}.txt "$root/setup.py" | cksum)
+    local wanted stamp=$venv/.superres-installed-$kind
+    wanted=$(cat "$root"/requirements/*.txt "$root/setup.py" | cksum)
     if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted $root" ]; then
-        superres_install "$root" "$python"
+        superres_install "$root" "$python" "$kind"
         # The first import of mmengine makes a grammar file (yapf's), not atomically: two at once,
         # as test workers or ranks are, would read half of it.
         "$python" -c 'import yapf' || superres_fail "the installed packages cannot be imported"
@@ -56,7 +57,7 @@ PY
 }
 
 superres_install() {
-    local root=$1 python=$2 have pins
+    local root=$1 python=$2 kind=$3 have pins packages
     have=$("$python" -c 'from importlib.metadata import version; print(version("torch"))' 2>/dev/null || true)
     if [ -z "$have" ]; then
         local pin
@@ -72,9 +73,19 @@ superres_install() {
     grep -v '^torch==' "$root/requirements/constraints.txt" > "$pins"
     echo "torch==$have" >> "$pins"
     echo "installing the pinned set"
+    if [ "$kind" = tests ]; then
+        packages=(-r "$root/requirements/tests.txt")
+    else
+        packages=(scikit-image scikit-learn tensorboard)
+    fi
     "$python" -m pip install --quiet --disable-pip-version-check -c "$pins" \
-        -r "$root/requirements/runtime.txt" -r "$root/requirements/tests.txt" ||
+        -r "$root/requirements/runtime.txt" "${packages[@]}" ||
         { rm -f "$pins"; superres_fail "the packages could not be installed (see above)"; }
+    if [ "$kind" = tests ]; then
+        "$python" -m pip install --quiet --disable-pip-version-check -c "$pins" --no-deps \
+            -r "$root/requirements/tests-alone.txt" ||
+            echo "note: torchvision and spandrel could not be installed; their tests are skipped"
+    fi
     rm -f "$pins"
     "$python" -m pip install --quiet --disable-pip-version-check --no-deps -e "$root" ||
         superres_fail "superres itself could not be installed (see above)"

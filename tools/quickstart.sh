@@ -3,6 +3,6 @@
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 source "$root/tools/make_env.sh"
-superres_make_env "$root"
+superres_make_env "$root" quickstart
 cd "$root"
 exec "$SUPERRES_ENV_PYTHON" -m superres.cli.main quickstart "$@"

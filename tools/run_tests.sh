@@ -3,7 +3,7 @@
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 source "$root/tools/make_env.sh"
-superres_make_env "$root"
+superres_make_env "$root" tests
 cd "$root"
 if [ $# -eq 0 ]; then
     set -- -m "not slow and not gpu" -n "${SUPERRES_TEST_WORKERS:-2}"

@@ -49,6 +49,12 @@ EXTRAS: dict[str, tuple[dict[str, str], str]] = {
         "superres quickstart, a first training",
     ),
     "hf": ({"pyarrow": "pyarrow"}, "data prepare hf, Parquet data sets"),
+    "metrics": ({"torchmetrics": "torchmetrics"}, "MS-SSIM in tables"),
+    "perceptual": (
+        {"torchmetrics": "torchmetrics", "torchvision": "torchvision"},
+        "LPIPS and DISTS in tables",
+    ),
+    "niqe": ({"pyiqa": "pyiqa"}, "NIQE in tables"),
 }
 """Name for ``pip install superres[NAME]`` -> (module -> package, what it gives)."""
 
