@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib.util
 import os
 import signal
 from pathlib import Path
@@ -12,6 +14,17 @@ import pytest
 # that press Ctrl-C on a process of their own need it to be heard.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# The package index has torchvision for CUDA only. Beside a torch for the CPU its operators are
+# missing, and it cannot be imported; those who import it for other things need their names only.
+if importlib.util.find_spec("torchvision"):
+    import torch
+
+    for _name in ("nms", "qnms"):
+        with contextlib.suppress(RuntimeError):  # it is there, as it should be
+            torch.library.define(
+                f"torchvision::{_name}", "(Tensor dets, Tensor scores, float iou) -> Tensor"
+            )
 
 
 @pytest.fixture(scope="session")
