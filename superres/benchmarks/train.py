@@ -32,6 +32,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=int, help="of the CPU (torch's choice)")
     parser.add_argument("--iterations", type=int, help="updates per timing (1; on a GPU 50)")
     parser.add_argument("--compile", action="store_true", help="also with a compiled backbone")
+    parser.add_argument(
+        "--cpu-time",
+        action="store_true",
+        help="count what one thread computes instead of elapsed time: for a busy machine",
+    )
     parser.add_argument("--no-bfloat16", action="store_true", help="without the steps in bfloat16")
 
 
@@ -42,6 +47,10 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     from superres.benchmarks import _training as tools
     from superres.engine.config import scales_of
 
+    if args.cpu_time and torch.cuda.is_available():
+        raise UserError("benchmark train: --cpu-time tells nothing about a GPU")
+    if args.cpu_time:
+        args.threads = 1
     if args.threads is not None:
         if args.threads < 1:
             raise UserError("benchmark train: --threads must be at least 1")
@@ -93,7 +102,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
                 call, products[name] = tools.product_peak(dtype, device, 8192 if gpu else 1536)
                 variants.append(Variant(name, _several(call, 4, gpu), 4, "it/s"))
         warmup = 2 if gpu or args.compile else 1
-        rows = measure(variants, args.repeats, warmup)
+        clock = time.thread_time if args.cpu_time else time.perf_counter
+        rows = measure(variants, args.repeats, warmup, clock)
         waiting = _waiting(trainers[DEFAULT], 50 if gpu else 8)
     return _report(args, cfg, device, scale, rows, products, operations, memory, waiting)
 
@@ -221,6 +231,7 @@ def _report(
         "batch": cfg.global_batch_size,
         "patch": cfg.lq_patch_size,
         "threads": torch.get_num_threads(),
+        "time": "CPU time of one thread" if args.cpu_time else "elapsed",
         "workers": cfg.num_workers,
         "TFLOP per iteration": operations / 1e12,
     }
