@@ -76,7 +76,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "my/valid": ["a.png", "b.png"],
         "data/DIV2K_train": [f"000{n}.png" for n in range(1, 5)],
         "data/DIV2K_valid": ["0801.png", "0802.png"],
-        "data/Set5": [f"{n}.png" for n in "baby bird butterfly head woman".split()],
+        "data/Set5": [f"{n}.png" for n in ["baby", "bird", "butterfly", "head", "woman"]],
         "data/Set14": [f"img_{n:03}.png" for n in range(1, 15)],
     }
     for number, (folder, names) in enumerate(folders.items()):
