@@ -14,6 +14,7 @@ import torch
 
 from superres.checkpoints import convert, save_safetensors, shipped
 from superres.imaging.io import write_image
+from superres.imaging.resize import imresize
 from superres.models.backbones.edsr import EDSR
 from tests.docs import program
 
@@ -76,6 +77,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "my/valid": ["a.png", "b.png"],
         "data/DIV2K_train": [f"000{n}.png" for n in range(1, 5)],
         "data/DIV2K_valid": ["0801.png", "0802.png"],
+        "Set14/HR": [],
+        "Set14/LR_bicubic/X2": [],
         "data/Set5": [f"{n}.png" for n in ["baby", "bird", "butterfly", "head", "woman"]],
         "data/Set14": [f"img_{n:03}.png" for n in range(1, 15)],
     }
@@ -83,8 +86,14 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (root / folder).mkdir(parents=True, exist_ok=True)
         for i, name in enumerate(names):
             small = folder in (".", "photos", "photos/trip")
-            size = (32, 40) if small else (120, 108) if folder == "my/photos" else (64, 72)
+            size = {"my/photos": (120, 108), "data/DIV2K_train": (204, 216)}.get(folder, (64, 72))
+            size = (32, 40) if small else size
             write_image(root / folder / name, picture(10 * number + i, *size))
+    for number in range(2):  # as SelfExSR's sets are made: MATLAB's bicubic of older releases
+        gt = picture(number)
+        lq = imresize(gt, scale=1 / 2, border="replicate")
+        write_image(root / f"Set14/HR/{number}.png", gt)
+        write_image(root / f"Set14/LR_bicubic/X2/{number}.png", lq)
     clip(root / "clip.mp4")
     (root / "weights").mkdir()
     own = weights(root / "weights/edsr_x2.safetensors", 2)

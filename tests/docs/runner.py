@@ -11,6 +11,7 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Collection
 from pathlib import Path
 
 from superres.cli.main import commands
@@ -87,35 +88,41 @@ def run_block(block: Block, namespace: dict) -> None:
         run_bash(block)
 
 
-def check_block(block: Block) -> None:
-    """What can be said of a block that is not run: it compiles; its commands and files exist."""
+def check_block(block: Block, shown: Collection[str] = ()) -> None:
+    """What can be said of a block that is not run: it compiles; its commands and configs exist.
+
+    ``shown`` names the files that the page shows.
+    """
     if block.language == "python":
         compile(block.code, block.where, "exec")
     if block.language != "bash":
         return
     for line in command_lines(block.code):
+        line = re.sub(r"\s[<>]\s*\S+", "", line)  # redirections
         for part in re.split(r"&&|\|\||;|\|", line):
             words = shlex.split(part, comments=True)
             while words and _ASSIGNMENT.fullmatch(words[0]):
                 words = words[1:]
             if words:
-                _check_command([w for w in words if w not in ("<", ">")], f"{block.where}: {line}")
+                _check_command(words, f"{block.where}: {line}", shown)
 
 
-def _check_command(words: list[str], where: str) -> None:
+def _check_command(words: list[str], where: str, shown: Collection[str]) -> None:
     words = words[1:] if words[0] == "bash" else words
     script = re.fullmatch(r"tools/(\w+\.sh)", words[0])
     if script:
         assert (ROOT / words[0]).is_file(), f"{where}: there is no {words[0]}"
         if script[1] in _SCRIPTS:
-            _check_script(*_SCRIPTS[script[1]], words[1:], where)
+            _check_script(*_SCRIPTS[script[1]], words[1:], where, shown)
         return
     arguments = superres_arguments(words)
     if arguments is not None:
-        _parse(arguments, where)
+        _parse(arguments, where, shown)
 
 
-def _check_script(command: str, before: int, words: list[str], where: str) -> None:
+def _check_script(
+    command: str, before: int, words: list[str], where: str, shown: Collection[str]
+) -> None:
     """The arguments of tools/dist_*.sh and slurm_*.sh: those of the command, and some of theirs."""
     words = words[before:]
     files, words = words[: 1 + (command == "test")], words[1 + (command == "test") :]
@@ -123,10 +130,10 @@ def _check_script(command: str, before: int, words: list[str], where: str) -> No
         words = words[1:]
     if words[:1] == ["--max-restarts"]:
         words = words[2:]
-    _parse([command, *files, *words], where)
+    _parse([command, *files, *words], where, shown)
 
 
-def _parse(arguments: list[str], where: str) -> None:
+def _parse(arguments: list[str], where: str, shown: Collection[str]) -> None:
     name = arguments[0]
     assert name in commands(), f"{where}: superres has no command {name!r}"
     module = importlib.import_module(f"superres.cli.{name.replace('-', '_')}")
@@ -139,7 +146,7 @@ def _parse(arguments: list[str], where: str) -> None:
     except SystemExit as stop:
         raise AssertionError(f"{where}\n{errors.getvalue()}") from stop
     config = getattr(args, "config", None)
-    if isinstance(config, str) and config.strip("<>") != "CONFIG":
+    if isinstance(config, str) and config != "CONFIG" and config not in shown:
         try:
             find_config(config)
         except UserError as error:

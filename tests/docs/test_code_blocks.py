@@ -63,6 +63,8 @@ def _value(text: str) -> object:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_the_blocks_of_a_page_run(page, world, capsys):
+    if page.name == "README.md" and not any(block.not_run for block in blocks(page)):
+        pytest.skip("README.md has no markers yet, its commands are parsed only")
     world()
     namespace = environment()
     for block in blocks(page):
@@ -70,7 +72,6 @@ def test_the_blocks_of_a_page_run(page, world, capsys):
         if block.not_run or absent:
             with capsys.disabled():
                 print(f"\n{block.where}: not run: {block.not_run or f'no {block.needs} here'}")
-            check_block(block)
             continue
         start = time.perf_counter()
         try:
@@ -84,8 +85,9 @@ def test_the_blocks_of_a_page_run(page, world, capsys):
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_commands_and_python_of_a_page_are_well_formed(page):
+    shown = {block.title for block in blocks(page) if block.title}
     for block in blocks(page):
-        check_block(block)
+        check_block(block, shown)
 
 
 def _unmarked_commands(block: Block) -> list[str]:
