@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import re
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -21,6 +22,25 @@ from tests.docs.runner import check_block, environment, module_is_missing, run_b
 
 RUNNABLE = ("bash", "python")
 OUTPUT = ("", "text", "json", "yaml", "diff", "console")
+# Files that the text of a page says its commands write.
+WRITTEN = {
+    "docs/quickstart.md": ["photo_x2.png", "larger.png", "results/results.json"],
+    "docs/train.md": ["work_dirs/mine_x2/log.jsonl", "sheet.png", "mine_x2.safetensors"],
+    "docs/benchmark.md": [
+        *(f"results/results.{kind}" for kind in ("json", "md", "csv", "tex")),
+        "results/report.html",
+        "theirs/report.html",
+        "table.tex",
+    ],
+    "docs/upscale.md": [
+        "photo_x4.jpg",
+        "large/trip/boat.tiff",
+        "before_after.html",
+        "comparison.png",
+        "tree_x2.png",
+    ],
+    "docs/add_a_network.md": ["work_dirs/plain_x2/best.pth"],
+}
 PAGES = [page for page in pages() if any(b.language in RUNNABLE for b in blocks(page))]
 
 
@@ -81,6 +101,10 @@ def test_the_blocks_of_a_page_run(page, world, capsys):
         except BaseException as error:  # SystemExit and KeyboardInterrupt are failures as well
             raise AssertionError(f"{block.where}: {type(error).__name__}: {error}") from error
         print(f"{block.where}: {time.perf_counter() - start:.1f} s")
+    lacking = [
+        f for f in WRITTEN.get(page.relative_to(ROOT).as_posix(), []) if not Path(f).exists()
+    ]
+    assert not lacking, f"{page}: said to be written, and is not: {lacking}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
