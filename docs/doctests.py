@@ -1,4 +1,4 @@
-"""For the site: examples in docstrings (``>>> ...``) become code blocks, not quotations."""
+"""For the site: examples in docstrings (``>>> ...``) become code blocks, and roles plain code."""
 
 from __future__ import annotations
 
@@ -8,17 +8,22 @@ from typing import Any
 import griffe
 
 _EXAMPLE = re.compile(r"^( *)>>> .*(?:\n\1(?!\s*$).*)*", re.M)
+_ROLE = re.compile(r":(?:func|class|meth|mod|attr):(?=`)")
 _DIRECTIVE = re.compile(r"  # doctest: \S+")
 
 
 class Doctests(griffe.Extension):
-    """Puts a fence around each example, before the docstring is parsed."""
+    """Changes docstrings before they are parsed."""
 
     def on_object(self, *, obj: griffe.Object, **_: Any) -> None:
         """Called for every module, class, function and attribute."""
-        if obj.docstring is not None and ">>> " in obj.docstring.value:
-            text = re.sub(r"^( *)Example:$", r"\1Examples:", obj.docstring.value, flags=re.M)
-            obj.docstring.value = _EXAMPLE.sub(_fenced, text)
+        if obj.docstring is None:
+            return
+        text = _ROLE.sub("", obj.docstring.value)
+        if ">>> " in text:
+            text = re.sub(r"^( *)Example:$", r"\1Examples:", text, flags=re.M)
+            text = _EXAMPLE.sub(_fenced, text)
+        obj.docstring.value = text
 
 
 def _fenced(match: re.Match[str]) -> str:
