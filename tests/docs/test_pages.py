@@ -86,3 +86,19 @@ def test_names_in_the_tables_for_other_toolboxes_exist():
         assert protocol in PROTOCOLS
     formats = re.search(r"`--to` takes\s+(.*?) and others", text, re.S)[1]
     assert set(re.findall(r"`([\w-]+)`", formats)) <= set(TARGETS)
+
+
+def test_the_extras_in_the_page_are_those_of_the_package():
+    text = (ROOT / "docs/index.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`.*?`) \|", text.partition("| extra | for |")[2], re.M)
+    told = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    lines = (ROOT / "requirements/optional.txt").read_text(encoding="utf-8").splitlines()
+    there = {line.partition(":")[0] for line in lines if line and not line.startswith("#")}
+    assert told == there
+    named = {
+        extra
+        for page in pages()
+        for names in re.findall(r"(?:superres|'\.)\[([\w,]+)\]", page.read_text(encoding="utf-8"))
+        for extra in names.split(",")
+    }
+    assert named <= there | {"all", "docs", "tests"}
