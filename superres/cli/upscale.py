@@ -35,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("inputs", nargs="*", metavar="INPUT", help="files, folders, quoted patterns, or -")
     add("-o", "--output", metavar="OUT", help="file, folder, or - (default: beside the input)")
     add("--model", default="edsr-s", metavar="NAME|FILE", help="default: edsr-s")
+    add("--weights-format", metavar="FORMAT", help="of a weight file that does not tell it")
     add("--scale", type=float, metavar="S", help="1 to 64, also 1.5; default: the model's, or 4")
     add("--self-ensemble", action="store_true", help="mean of eight views: better, 8 times slower")
     add("--tile", default="auto", metavar="auto|N|edsr-chop|off", help="side of tiles, input px")
@@ -94,7 +95,10 @@ def _upscale(args: argparse.Namespace, stream: Any) -> int:
     )
     tile = parse_tile(args.tile)
     budget = None if args.memory is None else _number(args.memory, "--memory", 1024)
-    chosen = choose_network(args.model, args.scale, args.device)
+    try:
+        chosen = choose_network(args.model, args.scale, args.device, args.weights_format)
+    except UserError as error:  # other commands know no format but that of weights
+        raise UserError(str(error).replace("(--format)", "(--weights-format)")) from None
     found = list_jobs(args.inputs, args.output, chosen.scale, args.format)
     if found.missing and not found.jobs:
         raise UserError("; ".join(f"{name}: {why}" for name, why in found.missing))
@@ -173,6 +177,8 @@ def _check_places(args: argparse.Namespace, jobs: list) -> None:
         folder = os.path.dirname(os.path.abspath(path))
         if not os.path.isdir(folder):
             raise UserError(f"{option} {path}: its folder does not exist")
+    if args.json and os.path.isfile(args.json) and not _is_record(args.json):
+        raise UserError(f"--json {args.json}: is there already, and no record of an earlier run")
     compare = args.compare
     if compare and os.path.isfile(compare) and not args.overwrite:
         page = compare.lower().endswith((".html", ".htm"))
@@ -182,6 +188,12 @@ def _check_places(args: argparse.Namespace, jobs: list) -> None:
             raise UserError(f"--compare {compare}: is there already; --overwrite replaces it")
     if args.output and args.output != "-" and len(jobs) > 1 and os.path.isfile(args.output):
         raise UserError(f"{args.output}: is a file; {len(jobs)} results need a folder")
+
+
+def _is_record(path: str) -> bool:
+    """Whether a file is what `_write_json` wrote, and may be written anew."""
+    with open(path, "rb") as file:
+        return file.read(60).startswith(b'{\n "schema": 1,\n "command": "upscale"')
 
 
 def _list_models() -> int:

@@ -66,9 +66,10 @@ def train(
     """
     from .run import train as run
 
-    folder = _work_dir(config_or_name, work_dir, options, overrides)
+    config = _config(config_or_name, overrides or options)
+    folder = _work_dir(config, work_dir, options, overrides)
     code = run(
-        _config(config_or_name, overrides or options),
+        config,
         work_dir=str(folder),
         resume=None if resume is None else os.fspath(resume),
         seed=seed,
@@ -161,6 +162,10 @@ def _plain(value: Any) -> Any:
 def _config(config_or_name: Any, changes: Any) -> Any:
     if isinstance(config_or_name, os.PathLike | str):
         return os.fspath(config_or_name)
+    if not hasattr(config_or_name, "filename"):
+        raise UserError(
+            f"a {type(config_or_name).__name__} is no config; give its path, its name, or a Config"
+        )
     if changes:
         raise UserError("change a Config object itself; overrides go with a config's name or path")
     return config_or_name

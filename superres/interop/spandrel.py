@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
 
 from superres.checkpoints.reading import CONFIG_TENSOR
 from superres.errors import UserError
 from superres.export.weights import read_config_tensor
+from superres.models.layers.backbone import Backbone
 
 if TYPE_CHECKING:
     from spandrel import ArchRegistry, ArchSupport
@@ -116,7 +116,7 @@ def _tags(config: Mapping[str, Any]) -> list[str]:
     return [f"{config[k]}{tag}" for k, tag in names.items() if isinstance(config.get(k), int)]
 
 
-class SpandrelNetwork(nn.Module):
+class SpandrelNetwork(Backbone):
     """A network that spandrel loaded, behind our contract.
 
     Inputs are padded to the sizes that it takes and the results are cut, as spandrel itself does;

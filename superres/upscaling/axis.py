@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import dataclass
+from numbers import Real
 
 import torch
 
@@ -96,6 +97,7 @@ class Axis:
 
 def check_scale(scale: float) -> float:
     """UserError unless 1 <= scale <= 64."""
-    if not (isinstance(scale, int | float) and 1 <= scale <= 64):
+    number = isinstance(scale, Real) and not isinstance(scale, bool)  # numpy's, too
+    if not (number and 1 <= scale <= 64):
         raise UserError(f"scale must be a number from 1 to 64, not {scale!r}")
     return int(scale) if float(scale).is_integer() else float(scale)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import torch
-from torch.nn import functional
 
 from superres.imaging._cv2 import import_cv2
 from superres.imaging.resize_torch import imresize_tensor
@@ -23,8 +23,8 @@ class AnyChannels:
 
     Grey goes through a three-channel network as three equal channels, whose luma is taken. Colour
     goes through a one-channel network as luma; chroma is enlarged bicubically, as the papers of
-    such networks do. Alpha is enlarged by the network on its own, held within what the 3x3
-    neighbourhood has, so that what is opaque stays so and no halo rings around an edge. Beneath
+    such networks do. Alpha is enlarged by the network on its own, held within what the nearest
+    pixels have, so that what is opaque stays so and no halo rings around an edge. Beneath
     fully transparent pixels, whose stored colour nobody is meant to see (mostly black), the
     colours around are continued first: that is what keeps edges free of a dark fringe.
 
@@ -68,11 +68,10 @@ class AnyChannels:
         return chroma + self.net(grey)[:, :1]
 
     def _alpha(self, alpha: torch.Tensor) -> torch.Tensor:
-        low, high = -functional.max_pool2d(-alpha, 3, 1, 1), functional.max_pool2d(alpha, 3, 1, 1)
+        low, high = (nearest(alpha, self.scale, pick) for pick in (torch.minimum, torch.maximum))
         if torch.equal(low, high):  # opaque everywhere, mostly
-            return _repeat(alpha, self.scale)
-        y = self._colour(alpha)
-        return torch.minimum(torch.maximum(y, _repeat(low, self.scale)), _repeat(high, self.scale))
+            return low
+        return torch.minimum(torch.maximum(self._colour(alpha), low), high)
 
 
 def luma(x: torch.Tensor) -> torch.Tensor:
@@ -110,8 +109,32 @@ def bleed(colour: torch.Tensor, alpha: torch.Tensor, steps: int = _BLEED) -> tor
     return torch.from_numpy(result).to(colour)
 
 
-def _repeat(x: torch.Tensor, scale: int) -> torch.Tensor:
-    return x.repeat_interleave(scale, 2).repeat_interleave(scale, 3)
+def nearest(
+    x: torch.Tensor, scale: int, pick: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+) -> torch.Tensor:
+    """The least or largest of the pixels that an output pixel lies between.
+
+    Those are the ones that bilinear interpolation would mix, and for an output pixel in the very
+    middle of an input pixel the neighbours on both sides.
+
+    Args:
+        x: (N, C, h, w).
+        pick: of two tensors: `torch.minimum` or `torch.maximum`.
+
+    Returns:
+        (N, C, h * scale, w * scale).
+    """
+    for dim in (2, 3):
+        at = torch.arange(x.shape[dim], device=x.device)
+        before = x.index_select(dim, (at - 1).clamp(min=0))
+        after = x.index_select(dim, (at + 1).clamp(max=len(at) - 1))
+        parts = []
+        for place in range(scale):
+            side = 2 * place + 1 - scale
+            part = x if side > 0 else pick(x, before)
+            parts.append(part if side < 0 else pick(part, after))
+        x = torch.stack(parts, dim + 1).flatten(dim, dim + 1)
+    return x
 
 
 def channels_of(module: object) -> int:

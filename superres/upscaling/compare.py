@@ -34,6 +34,17 @@ def save_comparison(lq: Any, sr: Any, path: str | os.PathLike, gt: Any = None) -
     path = Path(path)
     pictures = [as_rgb(item) for item in (lq, sr)]
     truth = None if gt is None else as_rgb(gt)
+    (height, width), (h, w) = (picture.shape[:2] for picture in reversed(pictures))
+    if height < h or abs(height * w - width * h) > max(h, w):
+        raise UserError(
+            f"a comparison needs a result that is a multiple of its input: {w}x{h} against "
+            f"{width}x{height}"
+        )
+    if truth is not None and (truth.shape[0] < height or truth.shape[1] < width):
+        raise UserError(
+            f"gt must be as large as the result, {width}x{height}, not "
+            f"{truth.shape[1]}x{truth.shape[0]}"
+        )
     if path.suffix.lower() in (".html", ".htm"):
         save_page(path, [(path.stem, *pictures, truth)])
     else:
@@ -64,6 +75,10 @@ def as_rgb(item: Any) -> np.ndarray:
     if pixels.dtype == np.uint16:
         pixels = ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
     elif pixels.dtype.kind == "f":
+        if not pixels.max() <= 2:
+            raise UserError(
+                f"floats are expected in [0, 1], these reach {pixels.max():g}: divide them by 255"
+            )
         pixels = np.rint(np.clip(pixels, 0, 1) * 255).astype(np.uint8)
     elif pixels.dtype != np.uint8:
         raise UserError(f"a comparison needs uint8, uint16 or floats in [0, 1], not {pixels.dtype}")

@@ -155,7 +155,8 @@ class Enlarger:
         peak = float(np.iinfo(part.dtype).max)
         if part.dtype == np.uint16:
             part = part.astype(np.int32)
-        x = torch.from_numpy(np.ascontiguousarray(part)).to(self.device)
+        # What Pillow and np.frombuffer give is often read-only, which PyTorch warns of.
+        x = torch.from_numpy(np.require(part, requirements=("C", "W"))).to(self.device)
         return x.permute(2, 0, 1)[None].float().div_(peak)
 
     def _network(self, x: torch.Tensor) -> torch.Tensor:

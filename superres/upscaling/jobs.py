@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,8 @@ from superres.upscaling.writing import FORMATS, SUFFIX_FORMATS
 
 PICTURE_SUFFIXES = (*IMAGE_SUFFIXES, ".jpe", ".gif", ".apng", ".avif", ".jp2", ".tga", ".ico")
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".wmv")
+UNREAD_SUFFIXES = (".heic", ".heif", ".svg", ".jxl", ".psd", ".dng", ".cr2", ".nef", ".arw")
+"""Pictures that a folder is likely to hold and that nothing here reads: a person is told."""
 STREAM = "-"
 
 
@@ -75,15 +78,23 @@ def list_jobs(
     if not sources and not found.missing:
         raise UserError(
             f"no pictures in {', '.join(shown(i) for i in inputs)}; files are taken by their "
-            f"suffix: {' '.join(PICTURE_SUFFIXES)}"
+            f"suffix: {' '.join(PICTURE_SUFFIXES)}" + "".join(f"\n{note}" for note in found.notes)
         )
     everything = {_identity(path) for path, _ in sources if path != STREAM}
-    if output is None:
-        earlier = [s for s, _ in sources if s != STREAM and _is_own_result(s, everything)]
-        for source in earlier:
-            found.notes.append(f"{shown(source)}: passed over, it is the result of an earlier run")
-            everything.discard(_identity(source))
-        sources = [item for item in sources if item[0] not in earlier]
+    # Where results go among their sources, those of an earlier run are found as inputs.
+    beside = None if output is None else os.path.join(os.path.realpath(output), "")
+    earlier = [
+        s
+        for s, _ in sources
+        if s != STREAM
+        and (beside is None or os.path.realpath(s).startswith(beside))
+        and _is_own_result(s, everything)
+    ]
+    for source in earlier:
+        found.notes.append(f"{shown(source)}: passed over, it is the result of an earlier run")
+        everything.discard(_identity(source))
+    sources = [item for item in sources if item[0] not in earlier]
+    _check_output(output, sources)
     if _is_one_file(output, sources):
         source, _ = sources[0]
         target: Path | str = STREAM if output == STREAM else Path(output)
@@ -97,11 +108,13 @@ def list_jobs(
     if output == STREAM:
         raise UserError(f"{len(sources)} inputs cannot all go to standard output; name a folder")
     taken: set[str] = set()
-    for source, root in sources:
+    targets: dict[Path | str, Path | str] = {}
+    # The one that keeps its suffix keeps its name, too, whatever else is there: so names stay.
+    for source, root in sorted(sources, key=lambda item: not _keeps_suffix(item[0], format)):
         if source == STREAM:
             if output is not None:
                 raise UserError("'-o' must be a file or '-' where the input is '-'")
-            found.jobs.append(Job(STREAM, STREAM))
+            targets[STREAM] = STREAM
             continue
         target = _target(source, root, output, suffix, format, len(inputs) > 1)
         if _identity(target) in everything:
@@ -113,7 +126,9 @@ def list_jobs(
             target = target.with_name(f"{target.stem}_{number}{target.suffix}")
             number += 1
         taken.add(_key(target))
-        found.jobs.append(Job(source, target, _is_video(source)))
+        targets[source] = target
+    for source, _ in sources:
+        found.jobs.append(Job(source, targets[source], _is_video(source)))
     if not found.jobs and not found.missing:
         raise UserError("nothing to do: " + "; ".join(found.notes))
     return found
@@ -137,6 +152,9 @@ def _sources(
             sources.append((STREAM, None))
         elif path.is_dir():
             clips = 0
+            unread = _unread(path, avoid)
+            if unread:
+                found.notes.append(f"{shown(path)}: passed over, not read here: {unread}")
             for file in _walk(path, avoid, found):
                 if _is_video(file):
                     clips += 1
@@ -180,6 +198,15 @@ def _walk(folder: Path, avoid: str | None, found: JobList) -> list[Path]:
     return files
 
 
+def _unread(folder: Path, avoid: str | None) -> str:
+    """Pictures below a folder that cannot be read: ``12 .heic, 1 .svg``."""
+    count: Counter[str] = Counter()
+    for root, folders, names in os.walk(folder):
+        folders[:] = [n for n in folders if os.path.realpath(os.path.join(root, n)) != avoid]
+        count.update(os.path.splitext(n)[1].lower() for n in names)
+    return ", ".join(f"{count[s]} {s}" for s in UNREAD_SUFFIXES if count[s])
+
+
 def _folder_to_avoid(output: str | None, inputs: list[str], suffix: str) -> str | None:
     """The output folder: an earlier run's results in it are no inputs."""
     if output is None or output == STREAM:
@@ -218,6 +245,29 @@ def _suffix_of(source: Path, format: str | None) -> str:
         same = SUFFIX_FORMATS.get(source.suffix.lower()) == SUFFIX_FORMATS[FORMATS[format]]
         return source.suffix if same else FORMATS[format]
     return source.suffix if source.suffix.lower() in SUFFIX_FORMATS else ".png"
+
+
+def _keeps_suffix(source: Path | str, format: str | None) -> bool:
+    return isinstance(source, Path) and _suffix_of(source, format) == source.suffix
+
+
+def _check_output(output: str | None, sources: list) -> None:
+    """UserError where a folder would get the name of a file, probably a slip of the pen."""
+    if output in (None, STREAM) or os.path.exists(output) or output.endswith((os.sep, "/")):
+        return
+    if _is_one_file(output, sources):
+        return
+    suffix = os.path.splitext(output)[1]
+    if suffix.lower() in (*SUFFIX_FORMATS, *CONTAINERS):
+        raise UserError(
+            f"{shown(output)}: is named as a file, but {len(sources)} results go into a folder; if "
+            f"it is meant to be one, write {shown(output)}/"
+        )
+    if len(sources) == 1 and sources[0][1] is None and re.fullmatch(r"\.[A-Za-z]{2,5}", suffix):
+        raise UserError(
+            f"{shown(output)}: cannot write {suffix}; use {' '.join(SUFFIX_FORMATS)}, or "
+            f"{shown(output)}/ for a folder of that name"
+        )
 
 
 def _is_one_file(output: str | None, sources: list) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,9 @@ from superres.upscaling.enlarge import Enlarger
 _SCALE_IN_NAME = re.compile(r"(?:pytorch_model_(\d+)x|.*_x(\d+))\.(?:pt|pth|bin|safetensors)")
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")  # owner/name on the Hugging Face hub
 _FILE_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt", ".safetensors")
+
+# Conversions silence standard output while they last, which is one for all threads.
+_converting = threading.Lock()
 
 USUAL_SCALE = 4
 """Where neither the person nor the model settles the scale."""
@@ -56,6 +60,7 @@ def choose_network(
     name_or_path: str | Path = DEFAULT,
     scale: float | None = None,
     device: str | torch.device = "auto",
+    format: str | None = None,
 ) -> ChosenNetwork:
     """Load the weights that are best for a scale: the nearest scale that is not smaller.
 
@@ -63,6 +68,8 @@ def choose_network(
         name_or_path: a weight file, a folder of them, a name (with or without its scale), or
             ``owner/name`` on the Hugging Face hub.
         scale: of the result, any number from 1; None takes the network's, or x4 of several.
+        format: of a weight file whose keys alone do not tell it; see
+            :func:`superres.checkpoints.load_model`.
 
     Raises:
         UserError: no such model, a broken file, an impossible scale.
@@ -73,11 +80,11 @@ def choose_network(
     offered = _offered(given)
     native = _nearest(list(offered), scale) if offered else None
     if offered:
-        module = load_model(offered[native], scale=native, device=picked)
+        module = load_model(offered[native], scale=native, device=picked, format=format)
     elif _is_repository(given):
         module = from_pretrained(given, None if scale is None else math.ceil(scale), device=picked)
     else:
-        module = load_model(given, device=picked)
+        module = load_model(given, device=picked, format=format)
     scales = list(getattr(module, "scales", None) or ())
     if scales and hasattr(module, "set_scale"):
         module.set_scale(_nearest(scales, scale))
@@ -102,7 +109,8 @@ def with_backend(
     """(callable, name of its back end, notes)."""
     from superres.inference.backends import best
 
-    made = best(module, device, backend)
+    with _converting:
+        made = best(module, device, backend)
     return made, made.name, list(made.notes)
 
 

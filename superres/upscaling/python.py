@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 import weakref
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from superres.upscaling.writing import (
 
 _IN_MEMORY = 192 << 20  # bytes of a decoded source
 _upscalers: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+_preparing = threading.Lock()
 
 
 def upscale(model: nn.Module, image: Any, **options: Any) -> Any:
@@ -58,10 +60,11 @@ def upscale(model: nn.Module, image: Any, **options: Any) -> Any:
     call = {key: options.pop(key) for key in ("out", "clamp") if key in options}
     # The back end of the last call is used again, as long as the weights are the same.
     key = (tuple(sorted(options.items(), key=lambda item: item[0])), _stamp(model))
-    known = _upscalers.get(model)
-    if known is None or known[0] != key:
-        known = (key, PictureUpscaler(model, **options))
-        _upscalers[model] = known
+    with _preparing:  # threads that ask for the same wait for the first
+        known = _upscalers.get(model)
+        if known is None or known[0] != key:
+            known = (key, PictureUpscaler(model, **options))
+            _upscalers[model] = known
     return known[1](image, **call)
 
 
@@ -169,6 +172,8 @@ class PictureUpscaler:
         return out
 
     def _pillow(self, image: Image.Image) -> Image.Image:
+        if 0 in image.size:
+            raise UserError(f"a picture of {image.width}x{image.height} has no pixels")
         if image.mode == "CMYK":
             image = image.convert("RGB")
         result = to_pillow(self._enlarge(from_pillow(image)))
@@ -178,6 +183,8 @@ class PictureUpscaler:
         return result
 
     def _array(self, image: np.ndarray, clamp: bool) -> np.ndarray:
+        if 0 in image.shape:
+            raise UserError(f"an array of shape {image.shape} has no pixels")
         if image.ndim == 4:
             return np.stack([self._array(one, clamp) for one in image])
         if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 2, 3, 4)):
@@ -185,18 +192,17 @@ class PictureUpscaler:
                 f"an array of shape {image.shape} is no picture; expected (H, W), (H, W, C) or "
                 "(N, H, W, C) with 1 to 4 channels last"
             )
-        if 0 in image.shape:
-            raise UserError(f"an array of shape {image.shape} has no pixels")
         planes = image[..., None] if image.ndim == 2 else image
-        if image.dtype in (np.uint8, np.uint16):
-            result = self._enlarge(np.ascontiguousarray(planes))
+        native = image.dtype.newbyteorder("=")
+        if native in (np.uint8, np.uint16):
+            result = self._enlarge(np.ascontiguousarray(planes, native)).astype(image.dtype)
         elif image.dtype == bool or image.dtype.kind not in "f":
             raise UserError(
                 f"an array of {image.dtype} is no picture; use uint8, uint16 or float in [0, 1]"
             )
         else:
-            _check_range(float(planes.max()), "array")
-            x = torch.from_numpy(np.ascontiguousarray(planes, np.float32)).permute(2, 0, 1)[None]
+            _check_range(float(planes.min()), float(planes.max()), "array")
+            x = torch.from_numpy(np.require(planes, np.float32, ("C", "W"))).permute(2, 0, 1)[None]
             y = self._floats(x, clamp)
             result = y[0].permute(1, 2, 0).cpu().numpy().astype(image.dtype)
         return result[..., 0] if image.ndim == 2 else result
@@ -211,7 +217,7 @@ class PictureUpscaler:
         if x.dtype == torch.uint8:
             y = self._floats(batch.float() / 255, True).mul(255).round()
         elif x.is_floating_point():
-            _check_range(float(batch.max()), "tensor")
+            _check_range(float(batch.min()), float(batch.max()), "tensor")
             y = self._floats(batch.float(), clamp)
         else:
             raise UserError(f"a tensor of {x.dtype} is no picture; use uint8 or float in [0, 1]")
@@ -254,11 +260,16 @@ def save(
     return target
 
 
-def _check_range(largest: float, what: str) -> None:
+def _check_range(least: float, largest: float, what: str) -> None:
     if not largest <= 2:  # a little beyond 1 is what filters leave; NaN is caught, too
         raise UserError(
             f"this float {what} reaches {largest:g}; floats are expected in [0, 1]: divide by 255, "
             "or convert it to uint8"
+        )
+    if least < -0.5:
+        raise UserError(
+            f"this float {what} goes down to {least:g}; floats are expected in [0, 1]: from "
+            "[-1, 1], take (x + 1) / 2"
         )
 
 

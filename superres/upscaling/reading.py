@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, features
 
 from superres.errors import UserError
 from superres.imaging.files import os_fault
@@ -84,6 +84,12 @@ def read_picture(
         grey_alpha = header.format == "png" and data[25] == 4
         if pixels.shape[2] == 4 and (grey_alpha or info.mode == "LA"):  # they come as RGBA
             pixels = np.ascontiguousarray(pixels[..., [0, 3]])
+        if header.format == "png" and header.has_alpha and pixels.shape[2] == 1:
+            ((_, level),) = _png_chunks(data, (b"tRNS",))  # one grey level of 16 bits
+            seen = pixels != int.from_bytes(level, "big")
+            pixels = np.concatenate([pixels, seen * np.uint16(65535)], 2)
+        if header.bits == 16 and pixels.dtype == np.uint8:
+            notes.append("read with 8 of its 16 bits")
     icc = info.icc if info.mode != "CMYK" else None
     orientation = info.orientation if header is None else header.orientation
     if header is not None and header.format in ("webp", "png"):
@@ -176,9 +182,21 @@ def _header(data: bytes, whole: bool, name: str, limit: int) -> ImageHeader | No
         ):
             if image.format not in ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "PPM", "MPO"):
                 return None  # a format of Pillow's
-        raise UserError(f"{name}: {fault}.") from None
+        damaged = _readable_by_pillow(data)
+        why = f"{damaged}, but damaged or truncated" if damaged else fault
+        raise UserError(f"{name}: {why}.") from None
     _check_size(header.width, header.height, name, limit)
     return header
+
+
+def _readable_by_pillow(data: bytes) -> str | None:
+    """What a file begins as, where files of that kind can be read."""
+    kinds = ((b"GIF8", "GIF", "a GIF"), (b"\0\0\0\x0cjP  ", "JPEG2000", "a JPEG 2000"))
+    for start, name, words in kinds:
+        if data.startswith(start) and name in Image.OPEN:
+            return words
+    avif = data[4:12] in (b"ftypavif", b"ftypavis") and features.check("avif")
+    return "an AVIF" if avif else None
 
 
 def _check_size(width: int, height: int, name: str, limit: int) -> None:
@@ -280,15 +298,13 @@ def from_pillow(image: Image.Image) -> np.ndarray:
                 "known range; convert it to 8 or 16 bits"
             )
         return values.astype(np.uint16)[..., None]
+    if mode == "La":
+        image = image.convert("LA")
     transparent = "transparency" in image.info
     grey = mode in ("1", "L", "LA", "La")
     alpha = mode in ("LA", "La", "RGBA", "RGBa", "PA") or transparent
     wanted = ("LA" if alpha else "L") if grey else ("RGBA" if alpha else "RGB")
-    if (
-        mode in ("La", "RGBa")
-        or (mode == "P" and wanted == "RGBA")
-        or (mode == "LA" and transparent)
-    ):
+    if mode == "RGBa" or (mode == "P" and wanted == "RGBA") or (mode == "LA" and transparent):
         image = image.convert("RGBA")
     pixels = np.array(image.convert(wanted) if image.mode != wanted else image)
     return pixels[..., None] if pixels.ndim == 2 else pixels
@@ -308,7 +324,9 @@ def _unturned(data: bytes) -> bytes:
     return bytes(changed)
 
 
-def _png_chunks(data: bytes) -> list[tuple[bytes, bytes]]:
+def _png_chunks(
+    data: bytes, wanted: tuple[bytes, ...] = (b"gAMA", b"cHRM", b"sRGB", b"cICP")
+) -> list[tuple[bytes, bytes]]:
     found, position = [], 8
     while position + 8 <= len(data):
         length, kind = (
@@ -317,7 +335,7 @@ def _png_chunks(data: bytes) -> list[tuple[bytes, bytes]]:
         )
         if kind == b"IDAT":
             break
-        if kind in (b"gAMA", b"cHRM", b"sRGB", b"cICP"):
+        if kind in wanted:
             found.append((kind, data[position + 8 : position + 8 + length]))
         position += 12 + length
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from superres.errors import UserError
+from superres.imaging.files import os_fault
 from superres.upscaling.compare import as_rgb, save_page
 from superres.upscaling.enlarge import Enlarger
 from superres.upscaling.jobs import STREAM, Job
@@ -114,46 +116,74 @@ def run_jobs(
     Returns:
         One result per job, as far as it came: a full disk, Ctrl-C and SIGTERM end it early, with
         the last one's status ``interrupted`` (for a full disk ``failed``).
+
+    Raises:
+        UserError: the network cannot be prepared.
     """
     results: list[Result] = []
     enlarger: Enlarger | None = None
     for job in jobs:
         result = Result(str(job.source), str(job.target))
         results.append(result)
-        listener.begin(job)
         begin = time.monotonic()
-        stop = False
         try:
+            listener.begin(job)
             if not options.overwrite and _is_done(job):
                 result.status = "skipped"
-            else:
-                enlarger = enlarger or make_enlarger()
-                _do(job, enlarger, options, listener, result)
-                result.status = "done"
-            if not job.video:
-                _compare(job, options, len(jobs) == 1, result)
+            elif enlarger is None:
+                enlarger = make_enlarger()  # what is wrong with it is wrong for all
+            full = _attempt(job, enlarger, options, listener, result, len(jobs) == 1)
+            result.seconds = time.monotonic() - begin
+            listener.end(job, result)
         except KeyboardInterrupt:
-            result.status, stop = "interrupted", True
-        except DiskFull as error:
-            result.status, result.error, stop = "failed", str(error), True
-        except UserError as error:
-            result.status, result.error = "failed", str(error)
-        result.seconds = time.monotonic() - begin
-        listener.end(job, result)
-        if stop:
+            result.status, full = "interrupted", True
+            listener.end(job, result)
+        if full:
             break
     _compare_on_a_page(jobs, results, options)
     return results
 
 
+def _attempt(
+    job: Job,
+    enlarger: Enlarger | None,
+    options: Options,
+    listener: Listener,
+    result: Result,
+    alone: bool,
+) -> bool:
+    """Do one job, unless it is ``skipped``; True where going on would be in vain."""
+    try:
+        if result.status != "skipped":
+            _do(job, enlarger, options, listener, result)
+            result.status = "done"
+        if options.compare is not None and (job.video or job.source == STREAM):
+            what = "a video" if job.video else "standard input"
+            result.notes.append(f"no comparison is made of {what}")
+        else:
+            _compare(job, options, alone, result)
+        return False
+    except (UserError, OSError, MemoryError) as error:
+        result.status, result.error = "failed", _told(job, error)
+        return isinstance(error, DiskFull)
+
+
+def _told(job: Job, error: Exception) -> str:
+    if isinstance(error, OSError):  # a name that is too long, a disk that went away
+        return os_fault(shown(job.target), error, "file", writing=True)
+    if isinstance(error, MemoryError):
+        return f"{shown(job.source)}: there is not enough memory for it"
+    return str(error)
+
+
 def _is_done(job: Job) -> bool:
-    if job.target == STREAM:
+    if job.target == STREAM or not os.path.isfile(job.target):
         return False
     if job.video:
         from superres.upscaling.video import unfinished
 
-        return Path(job.target).is_file() and not unfinished(Path(job.target))
-    return Path(job.target).is_file()
+        return not unfinished(Path(job.target))
+    return True
 
 
 def _do(job: Job, enlarger: Enlarger, options: Options, listener: Listener, result: Result) -> None:
@@ -208,7 +238,8 @@ def _kind(job: Job, options: Options) -> str | None:
 
 def comparison_path(job: Job, options: Options, alone: bool) -> Path | None:
     """Where a job's own comparison goes; None if it gets none of its own."""
-    if options.compare is None or job.target == STREAM or _is_page(options.compare):
+    streams = STREAM in (job.source, job.target)
+    if options.compare is None or streams or _is_page(options.compare):
         return None
     target = Path(job.target)
     if options.compare and alone:
@@ -237,7 +268,9 @@ def _compare_on_a_page(jobs: list[Job], results: list[Result], options: Options)
         return
     entries = []
     for job, result in zip(jobs, results, strict=False):
-        if result.status in ("done", "skipped") and not job.video and job.target != STREAM:
+        if result.status in ("done", "skipped") and not job.video:
+            if STREAM in (job.source, job.target):
+                continue
             with contextlib.suppress(UserError):
                 entries.append((Path(job.target).name, *_pair(job), None))
                 result.comparison = options.compare
@@ -246,8 +279,6 @@ def _compare_on_a_page(jobs: list[Job], results: list[Result], options: Options)
 
 
 def _pair(job: Job) -> tuple[Any, Any]:
-    if job.source == STREAM:
-        raise UserError("standard input cannot be compared; name a file")
     return as_rgb(job.source), as_rgb(job.target)
 
 

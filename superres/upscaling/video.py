@@ -28,7 +28,7 @@ from superres.upscaling.video_codec import (
     import_av,
     probe,
 )
-from superres.upscaling.video_join import join
+from superres.upscaling.video_join import join, write_fault
 from superres.upscaling.writing import make_folder
 
 SEGMENT_FRAMES = 120
@@ -96,10 +96,16 @@ def upscale_video(
         if parts.pieces:
             join(source, parts.pieces, target, durations, notes)
         raise
+    except OSError as error:  # a piece that cannot be written
+        raise write_fault(target, error) from None
     if not parts.pieces:
         raise UserError(f"{shown(source)}: no frame of it can be decoded")
     if progress:
         progress(len(durations), len(durations))
+    last = max(durations)
+    end = float((last + durations[last]) * clip.time_base)
+    if end < 0.9 * clip.seconds - 0.1:
+        notes.append(f"its pictures end at {end:.1f} s of {clip.seconds:.1f} s: truncated?")
     join(source, parts.pieces, target, {}, notes)
     count = len(durations)
     parts.remove()

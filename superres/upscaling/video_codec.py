@@ -48,6 +48,7 @@ class Clip:
         time_base: seconds per tick of the frames' times.
         rate: frames per second, on average.
         frames: about how many there are.
+        seconds: of the whole file, by its head; 0 where it does not say.
         size: (height, width) as displayed, rotation applied.
         deep: more than 8 bits per sample.
         aspect: width over height of a pixel, as decoded; None where it is square or unknown.
@@ -57,6 +58,7 @@ class Clip:
     time_base: Fraction
     rate: Fraction
     frames: int
+    seconds: float
     size: tuple[int, int]
     deep: bool
     aspect: Fraction | None = None
@@ -115,7 +117,7 @@ def probe(path: Path) -> Clip:
         size = frame.pixels.shape[:2]
         if aspect and size == stored[::-1] != stored:  # turned by a quarter
             aspect = 1 / aspect
-        return Clip(path, time_base, rate, count, size, deep, aspect or None)
+        return Clip(path, time_base, rate, count, seconds, size, deep, aspect or None)
     raise UserError(f"{shown(path)}: no frame of it can be decoded")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import heapq
 import os
 import secrets
@@ -42,11 +43,19 @@ def join(
             _fill(out, original, first, pieces, notes, durations)
         os.replace(temporary, target)
     except OSError as error:  # PyAV's errors are OSErrors, too
-        if getattr(error, "errno", None) == 28:
-            raise DiskFull(f"{shown(target)}: the disk is full") from None
-        raise UserError(os_fault(shown(target), error, "file", writing=True)) from None
+        raise write_fault(target, error) from None
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_fault(target: Path, error: OSError) -> UserError:
+    """What to raise where a video, or a piece of one, cannot be written."""
+    if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+        return DiskFull(
+            f"{shown(target)}: the disk is full; make room and run the same command again: what is "
+            "done is kept"
+        )
+    return UserError(os_fault(shown(target), error, "file", writing=True))
 
 
 def _fill(

@@ -122,8 +122,8 @@ def write_to(file: BinaryIO, rows: Iterator[np.ndarray], target: Target) -> None
     upright = source.orientation != 1 and kind not in ("jpeg", "tiff", "webp")
     if kind == "png" and source.format == "png":
         upright = False
-    if kind == "jpeg" and target.shape[2] in (2, 4):
-        target.notes.append("JPEG has no transparency: put on white")
+    if kind in ("jpeg", "bmp", "pnm") and target.shape[2] in (2, 4):
+        target.notes.append(f"{kind.upper()} has no transparency: put on white")
     if target.dtype == np.uint16 and kind not in ("png", "tiff"):
         target.notes.append(f"{kind} has 8 bits: reduced from 16")
     if kind in ("png", "tiff") and not upright:

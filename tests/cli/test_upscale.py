@@ -14,10 +14,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+import superres
 from superres.cli.main import main
 from superres.imaging.io import read_image
+from superres.models.backbones.edsr import EDSR
+from superres.upscaling.reading import read_picture
 
 from ..upscaling.conftest import _cache, _one_thread, exif, icc, scene, weights, zoo
 
@@ -143,6 +147,10 @@ def test_two_sources_of_one_name(upscale, tmp_path):
     Image.fromarray(255 - scene()).save(tmp_path / "a.jpg")
     upscale(tmp_path / "a.png", tmp_path / "a.jpg", "-o", tmp_path / "out", "--format", "png")
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a.png", "a_jpg.png"]
+    before = read_image(tmp_path / "out" / "a.png")
+    # Who keeps its suffix keeps its name, in whatever order they come.
+    upscale(tmp_path / "a.jpg", tmp_path / "a.png", "-o", tmp_path / "new", "--format", "png")
+    assert (read_image(tmp_path / "new" / "a.png") == before).all()
 
 
 def test_formats(upscale, tmp_path):
@@ -154,6 +162,7 @@ def test_formats(upscale, tmp_path):
         said = upscale(tmp_path / "a.png", tmp_path / "turned.jpg", "-o", out, "--format", name)
         assert {opened(p).format for p in out.iterdir()} == {kind}
         assert ("put on white" in said) == (name == "jpg")
+    assert "BMP has no transparency" in upscale(tmp_path / "a.png", "-o", tmp_path / "a.bmp")
     # Viewers of PNGs do not turn them, so that they are turned here.
     assert opened(tmp_path / "png" / "turned.png").size == (80, 112)
     assert opened(tmp_path / "jpg" / "turned.jpg").size == (112, 80)
@@ -244,6 +253,114 @@ def test_mistakes(upscale, tmp_path):
     assert "no pictures in" in upscale(tmp_path / "empty", code=2)
     assert "more than the limit" in upscale(a, "--max-pixels", "2k", code=1)
     upscale(a, "--max-pixels", "1M")
+
+
+def test_what_is_wrong_for_all_is_said_once(weights, tmp_path, capsys):
+    for name in ("a.png", "b.png"):
+        Image.fromarray(scene()).save(tmp_path / name)
+    command = ["upscale", str(tmp_path), "--model", weights(2), "--backend", "abacus"]
+    assert main(command) == 2
+    assert capsys.readouterr().err.count("abacus") == 1
+
+
+def test_slips_of_the_output(upscale, tmp_path):
+    for name in ("a.png", "b.png"):
+        Image.fromarray(scene()).save(tmp_path / name)
+    a, b = tmp_path / "a.png", tmp_path / "b.png"
+    assert "cannot write .pgn" in upscale(a, "-o", tmp_path / "x.pgn", code=2)
+    assert "named as a file" in upscale(a, b, "-o", tmp_path / "x.png", code=2)
+    assert "named as a file" in upscale(tmp_path, "-o", tmp_path / "x.png", code=2)
+    upscale(a, b, "-o", f"{tmp_path / 'x.png'}/")
+    upscale(a, "-o", tmp_path / "v1.5")
+    made = sorted(p.relative_to(tmp_path).as_posix() for p in tmp_path.glob("*/*.png"))
+    assert made == ["v1.5/a.png", "x.png/a.png", "x.png/b.png"]
+
+
+def test_results_into_the_folder_of_their_sources(upscale, tmp_path):
+    Image.fromarray(scene()).save(tmp_path / "a.png")
+    upscale(tmp_path, "-o", tmp_path)
+    assert "earlier run" in upscale(tmp_path, "-o", tmp_path)
+    assert sorted(p.name for p in tmp_path.glob("*.png")) == ["a.png", "a_x2.png"]
+
+
+def test_a_name_that_grows_too_long(upscale, tmp_path):
+    for name in ("n" * 250, "b"):
+        Image.fromarray(scene()).save(tmp_path / f"{name}.png")
+    said = upscale(tmp_path / "*.png", code=1)
+    assert "name too long" in said
+    assert opened(tmp_path / "b_x2.png").size == (112, 80)
+
+
+def test_kinds_that_are_not_read_are_told(upscale, tmp_path):
+    (tmp_path / "a.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(40))
+    assert "1 .heic" in upscale(tmp_path, code=2)
+    Image.fromarray(scene()).save(tmp_path / "b.png")
+    assert "not read here: 1 .heic" in upscale(tmp_path, "-o", tmp_path / "out")
+
+
+def test_damaged_ones_of_kinds_that_are_read(upscale, tmp_path):
+    for name, kind in (("a.gif", "GIF"), ("b.jp2", "JPEG2000"), ("c.avif", "AVIF")):
+        if kind not in Image.SAVE:
+            continue
+        Image.fromarray(scene()).save(tmp_path / name)
+        whole = (tmp_path / name).read_bytes()
+        (tmp_path / name).write_bytes(whole[: len(whole) * 2 // 3])
+        said = upscale(tmp_path / name, "-o", tmp_path / "out/", code=1)
+        assert "truncated" in said
+        assert "not read here" not in said
+
+
+def test_sixteen_bit_grey_with_one_transparent_level(upscale, tmp_path):
+    grey = scene()[..., 0].astype(np.uint16) * 257
+    grey[10:20, 10:30] = 777
+    Image.fromarray(grey).save(tmp_path / "a.png", transparency=777)
+    upscale(tmp_path / "a.png", "-o", tmp_path / "b.png")
+    result = read_picture(tmp_path / "b.png").pixels
+    assert (result.shape, result.dtype) == ((80, 112, 2), np.uint16)
+    assert (result[24:36, 24:56, 1] == 0).all()
+    assert (result[:16, :, 1] == 65535).all()
+
+
+def test_records_replace_records_only(upscale, tmp_path):
+    Image.fromarray(scene()).save(tmp_path / "a.png")
+    Image.fromarray(scene()).save(tmp_path / "b.png")
+    before = (tmp_path / "b.png").read_bytes()
+    # As `--json *.png` is understood.
+    said = upscale(tmp_path / "a.png", "--json", tmp_path / "b.png", "--overwrite", code=2)
+    assert "no record of an earlier run" in said
+    assert (tmp_path / "b.png").read_bytes() == before
+    for status in ("done", "skipped"):
+        upscale(tmp_path / "a.png", "--json", tmp_path / "c.json")
+        assert json.loads((tmp_path / "c.json").read_text())["results"][0]["status"] == status
+
+
+def test_weights_whose_format_must_be_told(tmp_path, capsys):
+    Image.fromarray(scene()).save(tmp_path / "a.png")
+    torch.manual_seed(0)
+    network = EDSR(channels=8, num_blocks=1, scale=2)
+    names = [
+        ("conv_first", "head.0"), ("body.0.conv1", "body.0.body.0"),
+        ("body.0.conv2", "body.0.body.2"), ("conv_after_body", "body.1"),
+        ("upsample.0.upsample_conv", "tail.0.0"), ("conv_last", "tail.1"),
+    ]  # fmt: skip
+    state = network.state_dict()
+    published = {
+        f"{theirs}.{kind}": state[f"{ours}.{kind}"]
+        for ours, theirs in names
+        for kind in ("weight", "bias")
+    }
+    for key, sign in (("sub_mean", -255), ("add_mean", 255)):
+        published[f"{key}.weight"] = torch.eye(3)[..., None, None]
+        published[f"{key}.bias"] = sign * torch.tensor((0.4488, 0.4371, 0.4040))
+    torch.save(published, tmp_path / "edsr.pt")
+    command = ["upscale", str(tmp_path / "a.png"), "--model", str(tmp_path / "edsr.pt")]
+    command += ["--backend", "torch"]
+    assert main(command) == 2
+    assert "(--weights-format) one of: 'edsr-pytorch'" in capsys.readouterr().err
+    assert main([*command, "--weights-format", "edsr-pytorch"]) == 0
+    model = superres.load_model(tmp_path / "edsr.pt", format="edsr-pytorch")
+    expected = model.upscale(scene(), backend="torch")
+    assert (read_image(tmp_path / "a_x2.png") == expected).all()
 
 
 def test_one_that_is_missing_does_not_stop_the_rest(upscale, tmp_path):

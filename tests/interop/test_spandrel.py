@@ -99,6 +99,7 @@ def test_an_esrgan_runs_here(spandrel, tmp_path):
         wanted = reference(x).clamp(0, 1)
         torch.testing.assert_close(network(x), wanted)
     torch.testing.assert_close(best(network)(x), wanted, rtol=0, atol=1e-4)
+    torch.testing.assert_close(network.upscale(x, backend="torch"), wanted, rtol=0, atol=1e-4)
     whole = upscale_tensor(network, x, tile="off")
     tiles = upscale_tensor(network, x, tile=16, overlap=16)
     assert tiles.shape == whole.shape

@@ -80,5 +80,13 @@ def test_comparisons_of_any_kind(tmp_path, network):
     assert (tmp_path / "page.html").read_text().count("<img") == 3
     with pytest.raises(UserError, match="multiple of its input"):
         superres.save_comparison(picture, picture[:20], tmp_path / "x.png")
+    for name in ("x.png", "x.html"):
+        with pytest.raises(UserError, match="multiple of its input"):
+            superres.save_comparison(picture, np.resize(sr, (90, 50, 3)), tmp_path / name)
+        with pytest.raises(UserError, match="gt must be as large"):
+            superres.save_comparison(picture, sr, tmp_path / name, gt=picture)
+        with pytest.raises(UserError, match="divide them by 255"):
+            superres.save_comparison(picture.astype(float), sr, tmp_path / name)
+        assert not (tmp_path / name).exists()
     with pytest.raises(UserError, match="needs pictures"):
         superres.save_comparison(np.zeros((2, 2, 7)), sr, tmp_path / "x.png")

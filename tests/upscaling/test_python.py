@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import subprocess
 import sys
+import threading
+import warnings
 import weakref
 
 import numpy as np
@@ -18,7 +20,7 @@ from superres.imaging.resize import imresize
 from superres.models.backbones.mdsr import MDSR
 from superres.models.backbones.srcnn import SRCNN
 from superres.registry import MODELS
-from superres.upscaling.channels import AnyChannels
+from superres.upscaling.channels import AnyChannels, nearest
 
 from .conftest import cut_out, exif, icc, scene
 
@@ -174,6 +176,32 @@ def test_edges_of_a_cut_out_are_clean(network):
     assert 0.9 < result[..., 3].sum() / (16 * cut_out(picture)[..., 3].sum()) < 1.1
 
 
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_no_halo_around_alpha(scale):
+    """What a network spills far from an edge is kept out; at the edge it decides."""
+
+    class Spilling:
+        receptive_radius = 1
+
+        def __init__(self):
+            self.scale = scale
+
+        def __call__(self, x):
+            wide = x.repeat_interleave(scale, 2).repeat_interleave(scale, 3)
+            return 0.3 + 0.4 * wide
+
+    x = torch.zeros(1, 4, 9, 12)
+    x[..., 6:] = 1
+    alpha = AnyChannels(Spilling())(x)[0, 3]
+    half = scale // 2
+    assert (alpha[:, : 6 * scale - half - scale % 2] == 0).all()
+    assert (alpha[:, 6 * scale + half + scale % 2 :] == 1).all()
+    assert ((alpha > 0) & (alpha < 1)).any(), "the edge itself is the network's"
+    low = nearest(x[:, 3:], scale, torch.minimum)
+    assert low.shape == (1, 1, 9 * scale, 12 * scale)
+    assert (low <= nearest(x[:, 3:], scale, torch.maximum)).all()
+
+
 def test_opaque_alpha_changes_nothing(network):
     model, picture = network(2), scene()
     opaque = np.dstack([picture, np.full(picture.shape[:2], 255, np.uint8)])
@@ -273,6 +301,10 @@ def test_out_of_memory_goes_on_with_smaller_tiles(network):
         (torch.zeros(4, 4), "shape .4, 4."),
         (torch.zeros(3, 4, 4, dtype=torch.int32), "int32"),
         (torch.full((3, 4, 4), 255.0), "divide by 255"),
+        (np.zeros((0, 4, 4, 3), np.uint8), "no pixels"),
+        (np.full((4, 4, 3), -1.0), r"\(x \+ 1\) / 2"),
+        (torch.full((3, 4, 4), -1.0), r"\(x \+ 1\) / 2"),
+        (Image.new("RGB", (0, 4)), "no pixels"),
         (7, "int is no picture"),
         ("absent.png", "no such picture"),
     ],
@@ -280,6 +312,48 @@ def test_out_of_memory_goes_on_with_smaller_tiles(network):
 def test_what_is_no_picture(image, message, network):
     with pytest.raises(UserError, match=message):
         network(2).upscale(image)
+
+
+def test_numbers_and_arrays_as_libraries_have_them(network):
+    model, picture = network(2), scene()
+    expected = model.upscale(picture)
+    frozen = picture.copy()
+    frozen.flags.writeable = False
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # PyTorch warns of memory that is read-only
+        assert (model.upscale(frozen) == expected).all()
+        assert model.upscale(np.float32(frozen) / 255).shape == expected.shape
+    deep = picture.astype(np.uint16) * 257
+    other_order = model.upscale(deep.astype(">u2"))
+    assert other_order.dtype == np.dtype(">u2")
+    assert (other_order == model.upscale(deep)).all()
+    for scale, size in ((np.float32(1.5), (60, 84)), (np.int64(3), (120, 168))):
+        assert model.upscale(picture, scale=scale).shape[:2] == size
+    with pytest.raises(UserError, match="1 to 64"):
+        model.upscale(picture, scale=True)
+    premultiplied = Image.fromarray(picture[..., 0]).convert("LA").convert("La")
+    assert model.upscale(premultiplied).mode == "LA"
+
+
+@pytest.mark.parametrize("backend", ["torch", "openvino"])
+def test_threads_may_begin_together(backend, network, capfd):
+    if backend != "torch":
+        pytest.importorskip(backend)
+    model, picture, results = network(2), scene(), []
+
+    def work():
+        results.append(model.upscale(picture, backend=backend))
+
+    threads = [threading.Thread(target=work) for _ in range(5)]
+    others = [threading.Thread(target=lambda: network(3).upscale(picture)) for _ in range(2)]
+    for thread in threads + others:
+        thread.start()
+    for thread in threads + others:
+        thread.join()
+    assert len(results) == 5
+    assert all((result == results[0]).all() for result in results)
+    print("still heard")  # preparing a back end silences the output, for a while
+    assert "still heard" in capfd.readouterr().out
 
 
 def test_impossible_options(network):

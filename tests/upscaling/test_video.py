@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -19,6 +20,7 @@ from superres.upscaling import video as module
 from superres.upscaling.enlarge import Enlarger
 from superres.upscaling.video import parts_folder, unfinished, upscale_video
 from superres.upscaling.video_colour import to_420, to_rgb
+from superres.upscaling.writing import DiskFull
 
 from .conftest import scene
 
@@ -199,6 +201,32 @@ def test_ctrl_c_leaves_a_playable_file(tmp_path, weights):
     assert packets(target, "audio") == packets(source, "audio")
     again = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert "there already" in again.stdout
+
+
+def test_a_full_disk_while_a_piece_is_written(tmp_path, network, monkeypatch):
+    source, target = tmp_path / "clip.mp4", tmp_path / "out.mp4"
+    make_clip(source)
+
+    def full(self):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module.SegmentWriter, "close", full)
+        with pytest.raises(DiskFull, match="disk is full"):
+            upscale_video(source, target, Enlarger(network(2)))
+    assert not target.exists()
+    assert upscale_video(source, target, Enlarger(network(2))).frames == 20
+
+
+def test_a_truncated_clip_is_told(tmp_path, network):
+    source, target = tmp_path / "clip.mkv", tmp_path / "out.mkv"
+    make_clip(source, count=60)
+    whole = source.read_bytes()
+    assert not upscale_video(source, target, Enlarger(network(2))).notes
+    source.write_bytes(whole[: len(whole) // 2])
+    result = upscale_video(source, target, Enlarger(network(2)))
+    assert 0 < result.frames < 60
+    assert any("truncated" in note for note in result.notes), result.notes
 
 
 def test_what_is_no_video(tmp_path, weights, capsys):
