@@ -22,7 +22,10 @@ from superres.errors import UserError
 
 MIN_REPEATS = 7
 _PER_SECOND = {"s": 1.0, "ms": 1e3, "us": 1e6}
-_LIBRARIES = ("numpy", "opencv-python", "opencv-python-headless", "torch", "mmengine", "lmdb")
+_LIBRARIES = (
+    "numpy", "opencv-python", "opencv-python-headless", "torch", "mmengine", "lmdb",
+    "openvino", "onnxruntime", "onnx",
+)  # fmt: skip
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,7 @@ from superres.imaging._cv2 import import_cv2
 
 from .device_cache import CachedLoader, cache_device, wanted_cache
 from .sampler import IterationSampler
+from .slots import FilledSlot, OwnMemory, SlotFiller, SlotName, SlotRing, available
 from .transforms.views import apply_view, view_shape
 
 cv2 = import_cv2()
@@ -138,9 +141,9 @@ def train_loader(
     sampler: IterationSampler,
     num_workers: int = 0,
     start_method: str | None = None,
-    prefetch_factor: int = 4,
+    prefetch_factor: int = 8,
     pin_memory: bool = False,
-) -> DataLoader | CachedLoader:
+) -> DataLoader | CachedLoader | WorkerLoader:
     """Batches in the order of ``sampler``.
 
     Args:
@@ -163,15 +166,119 @@ def train_loader(
     options: dict[str, Any] = {}
     if num_workers:
         options = {
+            "num_workers": num_workers,
             "worker_init_fn": init_worker,
             "prefetch_factor": prefetch_factor,
             "multiprocessing_context": start_method,
+            "pin_memory": pin_memory,
         }
+        if available():
+            return WorkerLoader(dataset, sampler, options)
     return DataLoader(
         dataset,
         batch_sampler=sampler,
-        num_workers=num_workers,
         collate_fn=Collate(),
-        pin_memory=pin_memory,
-        **options,
+        **{"pin_memory": pin_memory, **options},
     )
+
+
+class WorkerLoader:
+    """A DataLoader whose workers fill memory that is used again (:mod:`.slots`).
+
+    A task is the numbers of a few iterations; which samples that means the workers work out
+    themselves. What the DataLoader does for a task so counts once for these iterations.
+
+    Args:
+        dataset, sampler: see :func:`train_loader`.
+        options: of the DataLoader.
+    """
+
+    def __init__(
+        self, dataset: Dataset, sampler: IterationSampler, options: dict[str, Any]
+    ) -> None:
+        self.dataset, self.sampler, self.options = dataset, sampler, options
+
+    def __len__(self) -> int:
+        return len(self.sampler)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return _WorkerBatches(self)
+
+
+class _WorkerBatches:
+    def __init__(self, loader: WorkerLoader) -> None:
+        options = dict(loader.options)
+        ahead = options["prefetch_factor"]
+        at_once = max(1, min(_MOST_AT_ONCE, ahead // 2))
+        options["prefetch_factor"] = -(-ahead // at_once)
+        # A few more for those who keep some batches.
+        self._ring = SlotRing(most=options["num_workers"] * (ahead + at_once) + 8)
+        self._taken: deque[Any] = deque()
+        self._tasks = iter(
+            DataLoader(
+                _Iterations(loader.dataset, loader.sampler),
+                batch_sampler=_Tasks(loader.sampler, self._ring, at_once),
+                collate_fn=_Fill(SlotFiller(collate, fresh)),
+                **options,
+            )
+        )
+
+    def __iter__(self) -> _WorkerBatches:
+        return self
+
+    def __next__(self) -> dict[str, Any]:
+        if not self._taken:
+            self._taken.extend(next(self._tasks))
+        batch = self._taken.popleft()
+        if isinstance(batch, FilledSlot):
+            return self._ring.take(batch)
+        if isinstance(batch, OwnMemory):
+            self._ring.not_used(*batch)
+            return batch.batch
+        return batch  # copied to pinned memory already
+
+    def _shutdown_workers(self) -> None:
+        self._tasks._shutdown_workers()
+        self._ring.close()
+
+
+_MOST_AT_ONCE = 4
+
+Task = list[tuple[int, SlotName | None]]
+"""(iteration, slot), some of them."""
+
+
+class _Tasks:
+    """Iterations by ``at_once``, their slots chosen when the task is sent."""
+
+    def __init__(self, sampler: IterationSampler, ring: SlotRing, at_once: int) -> None:
+        self.sampler, self.ring, self.at_once = sampler, ring, at_once
+
+    def __len__(self) -> int:
+        return -(-len(self.sampler) // self.at_once)
+
+    def __iter__(self) -> Iterator[Task]:
+        iterations = self.sampler.iterations()
+        while numbers := list(islice(iterations, self.at_once)):
+            yield [(iteration, self.ring.offer()) for iteration in numbers]
+
+
+class _Iterations(Dataset):
+    """In a worker: the samples of a task, each batch's when it is its turn."""
+
+    def __init__(self, dataset: Dataset, sampler: IterationSampler) -> None:
+        self.dataset, self.sampler = dataset, sampler
+
+    def __getitems__(self, task: Task) -> Iterator[tuple[SlotName | None, list[Any]]]:
+        for iteration, slot in task:
+            yield slot, [self.dataset[key] for key in self.sampler.keys(iteration)]
+
+
+class _Fill:
+    """In a worker: the batches of a task."""
+
+    def __init__(self, filler: SlotFiller) -> None:
+        self.filler = filler
+
+    def __call__(self, batches: Iterator[tuple[SlotName | None, list[Any]]]) -> list[Any]:
+        return [self.filler(batch) for batch in batches]

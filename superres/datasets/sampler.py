@@ -127,11 +127,15 @@ class IterationSampler:
             draw += len(entries)
         return keys
 
-    def __iter__(self) -> Iterator[list[SampleKey]]:
+    def iterations(self) -> Iterator[int]:
+        """Their numbers, from ``start`` on."""
         iteration = self.start
         while self.stop is None or iteration < self.stop:
-            yield self.keys(iteration)
+            yield iteration
             iteration += 1
+
+    def __iter__(self) -> Iterator[list[SampleKey]]:
+        return map(self.keys, self.iterations())
 
     def __len__(self) -> int:
         if self.stop is None:

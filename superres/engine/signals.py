@@ -26,7 +26,7 @@ class StopRequest:
         self.signal: int | None = None
         self._since = 0.0
         self._previous: dict[int, object] = {}
-        self._parallel = int(os.environ.get("WORLD_SIZE", "1")) > 1
+        self._parallel = launch.world_size() > 1
 
     def __enter__(self) -> StopRequest:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
@@ -55,6 +55,8 @@ class StopRequest:
 
     def agreed(self, device: torch.device) -> bool:
         """Whether any process has been asked to stop. Called by all at the same iteration."""
+        if not self._parallel:
+            return self.signal is not None
         number = launch.largest(int(self.signal or 0))
         if number:
             self.signal = number

@@ -230,6 +230,8 @@ class Trainer:
         before, after = self._hooks_of("before_train_iter"), self._hooks_of("after_train_iter")
         # On a GPU the agreement would hold up the stream, so it is sought now and then.
         agree_every = 10 if self.device.type == "cuda" and self.world_size > 1 else 1
+        # Looked up once: a look into a Config costs as much as a whole hook.
+        save_every, val_every = self.cfg.checkpoint_interval, self.cfg.val_interval
         self.model.train()
         while self.iter < self.max_iters:
             started = time.perf_counter()
@@ -251,9 +253,9 @@ class Trainer:
 
             last = self.iter == self.max_iters
             stopping = (last or self.iter % agree_every == 0) and stop.agreed(self.device)
-            if self._due(self.cfg.checkpoint_interval) or last or stopping:
+            if last or stopping or self._due(save_every):
                 self.save()
-            if not stopping and (self._due(self.cfg.val_interval) or last):
+            if not stopping and (last or self._due(val_every)):
                 self.validate(stop)
                 stopping = stop.agreed(self.device)
                 self.model.train()

@@ -35,6 +35,7 @@ class LogHook(Hook):
     def before_train(self, runner: Any) -> None:
         """Start the clock."""
         self._restart(runner)
+        self._on_cpu = runner.device.type == "cpu"
         self._start_iter = runner.iter
 
     def _restart(self, runner: Any) -> None:
@@ -44,10 +45,11 @@ class LogHook(Hook):
         self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
         """Note the losses; every ``interval`` iterations, and at the end, show them."""
-        self._pending.append((runner.iter + 1, outputs, data_batch["meta"]))
-        if runner.device.type == "cpu":
-            self._read(runner)
         done = runner.iter + 1
+        if self._on_cpu:
+            self._note(runner, done, {n: float(v) for n, v in outputs.items()}, data_batch["meta"])
+        else:
+            self._pending.append((done, outputs, data_batch["meta"]))
         if done % self.interval == 0 or done == runner.max_iters:
             self._show(runner, done)
 
@@ -64,16 +66,15 @@ class LogHook(Hook):
             return
         names = list(self._pending[0][1])
         values = [torch.as_tensor(o[n]) for _, o, _ in self._pending for n in names]
-        if runner.device.type == "cpu":
-            numbers = [float(v) for v in values]
-        else:  # one transfer for all
-            numbers = torch.stack([v.detach().float() for v in values]).tolist()
+        numbers = torch.stack([v.detach().float() for v in values]).tolist()  # one transfer
         for i, (iteration, _, meta) in enumerate(self._pending):
-            row = dict(zip(names, numbers[i * len(names) :]))
-            if not all(map(math.isfinite, row.values())):
-                raise UserError(_diverged(runner, iteration, row, meta))
-            self._finished.append(row)
+            self._note(runner, iteration, dict(zip(names, numbers[i * len(names) :])), meta)
         self._pending.clear()
+
+    def _note(self, runner: Any, iteration: int, row: dict[str, float], meta: list[dict]) -> None:
+        if not all(map(math.isfinite, row.values())):
+            raise UserError(_diverged(runner, iteration, row, meta))
+        self._finished.append(row)
 
     def _show(self, runner: Any, done: int) -> None:
         self._read(runner)
