@@ -83,8 +83,6 @@ def _value(text: str) -> object:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_the_blocks_of_a_page_run(page, world, capsys):
-    if page.name == "README.md" and not any(block.not_run for block in blocks(page)):
-        pytest.skip("README.md has no markers yet, its commands are parsed only")
     world()
     namespace = environment()
     for block in blocks(page):
