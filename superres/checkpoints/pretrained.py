@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import re
 import tempfile
 from pathlib import Path
@@ -13,12 +15,13 @@ from torch import nn
 
 from superres.checkpoints.building import load_model
 from superres.checkpoints.reading import LoadedWeights, plain, read_weights
-from superres.checkpoints.writing import save_safetensors, write_whole
+from superres.checkpoints.writing import safetensors_bytes, write_whole
 from superres.errors import UserError
 
 CONFIG = "config.json"
+_CARD = "README.md"
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
-_REPO = re.compile(r"[\w.-]+/[\w.-]+")
+_REPO = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
 
 
 def from_pretrained(
@@ -47,15 +50,15 @@ def from_pretrained(
             not installed or cannot reach the hub, or weights that cannot be read.
     """
     folder = Path(repo_or_folder).expanduser()
-    if folder.is_dir():
+    if str(repo_or_folder) and os.path.isdir(folder):
         names = [p.name for p in sorted(folder.iterdir())]
         path = folder / choose(names, scale, str(folder))
     elif _REPO.fullmatch(str(repo_or_folder)):
         path = _download(str(repo_or_folder), scale, revision)
     else:
         raise UserError(
-            f"{repo_or_folder}: neither a folder here nor a repository on the hub, whose name "
-            "has the form owner/name"
+            f"{str(repo_or_folder)!r}: neither a folder here nor a repository on the hub, whose "
+            "name has the form owner/name"
         )
     return load_model(path, scale, format, device, **hints)
 
@@ -99,30 +102,36 @@ def save_pretrained(
         The weight file.
 
     Raises:
-        UserError: a network without its config, or a folder that cannot be written.
+        UserError: a network without its config or with another's, or a folder that cannot be
+            written.
     """
     if not isinstance(model, nn.Module):
         loaded: LoadedWeights = read_weights(model)
         weights, config = loaded.state_dict, loaded.config
     else:
         weights, config = model, config or getattr(model, "superres_config", None)
-    if config is None:
+    if not config or "type" not in config:
         raise UserError(
             f"save_pretrained: this {type(model).__name__} does not come from load_model; pass "
             "config=, the network's config with its type"
         )
     config = plain(config)
+    scales = config.get("scales") or [config.get("scale", 1)]
+    name = f"model_x{scales[0]}.safetensors" if len(scales) == 1 else "model.safetensors"
+    try:
+        data = safetensors_bytes(weights, config)
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"save_pretrained: config does not fit the network: {error}") from error
     folder = Path(folder).expanduser()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"{folder}: cannot be made ({error.strerror or error})") from error
-    scales = config.get("scales") or [config.get("scale", 1)]
-    name = f"model_x{scales[0]}.safetensors" if len(scales) == 1 else "model.safetensors"
-    path = save_safetensors(folder / name, weights, config)
+    path = folder / name
+    write_whole(path, data)
     content = {"library_name": "superres", "model_type": config["type"], "network": config}
     write_whole(folder / CONFIG, (json.dumps(content, indent=2) + "\n").encode())
-    card = folder / "README.md"
+    card = folder / _CARD
     if not card.exists():
         write_whole(card, _card(config).encode())
     return path
@@ -137,6 +146,8 @@ def push_to_hub(
     revision: str | None = None,
 ) -> str:
     """Upload a network to the Hugging Face hub, where `from_pretrained` finds it.
+
+    A model card that is in the repository stays as it is.
 
     The token is huggingface_hub's own (``hf auth login`` or the variable ``HF_TOKEN``).
 
@@ -159,11 +170,18 @@ def push_to_hub(
         raise UserError(f"{repo_id!r}: the name of a repository has the form owner/name")
     with tempfile.TemporaryDirectory() as folder:
         save_pretrained(model, folder, config)
+        card = Path(folder) / _CARD
+        card.write_text(card.read_text(encoding="utf-8").replace("OWNER/NAME", repo_id))
         try:
             api = hub.HfApi()
             api.create_repo(repo_id, private=private, exist_ok=True)
+            has_card = api.file_exists(repo_id, _CARD, revision=revision)
             done = api.upload_folder(
-                repo_id=repo_id, folder_path=folder, commit_message=message, revision=revision
+                repo_id=repo_id,
+                folder_path=folder,
+                commit_message=message,
+                revision=revision,
+                ignore_patterns=[_CARD] if has_card else None,
             )
         except Exception as error:
             raise _explained(error, repo_id, "cannot be written") from error
@@ -197,9 +215,10 @@ def _download(repo: str, scale: int | None, revision: str | None) -> Path:
         raise
     except Exception as error:  # whatever the hub, its client or the network raise
         kept = _kept(hub, repo, revision)
-        if kept is None:
-            raise _explained(error, repo, "cannot be read") from error
-        return kept / choose([p.name for p in sorted(kept.iterdir())], scale, repo)
+        if kept is not None:
+            with contextlib.suppress(UserError):  # nothing that would do: the first error it is
+                return kept / choose([p.name for p in sorted(kept.iterdir())], scale, repo)
+        raise _explained(error, repo, "cannot be read") from error
 
 
 def _kept(hub: Any, repo: str, revision: str | None) -> Path | None:
@@ -220,6 +239,14 @@ def _explained(error: Exception, repo: str, what: str) -> UserError:
         advice = "check the name; a private one needs hf auth login"
     elif isinstance(error, errors.RevisionNotFoundError):
         advice = "check the revision"
+    elif isinstance(error, errors.HFValidationError):
+        advice = "check the name, which has the form owner/name"
+    elif getattr(getattr(error, "response", None), "status_code", None) in (401, 403):
+        advice = "hf auth login, or HF_TOKEN, with a token that may do that"
+    elif isinstance(error, OSError) and error.filename:
+        advice = "set HF_HOME to a folder that you can write and that has room"
+    elif what == "cannot be written":
+        advice = "check the connection"
     else:
         advice = (
             "check the connection; without one, download the repository in another way and pass "

@@ -66,10 +66,10 @@ def unknown_name(name: str) -> str:
         )
     known = [*model_names(), *shipped(), *PUBLISHED]
     near = list(dict.fromkeys(difflib.get_close_matches(name, known, n=3, cutoff=0.6)))
-    hint = f"did you mean {' or '.join(near)}? " if near else ""
+    hint = f"did you mean {' or '.join(near)}? Else " if near else ""
     return (
         f"{name}: no such weight file, and no model of that name; {hint}"
-        "Give the path of a file (.pth, .pt, .bin, .ckpt, .safetensors), a name that comes with "
+        "give the path of a file (.pth, .pt, .bin, .ckpt, .safetensors), a name that comes with "
         f"superres ({', '.join(shipped()) or 'none here'}) or one of the published names "
         f"{', '.join(PUBLISHED)}. 'superres upscale --list-models' lists them all"
     )

@@ -44,6 +44,15 @@ def examine(self_test: bool = True):
     from superres.cli._doctor.isolate import run_probes
 
     findings = Findings()
+    try:
+        os.getcwd()
+    except OSError as error:
+        # Libraries cannot be loaded from a folder that was removed: that is not their fault.
+        findings.problem(
+            f"the current folder is gone ({error.strerror}); looked from {os.sep} instead",
+            "go to another folder: cd",
+        )
+        os.chdir(os.sep)
     probes = [
         packages.look_at_versions,
         machine.look_at_devices,
@@ -68,6 +77,8 @@ def _printable(text: str) -> str:
 
 def _write(path: Path, text: str) -> None:
     # superres.imaging.files would do it whole, but needs OpenCV, which may be what is broken.
+    if path.exists() and not path.is_file():  # such as /dev/null, which root could replace
+        raise UserError(f"{path}: cannot be written, it is no file; choose the name of a new one")
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         temporary.write_text(text, encoding="utf-8")

@@ -7,6 +7,7 @@ only if the result is that of the original network.
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
 
@@ -41,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     from superres.errors import UserError
     from superres.export import export
 
-    if args.out.exists() and not args.overwrite:
+    if os.path.isfile(args.out) and not args.overwrite:
         raise UserError(f"{args.out} is there already; --overwrite replaces it")
     hints = {} if args.res_scale is None else {"res_scale": args.res_scale}
     done = export(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -47,7 +48,7 @@ def onnx(program: nn.Module, example: torch.Tensor, path: Path, facts: Mapping[s
         entry.key, entry.value = key, value
     model.producer_name = "superres"
     package.checker.check_model(model)
-    package.save(model, str(path))
+    path.write_bytes(model.SerializeToString())
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
@@ -73,5 +74,8 @@ def torchscript(
 ) -> Run:
     """Write a TorchScript file (``facts`` in its extra file superres.json)."""
     scripted = torch.jit.freeze(torch.jit.trace(program, example, check_trace=False).eval())
-    torch.jit.save(scripted, str(path), _extra_files={"superres.json": json.dumps(dict(facts))})
+    # Into memory first: where the disk is full, torch's writer ends the process.
+    data = io.BytesIO()
+    torch.jit.save(scripted, data, _extra_files={"superres.json": json.dumps(dict(facts))})
+    path.write_bytes(data.getvalue())
     return torch.jit.load(str(path))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import tempfile
@@ -17,9 +16,9 @@ from torch import nn
 import superres
 from superres.checkpoints import LoadedWeights, build_network, load_model, read_weights
 from superres.checkpoints.reading import CONFIG_TENSOR, METADATA_KEY
-from superres.checkpoints.writing import write_whole
 from superres.errors import UserError
 from superres.export import programs, weights
+from superres.export.request import check_place, check_request
 from superres.inference.backends.conversion import (
     NotConvertible,
     in_channels,
@@ -27,17 +26,7 @@ from superres.inference.backends.conversion import (
     prepared,
 )
 
-ENDINGS = {
-    "onnx": (".onnx",),
-    "torchscript": (".pt", ".ts", ".torchscript"),
-    "openvino": (".xml",),
-    "safetensors": (".safetensors",),
-    "spandrel": (".safetensors",),
-}
-TARGETS = tuple(ENDINGS)
-LAYOUTS = ("nchw", "nhwc")
 TOLERANCE = 1e-4
-_NEEDS = {"onnx": ("onnx", "onnxruntime"), "openvino": ("openvino",)}
 _PROGRAMS = {
     "onnx": programs.onnx,
     "torchscript": programs.torchscript,
@@ -93,15 +82,18 @@ def export(
     Raises:
         UserError: a package that is missing, an unknown target or wrong ending, several scales
             and none chosen, a network that the target cannot hold, a folder that cannot be
-            written, or weights that cannot be read.
+            written, weights that cannot be read, or, for OpenVINO, something else's ``.bin``
+            file where its weights would go.
     """
     out = Path(out).expanduser()
-    _check_request(out, to, uint8)
+    check_request(to, uint8)
+    check_place(source, out, to)
     loaded, model, told = _open(source, scale, format, hints, to)
     model = model.cpu().float().eval()
     try:
-        with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as folder:
-            work = Path(folder) / out.name
+        with tempfile.TemporaryDirectory(prefix=".superres-export-", dir=out.parent) as folder:
+            # Not the name it gets: other programs' writers take UTF-8 only.
+            work = Path(folder) / f"network{out.suffix.lower()}"
             if to in _PROGRAMS:
                 difference = _write_program(model, loaded, work, to, uint8)
             else:
@@ -109,49 +101,29 @@ def export(
             umask = os.umask(0)
             os.umask(umask)
             # The file that names the others comes last.
-            for part in sorted(work.parent.iterdir(), key=lambda p: p.name == out.name):
+            for part in sorted(work.parent.iterdir(), key=lambda p: p.name == work.name):
                 part.chmod(0o666 & ~umask)
-                os.replace(part, out.parent / part.name)
+                os.replace(part, out if part == work else out.with_suffix(part.suffix))
     except OSError as error:
         raise UserError(
             f"{out}: cannot be written ({error.strerror or error}); choose a folder that exists "
             "and has room"
+        ) from error
+    except ImportError as error:
+        raise UserError(
+            f"export to {to}: its package is installed, but cannot be imported ({error}); install "
+            "it again"
         ) from error
     except NotConvertible as error:
         raise UserError(f"{told} cannot be exported to {to}: {error}") from error
     return Exported(out, to, told, int(model.scale), difference)
 
 
-def _check_request(out: Path, to: str, uint8: str | None) -> None:
-    if to not in TARGETS:
-        raise UserError(f"export: no target {to!r}; choose one of {', '.join(TARGETS)}")
-    if out.suffix.lower() not in ENDINGS[to]:
-        raise UserError(
-            f"{out}: a file for {to} must end in {' or '.join(ENDINGS[to])}, not {out.suffix!r}"
-        )
-    if uint8 is not None and uint8 not in LAYOUTS:
-        raise UserError(f"uint8: the layout must be {' or '.join(LAYOUTS)}, not {uint8!r}")
-    if uint8 is not None and to not in _PROGRAMS:
-        raise UserError(f"uint8 is for programs ({', '.join(_PROGRAMS)}), {to} holds weights only")
-    missing = [p for p in _NEEDS.get(to, ()) if importlib.util.find_spec(p) is None]
-    if missing:
-        extra = "onnxruntime" if to == "onnx" else to
-        raise UserError(
-            f"export to {to} needs {' and '.join(missing)}: pip install 'superres[{extra}]'"
-        )
-    if out.is_dir():
-        raise UserError(f"{out}: is a folder; name a file")
-    if not out.parent.is_dir() or not os.access(out.parent, os.W_OK):
-        raise UserError(
-            f"{out}: cannot be written; choose a folder that exists and that you may write"
-        )
-
-
 def _open(
     source: str | Path, scale: int | None, format: str | None, hints: dict[str, Any], to: str
 ) -> tuple[LoadedWeights | None, nn.Module, str]:
     """The weights if they are of a network of ours, the network at its scale, a line about it."""
-    from superres.interop.spandrel import SpandrelNetwork
+    from superres.interop.spandrel import NETWORKS, SpandrelNetwork
 
     model = load_model(source, scale, format, device="cpu", **hints)
     if isinstance(model, SpandrelNetwork):
@@ -162,6 +134,11 @@ def _open(
             )
         return None, model, f"{source}: {model.architecture} x{model.scale}"
     loaded = read_weights(source, format, scale, **hints)
+    if to == "spandrel" and loaded.config["type"] not in NETWORKS:
+        raise UserError(
+            f"{source}: superres.interop.spandrel offers {', '.join(NETWORKS)} to spandrel, not "
+            f"{loaded.config['type']}; export to safetensors, or a program such as onnx"
+        )
     scales = loaded.config.get("scales") or []
     if len(scales) > 1 and scale is None and to != "safetensors":  # ours can hold them all
         has = ", ".join(map(str, scales))
@@ -245,7 +222,7 @@ def _write_weights(
     metadata = {METADATA_KEY: json.dumps(config), "format": "pt"}
     if to == "spandrel":
         state = {**state, CONFIG_TENSOR: weights.config_tensor(config)}
-    write_whole(path, to_safetensors(state, metadata))
+    path.write_bytes(to_safetensors(state, metadata))
     back = build_network(read_weights(path)).eval()
     worst = 0.0
     for each in [*(loaded.config["scales"] if several else ()), own]:

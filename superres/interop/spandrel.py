@@ -23,7 +23,7 @@ from superres.models.layers.backbone import Backbone
 if TYPE_CHECKING:
     from spandrel import ArchRegistry, ArchSupport
 
-NETWORKS = ("EDSR", "MDSR", "DRLN", "SRCNN", "SRResNet")
+NETWORKS = ("EDSR", "MDSR", "DRLN", "SRCNN", "SRResNet", "MSRResNet", "RCAN", "VDSR")
 """What `install` registers, as ``superres-EDSR`` and so on."""
 
 
@@ -33,7 +33,7 @@ def is_installed() -> bool:
 
 
 def install(registry: ArchRegistry | None = None) -> list[ArchSupport]:
-    """Let spandrel load our exported EDSR, MDSR (one scale), DRLN, SRCNN and SRResNet.
+    """Let spandrel load our exported networks, those of `NETWORKS` (of MDSR one scale).
 
     Call it once, before loading; a second call changes nothing. ``superres export spandrel``
     writes the files: safetensors with our keys, range and residual scale folded in, and the

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from superres.checkpoints.shipped import DEFAULT, model_names, shipped, variants
 from superres.errors import UserError
+from superres.inference.backends import check_name
 from superres.upscaling.enlarge import Enlarger
 from superres.upscaling.networks import choose_network
 
@@ -44,12 +45,14 @@ class Offers:
         device, backend: see :func:`superres.upscaling.networks.choose_network`.
 
     Raises:
-        UserError: a file or name that cannot be loaded, or nothing to offer.
+        UserError: a file or name that cannot be loaded, nothing to offer, or a back end that is
+            not there.
     """
 
     def __init__(
         self, given: Sequence[str] = (), device: str = "auto", backend: str = "auto"
     ) -> None:
+        check_name(backend)
         self.device, self.backend = device, backend
         self._ready: OrderedDict[tuple, tuple[Enlarger, list[str]]] = OrderedDict()
         self._offers: dict[str, Offer] = {}

@@ -130,6 +130,45 @@ def test_saved_and_pushed_and_back(server, build, same, tmp_path, monkeypatch):
     same(superres.from_pretrained("someone/new"), network)
 
 
+def test_a_download_that_keeps_breaking_off_is_what_is_told(server):
+    server.breaks, server.break_at = 50, 300  # config.json is shorter, and comes whole
+    with pytest.raises(UserError, match=r"cannot be read \(.*connection.*check the connection"):
+        superres.from_pretrained("someone/edsr-base", scale=2)
+
+
+def test_a_model_card_of_a_repository_stays(server, build, monkeypatch):
+    network, config = build()
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
+    with pytest.raises(UserError, match="hf auth login, or HF_TOKEN"):
+        superres.push_to_hub(network, "someone/own", config)
+    monkeypatch.setenv("HF_TOKEN", "hf_test")
+    server.files["someone/own"] = {"README.md": b"my words"}
+    superres.push_to_hub(network, "someone/own", config)
+    assert server.files["someone/own"]["README.md"] == b"my words"
+    assert "model_x2.safetensors" in server.files["someone/own"]
+    superres.push_to_hub(network, "someone/fresh", config)
+    assert (
+        b"from_pretrained('someone/fresh', scale=2)" in server.files["someone/fresh"]["README.md"]
+    )
+
+
+@pytest.mark.parametrize("name", ["", "../edsr", "./edsr", "-a/b", "a/b/c"])
+def test_names_that_no_repository_has(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="neither a folder here nor a repository"):
+        superres.from_pretrained(name, scale=2)
+
+
+@pytest.mark.parametrize(
+    "config", [{}, {"scale": 2}, {"type": "Nothing"}, {"type": "EDSR", "scale": 4}]
+)
+def test_a_config_that_is_not_the_networks(config, build, tmp_path):
+    network, _ = build()
+    with pytest.raises(UserError, match="save_pretrained: "):
+        superres.save_pretrained(network, tmp_path / "out", config)
+    assert not (tmp_path / "out").exists()
+
+
 def test_choose():
     both = ["pytorch_model_2x.pt", "pytorch_model_4x.pt", "config.json"]
     assert choose(both, 4, "here") == "pytorch_model_4x.pt"

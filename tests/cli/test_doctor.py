@@ -185,3 +185,25 @@ def test_every_extra_is_known():
     lines = (ROOT / "requirements" / "optional.txt").read_text().splitlines()
     names = {line.partition(":")[0].strip() for line in lines if line and line[0] != "#"}
     assert names <= set(EXTRAS)
+
+
+def test_a_current_folder_that_is_gone_is_what_is_told(tmp_path):
+    (tmp_path / "gone").mkdir()
+    script = f'cd "{tmp_path}/gone" && rmdir "{tmp_path}/gone" && exec "$0" -c "$1"'
+    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from superres.cli.main import main; "
+    code += "sys.exit(main(['doctor', '--no-self-test']))"
+    done = subprocess.run(
+        ["sh", "-c", script, sys.executable, code], capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 1
+    assert "problem 1: the current folder is gone" in done.stdout
+    assert "crashed" not in done.stdout
+    assert "problem 2" not in done.stdout
+
+
+def test_a_pipe_or_device_is_not_replaced_by_the_json(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    done = doctor("--no-self-test", "--json", str(tmp_path / "pipe"))
+    assert done.returncode == 2
+    assert "pipe: cannot be written, it is no file" in done.stderr
+    assert (tmp_path / "pipe").is_fifo()

@@ -19,6 +19,9 @@ NETWORKS = {
     "DRLN": {"channels": 8, "scale": 2, "img_range": 255.0, "rgb_mean": [0.001, 0.002, 0.003]},
     "SRCNN": {"interpolation": "matlab"},
     "SRResNet": {"channels": 8, "num_blocks": 1},
+    "MSRResNet": {"channels": 8, "num_blocks": 1},
+    "RCAN": {"channels": 8, "num_groups": 1, "num_blocks": 1, "img_range": 1.0},
+    "VDSR": {"in_channels": 3, "out_channels": 3, "channels": 8, "scale": 2},
 }
 
 

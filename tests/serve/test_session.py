@@ -97,6 +97,7 @@ def test_a_port_in_use_is_a_message(weights, capsys):
         (["--host", "no.such.host.invalid"], "no such address"),
         (["--max-upload", "lots"], "--max-upload takes a positive number"),
         (["--max-queue", "0"], "must be positive"),
+        (["--backend", "tensorrt"], "backend 'tensorrt' is not known; choose auto"),
         (["--model", "no-such-file.pth"], "no-such-file.pth"),
         (["--keep", "/dev/null/x"], "--keep /dev/null/x: cannot be written"),
     ],

@@ -15,7 +15,7 @@ from superres.inference.backends.pytorch import TorchBackend
 
 logger = logging.getLogger("superres")
 
-__all__ = ["NAMES", "Backend", "NotConvertible", "TorchBackend", "best", "installed"]
+__all__ = ["NAMES", "Backend", "NotConvertible", "TorchBackend", "best", "check_name", "installed"]
 
 NAMES = ("openvino", "onnxruntime", "torch")
 """On a CPU the fastest first."""
@@ -55,8 +55,7 @@ def best(
     """
     if isinstance(model, Backend):
         return model
-    if backend not in ("auto", *NAMES):
-        raise UserError(f"backend {backend!r} is not known; choose auto, {', '.join(NAMES)}")
+    check_name(backend)
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     device = torch.device(device)
@@ -68,11 +67,6 @@ def best(
     if special:
         raise UserError(f"back end {backend!r} has no dtype and no compile; take 'torch' for them")
     if backend != "auto":
-        if missing := _missing(backend):
-            raise UserError(
-                f"back end {backend!r} needs {' and '.join(missing)}: "
-                f"pip install 'superres[{backend}]'"
-            )
         try:
             return _make(backend, model, device)
         except NotConvertible as error:
@@ -91,6 +85,20 @@ def best(
         made.notes = [*notes, *made.notes]
         return made
     raise AssertionError("PyTorch runs every network")
+
+
+def check_name(backend: str) -> None:
+    """Nothing, if that is ``'auto'`` or a back end that is installed.
+
+    Raises:
+        UserError: there is none of that name, or its packages are missing.
+    """
+    if backend not in ("auto", *NAMES):
+        raise UserError(f"backend {backend!r} is not known; choose auto, {', '.join(NAMES)}")
+    if backend != "auto" and (missing := _missing(backend)):
+        raise UserError(
+            f"back end {backend!r} needs {' and '.join(missing)}: pip install 'superres[{backend}]'"
+        )
 
 
 def _make(name: str, model: nn.Module, device: torch.device) -> Backend:

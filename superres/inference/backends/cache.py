@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
 import json
 import logging
@@ -17,7 +19,10 @@ logger = logging.getLogger("superres")
 
 LIMIT = 2 * 1024**3
 """Bytes that all converted networks may take; those that were not used for longest go first."""
+ROOM = 512 * 1024**2
+"""Bytes that stay free: a disk that is nearly full has better uses for them."""
 _MANIFEST = "manifest.json"
+_ATTEMPTS = 5
 
 
 def folder() -> Path:
@@ -27,15 +32,19 @@ def folder() -> Path:
 
 def find(key: str) -> Path | None:
     """The folder of a conversion, if it is there and as it was written; a broken one is removed."""
-    entry = folder() / key
+    try:
+        entry = folder() / key
+    except RuntimeError:  # there is no home folder
+        return None
     try:
         manifest = json.loads((entry / _MANIFEST).read_text(encoding="utf-8"))
         if all(_sha256(entry / name) == digest for name, digest in manifest.items()):
-            os.utime(entry)
+            with contextlib.suppress(OSError):  # of a cache that may only be read
+                os.utime(entry)
             return entry
     except (OSError, ValueError, AttributeError):
         pass
-    if entry.exists():
+    if os.path.lexists(entry):
         forget(key)
     return None
 
@@ -43,40 +52,69 @@ def find(key: str) -> Path | None:
 def store(key: str, write: Callable[[Path], None]) -> Path:
     """Let ``write`` fill an empty folder, and keep it under ``key``.
 
-    Where the cache cannot be written, the folder is a temporary one for this process.
+    Where the cache cannot be written or has no room, the folder is a temporary one for this
+    process.
 
     Returns:
         The folder.
+
+    Raises:
+        OSError: there is no room for the temporary one either.
     """
-    entry = folder() / key
     try:
-        folder().mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=f".{key}.", dir=folder()))
+        work = _work(key)
+        try:
+            return _fill(work, key, write)
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
     except OSError as error:
-        logger.info("%s: conversions are not kept (%s)", folder(), error.strerror or error)
-        holder = tempfile.TemporaryDirectory(prefix="superres-")
-        _held.append(holder)
-        write(Path(holder.name))
-        return Path(holder.name)
+        logger.info("converted networks are not kept (%s)", error)
+    holder = tempfile.TemporaryDirectory(prefix="superres-")
+    _held.append(holder)
+    write(Path(holder.name))
+    return Path(holder.name)
+
+
+def _work(key: str) -> Path:
+    """An empty folder in the cache."""
     try:
-        write(work)
-        manifest = {p.name: _sha256(p) for p in sorted(work.iterdir())}
-        (work / _MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
-        os.chmod(work, 0o755)
+        place = folder()
+    except RuntimeError as error:  # there is no home folder
+        raise OSError(str(error)) from error
+    place.mkdir(parents=True, exist_ok=True)
+    if shutil.disk_usage(place).free < ROOM:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(place))
+    return Path(tempfile.mkdtemp(prefix=f".{key}.", dir=place))
+
+
+def _fill(work: Path, key: str, write: Callable[[Path], None]) -> Path:
+    """Write into ``work``, and give it its place."""
+    entry = folder() / key
+    write(work)
+    manifest = {p.name: _sha256(p) for p in sorted(work.iterdir())}
+    (work / _MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
+    os.chmod(work, 0o755)
+    for _ in range(_ATTEMPTS):
         try:
             os.rename(work, entry)
+            break
         except OSError:
-            if find(key) is None:  # not another process's, which is as good
-                os.rename(work, entry)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+            if find(key) is not None:  # another process's, which is as good
+                break
+    else:
+        raise OSError(f"{entry} cannot be replaced")
     _trim(keep=entry)
     return entry
 
 
 def forget(key: str) -> None:
-    """Remove a conversion."""
-    shutil.rmtree(folder() / key, ignore_errors=True)
+    """Remove a conversion, or whatever has its place."""
+    entry = folder() / key
+    if entry.is_dir() and not entry.is_symlink():
+        shutil.rmtree(entry, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            entry.unlink()
 
 
 _held: list[tempfile.TemporaryDirectory] = []

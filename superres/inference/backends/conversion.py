@@ -63,7 +63,7 @@ def trace(model: nn.Module) -> torch.jit.ScriptModule:
         with torch.no_grad(), one_thread(), _quiet():
             return torch.jit.trace(net, example, check_trace=False)
     except Exception as error:
-        raise NotConvertible(_line(error)) from error
+        raise NotConvertible(one_line(error)) from error
 
 
 def fingerprint(traced: torch.jit.ScriptModule, *versions: str) -> str:
@@ -93,6 +93,7 @@ def write_onnx(
 
     Raises:
         NotConvertible: an operation that ONNX does not have.
+        OSError: the file cannot be written.
     """
     tall = 1 if example.shape[-1] in (1, 3) and example.dtype == torch.uint8 else 2
     axes = {0: "n", tall: "h", tall + 1: "w"}
@@ -108,8 +109,10 @@ def write_onnx(
                 output_names=["sr"],
                 dynamic_axes={"lq": axes, "sr": {k: f"{v}_sr" for k, v in axes.items()}},
             )
+    except OSError:
+        raise
     except Exception as error:
-        raise NotConvertible(_line(error)) from error
+        raise NotConvertible(one_line(error)) from error
 
 
 def write_openvino(
@@ -124,6 +127,7 @@ def write_openvino(
 
     Raises:
         NotConvertible: an operation that OpenVINO does not have.
+        OSError: the file cannot be written.
     """
     import openvino
 
@@ -138,9 +142,12 @@ def write_openvino(
             model.outputs[0].set_names({"sr"})
             for key, value in (facts or {}).items():
                 model.set_rt_info(value, ["superres", key])
-            openvino.save_model(model, str(path), compress_to_fp16=False)
     except Exception as error:
-        raise NotConvertible(_line(error)) from error
+        raise NotConvertible(one_line(error)) from error
+    try:
+        openvino.save_model(model, str(path), compress_to_fp16=False)
+    except RuntimeError as error:  # of C++, without the system's reason
+        raise OSError(f"{path.name} cannot be written: {one_line(error)}") from error
 
 
 @torch.no_grad()
@@ -161,7 +168,9 @@ def check(model: nn.Module, run: Callable[[torch.Tensor], torch.Tensor]) -> floa
         try:
             found = run(x)
         except Exception as error:
-            raise NotConvertible(f"it fails on {size[1]}x{size[0]} px: {_line(error)}") from error
+            raise NotConvertible(
+                f"it fails on {size[1]}x{size[0]} px: {one_line(error)}"
+            ) from error
         if found.shape != wanted.shape:
             raise NotConvertible(f"it gives {tuple(found.shape)} for {tuple(wanted.shape)}")
         limit = wanted.abs().max().clamp(min=1)
@@ -188,6 +197,7 @@ def _quiet() -> Iterator[None]:
                 setattr(torch._C, name, asked)
 
 
-def _line(error: BaseException) -> str:
+def one_line(error: BaseException) -> str:
+    """The first line of what an error says."""
     lines = [line for line in str(error).strip().splitlines() if line.strip()]
     return (lines[0] if lines else type(error).__name__)[:160]

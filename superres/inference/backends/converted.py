@@ -13,6 +13,7 @@ from torch import nn
 from superres.errors import UserError
 from superres.inference.backends import cache, conversion
 from superres.inference.backends.base import Backend
+from superres.inference.backends.conversion import NotConvertible, one_line
 
 logger = logging.getLogger("superres")
 
@@ -28,7 +29,8 @@ class ConvertedBackend(Backend):
         device: the CPU.
 
     Raises:
-        NotConvertible: the runtime lacks an operation, or its result differs.
+        NotConvertible: the runtime lacks an operation, its result differs, its package is broken,
+            or there is no room for its file.
         UserError: another device.
     """
 
@@ -40,8 +42,12 @@ class ConvertedBackend(Backend):
         super().__init__(model, device)
         self._lock = threading.Lock()
         self._out_channels: int | None = None
+        try:
+            versions = self._versions()
+        except Exception as error:  # a broken package raises anything
+            raise NotConvertible(f"it cannot be imported ({one_line(error)})") from error
         traced = conversion.trace(model)
-        key = f"{self.name}-{conversion.fingerprint(traced, *self._versions())}"
+        key = f"{self.name}-{conversion.fingerprint(traced, *versions)}"
         entry = cache.find(key)
         if entry is not None:
             try:
@@ -55,10 +61,16 @@ class ConvertedBackend(Backend):
 
         def write(folder: Path) -> None:
             self._write(traced, example, folder / self.file)
-            self._load(folder / self.file)
+            try:
+                self._load(folder / self.file)
+            except Exception as error:
+                raise NotConvertible(f"it cannot be loaded ({one_line(error)})") from error
             conversion.check(reference, self)
 
-        cache.store(key, write)
+        try:
+            cache.store(key, write)
+        except OSError as error:
+            raise NotConvertible(f"it cannot be written ({error.strerror or error})") from error
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         x = x.detach().to("cpu", torch.float32).contiguous()
