@@ -154,14 +154,14 @@ def _incomplete(results: EvalResults) -> bool:
 def build_module(cfg: Config, loaded: LoadedWeights) -> torch.nn.Module:
     """The config's restorer with the loaded weights.
 
-    A published file brings its own numeric convention (range, mean), so its backbone is built as
-    the file says; a checkpoint of ours must agree with the config.
+    A published file, and weights that were exported, bring their own numeric convention (range,
+    mean), so the backbone is built as the file says; a checkpoint must agree with the config.
 
     Raises:
         UserError: the file is of another model than the config's; the differences are named.
     """
     wanted = to_plain(cfg.model)
-    differences = _differences(wanted["backbone"], loaded.config, loaded.format == "superres")
+    differences = _differences(wanted["backbone"], loaded.config, _own_affairs(loaded))
     if differences:
         raise UserError(
             f"{loaded.path} is of another model than {cfg.filename}: {'; '.join(differences)}. "
@@ -173,14 +173,21 @@ def build_module(cfg: Config, loaded: LoadedWeights) -> torch.nn.Module:
     return module
 
 
-def _differences(wanted: dict[str, Any], found: dict[str, Any], ours: bool) -> list[str]:
+def _own_affairs(loaded: LoadedWeights) -> set[str]:
+    """What a file may have otherwise than the config, since it goes with the weights in it."""
+    if loaded.format != "superres":
+        return {"init", "rgb_mean", "rgb_std", "img_range"}
+    if loaded.path.suffix == ".safetensors":  # range and residual scale are folded in by exports
+        return {"init", "rgb_mean", "rgb_std", "img_range", "res_scale"}
+    return {"init"}
+
+
+def _differences(wanted: dict[str, Any], found: dict[str, Any], ignored: set[str]) -> list[str]:
     if wanted["type"] != found["type"]:
         return [f"its network is a {found['type']}, the config's a {wanted['type']}"]
     full_wanted, full_found = to_plain(full_config(wanted)), to_plain(full_config(found))
     if set(_as_list(full_wanted.get("scales"))) <= set(_as_list(full_found.get("scales"))):
         full_wanted["scales"] = full_found.get("scales")  # tested at some of its scales
-    # How a published file was trained to see its input is the file's own affair.
-    ignored = {"init"} if ours else {"init", "rgb_mean", "rgb_std", "img_range"}
     return [
         f"{key} is {full_found.get(key)!r}, the config's {full_wanted.get(key)!r}"
         for key in sorted({*full_wanted, *full_found} - ignored)
