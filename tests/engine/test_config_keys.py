@@ -12,6 +12,14 @@ from tests.engine.conftest import ROOT
 BASE = ROOT / "configs/edsr/edsr_x2c64b16_g1_300k_div2k.py"
 
 
+@pytest.fixture(autouse=True)
+def heard():
+    """Programs that other tests run in this process may have configured logging."""
+    logger = logging.getLogger("superres")
+    logger.disabled, logger.propagate = False, True
+    logger.setLevel(logging.NOTSET)
+
+
 @pytest.fixture
 def config(tmp_path):
     def write(text, base=BASE):
