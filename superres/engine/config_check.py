@@ -196,6 +196,7 @@ _KINDS = {
     "param_scheduler": list,
     "custom_hooks": list,
     "load_from": str,
+    "deterministic": bool,
 }
 _MAY_BE_NONE = ("optim_wrapper.clip_grad", "param_scheduler", "custom_hooks", "load_from")
 _CLIP_GRAD = ("type", "max_norm", "norm_type", "error_if_nonfinite", "foreach", "clip_value")
@@ -207,7 +208,13 @@ def check_shapes(cfg: Config) -> None:
     Raises:
         UserError: naming the key.
     """
-    words = {dict: "a dict", list: "a list", str: "a path", int: "a whole number of at least 1"}
+    words = {
+        dict: "a dict",
+        list: "a list",
+        str: "a path",
+        int: "a whole number of at least 1",
+        bool: "True or False",
+    }
     for path, kind in _KINDS.items():
         node: Any = cfg._cfg_dict
         for part in path.split("."):

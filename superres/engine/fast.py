@@ -133,8 +133,8 @@ def _wanted(fast: Any) -> tuple[dict[str, Any], str]:
                 near = difflib.get_close_matches(key, parts, n=1, cutoff=0.5)
                 raise UserError(
                     f"config: fast has no part {key!r}"
-                    + (f"; did you mean {near[0]}?" if near else "")
-                    + f". Its parts: preset, {', '.join(PARTS)}"
+                    + (f"; did you mean {near[0]}? " if near else ". ")
+                    + f"Its parts: preset, {', '.join(PARTS)}"
                 )
             allowed = (True, False, "auto", *(("bfloat16", "float16") if key == "amp" else ()))
             if not any(value is a or (isinstance(a, str) and value == a) for a in allowed):

@@ -29,6 +29,10 @@ def scale_lr(cfg: Config) -> str:
         raise UserError(
             f"config: auto_scale_lr = {wanted!r} must be dict(enable=True, base_batch_size=16)"
         )
+    if not isinstance(wanted.get("enable", False), bool):
+        raise UserError(
+            f"config: auto_scale_lr.enable = {wanted['enable']!r} must be True or False"
+        )
     if not wanted.get("enable"):
         return ""
     base = wanted.get("base_batch_size")

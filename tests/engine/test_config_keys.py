@@ -106,3 +106,25 @@ def test_a_backbone_that_cannot_be(config, argument, words):
     cfg = load_config(config(f"model = dict(backbone=dict({argument}))"))
     with pytest.raises(UserError, match=rf"config: model\.backbone.*{words}"):
         check_config(cfg)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("deterministic = 'maybe'", "deterministic = 'maybe' must be True or False"),
+        (
+            "auto_scale_lr = dict(enable='no', base_batch_size=16)",
+            "auto_scale_lr.enable = 'no' must be True or False",
+        ),
+    ],
+)
+def test_a_word_is_no_yes(config, text, words):
+    from superres.engine.scale_lr import scale_lr
+
+    def read():
+        cfg = load_config(config(text))
+        check_config(cfg)
+        scale_lr(cfg)
+
+    with pytest.raises(UserError, match=words):
+        read()
