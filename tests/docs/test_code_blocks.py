@@ -33,7 +33,7 @@ WRITTEN = {
         "table.tex",
     ],
     "docs/upscale.md": [
-        "photo_x4.jpg",
+        "photo_x2.jpg",
         "large/trip/boat.tiff",
         "before_after.html",
         "comparison.png",
