@@ -6,6 +6,7 @@ import contextlib
 import importlib.util
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,8 @@ import pytest
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# The package index has torchvision for CUDA only. Beside a torch for the CPU its operators are
-# missing, and it cannot be imported; those who import it for other things need their names only.
+# PyPI's torchvision is built for CUDA. Beside a torch for the CPU its operators are missing, and it
+# cannot be imported; those who import it for other things need their names only.
 if importlib.util.find_spec("torchvision"):
     import torch
 
@@ -37,3 +38,14 @@ def reference_dir() -> Path:
     if not (path / "data").is_dir():
         pytest.fail(f"SUPERRES_REFERENCE_DIR={root} has no data/ folder")
     return path
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """For small pictures and layers: threads would mostly wait for each other."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

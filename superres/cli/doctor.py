@@ -13,8 +13,13 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from superres.errors import UserError
+from superres.imaging.files import is_special, write_atomically
+
+if TYPE_CHECKING:
+    from superres.cli._doctor.findings import Findings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     return 1 if findings.problems else 0
 
 
-def examine(self_test: bool = True):
+def examine(self_test: bool = True) -> Findings:
     """All that the doctor looks at, as `superres.cli._doctor.findings.Findings`."""
     from superres.cli._doctor import machine, network, packages
     from superres.cli._doctor.findings import Findings
@@ -76,13 +81,6 @@ def _printable(text: str) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    # superres.imaging.files would do it whole, but needs OpenCV, which may be what is broken.
-    if path.exists() and not path.is_file():  # such as /dev/null, which root could replace
+    if is_special(path):  # such as /dev/null
         raise UserError(f"{path}: cannot be written, it is no file; choose the name of a new one")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise UserError(f"{path}: cannot be written ({error.strerror or error})") from error
+    write_atomically(path, lambda file: file.write(text.encode("utf-8")))

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from superres.errors import UserError
+from superres.imaging.files import is_special
 
 ENDINGS = {
     "onnx": (".onnx",),
@@ -46,7 +47,7 @@ def check_place(source: str | Path, out: Path, to: str) -> None:
         raise UserError(
             f"{out}: a file for {to} must end in {' or '.join(ENDINGS[to])}, not {out.suffix!r}"
         )
-    if os.path.exists(out) and not os.path.isfile(out):
+    if is_special(out):
         raise UserError(f"{out}: is no file (a device or a pipe); choose the name of a new one")
     weights = out.with_suffix(".bin")
     if to == "openvino" and os.path.exists(weights):

@@ -13,7 +13,6 @@ import time
 from pathlib import Path
 
 import pytest
-import torch
 
 import superres.engine.notebook as notebook
 from tests.docs import program
@@ -45,12 +44,9 @@ PAGES = [page for page in pages() if any(b.language in RUNNABLE for b in blocks(
 
 
 @pytest.fixture(autouse=True)
-def _one_thread():
-    """Pictures are small, and tests share the machine: threads would mostly wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
+def _one_thread(one_thread):
+    """For all tests here."""
     yield
-    torch.set_num_threads(before)
     gc.collect()
 
 

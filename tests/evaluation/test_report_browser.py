@@ -6,7 +6,6 @@ Skipped where no Chromium is. Screenshots go to $SUPERRES_SCREENSHOTS, else to a
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -15,29 +14,19 @@ import pytest
 from superres.evaluation.embedding import Shot
 from superres.evaluation.report import render_report
 from superres.imaging.io import read_image
+from tests.browser import chromium
 
 from .records import entry, record
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
-DRIVER = shutil.which("chromedriver")
 RED, BLUE = (200, 30, 30), (30, 30, 200)
 NASTY = "<script>document.title='taken'</script>"
 
 
 @pytest.fixture(scope="module")
 def browser():
-    if not (CHROMIUM and DRIVER):
-        pytest.skip("no chromium and chromedriver here (Debian: chromium, chromium-driver)")
-    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for flag in ("headless=new", "no-sandbox", "disable-gpu", "disable-dev-shm-usage"):
-        options.add_argument(f"--{flag}")
-    options.add_argument("--window-size=1200,900")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
-    yield driver
-    driver.quit()
+    logs = {"browser": "ALL", "performance": "ALL"}
+    with chromium("1200,900", lambda o: o.set_capability("goog:loggingPrefs", logs)) as driver:
+        yield driver
 
 
 def shots() -> list[Shot]:

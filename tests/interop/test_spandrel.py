@@ -1,6 +1,5 @@
 """spandrel, the real package: our files in it, and its networks in ours."""
 
-import contextlib
 import importlib.util
 
 import pytest
@@ -27,16 +26,9 @@ NETWORKS = {
 
 @pytest.fixture(scope="session")
 def spandrel():
-    """The package. Its torchvision may be a build for another torch, whose operators are missing
-    then; spandrel does not use them."""
+    """The package; tests/conftest.py lets its torchvision be imported beside any torch."""
     if importlib.util.find_spec("spandrel") is None:
         pytest.skip("spandrel is not installed")
-    for name in ("nms", "qnms"):
-        with contextlib.suppress(RuntimeError):  # it is there, as it should be
-            torch.library.define(
-                f"torchvision::{name}",
-                "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
-            )
     return pytest.importorskip("spandrel", reason="spandrel cannot be imported", exc_type=Exception)
 
 

@@ -14,12 +14,8 @@ from tests.engine.conftest import picture
 
 
 @pytest.fixture(autouse=True)
-def _one_thread():
-    """Layers this small are slower on several threads, far slower on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+def _one_thread(one_thread):
+    """For all tests here."""
 
 
 def batch(scale: int, patch: int, count: int) -> dict[str, torch.Tensor]:

@@ -21,12 +21,8 @@ def _cache(tmp_path, monkeypatch):
 
 
 @pytest.fixture(autouse=True)
-def _one_thread():
-    """Pictures are small, and tests share the machine: threads would mostly wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+def _one_thread(one_thread):
+    """For all tests here."""
 
 
 def scene(height: int = 40, width: int = 56, seed: int = 0) -> np.ndarray:
