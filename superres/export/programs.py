@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from superres.inference.backends.conversion import write_onnx, write_openvino
+from superres.inference.backends.open_vino import openvino_core
 
 Run = Callable[[torch.Tensor], torch.Tensor]
 
@@ -59,10 +60,8 @@ def openvino(
     program: nn.Module, example: torch.Tensor, path: Path, facts: Mapping[str, str]
 ) -> Run:
     """Write an OpenVINO file and its weights; gives a function that runs it."""
-    import openvino as package
-
     write_openvino(program, example, path, facts)
-    core = package.Core()
+    core = openvino_core()
     compiled = core.compile_model(
         core.read_model(str(path)), "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
     )

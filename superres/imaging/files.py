@@ -78,7 +78,9 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
 
 def is_special(path: Path) -> bool:
     """Whether ``path`` is a pipe, a socket or a device, which a rename would destroy."""
-    return path.exists() and not path.is_file() and not path.is_dir()
+    # os.path, unlike pathlib before Python 3.12, says no of a name that cannot be, such as a too long
+    # one; the write then tells.
+    return os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)
 
 
 def os_fault(path: PathLike, error: Exception, what: str, writing: bool = False) -> str:

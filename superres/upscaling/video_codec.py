@@ -36,7 +36,9 @@ def import_av() -> Any:
         import av
     except ImportError as error:
         raise UserError("videos need PyAV: pip install 'superres[video]' (or av)") from error
-    av.logging.set_level(av.logging.PANIC)
+    # Any level makes decoder threads take Python's lock to log, while whoever closes the decoder
+    # holds it and waits for them.
+    av.logging.set_level(None)
     return av
 
 

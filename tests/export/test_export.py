@@ -11,6 +11,7 @@ from superres.cli.main import main
 from superres.errors import UserError
 from superres.export import TARGETS, export
 from superres.export.programs import BytesInBytesOut
+from superres.inference.backends.open_vino import openvino_core
 from superres.registry import MODELS
 
 ENDING = {"onnx": "onnx", "torchscript": "pt", "openvino": "xml"}
@@ -37,9 +38,9 @@ def run(path, to, x):
         session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
         return session.run(None, {"lq": x})[0]
     if to == "openvino":
-        openvino = pytest.importorskip("openvino", reason="openvino is not installed")
+        pytest.importorskip("openvino", reason="openvino is not installed")
         settings = {"INFERENCE_PRECISION_HINT": "f32"}
-        return openvino.Core().compile_model(str(path), "CPU", settings)([x])[0]
+        return openvino_core().compile_model(str(path), "CPU", settings)([x])[0]
     return torch.jit.load(str(path))(torch.from_numpy(x)).numpy()
 
 
@@ -122,9 +123,9 @@ def test_openvino_and_torchscript_say_what_they_are(weights, tmp_path):
     extra = {"superres.json": ""}
     torch.jit.load(str(tmp_path / "a.pt"), _extra_files=extra)
     assert json.loads(extra["superres.json"])["scale"] == "4"
-    openvino = pytest.importorskip("openvino", reason="openvino is not installed")
+    pytest.importorskip("openvino", reason="openvino is not installed")
     export(path, tmp_path / "a.xml", "openvino")
-    model = openvino.Core().read_model(str(tmp_path / "a.xml"))
+    model = openvino_core().read_model(str(tmp_path / "a.xml"))
     assert model.get_rt_info(["superres", "network"]).astype(str) == "EDSR"
 
 

@@ -2,12 +2,34 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from superres.inference.backends import conversion
 from superres.inference.backends.converted import ConvertedBackend
+
+
+_lock = threading.Lock()
+_core: Any = None
+
+
+def openvino_core() -> Any:
+    """The process's one ``openvino.Core``, never given up.
+
+    Its CPU plugin gives the thread that loads it a stack to handle signals on, and frees that stack
+    when it goes. Where it goes in another thread (by garbage collection, say), the first thread
+    keeps the address, and its next signal, Ctrl-C or a child that ends, kills the process.
+    """
+    global _core
+    import openvino
+
+    with _lock:
+        if _core is None:
+            _core = openvino.Core()
+    return _core
 
 
 class OpenVinoBackend(ConvertedBackend):
@@ -25,15 +47,13 @@ class OpenVinoBackend(ConvertedBackend):
         conversion.write_openvino(traced, example, path)
 
     def _load(self, path: Path) -> None:
-        import openvino
-
         settings = {
             # By default it computes in bfloat16 where the processor can.
             "INFERENCE_PRECISION_HINT": "f32",
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
         }
-        core = openvino.Core()
+        core = openvino_core()
         self._compiled = core.compile_model(core.read_model(str(path)), "CPU", settings)
         self._request = self._compiled.create_infer_request()
 

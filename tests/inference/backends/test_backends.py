@@ -2,6 +2,8 @@
 
 import importlib.util
 import os
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -286,3 +288,27 @@ def test_half_precision_keeps_its_bound(dtype, build):
     found = backend(x.cuda()).cpu()
     assert backend.name == "torch"
     assert (found - wanted).abs().max() <= HALF_TOLERANCE.get(dtype, 1e-3)
+
+
+GIVEN_UP_ELSEWHERE = """
+import os, signal, threading
+from superres.inference.backends import best
+from superres.registry import MODELS
+signal.signal(signal.SIGUSR1, lambda *_: print("handled", flush=True))
+network = MODELS.build({"type": "EDSR", "channels": 4, "num_blocks": 1}).eval()
+kept = [best(network, "cpu", "openvino")]
+thread = threading.Thread(target=kept.clear)
+thread.start()
+thread.join()
+os.kill(os.getpid(), signal.SIGUSR1)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="signals of Unix")
+def test_signals_arrive_after_another_thread_gave_openvino_up():
+    need("openvino")
+    done = subprocess.run(
+        [sys.executable, "-c", GIVEN_UP_ELSEWHERE], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done
+    assert done.stdout == "handled\n"
