@@ -78,8 +78,7 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
 
 def is_special(path: Path) -> bool:
     """Whether ``path`` is a pipe, a socket or a device, which a rename would destroy."""
-    # os.path, unlike pathlib before Python 3.12, says no of a name that cannot be, such as a too long
-    # one; the write then tells.
+    # os.path, unlike pathlib, says no of a name that is too long to be; the write then tells.
     return os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)
 
 

@@ -11,7 +11,6 @@ import torch
 from superres.inference.backends import conversion
 from superres.inference.backends.converted import ConvertedBackend
 
-
 _lock = threading.Lock()
 _core: Any = None
 
