@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -44,15 +43,11 @@ class AutocastOptimWrapper(OptimWrapper):
         self.dtype = DTYPES[dtype]
         self.scaler = torch.amp.GradScaler(self.device_type, enabled=dtype == "float16")
 
-    @contextmanager
-    def optim_context(self, model: torch.nn.Module) -> Iterator[None]:
-        """Autocast, and no gradient exchange in the middle of an accumulation."""
-        with super().optim_context(model):
-            if self.dtype == torch.float32:
-                yield
-            else:
-                with torch.autocast(self.device_type, self.dtype):
-                    yield
+    def optim_context(self, model: torch.nn.Module) -> AbstractContextManager:
+        """Autocast. When gradients are exchanged is the training step's business."""
+        if self.dtype == torch.float32:
+            return nullcontext()
+        return torch.autocast(self.device_type, self.dtype)
 
     def backward(self, loss: torch.Tensor, **kwargs: Any) -> None:
         """Backpropagate the (scaled) loss."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -55,6 +55,8 @@ class TrainStep:
                 f"config: accumulate = {accumulate}: {type(module).__name__} has a train_step of "
                 "its own, which decides that itself"
             )
+        # Asked once: to say no, a module builds an error message each time.
+        self._no_sync = getattr(model, "no_sync", nullcontext)
         self._untried = fast.compile and compile_backbone(module, say)
         self.graph: GraphedUpdate | None = None
         if fast.cuda_graph and not self.own_step:
@@ -75,7 +77,7 @@ class TrainStep:
         parts = list(micro_batches(batch, self.accumulate))
         for part in parts:
             # Processes exchange gradients once, with the last micro-batch.
-            with self._exchange(part is parts[-1]):
+            with nullcontext() if part is parts[-1] else self._no_sync():
                 with self.optim_wrapper.optim_context(self.model):
                     data = self.module.data_preprocessor(part, training=True)
                     found = self.model(**data, mode="loss")
@@ -87,10 +89,6 @@ class TrainStep:
         self.optim_wrapper.step()
         self.optim_wrapper.zero_grad()
         return {k: v / len(parts) for k, v in losses.items()} if parts[1:] else losses
-
-    def _exchange(self, now: bool) -> AbstractContextManager:
-        held = hasattr(self.model, "no_sync") and not now
-        return self.model.no_sync() if held else nullcontext()
 
     def _seed(self, seed: int) -> None:
         # What torch.manual_seed does, without its round over all kinds of devices.

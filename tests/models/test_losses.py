@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from mmengine.model import BaseModel
 from torch import nn
 
 from superres.errors import UserError
@@ -101,3 +102,19 @@ def test_patches_too_small_for_the_vgg():
     assert torch.isfinite(loss(*torch.rand(2, 1, 3, 16, 16)))
     with pytest.raises(UserError, match=r"16x15 are too small.*16x16.*lq_patch_size"):
         loss(*torch.rand(2, 1, 3, 16, 15))
+
+
+@pytest.mark.parametrize("parts", [["loss"], ["loss_pixel", "loss_perceptual"], ["loss", "psnr"]])
+def test_a_restorer_sums_its_losses_as_mmengine_does(parts):
+    restorer = MODELS.build(
+        {"type": "Restorer", "backbone": {"type": "EDSR", "channels": 4, "num_blocks": 1}}
+    )
+    losses = {name: torch.rand((), requires_grad=True) for name in parts}
+    total, named = restorer.parse_losses(losses)
+    wanted, wanted_named = BaseModel.parse_losses(restorer, losses)
+    assert torch.equal(total, wanted)
+    assert list(named) == list(wanted_named)
+    assert all(torch.equal(named[name], wanted_named[name]) for name in named)
+    # Not yet averaged ones are left to mmengine.
+    total, _ = restorer.parse_losses({"loss": torch.tensor([1.0, 2.0])})
+    assert total == 1.5

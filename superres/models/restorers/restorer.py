@@ -76,6 +76,19 @@ class Restorer(BaseModel):
             return {key: loss(output, data_samples["gt"]) for key, loss in self.losses.items()}
         raise ValueError(f"mode must be 'loss', 'predict' or 'tensor', not {mode!r}")
 
+    def parse_losses(self, losses: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """The sum that is trained on, and what is logged: ``loss`` (that sum) and each part.
+
+        As mmengine's, for losses that are scalars already, without its mean and sum of each.
+        """
+        if not all(isinstance(value, Tensor) and value.dim() == 0 for value in losses.values()):
+            return super().parse_losses(losses)
+        parts = [value for key, value in losses.items() if "loss" in key]
+        total = parts[0]
+        for value in parts[1:]:
+            total = total + value
+        return total, {"loss": total, **{k: v for k, v in losses.items() if k != "loss"}}
+
     def predict(self, inputs: Tensor, **options: Any) -> Tensor:
         """(N, C, h, w) in [0, 1] to (N, C, h * scale, w * scale), not clamped."""
         return self.predict_with_record(inputs, **options)[0]
