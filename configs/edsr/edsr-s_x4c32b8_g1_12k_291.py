@@ -1,4 +1,4 @@
-# As edsr-s x2, for x4. Meant to start from it: --cfg-options load_from=.../best.pth
+# As edsr-s x2, for x4. Starts from it with --cfg-options load_from=edsr-s_x2
 _base_ = './edsr-s_x2c32b8_g1_24k_291.py'
 scale = 4
 lq_patch_size = 36

@@ -205,9 +205,17 @@ def _renumber(
                 f"0..{config['img_range']:g}, and a network with gates or batch norm cannot be "
                 "rescaled exactly"
             )
-        state.update({k: v * factor for k, v in state.items() if k.endswith(".bias")})
+        state = rescaled(state, factor)
         notes.append(f"range 0..{config['img_range']:g} folded to 0..{read_as['img_range']:g}")
     return state, notes
+
+
+def rescaled(state: Mapping[str, torch.Tensor], factor: float) -> State:
+    """Weights that give ``factor`` times the output for that many times the input.
+
+    Exact where a network is :func:`homogeneous`.
+    """
+    return {k: v * factor if k.endswith(".bias") else v for k, v in state.items()}
 
 
 def homogeneous(config: Mapping[str, Any]) -> bool:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 
 from superres.checkpoints import LoadedWeights, read_weights, warm_start
+from superres.checkpoints.convert import homogeneous, rescaled
 from superres.checkpoints.formats.base import full_config
 from superres.errors import UserError
 
@@ -50,7 +52,7 @@ def load_from(
         hint = " In a config the format is load_format." if "format=" in str(error) else ""
         raise UserError(f"load_from {error}{hint}") from error
     say(f"starting from {loaded.summary}")
-    _check_convention(config, loaded)
+    loaded = _in_convention(config, loaded, say)
     if not loaded.partial and _scales(config) == _scales(loaded.config):
         load_strictly(network, loaded.state_dict, str(path))
         say(f"all {len(loaded.state_dict)} tensors copied")
@@ -70,24 +72,33 @@ def _scales(config: Mapping[str, Any]) -> list[int]:
     return sorted(full["scales"]) if "scales" in full else [full["scale"]]
 
 
-def _check_convention(config: Mapping[str, Any], loaded: LoadedWeights) -> None:
-    """The network computes with the weights what they were trained to compute."""
+def _in_convention(
+    config: Mapping[str, Any], loaded: LoadedWeights, say: Callable[[str], None]
+) -> LoadedWeights:
+    """The weights, so that the config's network computes what they were trained to compute."""
     wanted, found = to_plain(full_config(config)), to_plain(full_config(loaded.config))
     if wanted["type"] != found["type"]:
         raise UserError(
             f"load_from {loaded.path}: its network is a {found['type']}, the config's a "
             f"{wanted['type']}"
         )
-    options = [
-        f"model.backbone.{key}={_option(found.get(key))}"
+    differing = [
+        key
         for key in sorted({*wanted, *found} - _FREE - {"type"})
         if not _same(key, wanted.get(key), found.get(key))
     ]
-    if options:
+    if differing == ["img_range"] and homogeneous(found):
+        here, there = wanted["img_range"], found["img_range"]
+        say(f"range 0..{there:g} folded to 0..{here:g}")
+        state = rescaled(loaded.state_dict, here / there)
+        return dataclasses.replace(loaded, state_dict=state)
+    if differing:
+        options = [f"model.backbone.{key}={_option(found.get(key))}" for key in differing]
         raise UserError(
             f"load_from {loaded.path}: these weights are of another network than the config's, or "
             f"see other numbers. The config for them: --cfg-options {' '.join(options)}"
         )
+    return loaded
 
 
 def _same(key: str, a: Any, b: Any) -> bool:
