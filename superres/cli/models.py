@@ -2,8 +2,10 @@
 
 superres models list ['edsr*' ...]     names, scales, parameters
 superres models info NAME              layers, operations, memory, receptive field
-superres models metafile [FOLDER ...]  write configs/*/metafile.yml and the tables beside them
+superres models metafile [FOLDER ...]  write configs/*/metafile.yml, the tables beside them, the
+                                       cards of the weights and docs/reproduce.md
 superres models record WORK_DIR RESULTS  put a finished training into docs/results
+superres models gallery                make docs/gallery.md with the weights of the package
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """One subcommand each."""
     commands = parser.add_subparsers(
-        dest="action", required=True, metavar="list|info|metafile|record"
+        dest="action", required=True, metavar="list|info|metafile|record|gallery"
     )
     listing = commands.add_parser("list", help="the configs that come with the package")
     listing.add_argument("patterns", nargs="*", metavar="PATTERN", help="e.g. 'edsr*' (quoted)")
@@ -48,11 +50,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     record.add_argument("--name", help="of the record; default: the config's")
     record.add_argument("--note", default="", help="what a reader of the table should know")
+    commands.add_parser("gallery", help="make docs/gallery.md with the weights of the package")
 
 
 def run(args: argparse.Namespace) -> int:
     """Do it."""
-    actions = {"list": _list, "info": _info, "metafile": _metafile, "record": _record}
+    actions = {
+        "list": _list,
+        "info": _info,
+        "metafile": _metafile,
+        "record": _record,
+        "gallery": _gallery,
+    }
     return actions[args.action](args)
 
 
@@ -197,6 +206,12 @@ def _metafile(args: argparse.Namespace) -> int:
             raise UserError(f"{folder} is no folder of configs")
         for path in describe(folder.resolve()):
             print(f"written: {path}")
+    if not args.folders:
+        from superres.engine.cards import write_cards
+        from superres.engine.reproduce import write_reproduction
+
+        for path in (*write_cards(), *write_reproduction()):
+            print(f"written: {path}")
     return 0
 
 
@@ -205,4 +220,12 @@ def _record(args: argparse.Namespace) -> int:
 
     folder = write_record(args.work_dir, args.results, args.name, args.note)
     print(f"written: {folder}; `superres models metafile` makes the tables anew")
+    return 0
+
+
+def _gallery(_: argparse.Namespace) -> int:
+    from superres.engine.gallery import write_gallery
+
+    for path in write_gallery():
+        print(f"written: {path}")
     return 0

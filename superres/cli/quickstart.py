@@ -24,7 +24,6 @@ PHOTOGRAPHS = (
     ("skimage", "data/chelsea.png", "holdout"),
     ("sklearn", "datasets/images/china.jpg", "holdout"),
 )
-PACKAGES = {"skimage": "scikit-image", "sklearn": "scikit-learn", "matplotlib": "matplotlib"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -68,30 +67,11 @@ def _say(step: str, text: str) -> None:
     print(f"[{step}] {text}", flush=True)
 
 
-def photograph(package: str, inside: str) -> Path:
-    """Where a photograph of a package lies, without importing the package.
-
-    Raises:
-        UserError: the package is not installed, or does not carry the file.
-    """
-    from importlib.util import find_spec
-
-    from superres.errors import UserError
-
-    spec = find_spec(package)
-    path = Path(spec.origin).parent / inside if spec and spec.origin else None
-    if path is None or not path.is_file():
-        raise UserError(
-            f"the photograph {inside} of {PACKAGES[package]} is not here; install it with: "
-            "pip install 'superres[quickstart]'"
-        )
-    return path
-
-
 def prepare(root: Path) -> None:
     """Pack the photographs and their exact bicubic reductions, a set each."""
     from superres.datasets.pack import pack_images
     from superres.imaging.io import read_image
+    from superres.imaging.photographs import photograph
     from superres.imaging.resize import imresize, modcrop
 
     for name in ("train", "valid", "holdout"):

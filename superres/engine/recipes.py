@@ -225,7 +225,7 @@ def _tables(folder: Path) -> str:
     trained = [record for recipe in recipes for record in find_records(recipe.name)]
     if trained:
         lines += ["", "Trained with superres (PSNR / SSIM, difference to the published PSNR):", ""]
-        lines += results_table(trained, "../../")
+        lines += results_table(trained, "../../docs/results")
     if rows:
         sets = [
             s

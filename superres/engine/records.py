@@ -17,6 +17,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from mmengine.config import Config
+
 from superres.errors import UserError
 from superres.evaluation.results import read_results
 from superres.imaging.files import write_atomically
@@ -40,7 +42,7 @@ class TrainingRecord:
 
     @cached_property
     def run(self) -> dict[str, Any]:
-        """``config, seed, iterations, seconds, hardware, versions, note``."""
+        """What was trained and where: see :func:`write_record`."""
         return json.loads((self.folder / "run.json").read_text(encoding="utf-8"))
 
     @cached_property
@@ -82,11 +84,14 @@ def write_record(work_dir: Path, results: Path, name: str | None = None, note: s
     if not tested.get("config"):
         raise UserError(f"{results}: not of `superres test`; it names no config")
     config_name = Path(tested["config"]).stem
+    trained = Config.fromfile(os.fspath(work_dir / "config.py"))
     folder = records_dir() / (name or config_name)
     folder.mkdir(parents=True, exist_ok=True)
     run = {
         "config": config_name,
-        "seed": tested.get("seed"),
+        "seed": trained.get("seed"),
+        "load_from": trained.get("load_from"),
+        "train_set": trained.get("train_set"),
         "iterations": max(line["iter"] for line in lines if line["mode"] == "train"),
         "seconds": round(_seconds(lines)),
         "hardware": _hardware(),
@@ -138,12 +143,12 @@ def _commit() -> str | None:
     return done.stdout.strip()
 
 
-def results_table(records: list[TrainingRecord], to_root: str) -> list[str]:
+def results_table(records: list[TrainingRecord], results: str) -> list[str]:
     """Markdown: a line per record and scale.
 
     Args:
         records: of one method, or of all.
-        to_root: where the checkout lies, as seen from the file that the table stands in.
+        results: where docs/results lies, as seen from the file that the table stands in.
     """
     if not records:
         return []
@@ -152,7 +157,7 @@ def results_table(records: list[TrainingRecord], to_root: str) -> list[str]:
         run = record.run
         for (scale, protocol), cells in _by_scale(record).items():
             sets |= set(cells)
-            place = f"{to_root}docs/results/{record.name}"
+            place = f"{results}/{record.name}"
             links = f"[json]({place}/results.json), [log]({place}/log.jsonl.gz), "
             links += f"[config]({place}/config.py)"
             rows.append((record.name, scale, protocol, cells, _duration(run["seconds"]), links))

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from superres.cli.main import main
-from superres.cli.quickstart import PHOTOGRAPHS, photograph, prepare
+from superres.cli.quickstart import PHOTOGRAPHS, prepare
 from superres.datasets.storage import open_store
 from superres.errors import UserError
 from superres.imaging.io import read_image
+from superres.imaging.photographs import photograph
 from superres.imaging.resize import imresize
 
 

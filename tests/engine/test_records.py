@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 
 import pytest
 
-from superres.engine import records
+from superres.checkpoints.shipped import variants
+from superres.engine import cards, gallery, records, reproduce
 from superres.errors import UserError
 
 RESULTS = {
     "schema": 1,
     "checkpoint": {"path": "best.pth", "sha256": "0" * 64},
     "config": "configs/edsr/edsr_x2c64b16_g1_300k_div2k.py",
-    "seed": 3,
     "protocols": {"edsr-y": {"name": "edsr-y", "line": "edsr-y: on luma"}},
     "results": [
         {
@@ -51,7 +52,7 @@ def work_dir(tmp_path, monkeypatch):
     folder = tmp_path / "work"
     folder.mkdir()
     (folder / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in LOG))
-    (folder / "config.py").write_text("scale = 2\n")
+    (folder / "config.py").write_text("scale = 2\nseed = 3\n")
     (tmp_path / "results.json").write_text(json.dumps(RESULTS))
     return folder
 
@@ -64,7 +65,7 @@ def test_record_and_table(work_dir, tmp_path):
     assert record.run["seconds"] == 10 + 5 + 10 + 10  # the repeated iterations only once more
     assert record.run["seed"] == 3
     assert gzip.decompress((folder / "log.jsonl.gz").read_bytes()).count(b"\n") == len(LOG)
-    text = "\n".join(records.results_table([record], "../"))
+    text = "\n".join(records.results_table([record], "results"))
     head = text.splitlines()[0]
     assert head.index("Set5") < head.index("Set14")  # in the order of papers
     assert "38.12 / 0.9500 (+0.12)" in text
@@ -84,3 +85,46 @@ def test_what_is_no_training_is_told(work_dir, tmp_path):
     with pytest.raises(UserError, match="names no config"):
         records.write_record(work_dir, tmp_path / "results.json")
     assert records.find_records() == []
+
+
+def test_two_ways_of_one_config_are_drawn_and_told_how_to_repeat(work_dir, tmp_path):
+    line = {"mode": "val", "iter": 100, "seconds": 1.0}
+    line["results"] = [{"set": "V", "scale": 2, "protocol": "edsr-y", "psnr": 33.0}]
+    with open(work_dir / "log.jsonl", "a") as file:
+        file.write(json.dumps(line) + "\n")
+    records.write_record(work_dir, tmp_path / "results.json", name="a")
+    (work_dir / "config.py").write_text("scale = 2\nseed = 3\nload_from = 'edsr-s_x2'\n")
+    records.write_record(work_dir, tmp_path / "results.json", name="b")
+    found = records.find_records()
+    text = "\n".join(reproduce._lines(found, [name for name, _ in reproduce._curves(found)]))
+    (name, svg), *others = reproduce._curves(found)
+    assert others == []
+    assert text.count(f"](images/{name})") == 1
+    assert "V x2 (edsr-y), from edsr-s_x2" in svg
+    assert "V x2 (edsr-y), from scratch" in svg
+    config = "edsr_x2c64b16_g1_300k_div2k"
+    assert f"superres train {config} --seed 3 --work-dir work_dirs/a\n" in text
+    assert "--work-dir work_dirs/b --cfg-options load_from=edsr-s_x2\n" in text
+
+
+def test_pages_and_cards_are_those_of_the_records():
+    """What `superres models metafile` would write is what stands there."""
+    assert cards.write_cards() == []
+    assert reproduce.write_reproduction() == []
+
+
+def test_weights_without_a_training_on_record_are_told(work_dir, tmp_path):
+    weights = tmp_path / "mine.safetensors"
+    weights.write_bytes(b"x")
+    with pytest.raises(UserError, match="no training in docs/results was tested with this file"):
+        cards.card("mine", weights)
+
+
+def test_the_gallery_shows_every_scale(tmp_path):
+    pytest.importorskip("skimage")
+    page, *pictures = gallery.write_gallery(tmp_path, gallery.PHOTOGRAPHS[2:])
+    assert len(pictures) == len(variants("edsr-s"))
+    text = page.read_text(encoding="utf-8")
+    assert "CC0" in text
+    for bicubic, ours in re.findall(r"edsr-s ([\d.]+) dB, [\d.]+ / ([\d.]+) dB", text):
+        assert float(ours) > float(bicubic) + 0.5

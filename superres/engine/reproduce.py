@@ -1,0 +1,107 @@
+"""docs/reproduce.md: every training on record, how to repeat it, and what it reached."""
+
+from __future__ import annotations
+
+import gzip
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from superres.errors import UserError
+from superres.evaluation.curves import line_chart, read_curves
+from superres.paths import share_dir
+
+from .checkpoint import write_text_atomically
+from .records import TrainingRecord, find_records, results_table
+
+START, END = "<!-- made by `superres models metafile` -->", "<!-- end -->"
+_CURVE = "PSNR in dB"
+_STYLE = (
+    "<style>svg{background:#fff;font:12px sans-serif;--c0:#0a58ca;--c1:#d9480f;--c2:#2b8a3e}"
+    ".axis{stroke:#ddd}.curve{fill:none;stroke-width:1.75}</style>"
+)
+
+
+def write_reproduction() -> list[Path]:
+    """Make the tables, commands and curves anew; gives the files that changed.
+
+    Raises:
+        UserError: the page or its marks are missing.
+    """
+    docs = share_dir("configs").parent / "docs"
+    page = docs / "reproduce.md"
+    text = page.read_text(encoding="utf-8") if page.is_file() else ""
+    if START not in text or END not in text:
+        raise UserError(f"{page}: it needs the lines {START} and {END}")
+    records = find_records()
+    curves = _curves(records)
+    before, rest = text.split(START, 1)
+    made = "\n".join(_lines(records, [name for name, _ in curves]))
+    files = {page: f"{before}{START}\n{made}\n{END}{rest.split(END, 1)[1]}"}
+    files |= {docs / "images" / name: svg for name, svg in curves}
+    changed = []
+    for path, content in files.items():
+        if not path.is_file() or path.read_text(encoding="utf-8") != content:
+            write_text_atomically(path, content)
+            changed.append(path)
+    return changed
+
+
+def _lines(records: list[TrainingRecord], curves: list[str]) -> Iterable[str]:
+    yield from results_table(records, "results")
+    for record in records:
+        yield from ("", f"### {record.name}", "")
+        yield "<!-- not run: trains for minutes or hours -->"
+        yield from ("```bash", *commands(record), "```")
+        name = curve_name(record)
+        if name in curves:
+            curves = [other for other in curves if other != name]
+            title = f"{record.run['config']}: validation over iterations"
+            yield from ("", f"![{title}](images/{name})")
+
+
+def commands(record: TrainingRecord) -> list[str]:
+    """The shell commands that repeat a training and its test."""
+    run, work = record.run, f"work_dirs/{record.name}"
+    train = f"superres train {run['config']} --seed {run['seed']} --work-dir {work}"
+    if run.get("load_from"):
+        train += f" --cfg-options load_from={run['load_from']}"
+    sets = ",".join(dict.fromkeys(r["set"] for r in record.results["results"]))
+    protocols = ",".join(dict.fromkeys(r["protocol"] for r in record.results["results"]))
+    return [
+        train,
+        f"superres test {run['config']} {work}/best.pth --sets {sets} --protocols {protocols} "
+        f"--out {work}/test",
+    ]
+
+
+def curve_name(record: TrainingRecord) -> str:
+    """The file in docs/images with the curves of a record's config."""
+    return f"curve_{record.run['config']}.svg"
+
+
+def _curves(records: list[TrainingRecord]) -> list[tuple[str, str]]:
+    """A picture for each config that was trained in more ways than one."""
+    ways: dict[str, list[TrainingRecord]] = {}
+    for record in records:
+        ways.setdefault(record.run["config"], []).append(record)
+    return [
+        (curve_name(group[0]), _chart(config, group))
+        for config, group in ways.items()
+        if len(group) > 1
+    ]
+
+
+def _chart(config: str, group: list[TrainingRecord]) -> str:
+    series = {}
+    for record in group:
+        with tempfile.TemporaryDirectory() as folder:
+            log = Path(folder) / "log.jsonl"
+            log.write_bytes(gzip.decompress((record.folder / "log.jsonl.gz").read_bytes()))
+            curves = read_curves(log).get(_CURVE, {})
+        for name, points in list(curves.items())[:1]:  # of the first set that was validated on
+            start = record.run.get("load_from")
+            series[f"{name}, {f'from {start}' if start else 'from scratch'}"] = points
+    head, tail = str(line_chart(_CURVE, series)).split(">", 1)
+    head = head.replace("<svg ", "<svg xmlns='http://www.w3.org/2000/svg' ")
+    return f"{head}>{_STYLE}{tail}\n"
