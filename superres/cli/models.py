@@ -199,19 +199,15 @@ def _on_terminal() -> bool:
 
 
 def _metafile(args: argparse.Namespace) -> int:
-    from superres.engine.recipes import describe, described_folders
+    from superres.engine.recipes import describe
+    from superres.engine.reproduce import write_docs
 
-    for folder in args.folders or described_folders():
+    for folder in args.folders:
         if not folder.is_dir():
             raise UserError(f"{folder} is no folder of configs")
-        for path in describe(folder.resolve()):
-            print(f"written: {path}")
-    if not args.folders:
-        from superres.engine.cards import write_cards
-        from superres.engine.reproduce import write_reproduction
-
-        for path in (*write_cards(), *write_reproduction()):
-            print(f"written: {path}")
+    changed = [path for folder in args.folders for path in describe(folder.resolve())]
+    for path in changed if args.folders else write_docs():
+        print(f"written: {path}")
     return 0
 
 

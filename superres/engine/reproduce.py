@@ -11,7 +11,9 @@ from superres.errors import UserError
 from superres.evaluation.curves import line_chart, read_curves
 from superres.paths import share_dir
 
+from .cards import write_cards
 from .checkpoint import write_text_atomically
+from .recipes import describe, described_folders
 from .records import TrainingRecord, find_records, results_table
 
 START, END = "<!-- made by `superres models metafile` -->", "<!-- end -->"
@@ -20,6 +22,12 @@ _STYLE = (
     "<style>svg{background:#fff;font:12px sans-serif;--c0:#0a58ca;--c1:#d9480f;--c2:#2b8a3e}"
     ".axis{stroke:#ddd}.curve{fill:none;stroke-width:1.75}</style>"
 )
+
+
+def write_docs() -> list[Path]:
+    """Make everything anew that records and configs tell; gives the files that changed."""
+    changed = [path for folder in described_folders() for path in describe(folder)]
+    return [*changed, *write_cards(), *write_reproduction()]
 
 
 def write_reproduction() -> list[Path]:

@@ -9,6 +9,7 @@ import re
 import pytest
 
 from superres.checkpoints.shipped import variants
+from superres.cli.main import main
 from superres.engine import cards, gallery, records, reproduce
 from superres.errors import UserError
 
@@ -107,10 +108,11 @@ def test_two_ways_of_one_config_are_drawn_and_told_how_to_repeat(work_dir, tmp_p
     assert "--work-dir work_dirs/b --cfg-options load_from=edsr-s_x2\n" in text
 
 
-def test_pages_and_cards_are_those_of_the_records():
-    """What `superres models metafile` would write is what stands there."""
-    assert cards.write_cards() == []
-    assert reproduce.write_reproduction() == []
+def test_pages_and_cards_are_those_of_the_records(capsys):
+    assert main(["table", "--docs"]) == 0
+    assert capsys.readouterr().out == ""  # nothing had to be written
+    assert main(["table"]) == 2
+    assert main(["table", "--docs", "results.json"]) == 2
 
 
 def test_weights_without_a_training_on_record_are_told(work_dir, tmp_path):
