@@ -107,6 +107,12 @@ def resolve(
         else f"it is for one process, and there are {world_size}",
     )
     tf32 = wanted["tf32"]
+    if not gpu:
+        if tf32 is True:
+            notes.append(f"fast.tf32: {only_gpu}; going on without")
+        tf32 = None
+    elif tf32 == "auto":
+        tf32 = True if strongest else None
     return (
         Fast(
             amp=dtype,
@@ -116,7 +122,7 @@ def resolve(
             fused=choose("fused", True),
             prefetch=choose("prefetch", gpu, gpu, only_gpu),
             autotune=choose("autotune", gpu, gpu, only_gpu) and not deterministic,
-            tf32=(True if strongest else None) if tf32 == "auto" else tf32,
+            tf32=tf32,
         ),
         notes,
     )

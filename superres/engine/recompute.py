@@ -51,9 +51,11 @@ def recompute(backbone: nn.Module, patterns: list[str]) -> list[str]:
     for pattern in patterns:
         found = [name for name in blocks if fnmatchcase(name, pattern)]
         if not found:
+            lists = block_lists(backbone) or block_lists(backbone, least=1)
+            names = ", ".join(lists or [name for name, _ in backbone.named_children()])
             raise UserError(
-                f"config: recompute: {type(backbone).__name__} has no module {pattern!r}. Lists of "
-                f"blocks in it: {', '.join(block_lists(backbone)) or 'none'}"
+                f"config: recompute: {type(backbone).__name__} has no module {pattern!r}. "
+                f"{'Lists of blocks' if lists else 'Modules'} in it: {names}"
             )
         matching += found
     chosen = [

@@ -80,13 +80,6 @@ class Trainer:
         self.scores: EvalResults | None = None  # of the last validation
         self.on_picture: OnPicture | None = None  # a hook may want to see validation's pictures
 
-        dataset_cfg = {**cfg.train_dataloader["dataset"], "seed": self.seed}
-        with blame("train_dataloader.dataset", dataset_cfg):
-            self.train_dataset = DATASETS.build(dataset_cfg)
-        self._left_out = build.too_small(self.train_dataset, reporter.warn)
-        self.eval_sets: list[EvalSet] = prepare_sets(cfg, reporter.warn)
-        self.selection = Selection.from_config(cfg, self.eval_sets, reporter.warn)
-
         self.fast, self._fast_notes = resolve(
             to_plain(cfg.get("fast", "auto")),
             to_plain(cfg.get("amp", False)),
@@ -94,6 +87,13 @@ class Trainer:
             bool(cfg.get("deterministic")),
             self.world_size,
         )
+        dataset_cfg = {**cfg.train_dataloader["dataset"], "seed": self.seed}
+        with blame("train_dataloader.dataset", dataset_cfg):
+            self.train_dataset = DATASETS.build(dataset_cfg)
+        self._left_out = build.too_small(self.train_dataset, reporter.warn)
+        self.eval_sets: list[EvalSet] = prepare_sets(cfg, reporter.warn)
+        self.selection = Selection.from_config(cfg, self.eval_sets, reporter.warn)
+
         # The weights drawn here are a function of the seed, whatever was drawn before.
         torch.manual_seed(self.seed)
         with blame("model", cfg.model):

@@ -185,6 +185,18 @@ def test_presets():
     assert len(notes) == 1
     assert "no GPU" in notes[0]
     assert "channels last" in str(chosen)
+    # Products with a short mantissa are a GPU's.
+    assert resolve("max", False, CPU)[0].tf32 is None
+    chosen, notes = resolve({"tf32": True}, False, CPU)
+    assert chosen.tf32 is None
+    assert "fast.tf32" in notes[0]
+
+
+def test_mistakes_are_told_before_any_picture_is_looked_at(train, capsys):
+    assert train("fast=fastest", "train_set=nowhere") == 2
+    said = capsys.readouterr().err
+    assert "'auto', 'max', 'off'" in said
+    assert "nowhere" not in said
 
 
 def test_defaults_on_a_gpu(monkeypatch):
