@@ -32,6 +32,7 @@ def meta(run: Trainer) -> dict[str, Any]:
         "seed": run.seed,
         "scale": to_plain(run.cfg.scale),
         "global_batch_size": run.cfg.global_batch_size,
+        "pictures": run.picture_count,
         "model": model,
         "config": to_plain(run.cfg),
         "validated": run.last_validated,
@@ -77,10 +78,17 @@ def restore(run: Trainer, content: dict[str, Any], path: str) -> None:
     run.last_validated = then.get("validated", -1)
     run.selection.restore(then.get("selection"))
     run.call_hook("after_load_checkpoint", checkpoint=content)
+    others = "from here on other samples are drawn than an uninterrupted run would have drawn"
     if then.get("seed") != run.seed:
         run.reporter.warn(
-            f"seed {run.seed} differs from the checkpoint's {then.get('seed')}: from here on "
-            "other samples are drawn than an uninterrupted run would have drawn"
+            f"seed {run.seed} differs from the checkpoint's {then.get('seed')}: {others}"
+        )
+    before = then.get("config", {}).get("train_set")
+    count = then.get("pictures", run.picture_count)  # older files do not tell
+    if (before, count) != (run.cfg.get("train_set"), run.picture_count):
+        run.reporter.warn(
+            f"train_set {run.cfg.get('train_set')!r} with {run.picture_count} pictures differs "
+            f"from the checkpoint's {before!r} with {count}: {others}"
         )
     if then.get("global_batch_size") != run.cfg.global_batch_size:
         run.reporter.warn(

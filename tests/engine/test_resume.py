@@ -141,6 +141,16 @@ def test_a_changed_learning_rate_is_followed_on_resume(train, tmp_path):
     assert rates == pytest.approx([0.004, 0.004, 0.004, 0.002])
 
 
+def test_another_training_set_is_told_on_resume(train, world, tmp_path, capsys):
+    assert train("max_iters=3") == 0
+    assert train("max_iters=6", resume="auto") == 0
+    assert "differs from the checkpoint's" not in capsys.readouterr().out
+    assert train("max_iters=9", "train_set=testset", resume="auto") == 0
+    said = capsys.readouterr()
+    words = "train_set 'testset' with 2 pictures differs from the checkpoint's 'train' with 6"
+    assert words in said.out + said.err
+
+
 def kill_during_saves(options: list[str], folder: Path, kills: int) -> None:
     """Kill runs that save all the time; after each, a run must find something to continue from."""
     rng = random.Random(0)
