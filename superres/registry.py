@@ -5,6 +5,8 @@ A name that is not registered here is looked up in mmengine, so ``dict(type='Ada
 which keeps ``import superres`` cheap.
 """
 
+from typing import Any
+
 from mmengine.registry import DATA_SAMPLERS as MMENGINE_DATA_SAMPLERS
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
 from mmengine.registry import HOOKS as MMENGINE_HOOKS
@@ -52,3 +54,13 @@ ALL = (
     OPTIMIZERS,
     PARAM_SCHEDULERS,
 )
+
+
+def registered(registry: Registry, name: Any) -> Any:
+    """What is registered here under a plain name, else None.
+
+    For names that come from a file: mmengine's look-up, which configs go through, imports and
+    calls whatever a dotted name leads to (``os.system``).
+    """
+    registry.import_from_location()
+    return registry.module_dict.get(name) if isinstance(name, str) else None

@@ -12,11 +12,10 @@ from torch import nn
 
 from superres.checkpoints.detect import UnknownNetwork
 from superres.checkpoints.files import open_weights, resolve
-from superres.checkpoints.formats.base import build_meta
+from superres.checkpoints.formats.base import build_meta, build_named
 from superres.checkpoints.reading import LoadedWeights, read_weights
 from superres.checkpoints.state import clean, find_state
 from superres.errors import UserError
-from superres.registry import MODELS
 
 logger = logging.getLogger("superres")
 
@@ -105,7 +104,7 @@ def build_network(loaded: LoadedWeights) -> nn.Module:
     model.load_state_dict(loaded.state_dict, strict=True, assign=True)
     if any(tensor.is_meta for tensor in chain(model.parameters(), model.buffers())):
         # A network that makes tensors outside its state dict has to be built for real.
-        model = MODELS.build(dict(loaded.config))
+        model = build_named(loaded.config)
         model.load_state_dict(loaded.state_dict, strict=True)
     model.superres_config = dict(loaded.config)  # so that it can be saved again
     return model

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import zipfile
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ import torch
 from superres.checkpoints.names import PUBLISHED, fetch
 from superres.checkpoints.shipped import full_name, shipped, unknown_name
 from superres.errors import UserError
+
+_BOMB_SIZE, _BOMB_RATIO = 64 << 20, 100
 
 SUFFIXES = (".pth", ".pt", ".bin", ".ckpt", ".safetensors")
 
@@ -81,6 +84,7 @@ def _open_safetensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, st
 
 
 def _open_pickle(path: Path) -> Any:
+    _check_packed(path)
     try:
         with torch.serialization.safe_globals(_numpy_numbers()):
             return torch.load(path, map_location="cpu", weights_only=True)
@@ -101,6 +105,21 @@ def _open_pickle(path: Path) -> Any:
         raise UserError(
             f"{path}: truncated or damaged ({reason}); download or copy it again"
         ) from error
+
+
+def _check_packed(path: Path) -> None:
+    """PyTorch stores tensors as they are; one that unfolds to far more is a decompression bomb."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            size = sum(member.file_size for member in archive.infolist())
+    except Exception:  # no zip, or a damaged one: PyTorch says so
+        return
+    stored = path.stat().st_size
+    if size > _BOMB_SIZE and size > _BOMB_RATIO * stored:
+        raise UserError(
+            f"{path}: refused, it would grow from {stored} to {size} bytes (a decompression bomb); "
+            "PyTorch writes no such files"
+        )
 
 
 def _numpy_numbers() -> list[Any]:
@@ -174,11 +193,12 @@ def neighbour_config(path: Path) -> dict[str, Any] | None:
         return None
     try:
         config = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{file}: not readable as JSON ({error}); repair or remove it") from error
     if not isinstance(config, dict):
         raise UserError(f"{file}: a JSON object is expected; repair or remove it")
     factor = config.get("res_scale", 1)
-    if isinstance(factor, bool) or not isinstance(factor, (int, float)) or not isfinite(factor):
+    known = isinstance(factor, (int, float)) and not isinstance(factor, bool)
+    if not known or not (abs(factor) < 1e9 and isfinite(factor)):
         raise UserError(f"{file}: res_scale is {factor!r}, not a number; repair or remove it")
     return config

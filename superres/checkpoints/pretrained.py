@@ -120,7 +120,7 @@ def save_pretrained(
     name = f"model_x{scales[0]}.safetensors" if len(scales) == 1 else "model.safetensors"
     try:
         data = safetensors_bytes(weights, config)
-    except (KeyError, TypeError, ValueError) as error:
+    except (UserError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"save_pretrained: config does not fit the network: {error}") from error
     folder = Path(folder).expanduser()
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from math import inf
+from math import inf, prod
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
@@ -192,10 +192,9 @@ def _own(tree: Any, metadata: Mapping[str, str], where: str) -> LoadedWeights | 
     else:
         return None
     state = clean(state, where)
+    _check_counts(config, len(state), where)
     try:
         wanted = network_shapes(config)
-    except UserError:
-        raise
     except Exception as error:  # whatever a foreign config makes a constructor raise
         raise UserError(
             f"{where}: the network in its config cannot be built here: {error}"
@@ -203,6 +202,16 @@ def _own(tree: Any, metadata: Mapping[str, str], where: str) -> LoadedWeights | 
     _check(where, wanted, {key: tuple(value.shape) for key, value in state.items()})
     check_floating(state, where)
     return LoadedWeights(state, plain(config), OWN, notes)
+
+
+def _check_counts(config: Mapping[str, Any], tensors: int, where: str) -> None:
+    """A network of a billion blocks would be built for hours before its tensors are missed."""
+    counts = [v for k, v in config.items() if str(k).startswith("num_") and isinstance(v, int)]
+    if prod(counts) > tensors:
+        raise UserError(
+            f"{where}: the network in its config has more blocks than the file has tensors "
+            f"({tensors}); the file is damaged or of another network"
+        )
 
 
 def _has_backbone(state: Any) -> bool:
@@ -214,7 +223,7 @@ def _has_backbone(state: Any) -> bool:
 def _parse_config(text: str, where: str) -> dict[str, Any]:
     try:
         config = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{where}: its metadata is damaged ({error}); export it again") from error
     if not isinstance(config, dict) or "type" not in config:
         raise UserError(f"{where}: its metadata holds no network config; export it again")

@@ -11,6 +11,7 @@ from torch import Tensor
 from superres.errors import UserError
 
 State = dict[str, Tensor]
+_SMALL = 64 << 20
 
 # In order of preference: averaged weights before plain ones.
 WRAPPERS = (
@@ -73,18 +74,21 @@ def find_state(tree: Any, where: str) -> tuple[State, list[str]]:
     return state, notes
 
 
-def _is_state_like(value: Any) -> bool:
-    if not isinstance(value, Mapping):
+def _is_state_like(value: Any, depth: int = 3) -> bool:
+    if not isinstance(value, Mapping) or not depth:  # a pickle's dict may hold itself
         return False
-    return any(isinstance(v, Tensor) for v in value.values()) or _is_state_like(value.get("sd"))
+    inner = value.get("sd")
+    return any(isinstance(v, Tensor) for v in value.values()) or _is_state_like(inner, depth - 1)
 
 
 def clean(state: Mapping[str, Any], where: str) -> State:
     """Float32 copies of a state dict's tensors (whole numbers stay what they are).
 
     Raises:
-        UserError: an entry that is no dense tensor, or a NaN or infinity, with its name.
+        UserError: an entry that is no dense tensor, or a NaN or infinity, with its name; tensors
+            that repeat what is stored, to an enormous size.
     """
+    _check_stored(state, where)
     result: State = {}
     for key, value in state.items():
         if not isinstance(value, Tensor):
@@ -92,7 +96,7 @@ def clean(state: Mapping[str, Any], where: str) -> State:
                 f"{where}: entry {key!r} is {type(value).__name__}, not a tensor; this is no plain "
                 "state dict"
             )
-        if value.is_meta or value.layout is not torch.strided or value.is_quantized:
+        if not _is_dense(value):
             raise _no_weights(key, value, where)
         if value.is_floating_point():
             value = value.detach().to(torch.float32)
@@ -103,6 +107,25 @@ def clean(state: Mapping[str, Any], where: str) -> State:
                 )
         result[str(key)] = value.contiguous()
     return result
+
+
+def _is_dense(value: Tensor) -> bool:
+    strided = value.layout is torch.strided and not value.is_nested
+    return strided and not value.is_meta and not value.is_quantized
+
+
+def _check_stored(state: Mapping[str, Any], where: str) -> None:
+    """A stride of 0 makes any number of weights of a single one; copies of them fill the memory."""
+    tensors = [v for v in state.values() if isinstance(v, Tensor) and _is_dense(v)]
+    needed = sum(4 * value.numel() for value in tensors)
+    storages = {value.untyped_storage().data_ptr(): value.untyped_storage() for value in tensors}
+    stored = sum(storage.nbytes() for storage in storages.values())
+    # From 8 to 32 bits is four times; networks that share a layer are some times more.
+    if needed > _SMALL and needed > 32 * stored:
+        raise UserError(
+            f"{where}: refused, its {stored} bytes stand for {needed} bytes of weights, one number "
+            "repeated; no network is stored so"
+        )
 
 
 def check_floating(state: Mapping[str, Tensor], where: str) -> None:

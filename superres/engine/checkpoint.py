@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 
 import torch
 
+from superres.checkpoints.files import open_weights
 from superres.errors import UserError
 from superres.imaging.files import is_special
 
@@ -145,11 +146,9 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     if broken:
         raise UserError(f"checkpoint {path} is damaged: the checksum of {broken} is wrong")
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds for the same thing
-        raise UserError(
-            f"checkpoint {path} cannot be read: {str(error).splitlines()[0]}"
-        ) from error
+        state, _ = open_weights(path)
+    except UserError as error:
+        raise UserError(f"checkpoint {error}") from error
     if not isinstance(state, dict) or "state_dict" not in state:
         raise UserError(f"{path} is no training checkpoint of superres: it has no state_dict")
     return state

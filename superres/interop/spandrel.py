@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from superres.checkpoints.formats.base import build_named
 from superres.checkpoints.reading import CONFIG_TENSOR
 from superres.errors import UserError
 from superres.export.weights import read_config_tensor
@@ -83,14 +84,12 @@ def _architecture(network: str) -> Any:
                 return False
             try:
                 return read_config_tensor(state)["type"] == network
-            except (ValueError, AttributeError):
+            except (ValueError, AttributeError, RecursionError):
                 return False
 
         def load(self, state_dict: Mapping[str, Any]) -> Any:
-            from superres.registry import MODELS
-
             config = read_config_tensor(state_dict)
-            model = MODELS.build(dict(config)).eval()
+            model = build_named(config).eval()
             whole = model.receptive_radius is None
             internal = spandrel.ModelTiling.DISCOURAGED
             return spandrel.ImageModelDescriptor(

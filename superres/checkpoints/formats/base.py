@@ -13,7 +13,7 @@ import torch
 
 from superres.errors import UserError
 from superres.models.layers import DIV2K_MEAN
-from superres.registry import MODELS
+from superres.registry import MODELS, registered
 
 Shapes = Mapping[str, tuple[int, ...]]
 Names = dict[str, str]
@@ -111,7 +111,51 @@ def build_meta(config: Mapping[str, Any]) -> torch.nn.Module:
     import superres.models.backbones  # noqa: F401  registers them
 
     with torch.device("meta"):
-        return MODELS.build(dict(config))
+        return build_named(config)
+
+
+def build_named(config: Mapping[str, Any]) -> torch.nn.Module:
+    """The network of a config that may come from a file, which is data and nothing more.
+
+    Raises:
+        UserError: its ``type`` is not the name of a registered network (nothing is imported or
+            called for it), or takes no such arguments.
+    """
+    name = config.get("type")
+    made = registered(MODELS, name)
+    is_network = isinstance(made, type) and issubclass(made, torch.nn.Module)
+    takes = inspect.signature(made).parameters if is_network else {}
+    # Losses and restorers are registered beside the networks, but state no scale.
+    if not {"scale", "scales"} & set(takes):
+        raise UserError(
+            f"{str(name)[:80]!r} is the name of no network here; where it is one of your own, "
+            "import its module first (custom_imports in a config). Names are looked up, never run"
+        )
+    given = {key: value for key, value in config.items() if key != "type"}
+    unknown = [str(key) for key in given if key not in takes]
+    if unknown and not any(p.kind is p.VAR_KEYWORD for p in takes.values()):
+        raise UserError(f"{name} takes no argument {unknown[0][:80]!r}")
+    if not is_plain(given):
+        raise UserError(f"the arguments of {name} are nested too deeply or too many")
+    return made(**given)
+
+
+def is_plain(value: Any, depth: int = 8, budget: int = 10_000) -> bool:
+    """Whether nested data is small enough to be some network's arguments.
+
+    A pickle can hold a list of lists of lists that are one and the same, or that hold themselves:
+    a few bytes, and walking through them takes for ever.
+    """
+    waiting = [(value, depth)]
+    while waiting and budget:
+        item, left = waiting.pop()
+        budget -= 1
+        if isinstance(item, Mapping | list | tuple):
+            parts = list(item.values()) if isinstance(item, Mapping) else item
+            if not left or len(parts) > budget:
+                return False
+            waiting += [(part, left - 1) for part in parts]
+    return not waiting
 
 
 def network_shapes(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
