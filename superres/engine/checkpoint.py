@@ -7,6 +7,7 @@ import errno
 import os
 import re
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -22,6 +23,9 @@ BEST = "best.pth"
 _NAME = re.compile(r"iter_(\d+)\.pth")
 _TEMPORARY = ".writing"
 
+
+# What zipfile raises for damaged names, sizes, flags and kinds of compression.
+_BROKEN = (OSError, EOFError, NotImplementedError, ValueError, RuntimeError, OverflowError)
 
 def iteration_files(folder: Path) -> list[tuple[int, Path]]:
     """All ``iter_N.pth`` of a folder, newest first."""
@@ -141,7 +145,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     try:
         with zipfile.ZipFile(path) as archive:
             broken = archive.testzip()
-    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, zlib.error, *_BROKEN) as error:
         raise UserError(f"checkpoint {path} is damaged or cut off: {error}") from error
     if broken:
         raise UserError(f"checkpoint {path} is damaged: the checksum of {broken} is wrong")

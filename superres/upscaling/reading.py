@@ -85,7 +85,7 @@ def read_picture(
         if pixels.shape[2] == 4 and (grey_alpha or info.mode == "LA"):  # they come as RGBA
             pixels = np.ascontiguousarray(pixels[..., [0, 3]])
         if header.format == "png" and header.has_alpha and pixels.shape[2] == 1:
-            ((_, level),) = _png_chunks(data, (b"tRNS",))  # one grey level of 16 bits
+            _, level = _png_chunks(data, (b"tRNS",))[0]  # one grey level of 16 bits
             seen = pixels != int.from_bytes(level, "big")
             pixels = np.concatenate([pixels, seen * np.uint16(65535)], 2)
         if header.bits == 16 and pixels.dtype == np.uint8:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from superres.datasets.storage.tree import tree_fault
 from superres.errors import UserError
 
 DATA_FILE = "data.mdb"
@@ -56,6 +57,13 @@ class Environment:
             raise UserError(
                 f"{data}: truncated, {size} of {needed} bytes are there. Copy it again, or pack "
                 "it again."
+            )
+        fault = tree_fault(data)
+        if fault:
+            self._env.close()
+            raise UserError(
+                f"{data}: the database is damaged ({fault}). Copy it again, or prepare or pack it "
+                "again with --overwrite."
             )
         self._txn = self._env.begin(buffers=True)
         self.txnid = self._env.info()["last_txnid"]

@@ -42,7 +42,7 @@ def parse_header(data: bytes, whole: bool = True) -> ImageHeader:
         raise BrokenPicture("an empty file (0 bytes)")
     try:
         header = _format_of(data).parse(data)
-    except (IndexError, struct.error) as error:
+    except (IndexError, OverflowError, struct.error) as error:
         if not whole:
             raise NeedMore from error
         raise BrokenPicture("truncated inside its header") from error
@@ -59,7 +59,7 @@ def check_complete(data: bytes, header: ImageHeader) -> None:
     """
     try:
         _format_of(data).check(data, header)
-    except (IndexError, struct.error) as error:
+    except (IndexError, OverflowError, struct.error) as error:
         raise BrokenPicture("truncated") from error
 
 
