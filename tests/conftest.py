@@ -6,8 +6,10 @@ import contextlib
 import importlib.util
 import os
 import signal
-from collections.abc import Iterator
+import socket
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,11 +18,38 @@ import pytest
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+_HERE = {"localhost", "::1", "0.0.0.0", "", None, socket.gethostname()}
+
+
+def _only_here(name: str, call: Callable[..., Any], position: int) -> Callable[..., Any]:
+    """``call``, which refuses to leave this machine: no test may depend on the network."""
+
+    def checked(*args: Any, **kwargs: Any) -> Any:
+        target = args[position] if len(args) > position else None
+        host = target[0] if isinstance(target, tuple) else target
+        host = host.decode() if isinstance(host, bytes) else host
+        unix = position == 1 and not isinstance(target, tuple)
+        if not unix and host not in _HERE and not str(host).startswith("127."):
+            raise OSError(f"tests reach this machine only, and {name} was called for {host!r}")
+        return call(*args, **kwargs)
+
+    return checked
+
+
+for _name in ("connect", "connect_ex"):
+    setattr(socket.socket, _name, _only_here(_name, getattr(socket.socket, _name), 1))
+socket.getaddrinfo = _only_here("getaddrinfo", socket.getaddrinfo, 0)
+
+
 # PyPI's torchvision is built for CUDA. Beside a torch for the CPU its operators are missing, and it
-# cannot be imported; those who import it for other things need their names only.
-if importlib.util.find_spec("torchvision"):
+# cannot be imported; those who import it for other things need their names only. Beside its own
+# torch, names defined before its library is loaded would abort Python when it is.
+if (_torchvision := importlib.util.find_spec("torchvision")) is not None:
     import torch
 
+    for _library in sorted(Path(_torchvision.origin).parent.glob("_C*.so")):
+        with contextlib.suppress(OSError):  # it needs libraries of CUDA
+            torch.ops.load_library(str(_library))
     for _name in ("nms", "qnms"):
         with contextlib.suppress(RuntimeError):  # it is there, as it should be
             torch.library.define(

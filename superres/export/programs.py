@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from superres.inference.backends.conversion import write_onnx, write_openvino
-from superres.inference.backends.open_vino import openvino_core
+from superres.inference.backends.openvino_library import openvino_core
 
 Run = Callable[[torch.Tensor], torch.Tensor]
 

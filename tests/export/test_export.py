@@ -11,7 +11,7 @@ from superres.cli.main import main
 from superres.errors import UserError
 from superres.export import TARGETS, export
 from superres.export.programs import BytesInBytesOut
-from superres.inference.backends.open_vino import openvino_core
+from superres.inference.backends.openvino_library import openvino_core
 from superres.registry import MODELS
 
 ENDING = {"onnx": "onnx", "torchscript": "pt", "openvino": "xml"}

@@ -15,6 +15,7 @@ from torch import nn
 
 from superres.inference.backends.cubic import replace_enlargement
 from superres.inference.backends.fold import folded, one_thread
+from superres.inference.backends.openvino_library import import_openvino
 
 OPSET = 17
 TOLERANCE = 1e-4
@@ -129,8 +130,7 @@ def write_openvino(
         NotConvertible: an operation that OpenVINO does not have.
         OSError: the file cannot be written.
     """
-    import openvino
-
+    openvino = import_openvino()
     tall = 1 if example.shape[-1] in (1, 3) and example.dtype == torch.uint8 else 2
     shape = [-1 if axis in (0, tall, tall + 1) else n for axis, n in enumerate(example.shape)]
     try:

@@ -2,33 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from superres.inference.backends import conversion
 from superres.inference.backends.converted import ConvertedBackend
-
-_lock = threading.Lock()
-_core: Any = None
-
-
-def openvino_core() -> Any:
-    """The process's one ``openvino.Core``, never given up.
-
-    Its CPU plugin gives the thread that loads it a stack to handle signals on, and frees that stack
-    when it goes. Where it goes in another thread (by garbage collection, say), the first thread
-    keeps the address, and its next signal, Ctrl-C or a child that ends, kills the process.
-    """
-    global _core
-    import openvino
-
-    with _lock:
-        if _core is None:
-            _core = openvino.Core()
-    return _core
+from superres.inference.backends.openvino_library import import_openvino, openvino_core
 
 
 class OpenVinoBackend(ConvertedBackend):
@@ -38,9 +18,7 @@ class OpenVinoBackend(ConvertedBackend):
     file = "model.xml"
 
     def _versions(self) -> tuple[str, ...]:
-        import openvino
-
-        return (openvino.__version__,)
+        return (import_openvino().__version__,)
 
     def _write(self, traced: torch.jit.ScriptModule, example: torch.Tensor, path: Path) -> None:
         conversion.write_openvino(traced, example, path)
@@ -57,8 +35,7 @@ class OpenVinoBackend(ConvertedBackend):
         self._request = self._compiled.create_infer_request()
 
     def _run(self, x: torch.Tensor) -> torch.Tensor:
-        import openvino
-
+        openvino = import_openvino()
         channels = self._compiled.output(0).partial_shape[1]
         if channels.is_dynamic:
             result = self._request.infer([x.numpy()], share_inputs=True)
