@@ -11,6 +11,7 @@ from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
 SHARED = ("configs", "tools")
+LEFT_OUT = ("__pycache__", "supply_chain.py", "compat_matrix.py")  # they work on a checkout only
 
 
 def requirements(name: str) -> list[str]:
@@ -43,7 +44,7 @@ class BuildWithShared(build_py):
         for name in SHARED:
             target = Path(self.build_lib) / "superres" / "_share" / name
             shutil.rmtree(target, ignore_errors=True)
-            shutil.copytree(ROOT / name, target, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(ROOT / name, target, ignore=shutil.ignore_patterns(*LEFT_OUT))
 
 
 version = re.search(
