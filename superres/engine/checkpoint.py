@@ -27,6 +27,7 @@ _TEMPORARY = ".writing"
 # What zipfile raises for damaged names, sizes, flags and kinds of compression.
 _BROKEN = (OSError, EOFError, NotImplementedError, ValueError, RuntimeError, OverflowError)
 
+
 def iteration_files(folder: Path) -> list[tuple[int, Path]]:
     """All ``iter_N.pth`` of a folder, newest first."""
     found = []

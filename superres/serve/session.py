@@ -9,6 +9,7 @@ import ipaddress
 import os
 import secrets
 import shutil
+import signal
 import socket
 import tempfile
 import threading
@@ -69,14 +70,40 @@ def run_session(
             timeout_graceful_shutdown=2,
         )
         server = uvicorn.Server(config)
-        work.start()
-        say(f"superres page: {address}")
-        if open_browser:
-            threading.Timer(0.5, _open, (address, say)).start()
         try:
-            server.run(sockets=[sock])
+            work.start()
+            with _hangup_ends(server):
+                say(f"superres page: {address}")
+                if open_browser:
+                    threading.Timer(0.5, _open, (address, say)).start()
+                server.run(sockets=[sock])
         finally:
             work.stop()
+
+
+@contextlib.contextmanager
+def _hangup_ends(server: uvicorn.Server) -> Iterator[None]:
+    """SIGHUP ends the server, as its own handlers let SIGINT and SIGTERM, and is raised then.
+
+    A handler that raises would not do: most of the time it interrupts a request, and asyncio and
+    uvicorn keep whatever a request raises.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # as uvicorn does: signals are others' affair
+        return
+    came: list[int] = []
+
+    def end(number: int, frame: object) -> None:
+        came.append(number)
+        server.should_exit = True
+
+    before = signal.signal(signal.SIGHUP, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    if came:
+        signal.raise_signal(came[0])
 
 
 @contextlib.contextmanager
