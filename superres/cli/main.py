@@ -33,6 +33,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     of the user's is one message; a traceback means that the program itself is at fault.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
+    if getattr(sys.stdout, "errors", "") == "strict" and hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names may hold what is no text
     try:
         code = _run(argv)
         sys.stdout.flush()  # here, where a full disk can still be told
@@ -100,7 +102,9 @@ def _tell(message: str) -> None:
     if rank != "0" and "SUPERRES_JOINED" not in os.environ:
         return  # a wrong option or config: rank 0 says the same
     where = f" [rank {rank}]" if rank != "0" else ""
-    print(f"error{where}: {message}", file=sys.stderr, flush=True)
+    # What a file or its name holds must not command the terminal.
+    shown = "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in message)
+    print(f"error{where}: {shown}", file=sys.stderr, flush=True)
 
 
 def _explain_import(error: ImportError) -> str | None:

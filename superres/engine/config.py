@@ -22,6 +22,9 @@ from superres.paths import share_dir
 
 from .config_keys import check_keys
 
+_LONGEST = 10_000
+_MOST_REFERENCES, _LONGEST_TEXT = 100_000, 1 << 20
+_MOST_FILES, _DEEPEST = 500, 50
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][\w.]*)\}")
 
 OPTIONAL_KEYS = (
@@ -121,6 +124,8 @@ def _base_files(path: Path, seen: tuple[Path, ...] = ()) -> list[Path]:
     """The config and all files it inherits from, without running any of them."""
     if path.resolve() in seen:
         raise UserError(f"config {path} inherits from itself: look at its _base_")
+    if len(seen) > _DEEPEST:
+        raise UserError(f"config {path}: more than {_DEEPEST} files inherit from each other")
     found = [path]
     try:
         tree = ast.parse(path.read_text(encoding="utf-8"))
@@ -138,6 +143,8 @@ def _base_files(path: Path, seen: tuple[Path, ...] = ()) -> list[Path]:
                 continue
             for base in [bases] if isinstance(bases, str) else bases:
                 found += _base_files(path.parent / base, (*seen, path.resolve()))
+                if len(found) > _MOST_FILES:
+                    raise UserError(f"config {path}: its _base_ leads to too many files")
     return found
 
 
@@ -185,9 +192,25 @@ def parse_options(options: list[str]) -> dict[str, Any]:
             parsed[key.strip()] = _literal(
                 ast.parse(value.strip(), mode="eval").body, value.strip()
             )
-        except (SyntaxError, ValueError):
-            parsed[key.strip()] = _none(DictAction._parse_iterable(value.strip()))
+        except (SyntaxError, ValueError, TypeError):
+            parsed[key.strip()] = _words(option, value.strip())
+        except (MemoryError, RecursionError):  # how Python's parser says it
+            raise UserError(f"--cfg-options {option[:80]}...: nested too deeply") from None
     return parsed
+
+
+def _words(option: str, value: str) -> Any:
+    """mmengine's notation: ``[a,b]`` without quotes."""
+    if len(value) > _LONGEST:  # its parser looks through the rest at every comma
+        raise UserError(
+            f"--cfg-options {option[:80]}...: more than {_LONGEST} characters; write quotes around "
+            "the words, or put it into a config file"
+        )
+    try:
+        return _none(DictAction._parse_iterable(value))
+    except (AssertionError, IndexError, RecursionError) as error:
+        reason = "nested too deeply" if isinstance(error, RecursionError) else error
+        raise UserError(f"--cfg-options {option[:200]}: cannot be read ({reason})") from None
 
 
 def _literal(node: ast.expr, text: str) -> Any:
@@ -231,7 +254,7 @@ def _check_option(cfg: Config, key: str) -> None:
     for depth, part in enumerate(parts):
         so_far = ".".join(parts[:depth])
         if isinstance(node, (list, tuple)):
-            if not part.isdigit() or int(part) >= len(node):
+            if not part.isdecimal() or len(part) > 9 or int(part) >= len(node):
                 raise UserError(
                     f"--cfg-options {key}: {so_far} is a list of {len(node)} entries, "
                     f"{part!r} is not one of 0..{len(node) - 1}"
@@ -287,9 +310,11 @@ def resolve_references(cfg: Config) -> None:
     the value is inserted as text. Dotted keys reach into dicts.
 
     Raises:
-        UserError: no such key, or keys that refer to each other in a circle.
+        UserError: no such key, keys that refer to each other in a circle, or to each other so
+            often that nothing could hold the result.
     """
     root = cfg._cfg_dict
+    steps = 0
 
     def look_up(name: str, seen: tuple[str, ...]) -> Any:
         if name in seen:
@@ -304,11 +329,18 @@ def resolve_references(cfg: Config) -> None:
         return walk(node, (*seen, name))
 
     def walk(node: Any, seen: tuple[str, ...] = ()) -> Any:
+        nonlocal steps
+        steps += 1
+        if steps > _MOST_REFERENCES:
+            raise UserError("config: its ${...} references unfold to more than can be held")
         if isinstance(node, str):
             whole = _REFERENCE.fullmatch(node)
             if whole:
                 return look_up(whole[1], seen)
-            return _REFERENCE.sub(lambda m: str(look_up(m[1], seen)), node)
+            text = _REFERENCE.sub(lambda m: str(look_up(m[1], seen)), node)
+            if len(text) > max(_LONGEST_TEXT, len(node)):
+                raise UserError("config: its ${...} references unfold to more than can be held")
+            return text
         if isinstance(node, dict):
             return type(node)((k, walk(v, seen)) for k, v in node.items())
         if isinstance(node, (list, tuple)):

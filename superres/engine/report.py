@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from superres.checkpoints.formats.base import is_plain
 from superres.errors import UserError
 from superres.evaluation.curves import read_curves
 from superres.evaluation.embedding import MAX_PICTURES, Shot, chosen
@@ -15,10 +17,14 @@ from superres.evaluation.pairing import pair_by_name
 from superres.evaluation.report import render_report
 from superres.evaluation.results import read_results, write_text
 from superres.imaging.io import list_images, read_image
+from superres.registry import TRANSFORMS, registered
 
+from .config_check import blame, walk_types
 from .evaluate import digest
 from .scored_dataset import ScoredDataset
 
+# What a test notes of how its low-quality pictures came about; nothing else is taken from a file.
+_OPTIONS = ("make_lq", "border", "channels", "dtype", "seed")
 Reader = Callable[[], Shot]
 
 
@@ -59,14 +65,19 @@ def _read(readers: list[Reader], warn: Callable[[str], None]) -> Iterator[Shot]:
 def _of_sets(record: dict[str, Any], folder: Path, warn: Callable[[str], None]) -> list[Reader]:
     """The images of a test whose results were saved."""
     readers: list[Reader] = []
-    options = {k: v for k, v in (record.get("eval_dataset") or {}).items() if k != "type"}
+    told = record.get("eval_dataset") or {}
+    options = {key: told[key] for key in _OPTIONS if key in told}
     for line in record.get("sets", ()):
-        results = folder / "images" / line["set"] / f"x{line['scale']}"
-        if "error" in line or not results.is_dir():
+        if "error" in line:
             continue
-        where = {"gt": line["gt"], "lq": line["lq"], "scale": line["scale"], "name": line["set"]}
+        where = {key: line.get(key) for key in ("gt", "lq", "scale")}
         try:
-            dataset = ScoredDataset(**{**options, **where}, round_up=True)
+            results = _results_folder(folder, line)
+            if not os.path.isdir(results):
+                continue
+            _check_degradation(options.get("make_lq"))
+            with blame("eval_dataset", {"type": "in results.json"}):
+                dataset = ScoredDataset(**options, **where, name=line["set"], round_up=True)
         except UserError as error:
             warn(f"{line['set']} x{line['scale']} is left out of the report: {error}")
             continue
@@ -77,6 +88,28 @@ def _of_sets(record: dict[str, Any], folder: Path, warn: Callable[[str], None]) 
             if path.is_file() and index not in dataset.faults:
                 readers.append(_of_set(dataset, index, path, digests.get(name)))
     return readers
+
+
+def _results_folder(folder: Path, line: dict[str, Any]) -> Path:
+    """Where a set's results were saved, which is below the report's folder."""
+    results = folder / "images" / line["set"] / f"x{line['scale']}"
+    parts = Path(line["set"]).parts
+    if ".." in parts or "\0" in line["set"] or Path(line["set"]).is_absolute():
+        raise UserError(f"the name of the set, {line['set']!r}, leads out of {folder}")
+    return results
+
+
+def _check_degradation(make_lq: Any) -> None:
+    """A results.json is data: what it names is looked up among the transforms, never imported.
+
+    Raises:
+        UserError: something else is named.
+    """
+    if not is_plain(make_lq):
+        raise UserError("its make_lq is nested too deeply")
+    for _, node in walk_types(make_lq):
+        if registered(TRANSFORMS, node["type"]) is None:
+            raise UserError(f"make_lq: {str(node['type'])[:80]!r} is the name of no transform here")
 
 
 def _digests(record: dict[str, Any], line: dict[str, Any]) -> dict[str, str]:

@@ -11,6 +11,7 @@ from superres.evaluation.tables import Table, cost_table, entries_of, is_partial
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.text import Text
 
 _LATEX = {
     "\\": r"\textbackslash{}",
@@ -42,14 +43,22 @@ def print_tables(tables: Iterable[Table], console: Console) -> None:
     for table in tables:
         for part in _parts_that_fit(table, console.width):
             shown = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
-            shown.add_column(table.header[0], overflow="fold")
+            shown.add_column(_printable(table.header[0]), overflow="fold")
             for column in part:
-                shown.add_column(table.header[column], justify="right", no_wrap=True)
+                title = _printable(table.header[column])
+                shown.add_column(title, justify="right", no_wrap=True)
             for row in table.rows:
-                shown.add_row(row[0], *(row[column] for column in part))
+                shown.add_row(*(_printable(row[column]) for column in (0, *part)))
             console.print(shown, markup=False, highlight=False)
         for note in table.notes:
-            console.print(note, highlight=False, markup=False, soft_wrap=True)
+            console.print(_printable(note), highlight=False, markup=False, soft_wrap=True)
+
+
+def _printable(text: str) -> Text:
+    """Text that neither rich nor the terminal takes for commands."""
+    from rich.text import Text
+
+    return Text("".join(c if c.isprintable() else ascii(c)[1:-1] for c in text))
 
 
 def _parts_that_fit(table: Table, width: int) -> Iterator[list[int]]:

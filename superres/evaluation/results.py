@@ -231,7 +231,7 @@ def read_results(path: str | os.PathLike[str]) -> dict[str, Any]:
             f"{path}: {error.strerror}; give the results.json (or its folder) that `superres test "
             "--out` or `superres score --out` wrote"
         ) from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(
             f"{path}: this is no JSON, or only a part of a file ({error}); run the test again"
         ) from None

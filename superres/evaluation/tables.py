@@ -144,6 +144,8 @@ def is_partial(entry: Entry) -> bool:
 def format_published(published: Mapping[str, Any]) -> str:
     """As printed there: two digits, or four."""
     psnr, ssim = published["psnr"], published["ssim"]
+    if psnr is None:
+        return "-" if ssim is None else f"- / {ssim:.4f}"
     text = f"{psnr:.2f}" if round(psnr, 2) == psnr else f"{psnr:.4f}"
     return text if ssim is None else f"{text} / {ssim:.4f}"
 
