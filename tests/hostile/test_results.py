@@ -1,0 +1,98 @@
+"""A results.json, a picture and an archive from elsewhere, through the real commands."""
+
+from __future__ import annotations
+
+import io
+import json
+import struct
+import tarfile
+import zlib
+
+import numpy as np
+import pytest
+
+from superres.cli.main import main
+from superres.engine.config import load_config
+from superres.errors import UserError
+from superres.imaging.io import write_image
+from tests.fuzz.targets import CONFIG, result_seeds
+
+
+def test_a_results_json_is_data(tmp_path, capsys):
+    """The degradation that it names is looked up, not imported; its sets lie below its folder."""
+    record = json.loads(result_seeds()[0])
+    pictures = tmp_path / "hr"
+    pictures.mkdir()
+    write_image(pictures / "a.png", np.zeros((8, 8, 3), np.uint8))
+    marker = tmp_path / "ran"
+    record["sets"] = [{"set": "Set5", "scale": 2, "gt": str(pictures), "lq": None}]
+    folder = tmp_path / "out"
+    (folder / "images" / "Set5" / "x2").mkdir(parents=True)
+    for make_lq in (
+        {"type": "os.mkdir", "path": str(marker)},
+        {"type": "Degrade", "steps": [{"type": "os.mkdir", "path": str(marker)}]},
+    ):
+        record["eval_dataset"] = {"make_lq": make_lq}
+        (folder / "results.json").write_text(json.dumps(record))
+        assert main(["report", str(folder)]) == 0
+        assert "is the name of no transform here" in capsys.readouterr().err
+        assert not marker.exists()
+    record["sets"][0]["set"] = "../../hr"
+    (folder / "results.json").write_text(json.dumps(record))
+    assert main(["report", str(folder)]) == 0
+    assert "leads out of" in capsys.readouterr().err
+
+
+def test_a_script_in_a_file_name_stays_text(tmp_path, monkeypatch):
+    name = "<script>document.title='x'<"
+    for side, shape in (("sr", (32, 32, 3)), ("hr", (32, 32, 3))):
+        (tmp_path / side).mkdir()
+        write_image(tmp_path / side / f"{name}.png", np.full(shape, 9, np.uint8))
+    arguments = ["score", str(tmp_path / "sr"), str(tmp_path / "hr"), "--scale", "2"]
+    assert main([*arguments, "--out", str(tmp_path / "out")]) == 0
+    assert main(["report", str(tmp_path / "out")]) == 0
+    report = (tmp_path / "out" / "report.html").read_text()
+    assert "<script>document" not in report
+    assert "&lt;script&gt;document" in report
+    page = tmp_path / "page.html"
+    upscale = ["upscale", str(tmp_path / "sr" / f"{name}.png"), "--model", "edsr-s_x2"]
+    assert main([*upscale, "-o", str(tmp_path / "large"), "--compare", str(page)]) == 0
+    assert "<script>document" not in page.read_text()
+    assert "&lt;script&gt;document" in page.read_text()
+
+
+def bomb() -> bytes:
+    """The head of a PNG of 100,000 x 100,000 pixels."""
+    head = b"IHDR" + struct.pack(">II", 100_000, 100_000) + b"\x08\x02\0\0\0"
+    data = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + head
+    return data + struct.pack(">I", zlib.crc32(head)) + b"\0\0\x10\0IDAT\x78\x9c"
+
+
+def test_an_enormous_picture_is_refused(tmp_path, capsys):
+    (tmp_path / "a.png").write_bytes(bomb())
+    before = sorted(tmp_path.rglob("*"))
+    assert main(["upscale", str(tmp_path / "a.png"), "--model", "edsr-s_x2"]) != 0
+    said = capsys.readouterr()
+    assert "100000x100000 pixels are more than the limit" in said.err + said.out
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("mode", ["w", "w:gz"])
+def test_an_archive_that_leads_out(mode, tmp_path, capsys):
+    source = tmp_path / "deep" / "s"
+    source.mkdir(parents=True)
+    with tarfile.open(source / ("a.tar" if mode == "w" else "a.tar.gz"), mode) as archive:
+        info = tarfile.TarInfo("../evil.png")
+        info.size = 4
+        archive.addfile(info, io.BytesIO(b"evil"))
+    out = tmp_path / "deep" / "d"
+    code = main(["data", "prepare", "folder", "--root", str(source), "--out", str(out)])
+    assert code == 2
+    assert "would lead out of the folder" in capsys.readouterr().err
+    assert not list(tmp_path.rglob("evil*"))
+
+
+def test_references_that_unfold_without_end():
+    many = "${max_iters}" * 110_000
+    with pytest.raises(UserError, match="unfold to more than can be held"):
+        load_config(CONFIG, [f"data_root='{many}'"])
