@@ -143,7 +143,7 @@ def _entry_fault(entry: Any, protocols: Mapping[str, Any], scores: list[str]) ->
     for scored in (entry, *entry["images"]):
         for key in scores:
             if not _is_score(scored.get(key)):
-                return f"{key} = {str(scored[key])[:40]} of {where} is no number"
+                return f"{key} = {repr(scored[key])[:40]} of {where} is no number"
     return ""
 
 
