@@ -74,11 +74,7 @@ LICENCES_HEAD = """\
 
 superres itself is under Apache-2.0 (`LICENSE`). What its dependencies say of themselves, at the
 versions that the tests run with; made from the installed packages by
-
-<!-- not run: it writes this page; tests/test_supply_chain.py compares -->
-```bash
-python tools/supply_chain.py licences
-```
+`python tools/supply_chain.py licences`.
 
 Wheels may hold libraries of others; their files name them. OpenCV's hold FFmpeg (LGPL-2.1) and, on
 Linux, Qt (LGPL-3.0): see `LICENSE-3RD-PARTY.txt` in its `dist-info` folder. The CUDA build of torch

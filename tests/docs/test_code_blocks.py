@@ -124,7 +124,9 @@ def test_no_command_hides_in_a_block_that_is_not_run(page):
 
 
 def test_blocks_that_are_not_run_are_few_and_say_why(capsys):
-    runnable = [b for page in pages() for b in blocks(page) if b.language in RUNNABLE]
+    # The page of trainings has a block for each one on record, made by a command.
+    written = [page for page in pages() if page.name != "reproduce.md"]
+    runnable = [b for page in written for b in blocks(page) if b.language in RUNNABLE]
     marked = [b for b in runnable if b.not_run]
     with capsys.disabled():
         print(f"\n{len(runnable) - len(marked)} of {len(runnable)} blocks are run; the others:")
