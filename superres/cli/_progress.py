@@ -16,10 +16,15 @@ class Progress:
 
     On a terminal each step is a bar with the time that remains. Elsewhere it is a line when the
     step begins to take long, one every few seconds, and one at its end.
+
+    Args:
+        stream: default: standard error.
+        passing: nothing is left of the bars on a terminal, and elsewhere no line tells of the end.
     """
 
-    def __init__(self, stream: TextIO | None = None) -> None:
+    def __init__(self, stream: TextIO | None = None, passing: bool = False) -> None:
         self._stream = stream or sys.stderr
+        self._passing = passing
         self._bars = None
 
     def __enter__(self) -> Progress:
@@ -39,6 +44,7 @@ class Progress:
                 MofNCompleteColumn(),
                 TimeRemainingColumn(),
                 console=Console(file=self._stream),
+                transient=self._passing,
             )
             self._bars.start()
         return self
@@ -73,7 +79,7 @@ class Progress:
         def lines(done: int, total: int, name: str) -> None:
             nonlocal told
             now = time.monotonic()
-            if done < total and now - told < _SECONDS:
+            if now - told < _SECONDS if done < total else self._passing:
                 return
             told = now
             self.say(f"{text}: {done}/{total} ({now - started:.1f} s)")

@@ -28,7 +28,8 @@ class ProgressView:
         self._bar: Any = None
         self._number, self._begin, self._told = 0, 0.0, 0.0
         self._weights: dict[Job, float] = {}
-        self._before = 0.0
+        self._before = self._left = 0.0
+        self._started = self._counted = time.monotonic()
 
     def __enter__(self) -> ProgressView:
         if self._stream.isatty():
@@ -46,8 +47,8 @@ class ProgressView:
                 transient=True,
             )
             self._bar.start()
-            total = sum(self._weights.values())
-            self._task = self._bar.add_task("", total=total, count="", tiles="")
+            self._left = sum(self._weights.values())
+            self._task = self._bar.add_task("", total=self._left, count="", tiles="")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -93,16 +94,26 @@ class ProgressView:
         self.results.append(result)
         if self._bar:
             self._before += self._weights[job]
+            self._left -= self._weights[job]
             if result.status == "skipped":  # took no time: it must not count for the rest
-                self._bar.reset(self._task, total=self._left(), start=True)
+                self._bar.reset(self._task, total=self._left, start=True)
                 self._before = 0.0
             self._bar.update(self._task, completed=self._before)
         line = _line(job, result)
         if line:
             self.say(line)
+        if not self._bar:
+            self._tell_how_far()
 
-    def _left(self) -> float:
-        return sum(self._weights[job] for job in self._jobs[self._number :])
+    def _tell_how_far(self) -> None:
+        """Off a terminal: now and then, how many of many are done."""
+        now = time.monotonic()
+        if now - self._counted < _SECONDS or self._number == len(self._jobs):
+            return
+        self._counted = now
+        done = sum(r.status != "skipped" for r in self.results)
+        rest = (now - self._started) / max(1, done) * (self._todo - done)
+        self.say(f"{self._number}/{len(self._jobs)}, about {rest:.0f} s to go")
 
 
 def _line(job: Job, result: Result) -> str:

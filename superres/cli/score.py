@@ -11,6 +11,7 @@ import argparse
 import sys
 import warnings
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,6 +60,7 @@ def run(args: argparse.Namespace) -> int:
 
     from rich.console import Console
 
+    from superres.cli._progress import Progress
     from superres.evaluation.extra_metrics import ExtraMetrics
     from superres.evaluation.pairing import pair_by_name
     from superres.evaluation.protocols import PROTOCOLS, get_protocol
@@ -90,7 +92,9 @@ def run(args: argparse.Namespace) -> int:
             f"no picture of {args.sr_dir} ({sr[0].name}, ...) belongs to one of {args.hr_dir} "
             f"({hr[0].name}, ...) at scale {args.scale}, judged by their names"
         )
-    scores, resized = _score_all(pairing.pairs, args.scale, protocols, extras)
+    with Progress(passing=True) as shown:
+        progress = shown.step("scoring")
+        scores, resized = _score_all(pairing.pairs, args.scale, protocols, extras, progress)
     for name, instead in pairing.missing.items():
         error = f"no SR picture for {name}" + (f" ({instead})" if instead else "")
         for images in scores.values():
@@ -152,19 +156,15 @@ def _score_all(
     scale: int,
     protocols: list[Protocol],
     extras: ExtraMetrics,
+    progress: Callable[[int, int, str], None],
 ) -> tuple[dict[str, list[dict[str, Any]]], Counter[str]]:
     """Scores per protocol and image; and for how many images a protocol resized HR."""
-    from rich.console import Console
-    from rich.progress import track
-
     from superres.evaluation.protocols import evaluate_pair
 
     scores: dict[str, list[dict[str, Any]]] = {protocol.name: [] for protocol in protocols}
     resized: Counter[str] = Counter()
-    quiet = not sys.stderr.isatty()
-    for name, sr_path, hr_path in track(
-        pairs, "scoring", console=Console(stderr=True), transient=True, disable=quiet
-    ):
+    for number, (name, sr_path, hr_path) in enumerate(pairs):
+        progress(number, len(pairs), name)
         try:
             sr, hr = _read_pair(sr_path, hr_path)
         except UserError as error:

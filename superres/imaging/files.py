@@ -47,6 +47,14 @@ def list_images(folder: PathLike, recursive: bool = False) -> list[Path]:
     return sorted(found, key=lambda path: os.fsencode(path.relative_to(root).as_posix()))
 
 
+def with_rest(file: BinaryIO, head: bytes) -> bytes:
+    """All bytes of a file whose first ones were read already; held once, where it can be."""
+    if file.seekable():  # adding the rest to the head would hold it twice for a moment
+        file.seek(0)
+        return file.read()
+    return head + file.read()
+
+
 def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Call ``write(file)`` on a temporary file beside ``path``, then rename it to ``path``.
 

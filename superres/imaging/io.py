@@ -23,6 +23,7 @@ from superres.imaging.files import (
     PathLike,
     list_images,
     os_fault,
+    with_rest,
     write_atomically,
 )
 from superres.imaging.formats import (
@@ -54,6 +55,7 @@ Channels = Literal["rgb", "grey", "unchanged"]
 DEFAULT_MAX_PIXELS = 2**28
 
 _HEAD_BYTES = 1 << 16
+_BAND = 256  # rows
 
 
 def max_pixels_allowed(max_pixels: int | None = None) -> int:
@@ -182,7 +184,7 @@ def _read_file(
                 header = parse_header(data)
             if accept is not None:
                 accept(header)
-                data += file.read()
+                data = with_rest(file, data)
             return header, data
     except OSError as error:
         raise UserError(os_fault(path, error, "picture")) from None
@@ -225,9 +227,13 @@ def _decode(data: bytes, header: ImageHeader, alpha: bool) -> np.ndarray:
         raise BrokenPicture(f"its samples are {image.dtype}, not 8-bit or 16-bit whole numbers")
     if image.ndim == 2:
         return image
-    if image.shape[2] == 4:
-        return cv2.cvtColor(image, cv2.COLOR_BGRA2RGBA if alpha else cv2.COLOR_BGRA2RGB)
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    if image.shape[2] == 4 and not alpha:
+        return cv2.cvtColor(image, cv2.COLOR_BGRA2RGB)
+    # Some rows at a time, in place: a second copy would be the most that is ever in memory.
+    code = cv2.COLOR_BGRA2RGBA if image.shape[2] == 4 else cv2.COLOR_BGR2RGB
+    for start in range(0, len(image), _BAND):
+        image[start : start + _BAND] = cv2.cvtColor(image[start : start + _BAND], code)
+    return image
 
 
 def _decode_tiff_with_alpha(data: bytes, alpha: bool) -> np.ndarray:

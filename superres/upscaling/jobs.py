@@ -93,7 +93,8 @@ def list_jobs(
     for source in earlier:
         found.notes.append(f"{shown(source)}: passed over, it is the result of an earlier run")
         everything.discard(_identity(source))
-    sources = [item for item in sources if item[0] not in earlier]
+    passed = set(earlier)
+    sources = [item for item in sources if item[0] not in passed]
     _check_output(output, sources)
     if _is_one_file(output, sources):
         source, _ = sources[0]

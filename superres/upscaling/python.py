@@ -15,12 +15,14 @@ from PIL import Image
 from torch import nn
 
 from superres.errors import UserError
+from superres.imaging.files import is_special
 from superres.upscaling.channels import channels_of
 from superres.upscaling.enlarge import Enlarger, Rows
 from superres.upscaling.reading import Picture, RowFile, from_pillow, read_picture
 from superres.upscaling.writing import (
     SUFFIX_FORMATS,
     Target,
+    make_folder,
     native_format,
     to_pillow,
     turned,
@@ -249,8 +251,11 @@ def save(
     pixels: Rows = picture.pixels
     if picture.pixels.nbytes > _IN_MEMORY:
         # A result of this size takes long enough; what its source takes, tiles can have.
+        folder = None if is_special(path) else path.parent  # which has room for the result
+        if folder is not None:
+            make_folder(folder)
         with contextlib.suppress(OSError):  # no room for it: then it stays in memory
-            pixels = RowFile(picture.pixels)
+            pixels = RowFile(picture.pixels, folder)
             picture.pixels = picture.pixels[:0].copy()
     try:
         write_rows(path, enlarger.rows(pixels, progress), target)

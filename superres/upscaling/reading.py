@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image, ImageCms, features
 
 from superres.errors import UserError
-from superres.imaging.files import os_fault
+from superres.imaging.files import os_fault, with_rest
 from superres.imaging.formats import BrokenPicture, NeedMore, check_complete, parse_header
 from superres.imaging.formats.base import ImageHeader
 from superres.imaging.io import max_pixels_allowed, read_image
@@ -112,11 +112,12 @@ class RowFile:
 
     Args:
         pixels: (H, W, C); written out, so that the caller can let go of it.
+        folder: where the file goes; None is the system's place for such, which may be memory.
     """
 
-    def __init__(self, pixels: np.ndarray) -> None:
+    def __init__(self, pixels: np.ndarray, folder: Path | None = None) -> None:
         self.shape, self.dtype = pixels.shape, pixels.dtype
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115 (gone with this object)
+        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 (gone with this object)
         self._row = pixels[0].nbytes
         for start in range(0, len(pixels), 256):
             self._file.write(np.ascontiguousarray(pixels[start : start + 256]).data)
@@ -166,7 +167,7 @@ def _load(
             except NeedMore:
                 data += file.read()
                 header = _header(data, True, name, limit)
-            return header, data + file.read()
+            return header, with_rest(file, data)
     except OSError as error:
         raise UserError(os_fault(name, error, "picture")) from None
 
@@ -239,7 +240,7 @@ class _Info:
             with contextlib.suppress(Exception):
                 self.frames = int(getattr(image, "n_frames", 1))
                 self.animated = self.frames > 1 and self.format in ("gif", "png", "webp")
-            exif = image.getexif()
+            exif = _exif(image, data)
             if len(exif):
                 value = exif.get(_ORIENTATION, 1)
                 self.orientation = value if value in range(1, 9) else 1
@@ -252,6 +253,24 @@ class _Info:
         if self.frames > 1 and self.format == "tiff":
             return [f"only the first of its {self.frames} pages is done"]
         return []
+
+
+def _exif(image: Image.Image, data: bytes) -> Image.Exif:
+    """As ``image.getexif()``, which decodes a PNG that has none: some have it after the pixels."""
+    if image.format == "PNG" and not _texts_after_pixels(data):
+        return Image.Image.getexif(image)
+    return image.getexif()
+
+
+def _texts_after_pixels(data: bytes) -> bool:
+    position, pixels = 8, False
+    while position + 8 <= len(data):
+        kind = data[position + 4 : position + 8]
+        pixels = pixels or kind == b"IDAT"
+        if pixels and kind in (b"eXIf", b"tEXt", b"zTXt", b"iTXt"):
+            return True
+        position += 12 + int.from_bytes(data[position : position + 4], "big")
+    return False
 
 
 def _by_pillow(data: bytes, name: str, limit: int, notes: list[str]) -> np.ndarray:
@@ -329,10 +348,8 @@ def _png_chunks(
 ) -> list[tuple[bytes, bytes]]:
     found, position = [], 8
     while position + 8 <= len(data):
-        length, kind = (
-            int.from_bytes(data[position : position + 4], "big"),
-            data[position + 4 :][:4],
-        )
+        length = int.from_bytes(data[position : position + 4], "big")
+        kind = data[position + 4 : position + 8]
         if kind == b"IDAT":
             break
         if kind in wanted:
