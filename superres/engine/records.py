@@ -84,6 +84,9 @@ def write_record(work_dir: Path, results: Path, name: str | None = None, note: s
     if not tested.get("config"):
         raise UserError(f"{results}: not of `superres test`; it names no config")
     config_name = Path(tested["config"]).stem
+    root = share_dir("configs").parent
+    if Path(tested["config"]).is_relative_to(root):  # where that lies is nobody's business
+        tested["config"] = Path(tested["config"]).relative_to(root).as_posix()
     trained = Config.fromfile(os.fspath(work_dir / "config.py"))
     folder = records_dir() / (name or config_name)
     folder.mkdir(parents=True, exist_ok=True)
