@@ -47,11 +47,11 @@ def load_model(
     """
     picked = pick_device(device)
     if format == "spandrel":
-        return _foreign_network(name_or_path, scale, None).to(picked)
+        return foreign_network(name_or_path, scale, None).to(picked)
     try:
         loaded = read_weights(name_or_path, format, scale, **hints)
     except UnknownNetwork as error:
-        return _foreign_network(name_or_path, scale, error).to(picked)
+        return foreign_network(name_or_path, scale, error).to(picked)
     logger.info(loaded.summary)
     model = build_network(loaded)
     if scale is not None and hasattr(model, "set_scale"):
@@ -59,10 +59,18 @@ def load_model(
     return model.to(picked).eval()
 
 
-def _foreign_network(
+def foreign_network(
     name_or_path: str | Path, scale: int | None, error: UserError | None
 ) -> nn.Module:
-    """A network that is not ours, if spandrel knows it; ``error`` says what our reader thinks."""
+    """A network that is not ours, if spandrel knows it.
+
+    Args:
+        scale: that it must have; None: any.
+        error: what our reader thinks of the file.
+
+    Raises:
+        UserError: spandrel is not installed, does not know it, or it is for another scale.
+    """
     from superres.interop import spandrel
 
     path = resolve(name_or_path, scale)

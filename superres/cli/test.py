@@ -11,7 +11,11 @@ import argparse
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
     parser.add_argument("config", help="path or bare name of the config it was trained with")
-    parser.add_argument("checkpoint", help="iter_N.pth, best.pth, or a published weight file")
+    parser.add_argument(
+        "checkpoint",
+        help="iter_N.pth, best.pth, a published weight file, or one of any network that spandrel "
+        "loads: of the config only sets, scale and protocols are used then",
+    )
     parser.add_argument(
         "--out", metavar="DIR", help="write results.json, .md, .csv and .tex (and images) there"
     )
@@ -50,7 +54,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="bicubic",
         help="the row to compare with (default: bicubic)",
     )
-    parser.add_argument("--format", help="format of a published weight file that cannot tell it")
+    parser.add_argument(
+        "--format",
+        help="format of a published weight file that cannot tell it; 'spandrel' leaves it to that",
+    )
     parser.add_argument("--self-ensemble", action="store_true", help="average of the eight views")
     parser.add_argument(
         "--tile", default=None, metavar="auto|N|edsr-chop|off", help="tiles for large pictures"

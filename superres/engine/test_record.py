@@ -19,12 +19,13 @@ from superres.datasets.fingerprint import fingerprint_pair, rgb8
 from superres.errors import UserError
 from superres.evaluation.published import find_published
 from superres.evaluation.results import results_record, with_published
-from superres.models.summary import summarise
+from superres.models.summary import summarise, summarise_network
 
 from .checkpoint import read_checkpoint
 from .config import scales_of, to_plain
 from .eval_sets import EvalSet
 from .evaluate import EvalResults
+from .foreign import FOREIGN, on_meta
 from .network import MEMORY_MEANS
 from .published_columns import comparison, network_changes, published_scores
 
@@ -33,9 +34,11 @@ FINGERPRINTED = 3
 
 
 def method_label(cfg: Config, loaded: LoadedWeights, inference: dict[str, Any]) -> str:
-    """What tables call a method: the published name of its recipe, else the config's; ``+`` with
-    self-ensemble."""
+    """What tables call a method: the published name of its recipe, else the config's, or the file's
+    where the network is none of the config's; ``+`` with self-ensemble."""
     plus = "+" if inference.get("self_ensemble") else ""
+    if loaded.format == FOREIGN:
+        return loaded.path.stem + plus
     published = to_plain(cfg.get("published") or {})
     if published and not network_changes(cfg):
         return published["method"] + plus
@@ -68,11 +71,12 @@ def test_record(
         baselines=[compared(entry, ours=False) for entry in baselines.entries],
         config=str(cfg.filename),
         format=loaded.format,
+        network=dict(loaded.config),
         iter=meta.get("iter"),
         seed=meta.get("seed"),
         selection=meta.get("selection") if checkpoint.name == "best.pth" else None,
         parameters=sum(p.numel() for p in module.backbone.parameters()),
-        costs=_costs(dict(loaded.config), scales_of(cfg)),
+        costs=_costs(loaded, scales_of(cfg), module),
         runtime=_runtime(results.entries),
         sets=sets,
         eval_dataset=to_plain(cfg.get("eval_dataset") or {}),
@@ -103,13 +107,18 @@ def table_record(
     )
 
 
-def _costs(backbone: dict[str, Any], scales: list[int]) -> list[dict[str, Any]]:
+def _costs(
+    loaded: LoadedWeights, scales: list[int], module: torch.nn.Module
+) -> list[dict[str, Any]]:
     """Parameters and operations per scale."""
     found = []
     for scale in scales:
-        several = "scales" in backbone
+        several = "scales" in loaded.config
         try:
-            cost = summarise(backbone, scale=scale if several else None, memory=False)
+            if loaded.format == FOREIGN:
+                cost = summarise_network(on_meta(module.backbone), memory=False)
+            else:
+                cost = summarise(loaded.config, scale=scale if several else None, memory=False)
         except NotImplementedError:  # an operation that has no meta implementation
             continue
         found.append(

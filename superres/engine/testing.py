@@ -10,6 +10,7 @@ import torch
 from mmengine.config import Config
 
 from superres.checkpoints import LoadedWeights, read_weights
+from superres.checkpoints.detect import UnknownNetwork
 from superres.checkpoints.formats.base import full_config
 from superres.errors import UserError
 from superres.evaluation.extra_metrics import ExtraMetrics
@@ -23,6 +24,7 @@ from .checkpoint import load_strictly
 from .config import scales_of, to_plain
 from .eval_sets import EvalSet, prepare_sets
 from .evaluate import EvalResults, bicubic, evaluate
+from .foreign import FOREIGN, foreign_subject
 from .reporter import Reporter
 from .test_record import method_label, test_record
 
@@ -45,7 +47,8 @@ def run_test(
 
     Args:
         cfg: a checked config.
-        checkpoint: ours (averaged weights are preferred) or a published weight file.
+        checkpoint: ours (averaged weights are preferred), a published weight file, or one of a
+            network that only spandrel knows, which takes the place of the config's.
         out: where ``results.json``, the tables and, with ``save_images``, the pictures go.
         sets, protocols: instead of the config's.
         baseline: 'bicubic' adds that row.
@@ -61,12 +64,13 @@ def run_test(
     inference = dict(inference or {})
     if isinstance(inference.get("tile"), str):
         inference["tile"] = parse_tile(inference["tile"])
-    scales = scales_of(cfg)
-    only_scale = scales[0] if len(scales) == 1 else None
-    loaded = read_weights(checkpoint, format=weight_format, scale=only_scale)
+    cfg, loaded, module = _subject(cfg, checkpoint, weight_format)
     reporter.say(loaded.summary)
-    module = build_module(cfg, loaded).to(device)
+    module = module.to(device)
     eval_sets = prepare_sets(cfg, reporter.warn, sets, protocols, keep_broken=True)
+    if loaded.format == FOREIGN:
+        for eval_set in eval_sets:
+            eval_set.channels = loaded.config["in_channels"]
     if not eval_sets:
         raise UserError("there is no set to test on; name them in test_sets or by --sets")
     label = name or method_label(cfg, loaded, {**module.inference, **inference})
@@ -149,6 +153,22 @@ def _incomplete(results: EvalResults) -> bool:
         or any(image["psnr"] is None or "metric_errors" in image for image in entry["images"])
         for entry in results.entries
     )
+
+
+def _subject(
+    cfg: Config, checkpoint: Path, weight_format: str | None
+) -> tuple[Config, LoadedWeights, torch.nn.Module]:
+    """The config, what was loaded, and the restorer on the CPU."""
+    unknown = None
+    if weight_format != FOREIGN:
+        scales = scales_of(cfg)
+        only_scale = scales[0] if len(scales) == 1 else None
+        try:
+            loaded = read_weights(checkpoint, format=weight_format, scale=only_scale)
+            return cfg, loaded, build_module(cfg, loaded)
+        except UnknownNetwork as error:
+            unknown = error
+    return foreign_subject(cfg, checkpoint, unknown)
 
 
 def build_module(cfg: Config, loaded: LoadedWeights) -> torch.nn.Module:

@@ -50,7 +50,7 @@ def fault_of(record: Any) -> str:
         lines = record.get(key, [])
         if not isinstance(lines, list) or not all(isinstance(line, dict) for line in lines):
             return f"{key!r} is no list of objects"
-    for key in ("checkpoint", "eval_dataset", "inference", "metrics"):
+    for key in ("checkpoint", "eval_dataset", "inference", "metrics", "network"):
         if not isinstance(record.get(key) or {}, dict):
             return f"{key!r} is no object"
     protocols = record.get("protocols")

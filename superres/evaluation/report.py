@@ -87,6 +87,7 @@ def _facts(record: Mapping[str, Any]) -> list[tuple[str, str]]:
         "checkpoint": checkpoint.get("path"),
         "SHA-256": checkpoint.get("sha256"),
         "config": record.get("config"),
+        "network": (record.get("network") or {}).get("type"),
         "iteration": record.get("iter"),
         "parameters": f"{record['parameters']:,}" if record.get("parameters") else None,
         "SR pictures": record.get("sr_dir"),

@@ -197,7 +197,7 @@ def _in_tiles(
     record = UpscaleRecord("tiles" if exact else "blended-tiles", tile, overlap, exact, [*notes])
     if not exact:
         why = (
-            "the network pools over the whole picture"
+            "the network may look at the whole picture"
             if radius is None
             else f"the overlap of {overlap} px is less than the receptive radius of {radius} px"
         )

@@ -123,7 +123,7 @@ class SpandrelNetwork(Backbone):
 
     Attributes:
         architecture: spandrel's name for it.
-        scale, in_channels: of the network.
+        scale, in_channels, out_channels: of the network.
     """
 
     receptive_radius: int | None = None
@@ -134,6 +134,7 @@ class SpandrelNetwork(Backbone):
         self.architecture: str = descriptor.architecture.name
         self.scale: int = descriptor.scale
         self.in_channels: int = descriptor.input_channels
+        self.out_channels: int = descriptor.output_channels
         self._descriptor = descriptor
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -113,6 +113,13 @@ def summarise(
     network = build_on_meta(config)
     if scale is not None and hasattr(network, "set_scale"):
         network.set_scale(scale)
+    return summarise_network(network, size, memory)
+
+
+def summarise_network(
+    network: nn.Module, size: tuple[int, int] | None = None, memory: bool = True
+) -> Summary:
+    """The same of a network that lies on torch's meta device."""
     height, width = size or default_size(network.scale)
     try:
         picture = torch.empty(1, _channels(network), height, width, device="meta")
@@ -176,6 +183,8 @@ def _last_below(shapes: Mapping[str, tuple[int, ...]], name: str) -> tuple[int, 
 
 
 def _channels(network: nn.Module) -> int:
+    if isinstance(getattr(network, "in_channels", None), int):
+        return network.in_channels
     return next(m for m in network.modules() if isinstance(m, nn.Conv2d)).in_channels
 
 

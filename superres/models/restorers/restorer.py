@@ -18,8 +18,8 @@ class Restorer(BaseModel):
     """A backbone, the loss it is trained with, and how it is applied.
 
     Args:
-        backbone: config of a network that maps (N, C, h, w) in [0, 1] to (N, C, h * scale,
-            w * scale).
+        backbone: a network, or the config of one, that maps (N, C, h, w) in [0, 1] to (N, C,
+            h * scale, w * scale).
         loss: config of one loss, or a dict of named ones that are summed.
         data_preprocessor: config; :class:`DataPreprocessor` by default.
         inference: arguments of :func:`superres.inference.upscale_tensor` for ``predict``, such as
@@ -28,7 +28,7 @@ class Restorer(BaseModel):
 
     def __init__(
         self,
-        backbone: dict[str, Any],
+        backbone: dict[str, Any] | torch.nn.Module,
         loss: dict[str, Any] | None = None,
         data_preprocessor: dict[str, Any] | None = None,
         inference: dict[str, Any] | None = None,
@@ -37,7 +37,8 @@ class Restorer(BaseModel):
         if isinstance(preprocessor, dict):
             preprocessor = MODELS.build(preprocessor)
         super().__init__(data_preprocessor=preprocessor)
-        self.backbone = MODELS.build(backbone)
+        built = isinstance(backbone, torch.nn.Module)
+        self.backbone = backbone if built else MODELS.build(backbone)
         losses = loss or {"type": "L1Loss"}
         named = {"loss": losses} if "type" in losses else losses
         self.losses = torch.nn.ModuleDict(
