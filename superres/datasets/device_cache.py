@@ -154,7 +154,7 @@ class CachedLoader:
             lq.put(i, low)
             full = part.gt.shape_at(i)
             if new:
-                gt.put(i, high if high.shape == full else part.gt.read_at(i))
+                gt.put(i, high if high.shape == full else part.gt.read_checked_at(i))
             windows = (
                 Window(int(lq.starts[i]), low.shape[1], 1, low.shape, low.dtype),
                 Window(int(gt.starts[i]), full[1], 1, high.shape, high.dtype),

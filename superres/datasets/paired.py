@@ -150,9 +150,9 @@ class PairedDataset(Dataset):
 
     def load(self, i: int) -> tuple[Any, np.ndarray]:
         """(lq, gt) of picture ``i``; ``gt`` cropped to ``scale`` times ``lq``, top left."""
-        gt = self.gt.read_at(i)
+        gt = self.gt.read_checked_at(i)
         if self.lq is not None:
-            lq = self.lq.read_at(self.lq_number(i))
+            lq = self.lq.read_checked_at(self.lq_number(i))
             gt = gt[: lq.shape[0] * self.scale, : lq.shape[1] * self.scale]
             if gt.shape[:2] != (lq.shape[0] * self.scale, lq.shape[1] * self.scale):
                 raise UserError(

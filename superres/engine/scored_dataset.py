@@ -83,6 +83,6 @@ class ScoredDataset(PairedDataset):
             raise UserError(self.faults[i])
         if i not in self.rounded_up:
             return super().load(i)
-        lq = self.lq.read_at(self.lq_number(i))
-        gt = np.asarray(self.gt.read_at(i))
+        lq = self.lq.read_checked_at(self.lq_number(i))
+        gt = np.asarray(self.gt.read_checked_at(i))
         return lq, pillow_bicubic(gt, lq.shape[0] * self.scale, lq.shape[1] * self.scale)

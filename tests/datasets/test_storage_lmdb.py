@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from superres.datasets.pack import pack_images
+from superres.datasets.paired import PairedDataset
 from superres.datasets.storage import ImageLmdb, open_store
 from superres.datasets.storage import format as layout
 from superres.errors import UserError
@@ -326,6 +327,27 @@ def test_flipped_pixels_are_found_by_the_checksum_and_named(store):
     (path / "data.mdb").write_bytes(bytes(data))
     store = ImageLmdb(path)
     assert [i for i in range(len(store)) if not store.verify_entry(i)] == [bad]
+
+
+def test_a_changed_byte_is_found_by_the_first_read_of_each_process(store, tmp_path):
+    """Training reads by this: once per entry, so that a later crop costs what it did."""
+    at = int(store._open().index["offset"][3]) + 40
+    assert np.array_equal(store.read_checked_at(3), PICTURES["im03"])
+    with open(store.path / "data.mdb", "r+b") as file:
+        file.seek(at)
+        byte = file.read(1)[0]
+        file.seek(at)
+        file.write(bytes([byte ^ 16]))
+    store.read_checked_at(3)  # not looked at again by this process
+    assert np.array_equal(store.read_checked_at(-8), PICTURES["im04"])
+    store.close()
+    gc.collect()
+    fresh = ImageLmdb(store.path)
+    with pytest.raises(UserError, match="'im03' do not match their checksum"):
+        fresh.read_checked_at(3)
+    dataset = PairedDataset(gt=str(store.path), scale=2)
+    with pytest.raises(UserError, match="'im03' do not match their checksum"):
+        dataset.load(3)
 
 
 def test_flipped_tree_pages_never_end_in_anything_but_a_user_error(store, tmp_path):
