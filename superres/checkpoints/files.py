@@ -7,6 +7,8 @@ import json
 import os
 import re
 import zipfile
+import zlib
+from collections.abc import Mapping
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,9 @@ from superres.errors import UserError
 
 _BOMB_SIZE, _BOMB_RATIO = 64 << 20, 100
 
+CHECKSUM_KEY = "superres_crc32"
+"""Metadata entry of our ``.safetensors`` files, see `checksums`."""
+
 SUFFIXES = (".pth", ".pt", ".bin", ".ckpt", ".safetensors")
 
 
@@ -30,9 +35,11 @@ def open_weights(path: Path) -> tuple[Any, dict[str, str]]:
 
     Pickles are read with ``torch.load(weights_only=True)`` only.
 
+    Where a file has checksums of its entries, each is compared.
+
     Raises:
-        UserError: no such file, not a weight file, truncated or damaged, or a pickle that holds
-            more than tensors and plain data.
+        UserError: no such file, not a weight file, truncated or damaged (the entry is named), or
+            a pickle that holds more than tensors and plain data.
     """
     try:
         with path.open("rb") as file:
@@ -76,15 +83,74 @@ def _open_safetensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, st
     try:
         with safetensors.safe_open(path, framework="pt", device="cpu") as file:
             metadata = file.metadata() or {}
-            return {key: file.get_tensor(key) for key in file.keys()}, metadata  # noqa: SIM118
+            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except (safetensors.SafetensorError, ValueError, OSError) as error:
         raise UserError(
             f"{path}: a truncated or damaged safetensors file ({error}); download or copy it again"
         ) from error
+    _compare_checksums(path, state, metadata)
+    return state, metadata
+
+
+def checksums(state: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> dict[str, str]:
+    """The metadata entry by which reading notices a changed byte: safetensors has none itself.
+
+    Args:
+        state: the tensors of the file.
+        metadata: its other text entries.
+    """
+    return {CHECKSUM_KEY: json.dumps(_sums(state, metadata))}
+
+
+def _sums(state: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> dict[str, int]:
+    found = {f"metadata {key}": zlib.crc32(text.encode()) for key, text in metadata.items()}
+    for key, value in state.items():
+        data = value.detach().contiguous().reshape(-1).view(torch.uint8).numpy()
+        found[key] = zlib.crc32(f"{value.dtype} {tuple(value.shape)}".encode(), zlib.crc32(data))
+    return found
+
+
+def _compare_checksums(
+    path: Path, state: Mapping[str, torch.Tensor], metadata: Mapping[str, str]
+) -> None:
+    if CHECKSUM_KEY not in metadata:
+        return  # not of superres, or of a version that wrote none
+    try:
+        wanted = dict(json.loads(metadata[CHECKSUM_KEY]))
+    except (ValueError, TypeError, RecursionError):
+        wanted = {}
+    found = _sums(state, {k: v for k, v in metadata.items() if k != CHECKSUM_KEY})
+    wrong = sorted(key for key in {*wanted, *found} if wanted.get(key) != found.get(key))
+    if wrong:
+        raise UserError(_damaged(path, wrong[0]))
+
+
+def _damaged(path: Path, entry: str) -> str:
+    return f"{path}: damaged, the checksum of {entry} is wrong; download or copy it again"
+
+
+def _check_zip(path: Path) -> None:
+    """Compare the checksums of a PyTorch file, which torch.load does not.
+
+    Raises:
+        UserError: one is wrong; the entry is named.
+    """
+    if not zipfile.is_zipfile(path):
+        return  # the format before PyTorch 1.6 has none; what is cut off torch.load will say
+    try:
+        with zipfile.ZipFile(path) as archive:
+            broken = archive.testzip() if any(m.CRC for m in archive.infolist()) else None
+    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError, ValueError) as error:
+        raise UserError(
+            f"{path}: truncated or damaged ({error}); download or copy it again"
+        ) from error
+    if broken:
+        raise UserError(_damaged(path, broken))
 
 
 def _open_pickle(path: Path) -> Any:
     _check_packed(path)
+    _check_zip(path)
     try:
         with torch.serialization.safe_globals(_numpy_numbers()):
             return torch.load(path, map_location="cpu", weights_only=True)

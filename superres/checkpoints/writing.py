@@ -12,6 +12,7 @@ from typing import Any
 import safetensors.torch
 from torch import Tensor, nn
 
+from superres.checkpoints.files import checksums
 from superres.checkpoints.formats.base import full_config, network_shapes
 from superres.checkpoints.reading import METADATA_KEY, plain
 from superres.errors import UserError
@@ -57,7 +58,7 @@ def safetensors_bytes(
         differing = sorted(set(wanted) ^ set(state))[:4] or "their shapes"
         raise ValueError(f"the weights are not those of {config}: {differing}")
     metadata = {METADATA_KEY: json.dumps(config), "format": "pt"}
-    return safetensors.torch.save(state, metadata)
+    return safetensors.torch.save(state, metadata | checksums(state, metadata))
 
 
 def write_whole(path: Path, data: bytes, check: Callable[[Path], None] | None = None) -> None:

@@ -15,6 +15,7 @@ from torch import nn
 
 import superres
 from superres.checkpoints import LoadedWeights, build_network, load_model, read_weights
+from superres.checkpoints.files import checksums
 from superres.checkpoints.reading import CONFIG_TENSOR, METADATA_KEY
 from superres.errors import UserError
 from superres.export import programs, weights
@@ -222,7 +223,7 @@ def _write_weights(
     metadata = {METADATA_KEY: json.dumps(config), "format": "pt"}
     if to == "spandrel":
         state = {**state, CONFIG_TENSOR: weights.config_tensor(config)}
-    path.write_bytes(to_safetensors(state, metadata))
+    path.write_bytes(to_safetensors(state, metadata | checksums(state, metadata)))
     back = build_network(read_weights(path)).eval()
     worst = 0.0
     for each in [*(loaded.config["scales"] if several else ()), own]:

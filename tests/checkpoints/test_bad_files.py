@@ -6,7 +6,7 @@ import pickle
 import pytest
 import torch
 
-from superres.checkpoints import load_model, read_weights
+from superres.checkpoints import load_model, read_weights, save_safetensors
 from superres.errors import UserError
 
 
@@ -169,3 +169,34 @@ def test_wrong_format_says_what_it_looks_like(build, tmp_path):
     torch.save(network.state_dict(), file)
     with pytest.raises(UserError, match="not those of format 'basicsr'; they look like mmediting"):
         read_weights(file, format="basicsr")
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_a_changed_bit_among_the_weights_is_found_and_the_entry_named(build, tmp_path, suffix):
+    """Neither torch.load nor safetensors notices one."""
+    network, config = build()
+    file = tmp_path / f"w{suffix}"
+    if suffix == ".pth":
+        state = {f"backbone.{key}": value for key, value in network.state_dict().items()}
+        torch.save({"state_dict": state, "meta": {"model": {"backbone": config}}}, file)
+        entry = r"w/data/\d+"
+    else:
+        save_safetensors(file, network, config)
+        entry = r"conv_first\.weight"
+    assert read_weights(file).config["type"] == "EDSR"
+    data = bytearray(file.read_bytes())
+    at = data.index(network.conv_first.weight.detach().numpy().tobytes()) + 17
+    data[at] ^= 4
+    file.write_bytes(bytes(data))
+    with pytest.raises(UserError, match=rf"w{suffix}: damaged, the checksum of {entry} is wrong"):
+        read_weights(file)
+
+
+def test_a_changed_config_of_an_export_is_found(build, tmp_path):
+    file = tmp_path / "w.safetensors"
+    save_safetensors(file, *build(res_scale=0.1))
+    data = file.read_bytes()
+    file.write_bytes(data.replace(b'res_scale\\": 0.1', b'res_scale\\": 0.3'))
+    assert file.read_bytes() != data
+    with pytest.raises(UserError, match="checksum of metadata superres_config is wrong"):
+        read_weights(file)
