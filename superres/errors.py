@@ -22,10 +22,12 @@ def from_worker(error: BaseException) -> BaseException:
         marker = f"{UserError.__module__}.{UserError.__qualname__}: "
         if marker in text:
             return UserError(text.rsplit(marker, 1)[1].strip())
-    if isinstance(error, RuntimeError) and "DataLoader worker" in text and "killed" in text:
+    died = "DataLoader worker" in text and ("killed" in text or "exited unexpectedly" in text)
+    # Its connection breaks where it dies while it hands a batch over.
+    if (isinstance(error, RuntimeError) and died) or isinstance(error, ConnectionError | EOFError):
         return UserError(
-            f"a data-loader worker died: {text.splitlines()[0]}. If the machine ran out of memory "
-            "lower num_workers or train_dataloader.prefetch_factor; the last checkpoint is whole, "
-            "continue with --resume"
+            f"a data-loader worker died: {(text or 'its connection broke').splitlines()[0]}. If "
+            "the machine ran out of memory lower num_workers or train_dataloader.prefetch_factor; "
+            "the last checkpoint is whole, continue with --resume"
         )
     return error

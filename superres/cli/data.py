@@ -7,7 +7,7 @@ interrupted (what was done is kept; run the same command again).
 from __future__ import annotations
 
 import argparse
-import signal
+import contextlib
 import sys
 
 from superres.cli._data import checks, packs, pictures, prepare
@@ -23,20 +23,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the subcommand; gives the exit code."""
-
-    def terminate(*_: object) -> None:
-        raise _Terminated
-
     check_json(getattr(args, "json", None))
-    before = signal.signal(signal.SIGTERM, terminate)
     try:
         return args.function(args)
-    except _Terminated:
-        print("terminated; run the same command again to go on", file=sys.stderr)
-        return 143
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-class _Terminated(KeyboardInterrupt):
-    """SIGTERM, unwound like Ctrl-C so that what is done is saved."""
+    except KeyboardInterrupt:
+        with contextlib.suppress(OSError):  # of a terminal that has gone
+            print("stopped; run the same command again to go on", file=sys.stderr)
+        raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import difflib
 import errno
 import importlib
@@ -14,6 +15,8 @@ from collections.abc import Sequence
 
 import superres
 from superres.errors import UserError
+from superres.output import drop_output
+from superres.stopping import TERMINATED, Terminated, terminable
 
 _NOT_COMMANDS = {"main"}
 
@@ -36,8 +39,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if getattr(sys.stdout, "errors", "") == "strict" and hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")  # names may hold what is no text
     try:
-        code = _run(argv)
-        sys.stdout.flush()  # here, where a full disk can still be told
+        with terminable():
+            code = _run(argv)
+            sys.stdout.flush()  # here, where a full disk can still be told
         return code
     except UserError as error:
         if os.environ.get("SUPERRES_TRACEBACK"):
@@ -50,17 +54,19 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         _tell(message)
         return 2
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
+    except KeyboardInterrupt as error:
+        terminated = isinstance(error, Terminated)
+        with contextlib.suppress(OSError):  # of a terminal that has gone
+            print("terminated" if terminated else "interrupted", file=sys.stderr)
+        return TERMINATED if terminated else 130
     except BrokenPipeError:
-        _drop_output()  # its reader has gone
+        drop_output()  # its reader has gone
         return 0
     except OSError as error:
         # With a file's name it comes from elsewhere and is a fault of ours not to have told.
         if error.errno not in (errno.ENOSPC, errno.EDQUOT) or error.filename is not None:
             raise
-        _drop_output()
+        drop_output()
         _tell("the output could not be written: no space is left where it goes")
         return 2
 
@@ -90,11 +96,6 @@ def _run(argv: list[str]) -> int:
     except SystemExit as stop:  # argparse has printed its message
         return int(stop.code or 0)
     return module.run(args)
-
-
-def _drop_output() -> None:
-    """Python must not complain at exit about what it still holds for standard output."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _tell(message: str) -> None:

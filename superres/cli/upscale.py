@@ -17,12 +17,12 @@ import argparse
 import json
 import os
 import re
-import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from superres.errors import UserError
+from superres.stopping import TERMINATED, Terminated
 
 if TYPE_CHECKING:
     from superres.upscaling.networks import ChosenNetwork
@@ -114,14 +114,14 @@ def _upscale(args: argparse.Namespace, stream: Any) -> int:
         return enlarger
 
     todo = len(pending(found.jobs, options))
-    with ProgressView(found.jobs, todo, stream) as view, _sigterm():
+    with ProgressView(found.jobs, todo, stream) as view:
         for note in found.notes:
             view.say(note)
         try:
             results = run_jobs(found.jobs, make, options, view)
             code = 130 if any(r.status == "interrupted" for r in results) else 0
-        except _Terminated as stop:
-            results, code = view.results, stop.code
+        except Terminated:
+            results, code = view.results, TERMINATED
     if not code and (found.missing or any(r.status == "failed" for r in results)):
         code = 1
     _summary(results, found, code, stream)
@@ -246,24 +246,3 @@ def _quality(value: int | None) -> int | None:
     if value is not None and not 1 <= value <= 100:
         raise UserError(f"--quality must be 1 to 100, not {value}")
     return value
-
-
-class _Terminated(BaseException):
-    code = 143
-
-
-class _sigterm:
-    """Lets SIGTERM clean up: no half-written file is left."""
-
-    def __enter__(self) -> None:
-        def stop(*_: object) -> None:
-            raise _Terminated
-
-        try:
-            self.before = signal.signal(signal.SIGTERM, stop)
-        except ValueError:  # not the main thread
-            self.before = None
-
-    def __exit__(self, *_: object) -> None:
-        if self.before is not None:
-            signal.signal(signal.SIGTERM, self.before)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import signal
 import sys
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -113,9 +116,27 @@ def init_worker(_: int) -> None:
     """One thread each; signals, which reach a whole job, are the trainer's business."""
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
-    for number in (signal.SIGINT, signal.SIGUSR1):
+    for number in (signal.SIGINT, signal.SIGUSR1, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _end_later)
+    _end_with_the_trainer()
+
+
+def _end_with_the_trainer() -> None:
+    """Nothing of a killed trainer may stay.
+
+    torch's workers watch their parent process for that, which under 'forkserver' is a server that
+    lives for as long as they do.
+    """
+    trainer = multiprocessing.parent_process()
+    if trainer is None or trainer.pid == os.getppid():
+        return
+
+    def watch() -> None:
+        trainer.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _end_later(*_: object) -> None:

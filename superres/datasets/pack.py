@@ -18,6 +18,7 @@ from typing import Literal
 
 from superres.datasets.storage import ImageLmdb, PictureStore, open_store
 from superres.datasets.storage.environment import DATA_FILE, open_environment
+from superres.datasets.storage.lock import FileLock
 from superres.datasets.storage.names import encode_name
 from superres.datasets.storage.notes import header_notes
 from superres.datasets.storage.places import check_apart
@@ -114,6 +115,10 @@ def pack_images(
     info = json.loads(json.dumps(info or {}))
     if target.exists() and _up_to_date(target, packing, options, info, overwrite, report):
         report.notes.append("already there and up to date")
+        lock = target.with_name(target.name + ".lock")
+        if lock.exists():  # left by one that was killed when it had just finished
+            with contextlib.suppress(UserError):
+                FileLock(lock, f"packing to {target}").release()
     else:
         with PackWriter(target, options, resume, overwrite) as writer:
             todo = _plan(writer, packing)

@@ -158,8 +158,8 @@ def join(launcher: str = "none") -> torch.device:
         print(f"warning: {note}", file=sys.stderr, flush=True)
     if device.type == "cuda":
         torch.cuda.set_device(device)
+    os.environ[JOINED] = "1"  # already now: who does not meet the others has to say so itself
     _meet(backend)
-    os.environ[JOINED] = "1"
     return device
 
 

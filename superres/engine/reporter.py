@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import datetime
+import errno
 import json
 import logging
-import os
 import sys
 import time
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from superres.output import drop_output
+
+_MOST_HELD = 10_000  # lines, a few MB
 
 Listener = Callable[[str, int, dict[str, Any]], None]
 
@@ -26,7 +31,8 @@ class Reporter:
     def __init__(self, rank: int = 0, log_file: Path | None = None) -> None:
         self.rank = rank
         self.log_file = log_file
-        self._held: list[dict[str, Any]] = []
+        self._held: deque[dict[str, Any]] = deque(maxlen=_MOST_HELD)
+        self._log_fault = ""
         self.logger = logging.getLogger("superres")
         self._listeners: list[Listener] = []
         self._progress: Any = None
@@ -128,24 +134,28 @@ class Reporter:
         self._progress.update(self._task, completed=done, description=line)
 
     def _print(self, text: str) -> None:
-        if self._progress is not None:
-            self._progress.console.print(text, highlight=False, markup=False)
-        else:
-            print(text, flush=True)
+        try:
+            if self._progress is not None:
+                self._progress.console.print(text, highlight=False, markup=False)
+            else:
+                print(text, flush=True)
+        except OSError as error:
+            # The terminal was closed, or what the output was piped to has ended. Nobody is told
+            # by it any more, but that must not end a run (nor its saving, after a SIGHUP).
+            if error.errno not in (errno.EPIPE, errno.EIO):
+                raise
+            self._progress = None
+            drop_output()
 
     def _write(self, record: dict[str, Any]) -> None:
-        record = {"time": round(time.time(), 3), **record}
-        if self.log_file is None:
-            self._held.append(record)
-            return
-        self._append(record)
+        self._held.append({"time": round(time.time(), 3), **record})
+        if self.log_file is not None:
+            self._append()
 
     def log_to(self, path: Path) -> None:
         """From now on write to ``path``, what has been told so far first."""
         self.log_file = path
-        for record in self._held:
-            self._append(record)
-        self._held.clear()
+        self._append()
 
     def has_validation(self, iteration: int) -> bool:
         """Whether the log holds a validation of this iteration."""
@@ -156,11 +166,29 @@ class Reporter:
         wanted = ('"mode": "val"', f'"iter": {iteration},')
         return any(all(part in line for part in wanted) for line in lines)
 
-    def _append(self, record: dict[str, Any]) -> None:
+    def _append(self) -> None:
+        """Write what is held; what finds no room is kept for the next time, and its start undone.
+
+        A log that cannot be written must not end a run whose checkpoints may still be fine.
+        """
         try:
-            with open(self.log_file, "a", encoding="utf-8") as file:
-                file.write(json.dumps(record) + "\n")
+            with open(self.log_file, "ab", buffering=0) as file:
+                while self._held:
+                    size = file.tell()
+                    line = json.dumps(self._held[0]).encode() + b"\n"
+                    try:
+                        while line:
+                            line = line[file.write(line) :]
+                    except OSError:
+                        file.truncate(size)
+                        raise
+                    self._held.popleft()
+                self._log_fault = ""
         except OSError as error:
-            # A log that cannot be written must not end a run whose checkpoints may still be fine.
-            print(f"warning: {self.log_file}: {error.strerror}", file=sys.stderr)
-            self.log_file = Path(os.devnull)
+            if self._log_fault != error.strerror:
+                self._log_fault = error.strerror
+                print(
+                    f"warning: {self.log_file}: {error.strerror}; the run goes on, and what is to "
+                    "be logged is kept until there is room",
+                    file=sys.stderr,
+                )

@@ -136,16 +136,15 @@ def _join_and_train(
     rank = launch.rank()
     stem = Path(cfg.filename).stem if cfg.filename else "run"
     folder = Path(work_dir or cfg.get("work_dir") or Path("work_dirs") / stem)
-    lock, mistake = None, None
+    lock, mistake, reporter = None, None, Reporter(rank)
     try:
         try:
             if rank == 0:
                 open_work_dir(folder)
-                lock = WorkDirLock(folder)
+                lock = WorkDirLock(folder, reporter.warn)
         except UserError as error:
             mistake = error
         consistency.share_mistake(mistake, everywhere=True)
-        reporter = Reporter(rank)
         try:
             return _train(cfg, device, folder, reporter, resume, trace)
         finally:

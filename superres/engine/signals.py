@@ -1,7 +1,8 @@
-"""Ctrl-C and the scheduler's signals: stop after the iteration that is running."""
+"""Ctrl-C, the scheduler's signals, a terminal that closes: stop after the running iteration."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -15,7 +16,10 @@ EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
 
 class StopRequest:
-    """Notes the first SIGINT, SIGTERM (or SIGUSR1, Slurm's early notice); a second one ends.
+    """Notes the first SIGINT or SIGTERM; a second one ends.
+
+    SIGUSR1, Slurm's early notice, and SIGHUP, of a terminal that closes, are as SIGTERM; nohup's
+    wish that SIGHUP be ignored is respected.
 
     The main loop asks :meth:`agreed` between iterations, saves, and exits with ``exit_code``.
     A launcher passes signals on and Ctrl-C in a terminal reaches all processes at once, so
@@ -29,7 +33,9 @@ class StopRequest:
         self._parallel = launch.world_size() > 1
 
     def __enter__(self) -> StopRequest:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP):
+            if number == signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN:
+                continue
             self._previous[number] = signal.signal(number, self._note)
         return self
 
@@ -38,13 +44,14 @@ class StopRequest:
             signal.signal(number, handler)
 
     def _note(self, number: int, _: FrameType | None) -> None:
-        if number == signal.SIGUSR1:
+        if number in (signal.SIGUSR1, signal.SIGHUP):
             number = signal.SIGTERM
         elapsed = time.monotonic() - self._since
         if self.signal is None:
             self.signal, self._since = number, time.monotonic()
             if int(os.environ.get("RANK", "0")) == 0:
-                os.write(2, b"\nstopping after this iteration; again to stop without saving\n")
+                with contextlib.suppress(OSError):  # of a terminal that has gone
+                    os.write(2, b"\nstopping after this iteration; again to stop without saving\n")
         elif elapsed > (5.0 if self._parallel else 0.3):
             os._exit(EXIT_CODES[number])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from pathlib import Path
 from typing import Any
@@ -87,19 +88,24 @@ def run_test(
 
     total = sum(len(s.dataset) for s in eval_sets if s.dataset is not None)
     baselines = EvalResults()
+    save_dir = out / "images" if out and (save_images or report) else None
     with _Progress(reporter.rank, total * (2 if baseline else 1)) as progress:
         options = {"progress": progress.step, "on_failure": failed, "extras": extras}
-        if baseline:
-            baselines = evaluate(bicubic, eval_sets, device, label="Bicubic", **options)
-        results = evaluate(
-            module,
-            eval_sets,
-            device,
-            save_dir=out / "images" if out and (save_images or report) else None,
-            label=label,
-            **options,
-            **inference,
-        )
+        try:
+            if baseline:
+                baselines = evaluate(bicubic, eval_sets, device, label="Bicubic", **options)
+            results = evaluate(
+                module,
+                eval_sets,
+                device,
+                save_dir=save_dir,
+                label=label,
+                **options,
+                **inference,
+            )
+        except KeyboardInterrupt:
+            progress.stopped(save_dir)
+            raise
     _require_scores(results, eval_sets, failures)
     incomplete = _incomplete(results) or _incomplete(baselines)
     if reporter.rank == 0:
@@ -239,6 +245,7 @@ class _Progress:
 
     def __init__(self, rank: int, total: int) -> None:
         self.bar: Any = None
+        self.done, self.total = 0, total
         self.last: str | None = None
         self.quiet = rank != 0
         if not self.quiet and sys.stdout.isatty():
@@ -275,8 +282,20 @@ class _Progress:
         else:
             print(text, file=sys.stderr, flush=True)
 
+    def stopped(self, pictures: Path | None) -> None:
+        """What an interrupted run leaves, and how to go on."""
+        if self.quiet:
+            return
+        kept = f"; the pictures in {pictures} are whole" if pictures else ""
+        with contextlib.suppress(OSError):  # of a terminal that has gone
+            self.say(
+                f"stopped after {self.done} of {self.total} steps{kept}. Nothing is scored until "
+                "all is done, so results.json was not written: run the same command again"
+            )
+
     def step(self, name: str) -> None:
         """One image of ``name`` is done."""
+        self.done += 1
         if self.bar:
             self.bar.update(self.task, advance=1, description=name)
         elif not self.quiet and name != self.last:

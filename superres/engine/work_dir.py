@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import os
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+from superres.datasets.storage.lock import NO_LOCKS, give_up, take
 from superres.errors import UserError
 
 from .checkpoint import iteration_files, remove_leftovers
@@ -34,40 +34,40 @@ def open_work_dir(path: Path) -> None:
             f"work dir {path} cannot be written to: {error.strerror}; choose another with "
             "--work-dir"
         ) from error
-    remove_leftovers(path)
 
 
 class WorkDirLock:
     """Keeps a second run out of a work dir, by a lock that the system drops when we die.
 
+    Args:
+        path: the work dir.
+        warn: told that the filesystem has no locks, so that nothing keeps a second run out.
+
     Raises:
-        UserError: another process holds it; the message says which.
+        UserError: another process holds it; the message says which, where and since when.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path / ".lock"
-        self._file = open(self.path, "a+")  # noqa: SIM115 (held for the life of the run)
+    def __init__(self, path: Path, warn: Callable[[str], None] = lambda _: None) -> None:
+        self._descriptor: int | None = None
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            self._file.seek(0)
-            holder = self._file.read().strip() or "another process"
-            self._file.close()
+            descriptor = os.open(path / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
+        except OSError as error:
+            raise UserError(f"work dir {path} cannot be locked: {error.strerror}") from error
+        holder = take(descriptor, lambda why: warn(f"work dir {path}: {NO_LOCKS} ({why})"))
+        if holder is not None:
+            os.close(descriptor)
             raise UserError(
                 f"work dir {path} is in use by {holder}; wait for it or choose another with "
                 "--work-dir"
-            ) from error
-        except OSError:
-            pass  # a filesystem without locks: no protection, but no reason not to run either
-        self._file.seek(0)
-        self._file.truncate()
-        self._file.write(f"process {os.getpid()} on {os.uname().nodename}")
-        self._file.flush()
+            )
+        self._descriptor = descriptor
+        remove_leftovers(path)  # not before: what another run is writing looks the same
 
     def release(self) -> None:
-        """Let others in."""
-        with contextlib.suppress(OSError):
-            self._file.close()
+        """Let others in; harmless when done twice."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            give_up(descriptor)
 
 
 def set_aside(path: Path) -> Path | None:

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import importlib.util
 import os
+import shutil
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from superres.errors import UserError
 from superres.imaging.files import is_special
+
+try:
+    import fcntl
+except ImportError:  # Windows has no flock; there a killed export's folder stays.
+    fcntl = None
 
 ENDINGS = {
     "onnx": (".onnx",),
@@ -21,6 +31,52 @@ LAYOUTS = ("nchw", "nhwc")
 PROGRAMS = ("onnx", "torchscript", "openvino")
 """Targets that hold what is computed; the others hold weights only."""
 _NEEDS = {"onnx": ("onnx", "onnxruntime"), "openvino": ("openvino",)}
+
+
+@contextlib.contextmanager
+def work_folder(out: Path) -> Iterator[Path]:
+    """An empty folder beside ``out`` that is gone afterwards.
+
+    Its name follows from that of ``out``, so that what an export that was killed left of it goes
+    with the next one. Beside another process that writes the same file it gets another name.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    name = hashlib.sha256(os.fsencode(out.name)).hexdigest()[:16]
+    folder = out.parent / f".superres-export-{name}"
+    descriptor = _taken(folder)
+    if descriptor is None:
+        folder = Path(tempfile.mkdtemp(prefix=".superres-export-", dir=out.parent))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def _taken(folder: Path) -> int | None:
+    """A descriptor that locks ``folder``, made or emptied; None if another process has it."""
+    if fcntl is None:
+        return None
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        status = os.fstat(descriptor)
+        if status.st_uid == os.geteuid() and os.path.samestat(status, os.lstat(folder)):
+            for part in folder.iterdir():
+                part.unlink()
+            return descriptor
+    except OSError:
+        pass  # in use, no locks here, or something else of that name
+    os.close(descriptor)
+    return None
 
 
 def check_request(to: str, uint8: str | None) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from superres.checkpoints.files import checksums
 from superres.checkpoints.reading import CONFIG_TENSOR, METADATA_KEY
 from superres.errors import UserError
 from superres.export import programs, weights
-from superres.export.request import check_place, check_request
+from superres.export.request import check_place, check_request, work_folder
 from superres.inference.backends.conversion import (
     NotConvertible,
     in_channels,
@@ -92,9 +91,9 @@ def export(
     loaded, model, told = _open(source, scale, format, hints, to)
     model = model.cpu().float().eval()
     try:
-        with tempfile.TemporaryDirectory(prefix=".superres-export-", dir=out.parent) as folder:
+        with work_folder(out) as folder:
             # Not the name it gets: other programs' writers take UTF-8 only.
-            work = Path(folder) / f"network{out.suffix.lower()}"
+            work = folder / f"network{out.suffix.lower()}"
             if to in _PROGRAMS:
                 difference = _write_program(model, loaded, work, to, uint8)
             else:

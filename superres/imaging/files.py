@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import secrets
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
 from superres.errors import UserError
+
+try:
+    import fcntl
+except ImportError:  # Windows has no flock; there a killed process's file stays.
+    fcntl = None
 
 PathLike = str | os.PathLike
 
@@ -59,6 +66,7 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Call ``write(file)`` on a temporary file beside ``path``, then rename it to ``path``.
 
     A pipe or a device, such as /dev/stdout, is written to as it is: it must not be replaced.
+    What a process that was killed left of the same file is removed.
 
     Raises:
         UserError: missing or read-only folder, full disk, ...; the temporary file is removed.
@@ -70,9 +78,8 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
         except OSError as error:
             raise UserError(os_fault(path, error, "file", writing=True)) from None
         return
-    temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
     try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        temporary, descriptor = _open_temporary(path)
         try:
             with open(descriptor, "wb") as file:
                 write(file)
@@ -82,6 +89,51 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
             raise
     except OSError as error:
         raise UserError(os_fault(path, error, "file", writing=True)) from None
+
+
+def _open_temporary(path: Path) -> tuple[Path, int]:
+    """A file beside ``path``, empty, open and locked for as long as it is open.
+
+    Its name follows from that of ``path``, so that the next writer takes over what a killed one
+    left: nobody holds its lock. Beside another process that writes the same file it gets another
+    name.
+    """
+    name = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]
+    temporary = path.with_name(f".{name}.tmp")
+    descriptor = _take(temporary)
+    if descriptor is None:
+        temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    return temporary, descriptor
+
+
+def _take(temporary: Path) -> int | None:
+    """Open and lock a file that may be there already; None if it is not to be had."""
+    if fcntl is None:
+        return None
+    flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
+    try:
+        descriptor = os.open(temporary, flags, 0o666)
+    except OSError as error:
+        if error.errno in (errno.EEXIST, errno.ELOOP, errno.ENXIO, errno.EISDIR, errno.EACCES):
+            return None  # something of that name is there, and it is none of ours
+        raise
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        status = os.fstat(descriptor)
+        ours = stat.S_ISREG(status.st_mode) and status.st_nlink == 1
+        if ours and status.st_uid == os.geteuid() and _is_at(temporary, status):
+            os.ftruncate(descriptor, 0)
+            return descriptor
+    except OSError:
+        pass  # another process is writing it, or there are no locks here
+    os.close(descriptor)
+    return None
+
+
+def _is_at(path: Path, status: os.stat_result) -> bool:
+    """Whether an open file is still the one of that name; another may have finished with it."""
+    return os.path.samestat(status, os.lstat(path))
 
 
 def is_special(path: Path) -> bool:

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from superres.errors import UserError
 from superres.imaging.files import os_fault
+from superres.stopping import Terminated
 from superres.upscaling.compare import as_rgb, save_page
 from superres.upscaling.enlarge import Enlarger
 from superres.upscaling.jobs import STREAM, Job
@@ -135,9 +136,11 @@ def run_jobs(
             full = _attempt(job, enlarger, options, listener, result, len(jobs) == 1)
             result.seconds = time.monotonic() - begin
             listener.end(job, result)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as stop:
             result.status, full = "interrupted", True
             listener.end(job, result)
+            if isinstance(stop, Terminated):
+                raise
         if full:
             break
     _compare_on_a_page(jobs, results, options)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 
 import numpy as np
 import pytest
 
 from superres.cli.main import main
+from superres.engine import evaluate
 from superres.evaluation.protocols import PROTOCOLS, classical_bicubic, evaluate_pair
 from superres.imaging.io import read_image, write_image
 from superres.imaging.resize import imresize
@@ -244,3 +246,33 @@ def test_choosing_by_a_test_set_is_recorded(train, options, tmp_path, capsys):  
     record = json.loads((out / "results.json").read_text())
     assert record["selection"]["role"] == "test"
     assert record["selection"]["set"] == "testset"
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_test_says_what_was_done(
+    checkpoint,  # noqa: F811
+    options,  # noqa: F811
+    tmp_path,
+    capsys,
+    monkeypatch,
+    number,
+    code,
+):
+    out = tmp_path / "out"
+    original = evaluate.evaluate_pair
+    calls = []
+
+    def interrupt(*args, **kwargs):
+        calls.append(1)
+        if len(calls) == 6:  # the second picture of the network, after four of bicubic's
+            signal.raise_signal(number)
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(evaluate, "evaluate_pair", interrupt)
+    arguments = ["test", CONFIG, str(checkpoint), "--out", str(out), "--save-images"]
+    assert main([*arguments, "--cfg-options", *options]) == code
+    message = capsys.readouterr().err
+    assert f"stopped after 5 of 8 steps; the pictures in {out / 'images'} are whole" in message
+    assert "results.json was not written: run the same command again" in message
+    assert not (out / "results.json").exists()
+    assert len(list(out.rglob("*.png"))) == 2

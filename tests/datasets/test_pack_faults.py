@@ -190,7 +190,9 @@ def test_two_processes_on_one_target(tmp_path, folder):
     target = tmp_path / "hr.lmdb"
     first = start(folder, target, pause=0.05)
     first.stdout.readline()
-    with pytest.raises(UserError, match=rf"pid {first.pid} on .* is packing to .*hr\.lmdb"):
+    with pytest.raises(
+        UserError, match=rf"process {first.pid} on .* since .* is packing to .*hr\.lmdb"
+    ):
         pack_images(folder, target)
     out, err = first.communicate(timeout=60)
     assert first.returncode == 0, err

@@ -31,8 +31,12 @@ def picture(seed: int, height: int = 64, width: int = 72) -> np.ndarray:
 
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """See :func:`make_world`."""
+    return make_world(tmp_path_factory.mktemp("world"))
+
+
+def make_world(root: Path) -> Path:
     """``train/`` with six pictures and ``valid/``, ``testset/`` with two each."""
-    root = tmp_path_factory.mktemp("world")
     for folder, seeds in (("train", range(6)), ("valid", (10, 11)), ("testset", (20, 21))):
         (root / folder).mkdir()
         for seed in seeds:
@@ -42,6 +46,11 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def options(world: Path) -> list[str]:
+    """See :func:`tiny_options`."""
+    return tiny_options(world)
+
+
+def tiny_options(world: Path) -> list[str]:
     """``--cfg-options`` for a run of seconds."""
     return [
         f"data_root={world}",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import os
 import resource
@@ -14,8 +16,10 @@ import pytest
 import torch
 
 from superres.engine.checkpoint import iteration_files, read_checkpoint, save_atomically
-from superres.engine.work_dir import WorkDirLock
-from superres.errors import UserError
+from superres.engine.hooks.trace import TraceHook
+from superres.engine.reporter import Reporter
+from superres.engine.work_dir import WorkDirLock, open_work_dir
+from superres.errors import UserError, from_worker
 from superres.imaging.io import write_image
 from superres.registry import MODELS
 
@@ -23,7 +27,9 @@ from .conftest import command, finish, picture, read_trace, start
 from .test_resume import wait_for
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143)]
+)
 def test_a_signal_saves_and_ends(options, tmp_path, number, code):
     folder = tmp_path / "work"
     endless = ["max_iters=1000000", "checkpoint_interval=1000000", "val_interval=1000000"]
@@ -158,6 +164,117 @@ def test_a_lock_does_not_outlive_its_run(tmp_path):
     with pytest.raises(UserError, match="in use by process"):
         WorkDirLock(tmp_path)
     lock.release()
+
+
+def test_a_lock_does_not_outlive_its_run_in_a_worker(tmp_path):
+    """A loader's worker is forked with all files open, and outlives a killed run by seconds."""
+    lock = WorkDirLock(tmp_path)
+    worker = os.fork()
+    if not worker:
+        time.sleep(60)
+        os._exit(0)
+    try:
+        os.close(lock._descriptor)  # as the kernel does it when the run is killed
+        deadline = time.monotonic() + 20
+        while True:  # the worker needs a moment to let go
+            try:
+                WorkDirLock(tmp_path).release()
+                break
+            except UserError:
+                assert time.monotonic() < deadline
+    finally:
+        os.kill(worker, signal.SIGKILL)
+        os.waitpid(worker, 0)
+
+
+def test_a_second_run_leaves_what_the_first_is_writing(tmp_path):
+    lock = WorkDirLock(tmp_path)
+    writing = tmp_path / "iter_3.pth.writing"
+    writing.write_bytes(b"half")
+    open_work_dir(tmp_path)
+    with pytest.raises(UserError, match=rf"process {os.getpid()} on \S+ since 2\d\d\d-"):
+        WorkDirLock(tmp_path)
+    assert writing.exists()
+    lock.release()
+    WorkDirLock(tmp_path).release()
+    assert not writing.exists()
+
+
+def test_a_filesystem_without_locks_is_told(tmp_path, monkeypatch):
+    def no_locks(*_):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    told = []
+    WorkDirLock(tmp_path, told.append).release()
+    assert "has no locks" in told[0]
+    assert "No locks available" in told[0]
+
+
+def test_a_reader_of_the_output_that_goes_does_not_end_the_run(options, tmp_path):
+    process = start(command(options, tmp_path / "work"))
+    process.stdout.close()
+    assert process.wait(200) == 0
+    assert (tmp_path / "work" / "iter_12.pth").is_file()
+
+
+def test_what_finds_no_room_in_the_log_is_written_later(tmp_path, capsys):
+    log = tmp_path / "there" / "log.jsonl"
+    reporter = Reporter()
+    reporter.log_to(log)
+    reporter.say("one")
+    reporter.say("two")
+    told = capsys.readouterr().err
+    assert told.count("the run goes on") == 1
+    log.parent.mkdir()
+    reporter.say("three")
+    assert [line["text"] for line in read_trace(log)] == ["one", "two", "three"]
+
+
+def test_a_line_of_a_trace_that_was_cut_off_stays_by_itself(tmp_path):
+    path = tmp_path / "trace.jsonl"
+    path.write_text('{"iter": 1, "lo')
+    hook = TraceHook(path)
+    hook._append(b'{"iter": 2}\n')
+    assert path.read_text() == '{"iter": 1, "lo\n{"iter": 2}\n'
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("DataLoader worker (pid 3) is killed by signal: Killed. "),
+        RuntimeError("DataLoader worker (pid(s) 3) exited unexpectedly"),
+        ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"),
+        EOFError(),
+    ],
+)
+def test_the_ways_in_which_a_worker_dies_are_one_message(error):
+    found = from_worker(error)
+    assert isinstance(found, UserError)
+    assert "a data-loader worker died" in str(found)
+
+
+@pytest.mark.slow
+def test_a_worker_of_another_parent_ends_with_a_killed_trainer(options, tmp_path):
+    endless = ["max_iters=1000000", "checkpoint_interval=1000000", "val_interval=1000000"]
+    more = ["num_workers=1", "train_dataloader.start_method=forkserver", "log_interval=1"]
+    process = subprocess.Popen(
+        command(options, tmp_path / "work", *endless, *more),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    log = tmp_path / "work" / "log.jsonl"
+    while not log.exists() or '"mode": "train"' not in log.read_text():
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 30
+    with pytest.raises(ProcessLookupError):
+        while time.monotonic() < deadline:
+            os.killpg(process.pid, 0)
+            time.sleep(0.1)
 
 
 def test_a_signal_during_a_validation_saves(train, options, world, tmp_path, monkeypatch, capsys):

@@ -8,6 +8,7 @@ import torch
 from superres.cli.main import main
 from superres.errors import UserError
 from superres.export import export
+from superres.export.request import work_folder
 from tests.export.test_export import need, weights  # noqa: F401 - a fixture
 
 
@@ -90,3 +91,17 @@ def test_a_full_disk_is_told(to, weights, tmp_path, monkeypatch):  # noqa: F811
     with pytest.raises(UserError, match=r"out\S+: cannot be written \("):
         export(path, tmp_path / f"out{ending}", to)
     assert not (tmp_path / f"out{ending}").exists()
+
+
+def test_what_a_killed_export_left_goes_with_the_next(weights, tmp_path):  # noqa: F811
+    path, _ = weights()
+    out = tmp_path / "out" / "x.safetensors"
+    out.parent.mkdir()
+    with work_folder(out) as left:
+        with work_folder(out) as other:  # of another process
+            assert other != left
+        assert list(out.parent.iterdir()) == [left]
+    left.mkdir()
+    (left / "network.safetensors").write_bytes(b"half")
+    export(path, out, "safetensors")
+    assert list(out.parent.iterdir()) == [out]

@@ -48,3 +48,36 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
         write_atomically(path, fail)
     assert path.read_bytes() == b"old"
     assert [p.name for p in tmp_path.iterdir()] == ["a.bin"]
+
+
+def test_what_a_killed_writer_left_goes_with_the_next(tmp_path):
+    """But not what another process is writing."""
+    path = tmp_path / "a.bin"
+
+    def crowded(file):
+        (mine,) = tmp_path.glob(".*.tmp")
+        write_atomically(path, lambda other: other.write(b"other"))
+        assert mine.exists()
+        assert len(list(tmp_path.glob(".*.tmp"))) == 1
+        file.write(b"mine")
+        names.append(mine)
+
+    names = []
+    write_atomically(path, crowded)
+    assert path.read_bytes() == b"mine"
+    names[0].write_bytes(b"x" * 100)  # as a kill leaves it
+    write_atomically(path, lambda file: file.write(b"new"))
+    assert path.read_bytes() == b"new"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.bin"]
+
+
+def test_a_link_in_the_place_of_the_temporary_file_is_not_followed(tmp_path):
+    path, victim = tmp_path / "a.bin", tmp_path / "victim"
+    names = []
+    write_atomically(path, lambda file: names.append(*tmp_path.glob(".*.tmp")))
+    victim.write_bytes(b"precious")
+    for link in (os.symlink, os.link):
+        link(victim, names[0])
+        write_atomically(path, lambda file: file.write(b"new"))
+        assert (path.read_bytes(), victim.read_bytes()) == (b"new", b"precious")
+        names[0].unlink()

@@ -56,12 +56,14 @@ class PackWriter:
         self._batch: list[tuple[np.void, bytes, bytes, np.ndarray]] = []
         self._batch_bytes = 0
         self._last_commit = time.monotonic()
-        self._env = None
+        self._env = self._sources = None
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"{target}: cannot be written ({error.strerror}).") from None
-        self._lock = FileLock(target.with_name(target.name + ".lock"), f"packing to {target}")
+        self._lock = FileLock(
+            target.with_name(target.name + ".lock"), f"packing to {target}", self.notes.append
+        )
         try:
             if target.exists() and not replace:
                 raise UserError(f"{target}: another process has just finished it. Run again.")
@@ -247,7 +249,7 @@ class PackWriter:
 
     def _fault(self, error: Exception) -> UserError:
         kept = 0
-        if self._env is not None:
+        if self._sources is not None and self._env is not None:
             with self._env.begin(db=self._sources) as txn:
                 kept = txn.stat(self._sources)["entries"]
         # A write that the disk cuts short comes back from LMDB as an input/output error.

@@ -31,7 +31,10 @@ class TraceHook(Hook):
         self.path = Path(path)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+            self._file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+            size = os.fstat(self._file).st_size
+            if size and os.pread(self._file, 1, size - 1) != b"\n":
+                os.write(self._file, b"\n")  # a line that a full disk cut off stays by itself
         except OSError as error:
             raise UserError(f"--trace {path}: {error.strerror}") from error
 
@@ -51,4 +54,14 @@ class TraceHook(Hook):
             "scale": data_batch["meta"][0].get("scale"),
             "samples": samples,
         }
-        os.write(self._file, (json.dumps(line) + "\n").encode())
+        self._append((json.dumps(line) + "\n").encode())
+
+    def _append(self, line: bytes) -> None:
+        try:
+            while line:  # what did not fit at once says why at the second try
+                line = line[os.write(self._file, line) :]
+        except OSError as error:
+            raise UserError(
+                f"--trace {self.path}: {error.strerror}; the last checkpoint is whole, make room "
+                "and continue with --resume"
+            ) from error
