@@ -1,0 +1,152 @@
+"""What pictures take of memory: neither the whole result, nor more with each picture."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import os
+import subprocess
+import sys
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from PIL.PngImagePlugin import PngImageFile
+
+from superres.imaging.io import read_image
+from superres.upscaling import python
+from superres.upscaling.enlarge import Enlarger
+from superres.upscaling.reading import Picture, RowFile, read_picture
+
+ROOT = Path(__file__).resolve().parents[2]
+needs_proc = pytest.mark.skipif(
+    not Path("/proc/self/smaps_rollup").exists(), reason="needs Linux's /proc"
+)
+
+
+class Repeating(torch.nn.Module):
+    """Each pixel four times: a network that costs nothing."""
+
+    scale, receptive_radius = 2, 1
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.interpolate(x, scale_factor=2.0)
+
+
+@pytest.mark.parametrize("kind", ["png", "tiff"])
+def test_the_whole_result_is_never_held(kind, tmp_path, monkeypatch):
+    monkeypatch.setattr(python, "_IN_MEMORY", 0)
+    pixels = np.zeros((3600, 3600, 3), np.uint8)
+    pixels += np.arange(0, 200, 8, dtype=np.uint8).repeat(80)[None, : pixels.shape[1], None][:, :1]
+    pixels[::50, ::70] = 255
+    path = tmp_path / f"large.{kind[:3] if kind == 'tiff' else kind}"
+    enlarger = Enlarger(Repeating(), tile=128)
+    tracemalloc.start()  # numpy's memory is traced, torch's is not: tiles are small
+    try:
+        python.save(path, enlarger, Picture(pixels, "png"), kind)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 0.75 * 4 * pixels.nbytes, f"{peak / 2**20:.0f} MiB"
+    assert np.array_equal(read_image(path), pixels.repeat(2, 0).repeat(2, 1))
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+def test_a_source_waits_beside_its_result(tmp_path, monkeypatch):
+    """The system's folder for temporary files may be memory."""
+    places = []
+
+    class Watched(RowFile):
+        def __init__(self, pixels, folder=None):
+            places.append(folder)
+            super().__init__(pixels, folder)
+
+    monkeypatch.setattr(python, "_IN_MEMORY", 0)
+    monkeypatch.setattr(python, "RowFile", Watched)
+    target = tmp_path / "new" / "large.png"
+    python.save(target, Enlarger(Repeating()), Picture(np.ones((8, 8, 3), np.uint8), "png"))
+    assert places == [target.parent]
+    assert read_image(target).shape == (16, 16, 3)
+
+
+READING = """
+import re, sys
+from superres.upscaling.reading import read_picture
+from superres.imaging.io import read_image
+read_picture(sys.argv[1])  # what is loaded and kept at the first time
+def peak():
+    return int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) * 1024
+def now():
+    return int(re.search(r"VmRSS:\\s+(\\d+)", open("/proc/self/status").read())[1]) * 1024
+before = now()
+read_picture(sys.argv[2])
+print(peak() - before)
+"""
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_exif_of_a_png_is_found_without_decoding_it(late, monkeypatch):
+    exif = Image.Exif()
+    exif[274], exif[270] = 6, "a scene"
+    file = io.BytesIO()
+    Image.new("RGB", (8, 4)).save(file, "PNG", exif=exif)
+    data = file.getvalue()
+    start = data.index(b"eXIf") - 4
+    stop = start + 12 + int.from_bytes(data[start : start + 4], "big")
+    if late:  # after the pixels, where few put it
+        end = data.index(b"IEND") - 4
+        data = data[:start] + data[stop:end] + data[start:stop] + data[end:]
+    decoded = []
+    monkeypatch.setattr(PngImageFile, "load_prepare", lambda self: decoded.append(self))
+    if late:
+        monkeypatch.undo()
+    picture = read_picture(data)
+    assert (picture.orientation, picture.exif[270]) == (6, "a scene")
+    if not late:
+        assert read_picture(data[:start] + data[stop:]).exif is None
+    assert not decoded
+
+
+@needs_proc
+def test_reading_holds_the_file_and_its_pixels_once(tmp_path):
+    rng = np.random.default_rng(0)
+    for name, side in (("small", 16), ("large", 3000)):
+        pixels = rng.integers(0, 256, (side, side, 3), np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"{name}.png", compress_level=1)
+    done = subprocess.run(
+        [sys.executable, "-c", READING, tmp_path / "small.png", tmp_path / "large.png"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    once = pixels.nbytes + (tmp_path / "large.png").stat().st_size
+    assert int(done.stdout) < 1.25 * once
+    assert np.array_equal(read_image(tmp_path / "large.png"), pixels)
+
+
+MANY_SIZES = """
+import re, torch
+from superres.inference.backends import best
+from superres.upscaling.networks import choose_network
+torch.set_num_threads(1)
+net = best(choose_network("edsr-s_x2").module, "cpu", "openvino")
+def own():
+    return int(re.search(r"Pss_Anon:\\s+(\\d+)", open("/proc/self/smaps_rollup").read())[1]) * 1024
+for side in range(60):
+    net(torch.zeros(1, 3, 8, 8 + side))
+before = own()
+for side in range(120):
+    net(torch.zeros(1, 3, 9 + side % 2, 8 + side // 2))
+print((own() - before) / 120)
+"""
+
+
+@needs_proc
+@pytest.mark.skipif(not importlib.util.find_spec("openvino"), reason="no openvino here")
+def test_pictures_of_ever_new_sizes_take_no_more_memory(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", MANY_SIZES], cwd=ROOT, capture_output=True, text=True, check=True,
+        env={**os.environ, "SUPERRES_HOME": str(tmp_path)},
+    )  # fmt: skip
+    assert float(done.stdout.splitlines()[-1]) < 350_000, "bytes for each size"
