@@ -162,7 +162,7 @@ def train_loader(
     sampler: IterationSampler,
     num_workers: int = 0,
     start_method: str | None = None,
-    prefetch_factor: int = 8,
+    prefetch_factor: int = 16,
     pin_memory: bool = False,
 ) -> DataLoader | CachedLoader | WorkerLoader:
     """Batches in the order of ``sampler``.
@@ -263,7 +263,7 @@ class _WorkerBatches:
         self._ring.close()
 
 
-_MOST_AT_ONCE = 4
+_MOST_AT_ONCE = 8
 
 Task = list[tuple[int, SlotName | None]]
 """(iteration, slot), some of them."""

@@ -82,10 +82,13 @@ class TrainStep:
                     data = self.module.data_preprocessor(part, training=True)
                     found = self.model(**data, mode="loss")
                 total, named = self.module.parse_losses(found)
+                for key, value in named.items():
+                    value = value.detach()
+                    losses[key] = losses[key] + value if key in losses else value
+                # Nothing else refers to the graph now; it goes with the backward pass.
+                del found, named
                 self.optim_wrapper.backward(total / len(parts) if parts[1:] else total)
-            for key, value in named.items():
-                value = value.detach()
-                losses[key] = losses[key] + value if key in losses else value
+                del total
         self.optim_wrapper.step()
         self.optim_wrapper.zero_grad()
         return {k: v / len(parts) for k, v in losses.items()} if parts[1:] else losses
