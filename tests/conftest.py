@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+pytest_plugins = ["tests.crashes"]
+
 # A shell ignores Ctrl-C for what it runs in the background, and children inherit that; the tests
 # that press Ctrl-C on a process of their own need it to be heard.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -1,5 +1,6 @@
 """Where an export may be written, and what is there already."""
 
+import contextlib
 import os
 
 import pytest
@@ -73,21 +74,15 @@ def test_a_full_disk_is_told(to, weights, tmp_path, monkeypatch):  # noqa: F811
     path, _ = weights()
     ending = {"onnx": ".onnx", "openvino": ".xml", "torchscript": ".pt"}.get(to, ".safetensors")
 
-    class Full:
+    @contextlib.contextmanager
+    def full(_):
         """A folder whose files all lead to the full device."""
+        (tmp_path / "work").mkdir(exist_ok=True)
+        for suffix in (ending, ".bin"):
+            (tmp_path / "work" / f"network{suffix}").symlink_to("/dev/full")
+        yield tmp_path / "work"
 
-        def __init__(self, **_):
-            (tmp_path / "work").mkdir(exist_ok=True)
-            for suffix in (ending, ".bin"):
-                (tmp_path / "work" / f"network{suffix}").symlink_to("/dev/full")
-
-        def __enter__(self):
-            return str(tmp_path / "work")
-
-        def __exit__(self, *_):
-            return None
-
-    monkeypatch.setattr("superres.export.run.tempfile.TemporaryDirectory", Full)
+    monkeypatch.setattr("superres.export.run.work_folder", full)
     with pytest.raises(UserError, match=r"out\S+: cannot be written \("):
         export(path, tmp_path / f"out{ending}", to)
     assert not (tmp_path / f"out{ending}").exists()
