@@ -133,7 +133,7 @@ def test_two_processes_on_one_target(source, tmp_path, capsys):
         arguments = ["--root", str(source), "--out", str(out), "--scales", "2"]
         code = main(["data", "prepare", "folder", *arguments, "--num-workers", "0"])
         assert code == 2
-        assert f"pid {process.pid}" in capsys.readouterr().err
+        assert f"process {process.pid}" in capsys.readouterr().err
     finally:
         os.kill(process.pid, signal.SIGCONT)
     output = process.communicate()[0]
