@@ -25,11 +25,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     # An hour of a training at 20 iterations of 16 a second.
     add("--samples", type=int, default=3600 * 20 * 16, help="that the loader reads (1152000)")
     add("--workers", type=int, default=8, help="of the loader (8)")
+    add("--page", type=Path, metavar="FILE.md", help="write a page with a plot of memory there")
     add("--dir", type=Path, help="an existing folder for what is made (the system's for such)")
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """The runs that are asked for; others that the file of ``--json`` has stay as they are."""
+    from superres.benchmarks import _load_page
     from superres.benchmarks import _load_runs as runs
 
     unknown = [name for name in args.runs if name not in RUNS]
@@ -54,7 +56,10 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         name = key.partition(",")[0]
         rows += [row(f"{t}: {name}", [o[key]], unit) for t, o in found.items() if key in o]
     result = report("load", rows, {f"{t}: holds": float(o["holds"]) for t, o in found.items()})
-    return {**result, "runs": kept}
+    result = {**result, "runs": kept}
+    if args.page:
+        _load_page.write(result, args.page)
+    return result
 
 
 def _size(text: str) -> tuple[int, int]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from superres.errors import UserError
-from superres.evaluation.curves import line_chart, read_curves
+from superres.evaluation.curves import chart_file, read_curves
 from superres.paths import share_dir
 
 from .cards import write_cards
@@ -18,10 +18,6 @@ from .records import TrainingRecord, find_records, results_table
 
 START, END = "<!-- made by `superres models metafile` -->", "<!-- end -->"
 _CURVE = "PSNR in dB"
-_STYLE = (
-    "<style>svg{background:#fff;font:12px sans-serif;--c0:#0a58ca;--c1:#d9480f;--c2:#2b8a3e}"
-    ".axis{stroke:#ddd}.curve{fill:none;stroke-width:1.75}</style>"
-)
 
 
 def write_docs() -> list[Path]:
@@ -110,6 +106,4 @@ def _chart(config: str, group: list[TrainingRecord]) -> str:
         for name, points in list(curves.items())[:1]:  # of the first set that was validated on
             start = record.run.get("load_from")
             series[f"{name}, {f'from {start}' if start else 'from scratch'}"] = points
-    head, tail = str(line_chart(_CURVE, series)).split(">", 1)
-    head = head.replace("<svg ", "<svg xmlns='http://www.w3.org/2000/svg' ")
-    return f"{head}>{_STYLE}{tail}\n"
+    return chart_file(_CURVE, series)
