@@ -173,7 +173,8 @@ class Lab:
         if outcome.code not in codes:
             end = outcome.output[-800:]
             fault.wrong.append(f"ended with {outcome.code} instead of {codes}: {end}")
-        if outcome.traceback:
+        # A worker may print one when its trainer is gone at once; nobody can prevent that.
+        if outcome.traceback and outcome.code != -signal.SIGKILL:
             fault.wrong.append(f"a traceback: {outcome.output[-2000:]}")
         errors = [line for line in told if line.startswith("error")]
         if len(errors) > 1:
