@@ -227,6 +227,8 @@ class Export(Scene):
             "safetensors",
             str(self.world / "weights.pth"),
             str(out / "x.safetensors"),
+            # A file that is there is not replaced unasked, and the message says how to ask.
+            *(("--overwrite",) if again else ()),
         ]
 
     def finished(self, folder: Path) -> dict[str, str]:
