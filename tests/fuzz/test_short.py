@@ -83,7 +83,7 @@ FOUND = {
         + struct.pack("<IQI", 0, 0, 2)
         + b"PK\x05\x06"
         + bytes(18),
-    ),  # fmt: skip
+    ),
     "a TIFF's directory beyond all": ("images", b"II+\0\x08\0\0\0" + b"\xff" * 8),
 }
 
