@@ -68,6 +68,7 @@ COMBINATIONS = (
     Combination("oldest-others", "3.11", "pinned", "oldest"),
     Combination("pinned", "3.11", "pinned", "pinned"),
     Combination("pinned-3.12", "3.12", "pinned", "pinned"),
+    Combination("newest-others", "3.13", "pinned", "newest"),
     Combination("newest-torch", "3.11", "newest", "pinned"),
     Combination("newest", "3.13", "newest", "newest"),
 )
