@@ -135,9 +135,9 @@ def _check_zip(path: Path) -> None:
     Raises:
         UserError: one is wrong; the entry is named.
     """
-    if not zipfile.is_zipfile(path):
-        return  # the format before PyTorch 1.6 has none; what is cut off torch.load will say
     try:
+        if not zipfile.is_zipfile(path):
+            return  # the format before PyTorch 1.6 has none; what is cut off torch.load will say
         with zipfile.ZipFile(path) as archive:
             broken = archive.testzip() if any(m.CRC for m in archive.infolist()) else None
     except (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError, ValueError) as error:

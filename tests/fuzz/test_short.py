@@ -75,6 +75,15 @@ FOUND = {
     "deep": ("options", b"scale=" + b"-" * 100_000 + b"1"),
     "deep json": ("results", b"[" * 100_000),
     "deep metadata": ("metadata", b"[" * 100_000),
+    "a zip on several disks": (
+        "checkpoints",
+        b"PK\x03\x04"
+        + bytes(60)
+        + b"PK\x06\x07"
+        + struct.pack("<IQI", 0, 0, 2)
+        + b"PK\x05\x06"
+        + bytes(18),
+    ),
     "a TIFF's directory beyond all": ("images", b"II+\0\x08\0\0\0" + b"\xff" * 8),
 }
 
