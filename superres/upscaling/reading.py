@@ -23,6 +23,11 @@ from superres.imaging.io import max_pixels_allowed, read_image
 from superres.upscaling.names import shown
 
 _HEAD = 1 << 16
+_PILLOW_FORMATS = (
+    *("PNG", "JPEG", "MPO", "WEBP", "TIFF", "BMP", "DIB", "PPM"),
+    *("GIF", "AVIF", "JPEG2000", "ICO", "TGA", "PCX"),
+)
+"""What Pillow may open. It goes by content, whatever the name, and hands EPS to Ghostscript."""
 _ORIENTATION = 274
 
 
@@ -56,7 +61,7 @@ class Picture:
 def read_picture(
     source: str | os.PathLike | bytes, max_pixels: int | None = None, label: str | None = None
 ) -> Picture:
-    """Read a picture file, or the bytes of one, of any format that OpenCV or Pillow can decode.
+    """Read a picture file, or the bytes of one; its format is told by its content.
 
     Args:
         source: path or bytes.
@@ -145,7 +150,7 @@ def picture_size(path: str | os.PathLike) -> tuple[int, int] | None:
     except (OSError, BrokenPicture, NeedMore):
         pass
     try:
-        with _no_bomb_check(), Image.open(path) as image:
+        with _no_bomb_check(), _open(path) as image:
             return image.height, image.width
     except Exception:
         return None
@@ -179,7 +184,7 @@ def _header(data: bytes, whole: bool, name: str, limit: int) -> ImageHeader | No
         with (
             _no_bomb_check(),
             contextlib.suppress(Exception),
-            Image.open(io.BytesIO(data)) as image,
+            _open(io.BytesIO(data)) as image,
         ):
             if image.format not in ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "PPM", "MPO"):
                 return None  # a format of Pillow's
@@ -188,6 +193,12 @@ def _header(data: bytes, whole: bool, name: str, limit: int) -> ImageHeader | No
         raise UserError(f"{name}: {why}.") from None
     _check_size(header.width, header.height, name, limit)
     return header
+
+
+def _open(source: str | os.PathLike | io.BytesIO) -> Image.Image:
+    """Pillow's picture, of a format that its own code decodes."""
+    Image.init()
+    return Image.open(source, formats=[name for name in _PILLOW_FORMATS if name in Image.OPEN])
 
 
 def _readable_by_pillow(data: bytes) -> str | None:
@@ -233,7 +244,7 @@ class _Info:
         with (
             _no_bomb_check(),
             contextlib.suppress(Exception),
-            Image.open(io.BytesIO(data)) as image,
+            _open(io.BytesIO(data)) as image,
         ):
             self.mode, self.format = image.mode, (image.format or "").lower()
             self.icc = image.info.get("icc_profile") or None
@@ -276,7 +287,7 @@ def _texts_after_pixels(data: bytes) -> bool:
 def _by_pillow(data: bytes, name: str, limit: int, notes: list[str]) -> np.ndarray:
     """The first frame; CMYK becomes RGB."""
     try:
-        with _no_bomb_check(), Image.open(io.BytesIO(data)) as image:
+        with _no_bomb_check(), _open(io.BytesIO(data)) as image:
             _check_size(image.width, image.height, name, limit)
             image.load()
             if image.mode == "CMYK":

@@ -310,6 +310,19 @@ def test_damaged_ones_of_kinds_that_are_read(upscale, tmp_path):
         assert "not read here" not in said
 
 
+def test_no_other_program_is_started_for_a_picture(upscale, tmp_path, monkeypatch):
+    seen = tmp_path / "seen"
+    (tmp_path / "gs").write_text(f"#!/bin/sh\n: > '{seen}'\nexit 1\n")
+    (tmp_path / "gs").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    Image.new("RGB", (8, 8)).save(tmp_path / "page.eps")
+    (tmp_path / "page.eps").rename(tmp_path / "page.png")
+    said = upscale(tmp_path / "page.png", "-o", tmp_path / "large.png", code=1)
+    assert "not a picture in a known format; it begins with the text '%!PS-Adobe" in said
+    assert not seen.exists()
+    assert not (tmp_path / "large.png").exists()
+
+
 def test_sixteen_bit_grey_with_one_transparent_level(upscale, tmp_path):
     grey = scene()[..., 0].astype(np.uint16) * 257
     grey[10:20, 10:30] = 777
