@@ -80,7 +80,10 @@ def foreign_network(
     state, _ = find_state(tree, where)
     clean(state, where)  # for what it refuses
     # As it is first: what is a prefix to us (model.) is a part of some networks' names.
-    network = spandrel.load_foreign(tree, where) or spandrel.load_foreign(state, where)
+    try:
+        network = spandrel.load_foreign(tree, where) or spandrel.load_foreign(state, where)
+    except spandrel.Broken as broken:
+        raise UserError(f"{error} ({broken})" if error else str(broken)) from broken
     if network is None:
         known = (
             "spandrel does not know it either"

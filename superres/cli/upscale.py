@@ -186,8 +186,15 @@ def _check_places(args: argparse.Namespace, jobs: list) -> None:
         ours = is_page_of_ours(compare) if page else len(jobs) == 1 and os.path.exists(first)
         if not ours:
             raise UserError(f"--compare {compare}: is there already; --overwrite replaces it")
-    if args.output and args.output != "-" and len(jobs) > 1 and os.path.isfile(args.output):
-        raise UserError(f"{args.output}: is a file; {len(jobs)} results need a folder")
+    out = args.output
+    if out and out != "-" and os.path.exists(out) and not os.path.isdir(out):
+        if len(jobs) > 1:
+            raise UserError(f"{out}: is a file; {len(jobs)} results need a folder")
+        if jobs and os.path.dirname(jobs[0].target) == out.rstrip(os.sep):
+            raise UserError(
+                f"{out}: is there and no folder, and its name does not say which kind of picture "
+                "to write; give a folder, a name such as out.png, or - for standard output"
+            )
 
 
 def _is_record(path: str) -> bool:

@@ -115,6 +115,10 @@ def _tags(config: Mapping[str, Any]) -> list[str]:
     return [f"{config[k]}{tag}" for k, tag in names.items() if isinstance(config.get(k), int)]
 
 
+class Broken(UserError):
+    """spandrel is installed, and cannot be imported."""
+
+
 class SpandrelNetwork(Backbone):
     """A network that spandrel loaded, behind our contract.
 
@@ -180,13 +184,13 @@ def _package() -> Any:
         import spandrel
     except ImportError as error:
         if is_installed():
-            raise UserError(
+            raise Broken(
                 f"spandrel is installed, but cannot be imported ({error}); its torchvision and "
                 "torch may be builds that do not go together"
             ) from error
         raise UserError("spandrel is not installed: pip install 'superres[spandrel]'") from error
     except RuntimeError as error:
-        raise UserError(
+        raise Broken(
             f"spandrel is installed, but cannot be imported ({str(error).splitlines()[0]}); its "
             "torchvision and torch are builds that do not go together"
         ) from error

@@ -107,6 +107,10 @@ def make_folder(folder: Path) -> None:
     """Make a folder and those above it; UserError if that cannot be."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise UserError(
+            f"{shown(folder)}: no folder can be made there, a file is in its way"
+        ) from None
     except OSError as error:
         raise UserError(
             f"{shown(folder)}: the folder cannot be made ({error.strerror or error})"

@@ -276,6 +276,16 @@ def test_slips_of_the_output(upscale, tmp_path):
     assert made == ["v1.5/a.png", "x.png/a.png", "x.png/b.png"]
 
 
+def test_a_file_where_a_folder_is_meant(upscale, tmp_path):
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    (tmp_path / "there").write_text("precious")
+    there = tmp_path / "there"
+    assert "is there and no folder" in upscale(tmp_path / "a.png", "-o", there, code=2)
+    said = upscale(tmp_path / "a.png", "-o", there / "x.png", code=1)
+    assert "a file is in its way" in said
+    assert (tmp_path / "there").read_text() == "precious"
+
+
 def test_results_into_the_folder_of_their_sources(upscale, tmp_path):
     Image.fromarray(scene()).save(tmp_path / "a.png")
     upscale(tmp_path, "-o", tmp_path)
