@@ -233,7 +233,9 @@ class _WorkerBatches:
         at_once = max(1, min(_MOST_AT_ONCE, ahead // 2))
         options["prefetch_factor"] = -(-ahead // at_once)
         # A few more for those who keep some batches.
-        self._ring = SlotRing(most=options["num_workers"] * (ahead + at_once) + 8)
+        self._ring = SlotRing(
+            most=min(options["num_workers"] * (ahead + at_once) + 8, _open_files())
+        )
         self._taken: deque[Any] = deque()
         self._tasks = iter(
             DataLoader(
@@ -264,6 +266,17 @@ class _WorkerBatches:
 
 
 _MOST_AT_ONCE = 8
+
+
+def _open_files() -> int:
+    """Slots, each an open file, that leave enough of what a process may open for all else."""
+    try:
+        import resource
+    except ImportError:
+        return 256
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return max(8, most // 2) if most != resource.RLIM_INFINITY else 4096
+
 
 Task = list[tuple[int, SlotName | None]]
 """(iteration, slot), some of them."""
