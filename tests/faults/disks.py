@@ -25,6 +25,7 @@ _WRITES = {
 def _full_disk(lab: Lab, rng: random.Random, number: int, name: str, what: str) -> Fault:
     scene, place, codes = _WRITES[what]
     fault, folder = Fault(name, scene), lab.folder()
+    lab.reference(scene)  # makes what is measured next
     needed = _size(lab.root / f"undisturbed {scene}" / place)
     # Less than it takes, at any point of it; the room that all of it needs is known.
     size = rng.randrange(_PAGE, max(2 * _PAGE, int(0.8 * needed)))
