@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from superres.errors import UserError
+from superres.output import drop_output
 from superres.stopping import TERMINATED, Terminated
 
 if TYPE_CHECKING:
@@ -122,6 +123,13 @@ def _upscale(args: argparse.Namespace, stream: Any) -> int:
             code = 130 if any(r.status == "interrupted" for r in results) else 0
         except Terminated:
             results, code = view.results, TERMINATED
+        except BrokenPipeError:
+            if stream is sys.stderr:
+                raise
+            drop_output()
+            told = "stopped, the reader of the output has gone; the same command goes on from here"
+            print(told, file=sys.stderr)
+            return 1
     if not code and (found.missing or any(r.status == "failed" for r in results)):
         code = 1
     _summary(results, found, code, stream)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from superres.checkpoints import pick_device
 from superres.checkpoints.shipped import DEFAULT, model_names, shipped, variants
 from superres.errors import UserError
 from superres.inference.backends import check_name
@@ -53,6 +54,7 @@ class Offers:
         self, given: Sequence[str] = (), device: str = "auto", backend: str = "auto"
     ) -> None:
         check_name(backend)
+        pick_device(device)  # else the first picture would be the first to tell
         self.device, self.backend = device, backend
         self._ready: OrderedDict[tuple, tuple[Enlarger, list[str]]] = OrderedDict()
         self._offers: dict[str, Offer] = {}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import fcntl
 import ipaddress
+import logging
 import os
 import secrets
 import shutil
@@ -69,6 +71,7 @@ def run_session(
             timeout_keep_alive=5,
             timeout_graceful_shutdown=2,
         )
+        logging.getLogger("uvicorn.error").addFilter(_of_interest)
         server = uvicorn.Server(config)
         try:
             work.start()
@@ -79,6 +82,13 @@ def run_session(
                 server.run(sockets=[sock])
         finally:
             work.stop()
+
+
+def _of_interest(record: logging.LogRecord) -> bool:
+    """Not that an upload was under way when the session was ended: that is no fault."""
+    if record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError):
+        return False
+    return "graceful shutdown exceeded" not in str(record.msg)
 
 
 @contextlib.contextmanager

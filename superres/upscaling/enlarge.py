@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Protocol as TypingProtocol
@@ -68,6 +69,13 @@ class Enlarger:
         self.scale = self.native if scale is None else check_scale(scale)
         self.device = torch.device(device)
         self.tile, self.overlap, self.self_ensemble = tile, overlap, self_ensemble
+        if memory_budget is not None and (
+            not isinstance(memory_budget, numbers.Real) or not memory_budget > 0
+        ):
+            raise UserError(
+                f"memory_budget must be a positive number of bytes such as 2 << 30, not "
+                f"{memory_budget!r}"
+            )
         self.memory_budget = memory_budget
         self.notes: list[str] = []
         """What a person should know of the last picture; sentences."""

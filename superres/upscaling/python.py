@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import threading
 import weakref
@@ -266,7 +267,12 @@ def save(
 
 
 def _check_range(least: float, largest: float, what: str) -> None:
-    if not largest <= 2:  # a little beyond 1 is what filters leave; NaN is caught, too
+    if not math.isfinite(least + largest):
+        raise UserError(
+            f"this float {what} holds NaN or infinite values; replace them, for instance by "
+            "nan_to_num, or find out where they come from"
+        )
+    if largest > 2:  # a little beyond 1 is what filters leave
         raise UserError(
             f"this float {what} reaches {largest:g}; floats are expected in [0, 1]: divide by 255, "
             "or convert it to uint8"

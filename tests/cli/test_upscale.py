@@ -432,6 +432,21 @@ def test_stopping_leaves_whole_files_only(number, code, weights, tmp_path):
     assert all(opened(file).size == (640, 640) for file in files)
 
 
+def test_a_reader_that_leaves_is_no_success(weights, tmp_path):
+    for index in range(8):
+        Image.fromarray(scene(16, 16, index)).save(tmp_path / f"{index}.png")
+    command = [*TOOL, str(tmp_path), "-o", str(tmp_path / "out"), "--model", weights(2)]
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [*command, "--backend", "torch"], stdout=write, stderr=subprocess.PIPE, text=True
+    )
+    os.close(write)
+    assert done.returncode == 1
+    assert "goes on from here" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_a_terminal_sees_a_bar(weights, tmp_path):
     import pty
 

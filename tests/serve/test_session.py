@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from urllib.parse import urlencode
 
 import numpy as np
 import pytest
@@ -57,6 +58,22 @@ def test_other_ends_in_the_midst_of_work(weights, tmp_path, number):
     assert files_in(tmp_path / "tmp") == []
 
 
+def test_an_end_in_the_midst_of_an_upload(weights, tmp_path):
+    server = Server(weights, tmp_path / "tmp")
+    query = urlencode({"model": server.config["models"][0]["name"], "scale": 2, "name": "a.png"})
+    with socket.create_connection((server.host, server.port)) as half:
+        half.sendall(
+            f"POST /jobs?{query} HTTP/1.1\r\nHost: {server.host}:{server.port}\r\n"
+            f"X-Superres-Token: {server.config['token']}\r\nContent-Length: 9000\r\n\r\n".encode()
+        )
+        while not list((tmp_path / "tmp").glob("superres-serve-*/*/*")):
+            time.sleep(0.02)
+        assert server.end(signal.SIGTERM) == 143
+    assert "Traceback" not in server.said
+    assert "CancelledError" not in server.said
+    assert files_in(tmp_path / "tmp") == []
+
+
 def test_what_a_killed_session_left_is_removed_by_the_next(weights, photo, tmp_path):
     killed = Server(weights, tmp_path)
     killed.wait(killed.send(photo).json["id"])
@@ -98,6 +115,7 @@ def test_a_port_in_use_is_a_message(weights, capsys):
         (["--max-upload", "lots"], "--max-upload takes a positive number"),
         (["--max-queue", "0"], "must be positive"),
         (["--backend", "tensorrt"], "backend 'tensorrt' is not known; choose auto"),
+        (["--device", "abacus"], "device 'abacus' is not known"),
         (["--model", "no-such-file.pth"], "no-such-file.pth"),
         (["--keep", "/dev/null/x"], "--keep /dev/null/x: cannot be written"),
     ],

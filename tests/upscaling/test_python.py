@@ -297,7 +297,9 @@ def test_out_of_memory_goes_on_with_smaller_tiles(network):
         (np.zeros((0, 4, 3), np.uint8), "no pixels"),
         (np.zeros((4, 4), np.int64), "int64"),
         (np.full((4, 4, 3), 255.0), "divide by 255"),
-        (np.full((4, 4, 3), np.nan), "divide by 255"),
+        (np.full((4, 4, 3), np.nan), "array holds NaN or infinite"),
+        (np.full((4, 4, 3), -np.inf), "array holds NaN or infinite"),
+        (torch.full((3, 4, 4), float("nan")), "tensor holds NaN or infinite"),
         (torch.zeros(4, 4), "shape .4, 4."),
         (torch.zeros(3, 4, 4, dtype=torch.int32), "int32"),
         (torch.full((3, 4, 4), 255.0), "divide by 255"),
@@ -362,6 +364,8 @@ def test_impossible_options(network):
         ({"scale": float("nan")}, "1 to 64"),
         ({"tile": 0}, "tile"),
         ({"backend": "abacus"}, "abacus"),
+        ({"memory_budget": "2G"}, "number of bytes such as 2 << 30, not '2G'"),
+        ({"memory_budget": 0}, "memory_budget"),
     ):
         with pytest.raises(UserError, match=message):
             network(2).upscale(scene(), **options)
