@@ -65,6 +65,11 @@ def sha256(path: Path) -> str:
 
 def _reject_text(path: Path, head: bytes) -> None:
     text = head.lstrip().lower()
+    if path.suffix.lower() == ".onnx" or (text.startswith(b"<?xml") and b"<net " in text):
+        raise UserError(
+            f"{path}: this is a program for ONNX Runtime or OpenVINO, not weights; give the weight "
+            "file that it was exported from"
+        )
     if not head:
         raise UserError(f"{path}: the file is empty; download or copy it again")
     if text.startswith((b"<!doctype", b"<html", b"<?xml", b"<head", b"<script")):

@@ -112,7 +112,8 @@ def probe(path: Path) -> Clip:
         seconds = float((stream.duration or 0) * stream.time_base)
         seconds = seconds or float(container.duration or 0) / 1e6
         count = stream.frames or round(seconds * rate) or 1
-        deep = any(c.bits > 8 for c in stream.codec_context.format.components)
+        format = stream.codec_context.format  # None where not a frame of it is whole
+        deep = format is not None and any(c.bits > 8 for c in format.components)
         time_base, aspect = stream.time_base, stream.sample_aspect_ratio
         stored = (stream.height, stream.width)
     for frame in frames(path, None, deep, []):

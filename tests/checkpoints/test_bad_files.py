@@ -69,6 +69,16 @@ def test_not_weights(tmp_path, content, words):
         load_model(file)
 
 
+def test_programs_are_no_weights(tmp_path):
+    for name, content in (
+        ("edsr.onnx", b"\x08\x08\x12\x08superres"),
+        ("edsr.xml", b'<?xml version="1.0"?>\n<net name="Model0" version="11">'),
+    ):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(UserError, match=rf"{name}: this is a program.*weight file that it was"):
+            load_model(tmp_path / name)
+
+
 @pytest.mark.parametrize("zipped", [True, False])
 @pytest.mark.parametrize("part", [0.02, 0.3, 0.7, 0.99])
 def test_truncated(edsr_pytorch, tmp_path, part, zipped):

@@ -19,6 +19,7 @@ from superres.errors import UserError
 from superres.upscaling import video as module
 from superres.upscaling.enlarge import Enlarger
 from superres.upscaling.video import parts_folder, unfinished, upscale_video
+from superres.upscaling.video_codec import probe
 from superres.upscaling.video_colour import to_420, to_rgb
 from superres.upscaling.writing import DiskFull
 
@@ -227,6 +228,15 @@ def test_a_truncated_clip_is_told(tmp_path, network):
     result = upscale_video(source, target, Enlarger(network(2)))
     assert 0 < result.frames < 60
     assert any("truncated" in note for note in result.notes), result.notes
+
+
+def test_a_clip_that_ends_before_its_first_frame(tmp_path):
+    path = tmp_path / "clip.mkv"
+    make_clip(path)
+    data = path.read_bytes()
+    path.write_bytes(data[: data.index(b"\x1f\x43\xb6\x75") + 20])  # all but the clusters
+    with pytest.raises(UserError, match=r"clip\.mkv: no frame of it can be decoded"):
+        probe(path)
 
 
 def test_what_is_no_video(tmp_path, weights, capsys):
