@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import json
@@ -12,6 +13,7 @@ import subprocess
 import time
 
 import numpy as np
+import psutil
 import pytest
 import torch
 
@@ -350,3 +352,39 @@ def test_a_signal_to_the_whole_job_still_saves(options, tmp_path):
     assert len(iteration_files(folder)) == 1
     with pytest.raises(ProcessLookupError):  # nothing of the job is left
         os.killpg(process.pid, 0)
+
+
+@pytest.mark.parametrize(("method", "number", "code"), [
+    ("spawn", signal.SIGINT, 130),
+    ("spawn", signal.SIGTERM, 143),
+    ("spawn", signal.SIGHUP, 143),
+    ("forkserver", signal.SIGINT, 130),
+])  # fmt: skip
+def test_a_signal_to_the_whole_job_while_workers_start(options, tmp_path, method, number, code):
+    folder = tmp_path / "work"
+    process = subprocess.Popen(
+        command(
+            options,
+            folder,
+            "max_iters=1000000",
+            "val_interval=1000000",
+            "num_workers=2",
+            f"train_dataloader.start_method={method}",
+        ),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    while True:
+        assert process.poll() is None, process.communicate()[0]
+        with contextlib.suppress(psutil.Error):  # one that has ended meanwhile
+            commands = [" ".join(p.cmdline()) for p in psutil.Process(process.pid).children()]
+            if any(f"multiprocessing.{method}" in words for words in commands):
+                break
+        time.sleep(0.01)
+    os.killpg(process.pid, number)
+    output = finish(process, code=code)
+    assert "Traceback" not in output
+    assert "error" not in output
+    assert len(iteration_files(folder)) == 1
