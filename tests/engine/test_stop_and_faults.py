@@ -8,6 +8,7 @@ import fcntl
 import json
 import os
 import resource
+import shlex
 import signal
 import subprocess
 import time
@@ -217,6 +218,14 @@ def test_a_reader_of_the_output_that_goes_does_not_end_the_run(options, tmp_path
     process = start(command(options, tmp_path / "work"))
     process.stdout.close()
     assert process.wait(200) == 0
+    assert (tmp_path / "work" / "iter_12.pth").is_file()
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="the system has no /dev/full")
+@pytest.mark.parametrize("places", [">/dev/full", ">/dev/full 2>&1", ">&- 2>&- <&-"])
+def test_output_that_leads_nowhere_does_not_end_the_run(options, tmp_path, places):
+    words = shlex.join(command(options, tmp_path / "work"))
+    finish(start(["bash", "-c", f"{words} {places}"]))
     assert (tmp_path / "work" / "iter_12.pth").is_file()
 
 
