@@ -397,3 +397,8 @@ def test_a_signal_to_the_whole_job_while_workers_start(options, tmp_path, method
     assert "Traceback" not in output
     assert "error" not in output
     assert len(iteration_files(folder)) == 1
+
+
+def test_resuming_from_a_folder_says_how(train, tmp_path, capsys):
+    assert train(resume=tmp_path) == 2
+    assert f"--work-dir {tmp_path} --resume" in capsys.readouterr().err
