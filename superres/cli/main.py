@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 import superres
 from superres.errors import UserError
-from superres.output import drop_output
+from superres.output import drop_output, open_missing
 from superres.stopping import TERMINATED, Terminated, terminable
 
 _NOT_COMMANDS = {"main"}
@@ -36,6 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     of the user's is one message; a traceback means that the program itself is at fault.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
+    open_missing()
     if getattr(sys.stdout, "errors", "") == "strict" and hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")  # names may hold what is no text
     try:

@@ -119,6 +119,9 @@ def init_worker(_: int) -> None:
     for number in (signal.SIGINT, signal.SIGUSR1, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _end_later)
+    # The trainer starts its workers with these held back.
+    held = {signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP}
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, held)
     _end_with_the_trainer()
 
 

@@ -174,6 +174,11 @@ def find_resumable(folder: Path, wanted: Path | None, say: Any) -> tuple[Path, d
         UserError: ``wanted`` does not exist, or every checkpoint is damaged.
     """
     if wanted is not None and not wanted.is_file():
+        if wanted.is_dir():
+            raise UserError(
+                f"--resume {wanted}: a folder; give a checkpoint in it, or go on from its newest "
+                f"by --work-dir {wanted} --resume"
+            )
         raise UserError(f"--resume {wanted}: no such file")
     candidates = [path for _, path in iteration_files(folder)]
     if wanted is not None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
 import threading
 import time
@@ -29,6 +30,8 @@ def main(argv: list[str] | None = None) -> int:
 
     argv = sys.argv[1:] if argv is None else argv
     threading.Thread(target=_leave_if_cut_off, daemon=True).start()
+    # Slurm's early notice, of which torchrun would die; to the ranks it is as SIGTERM.
+    signal.signal(signal.SIGUSR1, lambda *_: signal.raise_signal(signal.SIGTERM))
     try:
         torchrun(argv)
     except ChildFailedError as error:
@@ -36,8 +39,7 @@ def main(argv: list[str] | None = None) -> int:
         code = failure.exitcode
         if code not in (2, 130, 143):
             print(
-                f"error: rank {rank} (process {failure.pid}) ended with code {code}; "
-                "its own output is above",
+                f"error: rank {rank} (process {failure.pid}) {_ended(code)}",
                 file=sys.stderr,
             )
         # A negative code is a signal that the process died of.
@@ -55,10 +57,23 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     except SignalException as error:
         # The ranks have saved and ended; torchrun itself was told to stop.
-        return 128 + int(error.sigval)
+        number = signal.SIGTERM if error.sigval == signal.SIGHUP else error.sigval  # as in a rank
+        return 128 + int(number)
     except KeyboardInterrupt:
         return 130
     return 0
+
+
+def _ended(code: int) -> str:
+    """How a rank ended; a negative code is a signal that it died of."""
+    if code >= 0:
+        return f"ended with code {code}; its own output is above"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = f"signal {-code}"
+    why = ", as the system does when memory runs out" if name == "SIGKILL" else ""
+    return f"was ended by {name}{why}"
 
 
 def _leave_if_cut_off(seconds: float = 5.0) -> None:

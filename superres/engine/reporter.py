@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import errno
 import json
@@ -140,12 +141,17 @@ class Reporter:
             else:
                 print(text, flush=True)
         except OSError as error:
-            # The terminal was closed, or what the output was piped to has ended. Nobody is told
-            # by it any more, but that must not end a run (nor its saving, after a SIGHUP).
-            if error.errno not in (errno.EPIPE, errno.EIO):
+            # The terminal was closed, what the output was piped to has ended, or the disk is full
+            # that it goes to. Nobody is told by it any more, but that must not end a run (nor its
+            # saving, after a SIGHUP).
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            if not full and error.errno not in (errno.EPIPE, errno.EIO):
                 raise
             self._progress = None
             drop_output()
+            if full:
+                log = self.log_file or "the log"
+                _complain(f"no space is left where the output goes; the run goes on, see {log}")
 
     def _write(self, record: dict[str, Any]) -> None:
         self._held.append({"time": round(time.time(), 3), **record})
@@ -187,8 +193,12 @@ class Reporter:
         except OSError as error:
             if self._log_fault != error.strerror:
                 self._log_fault = error.strerror
-                print(
-                    f"warning: {self.log_file}: {error.strerror}; the run goes on, and what is to "
-                    "be logged is kept until there is room",
-                    file=sys.stderr,
+                _complain(
+                    f"{self.log_file}: {error.strerror}; the run goes on, and what is to "
+                    "be logged is kept until there is room"
                 )
+
+
+def _complain(text: str) -> None:
+    with contextlib.suppress(OSError):  # this may be full, too
+        print(f"warning: {text}", file=sys.stderr, flush=True)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import os
 import signal
 import time
+from collections.abc import Iterator
+from multiprocessing import resource_tracker
 from types import FrameType
 
 import torch
@@ -13,6 +16,28 @@ import torch
 from . import launch
 
 EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
+STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
+
+
+@contextlib.contextmanager
+def held_back(start_method: str | None) -> Iterator[None]:
+    """Let :data:`STOPS` wait while data-loading processes are started.
+
+    A signal may reach a whole job. The new processes inherit what is held back, until they are
+    ready to leave these signals to the trainer; under 'spawn' that takes seconds.
+
+    Args:
+        start_method: of these processes; None is the system's own.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
+    if multiprocessing.get_context(start_method).get_start_method() != "fork":
+        # The others need this process, whose start lets SIGINT and SIGTERM through at its end.
+        resource_tracker.ensure_running()
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class StopRequest:
@@ -33,7 +58,7 @@ class StopRequest:
         self._parallel = launch.world_size() > 1
 
     def __enter__(self) -> StopRequest:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP):
+        for number in STOPS:
             if number == signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN:
                 continue
             self._previous[number] = signal.signal(number, self._note)

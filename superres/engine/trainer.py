@@ -6,7 +6,6 @@ nothing grows with the number of iterations, and so that every file it writes is
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,7 +44,7 @@ from .recompute import recompute
 from .reporter import Reporter
 from .scalars import LastScalars
 from .selection import Selection
-from .signals import StopRequest
+from .signals import StopRequest, held_back
 from .step import TrainStep, step_seed
 from .test_record import table_record
 
@@ -206,12 +205,10 @@ class Trainer:
             self.call_hook("before_train")
             if self._due(self.cfg.val_interval) and self.last_validated != self.iter and self.iter:
                 self.validate(stop)
-            # Workers inherit what is blocked: Ctrl-C in a terminal reaches them while they start.
-            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-            batches = iter(loader)
+            with held_back(options.get("start_method")):
+                batches = iter(loader)
             if self.fast.prefetch:
                 batches = CudaPrefetcher(batches, self.device)
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
             try:
                 self._iterate(batches, stop)
             except (RuntimeError, MemoryError) as error:

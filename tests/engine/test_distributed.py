@@ -148,3 +148,18 @@ def test_slurm_script_starts_tasks_that_find_each_other(options, tmp_path):
 )
 def test_first_host(nodes, first):
     assert first_host(nodes) == first
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP])
+def test_a_signal_to_the_launcher_alone_saves(options, tmp_path, number):
+    endless = ("max_iters=1000000", "val_interval=1000000", "checkpoint_interval=1000000")
+    process = dist(options, tmp_path / "work", *endless, "log_interval=1")
+    log = tmp_path / "work/log.jsonl"
+    wait_for(log, process)
+    while '"mode": "train"' not in log.read_text():
+        time.sleep(0.01)
+    process.send_signal(number)
+    output = finish(process, code=143)
+    assert "saved; continue with --resume" in output
+    assert "Traceback" not in output
+    assert len(iteration_files(tmp_path / "work")) == 1

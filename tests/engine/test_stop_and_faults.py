@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import json
 import os
 import resource
+import shlex
 import signal
 import subprocess
 import time
 
 import numpy as np
+import psutil
 import pytest
 import torch
 
@@ -218,6 +221,14 @@ def test_a_reader_of_the_output_that_goes_does_not_end_the_run(options, tmp_path
     assert (tmp_path / "work" / "iter_12.pth").is_file()
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="the system has no /dev/full")
+@pytest.mark.parametrize("places", [">/dev/full", ">/dev/full 2>&1", ">&- 2>&- <&-"])
+def test_output_that_leads_nowhere_does_not_end_the_run(options, tmp_path, places):
+    words = shlex.join(command(options, tmp_path / "work"))
+    finish(start(["bash", "-c", f"{words} {places}"]))
+    assert (tmp_path / "work" / "iter_12.pth").is_file()
+
+
 def test_what_finds_no_room_in_the_log_is_written_later(tmp_path, capsys):
     log = tmp_path / "there" / "log.jsonl"
     reporter = Reporter()
@@ -350,3 +361,44 @@ def test_a_signal_to_the_whole_job_still_saves(options, tmp_path):
     assert len(iteration_files(folder)) == 1
     with pytest.raises(ProcessLookupError):  # nothing of the job is left
         os.killpg(process.pid, 0)
+
+
+@pytest.mark.parametrize(("method", "number", "code"), [
+    ("spawn", signal.SIGINT, 130),
+    ("spawn", signal.SIGTERM, 143),
+    ("spawn", signal.SIGHUP, 143),
+    ("forkserver", signal.SIGINT, 130),
+])  # fmt: skip
+def test_a_signal_to_the_whole_job_while_workers_start(options, tmp_path, method, number, code):
+    folder = tmp_path / "work"
+    process = subprocess.Popen(
+        command(
+            options,
+            folder,
+            "max_iters=1000000",
+            "val_interval=1000000",
+            "num_workers=2",
+            f"train_dataloader.start_method={method}",
+        ),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    while True:
+        assert process.poll() is None, process.communicate()[0]
+        with contextlib.suppress(psutil.Error):  # one that has ended meanwhile
+            commands = [" ".join(p.cmdline()) for p in psutil.Process(process.pid).children()]
+            if any(f"multiprocessing.{method}" in words for words in commands):
+                break
+        time.sleep(0.01)
+    os.killpg(process.pid, number)
+    output = finish(process, code=code)
+    assert "Traceback" not in output
+    assert "error" not in output
+    assert len(iteration_files(folder)) == 1
+
+
+def test_resuming_from_a_folder_says_how(train, tmp_path, capsys):
+    assert train(resume=tmp_path) == 2
+    assert f"--work-dir {tmp_path} --resume" in capsys.readouterr().err
