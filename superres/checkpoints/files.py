@@ -23,6 +23,11 @@ from superres.checkpoints.shipped import full_name, shipped, unknown_name
 from superres.errors import UserError
 
 _BOMB_SIZE, _BOMB_RATIO = 64 << 20, 100
+# What zipfile raises for damaged names, sizes, flags and kinds of compression.
+_BROKEN_ZIP = (
+    *(zipfile.BadZipFile, zlib.error, OSError, EOFError),
+    *(RuntimeError, ValueError, OverflowError),
+)
 
 CHECKSUM_KEY = "superres_crc32"
 """Metadata entry of our ``.safetensors`` files, see `checksums`."""
@@ -135,17 +140,25 @@ def _damaged(path: Path, entry: str) -> str:
 
 
 def _check_zip(path: Path) -> None:
-    """Compare the checksums of a PyTorch file, which torch.load does not.
+    """Compare the checksums of a PyTorch file, which torch.load does not, unless it is a bomb.
 
     Raises:
-        UserError: one is wrong; the entry is named.
+        UserError: one is wrong; the entry is named. Or the file would unfold to far more than it
+            is: PyTorch stores tensors as they are.
     """
     try:
         if not zipfile.is_zipfile(path):
             return  # the format before PyTorch 1.6 has none; what is cut off torch.load will say
         with zipfile.ZipFile(path) as archive:
-            broken = archive.testzip() if any(m.CRC for m in archive.infolist()) else None
-    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError, ValueError) as error:
+            members = archive.infolist()
+            size, stored = sum(m.file_size for m in members), path.stat().st_size
+            if size > _BOMB_SIZE and size > _BOMB_RATIO * stored:
+                raise UserError(
+                    f"{path}: refused, it would grow from {stored} to {size} bytes (a "
+                    "decompression bomb); PyTorch writes no such files"
+                )
+            broken = archive.testzip() if any(m.CRC for m in members) else None
+    except _BROKEN_ZIP as error:
         raise UserError(
             f"{path}: truncated or damaged ({error}); download or copy it again"
         ) from error
@@ -154,7 +167,6 @@ def _check_zip(path: Path) -> None:
 
 
 def _open_pickle(path: Path) -> Any:
-    _check_packed(path)
     _check_zip(path)
     try:
         with torch.serialization.safe_globals(_numpy_numbers()):
@@ -176,21 +188,6 @@ def _open_pickle(path: Path) -> Any:
         raise UserError(
             f"{path}: truncated or damaged ({reason}); download or copy it again"
         ) from error
-
-
-def _check_packed(path: Path) -> None:
-    """PyTorch stores tensors as they are; one that unfolds to far more is a decompression bomb."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            size = sum(member.file_size for member in archive.infolist())
-    except Exception:  # no zip, or a damaged one: PyTorch says so
-        return
-    stored = path.stat().st_size
-    if size > _BOMB_SIZE and size > _BOMB_RATIO * stored:
-        raise UserError(
-            f"{path}: refused, it would grow from {stored} to {size} bytes (a decompression bomb); "
-            "PyTorch writes no such files"
-        )
 
 
 def _numpy_numbers() -> list[Any]:
