@@ -11,6 +11,14 @@ TERMINATED = 143
 """Exit code."""
 
 
+STOPS = tuple(
+    getattr(signal, name)
+    for name in ("SIGINT", "SIGTERM", "SIGUSR1", "SIGHUP")
+    if hasattr(signal, name)
+)
+"""What a person, a scheduler and a terminal that closes send to a whole job."""
+
+
 class Terminated(KeyboardInterrupt):
     """SIGTERM or SIGHUP came."""
 

@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from superres.errors import UserError
 from superres.imaging._cv2 import import_cv2
+from superres.stopping import STOPS
 
 from .device_cache import CachedLoader, cache_device, wanted_cache
 from .sampler import IterationSampler
@@ -116,12 +117,10 @@ def init_worker(_: int) -> None:
     """One thread each; signals, which reach a whole job, are the trainer's business."""
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
-    for number in (signal.SIGINT, signal.SIGUSR1, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, _end_later)
+    for number in STOPS:
+        signal.signal(number, _end_later if number == signal.SIGTERM else signal.SIG_IGN)
     # The trainer starts its workers with these held back.
-    held = {signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP}
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, held)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
     _end_with_the_trainer()
 
 

@@ -13,10 +13,11 @@ from types import FrameType
 
 import torch
 
+from superres.stopping import STOPS
+
 from . import launch
 
 EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
-STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
 
 
 @contextlib.contextmanager

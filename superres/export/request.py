@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import importlib.util
 import os
 import shutil
@@ -12,12 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from superres.errors import UserError
-from superres.imaging.files import is_special
-
-try:
-    import fcntl
-except ImportError:  # Windows has no flock; there a killed export's folder stays.
-    fcntl = None
+from superres.imaging.files import is_special, name_for, take_over
 
 ENDINGS = {
     "onnx": (".onnx",),
@@ -43,8 +37,7 @@ def work_folder(out: Path) -> Iterator[Path]:
     Raises:
         OSError: it cannot be made.
     """
-    name = hashlib.sha256(os.fsencode(out.name)).hexdigest()[:16]
-    folder = out.parent / f".superres-export-{name}"
+    folder = out.parent / f".superres-export-{name_for(out)}"
     descriptor = _taken(folder)
     if descriptor is None:
         folder = Path(tempfile.mkdtemp(prefix=".superres-export-", dir=out.parent))
@@ -58,7 +51,7 @@ def work_folder(out: Path) -> Iterator[Path]:
 
 def _taken(folder: Path) -> int | None:
     """A descriptor that locks ``folder``, made or emptied; None if another process has it."""
-    if fcntl is None:
+    if not hasattr(os, "O_DIRECTORY"):  # Windows; there a killed export's folder stays
         return None
     with contextlib.suppress(FileExistsError):
         folder.mkdir(mode=0o700)
@@ -67,9 +60,7 @@ def _taken(folder: Path) -> int | None:
     except OSError:
         return None
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        status = os.fstat(descriptor)
-        if status.st_uid == os.geteuid() and os.path.samestat(status, os.lstat(folder)):
+        if take_over(descriptor, folder):
             for part in folder.iterdir():
                 part.unlink()
             return descriptor

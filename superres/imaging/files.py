@@ -98,8 +98,7 @@ def _open_temporary(path: Path) -> tuple[Path, int]:
     left: nobody holds its lock. Beside another process that writes the same file it gets another
     name.
     """
-    name = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]
-    temporary = path.with_name(f".{name}.tmp")
+    temporary = path.with_name(f".{name_for(path)}.tmp")
     descriptor = _take(temporary)
     if descriptor is None:
         temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
@@ -119,21 +118,36 @@ def _take(temporary: Path) -> int | None:
             return None  # something of that name is there, and it is none of ours
         raise
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        status = os.fstat(descriptor)
-        ours = stat.S_ISREG(status.st_mode) and status.st_nlink == 1
-        if ours and status.st_uid == os.geteuid() and _is_at(temporary, status):
-            os.ftruncate(descriptor, 0)
-            return descriptor
+        if take_over(descriptor, temporary):
+            status = os.fstat(descriptor)
+            if stat.S_ISREG(status.st_mode) and status.st_nlink == 1:
+                os.ftruncate(descriptor, 0)
+                return descriptor
     except OSError:
-        pass  # another process is writing it, or there are no locks here
+        pass
     os.close(descriptor)
     return None
 
 
-def _is_at(path: Path, status: os.stat_result) -> bool:
-    """Whether an open file is still the one of that name; another may have finished with it."""
-    return os.path.samestat(status, os.lstat(path))
+def name_for(path: Path) -> str:
+    """What the temporary file or folder of ``path`` is called, the same each time."""
+    return hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]
+
+
+def take_over(descriptor: int, path: Path) -> bool:
+    """Lock what is open at ``path``, for as long as it is open, if a killed process left it.
+
+    False where another process holds it or has just finished with it, it is another user's, or
+    there are no locks here.
+    """
+    if fcntl is None:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        status = os.fstat(descriptor)
+        return status.st_uid == os.geteuid() and os.path.samestat(status, os.lstat(path))
+    except OSError:
+        return False
 
 
 def is_special(path: Path) -> bool:
