@@ -5,11 +5,13 @@ from __future__ import annotations
 import multiprocessing
 import tempfile
 import time
+from math import nan
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from superres.benchmarks._watch import kilobytes
 from superres.datasets.loader import collate, init_worker, shut_down, train_loader
 from superres.datasets.pack import pack_images
 from superres.datasets.paired import PairedDataset
@@ -99,7 +101,4 @@ def _read_all(dataset: PairedDataset, repeats: int, sender: Any) -> None:
 
 
 def _anonymous() -> float:
-    for line in Path("/proc/self/smaps_rollup").read_text().splitlines():
-        if line.startswith("Anonymous:"):
-            return int(line.split()[1]) / 1024
-    return float("nan")
+    return kilobytes(Path("/proc/self/smaps_rollup")).get("Anonymous", nan) / 1024

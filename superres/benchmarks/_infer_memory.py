@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from superres.benchmarks._watch import kilobytes
+
 
 def peak_megabytes(job: dict[str, Any]) -> float:
     """Run `main` with ``job`` in a new process; the most memory it held, in MB (10^6 bytes)."""
@@ -44,8 +46,7 @@ def _peak() -> float:
     # getrusage() would count the parent's memory at the time of the fork, this does not.
     status = Path("/proc/self/status")
     if status.exists():
-        line = next(x for x in status.read_text().splitlines() if x.startswith("VmHWM:"))
-        return int(line.split()[1]) * 1024 / 1e6
+        return kilobytes(status)["VmHWM"] * 1024 / 1e6
     import resource
 
     unit = 1 if sys.platform == "darwin" else 1024

@@ -137,8 +137,8 @@ def memory(pid: int) -> dict[str, Any]:
         OSError: there is no such process any more.
     """
     folder = Path(f"/proc/{pid}")
-    rollup = _fields((folder / "smaps_rollup").read_text())
-    status = _fields((folder / "status").read_text())
+    rollup = kilobytes(folder / "smaps_rollup")
+    status = kilobytes(folder / "status")
     return {
         "rss": rollup.get("Rss", 0) / 1024,
         "pss": rollup.get("Pss", 0) / 1024,
@@ -148,7 +148,7 @@ def memory(pid: int) -> dict[str, Any]:
     }
 
 
-def _fields(text: str) -> dict[str, int]:
-    """``Name:   123 kB`` lines."""
-    rows = (line.split() for line in text.splitlines() if line.endswith(" kB"))
+def kilobytes(file: Path) -> dict[str, int]:
+    """The ``Name:   123 kB`` lines of a file of /proc."""
+    rows = (line.split() for line in file.read_text().splitlines() if line.endswith(" kB"))
     return {words[0].rstrip(":"): int(words[1]) for words in rows if len(words) == 3}

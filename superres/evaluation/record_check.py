@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from math import isfinite
 from typing import Any
 
 SCHEMA = 1
@@ -156,7 +155,9 @@ def _is_score(value: Any) -> bool:
     if value is None:
         return True
     known = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return known and (abs(value) < _LARGEST or (isinstance(value, float) and not isfinite(value)))
+    return known and (
+        abs(value) < _LARGEST or (isinstance(value, float) and not math.isfinite(value))
+    )
 
 
 def wrong_means(entry: Mapping[str, Any]) -> list[str]:
