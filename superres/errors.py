@@ -28,6 +28,6 @@ def from_worker(error: BaseException) -> BaseException:
         return UserError(
             f"a data-loader worker died: {(text or 'its connection broke').splitlines()[0]}. If "
             "the machine ran out of memory lower num_workers or train_dataloader.prefetch_factor; "
-            "the last checkpoint is whole, continue with --resume"
+            "every checkpoint saved so far is whole, continue with --resume"
         )
     return error

@@ -90,6 +90,9 @@ def load_config(name: str, options: list[str] | None = None) -> Config:
     check_keys(cfg, _base_files(path), OPTIONAL_KEYS)
     changes = parse_options(options or [])
     for key, value in changes.items():
+        if key.startswith("fast.") and isinstance(cfg.get("fast"), str | bool):
+            whole = cfg.fast  # a preset, of which one part is to be another
+            cfg.fast = {"preset": whole if isinstance(whole, str) else "auto" if whole else "off"}
         _check_option(cfg, key)
         _set(cfg, key, value)
     for key in ("train_set", "val_sets", "test_sets"):
@@ -274,7 +277,7 @@ def _check_option(cfg: Config, key: str) -> None:
                 + (_near(part, [*node, *OPTIONAL_KEYS]) or "; its keys: " + ", ".join(sorted(node)))
             )
         accepted = accepted_arguments(node)
-        if accepted is None or part in accepted:
+        if accepted is None or part in accepted or parts[0] == "fast":  # fast.resolve knows those
             return
         raise UserError(
             f"--cfg-options {key}: {so_far} has no key {part!r}"

@@ -323,6 +323,24 @@ def check_network(cfg: Config) -> None:
         registry.MODELS.build(node)
 
 
+def check_optimizer(cfg: Config) -> None:
+    """The optimiser's arguments are numbers where its defaults are.
+
+    Raises:
+        UserError: naming the key.
+    """
+    node = to_plain(cfg.optim_wrapper).get("optimizer", {})
+    known = registry.OPTIMIZERS.get(node.get("type"))
+    parameters = inspect.signature(known).parameters if known else {}
+    for key, value in node.items():
+        default = parameters[key].default if key in parameters else None
+        if type(default) is int:  # torch writes 0 where 0.5 may stand
+            default = float(default)
+        kind = _of_its_kind(value, default) if isinstance(default, float | tuple) else None
+        if kind is not None and not isinstance(value, torch.Tensor):
+            raise UserError(f"config: optim_wrapper.optimizer.{key} = {value!r} must be {kind}")
+
+
 def check_config(cfg: Config, world_size: int = 1) -> None:
     """All checks that need no data. Run before a model or a dataset is built."""
     use_scope()
@@ -342,3 +360,4 @@ def check_config(cfg: Config, world_size: int = 1) -> None:
     check_numbers(cfg, world_size)
     check_types(cfg)
     check_network(cfg)
+    check_optimizer(cfg)

@@ -115,7 +115,8 @@ class Peers:
         what = "; ".join(told[:8]) + (f" and {len(told) - 8} more" if told[8:] else "")
         return Fault(
             f"the processes have lost each other: {what or 'all of them still answer'} ({first}). "
-            "The last checkpoint is whole, continue with --resume. SUPERRES_DIST_TIMEOUT_MINUTES "
+            "Every checkpoint saved so far is whole, continue with --resume. "
+            "SUPERRES_DIST_TIMEOUT_MINUTES "
             "sets how long one waits for the others",
             1,
         )

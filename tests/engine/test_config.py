@@ -28,6 +28,16 @@ def test_the_scale_is_written_once_and_reaches_everything():
     assert load_config(CONFIG).model.backbone.scale == 2
 
 
+@pytest.mark.parametrize(
+    ("whole", "preset"), [("'max'", "max"), ("False", "off"), ("True", "auto")]
+)
+def test_a_part_of_a_preset_is_set_by_itself(whole, preset, tmp_path):
+    path = tmp_path / "c.py"
+    path.write_text(f"fast = {whole}\n")
+    cfg = load_config(str(path), ["fast.channels_last=False", "fast.compile=False"])
+    assert cfg.fast == {"preset": preset, "channels_last": False, "compile": False}
+
+
 def test_references_keep_types_and_reach_into_text(tmp_path):
     path = tmp_path / "c.py"
     path.write_text(
@@ -78,6 +88,10 @@ def test_options_in_mmengines_notation():
         ("train_pipeline.7.prob=1", "list of 5"),
         ("scale.x=3", "no key 'x'"),
         ("optim_wrapper.optimizer.lrr=1", "lr"),
+        ("optim_wrapper.optimizer.lr=abc", "optimizer.lr = 'abc' must be a number"),
+        ("optim_wrapper.optimizer.weight_decay=True", "weight_decay = True must be a number"),
+        ("optim_wrapper.optimizer.betas=[0.9,x]", "must be a list such as [0.9, 0.999]"),
+        ("fast.channel_last=False", "did you mean channels_last"),
         ("model.backbone.scale=3", "disagrees with scale = 2"),
         ("train_dataloader.dataset.scale=4", "disagrees with scale = 2"),
         ("scale=5", "scale"),

@@ -62,6 +62,6 @@ class TraceHook(Hook):
                 line = line[os.write(self._file, line) :]
         except OSError as error:
             raise UserError(
-                f"--trace {self.path}: {error.strerror}; the last checkpoint is whole, make room "
-                "and continue with --resume"
+                f"--trace {self.path}: {error.strerror}; every checkpoint saved so far is whole, "
+                "make room and continue with --resume"
             ) from error
