@@ -15,10 +15,12 @@ import pytest
 
 pytest_plugins = ["tests.crashes"]
 
-# A shell ignores Ctrl-C for what it runs in the background, and children inherit that; the tests
-# that press Ctrl-C on a process of their own need it to be heard.
+# A shell ignores Ctrl-C for what it runs in the background, nohup the end of the terminal, and
+# children inherit that; the tests that send these to a process of their own need them to be heard.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 _HERE = {"localhost", "::1", "0.0.0.0", "", None, socket.gethostname()}
 

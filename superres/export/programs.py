@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from superres.inference.backends.conversion import write_onnx, write_openvino
-from superres.inference.backends.openvino_library import openvino_core
+from superres.inference.backends.openvino_library import infer, openvino_core
 
 Run = Callable[[torch.Tensor], torch.Tensor]
 
@@ -65,7 +65,13 @@ def openvino(
     compiled = core.compile_model(
         core.read_model(str(path)), "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
     )
-    return lambda x: torch.from_numpy(compiled([x.numpy()])[0].copy())
+    request = compiled.create_infer_request()
+
+    def run(x: torch.Tensor) -> torch.Tensor:
+        infer(request, x.numpy())
+        return torch.from_numpy(request.get_output_tensor(0).data.copy())
+
+    return run
 
 
 def torchscript(

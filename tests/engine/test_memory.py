@@ -80,12 +80,14 @@ def test_recomputing_lowers_the_peak_of_the_process():
             cwd=ROOT,
             capture_output=True,
             text=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},  # else it differs by a quarter between runs
+            # Else it differs by a quarter between runs: one thread, and a mapping per tensor, which
+            # goes when the tensor goes.
+            env={**os.environ, "OMP_NUM_THREADS": "1", "MALLOC_MMAP_THRESHOLD_": "65536"},
         )
         assert done.returncode == 0, done.stderr
         return int(done.stdout)
 
-    assert peak("body.*") < 0.9 * peak()
+    assert peak("body.*") < 0.8 * peak()
 
 
 def test_recomputing_changes_nothing_else():

@@ -8,7 +8,7 @@ import torch
 
 from superres.inference.backends import conversion
 from superres.inference.backends.converted import ConvertedBackend
-from superres.inference.backends.openvino_library import import_openvino, openvino_core
+from superres.inference.backends.openvino_library import import_openvino, infer, openvino_core
 
 # Layers prepared for a size: the up to nine sizes of the tiles of one picture fit.
 _PREPARED = 256
@@ -44,11 +44,11 @@ class OpenVinoBackend(ConvertedBackend):
         openvino = import_openvino()
         channels = self._compiled.output(0).partial_shape[1]
         if channels.is_dynamic:
-            result = self._request.infer([x.numpy()], share_inputs=True)
-            return torch.from_numpy(result[0].copy())
+            infer(self._request, x.numpy())
+            return torch.from_numpy(self._request.get_output_tensor(0).data.copy())
         # The result goes straight into a tensor of ours: no second copy of the large picture.
         size = (x.shape[2] * self.scale, x.shape[3] * self.scale)
         y = torch.empty((x.shape[0], channels.get_length(), *size))
         self._request.set_output_tensor(0, openvino.Tensor(y.numpy(), shared_memory=True))
-        self._request.infer([x.numpy()], share_inputs=True, share_outputs=True)
+        infer(self._request, x.numpy())
         return y
