@@ -7,9 +7,5 @@ superres_make_env "$root" tests
 cd "$root"
 if [ $# -eq 0 ]; then
     set -- -m "not slow and not gpu" -n "${SUPERRES_TEST_WORKERS:-2}"
-    # A test whose process dies, by a native library or for want of memory, is tried once more, and
-    # how it died is printed at the end (tests/crashes.py). One that fails is not: nothing is
-    # called that.
-    set -- "$@" --reruns 1 --only-rerun '^only after a crash$'
 fi
 exec "$SUPERRES_ENV_PYTHON" -m pytest "$@"
