@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import warnings
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -169,7 +170,8 @@ def _check_zip(path: Path) -> None:
 def _open_pickle(path: Path) -> Any:
     _check_zip(path)
     try:
-        with torch.serialization.safe_globals(_numpy_numbers()):
+        with torch.serialization.safe_globals(_numpy_numbers()), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".*TorchScript archive")  # told below
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged pickle can fail in any way; all mean the same to a user
         # torch puts its own advice (to switch the protection off) around the one useful line.

@@ -47,7 +47,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="BYTES",
         help="for the network's work, such as 2G; default: 768M on CPUs",
     )
-    add("--format", choices=("png", "jpg", "webp", "tiff"), help="default: as each input")
+    add(
+        "--format",
+        type=str.lower,
+        choices=("png", "jpg", "webp", "tiff"),
+        help="default: as each input",
+    )
     add("--quality", type=int, metavar="1..100", help="of jpg and webp (default: 95)")
     add(
         "--compare",

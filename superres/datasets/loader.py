@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -197,12 +198,19 @@ def train_loader(
         }
         if available():
             return WorkerLoader(dataset, sampler, options)
-    return DataLoader(
+    return _data_loader(
         dataset,
         batch_sampler=sampler,
         collate_fn=Collate(),
         **{"pin_memory": pin_memory, **options},
     )
+
+
+def _data_loader(dataset: Dataset, **options: Any) -> DataLoader:
+    """torch's, without its advice, given twice, to have no more workers than cores."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "This DataLoader will create")
+        return DataLoader(dataset, **options)
 
 
 class WorkerLoader:
@@ -240,7 +248,7 @@ class _WorkerBatches:
         )
         self._taken: deque[Any] = deque()
         self._tasks = iter(
-            DataLoader(
+            _data_loader(
                 _Iterations(loader.dataset, loader.sampler),
                 batch_sampler=_Tasks(loader.sampler, self._ring, at_once),
                 collate_fn=_Fill(SlotFiller(collate, fresh)),

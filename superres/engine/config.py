@@ -22,6 +22,7 @@ from superres.paths import share_dir
 
 from .config_keys import check_keys
 
+_SUFFIXES = (".py", ".yml", ".yaml", ".json")
 _LONGEST = 10_000
 _MOST_REFERENCES, _LONGEST_TEXT = 100_000, 1 << 20
 _MOST_FILES, _DEEPEST = 500, 50
@@ -105,6 +106,8 @@ def load_config(name: str, options: list[str] | None = None) -> Config:
 
 def _read(path: Path) -> Config:
     _base_files(path)
+    if path.suffix not in _SUFFIXES:
+        raise UserError(f"{path} is no config: they end in {', '.join(_SUFFIXES)}")
     try:
         return Config.fromfile(str(path), use_predefined_variables=False, lazy_import=False)
     except SyntaxError as error:
