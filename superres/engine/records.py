@@ -173,8 +173,19 @@ def results_table(records: list[TrainingRecord], results: str) -> list[str]:
             "| " + " | ".join([name, f"x{scale}", protocol, *scores, duration, links]) + " |"
         )
     hardware = sorted({r.run["hardware"] for r in records})
-    notes = [f"{r.name}: {r.run['note']}" for r in records if r.run["note"]]
-    return [*table, "", f"Trained on {'; '.join(hardware)}.", *(f"\n{note}" for note in notes)]
+    noted: dict[str, list[str]] = {}
+    for record in records:
+        if note := record.run["note"]:
+            noted.setdefault(note, []).append(record.name)
+    told = [*table, "", f"Trained on {'; '.join(hardware)}."]
+    left = len(records)
+    for note, names in sorted(noted.items(), key=lambda item: len(item[1])):
+        who = ", ".join(names)
+        if len(names) == left > 1:
+            who = "All of them" if left == len(records) else "All others"
+        told += ["", f"{who}: {note}."]
+        left -= len(names)
+    return told
 
 
 def _by_scale(record: TrainingRecord) -> dict[tuple[int, str], dict[str, str]]:

@@ -57,6 +57,8 @@ def _lines(records: list[TrainingRecord], curves: list[str]) -> Iterable[str]:
         yield from ("", f"### {record.name}", "")
         yield "<!-- not run: trains for minutes or hours -->"
         yield from ("```bash", *commands(record), "```")
+        if told := _still_rising(record):
+            yield from ("", told)
         name = curve_name(record)
         if name in curves:
             curves = [other for other in curves if other != name]
@@ -96,14 +98,34 @@ def _curves(records: list[TrainingRecord]) -> list[tuple[str, str]]:
     ]
 
 
+def _still_rising(record: TrainingRecord) -> str:
+    """What validation gained in the last quarter of the run, or nothing if it tells too little."""
+    for name, points in _curve(record).items():
+        last, best = points[-1]
+        earlier = [point for point in points if point[0] <= 0.75 * last]
+        if earlier:
+            since, then = earlier[-1]
+            return (
+                f"{name}: {best:.2f} dB at iteration {last:,}, {best - then:+.2f} dB since "
+                f"iteration {since:,}, while the learning rate falls to its end."
+            )
+    return ""
+
+
+def _curve(record: TrainingRecord) -> dict[str, list[tuple[int, float]]]:
+    """PSNR over iterations for each set that was validated on."""
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder) / "log.jsonl"
+        log.write_bytes(gzip.decompress((record.folder / "log.jsonl.gz").read_bytes()))
+        return read_curves(log).get(_CURVE, {})
+
+
 def _chart(config: str, group: list[TrainingRecord]) -> str:
     series = {}
     for record in group:
-        with tempfile.TemporaryDirectory() as folder:
-            log = Path(folder) / "log.jsonl"
-            log.write_bytes(gzip.decompress((record.folder / "log.jsonl.gz").read_bytes()))
-            curves = read_curves(log).get(_CURVE, {})
-        for name, points in list(curves.items())[:1]:  # of the first set that was validated on
+        for name, points in list(_curve(record).items())[
+            :1
+        ]:  # of the first set that was validated on
             start = record.run.get("load_from")
             series[f"{name}, {f'from {start}' if start else 'from scratch'}"] = points
     return chart_file(_CURVE, series)

@@ -78,6 +78,16 @@ def test_record_and_table(work_dir, tmp_path):
     assert (folder / "log.jsonl.gz").read_bytes() == before
 
 
+def test_a_note_that_many_share_is_said_once(work_dir, tmp_path):
+    for name, note in (("a", "slow"), ("b", "slow"), ("c", "quick")):
+        records.write_record(work_dir, tmp_path / "results.json", name, note)
+    found = records.find_records()
+    assert records.results_table(found, "results")[-3:] == ["c: quick.", "", "All others: slow."]
+    assert records.results_table(found[:2], "results")[-1] == "All of them: slow."
+    assert records.results_table(found[:1], "results")[-1] == "a: slow."
+    assert records.results_table(found[1:], "results")[-1] == "c: quick."
+
+
 def test_what_is_no_training_is_told(work_dir, tmp_path):
     with pytest.raises(UserError, match="no work dir of a training"):
         records.write_record(tmp_path, tmp_path / "results.json")
@@ -106,6 +116,17 @@ def test_two_ways_of_one_config_are_drawn_and_told_how_to_repeat(work_dir, tmp_p
     config = "edsr_x2c64b16_g1_300k_div2k"
     assert f"superres train {config} --seed 3 --work-dir work_dirs/a\n" in text
     assert "--work-dir work_dirs/b --cfg-options load_from=edsr-s_x2\n" in text
+
+
+def test_whether_a_curve_still_rises_is_told(work_dir, tmp_path):
+    for i, psnr in ((100, 30.0), (140, 33.0), (160, 33.5), (200, 33.75)):
+        line = {"mode": "val", "iter": i, "seconds": 1.0}
+        line["results"] = [{"set": "V", "scale": 2, "protocol": "edsr-y", "psnr": psnr}]
+        with open(work_dir / "log.jsonl", "a") as file:
+            file.write(json.dumps(line) + "\n")
+    records.write_record(work_dir, tmp_path / "results.json", name="a")
+    text = "\n".join(reproduce._lines(records.find_records(), []))
+    assert "V x2 (edsr-y): 33.75 dB at iteration 200, +0.75 dB since iteration 140" in text
 
 
 def test_pages_and_cards_are_those_of_the_records(capsys):
