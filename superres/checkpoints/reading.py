@@ -19,6 +19,7 @@ from superres.checkpoints.formats.base import full_config, network_shapes
 from superres.checkpoints.mean_shift import fold_mean_shift
 from superres.checkpoints.state import State, check_floating, clean, find_state
 from superres.errors import UserError
+from superres.output import printable
 
 METADATA_KEY = "superres_config"
 """Metadata entry of our safetensors files: the backbone's config as JSON."""
@@ -61,8 +62,7 @@ class LoadedWeights:
         words.append("mean " + ", ".join(f"{m:.4g}" for m in mean) if mean else "no mean")
         if "res_scale" in c:
             words.append(f"residual scale {c['res_scale']:g}")
-        name = "".join(c if c.isprintable() else repr(c)[1:-1] for c in self.path.name)
-        text = f"{name}: {self.format} weights, {'; '.join(words)}"
+        text = f"{printable(self.path.name, keep='')}: {self.format} weights, {'; '.join(words)}"
         return text + (f" ({'; '.join(self.notes)})" if self.notes else "")
 
 

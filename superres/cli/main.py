@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 import superres
 from superres.errors import UserError
-from superres.output import drop_output, open_missing
+from superres.output import drop_output, open_missing, printable
 from superres.stopping import TERMINATED, Terminated, terminable
 
 _NOT_COMMANDS = {"main"}
@@ -105,8 +105,9 @@ def _tell(message: str) -> None:
         return  # a wrong option or config: rank 0 says the same
     where = f" [rank {rank}]" if rank != "0" else ""
     # What a file or its name holds must not command the terminal.
-    shown = "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in message)
-    print(f"error{where}: {shown}", file=sys.stderr, flush=True)
+    # Where it cannot be told, a full disk or a closed terminal, the exit code still says it.
+    with contextlib.suppress(OSError):
+        print(f"error{where}: {printable(message)}", file=sys.stderr, flush=True)
 
 
 def _explain_import(error: ImportError) -> str | None:

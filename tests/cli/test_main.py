@@ -109,3 +109,18 @@ def test_output_onto_a_full_disk_is_told(command):
         )
     assert done.returncode == 2
     assert done.stderr == "error: the output could not be written: no space is left where it goes\n"
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="the system has no /dev/full")
+def test_a_mistake_that_cannot_be_told_keeps_its_exit_code():
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "superres.cli.main", "table", "no-such-file"]
+        assert subprocess.run(command, stdout=full, stderr=full).returncode == 2
+
+
+def test_standard_input_that_is_closed_is_told():
+    command = f"{sys.executable} -m superres.cli.main upscale - -o - <&-"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True)
+    assert done.returncode in (1, 2)
+    assert "standard input" in done.stderr
+    assert "Traceback" not in done.stderr
