@@ -124,3 +124,23 @@ def test_standard_input_that_is_closed_is_told():
     assert done.returncode in (1, 2)
     assert "standard input" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("command", [["table"], ["report"], ["upscale", "--model", "edsr-s"]])
+def test_a_name_longer_than_any_file_has_is_one_message(command, capsys):
+    assert main([*command, "x" * 5000]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert len(error) < 6000
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a folder in use cannot be removed there")
+def test_a_current_folder_that_is_gone_is_told(tmp_path):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    command = f"cd {gone}; rmdir {gone}; {sys.executable} -m superres.cli.main models list"
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, env=environment)
+    assert done.returncode == 2
+    assert "the current folder is gone" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
