@@ -1,9 +1,27 @@
-"""Standard output whose reader has gone, or that never was."""
+"""What is printed: that it commands no terminal, and goes nowhere where nobody reads it."""
 
 from __future__ import annotations
 
 import os
 import sys
+
+
+def printable(text: str, keep: str = "\n\t") -> str:
+    """``text`` without what would command a terminal: control characters and stray bytes escaped.
+
+    Names of files, of entries in an LMDB or a JSON, and texts in weight files are a stranger's.
+
+    Args:
+        keep: control characters that stay.
+    """
+    return "".join(c if c.isprintable() or c in keep else _escape(c) for c in text)
+
+
+def _escape(letter: str) -> str:
+    code = ord(letter)
+    if 0xDC80 <= code <= 0xDCFF:  # a byte that is no UTF-8, as Python carries it
+        return f"\\x{code - 0xDC00:02x}"
+    return letter.encode("unicode_escape").decode("ascii")
 
 
 def drop_output() -> None:
@@ -21,6 +39,6 @@ def open_missing() -> None:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest free number
-    for name in ("stdout", "stderr"):
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - for the whole run
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 - for the whole run

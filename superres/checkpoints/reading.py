@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from math import inf, prod
+from math import inf, isfinite, prod
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from superres.checkpoints.formats.base import full_config, network_shapes
 from superres.checkpoints.mean_shift import fold_mean_shift
 from superres.checkpoints.state import State, check_floating, clean, find_state
 from superres.errors import UserError
+from superres.output import printable
 
 METADATA_KEY = "superres_config"
 """Metadata entry of our safetensors files: the backbone's config as JSON."""
@@ -61,8 +62,7 @@ class LoadedWeights:
         words.append("mean " + ", ".join(f"{m:.4g}" for m in mean) if mean else "no mean")
         if "res_scale" in c:
             words.append(f"residual scale {c['res_scale']:g}")
-        name = "".join(c if c.isprintable() else repr(c)[1:-1] for c in self.path.name)
-        text = f"{name}: {self.format} weights, {'; '.join(words)}"
+        text = f"{printable(self.path.name, keep='')}: {self.format} weights, {'; '.join(words)}"
         return text + (f" ({'; '.join(self.notes)})" if self.notes else "")
 
 
@@ -193,6 +193,7 @@ def _own(tree: Any, metadata: Mapping[str, str], where: str) -> LoadedWeights | 
         return None
     state = clean(state, where)
     _check_counts(config, len(state), where)
+    _check_factor(config, where)
     try:
         wanted = network_shapes(config)
     except Exception as error:  # whatever a foreign config makes a constructor raise
@@ -211,6 +212,17 @@ def _check_counts(config: Mapping[str, Any], tensors: int, where: str) -> None:
         raise UserError(
             f"{where}: the network in its config has more blocks than the file has tensors "
             f"({tensors}); the file is damaged or of another network"
+        )
+
+
+def _check_factor(config: Mapping[str, Any], where: str) -> None:
+    """A residual scale is only multiplied with: any value would build a network."""
+    factor = config.get("res_scale", 1)
+    known = isinstance(factor, Real) and not isinstance(factor, bool)
+    if not known or not (abs(factor) < 1e9 and isfinite(factor)):
+        raise UserError(
+            f"{where}: the residual scale in its config is {factor!r}, not a number; the file is "
+            "damaged"
         )
 
 

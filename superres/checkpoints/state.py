@@ -99,7 +99,10 @@ def clean(state: Mapping[str, Any], where: str) -> State:
         if not _is_dense(value):
             raise _no_weights(key, value, where)
         if value.is_floating_point():
-            value = value.detach().to(torch.float32)
+            try:
+                value = value.detach().to(torch.float32)
+            except NotImplementedError:  # of 4 bits and the like
+                raise _no_weights(key, value, where) from None
             if not bool(torch.isfinite(value).all()):
                 raise UserError(
                     f"{where}: {key!r} holds NaN or infinite weights; the training that wrote it "

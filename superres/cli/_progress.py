@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable
 from typing import TextIO
 
+from superres.output import printable
+
 _SECONDS = 5.0
 
 
@@ -39,7 +41,7 @@ class Progress:
             from rich.progress import Progress as Bars
 
             self._bars = Bars(
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 BarColumn(),
                 MofNCompleteColumn(),
                 TimeRemainingColumn(),
@@ -56,10 +58,10 @@ class Progress:
     def say(self, text: str) -> None:
         """A line of its own."""
         if self._bars is not None:
-            self._bars.console.print(text, markup=False, highlight=False)
+            self._bars.console.print(printable(text), markup=False, highlight=False)
         else:
             with contextlib.suppress(BrokenPipeError):
-                print(text, file=self._stream, flush=True)
+                print(printable(text), file=self._stream, flush=True)
 
     def step(self, text: str) -> Callable[[int, int, str], None]:
         """A new step; call what it gives as ``progress(done, total, name)``."""
@@ -69,7 +71,7 @@ class Progress:
             def bar(done: int, total: int, name: str) -> None:
                 nonlocal task
                 if task is None:
-                    task = self._bars.add_task(text, total=total)
+                    task = self._bars.add_task(printable(text), total=total)
                 self._bars.update(task, completed=done, total=total)
 
             return bar

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 import superres
 from superres.errors import UserError
-from superres.output import drop_output, open_missing
+from superres.output import drop_output, open_missing, printable
 from superres.stopping import TERMINATED, Terminated, terminable
 
 _NOT_COMMANDS = {"main"}
@@ -64,6 +64,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         drop_output()  # its reader has gone
         return 0
     except OSError as error:
+        if error.errno == errno.ENAMETOOLONG and error.filename is not None:
+            name = os.fsdecode(error.filename)
+            shown = name if len(name) < 100 else f"{name[:80]}..."
+            _tell(f"{shown}: a name that is longer than any file's can be ({len(name)} letters)")
+            return 2
         # With a file's name it comes from elsewhere and is a fault of ours not to have told.
         if error.errno not in (errno.ENOSPC, errno.EDQUOT) or error.filename is not None:
             raise
@@ -85,6 +90,8 @@ def _run(argv: list[str]) -> int:
         hint = f"; did you mean {' or '.join(near)}?" if near else f": {', '.join(commands())}"
         print(f"error: superres has no command {name!r}{hint}", file=sys.stderr)
         return 2
+    if name != "doctor":  # which looks elsewhere, and tells
+        _require_folder()
     module = importlib.import_module(f"superres.cli.{name.replace('-', '_')}")
     parser = argparse.ArgumentParser(
         prog=f"superres {name}",
@@ -99,14 +106,25 @@ def _run(argv: list[str]) -> int:
     return module.run(args)
 
 
+def _require_folder() -> None:
+    """UserError where the current folder was removed: libraries fail in it, and hardly say why."""
+    try:
+        os.getcwd()
+    except OSError as error:
+        raise UserError(
+            f"the current folder is gone ({error.strerror}); go to another one: cd"
+        ) from error
+
+
 def _tell(message: str) -> None:
     rank = os.environ.get("RANK", "0")
     if rank != "0" and "SUPERRES_JOINED" not in os.environ:
         return  # a wrong option or config: rank 0 says the same
     where = f" [rank {rank}]" if rank != "0" else ""
     # What a file or its name holds must not command the terminal.
-    shown = "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in message)
-    print(f"error{where}: {shown}", file=sys.stderr, flush=True)
+    # Where it cannot be told, a full disk or a closed terminal, the exit code still says it.
+    with contextlib.suppress(OSError):
+        print(f"error{where}: {printable(message)}", file=sys.stderr, flush=True)
 
 
 def _explain_import(error: ImportError) -> str | None:

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from superres.errors import UserError
+from superres.output import printable
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,7 +27,7 @@ def run(args: argparse.Namespace) -> int:
     from superres.engine.report import write_report
 
     def warn(text: str) -> None:
-        print(f"warning: {text}", file=sys.stderr)
+        print(printable(f"warning: {text}"), file=sys.stderr)
 
     path = write_report(args.folder, warn)
     print(f"written: {path} ({path.stat().st_size / 2**20:.1f} MiB)")

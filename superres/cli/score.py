@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from superres.errors import UserError
+from superres.output import printable
 
 if TYPE_CHECKING:
     from superres.evaluation.extra_metrics import ExtraMetrics
@@ -108,10 +109,10 @@ def run(args: argparse.Namespace) -> int:
         for error in i.get("metric_errors", {}).values()
     }
     for error in errors:
-        print(f"not scored: {error}", file=sys.stderr)
+        print(printable(f"not scored: {error}"), file=sys.stderr)
     if pairing.extra:
         names = ", ".join(path.name for path in pairing.extra)
-        print(f"not used: {names} in {args.sr_dir}", file=sys.stderr)
+        print(printable(f"not used: {names} in {args.sr_dir}"), file=sys.stderr)
     if all(image["psnr"] is None for images in scores.values() for image in images):
         raise UserError(f"none of the {len(pairing.pairs)} pairs could be scored, see above")
 

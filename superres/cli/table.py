@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from superres.errors import UserError
+from superres.output import printable
 
 if TYPE_CHECKING:
     from superres.evaluation.merge import Run
@@ -64,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
 
     record, warnings = merge_runs([_read(text) for text in args.results])
     for warning in warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+        print(printable(f"warning: {warning}"), file=sys.stderr)
     if args.protocol:
         record = _only(record, [p for text in args.protocol for p in text.split(",")])
     pair = args.compare or _two_methods(record)

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from superres.errors import UserError
+from superres.output import printable
 
 from .storage import ImageLmdb, PictureStore
 from .storage.environment import DATA_FILE, open_environment
@@ -34,7 +35,7 @@ _CHUNK = 16 << 20
 
 
 def _to_stderr(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    print(printable(line), file=sys.stderr, flush=True)
 
 
 def stage(

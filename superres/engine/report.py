@@ -139,6 +139,9 @@ def _of_set(dataset: ScoredDataset, index: int, path: Path, expected: str | None
 def _of_folders(record: dict[str, Any], warn: Callable[[str], None]) -> list[Reader]:
     """The images that ``superres score`` was given; there is no LR."""
     entry = record["results"][0]
+    if not record.get("hr_dir"):
+        warn("the report shows no pictures: its results.json does not name hr_dir")
+        return []
     try:
         pictures = [list_images(Path(record[key])) for key in ("sr_dir", "hr_dir")]
         pairs = pair_by_name(*pictures, entry["scale"]).pairs

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from superres.output import drop_output
+from superres.output import drop_output, printable
 
 _MOST_HELD = 10_000  # lines, a few MB
 
@@ -127,14 +127,15 @@ class Reporter:
             self._progress = Progress(
                 BarColumn(bar_width=20),
                 MofNCompleteColumn(),
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 transient=True,
             )
             self._progress.start()
             self._task = self._progress.add_task("", total=total)
-        self._progress.update(self._task, completed=done, description=line)
+        self._progress.update(self._task, completed=done, description=printable(line))
 
     def _print(self, text: str) -> None:
+        text = printable(text)
         try:
             if self._progress is not None:
                 self._progress.console.print(text, highlight=False, markup=False)
@@ -201,4 +202,4 @@ class Reporter:
 
 def _complain(text: str) -> None:
     with contextlib.suppress(OSError):  # this may be full, too
-        print(f"warning: {text}", file=sys.stderr, flush=True)
+        print(f"warning: {printable(text)}", file=sys.stderr, flush=True)

@@ -18,6 +18,7 @@ from superres.evaluation.extra_metrics import ExtraMetrics
 from superres.evaluation.render import print_table
 from superres.evaluation.results import require_folder, write_results, write_tables
 from superres.inference import parse_tile
+from superres.output import printable
 from superres.registry import MODELS
 
 from . import launch
@@ -258,7 +259,7 @@ class _Progress:
             )
 
             columns = (
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 BarColumn(),
                 MofNCompleteColumn(),
                 TimeRemainingColumn(),
@@ -278,9 +279,9 @@ class _Progress:
     def say(self, text: str) -> None:
         """A line, above the bar where there is one; every rank tells of its own images."""
         if self.bar:
-            self.bar.console.print(text, highlight=False, markup=False)
+            self.bar.console.print(printable(text), highlight=False, markup=False)
         else:
-            print(text, file=sys.stderr, flush=True)
+            print(printable(text), file=sys.stderr, flush=True)
 
     def stopped(self, pictures: Path | None) -> None:
         """What an interrupted run leaves, and how to go on."""

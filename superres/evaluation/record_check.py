@@ -11,6 +11,7 @@ SCHEMA = 1
 _ENTRY = {"method": str, "set": str, "scale": int, "protocol": str, "images": list}
 _LISTS = ("baselines", "sets", "costs", "runtime")
 _LARGEST = 1e18
+_LARGEST_SCALE = 1000
 _SECONDS = ("total", "median")
 _PUBLISHED = ("method", "psnr", "ssim", "source")
 
@@ -21,6 +22,10 @@ def _is_text(value: Any) -> bool:
 
 def _is_whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and abs(value) < _LARGEST
+
+
+def _is_scale(value: Any) -> bool:
+    return _is_whole(value) and 0 < value <= _LARGEST_SCALE
 
 
 _OPTIONAL = {
@@ -62,7 +67,7 @@ def fault_of(record: Any) -> str:
         if not isinstance(of, dict) or not {"title", "line"} <= set(of):
             return f"metric {name!r} is not described"
     for line in record.get("sets", []):
-        if not isinstance(line.get("set"), str) or not isinstance(line.get("scale"), int):
+        if not isinstance(line.get("set"), str) or not _is_scale(line.get("scale")):
             return "a set has no name or scale"
         fingerprint = line.get("lq_fingerprint") or {}
         if not isinstance(fingerprint, dict):
@@ -71,7 +76,7 @@ def fault_of(record: Any) -> str:
         if not all(text is None or isinstance(text, str) for text in texts):
             return "the paths of a set are no texts"
     for line in (*record.get("costs", []), *record.get("runtime", [])):
-        if not isinstance(line.get("scale"), int):
+        if not _is_scale(line.get("scale")):
             return "a line of 'costs' or 'runtime' has no scale"
     for key, good in _OPTIONAL.items():
         if record.get(key) is not None and not good(record[key]):
@@ -106,6 +111,8 @@ def _entry_fault(entry: Any, protocols: Mapping[str, Any], scores: list[str]) ->
     for key, kind in _ENTRY.items():
         if not isinstance(entry[key], kind) or isinstance(entry[key], bool):
             return f"{key} = {str(entry[key])[:40]!r} of {where} is of another type"
+    if not _is_scale(entry["scale"]):
+        return f"scale = {str(entry['scale'])[:40]} of {where} is none"
     if entry["protocol"] not in protocols:
         return f"protocol {entry['protocol']!r} is not described"
     notes = entry.get("notes", [])
@@ -134,7 +141,8 @@ def _entry_fault(entry: Any, protocols: Mapping[str, Any], scores: list[str]) ->
             return f"'metric_errors' of an image of {where} is no object"
         if not isinstance(image.get("error", ""), str) or not _is_score(image.get("seconds")):
             return f"'error' or 'seconds' of an image of {where} is of another type"
-        if image["ssim"] is None and _is_number(image["psnr"]):
+        has_psnr = _is_number(image["psnr"]) or image.get("psnr_note") == "inf"
+        if image["ssim"] is None and has_psnr:
             return f"an image of {where} has a psnr and no ssim"
     names = [image["name"] for image in entry["images"]]
     if len(set(names)) < len(names):

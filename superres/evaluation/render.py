@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from superres.evaluation.tables import Table, cost_table, entries_of, is_partial, result_tables
+from superres.output import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -58,7 +59,7 @@ def _printable(text: str) -> Text:
     """Text that neither rich nor the terminal takes for commands."""
     from rich.text import Text
 
-    return Text("".join(c if c.isprintable() else ascii(c)[1:-1] for c in text))
+    return Text(printable(text, keep=""))
 
 
 def _parts_that_fit(table: Table, width: int) -> Iterator[list[int]]:
@@ -101,7 +102,7 @@ def _pipes(text: str) -> str:
     """Text that Markdown leaves as it is. A name of a picture is nobody's markup."""
     for sign in "\\|*_<`[":
         text = text.replace(sign, "\\" + sign)
-    return text.replace("\n", " ")
+    return printable(text.replace("\n", " "))
 
 
 def latex(tables: Sequence[Table]) -> str:
@@ -123,11 +124,11 @@ def _latex_row(cells: Iterable[str]) -> str:
 
 def latex_text(text: str) -> str:
     """Text that LaTeX prints as it is."""
-    return "".join(_LATEX.get(sign, sign) for sign in text.replace("\n", " "))
+    return "".join(_LATEX.get(sign, sign) for sign in printable(text.replace("\n", " ")))
 
 
 def _latex_comment(text: str) -> str:
-    return " ".join(text.split())
+    return printable(" ".join(text.split()))
 
 
 CSV_COLUMNS = (
@@ -203,8 +204,10 @@ def csv_text(
 
 
 def _harmless(value: Any) -> Any:
-    """Text that a spreadsheet does not take for a formula."""
-    return "'" + value if isinstance(value, str) and value[:1] in "=+-@" and value[1:] else value
+    """Text that neither a spreadsheet takes for a formula nor a terminal for a command."""
+    if not isinstance(value, str):
+        return value
+    return ("'" if value[:1] in ("=", "+", "-", "@") and value[1:] else "") + printable(value)
 
 
 def result_files(record: Mapping[str, Any]) -> dict[str, str]:

@@ -240,13 +240,23 @@ class _Reaching:
 
 
 def _quantise(y: torch.Tensor, dtype: np.dtype) -> np.ndarray:
-    """(1, C, H, W) to (H, W, C) integers: clamped and rounded once."""
+    """(1, C, H, W) to (H, W, C) integers: clamped and rounded once.
+
+    Raises:
+        UserError: NaN or infinite values, of which integers would be any.
+    """
     peak = float(np.iinfo(dtype).max)
     channels, height, width = y.shape[1:]
     out = np.empty((height, width, channels), dtype)
     # Some rows at a time: a float copy of all of them would be the largest thing in memory.
     for start in range(0, height, _QUANTISED):
-        part = y[0, :, start : start + _QUANTISED].float().clamp(0, 1).mul_(peak).round_()
+        part = y[0, :, start : start + _QUANTISED].float()
+        if not math.isfinite(part.sum()):
+            raise UserError(
+                "the network's output has NaN or infinite pixels: the weights are broken (a "
+                "diverged training, or another numeric convention)"
+            )
+        part = part.clamp(0, 1).mul_(peak).round_()
         part = part.permute(1, 2, 0).to(torch.int32 if dtype == np.uint16 else torch.uint8)
         out[start : start + _QUANTISED] = part.cpu().numpy()
     return out

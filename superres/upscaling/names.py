@@ -4,17 +4,9 @@ from __future__ import annotations
 
 import os
 
+from superres.output import printable
+
 
 def shown(path: str | os.PathLike | bytes) -> str:
     """A path as one printable line: control characters and stray bytes as escapes."""
-    text = os.fsdecode(path)
-    return "".join(_escape(letter) for letter in text)
-
-
-def _escape(letter: str) -> str:
-    code = ord(letter)
-    if 0xDC80 <= code <= 0xDCFF:  # a byte that is no UTF-8, as Python carries it
-        return f"\\x{code - 0xDC00:02x}"
-    if letter.isprintable():
-        return letter
-    return letter.encode("unicode_escape").decode("ascii")
+    return printable(os.fsdecode(path), keep="")

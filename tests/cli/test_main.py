@@ -109,3 +109,38 @@ def test_output_onto_a_full_disk_is_told(command):
         )
     assert done.returncode == 2
     assert done.stderr == "error: the output could not be written: no space is left where it goes\n"
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="the system has no /dev/full")
+def test_a_mistake_that_cannot_be_told_keeps_its_exit_code():
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "superres.cli.main", "table", "no-such-file"]
+        assert subprocess.run(command, stdout=full, stderr=full).returncode == 2
+
+
+def test_standard_input_that_is_closed_is_told():
+    command = f"{sys.executable} -m superres.cli.main upscale - -o - <&-"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True)
+    assert done.returncode in (1, 2)
+    assert "standard input" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("command", [["table"], ["report"], ["upscale", "--model", "edsr-s"]])
+def test_a_name_longer_than_any_file_has_is_one_message(command, capsys):
+    assert main([*command, "x" * 5000]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert len(error) < 6000
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a folder in use cannot be removed there")
+def test_a_current_folder_that_is_gone_is_told(tmp_path):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    command = f"cd {gone}; rmdir {gone}; {sys.executable} -m superres.cli.main models list"
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, env=environment)
+    assert done.returncode == 2
+    assert "the current folder is gone" in done.stderr
+    assert len(done.stderr.splitlines()) == 1

@@ -14,6 +14,7 @@ from superres.evaluation.results import read_results, write_results
 from .records import entry, record
 
 DROP = object()
+EQUAL = {"name": "c", "psnr": None, "psnr_note": "inf", "ssim": 1.0}
 
 
 def written(tmp_path, change) -> str:
@@ -59,6 +60,9 @@ def put(*keys_and_value):
         (put("results", 0, "psnr", DROP), "an entry has no psnr"),
         (put("results", 0, "psnr", "38"), "psnr = '38' of ours on Set5 is no number"),
         (put("results", 0, "scale", "2"), "scale = '2' of ours on Set5"),
+        (put("results", 0, "scale", 10**30), "scale = 1000000000000000000000000000000 of ours"),
+        (put("results", 0, "scale", 0), "scale = 0 of ours on Set5 is none"),
+        (put("results", 0, "images", 0, {**EQUAL, "ssim": None}), "has a psnr and no ssim"),
         (put("results", 0, "method", 3), "method = '3'"),
         (put("results", 0, "notes", "hello"), "notes of ours on Set5"),
         (put("results", 0, "published", {"psnr": 3}), "published score of ours"),

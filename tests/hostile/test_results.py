@@ -43,6 +43,16 @@ def test_a_results_json_is_data(tmp_path, capsys):
     assert "leads out of" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("hr_dir", [None, "", "absent"])
+def test_a_record_that_names_no_pictures(hr_dir, tmp_path, capsys):
+    record = {**json.loads(result_seeds()[0]), "sr_dir": str(tmp_path), "hr_dir": hr_dir}
+    if hr_dir == "absent":
+        record.pop("hr_dir")
+    (tmp_path / "results.json").write_text(json.dumps(record))
+    assert main(["report", str(tmp_path)]) == 0
+    assert "the report shows no pictures" in capsys.readouterr().err
+
+
 def test_a_script_in_a_file_name_stays_text(tmp_path, monkeypatch):
     name = "<script>document.title='x'<"
     for side, shape in (("sr", (32, 32, 3)), ("hr", (32, 32, 3))):

@@ -192,3 +192,49 @@ def test_a_plain_pickle_under_a_name_of_a_resumable(marker, tmp_path, capsys):
     assert main(training(tmp_path, "--resume")) == 2
     assert "damaged" in capsys.readouterr().err
     assert not marker.exists()
+
+
+SHIPPED = Path(superres.__file__).parent / "weights" / "edsr-s_x2.safetensors"
+
+
+def changed(path: Path, change: dict | None = None, factor: float = 1.0) -> Path:
+    """The weights of edsr-s_x2, multiplied, with this in the config of their metadata."""
+    with safetensors.safe_open(SHIPPED, framework="pt") as file:
+        config = json.loads(file.metadata()["superres_config"]) | (change or {})
+        keys = [key for key in file.keys() if key != "superres_config"]  # noqa: SIM118
+        state = {key: file.get_tensor(key) * factor for key in keys}
+    safetensors.torch.save_file(state, path, {"superres_config": json.dumps(config)})
+    return path
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *({"res_scale": value} for value in (float("nan"), 1e400, "exit()", True, [1])),
+        *({"img_range": value} for value in (float("nan"), float("inf"), "255", 0)),
+        *({key: [float("nan")] * 3} for key in ("rgb_mean", "rgb_std")),
+    ],
+    ids=str,
+)
+def test_numbers_of_a_config_that_are_none(change, tmp_path):
+    """They would build a network, and its pictures would be of any colour."""
+    with pytest.raises(UserError, match=r"residual scale|cannot be built here"):
+        load_model(changed(tmp_path / "a.safetensors", change))
+
+
+def test_weights_that_overflow_make_no_picture(tmp_path, capsys):
+    weights = str(changed(tmp_path / "a.safetensors", factor=1e30))
+    out = tmp_path / "large.png"
+    picture = str(picture_in(tmp_path / "in") / "p.png")
+    arguments = ["upscale", picture, "-o", str(out), "--model", weights, "--backend", "torch"]
+    assert main(arguments) == 1
+    assert "NaN or infinite pixels" in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_tensors_of_four_bits(tmp_path):
+    path = tmp_path / "a.safetensors"
+    head = b'{"a":{"dtype":"F4","shape":[8],"data_offsets":[0,4]}}'
+    path.write_bytes(len(head).to_bytes(8, "little") + head + bytes(4))
+    with pytest.raises(UserError, match="weights are dense floating-point numbers"):
+        read_weights(path)

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from superres.output import printable
+
 
 def command(
     commands: Any,
@@ -101,16 +103,13 @@ def write_json(path: Path | None, record: dict[str, Any]) -> None:
 def tell_left_out(failed: Iterable[tuple[str, str]]) -> None:
     """Name the pictures that could not be done, and why."""
     for name, fault in failed:
-        text = f"left out: {name}: {fault}"
-        # Names of files may hold bytes that are no text.
-        shown = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-        print(shown, file=sys.stderr)
+        print(printable(f"left out: {name}: {fault}"), file=sys.stderr)
 
 
 def pack_record(report: Any) -> dict[str, Any]:
     """Print what a :class:`superres.datasets.pack.PackReport` says; gives it for JSON."""
     for note in report.notes:
-        print(f"note: {report.target}: {note}")
+        print(printable(f"note: {report.target}: {note}"))
     print(
         f"{report.target}: {report.count} pictures, {report.added} new, "
         f"{report.bytes / 2**20:.1f} MiB, {report.seconds:.1f} s"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from superres.cli._data.common import command, pack_record, tell_left_out, workers, write_json
+from superres.output import printable
 
 
 def add_arguments(commands: Any) -> None:
@@ -154,13 +155,12 @@ def _list(args: argparse.Namespace) -> int:
             "width": width,
             "channels": channels,
         }
-        text = f"{name}\t{width}x{height}x{channels}"
+        text = f"{printable(name, keep='')}\t{width}x{height}x{channels}"
         if isinstance(store, ImageLmdb):
             row["bits"] = 8 * store.dtype_at(i).itemsize
             row["crc32"] = f"{store.checksum_at(i):08x}"
             text += f"\t{row['bits']} bit\tcrc32 {row['crc32']}"
-        # Names of files may hold bytes that are no text.
-        print(text.encode("utf-8", "surrogateescape").decode("utf-8", "replace"))
+        print(text)
         if args.json:
             rows.append(row)
     tell_left_out(failed)
@@ -198,7 +198,7 @@ def _extract(args: argparse.Namespace) -> int:
         except UnreadableError as error:
             failed.append((name, str(error)))
             continue
-        print(written[-1])
+        print(printable(written[-1], keep=""))
     tell_left_out(failed)
     write_json(
         args.json,

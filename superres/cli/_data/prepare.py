@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 import ast
-import sys
 from pathlib import Path
 from typing import Any
 
 import superres
-from superres.cli._data.common import command, scales, workers, write_json
+from superres.cli._data.common import command, scales, tell_left_out, workers, write_json
 
 _RECIPES = Path(superres.__file__).parent / "datasets" / "prepare" / "recipes"
 
@@ -72,8 +71,7 @@ def _prepare(args: argparse.Namespace) -> int:
                 f"{pack['path']}: {pack['count']} pictures ({pack['made']}), "
                 f"{pack['added']} new, {pack['bytes'] / 2**20:.1f} MiB, {pack['seconds']:.1f} s"
             )
-        for name, fault in report.failed:
-            print(f"left out: {name}: {fault}", file=sys.stderr)
+        tell_left_out(report.failed)
         record["sets"].append(
             {
                 "name": report.name,

@@ -7,6 +7,9 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
+
+from superres.output import printable
 
 _SHOWN = 30
 
@@ -16,24 +19,29 @@ def _console() -> Console:
     return Console(soft_wrap=True, width=None if sys.stdout.isatty() else 140)
 
 
+def _text(text: object) -> Text:
+    """A name of a folder or a picture, which neither rich nor the terminal takes for commands."""
+    return Text(printable(str(text), keep=""))
+
+
 def print_verification(record: dict[str, Any]) -> None:
     """The sides of all sets in a table, then the problems, at most a few dozen of each kind."""
     console = _console()
-    table = Table(title=f"{record['dir']}", title_justify="left")
+    table = Table(title=_text(record["dir"]), title_justify="left")
     for column in ("set", "side", "pictures", "bicubic of HR", "errors"):
         table.add_column(column, justify="right" if column in ("pictures", "errors") else "left")
     for one in record["sets"]:
         errors = sum(p["severity"] == "error" for p in one["problems"])
-        table.add_row(one["name"], "HR", str(one["count"]), "", str(errors))
+        table.add_row(_text(one["name"]), "HR", str(one["count"]), "", str(errors))
         for side in one["sides"]:
             name = f"LR_{side['degradation']} X{side['scale']}"
-            table.add_row("", name, str(side["count"]), _verdicts(side), "")
+            table.add_row("", _text(name), str(side["count"]), _verdicts(side), "")
     console.print(table)
     for severity in ("note", "error"):
         found = [p for one in record["sets"] for p in one["problems"] if p["severity"] == severity]
         for problem in found[:_SHOWN]:
             text = f"{severity}: {problem['fault']}: {problem['file']}: {problem['message']}"
-            console.print(text, markup=False, highlight=False)
+            console.print(_text(text), markup=False, highlight=False)
         if len(found) > _SHOWN:
             print(f"... and {len(found) - _SHOWN} more {severity}s (--json lists all)")
     print("verified: no errors" if record["ok"] else f"verified: {record['errors']} errors")
@@ -48,7 +56,7 @@ def _verdicts(side: dict[str, Any]) -> str:
 
 def print_fingerprint(record: dict[str, Any]) -> None:
     """The conventions, the nearest first, and the verdict."""
-    table = Table(title=f"{record['lq']} x{record['scale']}", title_justify="left")
+    table = Table(title=_text(f"{record['lq']} x{record['scale']}"), title_justify="left")
     table.add_column("convention")
     table.add_column("what it is")
     for column in ("differing samples", "share", "max", "exact pictures"):

@@ -29,6 +29,8 @@ ARCHIVE_SUFFIXES = (*PACKED_TAR, *NOT_READ, *PLAIN_TAR, *ZIP)
 MAX_RATIO = 100
 BOMB_MEMBER, BOMB_TOTAL = 8 << 20, 64 << 20
 MAX_MEMBER = 4 << 30
+MAX_DEPTH = 100
+_LATEST = 1 << 33  # seconds since 1970: the year 2242
 
 
 def archive_stem(name: str) -> str | None:
@@ -60,6 +62,8 @@ def check_member(archive: Path, name: str, link: bool) -> None:
         fault = "would lead out of the folder it is extracted to"
     elif re.match(r"[A-Za-z]:", name):
         fault = "names a drive"
+    elif len(parts) > MAX_DEPTH:
+        name, fault = f"{name[:60]}...", f"lies more than {MAX_DEPTH} folders deep"
     if fault:
         raise UserError(
             f"{archive}: refused, its member {name!r} {fault}. A data set's archive holds nothing "
@@ -150,7 +154,7 @@ def tar_entries(archive: Path, prefix: str) -> list[Entry]:
                             member.name,
                             member.offset_data,
                             member.size,
-                            int(member.mtime),
+                            modified(member),
                         )
                     )
         if size - end < 512:
@@ -165,6 +169,11 @@ def tar_entries(archive: Path, prefix: str) -> list[Entry]:
 def plain_member(member: tarfile.TarInfo) -> bool:
     """Whether a tar member is a file or a folder: no link, device, pipe or sparse file."""
     return (member.isreg() and not member.issparse()) or member.isdir()
+
+
+def modified(member: tarfile.TarInfo) -> int:
+    """When a tar member was changed, seconds since 1970; 0 where its header has no such time."""
+    return int(member.mtime) if 0 <= member.mtime < _LATEST else 0
 
 
 def _broken(archive: Path, kind: str, error: Exception) -> str:

@@ -16,6 +16,7 @@ from superres.datasets.prepare.archives import (
     check_member,
     check_ratio,
     is_picture,
+    modified,
     plain_member,
 )
 from superres.datasets.prepare.entries import Entry, FileEntry
@@ -78,7 +79,7 @@ def _extract(archive: Path, folder: Path, stored: int) -> None:
             if target.stat().st_size != member.size:
                 target.unlink()
                 raise EOFError(f"it ends inside {member.name}")
-            os.utime(target, (member.mtime, member.mtime))
+            os.utime(target, (modified(member), modified(member)))
 
 
 def _broken(archive: Path, error: Exception) -> str:

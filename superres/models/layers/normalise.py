@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isfinite
 
 import torch
 from torch import Tensor, nn
@@ -51,6 +52,11 @@ class _Convention(nn.Module):
         std = _per_channel(rgb_std, channels, 1.0, "rgb_std")
         if not img_range > 0 or not all(value > 0 for value in std):
             raise UserError(f"img_range ({img_range}) and rgb_std ({rgb_std}) must be positive")
+        if not all(isfinite(value) for value in (*mean, *std, img_range)):
+            raise UserError(
+                f"img_range ({img_range}), rgb_mean ({rgb_mean}) and rgb_std ({rgb_std}) must be "
+                "finite numbers"
+            )
         gain = [img_range / value for value in std]
         self.is_identity = all(value == 0 for value in mean) and all(value == 1 for value in gain)
         # On the CPU even under torch.device('meta'): no weight file holds these numbers.
