@@ -18,7 +18,7 @@ def entry(
 ) -> dict[str, Any]:
     """A result from PSNR by image; SSIM is a hundredth of it; None is an image not scored."""
     images = [
-        {"name": name, "psnr": psnr, "ssim": None if psnr is None else psnr / 100}
+        {"name": name, "psnr": psnr, "ssim": None if psnr is None else min(psnr / 100, 1.0)}
         | ({"error": "truncated"} if psnr is None else {"seconds": 0.5})
         for name, psnr in scores.items()
     ]
