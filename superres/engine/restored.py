@@ -113,8 +113,6 @@ def _wrong_state(theirs: Mapping[str, Any], shapes: list[torch.Size]) -> str:
     for index, kept in state.items():
         if not isinstance(index, int) or not 0 <= index < len(shapes):
             return f"it is about a weight {str(index)[:40]}"
-        if kept is None:
-            continue
         if not isinstance(kept, Mapping):
             return f"of weight {index} it keeps no mapping"
         if kept.keys() & _ADAM and not kept.keys() >= _ADAM:
@@ -131,7 +129,8 @@ def _wrong_entry(name: str, value: Any, shape: torch.Size) -> str:
         single = isinstance(value, Tensor) and _is_plain(value) and value.numel() == 1
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
         return "" if single or number else "no number"
-    if name not in _LIKE_WEIGHTS or value is None:
+    first_step = name == "momentum_buffer" and value is None
+    if name not in _LIKE_WEIGHTS or first_step:
         return ""
     if not isinstance(value, Tensor) or not _is_plain(value):
         return "no dense tensor"

@@ -59,6 +59,8 @@ CHANGES = {
     "a moment of whole numbers": put(*STATE, "exp_avg", torch.zeros(8, 3, 3, 3, dtype=torch.int8)),
     "a moment that is sparse": put(*STATE, "exp_avg", torch.zeros(8, 3, 3, 3).to_sparse()),
     "steps of another size": put(*STATE, "step", torch.zeros(7)),
+    "a moment of none": put(*STATE, "exp_avg", None),
+    "nothing of a weight": put("optimizer", "state", 0, None),
     "no moments": put(*STATE, {"step": torch.tensor(6.0), "exp_avg": torch.zeros(8, 3, 3, 3)}),
     "a weight that is not there": put("optimizer", "state", 10**6, {}),
     "a text as learning rate": put(*GROUP, "lr", "x"),
