@@ -87,6 +87,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _upscale(args: argparse.Namespace, stream: Any) -> int:
     from superres.cli._upscale_progress import ProgressView
+    from superres.imaging.io import max_pixels_allowed
     from superres.inference import parse_tile
     from superres.upscaling.jobs import list_jobs
     from superres.upscaling.networks import choose_network
@@ -99,6 +100,7 @@ def _upscale(args: argparse.Namespace, stream: Any) -> int:
         args.compare,
         None if args.max_pixels is None else _number(args.max_pixels, "--max-pixels", 1000),
     )
+    max_pixels_allowed(options.max_pixels)  # for what it refuses, before there are results
     tile = parse_tile(args.tile)
     budget = None if args.memory is None else _number(args.memory, "--memory", 1024)
     try:
@@ -190,6 +192,8 @@ def _check_places(args: argparse.Namespace, jobs: list) -> None:
         folder = os.path.dirname(os.path.abspath(path))
         if not os.path.isdir(folder):
             raise UserError(f"{option} {path}: its folder does not exist")
+        if os.path.isdir(path):
+            raise UserError(f"{option} {path}: is a folder; name a file in it")
     if args.json and os.path.isfile(args.json) and not _is_record(args.json):
         raise UserError(f"--json {args.json}: is there already, and no record of an earlier run")
     compare = args.compare

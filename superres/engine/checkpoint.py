@@ -6,7 +6,7 @@ import contextlib
 import errno
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -216,6 +216,11 @@ def load_strictly(module: torch.nn.Module, state: dict[str, torch.Tensor], sourc
         UserError: a missing or unexpected key, or another shape: a checkpoint of another model.
     """
     own = module.state_dict()
+    if not isinstance(state, Mapping):
+        raise UserError(f"{source}: its weights are no mapping from names to tensors")
+    odd = [k for k in own if k in state and not isinstance(state[k], torch.Tensor)]
+    if odd:
+        raise UserError(f"{source}: {odd[0]} is no tensor")
     missing = [k for k in own if k not in state]
     unexpected = [k for k in state if k not in own]
     shapes = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,6 +15,7 @@ from superres.errors import UserError
 from . import build
 from .checkpoint import load_strictly
 from .config import to_plain
+from .restored import check_meta, check_optimizer, check_schedule
 
 if TYPE_CHECKING:
     from .trainer import Trainer
@@ -66,13 +68,25 @@ def restore(run: Trainer, content: dict[str, Any], path: str) -> None:
     Raises:
         UserError: a checkpoint of another model or optimiser.
     """
-    then = content.get("meta", {})
+    then = check_meta(content, path)
     load_strictly(run.module, content["state_dict"], path)
+    check_optimizer(run.optim_wrapper.optimizer, content["optimizer"], path)
     try:
         run.optim_wrapper.load_state_dict(content["optimizer"])
     except (ValueError, KeyError) as error:
         raise UserError(f"{path}: its optimiser state does not fit the config: {error}") from error
-    run.iter = int(then["iter"])
+    run.iter = then["iter"]
+    try:
+        _restore_rest(run, content, then)
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        raise UserError(
+            f"{path}: no whole training checkpoint of superres ({type(error).__name__}: "
+            f"{str(error).splitlines()[0][:200] if str(error) else ''}); resume from another"
+        ) from error
+    run.reporter.say(f"resumed from {path} at iteration {run.iter}")
+
+
+def _restore_rest(run: Trainer, content: dict[str, Any], then: Mapping[str, Any]) -> None:
     _restore_schedule(run, content, then)
     run.last_saved = run.iter
     run.last_validated = then.get("validated", -1)
@@ -95,10 +109,9 @@ def restore(run: Trainer, content: dict[str, Any], path: str) -> None:
             f"global_batch_size {run.cfg.global_batch_size} differs from the checkpoint's "
             f"{then.get('global_batch_size')}"
         )
-    run.reporter.say(f"resumed from {path} at iteration {run.iter}")
 
 
-def _restore_schedule(run: Trainer, content: dict[str, Any], then: dict[str, Any]) -> None:
+def _restore_schedule(run: Trainer, content: dict[str, Any], then: Mapping[str, Any]) -> None:
     """The learning rate continues, unless the config now asks for another schedule."""
     before = then.get("config", {})
     same = all(
@@ -107,7 +120,9 @@ def _restore_schedule(run: Trainer, content: dict[str, Any], then: dict[str, Any
     )
     if same:
         for scheduler, saved in zip(run.param_schedulers, content["param_schedulers"]):
-            scheduler.load_state_dict(saved)
+            known = scheduler.state_dict().keys()
+            check_schedule(saved)
+            scheduler.load_state_dict({k: v for k, v in saved.items() if k in known})
         return
     run.reporter.warn(
         "the optimiser or the schedule in the config differs from the checkpoint's: the "

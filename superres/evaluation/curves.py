@@ -15,25 +15,26 @@ _WIDTH, _HEIGHT = 480, 260
 _LEFT, _RIGHT, _TOP, _BOTTOM = 60, 12, 30, 34
 _COLOURS = 6  # --c0 to --c5 of the report's style
 _POINTS = 400
+_LARGEST = 1e18
 
 
 def read_curves(log: Path) -> dict[str, dict[str, list[tuple[float, float]]]]:
     """The curves of a log: ``{'loss': {...}, 'learning rate': {...}, 'PSNR in dB': {...}}``.
 
     A resumed run writes some iterations again; the later line counts. Lines that are cut off, as
-    a killed process leaves them, are left out.
+    a killed process leaves them, or of another kind are left out.
     """
     curves: dict[str, dict[str, dict[float, float]]] = {}
 
-    def put(curve: str, name: str, iteration: float, value: object) -> None:
-        if isinstance(value, (int, float)) and math.isfinite(value):
+    def put(curve: str, name: str, iteration: object, value: object) -> None:
+        if _is_drawable(iteration) and _is_drawable(value):
             curves.setdefault(curve, {}).setdefault(name, {})[iteration] = value
 
     with open(log, encoding="utf-8", errors="replace") as file:
         for text in file:
             try:
                 line = json.loads(text)
-            except ValueError:
+            except (ValueError, RecursionError):
                 continue
             if not isinstance(line, dict) or "iter" not in line:
                 continue
@@ -43,13 +44,22 @@ def read_curves(log: Path) -> dict[str, dict[str, list[tuple[float, float]]]]:
                         put("loss", key, line["iter"], value)
                 put("learning rate", "lr", line["iter"], line.get("lr"))
             elif line.get("mode") == "val":
-                for entry in line.get("results", ()):
-                    name = f"{entry['set']} x{entry['scale']} ({entry['protocol']})"
+                results = line.get("results")
+                for entry in results if isinstance(results, list) else ():
+                    if not isinstance(entry, dict):
+                        continue
+                    name = f"{entry.get('set')} x{entry.get('scale')} ({entry.get('protocol')})"
                     put("PSNR in dB", name, line["iter"], entry.get("psnr"))
     return {
         curve: {name: sorted(points.items()) for name, points in series.items()}
         for curve, series in curves.items()
     }
+
+
+def _is_drawable(value: object) -> bool:
+    """A finite number that sums and logarithms of it can take."""
+    known = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return known and abs(value) < _LARGEST
 
 
 _STYLE = (

@@ -17,7 +17,8 @@ _PUBLISHED = ("method", "psnr", "ssim", "source")
 
 
 def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
+    """Text that may be a path; no path holds a null."""
+    return isinstance(value, str) and "\0" not in value
 
 
 def _is_whole(value: Any) -> bool:
@@ -73,7 +74,7 @@ def fault_of(record: Any) -> str:
         if not isinstance(fingerprint, dict):
             return "an 'lq_fingerprint' is no object"
         texts = (line.get("gt"), line.get("lq"), fingerprint.get("sha256"))
-        if not all(text is None or isinstance(text, str) for text in texts):
+        if not all(text is None or _is_text(text) for text in texts):
             return "the paths of a set are no texts"
     for line in (*record.get("costs", []), *record.get("runtime", [])):
         if not _is_scale(line.get("scale")):
@@ -141,8 +142,7 @@ def _entry_fault(entry: Any, protocols: Mapping[str, Any], scores: list[str]) ->
             return f"'metric_errors' of an image of {where} is no object"
         if not isinstance(image.get("error", ""), str) or not _is_score(image.get("seconds")):
             return f"'error' or 'seconds' of an image of {where} is of another type"
-        has_psnr = _is_number(image["psnr"]) or image.get("psnr_note") == "inf"
-        if image["ssim"] is None and has_psnr:
+        if image["ssim"] is None and _is_number(image["psnr"]):
             return f"an image of {where} has a psnr and no ssim"
     names = [image["name"] for image in entry["images"]]
     if len(set(names)) < len(names):

@@ -139,7 +139,8 @@ def _score_table(record: Mapping[str, Any]) -> tuple[list[str], list[dict[str, A
             why = image.get("metric_errors", {})
             cells += [_number(image.get(key), 4, error or why.get(key, "")) for key in metrics]
             if image["psnr"] is not None:
-                summary.append(f"{protocol} {image['psnr']:.2f} dB / {image['ssim']:.4f}")
+                ssim = "-" if image["ssim"] is None else f"{image['ssim']:.4f}"
+                summary.append(f"{protocol} {image['psnr']:.2f} dB / {ssim}")
         cells.append(_number(next(iter(scores.values())).get("seconds"), 3, ""))
         key = (name, scale, picture)
         row = {"key": key, "cells": cells, "summary": " · ".join(summary), "shot": None}

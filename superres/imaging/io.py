@@ -69,9 +69,9 @@ def max_pixels_allowed(max_pixels: int | None = None) -> int:
     text = os.environ.get("SUPERRES_MAX_PIXELS")
     if not text:
         return DEFAULT_MAX_PIXELS
-    if not text.strip().isdecimal() or int(text) < 1:
+    if not text.strip().isdecimal() or len(text) > 100 or int(text) < 1:
         raise UserError(
-            f"SUPERRES_MAX_PIXELS={text!r} in the environment is not a positive whole number."
+            f"SUPERRES_MAX_PIXELS={text[:100]!r} in the environment is not a positive whole number."
         )
     return int(text)
 

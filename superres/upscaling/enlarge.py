@@ -29,6 +29,10 @@ Progress = Callable[[int, int], None]
 """Told (done, total) tiles of the current picture."""
 
 
+class NotFinite(UserError):
+    """The network gave numbers that are no pixels."""
+
+
 class Rows(TypingProtocol):
     """A picture that is read by rows: an array is one, a file of rows too."""
 
@@ -243,7 +247,7 @@ def _quantise(y: torch.Tensor, dtype: np.dtype) -> np.ndarray:
     """(1, C, H, W) to (H, W, C) integers: clamped and rounded once.
 
     Raises:
-        UserError: NaN or infinite values, of which integers would be any.
+        NotFinite: NaN or infinite values, of which integers would be any.
     """
     peak = float(np.iinfo(dtype).max)
     channels, height, width = y.shape[1:]
@@ -252,7 +256,7 @@ def _quantise(y: torch.Tensor, dtype: np.dtype) -> np.ndarray:
     for start in range(0, height, _QUANTISED):
         part = y[0, :, start : start + _QUANTISED].float()
         if not math.isfinite(part.sum()):
-            raise UserError(
+            raise NotFinite(
                 "the network's output has NaN or infinite pixels: the weights are broken (a "
                 "diverged training, or another numeric convention)"
             )
@@ -262,4 +266,4 @@ def _quantise(y: torch.Tensor, dtype: np.dtype) -> np.ndarray:
     return out
 
 
-__all__ = ["CPU_BUDGET", "Enlarger", "Progress", "Rows", "Window"]
+__all__ = ["CPU_BUDGET", "Enlarger", "NotFinite", "Progress", "Rows", "Window"]

@@ -16,7 +16,7 @@ from superres.errors import UserError
 from superres.imaging.files import os_fault
 from superres.stopping import Terminated
 from superres.upscaling.compare import as_rgb, save_page
-from superres.upscaling.enlarge import Enlarger
+from superres.upscaling.enlarge import Enlarger, NotFinite
 from superres.upscaling.jobs import STREAM, Job
 from superres.upscaling.names import shown
 from superres.upscaling.python import save
@@ -176,6 +176,8 @@ def _told(job: Job, error: Exception) -> str:
         return os_fault(shown(job.target), error, "file", writing=True)
     if isinstance(error, MemoryError):
         return f"{shown(job.source)}: there is not enough memory for it"
+    if isinstance(error, NotFinite):  # which knows of no file
+        return f"{shown(job.source)}: {error}"
     return str(error)
 
 

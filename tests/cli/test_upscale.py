@@ -234,7 +234,7 @@ def test_comparisons(upscale, tmp_path):
     )
 
 
-def test_mistakes(upscale, tmp_path):
+def test_mistakes(upscale, tmp_path, monkeypatch):
     Image.fromarray(scene()).save(tmp_path / "a.png")
     a = tmp_path / "a.png"
     for arguments, words in (
@@ -247,8 +247,13 @@ def test_mistakes(upscale, tmp_path):
         ([a, "--device", "cuda:99"], "CUDA"),
         ([a, "--max-pixels", "x"], "--max-pixels"),
         ([a, "--json", tmp_path / "no" / "x.json"], "folder does not exist"),
+        ([a, "--json", tmp_path], "is a folder; name a file in it"),
     ):
         assert words in upscale(*arguments, code=2), arguments
+    for limit in ("many", "-1", "9" * 5000):
+        monkeypatch.setenv("SUPERRES_MAX_PIXELS", limit)
+        assert "not a positive whole number" in upscale(a, code=2)
+    monkeypatch.delenv("SUPERRES_MAX_PIXELS")
     (tmp_path / "empty").mkdir()
     assert "no pictures in" in upscale(tmp_path / "empty", code=2)
     assert "more than the limit" in upscale(a, "--max-pixels", "2k", code=1)

@@ -14,7 +14,6 @@ from superres.evaluation.results import read_results, write_results
 from .records import entry, record
 
 DROP = object()
-EQUAL = {"name": "c", "psnr": None, "psnr_note": "inf", "ssim": 1.0}
 
 
 def written(tmp_path, change) -> str:
@@ -50,6 +49,8 @@ def put(*keys_and_value):
         (put("baselines", None), "'baselines' is no list"),
         (put("sets", [3]), "'sets' is no list of objects"),
         (put("sets", [{}]), "a set has no name"),
+        (put("sets", [{"set": "a", "scale": 2, "gt": "a\0b"}]), "the paths of a set"),
+        (put("sr_dir", "a\0b"), "sr_dir ="),
         (put("costs", [{}]), "'costs' or 'runtime' has no scale"),
         (put("checkpoint", "x"), "'checkpoint' is no object"),
         (put("metrics", {"lpips": 3}), "metric 'lpips' is not described"),
@@ -62,7 +63,6 @@ def put(*keys_and_value):
         (put("results", 0, "scale", "2"), "scale = '2' of ours on Set5"),
         (put("results", 0, "scale", 10**30), "scale = 1000000000000000000000000000000 of ours"),
         (put("results", 0, "scale", 0), "scale = 0 of ours on Set5 is none"),
-        (put("results", 0, "images", 0, {**EQUAL, "ssim": None}), "has a psnr and no ssim"),
         (put("results", 0, "method", 3), "method = '3'"),
         (put("results", 0, "notes", "hello"), "notes of ours on Set5"),
         (put("results", 0, "published", {"psnr": 3}), "published score of ours"),

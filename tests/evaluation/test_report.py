@@ -136,6 +136,32 @@ def test_without_pictures_there_are_tables():
     assert 'id="viewer"' not in text
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "[" * 100_000,
+        '{"mode": "train", "iter": %s, "loss": 1}' % ("9" * 400),
+        '{"mode": "train", "iter": 1, "loss": %s}' % ("9" * 400),
+        '{"mode": "train", "iter": 1, "loss": 1e308}\n{"mode": "train", "iter": 3, "loss": -1e308}',
+        '{"mode": "train", "iter": "<b>", "loss": 1}',
+        '{"mode": "train", "iter": null, "loss": 1}',
+        '{"mode": "val", "iter": 2, "results": [3, {}, {"psnr": []}]}',
+        '{"mode": "val", "iter": 2, "results": 3}',
+    ],
+    ids=lambda line: line[:40],
+)
+def test_lines_of_a_log_that_are_none(line, tmp_path):
+    log = tmp_path / "log.jsonl"
+    whole = [json.dumps({"mode": "train", "iter": i, "loss": 0.5, "lr": 0.1}) for i in (1, 2)]
+    log.write_text("\n".join([*whole, line, ""]))
+    curves = read_curves(log)
+    assert curves == {
+        "loss": {"loss": [(1, 0.5), (2, 0.5)]},
+        "learning rate": {"lr": [(1, 0.1), (2, 0.1)]},
+    }
+    assert "<svg" in line_chart("loss", curves["loss"])
+
+
 def test_curves_of_a_resumed_run(tmp_path):
     log = tmp_path / "log.jsonl"
     lines = [{"mode": "train", "iter": n, "loss": 1 / n, "lr": 1e-4} for n in (1, 2, 3)]
@@ -151,3 +177,10 @@ def test_curves_of_a_resumed_run(tmp_path):
     assert "a&lt;b" in chart
     assert chart.count(",") <= 400
     assert line_chart("empty", {}) == ""
+
+
+def test_a_picture_without_ssim():
+    content = record(entry("ours", {"a": 30.0}))
+    content["results"][0]["images"][0].update(psnr=float("inf"), ssim=None)
+    [one] = [Shot("Set5", 2, "a", None, *2 * [np.zeros((16, 16, 3), np.uint8)])]
+    assert "edsr-y inf dB / -" in render_report(content, [one], 1)

@@ -228,7 +228,7 @@ def test_weights_that_overflow_make_no_picture(tmp_path, capsys):
     picture = str(picture_in(tmp_path / "in") / "p.png")
     arguments = ["upscale", picture, "-o", str(out), "--model", weights, "--backend", "torch"]
     assert main(arguments) == 1
-    assert "NaN or infinite pixels" in capsys.readouterr().err
+    assert f"{picture}: the network's output has NaN or infinite" in capsys.readouterr().err
     assert not out.exists()
 
 

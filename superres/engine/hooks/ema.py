@@ -12,6 +12,8 @@ from torch import Tensor
 from superres.errors import UserError
 from superres.registry import HOOKS
 
+from ..checkpoint import load_strictly
+
 
 @HOOKS.register_module()
 class EMAHook(Hook):
@@ -83,5 +85,5 @@ class EMAHook(Hook):
             runner.reporter.warn("the checkpoint has no averaged weights; the average starts here")
             self.module.load_state_dict(checkpoint["state_dict"])
             return
-        self.module.load_state_dict(saved)
+        load_strictly(self.module, saved, "the averaged weights in the checkpoint")
         self.updates = checkpoint["meta"]["ema"]["updates"]
