@@ -110,13 +110,15 @@ def _wrong_state(theirs: Mapping[str, Any], shapes: list[torch.Size]) -> str:
     state = theirs.get("state")
     if not isinstance(state, Mapping):
         return "it has no state"
+    amsgrad = any(group.get("amsgrad") for group in theirs["param_groups"])
+    needed = _ADAM | ({"max_exp_avg_sq"} if amsgrad else set())
     for index, kept in state.items():
         if not isinstance(index, int) or not 0 <= index < len(shapes):
             return f"it is about a weight {str(index)[:40]}"
         if not isinstance(kept, Mapping):
             return f"of weight {index} it keeps no mapping"
-        if kept.keys() & _ADAM and not kept.keys() >= _ADAM:
-            return f"of weight {index} it lacks {', '.join(sorted(_ADAM - kept.keys()))}"
+        if kept.keys() & _ADAM and (lacks := needed - kept.keys()):
+            return f"of weight {index} it lacks {', '.join(sorted(lacks))}"
         for name, value in kept.items():
             fault = _wrong_entry(name, value, shapes[index])
             if fault:

@@ -6,6 +6,7 @@ Shared by ``superres test`` and ``superres score``. A record is plain data (see
 
 from __future__ import annotations
 
+import errno
 import importlib.metadata
 import json
 import math
@@ -225,6 +226,8 @@ def read_results(path: str | os.PathLike[str]) -> dict[str, Any]:
     if path.is_dir():
         path = path / "results.json"
     try:
+        if path.is_char_device():  # which may never end
+            raise OSError(errno.EINVAL, "is a device")
         record = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(

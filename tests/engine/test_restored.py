@@ -65,6 +65,7 @@ CHANGES = {
     "a weight that is not there": put("optimizer", "state", 10**6, {}),
     "a text as learning rate": put(*GROUP, "lr", "x"),
     "an infinite learning rate": put(*GROUP, "lr", float("inf")),
+    "amsgrad without its moments": put(*GROUP, "amsgrad", True),
     "one beta": put(*GROUP, "betas", [0.9]),
     "other weights": put(*GROUP, "params", [0, 0, 0]),
     "no schedule": put("param_schedulers", [[]]),

@@ -43,6 +43,12 @@ def test_a_results_json_is_data(tmp_path, capsys):
     assert "leads out of" in capsys.readouterr().err
 
 
+def test_a_results_json_without_end(tmp_path, capsys):
+    (tmp_path / "results.json").symlink_to("/dev/zero")
+    assert main(["table", str(tmp_path)]) == 2
+    assert "is a device" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("hr_dir", [None, "", "absent"])
 def test_a_record_that_names_no_pictures(hr_dir, tmp_path, capsys):
     record = {**json.loads(result_seeds()[0]), "sr_dir": str(tmp_path), "hr_dir": hr_dir}
