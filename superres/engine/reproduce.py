@@ -100,16 +100,19 @@ def _curves(records: list[TrainingRecord]) -> list[tuple[str, str]]:
 
 def _still_rising(record: TrainingRecord) -> str:
     """What validation gained in the last quarter of the run, or nothing if it tells too little."""
-    for name, points in _curve(record).items():
+    told = []
+    curves = _curve(record)
+    first = next(iter(curves), "").split(" ")[0]  # the set that weights are chosen on; all scales
+    for name, points in curves.items():
         last, best = points[-1]
         earlier = [point for point in points if point[0] <= 0.75 * last]
-        if earlier:
+        if earlier and name.split(" ")[0] == first:
             since, then = earlier[-1]
-            return (
+            told.append(
                 f"{name}: {best:.2f} dB at iteration {last:,}, {best - then:+.2f} dB since "
-                f"iteration {since:,}, while the learning rate falls to its end."
+                f"iteration {since:,}"
             )
-    return ""
+    return f"{'; '.join(told)}, while the learning rate falls to its end." if told else ""
 
 
 def _curve(record: TrainingRecord) -> dict[str, list[tuple[int, float]]]:

@@ -8,6 +8,6 @@ _base_ = [
 scale = 2
 published = dict(method='ablation task 1', tables=['ablation'])
 model = dict(backbone=dict(num_blocks=1, upsample='before', global_skip=False))
-max_iters = 16_000
+max_iters = 10_000
 amp = 'bfloat16'
 max_keep_checkpoints = 2
