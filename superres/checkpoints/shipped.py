@@ -65,7 +65,7 @@ def unknown_name(name: str) -> str:
             f"(--model FILE) or one of the published names {', '.join(PUBLISHED)}"
         )
     known = [*model_names(), *shipped(), *PUBLISHED]
-    near = list(dict.fromkeys(difflib.get_close_matches(name, known, n=3, cutoff=0.6)))
+    near = list(dict.fromkeys(difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.6)))
     hint = f"did you mean {' or '.join(near)}? Else " if near else ""
     return (
         f"{name}: no such weight file, and no model of that name; {hint}"

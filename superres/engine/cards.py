@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from superres.checkpoints.shipped import shipped
 from superres.errors import UserError
 
 from .checkpoint import write_text_atomically
+from .config import load_config, to_plain
 from .records import TrainingRecord, find_records, results_table
 
 DATA = {
@@ -50,7 +52,12 @@ def card(name: str, path: Path) -> str:
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     record = _record_of(path, digest)
     run, results = record.run, record.results
-    config = _plain_config(record)
+    config = _backbone(record)
+    if run["train_set"] not in DATA:
+        raise UserError(
+            f"{record.folder}: trained on {run['train_set']!r}, of which cards know neither origin "
+            "nor licence: add it to DATA and LICENCE in superres/engine/cards.py"
+        )
     start = f", started from {run['load_from']}" if run.get("load_from") else ""
     lines = [
         f"# {name}",
@@ -86,10 +93,12 @@ def _record_of(path: Path, digest: str) -> TrainingRecord:
     )
 
 
-def _plain_config(record: TrainingRecord) -> dict[str, Any]:
-    from mmengine.config import Config
-
-    return Config.fromfile(str(record.folder / "config.py")).model["backbone"].to_dict()
+def _backbone(record: TrainingRecord) -> dict[str, Any]:
+    path = record.folder / "config.py"
+    model = to_plain(load_config(os.fspath(path)).get("model", {}))
+    if "type" not in model.get("backbone", {}):
+        raise UserError(f"{path}: names no network (model.backbone.type); restore it from git")
+    return model["backbone"]
 
 
 def _told(config: dict[str, Any]) -> str:

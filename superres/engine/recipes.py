@@ -155,8 +155,8 @@ def _readme(folder: Path) -> str:
     if not path.is_file():
         raise UserError(f"{path} is missing: it names the method and its paper")
     text = path.read_text(encoding="utf-8")
-    if not _TITLE.search(text) or START not in text or END not in text:
-        raise UserError(f"{path}: it needs a '# title' and the lines {START} and {END}")
+    if not _TITLE.search(text) or END not in text.partition(START)[2]:
+        raise UserError(f"{path}: it needs a '# title' and the lines {START} and, below it, {END}")
     return text
 
 

@@ -10,14 +10,13 @@ from __future__ import annotations
 import gzip
 import json
 import os
-import subprocess
+import re
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-
-from mmengine.config import Config
 
 from superres.errors import UserError
 from superres.evaluation.results import read_results
@@ -25,8 +24,16 @@ from superres.imaging.files import write_atomically
 from superres.paths import share_dir
 
 from .checkpoint import write_text_atomically
+from .config import load_config, to_plain
+from .provenance import commit, hardware
 
+FILES = ("run.json", "results.json", "log.jsonl.gz", "config.py")
 SETS = ("Set5", "Set14", "B100", "Urban100", "Manga109", "DIV2K", "DIV2K_valid_256")
+_RUN = {"config": str, "iterations": int, "seconds": (int, float), "hardware": str, "note": str}
+_REST = ("seed", "load_from", "train_set", "commit")
+_AGAIN = "restore it from git, or put the training on record again: `superres models record`"
+# What makes two trainings different ones, of what --cfg-options can change.
+_SAME = ("model", "scale", "train_set", "max_iters", "global_batch_size", "lq_patch_size")
 
 
 @dataclass(frozen=True)
@@ -42,13 +49,32 @@ class TrainingRecord:
 
     @cached_property
     def run(self) -> dict[str, Any]:
-        """What was trained and where: see :func:`write_record`."""
-        return json.loads((self.folder / "run.json").read_text(encoding="utf-8"))
+        """What was trained and where: see :func:`write_record`; UserError for a damaged file."""
+        path = self.folder / "run.json"
+        try:
+            run = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError) as error:
+            raise UserError(f"{path}: cannot be read ({error}); {_AGAIN}") from error
+        run = run if isinstance(run, dict) else {}
+        wrong = [key for key, kind in _RUN.items() if not isinstance(run.get(key), kind)]
+        wrong += [key for key in _REST if key not in run]
+        if wrong:
+            raise UserError(f"{path}: {', '.join(wrong)} missing or not as written; {_AGAIN}")
+        return run
 
     @cached_property
     def results(self) -> dict[str, Any]:
         """Of ``superres test``."""
         return read_results(self.folder / "results.json")
+
+    @property
+    def log(self) -> bytes:
+        """``log.jsonl``, unpacked; UserError for a damaged file."""
+        path = self.folder / "log.jsonl.gz"
+        try:
+            return gzip.decompress(path.read_bytes())
+        except (OSError, EOFError, zlib.error) as error:
+            raise UserError(f"{path}: cannot be read ({error}); {_AGAIN}") from error
 
 
 def records_dir() -> Path:
@@ -57,8 +83,17 @@ def records_dir() -> Path:
 
 
 def find_records(config: str | None = None) -> list[TrainingRecord]:
-    """All records, or those of one config, by name."""
-    found = [TrainingRecord(p.parent) for p in sorted(records_dir().glob("*/run.json"))]
+    """All records, or those of one config, by name.
+
+    Raises:
+        UserError: a record lacks one of its files, or is damaged.
+    """
+    folders = sorted({path.parent for name in FILES for path in records_dir().glob(f"*/{name}")})
+    for folder in folders:
+        lost = [name for name in FILES if not (folder / name).is_file()]
+        if lost:
+            raise UserError(f"{folder}: {', '.join(lost)} missing; {_AGAIN}")
+    found = [TrainingRecord(folder) for folder in folders]
     return [r for r in found if config is None or r.run["config"] == config]
 
 
@@ -72,22 +107,34 @@ def write_record(work_dir: Path, results: Path, name: str | None = None, note: s
         note: what a reader of the table should know.
 
     Raises:
-        UserError: a file is missing or is not what it should be.
+        UserError: a file is missing or is not what it should be, the training is not finished,
+            or the results are of another config than what was trained.
     """
+    if name is not None and not re.fullmatch(r"\w[\w.-]*", name):
+        raise UserError(f"--name {name!r}: letters, digits, '_', '-' and '.' make a record's name")
     log = work_dir / "log.jsonl"
     for path in (log, work_dir / "config.py"):
         if not path.is_file():
             raise UserError(f"{path} is missing: {work_dir} is no work dir of a training")
     results = results / "results.json" if results.is_dir() else results
     tested = read_results(results)
-    lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    lines = _lines(log)
     if not tested.get("config"):
         raise UserError(f"{results}: not of `superres test`; it names no config")
     config_name = Path(tested["config"]).stem
     root = share_dir("configs").parent
     if Path(tested["config"]).is_relative_to(root):  # where that lies is nobody's business
         tested["config"] = Path(tested["config"]).relative_to(root).as_posix()
-    trained = Config.fromfile(os.fspath(work_dir / "config.py"))
+    trained = to_plain(load_config(os.fspath(work_dir / "config.py")))
+    iterations = max(line["iter"] for line in lines if line["mode"] == "train")
+    if iterations < trained.get("max_iters", 0):
+        raise UserError(
+            f"{log}: not finished, {iterations:,} of {trained['max_iters']:,} iterations; go on "
+            "with superres train ... --resume"
+        )
+    file = root / tested["config"]
+    _same_config(os.fspath(file) if file.is_file() else config_name, trained, work_dir)
+    started = next((line["time"] for line in lines if "time" in line), None)
     folder = records_dir() / (name or config_name)
     folder.mkdir(parents=True, exist_ok=True)
     run = {
@@ -95,10 +142,10 @@ def write_record(work_dir: Path, results: Path, name: str | None = None, note: s
         "seed": trained.get("seed"),
         "load_from": trained.get("load_from"),
         "train_set": trained.get("train_set"),
-        "iterations": max(line["iter"] for line in lines if line["mode"] == "train"),
+        "iterations": iterations,
         "seconds": round(_seconds(lines)),
-        "hardware": _hardware(),
-        "commit": _commit(),
+        "hardware": "; ".join(_told(lines, "hardware")) or hardware(),
+        "commit": next(iter(_told(lines, "commit")), None) or commit(started),
         "versions": tested.get("versions", {}),
         "note": note,
     }
@@ -112,6 +159,40 @@ def write_record(work_dir: Path, results: Path, name: str | None = None, note: s
     return folder
 
 
+def _lines(log: Path) -> list[dict[str, Any]]:
+    """Of a ``log.jsonl``; what a killed process cut off is left out, as where curves are drawn."""
+    lines = []
+    for text in log.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            line = json.loads(text)
+        except (ValueError, RecursionError):
+            continue
+        if not isinstance(line, dict) or "mode" not in line:
+            continue
+        if line["mode"] != "train" or (line.get("iter") and line.get("it_per_s")):
+            lines.append(line)
+    if not any(line["mode"] == "train" for line in lines):
+        raise UserError(f"{log}: it tells of no iteration: nothing was trained there")
+    return lines
+
+
+def _told(lines: Iterable[dict[str, Any]], key: str) -> list[str]:
+    """What the starts of a run, the first and after each break, wrote into its log."""
+    return list(dict.fromkeys(line[key] for line in lines if line.get(key)))
+
+
+def _same_config(name: str, trained: dict[str, Any], work_dir: Path) -> None:
+    """The commands on the page would repeat another training if these differed."""
+    config = to_plain(load_config(name))
+    other = [key for key in _SAME if key in trained and trained[key] != config.get(key)]
+    if other:
+        raise UserError(
+            f"{work_dir}: not a training of {name}, which the results name: {', '.join(other)} "
+            "differ; give the results of this training, and what was changed on the command line "
+            "a config of its own"
+        )
+
+
 def _seconds(lines: Iterable[dict[str, Any]]) -> float:
     """Time spent, over all parts of an interrupted run; what stands still does not count."""
     total, before = 0.0, 0
@@ -123,27 +204,6 @@ def _seconds(lines: Iterable[dict[str, Any]]) -> float:
         elif line["mode"] == "val":
             total += line.get("seconds", 0.0)
     return total
-
-
-def _hardware() -> str:
-    from superres.benchmarks.harness import processor_name
-
-    return processor_name()
-
-
-def _commit() -> str | None:
-    """Of the checkout that the program runs from; None outside one."""
-    where = share_dir("configs").parent
-    try:
-        done = subprocess.run(
-            ["git", "-C", os.fspath(where), "rev-parse", "HEAD"],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return done.stdout.strip()
 
 
 def results_table(records: list[TrainingRecord], results: str) -> list[str]:

@@ -53,10 +53,10 @@ class Reporter:
         """A line that deserves attention."""
         self.say(f"warning: {text}")
 
-    def debug(self, text: str) -> None:
-        """For the log file only."""
+    def debug(self, text: str, **facts: Any) -> None:
+        """For the log file only; ``facts`` stand beside the text, for programs."""
         if self.rank == 0:
-            self._write({"mode": "event", "text": text})
+            self._write({"mode": "event", "text": text, **facts})
 
     def training(self, record: dict[str, Any], total: int) -> None:
         """One interval's figures."""

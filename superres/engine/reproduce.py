@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -35,8 +34,8 @@ def write_reproduction() -> list[Path]:
     docs = share_dir("configs").parent / "docs"
     page = docs / "reproduce.md"
     text = page.read_text(encoding="utf-8") if page.is_file() else ""
-    if START not in text or END not in text:
-        raise UserError(f"{page}: it needs the lines {START} and {END}")
+    if END not in text.partition(START)[2]:
+        raise UserError(f"{page}: it needs the lines {START} and, below it, {END}")
     records = find_records()
     curves = _curves(records)
     before, rest = text.split(START, 1)
@@ -119,7 +118,7 @@ def _curve(record: TrainingRecord) -> dict[str, list[tuple[int, float]]]:
     """PSNR over iterations for each set that was validated on."""
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "log.jsonl"
-        log.write_bytes(gzip.decompress((record.folder / "log.jsonl.gz").read_bytes()))
+        log.write_bytes(record.log)
         return read_curves(log).get(_CURVE, {})
 
 

@@ -20,6 +20,7 @@ from .checkpoint import write_text_atomically
 from .config import load_config, scales_of
 from .config_check import check_config
 from .peers import is_broken_exchange
+from .provenance import commit, hardware
 from .reporter import Reporter
 from .scale_lr import scale_lr
 from .work_dir import WorkDirLock, open_work_dir, set_aside, set_aside_newer
@@ -197,6 +198,9 @@ def _train(
         + (f" over {trainer.world_size} processes" if trainer.world_size > 1 else "")
         + f", {device}, work dir {folder}"
     )
+    if reporter.rank == 0:
+        where, code = hardware(device, trainer.world_size), commit()
+        reporter.debug(f"on {where}, commit {code}", hardware=where, commit=code)
     return trainer.train()
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import re
+import subprocess
 
 import pytest
 
 from superres.checkpoints.shipped import variants
 from superres.cli.main import main
-from superres.engine import cards, gallery, records, reproduce
+from superres.engine import cards, gallery, provenance, records, reproduce
 from superres.errors import UserError
 
 RESULTS = {
@@ -96,6 +98,87 @@ def test_what_is_no_training_is_told(work_dir, tmp_path):
     with pytest.raises(UserError, match="names no config"):
         records.write_record(work_dir, tmp_path / "results.json")
     assert records.find_records() == []
+
+
+def test_what_is_not_what_was_trained_is_told(work_dir, tmp_path):
+    results, log = tmp_path / "results.json", work_dir / "log.jsonl"
+    for name in ("../x", "a/b", ""):
+        with pytest.raises(UserError, match="make a record's name"):
+            records.write_record(work_dir, results, name)
+    for change, told in (
+        ("scale = 3\n", r"not a training of .*edsr_x2c64b16_g1_300k_div2k.*scale differ"),
+        ("max_iters = 201\n", "not finished, 200 of 201 iterations"),
+        ("max_iters = 200\n", "max_iters differ"),
+        ("scale = (\n", "config.py"),
+    ):
+        (work_dir / "config.py").write_text(change)
+        with pytest.raises(UserError, match=told):
+            records.write_record(work_dir, results)
+    (work_dir / "config.py").write_text("scale = 2\n")
+    for text in ("", "[]\n", '{"mode": "event"}\n', '{"mode": "train", "iter": 1'):
+        log.write_text(text)
+        with pytest.raises(UserError, match="tells of no iteration"):
+            records.write_record(work_dir, results)
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_line_that_a_kill_cut_off_is_left_out(work_dir, tmp_path):
+    with open(work_dir / "log.jsonl", "a") as file:
+        file.write('{"mode": "train", "iter": 3')
+    folder = records.write_record(work_dir, tmp_path / "results.json")
+    assert json.loads((folder / "run.json").read_text())["iterations"] == 200
+
+
+def test_the_commit_is_the_one_that_the_training_began_with(work_dir, tmp_path, monkeypatch):
+    repository = tmp_path / "repository"
+    (repository / "configs").mkdir(parents=True)
+    monkeypatch.setattr(provenance, "share_dir", lambda name: repository / name)
+
+    def git(*words, time=0):
+        return subprocess.run(
+            ["git", "-C", repository, "-c", "user.name=a", "-c", "user.email=a@b", *words],
+            env={**os.environ, "GIT_COMMITTER_DATE": f"{time} +0000"},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+
+    git("init")
+    git("commit", "--allow-empty", "-m", "one", time=1_700_000_000)
+    first = git("rev-parse", "HEAD")
+    git("commit", "--allow-empty", "-m", "two", time=1_700_000_100)
+    assert provenance.commit(1_700_000_050.5) == first
+    assert provenance.commit(None) == provenance.commit(1_800_000_000) == git("rev-parse", "HEAD")
+    assert provenance.commit(1_600_000_000) is None
+
+
+def test_what_the_training_wrote_of_itself_is_recorded(work_dir, tmp_path):
+    begun = [
+        {"mode": "event", "time": 1.0, "hardware": "GPU", "commit": "abc"},
+        {"mode": "event", "time": 2.0, "hardware": "GPU", "commit": "def"},  # after a break
+    ]
+    text = (work_dir / "log.jsonl").read_text()
+    (work_dir / "log.jsonl").write_text("".join(json.dumps(e) + "\n" for e in begun) + text)
+    folder = records.write_record(work_dir, tmp_path / "results.json")
+    run = json.loads((folder / "run.json").read_text())
+    assert (run["hardware"], run["commit"]) == ("GPU", "abc")
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "told"),
+    [
+        *((name, None, f"{name} missing") for name in records.FILES),
+        ("log.jsonl.gz", b"x", r"log\.jsonl\.gz: cannot be read"),
+        ("log.jsonl.gz", gzip.compress(b"x" * 99)[:-9], r"log\.jsonl\.gz: cannot be read"),
+        ("run.json", b"{", r"run\.json: cannot be read"),
+        ("run.json", b"[]", r"run\.json: config, iterations, .* missing or not as written"),
+    ],
+)
+def test_damaged_records_are_told(work_dir, tmp_path, file, content, told):
+    path = records.write_record(work_dir, tmp_path / "results.json") / file
+    path.unlink() if content is None else path.write_bytes(content)
+    with pytest.raises(UserError, match=told):
+        list(reproduce._lines(records.find_records("edsr_x2c64b16_g1_300k_div2k"), []))
 
 
 def test_two_ways_of_one_config_are_drawn_and_told_how_to_repeat(work_dir, tmp_path):
