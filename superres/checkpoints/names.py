@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import http.client
 import os
@@ -103,6 +104,13 @@ def fetch(name: str) -> Path:
     except OSError as error:
         if part.is_file() and not part.stat().st_size:
             part.unlink(missing_ok=True)
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        # An answer such as 404 has a file name, too: its address.
+        if full or (error.filename and not isinstance(error, urllib.error.URLError)):
+            by_hand = (
+                f"Set SUPERRES_HOME to a folder that can be written and has room, or download "
+                f"{published.url} in another way and pass its path."
+            )
         raise UserError(f"{name}: cannot be downloaded ({error}). {by_hand}") from error
     return file
 

@@ -16,6 +16,8 @@ from typing import Any
 import yaml
 from mmengine.config import Config
 
+from superres.checkpoints.files import sha256
+from superres.checkpoints.shipped import shipped
 from superres.errors import UserError
 from superres.evaluation.published import FOLDER, PublishedScore
 from superres.models.summary import Summary, build_on_meta, summarise
@@ -24,7 +26,7 @@ from superres.paths import share_dir
 from .checkpoint import write_text_atomically
 from .config import load_config, scales_of, to_plain
 from .config_check import use_scope
-from .records import find_records, results_table
+from .records import TrainingRecord, find_records, results_table
 
 START, END = "<!-- made by `superres models metafile` -->", "<!-- end -->"
 _TITLE = re.compile(r"^# (.+)$", re.MULTILINE)
@@ -166,6 +168,8 @@ def _model(recipe: Recipe, collection: str) -> dict[str, Any]:
     flops = {f"x{s.scale}": s.flops for s in summaries}
     sizes = {f"x{s.scale}": "{2}x{1}".format(*s.input) for s in summaries}
     single = len(summaries) == 1
+    # Trained otherwise than the config says (another name), it is in the README's table alone.
+    own = [record for record in find_records(recipe.name) if record.name == recipe.name]
     return {
         "Name": recipe.name,
         "In Collection": collection,
@@ -178,22 +182,53 @@ def _model(recipe: Recipe, collection: str) -> dict[str, Any]:
             "FLOPs": summaries[0].flops if single else flops,
             "FLOPs Input": sizes[f"x{summaries[0].scale}"] if single else sizes,
         },
+        **(_files(own[0]) if own else {}),
         "Results": [
-            {
-                "Task": "Image Super-Resolution",
-                "Dataset": score.set,
-                "Scale": score.scale,
-                **({"Self-ensemble": True} if score.method.endswith("+") else {}),
-                **({"Degradation": score.degradation} if score.degradation != "bicubic" else {}),
-                "Protocol": score.protocol,
-                "Metrics": {"PSNR": score.psnr}
-                | ({} if score.ssim is None else {"SSIM": score.ssim}),
-                "Source": score.source,
-                **({"Note": score.note} if score.note else {}),
-            }
-            for score in recipe.published()
+            *(score for record in own for score in _scores(record)),
+            *_published(recipe),
         ],
     }
+
+
+def _files(record: TrainingRecord) -> dict[str, str]:
+    """The log, and the weights where they are in the package."""
+    digest = record.results["checkpoint"]["sha256"]
+    found = [path.name for path in shipped().values() if sha256(path) == digest]
+    weights = {"Weights": f"superres/weights/{found[0]}"} if found else {}
+    return {**weights, "Training Log": f"docs/results/{record.name}/log.jsonl.gz"}
+
+
+def _scores(record: TrainingRecord) -> list[dict[str, Any]]:
+    """What was trained here reached; the unrounded scores stand in the source."""
+    return [
+        {
+            "Task": "Image Super-Resolution",
+            "Dataset": score["set"],
+            "Scale": score["scale"],
+            "Protocol": score["protocol"],
+            "Metrics": {"PSNR": round(score["psnr"], 4), "SSIM": round(score["ssim"], 4)},
+            "Source": f"docs/results/{record.name}/results.json",
+        }
+        for score in record.results["results"]
+        if score["psnr"] is not None
+    ]
+
+
+def _published(recipe: Recipe) -> list[dict[str, Any]]:
+    return [
+        {
+            "Task": "Image Super-Resolution",
+            "Dataset": score.set,
+            "Scale": score.scale,
+            **({"Self-ensemble": True} if score.method.endswith("+") else {}),
+            **({"Degradation": score.degradation} if score.degradation != "bicubic" else {}),
+            "Protocol": score.protocol,
+            "Metrics": {"PSNR": score.psnr} | ({} if score.ssim is None else {"SSIM": score.ssim}),
+            "Source": score.source,
+            **({"Note": score.note} if score.note else {}),
+        }
+        for score in recipe.published()
+    ]
 
 
 def readme(folder: Path) -> str:
@@ -224,8 +259,10 @@ def _tables(folder: Path) -> str:
             row[e.set] = _psnr(e.psnr) + ("" if e.ssim is None else f" / {e.ssim:.4f}")
     trained = [record for recipe in recipes for record in find_records(recipe.name)]
     if trained:
-        lines += ["", "Trained with superres (PSNR / SSIM, difference to the published PSNR):", ""]
-        lines += results_table(trained, "../../docs/results")
+        table = results_table(trained, "../../docs/results")
+        compared = any(score.get("published") for r in trained for score in r.results["results"])
+        what = "PSNR / SSIM" + (", difference to the published PSNR" if compared else "")
+        lines += ["", f"Trained with superres ({what}):", "", *table]
     if rows:
         sets = [
             s

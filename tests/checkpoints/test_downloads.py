@@ -58,3 +58,18 @@ def test_two_processes_do_not_write_one_file(served, tmp_path):
         assert names._lock(other)
         with pytest.raises(UserError, match="another process"):
             load_model("tiny_x2")
+
+
+def test_a_cache_that_cannot_be_written_is_told(served, tmp_path, monkeypatch):
+    (tmp_path / "file").write_bytes(b"")
+    monkeypatch.setenv("SUPERRES_HOME", str(tmp_path / "file" / "cache"))
+    with pytest.raises(UserError, match=r"cannot be downloaded.*Set SUPERRES_HOME to a folder"):
+        load_model("tiny_x2")
+    assert served.log == []
+
+
+def test_a_file_that_is_not_offered_any_more_is_told(served, monkeypatch):
+    published = names.Published(f"{served.url}/gone-12345678.pt", "edsr-pytorch")
+    monkeypatch.setitem(names.PUBLISHED, "gone_x2", published)
+    with pytest.raises(UserError, match=r"404.*Download http.*put it at"):
+        load_model("gone_x2")

@@ -9,11 +9,13 @@ import re
 import subprocess
 
 import pytest
+import yaml
 
 from superres.checkpoints.shipped import variants
 from superres.cli.main import main
 from superres.engine import cards, gallery, provenance, records, reproduce
 from superres.errors import UserError
+from superres.paths import share_dir
 
 RESULTS = {
     "schema": 1,
@@ -217,6 +219,27 @@ def test_pages_and_cards_are_those_of_the_records(capsys):
     assert capsys.readouterr().out == ""  # nothing had to be written
     assert main(["table"]) == 2
     assert main(["table", "--docs", "results.json"]) == 2
+
+
+def test_metafiles_hold_what_was_trained_and_where_it_is():
+    root = share_dir("configs").parent
+    found = {}
+    for path in (root / "configs").glob("*/metafile.yml"):
+        for model in yaml.safe_load(path.read_text(encoding="utf-8"))["Models"]:
+            found[model["Name"]] = model
+            ours = [r["Source"] for r in model["Results"] if r["Source"].startswith("docs/results")]
+            for file in (model.get("Weights"), model.get("Training Log"), *ours):
+                assert file is None or (root / file).is_file()
+    for record in records.find_records():
+        if record.name in found:
+            model = found[record.name]
+            assert model["Training Log"].startswith(f"docs/results/{record.name}/")
+            metrics = [r["Metrics"]["PSNR"] for r in model["Results"]]
+            wanted = [round(r["psnr"], 4) for r in record.results["results"]]
+            assert metrics[: len(wanted)] == wanted
+    for scale, name in variants("edsr-s").items():
+        (weights,) = [w for m in found.values() if name in (w := m.get("Weights", ""))]
+        assert weights == f"superres/weights/edsr-s_x{scale}.safetensors"
 
 
 def test_weights_without_a_training_on_record_are_told(work_dir, tmp_path):
