@@ -59,22 +59,23 @@ def test_record(
 ) -> dict[str, Any]:
     """The record of a test; see :func:`superres.evaluation.results.results_record`."""
     used = {p.name: p for s in eval_sets for p in s.protocols}
-    trained_here = loaded.format == "superres" and checkpoint.suffix == ".pth"
-    meta = read_checkpoint(checkpoint).get("meta", {}) if trained_here else {}
+    file = loaded.path  # the checkpoint may be a name, of weights in the package or downloaded
+    trained_here = loaded.format == "superres" and file.suffix == ".pth"
+    meta = read_checkpoint(file).get("meta", {}) if trained_here else {}
     inference = {**module.inference, **inference}
     sets = [_set(s, results.lq_sha256.get(s.key)) for s in eval_sets]
     compared = comparison(cfg, sets, bool(inference.get("self_ensemble")))
     return results_record(
         [compared(entry, ours=True) for entry in results.entries],
         used.values(),
-        {"path": str(checkpoint), "sha256": sha256(checkpoint)},
+        {"path": str(checkpoint), "sha256": sha256(file)},
         baselines=[compared(entry, ours=False) for entry in baselines.entries],
         config=str(cfg.filename),
         format=loaded.format,
         network=dict(loaded.config),
         iter=meta.get("iter"),
         seed=meta.get("seed"),
-        selection=meta.get("selection") if checkpoint.name == "best.pth" else None,
+        selection=meta.get("selection") if file.name == "best.pth" else None,
         parameters=sum(p.numel() for p in module.backbone.parameters()),
         costs=_costs(loaded, scales_of(cfg), module),
         runtime=_runtime(results.entries),

@@ -8,7 +8,11 @@ import pytest
 import torch
 
 from superres.checkpoints import convert, save_safetensors
+from superres.checkpoints.files import sha256
+from superres.checkpoints.shipped import shipped
+from superres.cli.main import main
 from superres.engine.checkpoint import read_checkpoint
+from superres.evaluation.results import read_results
 from superres.models.backbones.edsr import EDSR
 
 from .conftest import ROOT
@@ -147,3 +151,22 @@ def test_weights_of_another_range_are_folded(train, tmp_path, capsys):
     still = ["max_iters=1", f"load_from={path}", "model.backbone.attention=bam"]
     assert train(*still, work_dir=tmp_path / "no", config=config(2)) == 2
     assert "model.backbone.img_range=1.0" in capsys.readouterr().err
+
+
+def test_weights_by_name_are_tested(world, tmp_path, capsys):
+    arguments = ["test", "edsr-s_x2c32b8_g1_24k_291", "edsr-s_x2", "--out", str(tmp_path / "out")]
+    assert (
+        main(
+            [
+                *arguments,
+                "--cfg-options",
+                f"data_root={world}",
+                "val_sets=[valid]",
+                "test_sets=[testset]",
+            ]
+        )
+        == 0
+    )
+    record = read_results(tmp_path / "out")
+    assert record["checkpoint"]["path"] == "edsr-s_x2"
+    assert record["checkpoint"]["sha256"] == sha256(shipped()["edsr-s_x2"])
