@@ -284,8 +284,9 @@ def _psnr(value: float) -> str:
 
 
 def described_folders() -> list[Path]:
-    """The method folders: those with a README."""
-    return sorted(path.parent for path in share_dir("configs").glob("*/README.md"))
+    """The method folders: those with a README, or that had one when their metafile was made."""
+    names = ("README.md", "metafile.yml")
+    return sorted({path.parent for n in names for path in share_dir("configs").glob(f"*/{n}")})
 
 
 def describe(folder: Path) -> list[Path]:

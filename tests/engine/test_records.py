@@ -13,7 +13,7 @@ import yaml
 
 from superres.checkpoints.shipped import variants
 from superres.cli.main import main
-from superres.engine import cards, gallery, provenance, records, reproduce
+from superres.engine import cards, gallery, provenance, recipes, records, reproduce
 from superres.errors import UserError
 from superres.paths import share_dir
 
@@ -240,6 +240,14 @@ def test_metafiles_hold_what_was_trained_and_where_it_is():
     for scale, name in variants("edsr-s").items():
         (weights,) = [w for m in found.values() if name in (w := m.get("Weights", ""))]
         assert weights == f"superres/weights/edsr-s_x{scale}.safetensors"
+
+
+def test_a_method_folder_that_lost_its_readme_is_told(tmp_path, monkeypatch):
+    (tmp_path / "configs" / "mine").mkdir(parents=True)
+    (tmp_path / "configs" / "mine" / "metafile.yml").write_text("Models: []\n")
+    monkeypatch.setattr(recipes, "share_dir", lambda name: tmp_path / name)
+    with pytest.raises(UserError, match=r"mine.README\.md is missing"):
+        reproduce.write_docs()
 
 
 def test_weights_without_a_training_on_record_are_told(work_dir, tmp_path):
