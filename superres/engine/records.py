@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from superres.errors import UserError
+from superres.evaluation.curves import log_lines
 from superres.evaluation.results import read_results
 from superres.imaging.files import write_atomically
 from superres.paths import share_dir
@@ -160,17 +161,13 @@ def write_record(work_dir: Path, results: Path, name: str | None = None, note: s
 
 
 def _lines(log: Path) -> list[dict[str, Any]]:
-    """Of a ``log.jsonl``; what a killed process cut off is left out, as where curves are drawn."""
-    lines = []
-    for text in log.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            line = json.loads(text)
-        except (ValueError, RecursionError):
-            continue
-        if not isinstance(line, dict) or "mode" not in line:
-            continue
-        if line["mode"] != "train" or (line.get("iter") and line.get("it_per_s")):
-            lines.append(line)
+    """Of a ``log.jsonl``, those with a mode; a line of training also has its iteration and rate."""
+    lines = [
+        line
+        for line in log_lines(log)
+        if "mode" in line
+        and (line["mode"] != "train" or (line.get("iter") and line.get("it_per_s")))
+    ]
     if not any(line["mode"] == "train" for line in lines):
         raise UserError(f"{log}: it tells of no iteration: nothing was trained there")
     return lines

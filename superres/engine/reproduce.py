@@ -125,9 +125,8 @@ def _curve(record: TrainingRecord) -> dict[str, list[tuple[int, float]]]:
 def _chart(config: str, group: list[TrainingRecord]) -> str:
     series = {}
     for record in group:
-        for name, points in list(_curve(record).items())[
-            :1
-        ]:  # of the first set that was validated on
+        first = list(_curve(record).items())[:1]  # of the first set that was validated on
+        for name, points in first:
             start = record.run.get("load_from")
             series[f"{name}, {f'from {start}' if start else 'from scratch'}"] = points
     return chart_file(_CURVE, series)

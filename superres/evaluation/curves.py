@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from markupsafe import Markup, escape
 
@@ -30,30 +31,37 @@ def read_curves(log: Path) -> dict[str, dict[str, list[tuple[float, float]]]]:
         if _is_drawable(iteration) and _is_drawable(value):
             curves.setdefault(curve, {}).setdefault(name, {})[iteration] = value
 
+    for line in log_lines(log):
+        if "iter" not in line:
+            continue
+        if line.get("mode") == "train":
+            for key, value in line.items():
+                if key.startswith("loss"):
+                    put("loss", key, line["iter"], value)
+            put("learning rate", "lr", line["iter"], line.get("lr"))
+        elif line.get("mode") == "val":
+            results = line.get("results")
+            for entry in results if isinstance(results, list) else ():
+                if not isinstance(entry, dict):
+                    continue
+                name = f"{entry.get('set')} x{entry.get('scale')} ({entry.get('protocol')})"
+                put("PSNR in dB", name, line["iter"], entry.get("psnr"))
+    return {
+        curve: {name: sorted(points.items()) for name, points in series.items()}
+        for curve, series in curves.items()
+    }
+
+
+def log_lines(log: Path) -> Iterator[dict[str, Any]]:
+    """The records of a ``log.jsonl``, without lines that are cut off or hold something else."""
     with open(log, encoding="utf-8", errors="replace") as file:
         for text in file:
             try:
                 line = json.loads(text)
             except (ValueError, RecursionError):
                 continue
-            if not isinstance(line, dict) or "iter" not in line:
-                continue
-            if line.get("mode") == "train":
-                for key, value in line.items():
-                    if key.startswith("loss"):
-                        put("loss", key, line["iter"], value)
-                put("learning rate", "lr", line["iter"], line.get("lr"))
-            elif line.get("mode") == "val":
-                results = line.get("results")
-                for entry in results if isinstance(results, list) else ():
-                    if not isinstance(entry, dict):
-                        continue
-                    name = f"{entry.get('set')} x{entry.get('scale')} ({entry.get('protocol')})"
-                    put("PSNR in dB", name, line["iter"], entry.get("psnr"))
-    return {
-        curve: {name: sorted(points.items()) for name, points in series.items()}
-        for curve, series in curves.items()
-    }
+            if isinstance(line, dict):
+                yield line
 
 
 def _is_drawable(value: object) -> bool:
