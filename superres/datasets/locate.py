@@ -6,13 +6,24 @@ same config runs on packed LMDBs, on the folders of the official archives and on
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from superres.datasets.layouts import (
+    LAYOUTS,
+    PARTIAL,
+    Place,
+    choose_sides,
+    holds_images,
+    is_lmdb,
+    places,
+    read_side,
+)
 from superres.errors import UserError
-from superres.imaging.files import IMAGE_SUFFIXES
 
 PREPARE_COMMANDS = {
     "DIV2K": "superres data prepare div2k --root ARCHIVES --out {root}",
@@ -29,75 +40,125 @@ PREPARE_COMMANDS = {
 
 @dataclass(frozen=True)
 class PairedSet:
-    """Where one set lies. ``lq`` is None where the low-quality pictures are made from ``gt``."""
+    """Where one set lies. ``lq`` is None where the low-quality images are made from ``gt``.
+
+    Attributes:
+        notes: what lies there and is not used.
+    """
 
     name: str
     gt: Path
     lq: Path | None
+    notes: tuple[str, ...] = ()
 
 
-def _is_lmdb(path: Path) -> bool:
-    return (path / "data.mdb").is_file()
+Spec = str | Mapping[str, Any]
 
 
-def _first_picture(folder: Path) -> Path | None:
-    if not folder.is_dir():
-        return None
-    pictures = (p for p in folder.iterdir() if p.name.lower().endswith(IMAGE_SUFFIXES))
-    return next((p for p in pictures if p.name[0] != "."), None)
-
-
-def _pairs_at(root: Path, scale: int, kind: str) -> Iterator[tuple[list[Path], list[Path]]]:
-    """Known layouts: candidates for the ground truth and the low-quality side, best first."""
-    # Our packs; a few sets in circulation have ground truths of their own for a scale.
-    yield (
-        [root / f"HR_X{scale}.lmdb", root / "HR.lmdb"],
-        [root / f"LR_{kind}_X{scale}.lmdb"],
-    )
-    # EDSR's benchmark.tar, and our own folders.
-    yield [root / f"HR_X{scale}", root / "HR"], [root / f"LR_{kind}" / f"X{scale}"]
-    # BasicSR and MMEditing, pictures or databases.
-    bicubic = [f"LRbicx{scale}.lmdb", f"LRbicx{scale}"] if kind == "bicubic" else []
-    yield [root / "GTmod12.lmdb", root / "GTmod12"], [root / name for name in bicubic]
-    # The official DIV2K archives, named by their common prefix DIV2K_train or DIV2K_valid.
-    official = [root.with_name(f"{root.name}_LR_{kind}") / f"X{scale}"]
-    if (kind, scale) == ("bicubic", 8):
-        official.append(root.with_name(f"{root.name}_LR_x8"))
-    yield [root.with_name(f"{root.name}_HR")], official
-
-
-def locate(spec: str, data_root: str | Path, scale: int) -> PairedSet:
-    """Find a set's pictures.
+def locate(spec: Spec, data_root: str | Path, scale: int, needs_lq: bool = True) -> PairedSet:
+    """Find a set's images.
 
     Args:
-        spec: a name below ``data_root`` or a path: of a folder of pictures, an LMDB, or a folder
-            in one of the known layouts (``HR.lmdb`` + ``LR_bicubic_X4.lmdb``; ``HR/`` +
-            ``LR_bicubic/X4/``; ``GTmod12/`` + ``LRbicx4/``; ``DIV2K_train_HR`` +
-            ``DIV2K_train_LR_bicubic/X4``). ``DIV2K_train/LR_unknown`` takes that degradation
-            instead of the bicubic; it must be there.
+        spec: a name below ``data_root`` or a path: of a folder of images, an LMDB, or a folder in
+            one of the known layouts (:data:`superres.datasets.layouts.LAYOUTS`).
+            ``DIV2K_train/LR_unknown`` takes that degradation instead of the bicubic; it must be
+            there. Or ``dict(gt=FOLDER, lq=FOLDER, name=NAME)``, where ``lq`` and ``name`` may be
+            left out.
+        data_root: where names are looked for.
+        scale: of the pairs.
+        needs_lq: whether the low-quality side is read where it is there; else it is made, and what
+            lies beside the high-quality side does not matter.
 
     Raises:
-        UserError: nothing usable is there; the message names the command that makes it.
+        UserError: nothing usable is there; or images lie beside it that are not used, although
+            they may be the low-quality side.
     """
-    tried = []
+    if isinstance(spec, Mapping):
+        return _named(spec, Path(data_root))
     asked = re.fullmatch(r"(?P<set>.+)/LR_(?P<kind>\w+)/?", spec)
-    kind = asked["kind"] if asked else "bicubic"
+    kind = asked["kind"] if asked else None
     base = asked["set"] if asked else spec
-    for root in dict.fromkeys([Path(data_root) / base, Path(base)]):
-        tried.append(root)
+    tried = list(dict.fromkeys([Path(data_root) / base, Path(base)]))
+    for root in tried:
         name = root.name.removesuffix(".lmdb")
-        for gt_candidates, lq_candidates in _pairs_at(root, scale, kind):
-            gt = next((p for p in gt_candidates if _is_lmdb(p) or _first_picture(p)), None)
-            if gt is None:
-                continue
-            lq = next((p for p in lq_candidates if _is_lmdb(p) or _first_picture(p)), None)
-            if asked and lq is None:
-                continue
-            return PairedSet(f"{name}_LR_{kind}" if asked else name, gt, lq)
-        for alone in (root, root.with_name(root.name + ".lmdb")):
-            if not asked and (_is_lmdb(alone) or _first_picture(alone)):
-                return PairedSet(name, alone, None)
+        direct = holds_images(root)
+        where = [] if is_lmdb(root) else places(root)
+        try:
+            gt, lq, strays = choose_sides(where, scale, kind, str(root))
+        except UserError:
+            if needs_lq:
+                raise
+            gt, lq, strays = _high_side(where, scale), None, []
+        if gt is None and direct and not asked:
+            _check_partner(root, scale, needs_lq)
+            gt = Place(root, None)
+        if gt is not None and (lq is not None or not asked):
+            if strays and needs_lq and (lq is None or any(p.side for p in strays)):
+                raise UserError(_unused(gt, lq, strays, scale))
+            notes = [f"{p.path} holds images and is not used" for p in strays]
+            full = f"{name}_LR_{kind}" if asked else name
+            return PairedSet(full, gt.path, lq.path if lq else None, tuple(notes))
+        packed = root.with_name(root.name + ".lmdb")
+        if not asked and is_lmdb(packed):
+            return PairedSet(name, packed, None)
     raise UserError(_not_found(spec, data_root, tried, scale))
+
+
+def _named(spec: Mapping[str, Any], data_root: Path) -> PairedSet:
+    unknown = set(spec) - {"gt", "lq", "name"}
+    if unknown or not isinstance(spec.get("gt"), str | os.PathLike):
+        wrong = f"it has {', '.join(sorted(unknown))}" if unknown else "gt must be a path"
+        raise UserError(
+            f"the set {dict(spec)}: {wrong}; write dict(gt=FOLDER, lq=FOLDER), and name=NAME for "
+            "tables"
+        )
+    found = []
+    for key in ("gt", "lq"):
+        if spec.get(key) is None:
+            found.append(None)
+            continue
+        candidates = [data_root / spec[key], Path(spec[key])]
+        place = next((p for p in candidates if holds_images(p)), None)
+        if place is None:
+            raise UserError(
+                f"{key} = {os.fspath(spec[key])!r} of a set: no images and no LMDB there (looked "
+                f"at {', '.join(map(str, dict.fromkeys(candidates)))})"
+            )
+        found.append(place)
+    gt, lq = found
+    parent = gt.parent.name if read_side([gt.name]) else gt.name
+    return PairedSet(str(spec.get("name") or parent.removesuffix(".lmdb")), gt, lq)
+
+
+def _high_side(where: list[Place], scale: int) -> Place | None:
+    """Of a set whose low-quality side does not matter."""
+    high = [p for p in where if p.side and not p.side.low and p.side.scale in (None, scale)]
+    return min(high, key=lambda p: (p.side.scale is None, not p.packed), default=None)
+
+
+def _check_partner(folder: Path, scale: int, needs_lq: bool) -> None:
+    """A folder that is called HR by itself: is there an LR beside it?"""
+    side = read_side([folder.name])
+    if not needs_lq or side is None or side.low:
+        return
+    beside = [
+        p
+        for p in places(folder.parent)
+        if p.side and p.side.low and p.side.scale in (None, scale) and p.side.word == side.word
+    ]
+    if beside:
+        raise UserError(_unused(Place(folder, side), None, beside, scale))
+
+
+def _unused(gt: Place, lq: Place | None, strays: list[Place], scale: int) -> str:
+    shown = ", ".join(str(p.path) for p in strays[:4]) + (" and more" if strays[4:] else "")
+    used = f"low-quality images are taken from {lq.path}" if lq else "no low-quality side is known"
+    return (
+        f"{shown} holds images that would not be used: for {gt.path} {used}. Name the two sides, "
+        f"dict(gt={str(gt.path)!r}, lq={str(strays[0].path)!r}), or move it away; to have "
+        f"low-quality images made by bicubic x{scale} instead, set make_lq='bicubic' "
+        "(train_dataloader.dataset.make_lq, eval_dataset.make_lq)"
+    )
 
 
 def _not_found(spec: str, data_root: str | Path, tried: list[Path], scale: int) -> str:
@@ -106,10 +167,14 @@ def _not_found(spec: str, data_root: str | Path, tried: list[Path], scale: int) 
     there = next((p for p in tried if p.is_dir()), None)
     if there is not None:
         inside = sorted(p.name for p in there.iterdir())
-        unfinished = [name for name in inside if name.endswith(".partial")]
-        lacks = "no pictures, no LMDB and no known layout"
+        unfinished = [name for name in inside if name.endswith(PARTIAL)]
+        lacks = "no images, no LMDB and no known layout"
+        below = [p for p in places(there) if p.side is None or p.side.low]
         if "/LR_" in spec:
             lacks = f"no ground truth with {spec.rstrip('/').rpartition('/')[2]}"
+        elif below:
+            shown = ", ".join("/".join(p.below) for p in below[:4])
+            lacks = f"images in subfolders only ({shown}), none of which is the high-quality side,"
         what = f"the folder {there} holds {lacks} for x{scale} "
         what += f"(in it: {', '.join(inside[:6]) or 'nothing'})"
         if unfinished:
@@ -119,12 +184,15 @@ def _not_found(spec: str, data_root: str | Path, tried: list[Path], scale: int) 
     if key:
         return f"{what}. Make it with: {PREPARE_COMMANDS[key].format(root=data_root)}"
     return (
-        f"{what}. Give a folder of pictures or a prepared set by --cfg-options (data_root, "
-        f"train_set, val_sets, test_sets), or pack one with: "
-        f"superres data prepare folder --root PICTURES --out {data_root}"
+        f"{what}. Give a folder of images, a prepared set, or dict(gt=FOLDER, lq=FOLDER) by "
+        "--cfg-options (data_root, train_set, val_sets, test_sets), or pack one with: "
+        f"superres data prepare folder --root IMAGES --out {data_root}. Layouts that are known: "
+        + LAYOUTS.format(s=scale)
     )
 
 
-def split_optional(spec: str) -> tuple[str, bool]:
+def split_optional(spec: Spec) -> tuple[Spec, bool]:
     """``'Set5?'`` to ``('Set5', True)``: a set that may be missing."""
+    if isinstance(spec, Mapping):
+        return spec, False
     return (spec[:-1], True) if spec.endswith("?") else (spec, False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ class PairedDataset(Dataset):
     a generator made from (seed, draw), which is the only source of randomness of a transform.
 
     Args:
-        name: a set's name below ``data_root``, or a path (see
+        name: a set's name below ``data_root``, a path, or ``dict(gt=FOLDER, lq=FOLDER)`` (see
             :func:`superres.datasets.locate.locate`).
         data_root: where sets are looked for.
         scale: whole number by which ``gt`` is larger than ``lq``.
@@ -59,7 +60,7 @@ class PairedDataset(Dataset):
 
     def __init__(
         self,
-        name: str | None = None,
+        name: str | Mapping[str, Any] | None = None,
         data_root: str = ".",
         scale: int = 4,
         pipeline: list[dict[str, Any]] | None = None,
@@ -81,9 +82,11 @@ class PairedDataset(Dataset):
             )
         if gt is None and name is None:
             raise UserError("PairedDataset takes the name of a set, or gt (and lq) paths")
+        self.notes: list[str] = []
         if gt is None:
-            found = locate(name, data_root, scale)
+            found = locate(name, data_root, scale, needs_lq=make_lq == "auto" and lq is None)
             self.name, gt, lq = found.name, found.gt, lq or found.lq
+            self.notes += found.notes
         else:
             self.name = name or Path(gt).name
         self.scale = scale
@@ -100,6 +103,11 @@ class PairedDataset(Dataset):
             self.lq = None if self.lq is None else stage(self.lq, stage_to)
         self.lq_index = self._match() if self.lq is not None else None
         self._check_sizes()
+        if self.lq is not None and len(self.lq) > len(self.gt):
+            self.notes.append(
+                f"{len(self.lq) - len(self.gt)} of {len(self.lq)} images of {self.lq.path} have no "
+                "partner and are not used"
+            )
         self.pipeline = Pipeline(pipeline)
         stores = [self.gt] if self.lq is None else [self.gt, self.lq]
         self._mapped = not self._degrade and all(isinstance(s, ImageLmdb) for s in stores)
@@ -108,6 +116,18 @@ class PairedDataset(Dataset):
 
     def __len__(self) -> int:
         return len(self.gt)
+
+    def describe_sides(self) -> str:
+        """Where both sides come from, for a run's start line."""
+        if self.lq is not None:
+            low = f"LR from {self.lq.path}"
+        elif self.make_lq == "none":
+            low = "LR made by the pipeline"
+        elif self._degrade is not None:
+            low = "LR made by the config's degradation"
+        else:
+            low = f"LR made by MATLAB's bicubic x{self.scale}"
+        return f"{len(self)} images, HR from {self.gt.path}, {low}"
 
     def _match(self) -> np.ndarray | None:
         """For each ground truth the number of its partner; None: the same number."""
@@ -130,12 +150,19 @@ class PairedDataset(Dataset):
         lq_shape = self.lq.shape_at(self.lq_number(i))
         rest = [g - q * self.scale for g, q in zip(gt_shape[:2], lq_shape[:2])]
         if not all(0 <= r < self.scale for r in rest):
+            ratios = {round(g / q) for g, q in zip(gt_shape[:2], lq_shape[:2])}
+            other = next(iter(ratios)) if len(ratios) == 1 else self.scale
+            hint = (
+                f"It looks like x{other}: set scale={other}, or give images of x{self.scale}"
+                if other != self.scale
+                else "Do these two images belong together?"
+            )
             raise UserError(
                 f"{self.lq.path}: {self.lq.name_at(self.lq_number(i))} is "
                 f"{lq_shape[1]}x{lq_shape[0]}, and {self.gt.name_at(i)} in {self.gt.path} is "
                 f"{gt_shape[1]}x{gt_shape[0]}: not {self.scale} times as large "
                 f"({lq_shape[1] * self.scale}x{lq_shape[0] * self.scale} expected). "
-                "Are these pictures of another scale?"
+                f"{hint}"
             )
 
     def too_small(self) -> list[int]:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable, Iterator
+from difflib import SequenceMatcher
+from functools import partial
+
 import numpy as np
 
 from superres.errors import UserError
@@ -22,27 +27,60 @@ TEMPLATES = (
 )
 
 
-def _template(gt: PictureStore, lq: PictureStore, scale: int) -> str | None:
-    first = gt.name_at(0)
-    last = gt.name_at(len(gt) - 1)
+Rename = Callable[[str], str]
+"""The name of the low-quality image that belongs to a high-quality one's name."""
+
+_TRIED = 50  # low-quality names that are compared with the first high-quality one
+
+
+def _renames(gt: PictureStore, lq: PictureStore, scale: int) -> Iterator[Rename]:
+    """The known ways to name the two sides, then one prefix or suffix that all names share."""
     for template in TEMPLATES:
-        if template.format(n=first, s=scale) in lq and template.format(n=last, s=scale) in lq:
-            return template
-    fitting = {
-        template: sum(template.format(n=name, s=scale) in lq for name in gt.names())
-        for template in TEMPLATES
-    }
-    best = max(TEMPLATES, key=fitting.__getitem__)
-    return best if fitting[best] else None
+        yield partial(_by_template, template=template, scale=scale)
+    first, count = gt.name_at(0), len(lq)
+    # The partner of the first name is at the start where sorting agrees, else anywhere.
+    near = range(min(count, _TRIED))
+    holding = (i for i in range(count) if first in lq.name_at(i)) if count < 100_000 else ()
+    seen = set()
+    for i in dict.fromkeys(itertools.chain(near, itertools.islice(holding, _TRIED))):
+        other = lq.name_at(i)
+        match = SequenceMatcher(None, first, other, autojunk=False).find_longest_match()
+        affixes = (
+            (first[: match.a], first[match.a + match.size :]),
+            (other[: match.b], other[match.b + match.size :]),
+        )
+        if match.size and affixes not in seen:
+            seen.add(affixes)
+            yield partial(_by_affixes, affixes=affixes)
+
+
+def _by_template(name: str, template: str, scale: int) -> str:
+    return template.format(n=name, s=scale)
+
+
+def _by_affixes(name: str, affixes: tuple[tuple[str, str], tuple[str, str]]) -> str:
+    """``name`` with other ends; a name that lacks them has no partner."""
+    (before, behind), (new_before, new_behind) = affixes
+    fits = name.startswith(before) and name.endswith(behind) and len(before + behind) < len(name)
+    return new_before + name[len(before) : len(name) - len(behind)] + new_behind if fits else ""
 
 
 def partner_numbers(gt: PictureStore, lq: PictureStore, scale: int) -> list[int]:
-    """For each ground truth the number of its partner in ``lq``, -1 where it has none."""
-    template = _template(gt, lq, scale)
-    if template is None:
-        return [-1] * len(gt)
-    names = (template.format(n=name, s=scale) for name in gt.names())
-    return [lq.index(name) if name in lq else -1 for name in names]
+    """For each ground truth the number of its partner in ``lq``, -1 where it has none.
+
+    All names follow one rule: the one by which most have a partner.
+    """
+    names = list(gt.names())
+    best, found = 0, [-1] * len(names)
+    for rename in _renames(gt, lq, scale):
+        partners = [rename(name) for name in names]
+        count = sum(name in lq for name in partners)
+        if count > best and len(set(partners)) == len(partners):
+            best = count
+            found = [lq.index(name) if name in lq else -1 for name in partners]
+        if best == len(names):
+            break
+    return found
 
 
 def match_names(gt: PictureStore, lq: PictureStore, scale: int) -> np.ndarray | None:
@@ -51,27 +89,21 @@ def match_names(gt: PictureStore, lq: PictureStore, scale: int) -> np.ndarray | 
     None stands for "the same number", which is how packs of one set lie.
 
     Raises:
-        UserError: pictures without a partner, which are named.
+        UserError: images without a partner, which are named.
     """
-    template = _template(gt, lq, scale)
-    if template is None:
+    numbers = np.asarray(partner_numbers(gt, lq, scale), np.int64)
+    missing = [gt.name_at(i) for i in np.flatnonzero(numbers < 0).tolist()]
+    if len(missing) == len(gt):
         raise UserError(
             f"{lq.path}: no partner for {gt.name_at(0)!r} of {gt.path} (found e.g. "
-            f"{lq.name_at(0)!r}). Names that are understood: "
-            + ", ".join(t.format(n="NAME", s=scale) for t in TEMPLATES)
+            f"{lq.name_at(0)!r}). The names of a pair are equal, or differ by what stands before "
+            "or behind all names of a side, such as "
+            + ", ".join(t.format(n="NAME", s=scale) for t in TEMPLATES[1:4])
         )
-    numbers = np.empty(len(gt), np.int64)
-    missing = []
-    for i in range(len(gt)):
-        name = template.format(n=gt.name_at(i), s=scale)
-        if name in lq:
-            numbers[i] = lq.index(name)
-        else:
-            missing.append(name)
     if missing:
         shown = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if missing[5:] else "")
         raise UserError(
-            f"{lq.path}: {len(missing)} of {len(gt)} pictures of {gt.path} have no partner here: "
+            f"{lq.path}: {len(missing)} of {len(gt)} images of {gt.path} have no partner here: "
             f"{shown}"
         )
     if len(lq) == len(gt) and (numbers == np.arange(len(gt))).all():

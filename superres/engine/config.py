@@ -99,7 +99,10 @@ def load_config(name: str, options: list[str] | None = None) -> Config:
     for key in ("train_set", "val_sets", "test_sets"):
         if key in cfg:  # a set called 291 is a name, not a number
             value = cfg[key]
-            cfg[key] = [str(v) for v in value] if isinstance(value, (list, tuple)) else str(value)
+            if isinstance(value, (list, tuple)):
+                cfg[key] = [v if isinstance(v, dict) else str(v) for v in value]
+            elif not isinstance(value, dict):
+                cfg[key] = str(value)
     resolve_references(cfg)
     return cfg
 

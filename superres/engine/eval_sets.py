@@ -10,7 +10,7 @@ from typing import Any
 from mmengine.config import Config
 
 from superres.checkpoints.formats.base import full_config
-from superres.datasets.locate import locate, split_optional
+from superres.datasets.locate import Spec, locate, split_optional
 from superres.errors import UserError
 from superres.evaluation.protocols import PROTOCOLS, Protocol, get_protocol
 from superres.evaluation.results import ON_DISK
@@ -57,7 +57,7 @@ class EvalSet:
 
 def notes_on(dataset: Any) -> list[str]:
     """What is peculiar about the pictures of a set."""
-    notes = []
+    notes = [*dataset.notes]
     if isinstance(dataset.make_lq, dict):
         steps = dataset.make_lq.get("steps")
         notes.append(f"LR made here from HR by another degradation than bicubic: {steps}")
@@ -114,18 +114,19 @@ def prepare_sets(
     wanted = [(spec, "validation") for spec in _as_list(cfg, "val_sets")]
     wanted += [(spec, "test") for spec in _as_list(cfg, "test_sets")]
     if only is not None:
-        roles = {split_optional(spec)[0]: role for spec, role in wanted}
+        roles = {str(split_optional(spec)[0]): role for spec, role in wanted}
         wanted = [(spec, roles.get(split_optional(spec)[0], "test")) for spec in only]
     protocols = protocols or to_plain(cfg.get("protocols"))
     network = to_plain(cfg.get("model") or {}).get("backbone")
     channels = full_config(network).get("in_channels") if network else None
     sets: list[EvalSet] = []
     scales = scales_of(cfg)
+    needs_lq = cfg.get("eval_dataset", {}).get("make_lq", "auto") == "auto"
     for (spec, role), scale in itertools.product(wanted, scales):
         spec, optional = split_optional(spec)
         root = cfg.get("data_root", ".")
         try:
-            spec, found = _locate(spec, root, scale)
+            spec, found = _locate(spec, root, scale, needs_lq)
         except UserError as error:
             if not optional:
                 raise
@@ -160,19 +161,19 @@ def prepare_sets(
     return sets
 
 
-def _locate(spec: str, root: str, scale: int) -> tuple[str, Any]:
+def _locate(spec: Spec, root: str, scale: int, needs_lq: bool) -> tuple[Spec, Any]:
     try:
-        return spec, locate(spec, root, scale)
+        return spec, locate(spec, root, scale, needs_lq)
     except UserError:
-        if spec not in ALIASES:
+        if not isinstance(spec, str) or spec not in ALIASES:
             raise
         try:
-            return ALIASES[spec], locate(ALIASES[spec], root, scale)
+            return ALIASES[spec], locate(ALIASES[spec], root, scale, needs_lq)
         except UserError:
             pass
         raise
 
 
-def _as_list(cfg: Config, key: str) -> list[str]:
-    value = cfg.get(key) or []
-    return [value] if isinstance(value, str) else [str(v) for v in value]
+def _as_list(cfg: Config, key: str) -> list[Spec]:
+    value = to_plain(cfg.get(key) or [])
+    return [value] if isinstance(value, str | dict) else list(value)

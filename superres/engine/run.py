@@ -198,10 +198,25 @@ def _train(
         + (f" over {trainer.world_size} processes" if trainer.world_size > 1 else "")
         + f", {device}, work dir {folder}"
     )
+    for line in _sources(trainer):
+        reporter.say(line)
     if reporter.rank == 0:
         where, code = hardware(device, trainer.world_size), commit()
         reporter.debug(f"on {where}, commit {code}", hardware=where, commit=code)
     return trainer.train()
+
+
+def _sources(trainer: Any) -> list[str]:
+    """Where the images of each set come from, and what of them is not used."""
+    parts = getattr(trainer.train_dataset, "parts", {None: trainer.train_dataset}).values()
+    sets = [("train", part) for part in parts]
+    sets += [(f"{s.role} {s.key}", s.dataset) for s in trainer.eval_sets]
+    lines = []
+    for name, dataset in sets:
+        if hasattr(dataset, "describe_sides"):
+            lines.append(f"{name}: {dataset.describe_sides()}")
+            lines += [f"warning: {name}: {note}" for note in dataset.notes]
+    return lines
 
 
 def _take_over(folder: Path, reporter: Reporter, resume: str | None, branch_at: int | None) -> None:

@@ -46,7 +46,7 @@ class ScoredDataset(PairedDataset):
         numbers = np.asarray(partner_numbers(self.gt, self.lq, self.scale))
         alone = np.flatnonzero(numbers < 0).tolist()
         if len(alone) == len(numbers):
-            return super()._match()  # tells which names are understood
+            return super()._match()  # says how pairs are named
         self.faults = dict.fromkeys(alone, f"it has no low-quality picture in {self.lq.path}")
         used = set(numbers.tolist())
         self.extra = [self.lq.name_at(i) for i in range(len(self.lq)) if i not in used]

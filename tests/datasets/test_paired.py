@@ -228,7 +228,7 @@ def test_grey_on_request(make_folders):
 def test_an_empty_folder(tmp_path: Path):
     with pytest.raises(UserError, match=f"{tmp_path}.*no pictures"):
         PairedDataset(gt=str(tmp_path), scale=4)
-    with pytest.raises(UserError, match="no pictures"):
+    with pytest.raises(UserError, match="no images"):
         PairedDataset(str(tmp_path), scale=4)
 
 

@@ -157,7 +157,7 @@ def test_missing_sets_name_the_command_that_makes_them(tmp_path, capsys):
     assert f"superres data prepare div2k --root ARCHIVES --out {tmp_path}" in message
     (tmp_path / "empty").mkdir()
     message = failing([*arguments, f"train_set={tmp_path}/empty"], capsys)
-    assert "holds no pictures" in message
+    assert "holds no images" in message
 
 
 def test_an_optional_set_may_be_missing_another_may_not(train, capsys):

@@ -1,0 +1,274 @@
+"""Which folder of a set holds which side: one reading of folder names for all commands.
+
+People call the two sides HR and LR, GT and LQ, high and low, train_HR and train_LR, and put scales
+and degradations into names: ``LR_bicubic/X4``, ``LR_x4``, ``LRbicx4``, ``X4``. What is read here is
+the path of a folder below the set's own one.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from superres.errors import UserError
+from superres.imaging.files import IMAGE_SUFFIXES, os_fault
+
+DATA_FILE = "data.mdb"
+PARTIAL = ".partial"
+LAYOUTS = (
+    "HR + LR (also GT + LQ, high + low, target + input, with train_ or another word before or "
+    "behind both, with .lmdb), LR in one folder per scale: LR/X{s}, LR_x{s}, X{s}, "
+    "LR_bicubic/X{s}, LR_bicubic_X{s}.lmdb, LRbicx{s}; NAME_HR beside NAME_LR_bicubic/X{s}; "
+    "GTmod12; names that are equal, or differ by what stands before or behind all of them"
+)
+"""For messages; ``{s}`` is the scale."""
+
+_HIGH = frozenset(
+    """
+    hr gt high hq hires highres highresolution target targets original originals orig
+    sharp clean groundtruth truth label labels reference gtmod hrs gts uhd
+    """.split()  # noqa: SIM905 - a table of words
+)
+_LOW = frozenset(
+    """
+    lr lq low lowres lores lowresolution lowquality input inputs degraded blur blurred
+    blurry noisy compressed lrs lqs lrbic lrbicubic downsampled downscaled small lrbi lrbd
+    lrdn
+    """.split()  # noqa: SIM905 - a table of words
+)
+_OFFICIAL_KINDS = frozenset(("bicubic", "unknown", "mild", "wild", "difficult"))
+_SPLITS = frozenset(["train", "training", "valid", "validation", "val", "test", "testing", "eval"])
+_FILLER = frozenset(
+    ("resolution", "quality", "res", "images", "image", "imgs", "img", "sub", "lmdb")
+)
+
+
+@dataclass(frozen=True)
+class Side:
+    """What the name of a folder says.
+
+    Attributes:
+        low: whether it is the low-quality side.
+        scale: that the name states, else None.
+        kind: the degradation that the name states ('bicubic', 'unknown', ...), else ''.
+        word: what stands before the side's name, such as 'train'.
+    """
+
+    low: bool
+    scale: int | None = None
+    kind: str = ""
+    word: str = ""
+
+
+def read_side(folders: Sequence[str]) -> Side | None:
+    """The side that a folder is, from its path below the set's folder; None: none that is known."""
+    low = high = False
+    scale, kind, word = None, "", []
+    for folder in folders:
+        for token in _tokens(folder):
+            if match := re.fullmatch(r"x(\d+)|(\d+)x", token):
+                scale = int(match[1] or match[2])
+            elif token in _LOW and not low:
+                low = True
+                kind = {"lrbic": "bicubic", "lrbicubic": "bicubic", "lrbi": "bicubic"}.get(
+                    token, token[2:] if token in ("lrbd", "lrdn") else kind
+                )
+            elif token in _HIGH and not low:  # LR/original is a side of LR's
+                high = True
+            elif token in _FILLER or ((low or high) and token.isdecimal()):
+                continue
+            elif (low or high) and token not in _SPLITS:
+                kind = f"{kind}_{token}" if kind else token
+            else:
+                word.append(token)
+    if low and high and not word:
+        return None
+    if not (low or high):
+        # X4 alone is a side; so is x4 beside other words only where nothing else could be meant.
+        return Side(True, scale) if scale and not word else None
+    kind = "bicubic" if kind == "bic" else kind
+    return Side(low and not high, scale, kind if low else "", "_".join(word))
+
+
+def _tokens(folder: str) -> list[str]:
+    """``'LRbicx4.lmdb'`` to ``['lrbic', 'x4']``; ``'GTmod12'`` to ``['gtmod', '12']``."""
+    text = re.sub(r"\.lmdb$", "", folder, flags=re.IGNORECASE)
+    text = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", text)  # trainHR
+    text = re.sub(r"(?i)(high|low|ground)[-_ ]?(res(?:olution)?|quality|truth)", r"\1\2", text)
+    text = re.sub(r"(?i)(?<=[a-z])(x\d+)(?=$|[^a-z0-9])", r"_\1", text)  # LRx4
+    text = re.sub(r"(?i)^(lr|hr|lq|gt)(\d)$", r"\1_x\2", text)  # LR4
+    text = re.sub(r"(?i)(?<=gtmod)(\d+)", r"_\1", text)
+    return [token for token in re.split(r"[^a-z0-9]+", text.lower()) if token]
+
+
+@dataclass(frozen=True)
+class Place:
+    """A folder or database with images, and what its name says."""
+
+    path: Path
+    side: Side | None
+    below: tuple[str, ...] = ()
+
+    @property
+    def packed(self) -> bool:
+        """Whether it is a database."""
+        return is_lmdb(self.path)
+
+
+def is_lmdb(path: Path) -> bool:
+    """Whether a path is a database."""
+    return (path / DATA_FILE).is_file()
+
+
+def holds_images(path: Path) -> bool:
+    """Whether a path is a database, or a folder with images right in it, broken links included.
+
+    Raises:
+        UserError: the folder cannot be read.
+    """
+    if is_lmdb(path):
+        return True
+    try:
+        if not path.is_dir():
+            return False
+        with os.scandir(path) as entries:
+            return any(
+                e.name.lower().endswith(IMAGE_SUFFIXES) and e.name[0] != "." for e in entries
+            )
+    except OSError as error:
+        raise UserError(os_fault(path, error, "folder")) from None
+
+
+def places(root: Path) -> list[Place]:
+    """The folders with images below ``root``, two levels deep, by path.
+
+    Where there is no such folder, those beside it whose names begin with its name:
+    ``DIV2K_train_HR`` and ``DIV2K_train_LR_bicubic/X4`` are those of ``DIV2K_train``.
+
+    Raises:
+        UserError: a folder cannot be read.
+    """
+    if root.is_dir():
+        return list(_below(root))
+    word = "_".join(_tokens(root.name))
+    return [p for p in _below(root.parent, word) if p.side and p.side.word == word]
+
+
+def _below(root: Path, word: str = "") -> Iterator[Place]:
+    for first in _folders(root):
+        name = "_".join(_tokens(first.name))
+        if word and not name.startswith(f"{word}_") and read_side([first.name]) is None:
+            continue
+        if holds_images(first):
+            yield Place(first, read_side([first.name]), (first.name,))
+        if not is_lmdb(first):
+            for second in _folders(first):
+                if holds_images(second):
+                    names = (first.name, second.name)
+                    yield Place(second, read_side(names), names)
+
+
+def _folders(root: Path) -> list[Path]:
+    try:
+        if not root.is_dir():
+            return []
+        inside = [p for p in root.iterdir() if p.name[0] not in "._" and p.is_dir()]
+    except OSError as error:
+        raise UserError(os_fault(root, error, "folder")) from None
+    # One that is being written, or was set aside, is not a side.
+    return sorted(p for p in inside if PARTIAL not in p.name and ".replaced-" not in p.name)
+
+
+def choose_sides(
+    where: Iterable[Place], scale: int, kind: str | None, label: str
+) -> tuple[Place | None, Place | None, list[Place]]:
+    """The two sides for one scale, and the places that are neither, nor a side of another scale.
+
+    Args:
+        where: the places of one set.
+        scale: wanted.
+        kind: the degradation that was asked for, else None: bicubic, or the only one there is.
+        label: what a message calls the set.
+
+    Raises:
+        UserError: two places could both be a side; they are named.
+    """
+    where = list(where)
+    words = {p.side.word for p in where if p.side and not p.side.low}
+    if len(words) > 1:
+        names = ", ".join(sorted(p.path.name for p in where if p.side and not p.side.low))
+        raise UserError(
+            f"{label}: several sets are here ({names}). Name one of them, such as "
+            f"{label}/{sorted(words)[-1]}, or write dict(gt=FOLDER, lq=FOLDER)"
+        )
+    high = [p for p in where if p.side and not p.side.low and p.side.scale in (None, scale)]
+    low = [p for p in where if p.side and p.side.low and p.side.scale in (None, scale)]
+    gt = _one(high, "high-quality", scale, label)
+    if gt:
+        low = [p for p in low if p.side.word == gt.side.word] or low
+    if kind is not None:
+        low = [p for p in low if p.side.kind in ((kind, "") if kind == "bicubic" else (kind,))]
+    elif {p.side.kind for p in low} <= _OFFICIAL_KINDS or all(p.packed for p in low):
+        # The tracks of a challenge, and packs of ours, lie beside each other by design.
+        low = [p for p in low if p.side.kind == "bicubic"] or low
+    lq = _one(low, "low-quality", scale, label)
+    sides = {(p.side.low, p.side.scale, p.side.kind) for p in (gt, lq) if p}
+    strays = [
+        p
+        for p in where
+        if p not in (gt, lq)
+        # Bicubic LR of another scale says how this scale's is made; other LR does not.
+        and not (
+            p.side
+            and p.side.scale not in (None, scale)
+            and (lq or p.side.kind == "bicubic" or not p.side.low)
+        )
+        and not (p.side and (p.side.low, p.side.scale, p.side.kind) in sides)
+        and not (p.side and p.side.low and lq and lq.side.kind in _OFFICIAL_KINDS and p.side.kind)
+        and not (p.side and not p.side.low and gt)
+        and not re.match(r"(?i)image_SRF_\d", p.path.name)
+    ]
+    return gt, lq, strays
+
+
+def _of_another_scale(place: Place, scale: int, lq: Place | None) -> bool:
+    """Whether a place need not be used here, since it is a side for another scale."""
+    if place.side is None or place.side.scale in (None, scale):
+        return False
+    # Bicubic LR of another scale says how this scale's is made; other LR does not.
+    return lq is not None or not place.side.low or place.side.kind == "bicubic"
+
+
+def _one(candidates: list[Place], side: str, scale: int, label: str) -> Place | None:
+    """The one that is meant: of the scale's own before one for all, packed before files."""
+    for fitting in (
+        [p for p in candidates if p.side.scale == scale],
+        [p for p in candidates if p.side.scale is None],
+    ):
+        if not fitting:
+            continue
+        if len(candidates) > len(fitting) and side == "low-quality":
+            break  # LR and LR_x4 both hold images
+        by_name: dict[tuple, list[Place]] = {}
+        for place in fitting:
+            by_name.setdefault(
+                (place.side.kind, "_".join(t for name in place.below for t in _tokens(name))), []
+            ).append(place)
+        if len(by_name) > 1 and side == "high-quality":
+            # MMEditing and BasicSR leave the uncropped originals beside GTmod12.
+            cropped = [k for k in by_name if k[1].startswith("gtmod")]
+            by_name = {k: by_name[k] for k in cropped} if cropped else by_name
+        if len(by_name) > 1:
+            break
+        (same,) = by_name.values()
+        return min(same, key=lambda p: not p.packed)
+    else:
+        return None
+    names = " and ".join(str(p.path) for p in candidates[:4])
+    raise UserError(
+        f"{label}: {names} could all be the {side} side for x{scale}. Move one away, or name both "
+        "sides: dict(gt=FOLDER, lq=FOLDER)"
+    )
