@@ -168,7 +168,8 @@ def _below(root: Path, word: str = "") -> Iterator[Place]:
             for second in _folders(first):
                 if holds_images(second):
                     names = (first.name, second.name)
-                    yield Place(second, read_side(names), names)
+                    # Below what is no side of this set lie other sets.
+                    yield Place(second, read_side(names) if read_side(names[:1]) else None, names)
 
 
 def _folders(root: Path) -> list[Path]:

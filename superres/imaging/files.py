@@ -27,10 +27,11 @@ IMAGE_SUFFIXES = (
 
 
 def list_images(folder: PathLike, recursive: bool = False) -> list[Path]:
-    """The picture files of a folder, by suffix, sorted by their path; hidden ones are left out.
+    """The image files of a folder, by suffix, sorted by their path; hidden ones are left out.
 
-    The order is that of the UTF-8 bytes of the path below ``folder``. Symbolic links to files
-    are listed; with ``recursive``, linked folders are not entered.
+    The order is that of the UTF-8 bytes of the path below ``folder``. Symbolic links are listed,
+    also those that lead nowhere, and pipes: an image that cannot be read is not "not there", so
+    reading it fails. With ``recursive``, linked folders are not entered.
 
     Raises:
         UserError: the folder is missing, unreadable, or not a folder.
@@ -47,11 +48,29 @@ def list_images(folder: PathLike, recursive: bool = False) -> list[Path]:
                         continue
                     if recursive and entry.is_dir(follow_symlinks=False):
                         pending.append(Path(entry.path))
-                    elif entry.name.lower().endswith(IMAGE_SUFFIXES) and entry.is_file():
+                    elif entry.name.lower().endswith(IMAGE_SUFFIXES) and not _is_folder(entry):
                         found.append(Path(entry.path))
         except OSError as error:
             raise UserError(os_fault(current, error, "folder")) from None
     return sorted(found, key=lambda path: os.fsencode(path.relative_to(root).as_posix()))
+
+
+def _is_folder(entry: os.DirEntry) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads to itself
+        return False
+
+
+def unreadable(path: PathLike) -> str:
+    """Why a path cannot be read as a file, without opening it; empty where it can be tried."""
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        return os_fault(path, error, "image")
+    if stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode):
+        return ""
+    return f"{os.fspath(path)}: a pipe, a socket or a device, not an image file."
 
 
 def with_rest(file: BinaryIO, head: bytes) -> bytes:
@@ -167,10 +186,12 @@ def os_fault(path: PathLike, error: Exception, what: str, writing: bool = False)
             return f"{name}: cannot be written, the disk is full."
         reason = getattr(error, "strerror", None) or error
         return f"{name}: cannot be written ({reason})."
+    if code in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP) and os.path.islink(path):
+        return f"{name}: a link that leads nowhere ({os.readlink(path)})."
     if code == errno.ENOENT:
         return f"{name}: no such {what}."
     if code == errno.EISDIR:
-        return f"{name}: a folder, not a {what}."
+        return f"{name}: a folder, not a file."
     if code == errno.ENOTDIR:
         return f"{name}: not a folder."
     if code in (errno.EACCES, errno.EPERM):

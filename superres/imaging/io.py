@@ -23,6 +23,7 @@ from superres.imaging.files import (
     PathLike,
     list_images,
     os_fault,
+    unreadable,
     with_rest,
     write_atomically,
 )
@@ -174,6 +175,9 @@ def _read_file(
 
     The header is judged before the rest is read: a huge file that is no picture costs nothing.
     """
+    fault = unreadable(path)
+    if fault:  # a pipe would be waited for
+        raise UserError(fault)
     try:
         with open(path, "rb") as file:
             data = file.read(_HEAD_BYTES)
@@ -187,7 +191,7 @@ def _read_file(
                 data = with_rest(file, data)
             return header, data
     except OSError as error:
-        raise UserError(os_fault(path, error, "picture")) from None
+        raise UserError(os_fault(path, error, "image")) from None
 
 
 def _check_size(header: ImageHeader, limit: int) -> None:

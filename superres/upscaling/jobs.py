@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from superres.errors import UserError
-from superres.imaging.files import IMAGE_SUFFIXES
+from superres.imaging.files import IMAGE_SUFFIXES, unreadable
 from superres.upscaling.names import shown
 from superres.upscaling.video_codec import CONTAINERS
 from superres.upscaling.writing import FORMATS, SUFFIX_FORMATS
@@ -170,14 +170,22 @@ def _sources(
             add(path, None)
         elif glob.has_magic(text):
             matches = [Path(p) for p in sorted(glob.glob(text, recursive=True))]
-            matches = [p for p in matches if p.is_file() and _by_suffix(p.name)]
+            matches = [p for p in matches if not p.is_dir() and _by_suffix(p.name)]
             if not matches:
                 found.missing.append((text, "no picture matches this pattern"))
             for match in matches:
-                add(match, None)
+                if fault := unreadable(match):
+                    found.missing.append((os.fspath(match), _reason(fault, match)))
+                else:
+                    add(match, None)
         else:
-            found.missing.append((text, "no such file or folder"))
+            fault = unreadable(path) if path.is_symlink() else f"{path}: no such file or folder."
+            found.missing.append((text, _reason(fault, path)))
     return sources
+
+
+def _reason(fault: str, path: Path) -> str:
+    return fault.removeprefix(f"{os.fspath(path)}: ").rstrip(".")
 
 
 def _walk(folder: Path, avoid: str | None, found: JobList) -> list[Path]:
@@ -191,11 +199,14 @@ def _walk(folder: Path, avoid: str | None, found: JobList) -> list[Path]:
         folders[:] = sorted(
             n for n in folders if n[0] != "." and os.path.realpath(os.path.join(root, n)) != avoid
         )
-        files += [
-            Path(root, name)
-            for name in sorted(names)
-            if name[0] != "." and _by_suffix(name) and os.path.isfile(os.path.join(root, name))
-        ]
+        for name in sorted(names):
+            if name[0] == "." or not _by_suffix(name):
+                continue
+            path = Path(root, name)
+            if fault := unreadable(path):
+                found.missing.append((os.fspath(path), _reason(fault, path)))
+            else:
+                files.append(path)
     return files
 
 

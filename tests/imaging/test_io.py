@@ -199,10 +199,10 @@ def test_faults_of_files_name_the_file_and_the_fault(tmp_path):
     float_tiff = Image.fromarray(GREY.astype(np.float32))
     float_tiff.save(tmp_path / "float.tif")
     for name, fault in {
-        "absent.png": "no such picture",
+        "absent.png": "no such image",
         "empty.png": "an empty file",
         "page.png": "not a picture in a known format; it begins with the text '<!DOCTYPE",
-        "folder.png": "a folder, not a picture",
+        "folder.png": "a folder, not a file",
         "float.tif": "neither|not 8-bit or 16-bit",
         "page.png/below.png": "not a folder",
     }.items():

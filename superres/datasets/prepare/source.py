@@ -17,7 +17,7 @@ from superres.datasets.prepare.archives import (
 from superres.datasets.prepare.entries import Entry, FileEntry
 from superres.datasets.prepare.extract import extracted_entries
 from superres.errors import UserError
-from superres.imaging.files import os_fault
+from superres.imaging.files import os_fault, unreadable
 from superres.imaging.io import IMAGE_SUFFIXES
 
 #: Pictures to a person, but not to the decoders here.
@@ -95,13 +95,11 @@ class Source:
                 self._walk(Path(item.path), below, entries, archives, above | {here})
             elif item.name.lower().endswith(_UNREAD):
                 self._note(f"{item.path}: pictures of this format are not read, left out")
-            elif not item.is_file():  # a pipe would be waited for
-                if item.name.lower().endswith(IMAGE_SUFFIXES):
-                    what = "a link that leads nowhere" if item.is_symlink() else "no regular file"
-                    self._note(f"{item.path}: {what}, left out")
             elif item.name.lower().endswith(IMAGE_SUFFIXES):
+                if fault := unreadable(item.path):
+                    raise UserError(f"{fault} Mend or remove it; it is not left out silently.")
                 entries.append(FileEntry(below, Path(item.path)))
-            elif (stem := archive_stem(item.name)) is not None:
+            elif item.is_file() and (stem := archive_stem(item.name)) is not None:
                 archives.append((f"{path}/{stem}", Path(item.path)))
 
     def _note(self, text: str) -> None:

@@ -16,6 +16,7 @@ from superres.datasets.storage.format import SAMPLE_TYPES
 from superres.datasets.storage.lmdb import ImageLmdb
 from superres.datasets.storage.names import PackedNames, encode_name
 from superres.errors import UserError
+from superres.imaging.files import unreadable
 from superres.imaging.io import Channels, ImageHeader, image_header, read_image
 
 Loader = str | os.PathLike | Callable[[], np.ndarray]
@@ -55,6 +56,10 @@ class FolderSource(PackSource):
     def __init__(self, folder: Path, channels: Channels, dtype: str, recursive: bool) -> None:
         self._folder, self._channels, self._dtype = folder, channels, dtype
         self.names, self._files = named_files(folder, recursive)
+        faults = [f for file in self._files if (f := unreadable(self._folder / file))]
+        if faults:
+            more = f" (and {len(faults) - 1} more like it)" if faults[1:] else ""
+            raise UserError(f"{faults[0]}{more} Mend or remove it; it is not left out silently.")
 
     def load(self, i: int) -> np.ndarray:
         return read_image(self._folder / self._files[i], self._channels, self._dtype)

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from superres.datasets.storage.environment import DATA_FILE
-from superres.datasets.storage.writer import PARTIAL_SUFFIX
+from superres.datasets.layouts import (
+    LAYOUTS,
+    PARTIAL,
+    Place,
+    Side,
+    choose_sides,
+    holds_images,
+    is_lmdb,
+    places,
+    read_side,
+)
+from superres.datasets.pairing import partner_numbers
+from superres.datasets.storage import open_store
 from superres.errors import UserError
 from superres.imaging.files import os_fault
-from superres.imaging.io import IMAGE_SUFFIXES
-
-_LQ_PACK = re.compile(r"LR_(?P<kind>\w+?)_X(?P<scale>\d+)(?:\.lmdb)?", re.IGNORECASE)
-_LQ_FOLDER = re.compile(r"LR_(?P<kind>bicubic|unknown)", re.IGNORECASE)
-_LQ_BASICSR = re.compile(r"LRbicx(?P<scale>\d+)(?:\.lmdb)?", re.IGNORECASE)
-_GT = ("HR.lmdb", "HR", "GTmod12.lmdb", "GTmod12", "GT")
-_OFFICIAL = re.compile(r"(?P<set>.+?)_HR(?:\.lmdb)?", re.IGNORECASE)
 
 #: What the known sets hold: names where they are numbered, else how many.
 KNOWN: dict[str, list[str] | int] = {
@@ -63,7 +66,8 @@ class FoundSet:
     @property
     def home(self) -> Path:
         """The folder that is this set's alone."""
-        return self.gt.parent if self.gt.name in _GT else self.gt
+        side = read_side([self.gt.name])
+        return self.gt.parent if side and not side.word else self.gt
 
     @property
     def test(self) -> bool:
@@ -87,77 +91,76 @@ def find_sets(folder: Path) -> list[FoundSet]:
     """The sets at a folder or up to three levels below it.
 
     Raises:
-        UserError: there is none, or a folder cannot be read.
+        UserError: there is none, or a folder cannot be read; folders could be either side.
     """
     if not folder.exists():
         raise UserError(f"{folder}: no such folder.")
     found = list(_sets_at(folder, 3))
-    if not found and holds_pictures(folder):
+    if not found and holds_images(folder):
         found = [FoundSet(folder.name.removesuffix(".lmdb"), folder)]
     if not found:
         raise UserError(
-            f"{folder}: no set here or below it. A set is a folder with HR.lmdb or HR/ (and "
-            "LR_bicubic_X2.lmdb or LR_bicubic/X2/), DIV2K_train_HR/ beside "
-            "DIV2K_train_LR_bicubic/X2/, or pictures. Archives are prepared first: "
-            "superres data prepare."
+            f"{folder}: no set here or below it. A set is a folder with images, or with its two "
+            f"sides: {LAYOUTS.format(s=2)}. Archives are prepared first: superres data prepare."
         )
     return found
 
 
-def holds_pictures(path: Path) -> bool:
-    """Whether a path is a database, or a folder with pictures right in it."""
-    if (path / DATA_FILE).exists():
-        return True
-    if not path.is_dir():
-        return False
-    with os.scandir(path) as entries:
-        return any(e.name.lower().endswith(IMAGE_SUFFIXES) and e.name[0] != "." for e in entries)
-
-
 def _sets_at(folder: Path, depth: int) -> Iterator[FoundSet]:
+    if is_lmdb(folder):
+        return
     try:
         inside = sorted(p for p in folder.iterdir() if p.is_dir() and p.name[0] != ".")
     except OSError as error:
         raise UserError(os_fault(folder, error, "folder")) from None
-    names = {p.name: p for p in inside}
-    unfinished = [p for p in inside if p.name.endswith(PARTIAL_SUFFIX)]
-    gt = next((names[n] for n in _GT if n in names), None)
-    if gt is None:
-        # An interrupted first pack, or a damaged one, must not look like no set at all.
-        gt = next((folder / n for n in _GT if n + PARTIAL_SUFFIX in names), None)
-    if gt is not None:
-        found = FoundSet(folder.resolve().name, gt, unfinished=unfinished)
+    unfinished = [p for p in inside if p.name.endswith(PARTIAL)]
+    where = places(folder)
+    # An interrupted first pack, or a damaged one, must not look like no set at all.
+    for path in unfinished:
+        final = path.with_name(path.name.removesuffix(PARTIAL))
+        side = read_side([final.name])
+        if side and not side.low and all(p.path != final for p in where):
+            where.append(Place(final, side, (final.name,)))
+    high = [p for p in where if p.side and not p.side.low]
+    words = sorted({p.side.word for p in high})
+    for word in words:
+        # DIV2K_train_HR is the set DIV2K_train, spelt as the folder is.
+        first = next(p for p in high if p.side.word == word)
+        spelt = re.match(word.replace("_", "[^a-z0-9]+"), first.below[0], re.IGNORECASE)
+        name = spelt[0] if spelt and word else folder.resolve().name
+        yield _set_of(name, [p for p in where if p.side and p.side.word == word], unfinished)
+    direct = not words and holds_images(folder)
+    low = [p for p in where if p.side and p.side.low]
+    if direct and low:
+        yield _set_of(folder.resolve().name, [Place(folder, Side(False)), *low], unfinished)
+    elif depth and (not words or words[0]):
+        used = {p.path for p in where if p.side and p.side.word in words}
+        used |= {path.parent for path in used} | set(unfinished)
         for path in inside:
-            if match := re.fullmatch(r"HR_X(\d+)(?:\.lmdb)?", path.name):
-                found.gt_at[int(match[1])] = path
-        found.lq = dict(_lq_sides(inside))
-        yield found
-        return
-    used = set()
-    for path in inside:
-        match = _OFFICIAL.fullmatch(path.name)
-        if match and holds_pictures(path):
-            prefix = match["set"] + "_"
-            beside = [p for p in inside if p.name.startswith(prefix)]
-            used.update(beside)
-            sides = dict(_lq_sides(beside, prefix))
-            yield FoundSet(match["set"], path, lq=sides)
-    if depth:
-        for path in inside:
-            if path not in used and not path.name.endswith(PARTIAL_SUFFIX):
+            if path not in used:
                 yield from _sets_at(path, depth - 1)
 
 
-def _lq_sides(folders: list[Path], prefix: str = "") -> Iterator[tuple[tuple[str, int], Path]]:
-    for path in folders:
-        name = path.name.removeprefix(prefix)
-        if match := _LQ_PACK.fullmatch(name):
-            yield (match["kind"].lower(), int(match["scale"])), path
-        elif match := _LQ_BASICSR.fullmatch(name):
-            yield ("bicubic", int(match["scale"])), path
-        elif name.lower() == "lr_x8":
-            yield ("bicubic", 8), path
-        elif match := _LQ_FOLDER.fullmatch(name):
-            for below in sorted(p for p in path.iterdir() if p.is_dir()):
-                if scale := re.fullmatch(r"[Xx](\d+)", below.name):
-                    yield (match["kind"].lower(), int(scale[1])), below
+def _set_of(name: str, where: list[Place], unfinished: list[Path]) -> FoundSet:
+    """One set of the places that are its sides."""
+    gt, _, _ = choose_sides([p for p in where if not p.side.low], 0, None, name)
+    own = {p.side.scale: p.path for p in where if not p.side.low and p.side.scale}
+    found = FoundSet(name, gt.path if gt else own[min(own)], gt_at=own, unfinished=unfinished)
+    for place in sorted(where, key=lambda p: p.packed):  # a packed side before the same as files
+        if place.side.low and (scale := place.side.scale or _ratio(found.gt, place.path)):
+            # What is not called bicubic is not held against it.
+            kind = place.side.kind or ("bicubic" if scale == 8 else "unknown")
+            found.lq[kind, scale] = place.path
+    found.lq = dict(sorted(found.lq.items()))
+    return found
+
+
+def _ratio(gt: Path, lq: Path) -> int | None:
+    """The scale of a side whose name states none, by the sizes of its first image."""
+    try:
+        high, low = open_store(gt), open_store(lq)
+        first = next(i for i, n in enumerate(partner_numbers(high, low, 1)) if n >= 0)
+        number = partner_numbers(high, low, 1)[first]
+        return max(1, round(high.shape_at(first)[0] / low.shape_at(number)[0]))
+    except (UserError, StopIteration):
+        return None

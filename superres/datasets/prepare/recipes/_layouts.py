@@ -8,22 +8,13 @@ from pathlib import PurePosixPath
 
 import numpy as np
 
+from superres.datasets.layouts import read_side
 from superres.datasets.prepare.entries import Entry
 from superres.datasets.prepare.plan import SetPlan, add
+from superres.errors import UserError
 
-# Best first: (ground truth, low-quality side). {s} is the scale.
-_LAYOUTS = (
-    # EDSR's benchmark.tar, and the folders that superres writes
-    (r"HR/(?P<name>.+?)", r"LR_(?P<kind>bicubic|unknown)/X(?P<scale>\d+)/(?P<name>.+?)"),
-    # BasicSR, MMEditing
-    (r"GTmod12/(?P<name>.+?)", r"LR(?P<kind>bic)x(?P<scale>\d+)/(?P<name>.+?)"),
-    # SelfExSR: a ground truth for each scale; results of methods lie beside (.._SRF_2_A+.png)
-    (
-        r"image_SRF_(?P<scale>\d+)/(?P<name>.+?)_SRF_\d+_HR",
-        r"image_SRF_(?P<scale>\d+)/(?P<name>.+?)_SRF_\d+_LR",
-    ),
-    (r"(?:original|GT)/(?P<name>.+?)", None),
-)
+# SelfExSR: a ground truth for each scale; results of methods lie beside (.._SRF_2_A+.png)
+_SELFEXSR = r"image_SRF_(?P<scale>\d+)/(?P<name>.+?)_SRF_\d+_(?P<side>HR|LR)"
 _PLAIN = re.compile(r"(?P<name>[^/]+?)(?:_GT|_HR)?")
 
 
@@ -41,29 +32,78 @@ def layout_of(pictures: Iterable[tuple[str, Entry]], plain: bool = True) -> SetP
         UserError: clashing names.
     """
     pictures = [(str(PurePosixPath(path).with_suffix("")), e) for path, e in pictures]
-    for gt_pattern, lq_pattern in _LAYOUTS:
-        by_scale: dict[int, dict[str, Entry]] = {}
-        lq: dict[tuple[str, int], dict[str, Entry]] = {}
-        for path, entry in pictures:
-            if match := re.fullmatch(gt_pattern, path, re.IGNORECASE):
-                scale = int(match.groupdict().get("scale") or 0)
-                add(by_scale.setdefault(scale, {}), match["name"], entry)
-            elif lq_pattern and (match := re.fullmatch(lq_pattern, path, re.IGNORECASE)):
-                scale = int(match["scale"])
-                kind = (match.groupdict().get("kind") or "bicubic").lower()
-                kind = "bicubic" if kind == "bic" else kind
-                name = re.sub(rf"(?:_LR)?_?x{scale}$", "", match["name"])
-                add(lq.setdefault((kind, scale), {}), name, entry)
-        if by_scale:
-            gt = by_scale.pop(0, None)
-            plan = _joined(by_scale) if gt is None else SetPlan("", gt)
-            plan.lq = dict(sorted(lq.items()))
-            return plan
+    plan = _by_folders(pictures) or _selfexsr(pictures)
+    if plan is not None:
+        return plan
     gt = {}
     for path, entry in pictures if plain else ():
         if match := _PLAIN.fullmatch(path):
             add(gt, match["name"], entry)
     return SetPlan("", gt) if gt else None
+
+
+def _by_folders(pictures: list[tuple[str, Entry]]) -> SetPlan | None:
+    """The sides by what their folders are called; see :mod:`superres.datasets.layouts`."""
+    high: dict[tuple[str, ...], list[tuple[str, Entry]]] = {}
+    low: dict[tuple[str, int], dict[str, Entry]] = {}
+    for path, entry in pictures:
+        *folders, name = path.split("/")
+        for depth in (1, 2):
+            side = read_side(folders[:depth]) if len(folders) >= depth else None
+            if side and not side.low:
+                high.setdefault(tuple(folders[:depth]), []).append((path, entry))
+                break
+            if side and side.low and (side.scale or depth == len(folders)):
+                scale = side.scale or 0
+                name = re.sub(rf"(?:_LR)?_?x{scale}$", "", name)
+                add(low.setdefault((side.kind or "unknown", scale), {}), name, entry)
+                break
+    # MMEditing and BasicSR leave the uncropped originals beside GTmod12.
+    first = min(
+        high,
+        key=lambda f: (f[0].lower() != "hr", not f[0].lower().startswith("gtmod")),
+        default=None,
+    )
+    if first is None:
+        return None
+    plan = SetPlan("", {})
+    for path, entry in high[first]:
+        add(plan.gt, "/".join(path.split("/")[len(first) :]), entry)
+    unsaid = {kind: images for (kind, scale), images in low.items() if not scale}
+    plan.lq = dict(sorted(item for item in low.items() if item[0][1]))
+    for kind, images in unsaid.items():
+        plan.lq[kind, _ratio(plan.gt, images)] = images
+    return plan
+
+
+def _ratio(gt: dict[str, Entry], lq: dict[str, Entry]) -> int:
+    """The scale of a side whose name states none, by the sizes of a pair."""
+    for name, entry in lq.items():
+        if name in gt:
+            return max(1, round(gt[name].header().height / entry.header().height))
+    raise UserError(
+        f"{next(iter(lq.values())).label}: the folder's name states no scale, and no image has a "
+        "partner of the same name; call it LR_x2, LR_x3 or LR_x4"
+    )
+
+
+def _selfexsr(pictures: list[tuple[str, Entry]]) -> SetPlan | None:
+    gt: dict[int, dict[str, Entry]] = {}
+    lq: dict[tuple[str, int], dict[str, Entry]] = {}
+    for path, entry in pictures:
+        if match := re.fullmatch(_SELFEXSR, path, re.IGNORECASE):
+            scale = int(match["scale"])
+            side = (
+                gt.setdefault(scale, {})
+                if match["side"].upper() == "HR"
+                else lq.setdefault(("bicubic", scale), {})
+            )
+            add(side, match["name"], entry)
+    if not gt:
+        return None
+    plan = _joined(gt)
+    plan.lq = dict(sorted(lq.items()))
+    return plan
 
 
 def _joined(by_scale: dict[int, dict[str, Entry]]) -> SetPlan:
