@@ -66,7 +66,8 @@ def _verify(args: argparse.Namespace) -> int:
         )
     print_verification(record)
     write_json(args.json, record)
-    return 0 if record["ok"] else 1
+    faults = {p["fault"] for one in record["sets"] for p in one["problems"]}
+    return 2 if "unreadable" in faults else int(not record["ok"])
 
 
 def _fingerprint_arguments(commands: Any) -> None:

@@ -46,6 +46,7 @@ class SetPlan:
             differ by more than a crop.
         expected: the names that the complete set has, or how many; None where nobody knows.
         must_be_complete: whether an incomplete set fails the command, or is only told.
+        own_lq: a low-quality side of the source stands alone; no bicubic one is made beside it.
         notes: for the report.
     """
 
@@ -55,6 +56,7 @@ class SetPlan:
     gt_at: dict[int, dict[str, Entry]] = field(default_factory=dict)
     expected: Iterable[str] | int | None = None
     must_be_complete: bool = True
+    own_lq: bool = False
     notes: list[str] = field(default_factory=list)
 
     def incomplete(self) -> str:

@@ -215,7 +215,9 @@ def _make(plan: SetPlan, report: SetReport, options: Options, told: Told) -> Non
         if scale in options.scales
     }
     for scale in options.scales:
-        kinds = {"bicubic": None} | {k: v for (k, s), v in plan.lq.items() if s == scale}
+        own = {k: v for (k, s), v in plan.lq.items() if s == scale}
+        # Where people bring an LR side of their own, a bicubic one would be taken before it.
+        kinds = own if own and plan.own_lq else {"bicubic": None} | own
         for kind, entries in kinds.items():
             info: dict[str, Any] = {"role": "lq", "scale": scale, "degradation": kind}
             if entries is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from superres.datasets.verify.judge import GOOD
 from superres.datasets.verify.sets import FoundSet, find_sets
 from superres.datasets.verify.twins import Identity, duplicates, leaks
 from superres.errors import UserError
+from superres.imaging.files import unreadable
 
 Step = Callable[[str], Callable[[int, int, str], None]]
 
@@ -156,6 +158,9 @@ def _verify_set(
             kinds["depth", result["bits"]] += 1
         progress(i + 1, len(gt), gt.name_at(i))
     problems += mixtures(found, kinds)
+    for fault in problems:
+        if fault["fault"] == "decode" and os.path.lexists(fault["file"]):
+            fault["fault"] = "unreadable" if unreadable(fault["file"]) else "decode"
     for first, second in duplicates(identity):
         known = found.known_duplicate(first, second)
         text = f"has the same pixels as {first}" + (", as in everybody's copy" if known else "")

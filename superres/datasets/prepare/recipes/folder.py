@@ -29,7 +29,7 @@ def plan(source: Source, options: Options) -> list[SetPlan]:
         used = len(found.gt) + sum(len(pictures) for pictures in found.lq.values())
         if used < len(entries):
             found.notes.append(f"{len(entries) - used} pictures outside of HR and LR are left out")
-    found.name = name
+    found.name, found.own_lq = name, True
     return [found]
 
 
