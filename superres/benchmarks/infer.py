@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from superres.benchmarks.harness import Variant, measure, ratio, report, row
 from superres.errors import UserError
+from superres.options import whole_scale
 
 if TYPE_CHECKING:
     import torch
@@ -21,7 +22,9 @@ HALF_TOLERANCE = 4 / 255
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--scale", type=int, nargs="+", default=[2, 4], metavar="S", help="(2 4)")
+    parser.add_argument(
+        "--scale", type=whole_scale, nargs="+", default=[2, 4], metavar="S", help="(2 4)"
+    )
     parser.add_argument("--height", type=int, default=339, help="of the input (339)")
     parser.add_argument("--width", type=int, default=510, help="of the input (510)")
     parser.add_argument("--tile", type=int, default=96, help="side of the tiles (96)")

@@ -7,12 +7,13 @@ from typing import Any
 
 from superres.benchmarks.harness import Variant, measure, ratio, report, single_thread
 from superres.errors import UserError
+from superres.options import whole_scale
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--height", type=int, default=1356, help="of the picture (1356)")
     parser.add_argument("--width", type=int, default=2040, help="of the picture (2040)")
-    parser.add_argument("--scale", type=int, default=4, help="shrink by this factor (4)")
+    parser.add_argument("--scale", type=whole_scale, default=4, help="shrink by this factor (4)")
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:

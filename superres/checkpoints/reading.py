@@ -15,7 +15,7 @@ import torch
 from superres.checkpoints.detect import check_neighbour, detect, neighbour_hints, shorten
 from superres.checkpoints.files import neighbour_config, open_weights, resolve, sha256
 from superres.checkpoints.formats import OWN
-from superres.checkpoints.formats.base import full_config, network_shapes
+from superres.checkpoints.formats.base import ScaleNeeded, full_config, network_shapes
 from superres.checkpoints.mean_shift import fold_mean_shift
 from superres.checkpoints.state import State, check_floating, clean, find_state
 from superres.errors import UserError
@@ -82,6 +82,8 @@ def read_weights(
         **hints: network arguments that no file holds, such as ``res_scale=0.1``.
 
     Raises:
+        ScaleNeeded: the network works on an enlarged image (SRCNN, VDSR, rows 1 to 3 of the
+            ablation study), and no scale was given.
         UserError: see `open_weights`, `find_state`, `clean` and `detect`; also a missing,
             unexpected or misshapen tensor (named), and another scale or argument than asked for.
     """
@@ -98,6 +100,9 @@ def read_weights(
         loaded = own
         if format not in (None, OWN):
             raise UserError(f"{where}: this is a file of superres itself, not of format {format!r}")
+        # SRCNN or VDSR, stored as it takes enlarged images: it makes any scale.
+        if own.config.get("scale") == 1 and "interpolation" in full_config(own.config):
+            own.config["scale"] = scale or 1
     else:
         if format == OWN:
             raise UserError(f"{where}: neither a training checkpoint nor an export of superres")
@@ -134,6 +139,11 @@ def _foreign(
             f"{where}: looks like {layout.network} of {match.format.title}, but tensors that tell "
             f"its size have other shapes than any such network ({error})"
         ) from error
+    if layout.enlarges_first and "scale" not in match.hints:
+        raise ScaleNeeded(
+            f"{where}: the scale of this {layout.network} ({match.format.title}) is not in the "
+            "file, since the network works on an enlarged image; pass scale=2 (--scale 2)"
+        )
     if neighbour_hints(neighbour, match.format.name):
         check_neighbour(neighbour, config, where)
     wanted = network_shapes(config)

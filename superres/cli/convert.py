@@ -10,6 +10,8 @@ import argparse
 import os
 from pathlib import Path
 
+from superres.options import whole_scale
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
@@ -22,7 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "super-image, ...",
     )
     parser.add_argument("--format", help="of IN, where its keys alone cannot tell")
-    parser.add_argument("--scale", type=int, help="the scale of IN, where the file cannot tell")
+    parser.add_argument(
+        "--scale", type=whole_scale, metavar="S", help="of IN, where the file cannot tell"
+    )
     parser.add_argument(
         "--res-scale", type=float, metavar="R", help="residual scale, which no file holds"
     )

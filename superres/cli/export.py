@@ -10,6 +10,8 @@ import argparse
 import os
 from pathlib import Path
 
+from superres.options import whole_scale
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
@@ -22,7 +24,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("weights", metavar="WEIGHTS", help="a weight file, or a name")
     parser.add_argument("out", metavar="OUT", type=Path, help="the file to write")
-    parser.add_argument("--scale", type=int, help="which scale, of a network for several")
+    parser.add_argument(
+        "--scale",
+        type=whole_scale,
+        metavar="S",
+        help="of a network for several, or where the file cannot tell",
+    )
     parser.add_argument("--format", help="of WEIGHTS, where its keys alone cannot tell")
     parser.add_argument(
         "--res-scale", type=float, metavar="R", help="residual scale, which no file holds"

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from superres.errors import UserError
+from superres.options import whole_scale
 
 if TYPE_CHECKING:
     from superres.models.summary import Summary
@@ -38,7 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     info.add_argument(
         "--size", metavar="HxW", help="of the input; default: what is enlarged to 720x1280"
     )
-    info.add_argument("--scale", type=int, help="one scale of a model that has several")
+    info.add_argument(
+        "--scale", type=whole_scale, metavar="S", help="one of several, or where a file cannot tell"
+    )
     info.add_argument("--format", help="format of a weight file that cannot tell it")
     info.add_argument("--json", action="store_true", help="as JSON")
     meta = commands.add_parser("metafile", help="write the configs' metafile.yml and tables")

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from superres.errors import UserError
+from superres.options import whole_scale
 from superres.output import printable
 
 if TYPE_CHECKING:
@@ -26,7 +27,9 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("sr_dir", type=Path, metavar="SR_DIR", help="folder of results")
     parser.add_argument("hr_dir", type=Path, metavar="HR_DIR", help="folder of the true pictures")
-    parser.add_argument("--scale", type=int, required=True, metavar="S", help="upscaling factor")
+    parser.add_argument(
+        "--scale", type=whole_scale, required=True, metavar="S", help="upscaling factor"
+    )
     parser.add_argument(
         "--protocol",
         "--protocols",

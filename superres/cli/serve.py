@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import re
 import signal
 import sys
 from pathlib import Path
 
 from superres.errors import UserError
+from superres.options import count
 
 _NEEDS = ("starlette", "uvicorn")
 
@@ -68,9 +68,9 @@ def _serve(args: argparse.Namespace) -> None:
     from superres.serve.offers import Offers
     from superres.serve.session import is_local, listening, run_session
 
-    pixels = _number(args.max_pixels, "--max-pixels", 1000)
+    pixels = count(args.max_pixels, "--max-pixels", 1000)
     limits = Limits(
-        upload_bytes=_number(args.max_upload, "--max-upload", 1024),
+        upload_bytes=count(args.max_upload, "--max-upload", 1024),
         pixels=pixels,
         result_pixels=max(Limits.result_pixels, pixels),
         seconds=args.max_seconds,
@@ -92,16 +92,6 @@ def _serve(args: argparse.Namespace) -> None:
 
 def _say(text: str) -> None:
     print(text, flush=True, file=sys.stdout)
-
-
-def _number(text: str, option: str, thousand: int) -> int:
-    """A count such as 300M or 2G."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmg]?)b?", str(text).strip().lower())
-    power = {"": 0, "k": 1, "m": 2, "g": 3}[match[2]] if match else 0
-    value = int(float(match[1]) * thousand**power) if match else 0
-    if value < 1:
-        raise UserError(f"{option} takes a positive number such as 64M, not {text!r}")
-    return value
 
 
 class _Terminated(BaseException):

@@ -16,12 +16,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from superres.errors import UserError
+from superres.options import any_scale, count
 from superres.output import drop_output
 from superres.stopping import TERMINATED, Terminated
 
@@ -37,7 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("-o", "--output", metavar="OUT", help="file, folder, or - (default: beside the input)")
     add("--model", default="edsr-s", metavar="NAME|FILE", help="default: edsr-s")
     add("--weights-format", metavar="FORMAT", help="of a weight file that does not tell it")
-    add("--scale", type=float, metavar="S", help="1 to 64, also 1.5; default: the model's, or 4")
+    add(
+        "--scale", type=any_scale, metavar="S", help="1 to 64, also 1.5; default: the model's, or 4"
+    )
     add("--self-ensemble", action="store_true", help="mean of eight views: better, 8 times slower")
     add("--tile", default="auto", metavar="auto|N|edsr-chop|off", help="side of tiles, input px")
     add("--device", default="auto", help="cpu, cuda, cuda:1; default: auto")
@@ -98,11 +100,11 @@ def _upscale(args: argparse.Namespace, stream: Any) -> int:
         _quality(args.quality),
         args.overwrite,
         args.compare,
-        None if args.max_pixels is None else _number(args.max_pixels, "--max-pixels", 1000),
+        None if args.max_pixels is None else count(args.max_pixels, "--max-pixels", 1000),
     )
     max_pixels_allowed(options.max_pixels)  # for what it refuses, before there are results
     tile = parse_tile(args.tile)
-    budget = None if args.memory is None else _number(args.memory, "--memory", 1024)
+    budget = None if args.memory is None else count(args.memory, "--memory", 1024)
     try:
         chosen = choose_network(args.model, args.scale, args.device, args.weights_format)
     except UserError as error:  # other commands know no format but that of weights
@@ -254,16 +256,6 @@ def _write_json(
     }
     data = json.dumps(record, indent=1).encode()
     write_atomically(path, lambda file: file.write(data))
-
-
-def _number(text: str, option: str, thousand: int) -> int:
-    """A count such as 300M or 2G."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmg]?)b?", text.strip().lower())
-    power = {"": 0, "k": 1, "m": 2, "g": 3}[match[2]] if match else 0
-    value = int(float(match[1]) * thousand**power) if match else 0
-    if value < 1:
-        raise UserError(f"{option} takes a positive number such as 300M, not {text!r}")
-    return value
 
 
 def _quality(value: int | None) -> int | None:

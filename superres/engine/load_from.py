@@ -10,7 +10,7 @@ import torch
 
 from superres.checkpoints import LoadedWeights, read_weights, warm_start
 from superres.checkpoints.convert import homogeneous, rescaled
-from superres.checkpoints.formats.base import full_config
+from superres.checkpoints.formats.base import ScaleNeeded, full_config
 from superres.errors import UserError
 
 from .checkpoint import load_strictly
@@ -47,7 +47,10 @@ def load_from(
         UserError: weights of another network, or of one that sees other numbers.
     """
     try:
-        loaded = read_weights(path, format=weight_format)
+        try:
+            loaded = read_weights(path, format=weight_format)
+        except ScaleNeeded:  # the same weights for every scale
+            loaded = read_weights(path, format=weight_format, scale=_scales(config)[0])
     except UserError as error:
         hint = " In a config the format is load_format." if "format=" in str(error) else ""
         raise UserError(f"load_from {error}{hint}") from error

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from superres.checkpoints import pick_device
+from superres.checkpoints.formats.base import ScaleNeeded
 from superres.checkpoints.shipped import DEFAULT, model_names, shipped, variants
 from superres.errors import UserError
 from superres.inference.backends import check_name
@@ -16,6 +17,7 @@ from superres.upscaling.networks import choose_network
 
 _BUDGET = 256 << 20  # small tiles, so that progress is seen, and stopping does not take long
 _READY = 3
+_USUAL_SCALES = (2, 3, 4)
 
 
 @dataclass(frozen=True)
@@ -94,8 +96,11 @@ class Offers:
         own = variants(given) if not Path(given).exists() else {}
         scales: Sequence[int] = tuple(own)
         if not scales:
-            module = choose_network(given, None, self.device).module
-            scales = tuple(getattr(module, "scales", None) or (int(module.scale),))
+            try:
+                module = choose_network(given, None, self.device).module
+                scales = tuple(getattr(module, "scales", None) or (int(module.scale),))
+            except ScaleNeeded:  # it makes any
+                scales = _USUAL_SCALES
         if not scales:
             raise UserError(f"{given}: states no scale")
         name = base = Path(given).name if Path(given).exists() else given

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from superres.checkpoints import load_model, pick_device
+from superres.checkpoints.formats.base import ScaleNeeded
 from superres.checkpoints.names import PUBLISHED
 from superres.checkpoints.pretrained import from_pretrained
 from superres.checkpoints.shipped import DEFAULT, shipped, variants
@@ -84,7 +85,7 @@ def choose_network(
     elif _is_repository(given):
         module = from_pretrained(given, None if scale is None else math.ceil(scale), device=picked)
     else:
-        module = load_model(given, device=picked, format=format)
+        module = _from_file(given, scale, picked, format)
     scales = list(getattr(module, "scales", None) or ())
     if scales and hasattr(module, "set_scale"):
         module.set_scale(_nearest(scales, scale))
@@ -101,6 +102,22 @@ def choose_network(
             f"x{chosen.scale:g} is bicubic"
         )
     return chosen
+
+
+def _from_file(
+    given: str, scale: float | None, device: torch.device, format: str | None
+) -> torch.nn.Module:
+    """The network at its own scale, else at the one asked for (whole, rounded up)."""
+    wanted = None if scale is None else math.ceil(scale)
+    try:
+        module = load_model(given, device=device, format=format)
+    except ScaleNeeded:
+        if wanted is None:
+            raise
+        return load_model(given, wanted, format, device)
+    if module.scale == 1 and wanted and hasattr(module, "enlarge"):  # made to enlarge first
+        return load_model(given, wanted, format, device)
+    return module
 
 
 def with_backend(

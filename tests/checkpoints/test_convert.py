@@ -72,13 +72,13 @@ ROUND_TRIPS = [
         "mmediting",
         {"scale": 3},
     ),
-    ("VDSR", {"channels": 8, "num_layers": 4}, "twtygqyy", {}),
+    ("VDSR", {"channels": 8, "num_layers": 4}, "twtygqyy", {"scale": 1}),
     (
         "VDSR",
         {"channels": 8, "num_layers": 4, "in_channels": 3, "out_channels": 3, "bias": True}
         | {"rgb_mean": MEAN, "img_range": 255.0},
         "edsr-pytorch",
-        {},
+        {"scale": 1},
     ),
     *[
         ("SRCNNAblation", {"channels": 8, **more}, format, hints)

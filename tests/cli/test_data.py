@@ -61,7 +61,7 @@ def test_the_tool_is_the_command():
 
 
 def test_prepare_reports_and_repeats(tree, tmp_path, capsys):
-    command = ["prepare", "folder", "--root", tree, "--out", tmp_path / "d", "--scales", "2,3"]
+    command = ["prepare", "folder", "--root", tree, "--out", tmp_path / "d", "--scales", "x2,3x"]
     assert data(*command, "--json", tmp_path / "r.json") == 0
     out = capsys.readouterr()
     assert "verified: no errors" in out.out
@@ -91,7 +91,7 @@ def test_exit_codes(tree, tmp_path, capsys):
     assert record["ok"] is False
     assert {p["file"] for p in record["sets"][0]["problems"]} == {str(tree / "HR" / "p9.png")}
     (tree / "HR" / "p9.png").unlink()
-    assert data("verify", tree, "--scale", 2) == 0
+    assert data("verify", tree, "--scale", "x2") == 0
     assert data("verify", tmp_path / "none", "--scale", 2) == 2
     singles = tmp_path / "singles"
     singles.mkdir()
@@ -111,7 +111,7 @@ def test_fingerprint_prints_and_writes(tree, tmp_path, capsys):
     changed = read_image(side / "p1x2.png").copy()
     changed[3, 3] = 255 - changed[3, 3]
     write_image(side / "p1x2.png", changed)
-    assert data("fingerprint", side, tree / "HR", "--scale", 2) == 0
+    assert data("fingerprint", side, tree / "HR", "--scale", "2x") == 0
     assert "a mixture" in capsys.readouterr().out
 
 

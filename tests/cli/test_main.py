@@ -7,9 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from superres.cli.main import commands, main
+from superres.imaging.io import write_image
 
 ROOT = Path(__file__).resolve().parents[2]
 # Of a checkout only: they stay out of the wheel, and are no commands.
@@ -68,6 +70,21 @@ def test_unknown_words(capsys):
     assert main([]) == 2
     assert main(["train"]) == 2
     assert main(["train", "x.py", "--no-such-option"]) == 2
+
+
+def test_a_scale_as_people_write_it(tmp_path, capsys):
+    image = np.random.default_rng(0).integers(0, 255, (32, 32, 3), np.uint8)
+    for folder in ("sr", "hr"):
+        (tmp_path / folder).mkdir()
+        write_image(tmp_path / folder / "a.png", image // (2 if folder == "sr" else 1))
+    tables = set()
+    for text in ("2", "x2", "2x", "X2"):
+        assert main(["score", str(tmp_path / "sr"), str(tmp_path / "hr"), "--scale", text]) == 0
+        tables.add(capsys.readouterr().out)
+    assert len(tables) == 1
+    for text in ("two", "x", "x2x", "2.5"):
+        assert main(["score", str(tmp_path / "sr"), str(tmp_path / "hr"), "--scale", text]) == 2
+        assert f"'{text}': a whole number such as 2 or x2" in capsys.readouterr().err
 
 
 def test_a_missing_system_library_is_explained(tmp_path):

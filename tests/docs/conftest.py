@@ -16,6 +16,7 @@ from superres.checkpoints import convert, save_safetensors, shipped
 from superres.imaging.io import write_image
 from superres.imaging.resize import imresize
 from superres.models.backbones.edsr import EDSR
+from superres.models.backbones.srcnn import SRCNN
 from tests.docs import program
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -105,6 +106,9 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     plain = weights(root / "unit.safetensors", 2, img_range=1.0, rgb_mean=None)
     (root / "weights/edsr-base").mkdir()
     convert(plain, root / "weights/edsr-base/pytorch_model_2x.pt", to="super-image")
+    sizes = {"channels": (8, 4), "scale": 2}
+    save_safetensors(root / "unit.safetensors", SRCNN(**sizes), {"type": "SRCNN", **sizes})
+    convert(root / "unit.safetensors", root / "weights/srcnn.pth", to="mmediting")
     (root / "unit.safetensors").unlink()
     shutil.copytree(ROOT / "configs", root / "configs")
     (root / "tools").symlink_to(ROOT / "tools")

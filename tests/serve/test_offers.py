@@ -49,6 +49,23 @@ def test_files_come_first_and_names_are_told_apart(shipped_weights, tmp_path):
     assert [offer.scales for offer in offers] == [(2,), (4,), (2, 4)]
 
 
+def test_a_file_that_does_not_tell_its_scale(shipped_weights, tmp_path):
+    config = {"type": "VDSR", "channels": 4, "num_layers": 3}
+    network = MODELS.build(config)
+    names = {"conv_first": "input", "body.0": "residual_layer.0.conv", "conv_last": "output"}
+    state = {
+        f"{names[key.removesuffix('.weight')]}.weight": value
+        for key, value in network.state_dict().items()
+    }
+    torch.save(state, tmp_path / "vdsr.pth")
+    offers = Offers([str(tmp_path / "vdsr.pth")], backend="torch")
+    offer = offers.get("vdsr.pth")
+    assert offer.choices == (2, 3, 4)
+    for scale in offer.choices:
+        enlarger, _ = offers.enlarger(offer, scale, False)
+        assert (enlarger.native, enlarger.scale) == (scale, scale)
+
+
 def test_nothing_to_offer_is_told(tmp_path, monkeypatch):
     monkeypatch.setattr(shipped, "WEIGHTS", tmp_path)
     with pytest.raises(UserError, match="did not come with this installation"):

@@ -8,7 +8,6 @@ from typing import Any
 import torch
 
 from superres.checkpoints.formats.base import (
-    NO_SCALE,
     Format,
     Layout,
     Names,
@@ -25,19 +24,18 @@ class BeforeLayout(Layout):
     """Rows 1 to 3: bicubic first. Row 1 and 2 share keys; only row 1 has no global skip."""
 
     network = "SRCNNAblation"
+    enlarges_first = True
     anchors = ("body.#.#.weight",)
     absent = ("body.#.#.bias", "head.#.weight", "head.#.#.weight", "body.#.#.running_mean")
     example = {"upsample": "before"}  # noqa: RUF012
 
     def config(self, shapes: Shapes, hints: Mapping[str, Any]) -> dict[str, Any]:
-        if "scale" not in hints:
-            raise UserError(NO_SCALE)
         channels, in_channels = shapes["body.0.0.weight"][:2]
         layers = count(shapes, "body.#.0.weight")
         if layers == 3 and "global_skip" not in hints:
             raise UserError(
                 "three layers can be row 1 of the study (no global skip) or row 2 (with it); the "
-                "file does not say. Pass format='authierj-task1' or format='authierj-task2'."
+                "file does not say. Pass format= (--format) 'authierj-task1' or 'authierj-task2'."
             )
         return {
             "type": "SRCNNAblation",
@@ -45,7 +43,7 @@ class BeforeLayout(Layout):
             "out_channels": shapes[f"body.{layers - 1}.0.weight"][0],
             "channels": channels,
             "num_blocks": layers - 2,
-            "scale": hints["scale"],
+            "scale": hints.get("scale", 2),
             "upsample": "before",
             "global_skip": bool(hints.get("global_skip", True)),
         }

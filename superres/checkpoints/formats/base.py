@@ -20,9 +20,10 @@ Names = dict[str, str]
 """Their module name -> our module name; tensor suffixes (.weight, .bias, ...) are the same."""
 
 MEAN = list(DIV2K_MEAN)
-NO_SCALE = (
-    "the file does not say the scale: its network enlarges the picture first; pass scale= (--scale)"
-)
+
+
+class ScaleNeeded(UserError):
+    """The file does not tell its network's scale, and none was given."""
 
 
 class Layout:
@@ -41,6 +42,8 @@ class Layout:
     """True where the file holds a part of the network only."""
     ignored: ClassVar[tuple[str, ...]] = ()
     """Prefixes of keys that belong to something else in the same file."""
+    enlarges_first: ClassVar[bool] = False
+    """True where the network works on an enlarged image: no tensor tells the scale."""
     example: ClassVar[dict[str, Any]] = {}
     """Arguments beside ``type`` of one network, to list its keys."""
 

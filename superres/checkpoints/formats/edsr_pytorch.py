@@ -160,9 +160,10 @@ class RcanLayout(Layout):
 
 
 class VdsrLayout(Layout):
-    """VDSR on RGB with biases; takes enlarged pictures unless a scale is asked for."""
+    """VDSR on RGB with biases; at scale 1 it takes images that are enlarged already."""
 
     network = "VDSR"
+    enlarges_first = True
     anchors = ("body.#.#.weight", "body.#.#.bias")
     absent = ("head.#.weight", "head.#.#.weight", "body.#.#.running_mean")
     mean_shift = ("sub_mean", "add_mean")

@@ -11,7 +11,6 @@ from typing import Any
 
 from superres.checkpoints.formats.base import (
     MEAN,
-    NO_SCALE,
     Format,
     Layout,
     Names,
@@ -84,6 +83,7 @@ class SrcnnLayout(Layout):
     """SRCNN with torch's bicubic inside; the file does not say the scale."""
 
     network = "SRCNN"
+    enlarges_first = True
     anchors = ("conv#.weight", "conv#.bias")
     absent = ("conv#.#.weight", "conv_first.weight", "conv_last.weight", "bn#.weight", "fc.weight")
 
@@ -91,15 +91,13 @@ class SrcnnLayout(Layout):
         convs = [shapes[f"conv{n}.weight"] for n in (1, 2, 3) if f"conv{n}.weight" in shapes]
         if len(convs) != 3:
             raise UserError(f"SRCNN has conv1, conv2 and conv3, this file {len(convs)} of them")
-        if "scale" not in hints:
-            raise UserError(NO_SCALE)
         return {
             "type": "SRCNN",
             "in_channels": convs[0][1],
             "out_channels": convs[2][0],
             "channels": [convs[0][0], convs[1][0]],
             "kernel_sizes": [shape[-1] for shape in convs],
-            "scale": hints["scale"],
+            "scale": hints.get("scale", 1),
         }
 
     def names(self, config: Mapping[str, Any]) -> Names:

@@ -9,9 +9,10 @@ from superres.checkpoints.formats.base import Format, Layout, Names, Shapes, cou
 
 
 class VdsrLayout(Layout):
-    """VDSR; takes enlarged pictures unless a scale is asked for."""
+    """VDSR on one channel; at scale 1 it takes images that are enlarged already."""
 
     network = "VDSR"
+    enlarges_first = True
     anchors = ("residual_layer.#.conv.weight", "input.weight", "output.weight")
 
     def config(self, shapes: Shapes, hints: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from superres.cli._data.common import command, scales, whole, workers, write_json
+from superres.cli._data.common import command, workers, write_json
+from superres.options import scales, whole, whole_scale
 
 
 def add_arguments(commands: Any) -> None:
@@ -74,7 +75,7 @@ def _fingerprint_arguments(commands: Any) -> None:
     parser = command(commands, "fingerprint", _fingerprint)
     parser.add_argument("lq", type=Path, metavar="LR", help="folder, LMDB or picture")
     parser.add_argument("gt", type=Path, metavar="HR", help="folder, LMDB or picture")
-    parser.add_argument("--scale", type=int, required=True, metavar="S")
+    parser.add_argument("--scale", type=whole_scale, required=True, metavar="S")
     parser.add_argument(
         "--limit", type=whole(1), metavar="N", help="look at the first N pictures only"
     )

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from superres.options import whole
 from superres.output import printable
 
 
@@ -32,32 +33,6 @@ def command(
     if json:
         parser.add_argument("--json", type=Path, metavar="FILE", help="write the report here too")
     return parser
-
-
-def scales(text: str) -> tuple[int, ...]:
-    """``2,3,4`` as numbers."""
-    try:
-        found = tuple(dict.fromkeys(int(part) for part in text.split(",") if part.strip()))
-    except ValueError:
-        found = ()
-    if not found or min(found) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r}: whole numbers such as 2,3,4")
-    return found
-
-
-def whole(smallest: int) -> Callable[[str], int]:
-    """A whole number that is not smaller."""
-
-    def parse(text: str) -> int:
-        try:
-            number = int(text)
-        except ValueError:
-            number = smallest - 1
-        if number < smallest:
-            raise argparse.ArgumentTypeError(f"{text!r}: a whole number from {smallest} on")
-        return number
-
-    return parse
 
 
 def workers(parser: argparse.ArgumentParser) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from superres.cli._data.common import command, pack_record, workers, write_json
+from superres.options import whole_scale
 
 
 def add_arguments(commands: Any) -> None:
@@ -14,7 +15,7 @@ def add_arguments(commands: Any) -> None:
     parser = command(commands, "five-crop", _five_crop)
     parser.add_argument("source", type=Path, metavar="HR", help="a set, folder or LMDB")
     parser.add_argument("--out", type=Path, required=True, metavar="TARGET", help="the data_root")
-    parser.add_argument("--scale", type=int, required=True, metavar="S")
+    parser.add_argument("--scale", type=whole_scale, required=True, metavar="S")
     parser.add_argument("--name", dest="set_name", metavar="SET", help="of the new set")
     parser.add_argument("--overwrite", action="store_true", help="replace what differs at TARGET")
     workers(parser)

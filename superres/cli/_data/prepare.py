@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import superres
-from superres.cli._data.common import command, scales, tell_left_out, workers, write_json
+from superres.cli._data.common import command, tell_left_out, workers, write_json
+from superres.options import scales
 
 _RECIPES = Path(superres.__file__).parent / "datasets" / "prepare" / "recipes"
 

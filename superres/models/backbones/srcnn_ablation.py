@@ -62,7 +62,7 @@ class SRCNNAblation(Backbone):
         in_channels, out_channels: colour channels.
         channels: width.
         num_blocks: blocks between the first and the last convolution.
-        scale: 2, 3, 4 or 8.
+        scale: 2, 3, 4 or 8; any whole number for 'before'.
         upsample: 'before' or 'after' the blocks.
         block: 'conv' (conv, batch norm, activation) or 'residual' (EDSR's block).
         batch_norm: in the 'conv' blocks.
@@ -95,7 +95,8 @@ class SRCNNAblation(Backbone):
         img_range: float = 255.0,
     ) -> None:
         super().__init__()
-        check_scale(scale, "SRCNNAblation")
+        if upsample != "before":  # bicubic makes any
+            check_scale(scale, "SRCNNAblation")
         if upsample not in ("before", "after") or block not in ("conv", "residual"):
             raise UserError(
                 f"upsample={upsample!r}, block={block!r}: choose upsample 'before' or 'after' "

@@ -1,0 +1,329 @@
+"""One weight file, one result: superres upscale, load_model(...).upscale and superres test."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import superres
+from superres.checkpoints import save_safetensors
+from superres.cli.main import main
+from superres.errors import UserError
+from superres.imaging.io import read_image, write_image
+from superres.imaging.resize import imresize
+from superres.models.backbones.srcnn import SRCNN
+from superres.models.backbones.srcnn_ablation import SRCNNAblation
+from superres.models.backbones.srresnet import SRResNet
+from superres.models.backbones.vdsr import VDSR
+
+from ..engine.conftest import ROOT, picture
+
+VDSR_RGB = {"in_channels": 3, "out_channels": 3, "bias": True}
+BEFORE = {"channels": 8, "upsample": "before"}
+
+# Format, network and its arguments, --format where keys alone cannot tell, a config of that kind.
+FILES = {
+    "mmediting": ("SRCNN", {"channels": (8, 6)}, None, "srcnn/srcnn_x2k915_g1_1000k_div2k"),
+    "mmediting 9-5-5": (
+        "SRCNN",
+        {"channels": (8, 6), "kernel_sizes": (9, 5, 5)},
+        None,
+        "srcnn/srcnn_x2k955_g1_1000k_div2k",
+    ),
+    "twtygqyy": ("VDSR", {"num_layers": 4, "channels": 8}, None, "vdsr/vdsr_x2c64b20_g1_80k_291"),
+    "edsr-pytorch": (
+        "VDSR",
+        {
+            **{"num_layers": 4, "channels": 8, "img_range": 255.0},
+            **{"rgb_mean": (0.4488, 0.4371, 0.404), **VDSR_RGB},
+        },
+        None,
+        "vdsr/vdsr_x2c64b20_g1_80k_291",
+    ),
+    "authierj-task1": (
+        "SRCNNAblation",
+        {**BEFORE, "num_blocks": 1, "global_skip": False},
+        "authierj-task1",
+        "ablation/ablation-task1_x2c64b1_g1_604k_div2k",
+    ),
+    "authierj-task2": (
+        "SRCNNAblation",
+        {**BEFORE, "num_blocks": 1},
+        "authierj-task2",
+        "ablation/ablation-task2_x2c64b1_g1_604k_div2k",
+    ),
+    "authierj task 3": (
+        "SRCNNAblation",
+        {**BEFORE, "num_blocks": 6},
+        None,
+        "ablation/ablation-task3_x2c64b6_g1_604k_div2k",
+    ),
+    "authierj task 5": (
+        "SRCNNAblation",
+        {"channels": 8, "num_blocks": 7, "batch_norm": True},
+        None,
+        "ablation/ablation-task5_x2c64b7_g1_302k_div2k",
+    ),
+    "lornatang": (
+        "SRResNet",
+        {"channels": 8, "num_blocks": 2, "bias_before_norm": False},
+        None,
+        "srresnet/srresnet_x2c64b16_g1_300k_div2k",
+    ),
+    "superres": ("SRCNN", {"channels": (8, 6)}, None, "srcnn/srcnn_x2k915_g1_1000k_div2k"),
+    "superres, stored at x1": (
+        "VDSR",
+        {"num_layers": 4, "channels": 8, "scale": 1},
+        None,
+        "vdsr/vdsr_x2c64b20_g1_80k_291",
+    ),
+}
+NETWORKS = {x.__name__: x for x in (SRCNN, VDSR, SRCNNAblation, SRResNet)}
+ASKED = [name for name in FILES if "task 5" not in name and name[:3] not in ("lor", "sup")]
+"""Files that do not tell their scale."""
+
+
+@pytest.fixture(autouse=True)
+def _quiet(one_thread, tmp_path, monkeypatch):
+    monkeypatch.setenv("SUPERRES_HOME", str(tmp_path / "home"))
+
+
+@pytest.fixture
+def pairs(tmp_path):
+    """``set(channels)``: a set of two images, HR and LR, as files; gives its folder."""
+
+    def make(channels):
+        root = tmp_path / "pairs"
+        for name, seed in (("a", 30), ("b", 31)):
+            hr = picture(seed, 64, 72)[..., :channels]
+            for folder, image in (("HR", hr), ("LR_bicubic/X2", imresize(hr, scale=1 / 2))):
+                (root / folder).mkdir(parents=True, exist_ok=True)
+                write_image(root / folder / f"{name}.png", image)
+        return root
+
+    return make
+
+
+def carrying(kind, options):
+    """A small network whose output looks like its input, with all its weights in play."""
+    torch.manual_seed(0)
+    network = NETWORKS[kind](**{"scale": 2, **options}).eval()
+    with torch.no_grad():
+        for module in network.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.dirac_(module.weight)
+                module.weight += 0.03 * torch.randn_like(module.weight)
+            if isinstance(module, nn.BatchNorm2d):
+                module.running_mean.normal_(0, 0.05)
+                module.running_var.uniform_(0.7, 1.3)
+        if kind == "VDSR" or (kind == "SRCNNAblation" and options.get("global_skip", True)):
+            network.conv_last.weight *= 0.2  # its input is added
+    return network
+
+
+def written(name, folder):
+    """The file of an entry of FILES."""
+    kind, options, _, _ = FILES[name]
+    own = folder / "own.safetensors"
+    config = {"type": kind, "scale": 2, **options}
+    save_safetensors(own, carrying(kind, options), config)
+    if name.startswith("superres"):
+        return own
+    file = folder / "weights.pth"
+    assert main(["convert", str(own), str(file), "--to", name.split(" ")[0], "--scale", "2"]) == 0
+    return file
+
+
+def config_options(options):
+    """The config of a network of that size; of RGB, where the config is of luma."""
+    sizes = [f"model.backbone.{k}={v!r}" for k, v in options.items() if k != "scale"]
+    channels = "rgb" if options.get("in_channels") == 3 else None
+    keys = ("train_dataloader.dataset.channels", "eval_dataset.channels")
+    return [
+        *(text.replace(" ", "") for text in sizes),
+        *(f"{k}={channels}" for k in keys if channels),
+    ]
+
+
+def everywhere(file, folder, format, config, options, out):
+    """Name -> result, by each of the three ways."""
+    found = {}
+    lq = sorted((folder / "LR_bicubic/X2").glob("*.png"))
+    model = superres.load_model(file, scale=2, format=format, device="cpu")
+    for path in lq:
+        found[path.stem] = [model.upscale(read_image(path, channels="unchanged"), backend="torch")]
+    arguments = ["upscale", str(lq[0].parent), "-o", str(out / "up"), "--model", str(file)]
+    arguments += ["--weights-format", format] if format else []
+    assert main([*arguments, "--scale", "2", "--backend", "torch"]) == 0
+    arguments = ["test", str(ROOT / f"configs/{config}.py"), str(file), "--sets", str(folder)]
+    arguments += ["--format", format] if format else []
+    arguments += ["--out", str(out / "test"), "--save-images"]
+    arguments += ["--cfg-options", *options] if options else []
+    assert main(arguments) == 0
+    record = json.loads((out / "test/results.json").read_text())
+    assert all(image["psnr"] is not None for e in record["results"] for image in e["images"])
+    for name, results in found.items():
+        results.append(read_image(out / "up" / f"{name}.png", channels="unchanged"))
+        saved = out / "test/images/pairs/x2" / f"{name}.png"
+        results.append(read_image(saved, channels="unchanged"))
+    assert len(found) == 2
+    return found
+
+
+def assert_equal(found):
+    """All the same: a float that lies on a half may round either way."""
+    for by_api, by_command, by_test in found.values():
+        assert by_api.std() > 15
+        assert (by_api == by_command).all()
+        difference = np.abs(by_api.astype(int) - by_test)
+        assert difference.max() <= 1
+        assert (difference > 0).mean() < 1e-3
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_three_ways_to_one_result(name, pairs, tmp_path):
+    kind, options, format, config = FILES[name]
+    file = written(name, tmp_path)
+    folder = pairs(1 if kind == "VDSR" and options.get("in_channels", 1) == 1 else 3)
+    found = everywhere(file, folder, format, config, config_options(options), tmp_path)
+    assert_equal(found)
+    with torch.no_grad():
+        for path in (folder / "LR_bicubic/X2").glob("*.png"):
+            lq = read_image(path, channels="unchanged")
+            x = torch.from_numpy(lq).permute(2, 0, 1)[None].float() / 255
+            network = carrying(kind, {**options, "scale": 2})
+            expected = network(x)[0].permute(1, 2, 0).clamp(0, 1).mul(255).numpy()
+            assert np.abs(found[path.stem][0] - expected).max() < 0.51
+
+
+def test_luma_networks_on_colour(pairs, tmp_path):
+    """The network gets luma everywhere; upscale adds the colours, test scores grey."""
+    _, options, format, config = FILES["twtygqyy"]
+    file = written("twtygqyy", tmp_path)
+    found = everywhere(file, pairs(3), format, config, config_options(options), tmp_path)
+    for by_api, by_command, by_test in found.values():
+        assert (by_api == by_command).all()
+        luma = by_api @ np.array([0.299, 0.587, 0.114])
+        assert np.abs(luma - by_test[..., 0]).mean() < 0.6
+
+
+@pytest.mark.parametrize("name", ASKED)
+def test_a_scale_that_the_file_does_not_tell_is_asked_for(name, pairs, tmp_path, capsys):
+    _, _, format, _ = FILES[name]
+    file = str(written(name, tmp_path))
+    source = str(pairs(3) / "HR/a.png")
+    option = ["--weights-format" if "upscale" else "", format] if format else []
+    by_name = ["--format", format] if format else []
+    target = str(tmp_path / "o.safetensors")
+    for arguments in (
+        ["upscale", source, "--model", file, *option],
+        ["convert", file, target, *by_name],
+        ["export", "safetensors", file, target, *by_name],
+        ["models", "info", file, *by_name],
+    ):
+        capsys.readouterr()
+        assert main(arguments) == 2
+        error = capsys.readouterr().err
+        assert "scale=2 (--scale 2)" in error
+        assert error.count("\n") == 1
+    with pytest.raises(UserError, match=r"--scale 2"):
+        superres.load_model(file, format=format)
+    for scale in (2, 3):
+        assert main(["convert", file, target, *by_name, "--scale", f"x{scale}", "--force"]) == 0
+        assert superres.load_model(target).scale == scale
+        assert main(["models", "info", file, *by_name, "--scale", f"{scale}x"]) == 0
+    assert main(["export", "safetensors", file, target, *by_name, "--scale", "2"]) == 2
+    assert "--overwrite" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["mmediting", "twtygqyy", "authierj-task1", "superres"])
+def test_other_scales_of_such_a_file(name, pairs, tmp_path):
+    _, _, format, _ = FILES[name]
+    file = written(name, tmp_path)
+    source = pairs(3) / "HR/a.png"
+    option = ["--weights-format", format] if format else []
+    for scale, size in (("3x", (192, 216)), ("1.5", (96, 108)), ("5", (320, 360))):
+        out = tmp_path / f"{scale}.png"
+        arguments = ["upscale", str(source), "-o", str(out), "--model", str(file), *option]
+        assert main([*arguments, "--scale", scale, "--backend", "torch"]) == 0
+        assert read_image(out).shape[:2] == size
+
+
+@pytest.mark.parametrize("name", [*ASKED, "superres, stored at x1"])
+def test_trainings_start_from_such_files(name, pairs, tmp_path, capsys):
+    kind, options, format, config = FILES[name]
+    file = written(name, tmp_path)
+    pairs(3)
+    arguments = ["train", str(ROOT / f"configs/{config}.py"), "--work-dir", str(tmp_path / "work")]
+    arguments += ["--cfg-options", *config_options(options), f"load_from={file}"]
+    arguments += [f"load_format={format}"] if format else []
+    arguments += [f"data_root={tmp_path}", "train_set=pairs", "val_sets=[pairs]", "test_sets=[]"]
+    arguments += ["max_iters=1", "lq_patch_size=12", "global_batch_size=2", "num_workers=0"]
+    arguments += ["tensorboard=False", "optim_wrapper.optimizer.lr=0"]
+    assert main(arguments) == 0, capsys.readouterr().err
+    said = capsys.readouterr().out
+    assert "copied" in said
+    trained = superres.load_model(tmp_path / "work/best.pth", device="cpu")
+    source = carrying(kind, {**options, "scale": 2}).state_dict()
+    for key, value in trained.state_dict().items():
+        assert torch.allclose(value, source[key], atol=1e-6), key
+
+
+PUBLISHED = {
+    "mmagic/srcnn_915_x2": ("srcnn/srcnn_x2k915_g1_1000k_div2k", None, []),
+    "twtygqyy/vdsr_y": ("vdsr/vdsr_x2c64b20_g1_80k_291", None, []),
+    "edsr_pytorch/vdsr_r20f64": (
+        "vdsr/vdsr_x2c64b20_g1_80k_291",
+        None,
+        config_options(VDSR_RGB),
+    ),
+    "lornatang/srresnet_bn_x2": ("srresnet/srresnet_x2c64b16_g1_300k_div2k", None, []),
+    **{
+        f"authierj/{net}_x2": (f"ablation/ablation-{config}_div2k", format, [])
+        for net, config, format in (
+            ("task1", "task1_x2c64b1_g1_604k", "authierj-task1"),
+            ("task2", "task2_x2c64b1_g1_604k", "authierj-task2"),
+            ("task3", "task3_x2c64b6_g1_604k", None),
+            ("task4", "task4_x2c32b6_g1_302k", None),
+            ("task5", "task5_x2c64b7_g1_302k", None),
+            ("task6", "task6_x2c64b6_g1_604k", None),
+            ("task7_leaky", "task7-lrelu_x2c64b6_g1_604k", None),
+            ("task7_prelu_shared", "task7-prelu_x2c64b6_g1_604k", None),
+            ("task8_depth16", "task8-depth16_x2c64b15_g1_302k", None),
+            ("task8_width96", "task8-width96_x2c96b7_g1_302k", None),
+            ("task9_task11", "task9_x2c64b7_g1_302k", None),
+        )
+    },
+    "edsr_pytorch/rcan_g10b4_x2": (
+        "ablation/ablation-task10_x2c64g10b4_g1_604k_div2k",
+        "edsr-pytorch",
+        [],
+    ),
+}
+"""Weights of the published sizes and names, and the config that comes with superres for each."""
+
+
+@pytest.mark.reference
+@pytest.mark.parametrize("net", PUBLISHED)
+def test_published_sizes_with_the_configs_as_they_are(net, pairs, reference_dir, tmp_path):
+    golden = reference_dir / "golden"
+    spec = importlib.util.spec_from_file_location("golden_fill", golden / "fill.py")
+    fill = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(fill)
+    meta = json.loads((golden / f"nets/{net}.json").read_text())
+    file = tmp_path / "weights.pth"
+    torch.save({k: torch.from_numpy(v) for k, v in fill.state(meta, "hash").items()}, file)
+    config, format, options = PUBLISHED[net]
+    folder = pairs(1 if net.endswith("vdsr_y") else 3)
+    for by_api, by_command, by_test in everywhere(
+        file, folder, format, config, options, tmp_path
+    ).values():
+        assert (by_api == by_command).all()
+        difference = np.abs(by_api.astype(int) - by_test)
+        assert difference.max() <= 1
+        assert (difference > 0).mean() < 1e-3
