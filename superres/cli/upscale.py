@@ -7,7 +7,8 @@ superres upscale clip.mp4                        frame rate, sound and subtitles
 superres upscale - < small.png > large.png
 
 Alpha, grey, 16 bits, orientation, EXIF and colour profile are kept. Inputs are never overwritten,
-results appear whole or not at all, and what is there already is not done again.
+results appear whole or not at all. What this command made already is not done again; a result that
+is there and was made otherwise (another scale, model, option or input) is kept and told.
 Exit code 0: all done; 1: some failed, listed at the end; 2: nothing could be started.
 """
 
@@ -63,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="also write before/after pictures, or FILE.html with sliders",
     )
-    add("--overwrite", action="store_true", help="do again what is there already")
+    add("--overwrite", action="store_true", help="replace results that are there already")
     add("--max-pixels", metavar="N", help="refuse larger inputs (default: 268M)")
     add("--json", metavar="FILE", help="write what was done there")
     add("--list-models", action="store_true", help="list the names for --model")
@@ -95,14 +96,9 @@ def _upscale(args: argparse.Namespace, stream: Any) -> int:
     from superres.upscaling.networks import choose_network
     from superres.upscaling.run import Options, pending, run_jobs
 
-    options = Options(
-        args.format,
-        _quality(args.quality),
-        args.overwrite,
-        args.compare,
-        None if args.max_pixels is None else count(args.max_pixels, "--max-pixels", 1000),
-    )
-    max_pixels_allowed(options.max_pixels)  # for what it refuses, before there are results
+    limit = None if args.max_pixels is None else count(args.max_pixels, "--max-pixels", 1000)
+    max_pixels_allowed(limit)  # for what it refuses, before there are results
+    quality = _quality(args.quality)
     tile = parse_tile(args.tile)
     budget = None if args.memory is None else count(args.memory, "--memory", 1024)
     try:
@@ -113,6 +109,8 @@ def _upscale(args: argparse.Namespace, stream: Any) -> int:
     if found.missing and not found.jobs:
         raise UserError("; ".join(f"{name}: {why}" for name, why in found.missing))
     _check_places(args, found.jobs)
+    settings = chosen.settings(tile, args.self_ensemble)
+    options = Options(settings, args.format, quality, args.overwrite, args.compare, limit)
 
     used = {"backend": None}
 
@@ -156,19 +154,22 @@ def _headline(chosen: ChosenNetwork, backend: str, args: argparse.Namespace) -> 
 
 def _summary(results: list[Result], found: Any, code: int, stream: Any) -> None:
     from superres.upscaling.names import shown
+    from superres.upscaling.run import NO_RECORD
 
-    count = {s: sum(r.status == s for r in results) for s in ("done", "skipped", "failed")}
-    failed = count["failed"] + len(found.missing)
-    words = [f"{count['done']} done"]
-    if count["skipped"]:
-        words.append(f"{count['skipped']} were there already (--overwrite does them again)")
+    counts = {s: sum(r.status == s for r in results) for s in ("done", "skipped", "failed")}
+    failed = counts["failed"] + len(found.missing)
+    words = [f"{counts['done']} done"]
+    if counts["skipped"]:
+        unsure = sum(NO_RECORD in r.notes for r in results if r.status == "skipped")
+        why = f"; {unsure} {NO_RECORD}" if unsure else ""
+        words.append(f"{counts['skipped']} there already (--overwrite does them again{why})")
     if failed:
         words.append(f"{failed} failed")
     if len(results) < len(found.jobs):
         words.append(f"{len(found.jobs) - len(results)} not begun")
     if code in (130, 143):
         words.append("stopped; the same command goes on from here")
-    if len(found.jobs) + len(found.missing) > 1 or code or count["skipped"]:
+    if len(found.jobs) + len(found.missing) > 1 or code or counts["skipped"]:
         print("; ".join(words), file=stream, flush=True)
     if failed:
         print("failed:", file=sys.stderr)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 import re
 import threading
@@ -20,6 +22,7 @@ from superres.errors import UserError
 from superres.upscaling.axis import check_scale
 from superres.upscaling.channels import channels_of
 from superres.upscaling.enlarge import Enlarger
+from superres.upscaling.provenance import Settings
 
 _SCALE_IN_NAME = re.compile(r"(?:pytorch_model_(\d+)x|.*_x(\d+))\.(?:pt|pth|bin|safetensors)")
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")  # owner/name on the Hugging Face hub
@@ -55,6 +58,14 @@ class ChosenNetwork:
         self.notes += [note for note in notes if note not in self.notes]
         enlarger = Enlarger(net, self.scale, channels_of(self.module), self.device, **options)
         return enlarger, name
+
+    def settings(self, tile: int | str | None, self_ensemble: bool) -> Settings:
+        """What results of this network depend on; tiles count where they are not exact."""
+        inexact = isinstance(tile, int) and getattr(self.module, "receptive_radius", None) is None
+        words = [f"tiles of {tile}"] if inexact else []
+        words += ["edsr-chop"] if tile == "edsr-chop" else []
+        words += ["self-ensemble"] if self_ensemble else []
+        return Settings(self.label, _digest(self.module), self.scale, tuple(words))
 
 
 def choose_network(
@@ -118,6 +129,17 @@ def _from_file(
     if module.scale == 1 and wanted and hasattr(module, "enlarge"):  # made to enlarge first
         return load_model(given, wanted, format, device)
     return module
+
+
+def _digest(module: torch.nn.Module) -> str:
+    """Of the weights, and of the numeric convention that goes with them."""
+    config = getattr(module, "superres_config", type(module).__name__)
+    found = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
+    for key, value in module.state_dict().items():
+        found.update(key.encode())
+        flat = value.detach().cpu().contiguous().reshape(-1)
+        found.update(flat.view(torch.uint8).numpy())
+    return found.hexdigest()[:16]
 
 
 def with_backend(

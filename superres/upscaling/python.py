@@ -240,6 +240,7 @@ def save(
     kind: str | None = None,
     quality: int | None = None,
     progress: Any = None,
+    record: str | None = None,
 ) -> Target:
     """Enlarge ``picture`` into a file of format ``kind`` (None: its own), band by band.
 
@@ -248,7 +249,8 @@ def save(
     """
     size = enlarger.size(*picture.pixels.shape[:2])
     shape = (*size, picture.pixels.shape[2])
-    target = Target(kind or native_format(picture), shape, picture.pixels.dtype, picture, quality)
+    kind = kind or native_format(picture)
+    target = Target(kind, shape, picture.pixels.dtype, picture, quality, record)
     pixels: Rows = picture.pixels
     if picture.pixels.nbytes > _IN_MEMORY:
         # A result of this size takes long enough; what its source takes, tiles can have.

@@ -156,6 +156,13 @@ def picture_size(path: str | os.PathLike) -> tuple[int, int] | None:
         return None
 
 
+def exif_value(path: str | os.PathLike, tag: int) -> Any:
+    """One value of a picture's EXIF block, if that comes before the pixels; None if not there."""
+    with contextlib.suppress(Exception), _no_bomb_check(), _open(path) as image:
+        return Image.Image.getexif(image).get(tag)
+    return None
+
+
 def _load(
     source: str | os.PathLike | bytes, name: str, limit: int
 ) -> tuple[ImageHeader | None, bytes]:

@@ -8,17 +8,24 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from superres.errors import UserError
-from superres.imaging.files import os_fault
+from superres.imaging.files import is_special, os_fault
 from superres.stopping import Terminated
 from superres.upscaling.compare import as_rgb, save_page
 from superres.upscaling.enlarge import Enlarger, NotFinite
 from superres.upscaling.jobs import STREAM, Job
 from superres.upscaling.names import shown
+from superres.upscaling.provenance import (
+    Settings,
+    difference,
+    image_record,
+    misfit,
+    video_record,
+)
 from superres.upscaling.python import save
 from superres.upscaling.reading import read_picture
 from superres.upscaling.writing import (
@@ -32,6 +39,7 @@ from superres.upscaling.writing import (
     write_to,
 )
 
+NO_RECORD = "judged by size and date alone, without a record of how it was made"
 _COMPARABLE = 1 << 27  # pixels of a result: a comparison holds several copies of it
 
 
@@ -45,8 +53,10 @@ class Options:
         overwrite: do again what is there.
         compare: None; '' for a comparison beside each result; a file (``.html`` or a picture).
         max_pixels: the limit on inputs.
+        settings: what results depend on, beside their sources.
     """
 
+    settings: Settings
     format: str | None = None
     quality: int | None = None
     overwrite: bool = False
@@ -101,8 +111,8 @@ class Listener(Protocol):
 
 
 def pending(jobs: list[Job], options: Options) -> list[Job]:
-    """The jobs whose results are not there."""
-    return [job for job in jobs if options.overwrite or not _is_done(job)]
+    """The jobs without a result."""
+    return [job for job in jobs if options.overwrite or not os.path.isfile(job.target)]
 
 
 def run_jobs(
@@ -129,11 +139,11 @@ def run_jobs(
         begin = time.monotonic()
         try:
             listener.begin(job)
-            if not options.overwrite and _is_done(job):
-                result.status = "skipped"
-            elif enlarger is None:
-                enlarger = make_enlarger()  # what is wrong with it is wrong for all
-            full = _attempt(job, enlarger, options, listener, result, len(jobs) == 1)
+            full = False
+            if _look(job, options, result):
+                if result.status != "skipped" and enlarger is None:
+                    enlarger = make_enlarger()  # what is wrong with it is wrong for all
+                full = _attempt(job, enlarger, options, listener, result, len(jobs) == 1)
             result.seconds = time.monotonic() - begin
             listener.end(job, result)
         except KeyboardInterrupt as stop:
@@ -181,21 +191,65 @@ def _told(job: Job, error: Exception) -> str:
     return str(error)
 
 
-def _is_done(job: Job) -> bool:
-    if job.target == STREAM or not os.path.isfile(job.target):
-        return False
-    if job.video:
-        from superres.upscaling.video import unfinished
+def _look(job: Job, options: Options, result: Result) -> bool:
+    """Compare what is there with what this command would make: ``skipped`` where it is the same.
 
-        return not unfinished(Path(job.target))
-    return True
+    Returns False, with the error set, where it is another: only ``overwrite`` replaces it.
+    """
+    try:
+        if options.overwrite or job.target == STREAM:
+            return True
+        if (begun := _begun(job)) is None and not os.path.isfile(job.target):
+            return True
+        settings = _settings(job, options)
+        if not _can_be_read_twice(job.source):
+            other = "and whether standard input is the same is not known"
+        elif begun is not None:
+            other = difference(begun, settings, job.source)
+        elif record := (video_record if job.video else image_record)(job.target):
+            other = difference(record, settings, job.source)
+        else:
+            other = misfit(job.source, job.target, settings.scale, job.video)
+            result.notes.append(NO_RECORD)
+    except (UserError, OSError) as error:
+        known = isinstance(error, UserError)
+        fault = error if known else os_fault(shown(job.source), error, "picture")
+        other = f"and cannot be compared ({fault})"
+    if other is not None:
+        there = "is there already" if begun is None else "an earlier command began it"
+        result.error = f"{shown(job.target)}: {there}, {other}; --overwrite replaces it"
+    elif begun is None:
+        result.status = "skipped"
+    return other is None
+
+
+def _begun(job: Job) -> str | None:
+    """The record of a video that is done in part."""
+    if not job.video:
+        return None
+    from superres.upscaling.video import unfinished
+
+    return unfinished(Path(job.target))
+
+
+def _settings(job: Job, options: Options) -> Settings:
+    """Those of one job: the quality counts where the format has one."""
+    if options.quality is None or job.video or _kind(job, options) not in ("jpeg", "webp"):
+        return options.settings
+    words = (*options.settings.options, f"quality {options.quality}")
+    return replace(options.settings, options=words)
+
+
+def _can_be_read_twice(source: Path | str) -> bool:
+    return source != STREAM and not is_special(Path(source))
 
 
 def _do(job: Job, enlarger: Enlarger, options: Options, listener: Listener, result: Result) -> None:
     if job.video:
         from superres.upscaling.video import upscale_video
 
-        done = upscale_video(Path(job.source), Path(job.target), enlarger, listener.tiles)
+        files = Path(job.source), Path(job.target)
+        done = upscale_video(*files, enlarger, listener.tiles, options.settings)
         result.size, result.result_size, result.notes = done.size, done.result_size, done.notes
         return
     kind = _kind(job, options)
@@ -220,7 +274,9 @@ def _do(job: Job, enlarger: Enlarger, options: Options, listener: Listener, resu
         sys.stdout.buffer.flush()
     else:
         path = Path(job.target)
-        target = save(path, enlarger, picture, kind, options.quality, listener.tiles)
+        known = _can_be_read_twice(job.source)
+        record = _settings(job, options).record(job.source) if known else None
+        target = save(path, enlarger, picture, kind, options.quality, listener.tiles, record)
     result.notes += [*target.notes, *enlarger.notes]
 
 

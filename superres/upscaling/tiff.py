@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-_SHORT, _LONG, _UNDEFINED, _LONG8 = 3, 4, 7, 16
+_ASCII, _SHORT, _LONG, _UNDEFINED, _LONG8 = 2, 3, 4, 7, 16
 _STRIP_BYTES = 1 << 18
 _CLASSIC_LIMIT = 3_900_000_000
 
@@ -22,6 +22,7 @@ class TiffWriter:
         dtype: uint8 or uint16.
         icc: a profile to embed.
         orientation: 1 to 8.
+        record: ASCII text for the tag ProcessingSoftware.
     """
 
     def __init__(
@@ -31,10 +32,12 @@ class TiffWriter:
         dtype: np.dtype,
         icc: bytes | None = None,
         orientation: int = 1,
+        record: str | None = None,
         level: int = 4,
     ) -> None:
         self._file, self._shape, self._dtype = file, shape, np.dtype(dtype)
         self._icc, self._orientation, self._level = icc, orientation, level
+        self._record = record
         row = shape[1] * shape[2] * self._dtype.itemsize
         self._big = row * shape[0] > _CLASSIC_LIMIT
         self._rows_per_strip = max(1, _STRIP_BYTES // row)
@@ -83,6 +86,8 @@ class TiffWriter:
             (284, _SHORT, [1]),
             (317, _SHORT, [2]),  # horizontal differencing
         ]
+        if self._record:
+            tags.insert(0, (11, _ASCII, self._record.encode("ascii") + b"\0"))
         if channels in (2, 4):
             tags.append((338, _SHORT, [2]))  # alpha that colours aren't multiplied by
         if self._icc:

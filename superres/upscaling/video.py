@@ -6,19 +6,18 @@ to a playable file; the same command goes on after the last frame of it.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from superres.errors import UserError
 from superres.imaging.files import write_atomically
 from superres.upscaling.enlarge import Enlarger, Progress
 from superres.upscaling.names import shown
+from superres.upscaling.provenance import Settings, difference
 from superres.upscaling.video_codec import (
     CONTAINERS,
     Clip,
@@ -56,13 +55,25 @@ def parts_folder(target: Path) -> Path:
     return target.with_name(f".{target.name}.parts")
 
 
-def unfinished(target: Path) -> bool:
-    """Whether a result is only a part, to be gone on with."""
-    return parts_folder(target).is_dir()
+def unfinished(target: Path) -> str | None:
+    """The record of a result that is done in part, '' where it has none; None: nothing is done."""
+    state = _state(target)
+    return str(state.get("record", "")) if state.get("pieces") else None
+
+
+def _state(target: Path) -> dict:
+    try:
+        return dict(json.loads((parts_folder(target) / "state.json").read_text()))
+    except (OSError, ValueError, TypeError):
+        return {}
 
 
 def upscale_video(
-    source: Path, target: Path, enlarger: Enlarger, progress: Progress | None = None
+    source: Path,
+    target: Path,
+    enlarger: Enlarger,
+    progress: Progress | None = None,
+    settings: Settings | None = None,
 ) -> VideoResult:
     """Enlarge a clip; sound, subtitles, times of frames and chapters are kept.
 
@@ -72,6 +83,7 @@ def upscale_video(
         source: any video that FFmpeg decodes.
         target: a suffix of `CONTAINERS`.
         progress: told of (frames done, about how many there are).
+        settings: recorded in the result; pieces of others are thrown away.
 
     Raises:
         UserError: no PyAV, not a video, or the result cannot be written.
@@ -88,7 +100,8 @@ def upscale_video(
     height, width = (n + n % 2 for n in enlarger.size(*clip.size))
     if (height, width) != enlarger.size(*clip.size):
         notes.append(f"resized to even sides, {width}x{height}, which video codecs ask for")
-    parts = _Parts(target, _identity(clip, enlarger, (height, width)))
+    settings = settings or Settings("", "", enlarger.scale)
+    parts = _Parts(source, target, settings)
     durations = parts.durations
     try:
         _encode(clip, enlarger, (height, width), parts, progress, notes)
@@ -106,7 +119,7 @@ def upscale_video(
     end = float((last + durations[last]) * clip.time_base)
     if end < 0.9 * clip.seconds - 0.1:
         notes.append(f"its pictures end at {end:.1f} s of {clip.seconds:.1f} s: truncated?")
-    join(source, parts.pieces, target, {}, notes)
+    join(source, parts.pieces, target, {}, notes, parts.record)
     count = len(durations)
     parts.remove()
     return VideoResult(clip.size[::-1], (width, height), count, notes)
@@ -156,24 +169,21 @@ def _enlarge(frame: Frame, enlarger: Enlarger, size: tuple[int, int], clip: Clip
 
 
 class _Parts:
-    """The pieces so far and what they were made from; anything else is thrown away."""
+    """The pieces so far and how they were made; those made otherwise are thrown away."""
 
-    def __init__(self, target: Path, identity: dict) -> None:
+    def __init__(self, source: Path, target: Path, settings: Settings) -> None:
         self.target, self.folder = target, parts_folder(target)
         self.durations: dict[int, int] = {}
         self.pieces: list[Path] = []
-        try:
-            state = json.loads((self.folder / "state.json").read_text())
-        except (OSError, ValueError):
-            state = {}
-        if state.get("identity") == identity:
+        state = _state(target)
+        if difference(str(state.get("record", "")), settings, source) is None:
             self.pieces = [self.folder / name for name in state["pieces"]]
             self.durations = {int(k): v for k, v in state["durations"].items()}
         if not self.pieces or not all(p.is_file() for p in self.pieces):
             shutil.rmtree(self.folder, ignore_errors=True)
             self.pieces, self.durations = [], {}
         make_folder(self.folder)
-        self._identity = identity
+        self.record = settings.record(source)
 
     @property
     def last(self) -> int | None:
@@ -192,7 +202,7 @@ class _Parts:
         self.pieces.append(self._next)
         self.durations.update(durations)
         state = {
-            "identity": self._identity,
+            "record": self.record,
             "pieces": [p.name for p in self.pieces],
             "durations": self.durations,
         }
@@ -202,15 +212,3 @@ class _Parts:
     def remove(self) -> None:
         """The result is whole."""
         shutil.rmtree(self.folder, ignore_errors=True)
-
-
-def _identity(clip: Clip, enlarger: Enlarger, size: tuple[int, int]) -> dict:
-    """What pieces agree in that belong together: the clip, the size, what the network does."""
-    status = clip.path.stat()
-    probe_input = torch.linspace(0, 1, 3 * 8 * 8).reshape(1, 3, 8, 8)
-    answer = enlarger.tensor(probe_input).mul(1000).round().cpu().numpy()
-    return {
-        "source": [status.st_size, status.st_mtime_ns],
-        "size": list(size),
-        "network": hashlib.sha256(answer.astype("<i4").tobytes()).hexdigest(),
-    }

@@ -15,18 +15,25 @@ from typing import Any
 from superres.errors import UserError
 from superres.imaging.files import os_fault
 from superres.upscaling.names import shown
+from superres.upscaling.provenance import without_record
 from superres.upscaling.video_codec import CONTAINERS, import_av, open_clip, video_stream
 from superres.upscaling.writing import DiskFull
 
 
 def join(
-    source: Path, pieces: list[Path], target: Path, durations: dict[int, int], notes: list[str]
+    source: Path,
+    pieces: list[Path],
+    target: Path,
+    durations: dict[int, int],
+    notes: list[str],
+    record: str | None = None,
 ) -> None:
     """Write ``target`` whole: the pieces one after the other, all else copied from ``source``.
 
     Args:
         durations: length of frames by their time, in ticks; containers do not keep all.
         notes: told what the container cannot hold.
+        record: how it was made, for its comment.
 
     Raises:
         UserError: it cannot be written.
@@ -40,12 +47,21 @@ def join(
             av.open(str(pieces[0])) as first,
             av.open(str(temporary), "w", format=kind) as out,
         ):
+            _describe(out, original.metadata, record)
             _fill(out, original, first, pieces, notes, durations)
         os.replace(temporary, target)
     except OSError as error:  # PyAV's errors are OSErrors, too
         raise write_fault(target, error) from None
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _describe(out: Any, metadata: dict[str, str], record: str | None) -> None:
+    """The source's metadata, with the record in a line of the comment."""
+    named = {k: v for k, v in metadata.items() if k.lower() != "comment"}
+    said = [without_record(v) for k, v in metadata.items() if k.lower() == "comment"]
+    lines = [text for text in (*said, record) if text]
+    out.metadata.update({**named, "comment": "\n".join(lines)} if lines else named)
 
 
 def write_fault(target: Path, error: OSError) -> UserError:
@@ -63,7 +79,6 @@ def _fill(
 ) -> None:
     av = import_av()
     chosen = video_stream(original)
-    out.metadata.update(original.metadata)
     video = out.add_stream_from_template(first.streams.video[0])
     video.time_base = chosen.time_base
     video.metadata.update(

@@ -6,7 +6,7 @@ import contextlib
 import errno
 import io
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -17,6 +17,7 @@ from superres.errors import UserError
 from superres.imaging.files import write_atomically
 from superres.upscaling.names import shown
 from superres.upscaling.png import PngWriter
+from superres.upscaling.provenance import EXIF_TAG
 from superres.upscaling.reading import Picture
 from superres.upscaling.tiff import TiffWriter
 
@@ -36,6 +37,7 @@ SUFFIX_FORMATS = {
     ".pnm": "pnm",
 }
 _LARGEST = {"jpeg": 65535, "webp": 16383}
+_LONGEST_EXIF = 65_000  # a JPEG's segment, roughly
 _ORIENTATION, _EXIF_IFD, _WIDTH, _HEIGHT = 274, 0x8769, 0xA002, 0xA003
 
 
@@ -53,6 +55,7 @@ class Target:
         dtype: of its samples, what the bands that come have.
         source: what metadata is taken from.
         quality: 1 to 100 for jpeg and webp; None is 95, and lossless WebP from lossless sources.
+        record: how it was made, see `superres.upscaling.provenance`; kept where the format can.
         notes: what a person should know of what is lost; filled by :func:`write_rows`.
     """
 
@@ -61,6 +64,7 @@ class Target:
     dtype: np.dtype
     source: Picture
     quality: int | None = None
+    record: str | None = None
     notes: list[str] = field(default_factory=list)
 
 
@@ -142,7 +146,7 @@ def write_to(file: BinaryIO, rows: Iterator[np.ndarray], target: Target) -> None
         image = turned(image, orientation)
         orientation = 1
     if kind in ("png", "tiff"):
-        whole = Target(kind, image.shape, image.dtype, source)
+        whole = replace(target, shape=image.shape)
         writer = _streaming(file, whole, orientation)
         writer.write(image)
         writer.close()
@@ -151,25 +155,35 @@ def write_to(file: BinaryIO, rows: Iterator[np.ndarray], target: Target) -> None
 
 
 def exif_block(
-    source: Picture, size: tuple[int, int], orientation: int | None = None
+    source: Picture,
+    size: tuple[int, int],
+    orientation: int | None = None,
+    record: str | None = None,
 ) -> bytes | None:
-    """The source's EXIF with the new size, and without its preview of the old one."""
+    """The source's EXIF with the new size and record, without its preview of the old one."""
     orientation = source.orientation if orientation is None else orientation
-    if source.exif is None and orientation == 1:
-        return None
-    exif = Image.Exif()
-    # A block that Pillow cannot write again is dropped.
-    with contextlib.suppress(Exception):
-        if source.exif is not None:
-            exif.load(source.exif.tobytes())
-        # What describes the TIFF that the block came from describes no other file.
-        for tag in (*range(256, 260), 262, 273, *range(277, 280), 284, 317, 338, 34675):
-            exif.pop(tag, None)
-        exif[_ORIENTATION] = orientation
-        details = exif.get_ifd(_EXIF_IFD)
-        if _WIDTH in details:
-            details[_WIDTH], details[_HEIGHT] = size[1], size[0]
-        return exif.tobytes()
+    # A block that Pillow cannot write again, or that a JPEG has no room for, is dropped.
+    for carried in (source.exif, None):
+        if carried is None and orientation == 1 and record is None:
+            return None
+        exif = Image.Exif()
+        with contextlib.suppress(Exception):
+            if carried is not None:
+                exif.load(carried.tobytes())
+            # What describes the TIFF that the block came from describes no other file.
+            for tag in (*range(256, 260), 262, 273, *range(277, 280), 284, 317, 338, 34675):
+                exif.pop(tag, None)
+            exif.pop(EXIF_TAG, None)
+            if record is not None:
+                exif[EXIF_TAG] = record
+            exif[_ORIENTATION] = orientation
+            details = exif.get_ifd(_EXIF_IFD)
+            if _WIDTH in details:
+                details[_WIDTH], details[_HEIGHT] = size[1], size[0]
+            block = exif.tobytes()
+            if record is not None and len(block) > _LONGEST_EXIF:
+                return exif_block(source, size, orientation)
+            return block
     return None
 
 
@@ -190,8 +204,9 @@ def _streaming(
     source = target.source
     orientation = source.orientation if orientation is None else orientation
     if target.format == "tiff":
-        return TiffWriter(file, target.shape, target.dtype, source.icc, orientation)
-    exif = exif_block(source, target.shape[:2], orientation)
+        record = target.record
+        return TiffWriter(file, target.shape, target.dtype, source.icc, orientation, record)
+    exif = exif_block(source, target.shape[:2], orientation, target.record)
     return PngWriter(file, target.shape, target.dtype, source.icc, exif, source.png_chunks)
 
 
@@ -215,7 +230,7 @@ def _by_pillow(file: BinaryIO, image: np.ndarray, target: Target, orientation: i
     options: dict = {}
     if source.icc and kind in ("jpeg", "webp"):
         options["icc_profile"] = source.icc
-    exif = exif_block(source, image.shape[:2], orientation)
+    exif = exif_block(source, image.shape[:2], orientation, target.record)
     if exif and kind in ("jpeg", "webp"):
         options["exif"] = exif
     if kind == "jpeg":

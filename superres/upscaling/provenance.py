@@ -1,0 +1,118 @@
+"""How a result was made: recorded in the result itself, and compared before it is made again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from superres.upscaling.axis import target_length
+from superres.upscaling.names import shown
+from superres.upscaling.reading import exif_value, picture_size
+
+EXIF_TAG = 0x000B
+"""ProcessingSoftware of EXIF, which PNG, JPEG, WebP and TIFF hold."""
+_MARK = "superres "
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a result depends on, beside its source.
+
+    Attributes:
+        model: what to call the network.
+        weights: digest of its weights.
+        scale: of the result.
+        options: what else changes pixels, in words.
+    """
+
+    model: str
+    weights: str
+    scale: float
+    options: tuple[str, ...] = ()
+
+    def record(self, source: Path | str) -> str:
+        """One line of ASCII for the result of ``source``."""
+        values = {
+            "model": self.model,
+            "weights": self.weights,
+            "scale": self.scale,
+            "options": ", ".join(self.options),
+            "source": _digest(source),
+        }
+        return _MARK + json.dumps(values)
+
+
+def without_record(text: str) -> str:
+    """A comment without the records in it."""
+    return "\n".join(line for line in text.splitlines() if not line.startswith(_MARK + "{"))
+
+
+def image_record(path: Path | str) -> str | None:
+    """The record in an image file; None where there is none."""
+    return _found(exif_value(path, EXIF_TAG))
+
+
+def video_record(path: Path | str) -> str | None:
+    """The record in a video file; None where there is none."""
+    from superres.upscaling.video_codec import open_clip
+
+    with open_clip(Path(path)) as clip:
+        comments = [v for k, v in clip.metadata.items() if k.lower() == "comment"]
+    return _found("\n".join(comments))
+
+
+def difference(record: str, settings: Settings, source: Path | str) -> str | None:
+    """How the result with that record differs from what would be made now; None: it does not."""
+    try:
+        old: dict[str, Any] = json.loads(record.removeprefix(_MARK))
+        model, options = str(old["model"]), str(old["options"])
+        if old["scale"] != settings.scale:
+            return f"made at x{old['scale']}, not x{settings.scale:g}"
+        if old["weights"] != settings.weights:
+            same = model == settings.model
+            return f"made by {'other weights called ' * same}{model}, not by {settings.model}"
+        wanted = ", ".join(settings.options)
+        if options != wanted:
+            usual = "the usual options"
+            return f"made with {options or usual}, not with {wanted or usual}"
+        if old["source"] != _digest(source):
+            return f"made from another image than {shown(source)} is now"
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return "made in a way that cannot be told"
+    return None
+
+
+def misfit(source: Path | str, target: Path | str, scale: float, video: bool) -> str | None:
+    """As `difference`, for a result without a record: by its size and by the files' times."""
+    if os.stat(source).st_mtime_ns > os.stat(target).st_mtime_ns:
+        return f"older than {shown(source)}"
+    if video:
+        from superres.upscaling.video_codec import probe
+
+        size, found = (probe(Path(path)).size for path in (source, target))
+        expected = [n + n % 2 for n in (target_length(side, scale) for side in size)]
+    else:
+        size, found = picture_size(source), picture_size(target)
+        if found is None:
+            return "not an image that can be read"
+        if size is None:
+            return None
+        expected = [target_length(side, scale) for side in size]
+    if sorted(expected) == sorted(found):  # it may be turned upright
+        return None
+    return f"{found[1]}x{found[0]} pixels, not {expected[1]}x{expected[0]}"
+
+
+def _found(text: Any) -> str | None:
+    matches = re.findall(rf"^{_MARK}{{.*}}$", text, re.M) if isinstance(text, str) else []
+    return matches[-1] if matches else None
+
+
+def _digest(path: Path | str) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
