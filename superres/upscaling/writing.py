@@ -177,7 +177,7 @@ def exif_block(
             if record is not None:
                 exif[EXIF_TAG] = record
             exif[_ORIENTATION] = orientation
-            details = exif.get_ifd(_EXIF_IFD)
+            details = exif.get_ifd(_EXIF_IFD) if _EXIF_IFD in exif else {}
             if _WIDTH in details:
                 details[_WIDTH], details[_HEIGHT] = size[1], size[0]
             block = exif.tobytes()
