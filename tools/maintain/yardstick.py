@@ -324,7 +324,7 @@ def main(argv: list[str] | None = None) -> int:
 
     def note(what: str, fault: str) -> None:
         rows.append({"what": what, "equal": not fault, "fault": fault})
-        print(f"{what:<28} {'equal' if not fault else fault}", flush=True)
+        print(f"{what:<28} {fault or 'equal'}", flush=True)
 
     with (
         tempfile.TemporaryDirectory(prefix="yardstick-") as folder,
