@@ -11,7 +11,8 @@ from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
 SHARED = ("configs", "tools")
-LEFT_OUT = ("__pycache__", "maintain", "benchmarks", "supply_chain.py", "compat_matrix.py")  # they work on a checkout only
+# They work on a checkout only.
+LEFT_OUT = ("__pycache__", "maintain", "benchmarks", "supply_chain.py", "compat_matrix.py")
 
 
 def requirements(name: str) -> list[str]:
