@@ -6,7 +6,6 @@ _base_ = [
     '../_base_/schedules/adam_cosine_compact.py',
 ]
 scale = 2
-published = dict(method='ablation task 1', tables=['ablation'])
 model = dict(backbone=dict(num_blocks=1, upsample='before', global_skip=False))
 max_iters = 10_000
 amp = 'bfloat16'

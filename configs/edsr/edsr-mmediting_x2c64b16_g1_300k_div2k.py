@@ -6,3 +6,4 @@ _base_ = [
 ]
 scale = 2
 published = dict(method='EDSR-baseline', tables=['mmediting'])
+protocols = 'mmediting-rgb'

@@ -6,3 +6,4 @@ _base_ = [
 ]
 scale = 3
 published = dict(method='EDSR-baseline', tables=['mmediting'])
+protocols = 'mmediting-rgb'

@@ -6,4 +6,5 @@ _base_ = [
 ]
 scale = 4
 published = dict(method='EDSR-baseline', tables=['mmediting'])
+protocols = 'mmediting-rgb'
 lq_patch_size = 49  # MMEditing's x4 config has HR patches of 196, not 192

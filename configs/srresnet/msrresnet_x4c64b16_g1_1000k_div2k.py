@@ -6,4 +6,5 @@ _base_ = [
 ]
 scale = 4
 published = dict(method='MSRResNet', tables=['mmediting'])
+protocols = 'mmediting-rgb'
 lq_patch_size = 32

@@ -49,8 +49,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--name",
-        help="what the table calls the results (default: SR_DIR's name); with that of a published "
-        "method, such as RCAN, its published scores stand beside yours",
+        help="what the table calls the results (default: SR_DIR's name)",
+    )
+    parser.add_argument(
+        "--published",
+        metavar="METHOD",
+        help="the images are results of this published method, such as RCAN: show its scores "
+        "beside yours",
     )
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="write DIR/results.json, .md, .csv and .tex"
@@ -68,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
     from superres.evaluation.extra_metrics import ExtraMetrics
     from superres.evaluation.pairing import pair_by_name
     from superres.evaluation.protocols import PROTOCOLS, get_protocol
-    from superres.evaluation.published import find_published
+    from superres.evaluation.published import is_published_name, known_method
     from superres.evaluation.render import print_table
     from superres.evaluation.results import (
         require_folder,
@@ -80,6 +85,7 @@ def run(args: argparse.Namespace) -> int:
     )
     from superres.imaging.io import list_images
 
+    published = known_method(args.published) if args.published else []
     names = _split(args.protocol)
     names = list(PROTOCOLS) if "all" in names else names
     protocols = [get_protocol(name) for name in dict.fromkeys(names)]
@@ -120,7 +126,11 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"none of the {len(pairing.pairs)} pairs could be scored, see above")
 
     method = args.name or args.sr_dir.resolve().name
-    published = find_published(method)
+    stated = []
+    if published:
+        stated = [f"results of {published[0].method} as stated by --published"]
+    elif is_published_name(method):
+        stated = [f"called {method} by its folder or --name, not known to be results of it"]
     results = [
         with_published(
             set_result(
@@ -129,7 +139,7 @@ def run(args: argparse.Namespace) -> int:
                 protocol.name,
                 scores[protocol.name],
                 method=method,
-                notes=_resize_notes(resized[protocol.name]),
+                notes=[*_resize_notes(resized[protocol.name]), *stated],
                 metrics=extras.names,
             ),
             published,

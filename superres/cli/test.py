@@ -49,6 +49,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--name", help="what tables call the method")
     parser.add_argument(
+        "--published",
+        action="store_true",
+        help="the weights are those of the publication that the config names, although the file "
+        "cannot tell: show its name and scores",
+    )
+    parser.add_argument(
         "--baseline",
         choices=("bicubic", "none"),
         default="bicubic",
@@ -104,4 +110,5 @@ def run(args: argparse.Namespace) -> int:
         options=options,
         name_in_tables=args.name,
         report=args.report,
+        published=args.published,
     )

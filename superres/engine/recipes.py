@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import fnmatch
 import functools
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,13 +18,14 @@ from mmengine.config import Config
 from superres.checkpoints.files import sha256
 from superres.checkpoints.shipped import shipped
 from superres.errors import UserError
-from superres.evaluation.published import FOLDER, PublishedScore
+from superres.evaluation.published import PublishedScore
 from superres.models.summary import Summary, build_on_meta, summarise
 from superres.paths import share_dir
 
 from .checkpoint import write_text_atomically
 from .config import load_config, scales_of, to_plain
 from .config_check import use_scope
+from .published_columns import standing_of_training
 from .records import TrainingRecord, find_records, results_table
 
 START, END = "<!-- made by `superres models metafile` -->", "<!-- end -->"
@@ -77,33 +77,14 @@ class Recipe:
         return [summarise(backbone, scale=scale, memory=False) for scale in self.scales]
 
     def published(self) -> list[PublishedScore]:
-        """What publications say of this network trained so, also with self-ensemble (``+``)."""
-        wanted = to_plain(self.config.get("published") or {})
-        if not wanted:
+        """What publications say of this network trained so, also with self-ensemble (``+``).
+
+        Nothing of a config that names a method and is of another network or training.
+        """
+        plain, plus = (standing_of_training(self.config, None, ensemble) for ensemble in (0, 1))
+        if plain.why:
             return []
-        names = (wanted["method"], wanted["method"] + "+")
-        tables = [load_table(name) for name in wanted["tables"]]
-        return [
-            score
-            for table in tables
-            for score in table
-            if score.method in names
-            and score.scale in self.scales
-            and score.degradation == wanted.get("degradation", "bicubic")
-        ]
-
-
-def load_table(name: str) -> list[PublishedScore]:
-    """The entries of one file of ``evaluation/published``.
-
-    Raises:
-        UserError: there is no such table.
-    """
-    path = FOLDER / f"{name}.json"
-    if not path.is_file():
-        known = ", ".join(sorted(p.stem for p in FOLDER.glob("*.json")))
-        raise UserError(f"config: published.tables: there is no table {name!r}, but {known}")
-    return [PublishedScore(**entry) for entry in json.loads(path.read_text(encoding="utf-8"))]
+        return [s for s in (*plain.scores, *plus.scores) if s.scale in self.scales]
 
 
 def find_recipes(patterns: Sequence[str] = ()) -> list[Recipe]:

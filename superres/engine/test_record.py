@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,29 +21,15 @@ from superres.evaluation.published import find_published
 from superres.evaluation.results import results_record, with_published
 from superres.models.summary import summarise, summarise_network
 
-from .checkpoint import read_checkpoint
 from .config import scales_of, to_plain
 from .eval_sets import EvalSet
 from .evaluate import EvalResults
 from .foreign import FOREIGN, on_meta
 from .network import MEMORY_MEANS
-from .published_columns import comparison, network_changes, published_scores
+from .published_columns import Standing, comparison, standing_of_training
 
 FINGERPRINTED = 3
 """So many pictures of a set, the smallest, are compared with the known ways to make LR."""
-
-
-def method_label(cfg: Config, loaded: LoadedWeights, inference: dict[str, Any]) -> str:
-    """What tables call a method: the published name of its recipe, else the config's, or the file's
-    where the network is none of the config's; ``+`` with self-ensemble."""
-    plus = "+" if inference.get("self_ensemble") else ""
-    if loaded.format == FOREIGN:
-        return loaded.path.stem + plus
-    published = to_plain(cfg.get("published") or {})
-    if published and not network_changes(cfg):
-        return published["method"] + plus
-    stem = Path(cfg.filename).stem if cfg.filename else loaded.config["type"]
-    return stem.split("_", 1)[0] + plus
 
 
 def test_record(
@@ -56,15 +42,17 @@ def test_record(
     device: torch.device,
     inference: dict[str, Any],
     module: torch.nn.Module,
+    standing: Standing,
 ) -> dict[str, Any]:
     """The record of a test; see :func:`superres.evaluation.results.results_record`."""
     used = {p.name: p for s in eval_sets for p in s.protocols}
     file = loaded.path  # the checkpoint may be a name, of weights in the package or downloaded
-    trained_here = loaded.format == "superres" and file.suffix == ".pth"
-    meta = read_checkpoint(file).get("meta", {}) if trained_here else {}
+    meta = loaded.meta
     inference = {**module.inference, **inference}
     sets = [_set(s, results.lq_sha256.get(s.key)) for s in eval_sets]
-    compared = comparison(cfg, sets, bool(inference.get("self_ensemble")))
+    compared = comparison(
+        sets, standing, (cfg.get("published") or {}).get("degradation", "bicubic")
+    )
     return results_record(
         [compared(entry, ours=True) for entry in results.entries],
         used.values(),
@@ -73,6 +61,8 @@ def test_record(
         config=str(cfg.filename),
         format=loaded.format,
         network=dict(loaded.config),
+        published_network=standing.method and {"method": standing.method, "by": standing.known_by},
+        train_set=_train_set(meta),
         iter=meta.get("iter"),
         seed=meta.get("seed"),
         selection=meta.get("selection") if file.name == "best.pth" else None,
@@ -94,10 +84,12 @@ def table_record(
     results: EvalResults,
     baselines: EvalResults,
     iteration: int,
+    pictures: int,
 ) -> dict[str, Any]:
     """As much of a record as tables need: the validation of the weights of one iteration."""
     inference = to_plain(cfg.model).get("inference") or {}
-    scores = published_scores(cfg, bool(inference.get("self_ensemble")))
+    standing = standing_of_training(cfg, pictures, bool(inference.get("self_ensemble")))
+    scores = standing.scores if standing.method else []
     bicubic_scores = find_published("Bicubic")
     named = [{**entry, "method": f"iteration {iteration}"} for entry in results.entries]
     used = {p.name: p for s in eval_sets for p in s.protocols}
@@ -106,6 +98,13 @@ def table_record(
         used.values(),
         baselines=[with_published(entry, bicubic_scores) for entry in baselines.entries],
     )
+
+
+def _train_set(meta: Mapping[str, Any]) -> str | None:
+    """The name of what the weights were trained on, where the checkpoint tells."""
+    config = meta.get("config")
+    name = config.get("train_set") if isinstance(config, Mapping) else None
+    return name if isinstance(name, str) else None
 
 
 def _costs(

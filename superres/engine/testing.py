@@ -27,8 +27,9 @@ from .config import scales_of, to_plain
 from .eval_sets import EvalSet, prepare_sets
 from .evaluate import EvalResults, bicubic, evaluate
 from .foreign import FOREIGN, foreign_subject
+from .published_columns import method_label, standing_of_weights
 from .reporter import Reporter
-from .test_record import method_label, test_record
+from .test_record import test_record
 
 
 def run_test(
@@ -44,6 +45,7 @@ def run_test(
     inference: dict[str, Any] | None = None,
     name: str | None = None,
     report: bool = False,
+    published: bool = False,
 ) -> int:
     """Score ``checkpoint``; gives the exit code: 1 where some images could not be scored.
 
@@ -58,6 +60,7 @@ def run_test(
         inference: arguments of :func:`superres.inference.upscale_tensor`.
         name: what tables call the method.
         report: also write ``report.html``, and the pictures that it shows.
+        published: the weights are those of the publication that the config names.
 
     Raises:
         UserError: whatever the user can put right, and that nothing could be scored.
@@ -68,6 +71,10 @@ def run_test(
         inference["tile"] = parse_tile(inference["tile"])
     cfg, loaded, module = _subject(cfg, checkpoint, weight_format)
     reporter.say(loaded.summary)
+    plus = bool({**module.inference, **inference}.get("self_ensemble"))
+    standing = standing_of_weights(cfg, loaded, plus, stated=published)
+    if standing.why:
+        reporter.say(f"no published name or scores: {'; '.join(standing.why)}")
     module = module.to(device)
     eval_sets = prepare_sets(cfg, reporter.warn, sets, protocols, keep_broken=True)
     if loaded.format == FOREIGN:
@@ -75,7 +82,7 @@ def run_test(
             eval_set.channels = loaded.config["in_channels"]
     if not eval_sets:
         raise UserError("there is no set to test on; name them in test_sets or by --sets")
-    label = name or method_label(cfg, loaded, {**module.inference, **inference})
+    label = name or method_label(cfg, loaded, standing, plus)
     if out:
         require_folder(out)  # now, not after hours of work
     extras = ExtraMetrics(metric_names(cfg), str(device))
@@ -110,9 +117,8 @@ def run_test(
     _require_scores(results, eval_sets, failures)
     incomplete = _incomplete(results) or _incomplete(baselines)
     if reporter.rank == 0:
-        record = test_record(
-            cfg, checkpoint, loaded, eval_sets, results, baselines, device, inference, module
-        )
+        parts = (loaded, eval_sets, results, baselines, device, inference, module, standing)
+        record = test_record(cfg, checkpoint, *parts)
         if extras.names:
             record["metrics"] = extras.described()
         _warn_of_selection(record["selection"], reporter)

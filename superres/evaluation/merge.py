@@ -15,6 +15,10 @@ Cell = tuple[str, str, int, str]
 """Method, set, scale, protocol."""
 
 
+_CONVENTION = ("init", "scale", "scales", "rgb_mean", "rgb_std", "img_range")
+"""Arguments of a network that may differ between its scales, or files of it."""
+
+
 @dataclass(frozen=True)
 class Run:
     """One results.json.
@@ -167,17 +171,25 @@ def _different_pictures(runs: Sequence[Run]) -> list[str]:
 
 
 def _no_seeds(runs: Sequence[Run], names: Sequence[str | None]) -> list[str]:
-    """Methods whose runs are no seeds of one training: weights of several iterations."""
-    iterations: dict[str, set[int]] = {}
+    """Methods whose runs are not seeds of one training: other iterations, sets or networks."""
+    found: dict[tuple[str, str], dict[str, None]] = {}
     for run, own in zip(runs, names):
-        for entry in run.record["results"]:
-            if run.record.get("iter") is not None:
-                iterations.setdefault(own or entry["method"], set()).add(run.record["iter"])
+        record = run.record
+        network = {k: v for k, v in (record.get("network") or {}).items() if k not in _CONVENTION}
+        facts = {
+            "iterations": record.get("iter"),
+            "training sets": record.get("train_set"),
+            "networks": ", ".join(f"{k}={v}" for k, v in sorted(network.items())) or None,
+        }
+        for method in {own or entry["method"] for entry in record["results"]}:
+            for what, value in facts.items():
+                if value is not None:
+                    found.setdefault((method, what), {})[str(value)] = None
     return [
-        f"{method}: runs of iterations {', '.join(map(str, sorted(found)))} are averaged as if "
-        "they were seeds; name them apart, NAME=PATH"
-        for method, found in iterations.items()
-        if len(found) > 1
+        f"{method}: runs of {what} {' and '.join(sorted(values))} are averaged as if they were "
+        "seeds; name them apart, NAME=PATH"
+        for (method, what), values in found.items()
+        if len(values) > 1
     ]
 
 
@@ -211,8 +223,8 @@ def _mean(
     first["images"] = _mean_images(scored, ("psnr", "ssim", *kept))
     if first["psnr_std"] is None:
         del first["psnr_std"], first["ssim_std"]
-    published = first.get("published")
-    if published:
+    published = first.pop("published", None)
+    if published and all(_source(entry) == _source(entries[0]) for entry in entries):
         difference = {
             k: None if published[k] is None or is_partial(first) else first[k] - published[k]
             for k in ("psnr", "ssim")
@@ -220,6 +232,12 @@ def _mean(
         first["published"] = {**published, "difference": difference}
     notes = dict.fromkeys(note for entry in entries for note in entry.get("notes", ()))
     return {**first, **({"notes": [*notes]} if notes else {})}, warnings
+
+
+def _source(entry: Entry) -> Any:
+    """Whose published score stands beside an entry; a mean has one that is beside all of it."""
+    published = entry.get("published")
+    return published and (published["method"], published["source"])
 
 
 def _mean_images(entries: Sequence[Entry], keys: Sequence[str]) -> list[dict[str, Any]]:

@@ -6,12 +6,18 @@ could not be traced to a publication are left out, and so are cells that are kno
 
 from __future__ import annotations
 
+import difflib
 import functools
 import json
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from superres.errors import UserError
 
 FOLDER = Path(__file__).with_name("published")
+NETWORKS = Path(__file__).with_name("published_networks.json")
 
 
 @dataclass(frozen=True)
@@ -49,6 +55,19 @@ def load_published() -> tuple[PublishedScore, ...]:
     )
 
 
+def load_table(name: str) -> list[PublishedScore]:
+    """The entries of one file of ``published/``.
+
+    Raises:
+        UserError: there is not a table of that name.
+    """
+    path = FOLDER / f"{name}.json"
+    if not path.is_file():
+        known = ", ".join(sorted(p.stem for p in FOLDER.glob("*.json")))
+        raise UserError(f"config: published.tables: there is no table {name!r}, but {known}")
+    return [PublishedScore(**entry) for entry in json.loads(path.read_text(encoding="utf-8"))]
+
+
 def find_published(
     method: str | None = None,
     set: str | None = None,
@@ -70,3 +89,72 @@ def find_published(
         if (method is None or entry.method.lower() == method.lower())
         and all(getattr(entry, key) == value for key, value in wanted.items())
     ]
+
+
+def known_method(method: str) -> list[PublishedScore]:
+    """The scores of a method that a user names.
+
+    Raises:
+        UserError: no publication here calls a method so; near names are given.
+    """
+    found = find_published(method)
+    if not found:
+        names = {score.method for score in load_published()}
+        near = difflib.get_close_matches(method, sorted(names), n=3, cutoff=0.4)
+        raise UserError(
+            f"--published: no scores of a method {method!r} are known here; "
+            + (f"near are {', '.join(near)}" if near else f"known: {', '.join(sorted(names))}")
+        )
+    return found
+
+
+@dataclass(frozen=True)
+class PublishedNetwork:
+    """What a published method is, beside its scores: the facts that its name stands for.
+
+    Attributes:
+        method: as in :class:`PublishedScore`, without ``+``.
+        tables: the files of ``published/`` that hold its scores.
+        network: the backbone's ``type`` and arguments, but for ``scale`` and ``init``.
+        training: the training set, its number of images and the recipe; None where that is not
+            known, or is one that no config here repeats.
+        warm_start: scales at which it was trained from another scale's weights.
+        files: the first digits of the SHA-256 of the weight files that its authors offer.
+    """
+
+    method: str
+    tables: tuple[str, ...]
+    network: Mapping[str, Any]
+    training: Mapping[str, Any] | None
+    warm_start: tuple[int, ...] = ()
+    files: tuple[str, ...] = ()
+
+
+@functools.cache
+def load_networks() -> tuple[PublishedNetwork, ...]:
+    """All published networks that are described here."""
+    content = json.loads(NETWORKS.read_text(encoding="utf-8"))
+    return tuple(
+        PublishedNetwork(
+            entry["method"],
+            tuple(entry["tables"]),
+            entry["network"],
+            None if entry["training"] is None else {**content["training"], **entry["training"]},
+            tuple(entry.get("warm_start", ())),
+            tuple(entry.get("files", ())),
+        )
+        for entry in content["networks"]
+    )
+
+
+def find_network(method: str, tables: Collection[str]) -> PublishedNetwork | None:
+    """The published network whose scores are in all of these tables, or None."""
+    return next(
+        (n for n in load_networks() if n.method == method and {*tables} <= {*n.tables}), None
+    )
+
+
+def is_published_name(name: str) -> bool:
+    """Whether a publication calls a method so, with or without ``+``."""
+    names = {score.method.lower().rstrip("+") for score in load_published()}
+    return name.lower().rstrip("+ ") in names

@@ -157,29 +157,10 @@ def test_tiles_and_self_ensemble(checkpoint, options, tmp_path, capsys):  # noqa
     assert said in entries["chop"]["notes"]
     assert "the published chop" in capsys.readouterr().out
     assert records["plus"]["inference"] == {"self_ensemble": True}
-    assert entries["plus"]["method"] == "edsr+"
+    assert entries["plus"]["method"] == "EDSR 1x8+"
     assert entries["plus"]["psnr"] != entries["whole"]["psnr"]
     arguments = ["test", CONFIG, str(checkpoint), "--tile", "huge", "--cfg-options", *options]
     assert "'huge'" in failing(arguments, capsys)
-
-
-def test_a_name_that_the_tables_know(train, options, world, tmp_path):  # noqa: F811
-    """DIV2K is DIV2K_valid on disk, is scored by its own protocol, and has published values."""
-    options = [*options, "model.backbone.channels=64", "model.backbone.num_blocks=16"]
-    assert train("max_iters=1", *options[-2:]) == 0
-    weights = tmp_path / "work" / "best.pth"
-    (tmp_path / "DIV2K_valid").mkdir()
-    write_image(tmp_path / "DIV2K_valid" / "0801.png", picture(7))
-    out = tmp_path / "out"
-    arguments = ["test", CONFIG, str(weights), "--sets", "DIV2K", "--out", str(out)]
-    assert main([*arguments, "--cfg-options", *options, f"data_root={tmp_path}"]) == 0
-    (entry,) = json.loads((out / "results.json").read_text())["results"]
-    assert (entry["set"], entry["protocol"]) == ("DIV2K_valid", "edsr-div2k")
-    assert entry["method"] == "EDSR-baseline"
-    assert entry["published"]["psnr"] == 34.61
-    assert "1 images; published scores of DIV2K are of 100" in entry["notes"]
-    assert entry["published"]["difference"]["psnr"] == pytest.approx(entry["psnr"] - 34.61)
-    assert "| 34.61 | -" in (out / "results.md").read_text()
 
 
 def test_the_report_of_a_test(checkpoint, options, tmp_path, capsys):  # noqa: F811

@@ -66,7 +66,7 @@ def test_one_broken_set_leaves_the_others(checkpoint, options, tmp_path, capfd):
     columns = ["cut x2", "tiny x2", "unpaired x2", "fine x2"]
     header, row = (
         next(line for line in (out / "results.md").read_text().splitlines() if start in line)
-        for start in ("| method |", "| edsr |")
+        for start in ("| method |", "| EDSR 1x8 |")
     )
     cells = dict(zip(header.split(" | ")[1:], row.rstrip(" |").split(" | ")[1:]))
     cells = {key.rstrip(" |"): cell for key, cell in cells.items()}

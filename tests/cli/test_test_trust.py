@@ -92,17 +92,6 @@ def test_lr_of_another_degradation(test, tmp_path, capsys):
     assert "another degradation than bicubic: [{'type': 'BlurDown'}]" in row["notes"][0]
 
 
-def test_a_network_that_is_not_the_published_one(test, tmp_path):
-    hr = picture(7)
-    a_set(tmp_path, "DIV2K", {"0801": hr}, {"0801x2": imresize(hr, scale=0.5)})
-    (entry,) = test("--sets", "DIV2K")["results"]
-    assert "published" not in entry
-    assert entry["method"] == "edsr"
-    note = entry["notes"][-1]
-    assert "channels 8 instead of 64; num_blocks 1 instead of 16" in note
-    assert "EDSR-baseline" in note
-
-
 def test_lr_without_hr(test, tmp_path):
     hr = picture(1)
     lq = imresize(hr, scale=0.5)

@@ -1,0 +1,307 @@
+"""A name and scores of a publication stand beside the published network and beside nothing else."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import pytest
+import torch
+
+from superres.cli.main import main
+from superres.engine.config import load_config, to_plain
+from superres.evaluation import published
+from superres.imaging.io import write_image
+from superres.imaging.resize import imresize
+
+from ..engine.conftest import CONFIG, picture
+from .test_test_trust import a_set
+from .trained import failing, options, train, world  # noqa: F401
+
+NAME = "EDSR-baseline"
+FULL = ["model.backbone.channels=64", "model.backbone.num_blocks=16"]
+TINY = """
+from torch import nn
+from superres.registry import MODELS
+
+@MODELS.register_module(force=True)
+class TinyNet(nn.Module):
+    def __init__(self, scale=2):
+        super().__init__()
+        self.body = nn.Conv2d(3, 3 * scale**2, 3, padding=1)
+        self.shuffle = nn.PixelShuffle(scale)
+
+    def forward(self, x):
+        return self.shuffle(self.body(x))
+"""
+
+
+@pytest.fixture
+def sets(tmp_path):
+    """``Set5`` and ``DIV2K_valid``, for whose protocols there are scores of EDSR-baseline."""
+    hr = {f"i{n}": picture(n, 32, 36) for n in range(5)}
+    a_set(tmp_path, "Set5", hr, {f"{n}x2": imresize(x, scale=0.5) for n, x in hr.items()})
+    (tmp_path / "DIV2K_valid").mkdir()
+    write_image(tmp_path / "DIV2K_valid" / "0801.png", picture(7, 32, 36))
+    return tmp_path
+
+
+@pytest.fixture
+def scored(sets, options, capsys):  # noqa: F811
+    """``scored(CONFIG, CHECKPOINT, *arguments, more=())``: the record and all that people see."""
+
+    def run(config, checkpoint, *arguments, more=()):
+        out = sets / "out"
+        command = ["test", str(config), str(checkpoint), "--out", str(out), "--report"]
+        command += ["--sets", "Set5", "DIV2K", "--protocols", "edsr-div2k", "mmediting-rgb"]
+        capsys.readouterr()
+        shown = [o for o in options if o.startswith("lq_patch_size")]
+        command += [*arguments, "--cfg-options", f"data_root={sets}", *shown, *more]
+        assert main(command) == 0
+        seen = {"terminal": capsys.readouterr().out}
+        for suffix in ("json", "md", "csv", "tex"):
+            seen[suffix] = (out / f"results.{suffix}").read_text()
+        seen["report"] = (out / "report.html").read_text()
+        assert main(["table", str(out)]) == 0
+        seen["merged"] = capsys.readouterr().out
+        return json.loads(seen["json"]), seen
+
+    return run
+
+
+def is_own(record, seen, label):
+    assert {entry["method"] for entry in record["results"]} == {label}
+    assert not any("published" in entry for entry in record["results"])
+    assert record["published_network"] is None
+    for where, text in seen.items():
+        assert NAME not in text, where
+        assert "34.61" not in text, where  # DIV2K x2
+        assert "35.7768" not in text, where  # Set5 x2 in RGB
+        assert label in text, where
+
+
+def notes(record):
+    return "\n".join(note for entry in record["results"] for note in entry.get("notes", ()))
+
+
+def config_of_ones_own(folder, text):
+    path = folder / "edsr_mine_x2.py"
+    path.write_text(f"_base_ = {CONFIG!r}\n{text}")
+    return path
+
+
+def test_another_network(train, scored, tmp_path, monkeypatch):  # noqa: F811
+    (tmp_path / "tiny_net_of_labels.py").write_text(TINY)
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    config = config_of_ones_own(
+        tmp_path,
+        "custom_imports = dict(imports=['tiny_net_of_labels'])\n"
+        "model = dict(backbone=dict(_delete_=True, type='TinyNet', scale='${scale}'))\n",
+    )
+    assert main(tiny_training(config, tmp_path)) == 0
+    record, seen = scored(config, tmp_path / "work/best.pth")
+    is_own(record, seen, "TinyNet")
+    assert "the network is a TinyNet instead of a EDSR" in notes(record)
+
+
+def tiny_training(config, tmp_path):
+    train_set = tmp_path / "own"
+    train_set.mkdir()
+    write_image(train_set / "a.png", picture(1))
+    values = [f"data_root={tmp_path}", "train_set=own", "val_sets=[own]", "test_sets=[]"]
+    values += ["lq_patch_size=12", "global_batch_size=2", "num_workers=0", "max_iters=1"]
+    command = ["train", str(config), "--work-dir", str(tmp_path / "work"), "--cfg-options"]
+    return [*command, *values, "tensorboard=False"]
+
+
+def test_another_width(train, scored, options, tmp_path):  # noqa: F811
+    assert train("max_iters=2") == 0
+    small = [o for o in options if "backbone" in o]
+    record, seen = scored(CONFIG, tmp_path / "work/best.pth", more=small)
+    is_own(record, seen, "EDSR 1x8")
+    assert "channels 8 instead of 64; num_blocks 1 instead of 16" in notes(record)
+
+
+def test_another_training_set(full, scored, tmp_path, capsys):
+    """The config is the published one to the letter; what the checkpoint was trained on is not."""
+    best = full / "best.pth"
+    record, seen = scored(CONFIG, best)
+    is_own(record, seen, "EDSR 16x64")
+    assert record["train_set"] == "train"
+    assert "train_set 'train' instead of 'DIV2K_train'; images 6 instead of 800" in notes(record)
+    arguments = ["test", CONFIG, str(best), "--published"]
+    assert "not a published network" in failing(arguments, capsys)
+    # As exports the same weights say nothing of their training.
+    for to, name in (("safetensors", "best.safetensors"), ("edsr-pytorch", "best.pt")):
+        file = tmp_path / name
+        assert main(["convert", str(best), str(file), "--to", to]) == 0
+        more = ["--format", "edsr-pytorch"] if to == "edsr-pytorch" else []
+        record, seen = scored(CONFIG, file, *more)
+        is_own(record, seen, "EDSR 16x64")
+        assert "the file does not tell what it was trained on" in notes(record)
+        # Where the user says that these are the published weights, that is said.
+        record, seen = scored(CONFIG, file, *more, "--published")
+        assert record["published_network"] == {"method": NAME, "by": "--published"}
+        assert "published network as stated by --published" in notes(record)
+        assert "34.61" in seen["md"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"train_set": "photos"}, "train_set 'photos' instead of 'DIV2K_train'"),
+        ({"max_iters": 100_000}, "max_iters 100000 instead of 300000"),
+        ({"model.loss.type": "MSELoss"}, "loss.type 'MSELoss' instead of 'L1Loss'"),
+        ({"lq_patch_size": 24}, "lq_patch_size 24 instead of 48"),
+        ({"global_batch_size": 4}, "global_batch_size 4 instead of 16"),
+        ({"optim_wrapper.optimizer.lr": 1e-3}, "optimizer.lr 0.001 instead of 0.0001"),
+        ({"param_scheduler.0.gamma": 0.1}, "param_scheduler.0.gamma 0.1 instead of 0.5"),
+        ({"ema": 0.999}, "ema 0.999 instead of None"),
+        ({"load_from": "x.pth"}, "load_from 'x.pth' instead of None"),
+        ({"train_dataloader.dataset.make_lq": "none"}, "dataset.make_lq 'none'"),
+        ({}, ""),
+    ],
+    ids=lambda value: next(iter(value), "published") if isinstance(value, dict) else "",
+)
+def test_every_part_of_the_recipe_counts(published_run, scored, changes, said):
+    checkpoint = published_run(*(f"{key}={value}" for key, value in changes.items()))
+    record, seen = scored(CONFIG, checkpoint)
+    if changes:
+        is_own(record, seen, "EDSR 16x64")
+        assert said in notes(record)
+        return
+    assert {entry["method"] for entry in record["results"]} == {NAME}
+    by = "the training that the checkpoint states"
+    assert record["published_network"] == {"method": NAME, "by": by}
+    for where, text in seen.items():
+        assert NAME in text, where
+        assert "34.61" in text, where
+        assert "35.7768" in text, where
+    # With a name of the user's the scores stay; with self-ensemble there are none.
+    record, seen = scored(CONFIG, checkpoint, "--name", "mine")
+    assert "34.61" in seen["md"]
+    assert "| mine |" in seen["md"]
+    record, seen = scored(CONFIG, checkpoint, "--self-ensemble")
+    assert {entry["method"] for entry in record["results"]} == {f"{NAME}+"}
+    assert "34.61" not in seen["md"]
+
+
+@pytest.fixture(scope="module")
+def full(options, tmp_path_factory):  # noqa: F811
+    """The work dir of a short training of a network of the published size on a set of one's own."""
+    folder = tmp_path_factory.mktemp("full")
+    command = ["train", CONFIG, "--work-dir", str(folder), "--cfg-options", *options, *FULL]
+    assert main([*command, "max_iters=1", "ema=None"]) == 0
+    return folder
+
+
+@pytest.fixture
+def published_run(full, tmp_path):
+    """A checkpoint as a whole training of the published config, changed or not, leaves it."""
+
+    def make(*changes):
+        state = torch.load(full / "iter_1.pth", weights_only=True)
+        config = to_plain(load_config(CONFIG, list(changes)))
+        state["meta"].update(config=config, iter=config["max_iters"], pictures=800)
+        torch.save(state, tmp_path / f"iter_{config['max_iters']}.pth")
+        return tmp_path / f"iter_{config['max_iters']}.pth"
+
+    return make
+
+
+def test_an_unfinished_training(published_run, scored, tmp_path):
+    file = published_run()
+    state = torch.load(file, weights_only=True)
+    state["meta"]["iter"] = 5000
+    torch.save(state, tmp_path / "iter_5000.pth")
+    record, seen = scored(CONFIG, tmp_path / "iter_5000.pth")
+    is_own(record, seen, "EDSR 16x64")
+    assert "5000 of 300000 iterations" in notes(record)
+    # The best weights of a training count as its result once its end lies beside them.
+    torch.save(state, tmp_path / "best.pth")
+    assert scored(CONFIG, tmp_path / "best.pth")[0]["published_network"]["method"] == NAME
+    file.unlink()
+    is_own(*scored(CONFIG, tmp_path / "best.pth"), "EDSR 16x64")
+
+
+def test_a_file_that_its_authors_publish(full, scored, tmp_path, monkeypatch):
+    file = tmp_path / "edsr.pt"
+    source = str(full / "best.pth")
+    assert main(["convert", source, str(file), "--to", "edsr-pytorch"]) == 0
+    from superres.checkpoints.files import sha256
+
+    content = json.loads(published.NETWORKS.read_text())
+    for network in content["networks"]:
+        if network["method"] == NAME and "edsr_pytorch" in network["tables"]:
+            network["files"].append(sha256(file)[:8])
+    (tmp_path / "networks.json").write_text(json.dumps(content))
+    monkeypatch.setattr(published, "NETWORKS", tmp_path / "networks.json")
+    published.load_networks.cache_clear()
+    try:
+        record, seen = scored(CONFIG, file, "--format", "edsr-pytorch")
+    finally:
+        published.load_networks.cache_clear()
+    assert record["published_network"] == {"method": NAME, "by": "SHA-256 of the file"}
+    assert "34.61" in seen["tex"]
+
+
+def test_a_name_attracts_no_scores(train, scored, options, tmp_path, capsys):  # noqa: F811
+    assert train("max_iters=2") == 0
+    small = [o for o in options if "backbone" in o]
+    record, seen = scored(CONFIG, tmp_path / "work/best.pth", "--name", NAME, more=small)
+    assert not any("published" in entry for entry in record["results"])
+    assert "34.61" not in seen["md"]
+    assert "named by --name: not known to be the published network" in notes(record)
+    # Nor does a folder's name, where results of any program are scored.
+    folder = tmp_path / NAME
+    (tmp_path / "out/images/DIV2K_valid/x2").rename(folder)
+    command = ["score", str(folder), str(tmp_path / "DIV2K_valid"), "--scale", "2"]
+    command += ["--protocol", "edsr-div2k"]
+    capsys.readouterr()
+    assert main(command) == 0
+    assert "34.61" not in capsys.readouterr().out
+    assert main([*command, "--published", NAME]) == 0
+    said = capsys.readouterr().out
+    assert "34.61" in said
+    assert f"results of {NAME} as stated by --published" in said
+    assert f"near are {NAME}" in failing([*command, "--published", "EDSR-basline"], capsys)
+
+
+def test_a_mean_has_the_scores_that_stand_beside_all_of_it(published_run, scored, tmp_path, capsys):
+    _, seen = scored(CONFIG, published_run())
+    assert "34.61" in seen["merged"]
+    (tmp_path / "out").rename(tmp_path / "theirs")
+    state = torch.load(tmp_path / "iter_300000.pth", weights_only=True)
+    state["meta"]["config"] = to_plain(load_config(CONFIG, ["train_set=mine"]))
+    state["state_dict"]["backbone.conv_last.bias"] += 0.01
+    torch.save(state, tmp_path / "mine.pth")
+    scored(CONFIG, tmp_path / "mine.pth")
+    runs = [f"both={tmp_path / name}" for name in ("theirs", "out")]
+    assert main(["table", *runs]) == 0
+    said = capsys.readouterr()
+    assert "(n=2)" in said.out
+    assert "34.61" not in said.out
+    assert "training sets DIV2K_train and mine are averaged" in said.err
+
+
+def test_the_shipped_configs_are_what_is_published():
+    """What ``published_networks.json`` says of a method is what its config here trains."""
+    from superres.engine.published_columns import standing_of_training
+    from superres.engine.recipes import find_recipes
+
+    recipes = [recipe for recipe in find_recipes() if recipe.config.get("published")]
+    assert len(recipes) > 50
+    for recipe in recipes:
+        assert standing_of_training(recipe.config).why == [], recipe.name
+        assert recipe.published(), recipe.name
+
+
+def test_the_table_at_the_end_of_a_training(train, tmp_path, capsys):  # noqa: F811
+    write_image(tmp_path / "0801.png", picture(7))
+    (tmp_path / "DIV2K_valid").mkdir()
+    (tmp_path / "0801.png").rename(tmp_path / "DIV2K_valid/0801.png")
+    assert train("max_iters=1", *FULL, f"val_sets=[{tmp_path / 'DIV2K_valid'}]") == 0
+    said = capsys.readouterr().out
+    assert "DIV2K_valid x2" in said
+    assert "34.61" not in said
+    assert NAME not in said
