@@ -64,6 +64,7 @@ setup(
     package_data={
         "superres": [
             "py.typed",
+            "evaluation/published_networks.json",
             "evaluation/published/*.json",
             "evaluation/templates/*",
             "serve/templates/*",

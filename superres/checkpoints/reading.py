@@ -38,6 +38,7 @@ class LoadedWeights:
         notes: what a user should know about the reading.
         partial: True if the file holds a part of the network only (LIIF's encoder).
         path: the file.
+        meta: what a training checkpoint of superres says of its training; else empty.
     """
 
     state_dict: State
@@ -46,13 +47,14 @@ class LoadedWeights:
     notes: list[str] = field(default_factory=list)
     partial: bool = False
     path: Path = Path()
+    meta: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def summary(self) -> str:
         """One line: what was recognised, with the numeric convention."""
         c = self.config
         scales = c.get("scales") or [c.get("scale")]
-        words = [f"{c['type']} " + "+".join(f"x{s}" for s in scales)]
+        words = [" ".join([c["type"], "+".join(f"x{s}" for s in scales if s)]).rstrip()]
         if "channels" in c:
             words.append(f"channels {c['channels']}")
         if "num_blocks" in c:
@@ -180,6 +182,7 @@ def _foreign(
 def _own(tree: Any, metadata: Mapping[str, str], where: str) -> LoadedWeights | None:
     """Our own training checkpoint or export, or None."""
     notes: list[str] = []
+    meta: Mapping[str, Any] = {}
     if METADATA_KEY in metadata:
         config = _parse_config(metadata[METADATA_KEY], where)
         state = {key: value for key, value in tree.items() if key != CONFIG_TENSOR}
@@ -191,8 +194,8 @@ def _own(tree: Any, metadata: Mapping[str, str], where: str) -> LoadedWeights | 
         prefix = "backbone."
         state = {str(k).removeprefix("module."): v for k, v in state.items()}
         state = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
-        meta = tree.get("meta")
-        model = meta.get("model") if isinstance(meta, Mapping) else None
+        meta = tree["meta"] if isinstance(tree.get("meta"), Mapping) else {}
+        model = meta.get("model")
         config = model.get("backbone", model) if isinstance(model, Mapping) else None
         if not isinstance(config, Mapping) or "type" not in config:
             raise UserError(
@@ -212,7 +215,7 @@ def _own(tree: Any, metadata: Mapping[str, str], where: str) -> LoadedWeights | 
         ) from error
     _check(where, wanted, {key: tuple(value.shape) for key, value in state.items()})
     check_floating(state, where)
-    return LoadedWeights(state, plain(config), OWN, notes)
+    return LoadedWeights(state, plain(config), OWN, notes, meta=meta)
 
 
 def _check_counts(config: Mapping[str, Any], tensors: int, where: str) -> None:

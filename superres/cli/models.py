@@ -121,7 +121,7 @@ def _network(args: argparse.Namespace) -> tuple[dict[str, Any], list[int]]:
         from superres.checkpoints import read_weights
 
         config = dict(read_weights(args.name, format=args.format, scale=args.scale).config)
-        scales = config.get("scales") or [config["scale"]]
+        scales = config.get("scales") or [config.get("scale")]
     else:
         from superres.engine.config import load_config, scales_of, to_plain
         from superres.engine.config_check import check_config
@@ -169,7 +169,7 @@ def _print(name: str, summary: Summary) -> None:
         "parameters": f"{summary.parameters:,}"
         + ("" if summary.trainable == summary.parameters else f" ({summary.trainable:,} trained)"),
         "convolutions": f"{summary.layers}",
-        "receptive field": "the whole picture (it pools over it)"
+        "receptive field": "the whole picture, or not known"
         if radius is None
         else f"{radius} input pixels to each side ({2 * radius + 1}x{2 * radius + 1})",
         "input, output": f"{shape(summary.input)} to {shape(summary.output)} (CxHxW)",

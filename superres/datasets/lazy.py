@@ -33,7 +33,7 @@ class LazyBicubic:
     def __array__(self, dtype: np.dtype | None = None, copy: bool | None = None) -> np.ndarray:
         if copy is False:
             raise ValueError("a picture that is made on the fly cannot be had without a copy")
-        whole = imresize(self.gt, scale=1 / self.scale, border=self.border)
+        whole = imresize(np.asarray(self.gt), scale=1 / self.scale, border=self.border)
         return whole if dtype is None else whole.astype(dtype)
 
     def __getitem__(self, key: tuple[slice, slice]) -> np.ndarray:
@@ -44,5 +44,6 @@ class LazyBicubic:
         y0, y1 = max(0, top - _MARGIN), min(self.shape[0], bottom + _MARGIN)
         x0, x1 = max(0, left - _MARGIN), min(self.shape[1], right + _MARGIN)
         s = self.scale
-        part = imresize(self.gt[y0 * s : y1 * s, x0 * s : x1 * s], scale=1 / s, border=self.border)
+        below = np.asarray(self.gt[y0 * s : y1 * s, x0 * s : x1 * s])
+        part = imresize(below, scale=1 / s, border=self.border)
         return part[top - y0 : bottom - y0, left - x0 : right - x0]

@@ -20,6 +20,7 @@ from .pairing import match_names
 from .sampler import SampleKey, sample_generator
 from .staging import stage
 from .storage import ImageLmdb, PictureStore, open_store
+from .storage.channels import in_channels
 from .transforms.compose import Pipeline
 
 _KEEP = 1024  # pictures whose views and names a process keeps at hand, some 1.5 MB
@@ -45,7 +46,7 @@ class PairedDataset(Dataset):
             ...)`` makes it of the whole picture, always in the same way: the random numbers are
             those of (seed, index). That is for validation.
         border: border rule of a bicubic that is made here.
-        channels: 'rgb' or 'grey'.
+        channels: 'rgb' or 'grey': what pictures are turned to, also packed ones.
         dtype: 'uint8' (16-bit files are reduced) or 'keep'.
         cache: keep the training set, decoded, in memory and make the batches there: 'gpu', 'cpu',
             or 'device' for the GPU where there is one. See
@@ -101,6 +102,9 @@ class PairedDataset(Dataset):
         if stage_to:
             self.gt = stage(self.gt, stage_to)
             self.lq = None if self.lq is None else stage(self.lq, stage_to)
+        self.channels = channels
+        self.gt = in_channels(self.gt, channels)
+        self.lq = None if self.lq is None else in_channels(self.lq, channels)
         self.lq_index = self._match() if self.lq is not None else None
         self._check_sizes()
         if self.lq is not None and len(self.lq) > len(self.gt):

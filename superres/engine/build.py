@@ -11,10 +11,15 @@ from mmengine.optim import OptimWrapper
 from mmengine.registry import OPTIMIZERS, PARAM_SCHEDULERS
 
 from superres.errors import UserError
+from superres.inference import upscale_tensor
 
 from .config import to_plain
 from .config_check import blame
+from .eval_sets import EvalSet
 from .fast import Fast, optimizer_options
+
+_PART = 32  # input pixels, and so many more at most
+_TRIED = 8
 
 
 def wrap(module: torch.nn.Module, device: torch.device, world_size: int) -> torch.nn.Module:
@@ -70,6 +75,39 @@ def optim_config(cfg: Config, fast: Fast, device: torch.device) -> dict[str, Any
         options = optimizer_options(known, optimizer, fast, device)
         config["optimizer"] = {**optimizer, **options}
     return config
+
+
+def rehearse(
+    network: torch.nn.Module, sets: list[EvalSet], channels: int, device: torch.device
+) -> None:
+    """Upscale a part of some images with a network of a user's own, as validation will.
+
+    Its first failure would else be that of the first validation, thousands of iterations later.
+    The parts have the remainders of the images' sizes, which is what networks are choosy about.
+
+    Raises:
+        UserError: it fails on one.
+    """
+    if type(network).__module__.startswith("superres."):
+        return
+    sizes = {
+        tuple(_PART + side // s.scale % _PART for side in s.dataset.gt.shape_at(i)[:2])
+        for s in sets
+        for i in range(min(len(s.dataset), _TRIED))
+    }
+    was_training, random = network.training, torch.get_rng_state()
+    network.eval()
+    for height, width in sorted(sizes)[:_TRIED]:
+        part = torch.zeros(1, channels, height, width, device=device)
+        try:
+            upscale_tensor(network, part, tile="off")
+        except Exception as error:  # whatever somebody else's forward raises
+            raise UserError(
+                f"config: model.backbone: {type(network).__name__} fails on an image of "
+                f"{width}x{height} px, as validation would: {error}"
+            ) from error
+    network.train(was_training)
+    torch.set_rng_state(random)
 
 
 def too_small(dataset: Any, warn: Callable[[str], None]) -> list[int]:

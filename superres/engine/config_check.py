@@ -283,7 +283,7 @@ def check_numbers(cfg: Config, world_size: int = 1) -> None:
         )
 
 
-def _of_its_kind(value: Any, default: Any) -> str | None:
+def of_its_kind(value: Any, default: Any) -> str | None:
     """What an argument must be, or None if it is that; its default tells."""
     number = isinstance(value, (int, float)) and not isinstance(value, bool) and isfinite(value)
     if isinstance(default, bool):
@@ -297,30 +297,9 @@ def _of_its_kind(value: Any, default: Any) -> str | None:
         if value is None and isinstance(default[0], float):
             return None
         entries = value if isinstance(value, (list, tuple)) and value else [None]
-        if any(_of_its_kind(v, default[0]) for v in entries):
+        if any(of_its_kind(v, default[0]) for v in entries):
             return f"a list such as {list(default)}"
     return None
-
-
-def check_network(cfg: Config) -> None:
-    """The backbone's arguments are of their kinds, and it can be built.
-
-    Raises:
-        UserError: naming the key.
-    """
-    node = to_plain(cfg.model).get("backbone")
-    if not isinstance(node, dict) or find_type(node.get("type")) is None:
-        return
-    cls = find_type(node["type"])
-    parameters = inspect.signature(cls).parameters
-    if cls.__module__.startswith("superres."):  # others' defaults may mean something else
-        for key, value in node.items():
-            if key in parameters and key not in ("scale", "scales"):
-                kind = _of_its_kind(value, parameters[key].default)
-                if kind is not None:
-                    raise UserError(f"config: model.backbone.{key} = {value!r} must be {kind}")
-    with blame("model.backbone", node), torch.device("meta"):
-        registry.MODELS.build(node)
 
 
 def check_optimizer(cfg: Config) -> None:
@@ -336,13 +315,18 @@ def check_optimizer(cfg: Config) -> None:
         default = parameters[key].default if key in parameters else None
         if type(default) is int:  # torch writes 0 where 0.5 may stand
             default = float(default)
-        kind = _of_its_kind(value, default) if isinstance(default, float | tuple) else None
+        kind = of_its_kind(value, default) if isinstance(default, float | tuple) else None
         if kind is not None and not isinstance(value, torch.Tensor):
             raise UserError(f"config: optim_wrapper.optimizer.{key} = {value!r} must be {kind}")
 
 
 def check_config(cfg: Config, world_size: int = 1) -> None:
-    """All checks that need no data. Run before a model or a dataset is built."""
+    """All checks that need no data. Run before a model or a dataset is built.
+
+    The channels that images are read with are put into the config: those of the network.
+    """
+    from .network_check import check_network, follow_channels
+
     use_scope()
     custom = cfg.get("custom_imports")
     if custom:
@@ -359,5 +343,5 @@ def check_config(cfg: Config, world_size: int = 1) -> None:
     check_scale(cfg)
     check_numbers(cfg, world_size)
     check_types(cfg)
-    check_network(cfg)
+    follow_channels(cfg, check_network(cfg))
     check_optimizer(cfg)

@@ -58,6 +58,8 @@ class EvalSet:
 def notes_on(dataset: Any) -> list[str]:
     """What is peculiar about the pictures of a set."""
     notes = [*dataset.notes]
+    if getattr(dataset, "channels", None) == "grey" and _has_colour(dataset.gt):
+        notes.append("colour images were turned to grey, which is what the network takes")
     if isinstance(dataset.make_lq, dict):
         steps = dataset.make_lq.get("steps")
         notes.append(f"LR made here from HR by another degradation than bicubic: {steps}")
@@ -72,6 +74,13 @@ def notes_on(dataset: Any) -> list[str]:
     if SIZES.get(name, len(dataset)) != len(dataset):
         notes.append(f"{len(dataset)} images; published scores of {name} are of {SIZES[name]}")
     return notes
+
+
+def _has_colour(store: Any) -> bool:
+    try:
+        return any(store.stored_channels(i) > 1 for i in range(len(store)))
+    except UserError:  # told where that image is scored
+        return False
 
 
 def default_protocols(name: str, wanted: Any = None) -> list[Protocol]:

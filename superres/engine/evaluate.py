@@ -18,12 +18,13 @@ from superres.errors import UserError
 from superres.evaluation.extra_metrics import ExtraMetrics
 from superres.evaluation.protocols import Protocol, classical_bicubic, evaluate_pair
 from superres.evaluation.results import set_result
+from superres.imaging.io import with_channels
 from superres.imaging.resize import imresize
 
 from . import launch
 from .eval_sets import EvalSet
 from .network import Method, network
-from .pictures import read_pair, with_channels
+from .pictures import read_pair
 
 OnPicture = Callable[[EvalSet, str, np.ndarray, np.ndarray, np.ndarray], None]
 """(set, name, lq, sr, gt): told of each result of this process, as integers HWC."""

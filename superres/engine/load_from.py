@@ -72,7 +72,7 @@ _MEANING = {"copied": "copied", "kept": "left as initialised", "unused": "not us
 
 def _scales(config: Mapping[str, Any]) -> list[int]:
     full = full_config(config)
-    return sorted(full["scales"]) if "scales" in full else [full["scale"]]
+    return sorted(full["scales"]) if "scales" in full else [full.get("scale")]
 
 
 def _in_convention(
@@ -88,7 +88,7 @@ def _in_convention(
     differing = [
         key
         for key in sorted({*wanted, *found} - _FREE - {"type"})
-        if not _same(key, wanted.get(key), found.get(key))
+        if not same_argument(key, wanted.get(key), found.get(key))
     ]
     if differing == ["img_range"] and homogeneous(found):
         here, there = wanted["img_range"], found["img_range"]
@@ -104,7 +104,8 @@ def _in_convention(
     return loaded
 
 
-def _same(key: str, a: Any, b: Any) -> bool:
+def same_argument(key: str, a: Any, b: Any) -> bool:
+    """Whether an argument of two networks is the same, but for a mean that was trained a little."""
     if key == "rgb_mean" and a and b and len(a) == len(b):
         return all(abs(x - y) <= _MEAN_TOLERANCE for x, y in zip(a, b))
     return a == b

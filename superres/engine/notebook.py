@@ -91,6 +91,7 @@ def test(
     tile: int | str | None = None,
     save_images: bool = False,
     report: bool = False,
+    published: bool = False,
     **overrides: Any,
 ) -> dict[str, Any]:
     """Score a checkpoint in this process, as ``superres test`` does.
@@ -101,7 +102,8 @@ def test(
         config_or_name, options, overrides: as in :func:`train`.
         checkpoint: one of a training, or a published weight file.
         out: also write ``results.json``, the tables and, if asked for, pictures and report there.
-        sets, protocols, self_ensemble, tile, save_images, report: as the command's options.
+        sets, protocols, self_ensemble, tile, save_images, report, published: as the command's
+            options.
 
     Returns:
         What ``results.json`` holds; ``['results']`` has an entry for each set and protocol.
@@ -126,6 +128,7 @@ def test(
             tile=None if tile is None else str(tile),
             options=as_options({**overrides, **(options or {})}),
             report=report,
+            published=published,
         )
         return json.loads((folder / "results.json").read_text(encoding="utf-8"))
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from superres.errors import UserError
-from superres.imaging._cv2 import import_cv2
+from superres.imaging.io import with_channels
 from superres.imaging.resize import imresize
 
 from .eval_sets import EvalSet
@@ -56,7 +56,7 @@ def read_pair(eval_set: EvalSet, index: int) -> Pair:
     wanted = eval_set.channels
     if wanted in (1, 3) and {lq.shape[2], gt.shape[2]} != {wanted}:
         notes.append(
-            "RGB pictures were turned to grey, which is what the network takes"
+            "colour images were turned to grey, which is what the network takes"
             if wanted == 1
             else "grey pictures were given to the network as RGB"
         )
@@ -64,13 +64,3 @@ def read_pair(eval_set: EvalSet, index: int) -> Pair:
         if dataset.lq is None:  # made here, so of the picture as the network knows it
             lq = imresize(gt, scale=1 / eval_set.scale, border=dataset.border)
     return Pair(lq, gt, hr, peak(hr) / peak(lq), notes)
-
-
-def with_channels(picture: np.ndarray, wanted: int) -> np.ndarray:
-    """As ``read_image(channels='rgb' or 'grey')`` does it."""
-    if picture.shape[2] == wanted:
-        return picture
-    if wanted == 3:
-        return np.repeat(picture[:, :, :1], 3, axis=2)
-    cv2 = import_cv2()
-    return cv2.cvtColor(np.ascontiguousarray(picture[:, :, :3]), cv2.COLOR_RGB2GRAY)[..., None]

@@ -200,6 +200,8 @@ def _train(
     )
     for line in _sources(trainer):
         reporter.say(line)
+    if (cfg.get("eval_dataset") or {}).get("channels") == "grey":
+        reporter.say("the network takes 1 channel: images are read as grey, colour ones as luma")
     if reporter.rank == 0:
         where, code = hardware(device, trainer.world_size), commit()
         reporter.debug(f"on {where}, commit {code}", hardware=where, commit=code)
@@ -252,6 +254,7 @@ def test(
     options: list[str] | None = None,
     name_in_tables: str | None = None,
     report: bool = False,
+    published: bool = False,
 ) -> int:
     """Score a checkpoint on the config's sets, print the tables, write ``results.json``.
 
@@ -283,6 +286,7 @@ def test(
             inference=inference,
             name=name_in_tables,
             report=report,
+            published=published,
         )
 
     return guarded(work)

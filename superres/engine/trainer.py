@@ -106,6 +106,8 @@ class Trainer:
                 reporter.say,
                 reporter.debug,
             )
+        grey = (cfg.get("eval_dataset") or {}).get("channels") == "grey"
+        build.rehearse(self.module.backbone, self.eval_sets, 1 if grey else 3, device)
         if self.fast.channels_last:
             self.module.backbone.to(memory_format=torch.channels_last)
         if cfg.get("recompute"):
@@ -329,9 +331,8 @@ class Trainer:
             bicubic, self.eval_sets, self.device, label="Bicubic", on_failure=self.reporter.warn
         )
         if self.rank == 0:
-            self.reporter.table(
-                table_record(self.cfg, self.eval_sets, self.scores, baseline, self.iter)
-            )
+            args = (self.eval_sets, self.scores, baseline, self.iter, self.picture_count)
+            self.reporter.table(table_record(self.cfg, *args))
 
     # -- checkpoints ----------------------------------------------------------------------------
 

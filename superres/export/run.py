@@ -19,9 +19,9 @@ from superres.checkpoints.reading import CONFIG_TENSOR, METADATA_KEY
 from superres.errors import UserError
 from superres.export import programs, weights
 from superres.export.request import check_place, check_request, work_folder
+from superres.inference import in_channels, radius_of
 from superres.inference.backends.conversion import (
     NotConvertible,
-    in_channels,
     picture,
     prepared,
 )
@@ -148,7 +148,7 @@ def _open(
 
 def _facts(model: nn.Module, loaded: LoadedWeights | None, uint8: str | None) -> dict[str, str]:
     network = loaded.config if loaded else {"type": getattr(model, "architecture", "unknown")}
-    radius = model.receptive_radius
+    radius = radius_of(model)
     return {
         "scale": str(model.scale),
         "network": str(network["type"]),

@@ -55,7 +55,7 @@ def fold(loaded: LoadedWeights, scale: int | None = None) -> tuple[State, dict[s
         if not config.get("attention"):
             config["res_scale"] = 1.0
     state = {key: value.clone() for key, value in network.state_dict().items()}
-    if config["img_range"] != 1 and homogeneous(config):
+    if config.get("img_range", 1) != 1 and homogeneous(config):
         for key in state:
             if key.endswith(".bias"):
                 state[key] /= config["img_range"]

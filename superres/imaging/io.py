@@ -124,7 +124,7 @@ def read_image(
         raise UserError(f"{name}: {fault}.") from None
     if dtype == "uint8" and image.dtype == np.uint16:
         image = _to_8_bit()[image]
-    return _with_channels(image, header.channels if channels == "unchanged" else channels)
+    return with_channels(image, header.channels if channels == "unchanged" else channels)
 
 
 def image_header(path: PathLike) -> ImageHeader:
@@ -260,8 +260,12 @@ def _to_8_bit() -> np.ndarray:
     return ((np.arange(65536, dtype=np.uint32) + 128) // 257).astype(np.uint8)
 
 
-def _with_channels(image: np.ndarray, wanted: Channels | int) -> np.ndarray:
-    """Bring a decoded picture to (H, W, C)."""
+def with_channels(image: np.ndarray, wanted: Channels | int) -> np.ndarray:
+    """Bring a decoded image, (H, W) or (H, W, C), to ``wanted`` channels; see :func:`read_image`.
+
+    Returns:
+        (H, W, C); the image itself where it has them already.
+    """
     cv2 = import_cv2()
     have = 1 if image.ndim == 2 else image.shape[2]
     count = {"rgb": 3, "grey": 1}.get(wanted, wanted)
@@ -275,5 +279,5 @@ def _with_channels(image: np.ndarray, wanted: Channels | int) -> np.ndarray:
         (4, 1): cv2.COLOR_RGBA2GRAY,
         (4, 3): cv2.COLOR_RGBA2RGB,
     }
-    changed = cv2.cvtColor(image, codes[have, count])
+    changed = cv2.cvtColor(np.ascontiguousarray(image), codes[have, count])
     return changed[..., None] if changed.ndim == 2 else changed

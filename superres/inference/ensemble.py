@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import torch
 
-from superres.inference.whole import Upscaler
+from superres.inference.whole import Upscaler, radius_of
 
 
 class SelfEnsemble:
@@ -26,7 +26,7 @@ class SelfEnsemble:
         self, net: Upscaler, forward: Callable[[torch.Tensor], torch.Tensor] | None = None
     ) -> None:
         self.scale = net.scale
-        self.receptive_radius = net.receptive_radius
+        self.receptive_radius = radius_of(net)
         self._forward = net if forward is None else forward
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:

@@ -11,7 +11,7 @@ from superres.errors import UserError
 from superres.inference.ensemble import SelfEnsemble
 from superres.inference.memory import PROBE, bytes_per_pixel, free_memory, is_out_of_memory
 from superres.inference.tiled import chop, upscale_in_tiles
-from superres.inference.whole import Upscaler, check_input, forward
+from superres.inference.whole import Upscaler, check_input, forward, radius_of
 
 BLENDED_OVERLAP = 32
 """Overlap, in input pixels, of the tiles of a network that sees the whole picture at once."""
@@ -56,7 +56,8 @@ def upscale_tensor(
     """Apply a network to pictures of any size.
 
     Args:
-        net: any callable with ``scale`` and ``receptive_radius``; put it in eval mode first.
+        net: any callable with ``scale``, and ``receptive_radius`` where it is known;
+            put it in eval mode first.
         x: (N, C, h, w) float, in the range the network takes, on the network's device.
         tile: ``'auto'`` takes the whole picture where it fits the memory, else tiles; a number is
             the side of the tiles in input pixels, overlap not counted; ``'edsr-chop'`` is the
@@ -114,7 +115,8 @@ def upscale_with_record(
 def _overlap(net: Upscaler, overlap: int | None) -> int:
     if overlap is not None:
         return overlap
-    return BLENDED_OVERLAP if net.receptive_radius is None else math.ceil(net.receptive_radius)
+    radius = radius_of(net)
+    return BLENDED_OVERLAP if radius is None else math.ceil(radius)
 
 
 def _chopped(
@@ -192,12 +194,12 @@ def _with_retries(
 def _in_tiles(
     net: Upscaler, x: torch.Tensor, tile: int, overlap: int, notes: list[str]
 ) -> tuple[torch.Tensor, UpscaleRecord]:
-    radius = net.receptive_radius
+    radius = radius_of(net)
     exact = radius is not None and overlap >= radius
     record = UpscaleRecord("tiles" if exact else "blended-tiles", tile, overlap, exact, [*notes])
     if not exact:
         why = (
-            "the network may look at the whole picture"
+            f"the network may look at the whole picture (overlap {overlap} px)"
             if radius is None
             else f"the overlap of {overlap} px is less than the receptive radius of {radius} px"
         )

@@ -10,17 +10,41 @@ from superres.errors import UserError
 
 
 class Upscaler(TypingProtocol):
-    """What inference asks of a network: any callable with these two attributes."""
+    """What inference asks of a network: any callable with the attribute ``scale``.
+
+    ``receptive_radius`` is how far an output pixel looks, in input pixels; None, or no such
+    attribute, where that is the whole picture or not known. See :func:`radius_of`.
+    """
 
     scale: int
     """Output size over input size."""
-    receptive_radius: int | None
-    """How far an output pixel looks, in input pixels; None where a global pooling makes it the
-    whole picture."""
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """(N, C, h, w) to (N, C, h * scale, w * scale)."""
         ...
+
+
+def radius_of(net: object) -> int | None:
+    """How far an output pixel of a network looks, in input pixels; None where that is not known,
+    or the whole picture."""
+    return getattr(net, "receptive_radius", None)
+
+
+def in_channels(net: object) -> int:
+    """How many channels a network takes, as far as it can be told; else 3."""
+    for name in ("in_channels", "input_channels"):
+        if isinstance(getattr(net, name, None), int):
+            return getattr(net, name)
+    mean = getattr(getattr(net, "normalise", None), "mean", None)
+    if mean is not None:
+        return mean.shape[1]
+    stated = getattr(net, "superres_config", {}).get("in_channels")
+    if isinstance(stated, int):
+        return stated
+    layers = net.modules() if isinstance(net, torch.nn.Module) else ()
+    first = next((layer for layer in layers if isinstance(layer, torch.nn.Conv2d)), None)
+    # A layer behind a pixel unshuffle, or the like, tells nothing.
+    return 1 if first is not None and first.in_channels == 1 else 3
 
 
 def check_input(x: torch.Tensor) -> None:

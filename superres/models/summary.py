@@ -19,6 +19,8 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from superres.errors import UserError
+from superres.inference import in_channels, radius_of
+from superres.models.layers import with_scale
 from superres.registry import MODELS
 
 TARGET = (720, 1280)
@@ -57,7 +59,7 @@ class Summary:
         trainable: those that training changes.
         layers: convolutions that take part.
         flops: of one pass over ``input``; an addition and a multiplication are two.
-        receptive_radius: input pixels; None where a pooling sees the whole picture.
+        receptive_radius: input pixels; None where that is the whole picture or not known.
         inference_memory: bytes of input, results and intermediates at the worst moment, float32.
         training_memory: bytes that one picture's pass keeps for the gradients, float32.
         parts: the network's children.
@@ -89,7 +91,7 @@ def build_on_meta(config: Mapping[str, Any]) -> nn.Module:
         UserError: the config's arguments are wrong.
     """
     with torch.device("meta"):
-        network = MODELS.build(dict(config))
+        network = with_scale(MODELS.build(dict(config)), config)
     return network.to("meta").eval()  # the numeric convention's buffers stay on the CPU
 
 
@@ -122,7 +124,7 @@ def summarise_network(
     """The same of a network that lies on torch's meta device."""
     height, width = size or default_size(network.scale)
     try:
-        picture = torch.empty(1, _channels(network), height, width, device="meta")
+        picture = torch.empty(1, in_channels(network), height, width, device="meta")
         torch.empty(1, 4096, height * network.scale, width * network.scale, device="meta")
     except RuntimeError as error:  # sizes that no 64-bit number counts
         raise UserError(f"an input of {height}x{width} is too large to be summed up") from error
@@ -159,7 +161,7 @@ def summarise_network(
         trainable=sum(p.numel() for p in network.parameters() if p.requires_grad),
         layers=len(convolutions),
         flops=counter.get_total_flops(),
-        receptive_radius=network.receptive_radius,
+        receptive_radius=radius_of(network),
         inference_memory=_peak(network, picture) if memory else None,
         training_memory=_kept_for_backward(network, picture) if memory else None,
         parts=parts,
@@ -180,12 +182,6 @@ def _last_below(shapes: Mapping[str, tuple[int, ...]], name: str) -> tuple[int, 
         return shapes[name]
     # Hooks note in the order of running.
     return next((s for key, s in reversed(shapes.items()) if key.startswith(f"{name}.")), ())
-
-
-def _channels(network: nn.Module) -> int:
-    if isinstance(getattr(network, "in_channels", None), int):
-        return network.in_channels
-    return next(m for m in network.modules() if isinstance(m, nn.Conv2d)).in_channels
 
 
 def _noter(name: str, shapes: dict[str, tuple[int, ...]], convolutions: set[str]) -> Any:

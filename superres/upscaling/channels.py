@@ -8,9 +8,11 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
+from superres.errors import UserError
 from superres.imaging._cv2 import import_cv2
 from superres.imaging.resize_torch import imresize_tensor
-from superres.inference import Upscaler
+from superres.inference import Upscaler, radius_of
+from superres.inference import in_channels as told_channels
 
 _LUMA = (0.299, 0.587, 0.114)
 # Colours spread this far under what is fully transparent: an edge's neighbourhood as a network
@@ -41,7 +43,7 @@ class AnyChannels:
 
     def radius_for(self, channels: int) -> int | None:
         """How far an output pixel of a picture with so many channels looks."""
-        radius = self.net.receptive_radius
+        radius = radius_of(self.net)
         if radius is None:
             return None
         if channels > self.in_channels:
@@ -138,9 +140,15 @@ def nearest(
 
 
 def channels_of(module: object) -> int:
-    """How many channels a network takes, 1 or 3, as far as it can be told; else 3."""
-    known = getattr(module, "in_channels", None) or getattr(module, "input_channels", None)
-    if known is None:
-        mean = getattr(getattr(module, "normalise", None), "mean", None)
-        known = None if mean is None else mean.shape[1]
-    return 1 if known == 1 else 3
+    """How many channels a network takes, 1 or 3.
+
+    Raises:
+        UserError: another number, as it states itself.
+    """
+    channels = told_channels(module)
+    if channels not in (1, 3):
+        raise UserError(
+            f"this {type(module).__name__} takes {channels} channels; images are upscaled by "
+            "networks that take RGB (3) or grey (1)"
+        )
+    return channels

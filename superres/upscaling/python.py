@@ -39,8 +39,9 @@ def upscale(model: nn.Module, image: Any, **options: Any) -> Any:
     """Enlarge a picture, or a list of pictures, with a network.
 
     Args:
-        model: maps (N, C, h, w) in [0, 1] to (N, C, h * scale, w * scale); has ``scale`` and
-            ``receptive_radius``. Every network of this package and of `superres.load_model`.
+        model: maps (N, C, h, w) in [0, 1] to (N, C, h * scale, w * scale); has ``scale``, and
+            ``receptive_radius`` where it is known. Every network of this package and of
+            `superres.load_model`.
         image: one of
 
             - a Pillow picture of any mode: a Pillow picture, of the same mode where it is L, LA,

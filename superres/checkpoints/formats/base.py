@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import torch
 
 from superres.errors import UserError
-from superres.models.layers import DIV2K_MEAN
+from superres.models.layers import DIV2K_MEAN, with_scale
 from superres.registry import MODELS, registered
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -128,8 +128,10 @@ def build_named(config: Mapping[str, Any]) -> torch.nn.Module:
     made = registered(MODELS, name)
     is_network = isinstance(made, type) and issubclass(made, torch.nn.Module)
     takes = inspect.signature(made).parameters if is_network else {}
-    # Losses and restorers are registered beside the networks, but state no scale.
-    if not {"scale", "scales"} & set(takes):
+    # Losses and restorers are registered beside the networks, but take no scale. A network of a
+    # user's own may have a fixed one.
+    library = is_network and made.__module__.startswith(("superres.", "mmengine."))
+    if not is_network or (library and not {"scale", "scales"} & set(takes)):
         raise UserError(
             f"{str(name)[:80]!r} is the name of no network here; where it is one of your own, "
             "import its module first (custom_imports in a config). Names are looked up, never run"
@@ -140,7 +142,7 @@ def build_named(config: Mapping[str, Any]) -> torch.nn.Module:
         raise UserError(f"{name} takes no argument {unknown[0][:80]!r}")
     if not is_plain(given):
         raise UserError(f"the arguments of {name} are nested too deeply or too many")
-    return made(**given)
+    return with_scale(made(**given), config)
 
 
 def is_plain(value: Any, depth: int = 8, budget: int = 10_000) -> bool:

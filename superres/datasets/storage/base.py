@@ -29,6 +29,10 @@ class PictureStore(ABC):
     def shape_at(self, i: int) -> tuple[int, int, int]:
         """(height, width, channels) of picture ``i`` without reading its pixels."""
 
+    def stored_channels(self, i: int) -> int:
+        """Channels of picture ``i`` as it is stored, before it is read as grey or RGB."""
+        return self.shape_at(i)[2]
+
     @abstractmethod
     def read_at(self, i: int) -> np.ndarray:
         """Picture ``i``: (H, W, C), RGB order, uint8 or uint16; may be a read-only view."""

@@ -63,6 +63,9 @@ class ImageFolder(PictureStore):
     def shape_at(self, i: int) -> tuple[int, int, int]:
         return image_shape(self.file_at(i), self.channels)
 
+    def stored_channels(self, i: int) -> int:
+        return image_shape(self.file_at(i))[2]
+
     def read_at(self, i: int) -> np.ndarray:
         return read_image(self.file_at(i), self.channels, self._dtype)
 

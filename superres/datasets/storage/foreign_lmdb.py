@@ -66,6 +66,9 @@ class ForeignLmdb(PictureStore):
         height, width, stored = self._shapes[self._check_number(i)].tolist()
         return height, width, {"rgb": 3, "grey": 1}.get(self.channels, stored)
 
+    def stored_channels(self, i: int) -> int:
+        return int(self._shapes[self._check_number(i)][2])
+
     def read_at(self, i: int) -> np.ndarray:
         """Picture ``i``, decoded.
 

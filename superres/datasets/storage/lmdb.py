@@ -34,6 +34,7 @@ class ImageLmdb(PictureStore):
 
     Attributes:
         info: what the packer noted (``scale``, ``source``, ``kind``, ...).
+        channels: the numbers of channels that its pictures have.
     """
 
     def __init__(self, path: str | os.PathLike) -> None:
@@ -48,6 +49,7 @@ class ImageLmdb(PictureStore):
         if code >= len(layout.SAMPLE_TYPES):
             raise UserError(f"{self.path}: its index names an unknown sample type.")
         self._dtype = layout.SAMPLE_TYPES[code] if code == codes.min() else None
+        self.channels = set(np.unique(opened.index["channels"]).tolist())
         self._opened = opened
 
     def __getstate__(self) -> dict:

@@ -37,8 +37,8 @@ def best(
     """The network behind the fastest back end for a device.
 
     Args:
-        model: maps (N, C, h, w) in [0, 1] to (N, C, h * scale, w * scale); with ``scale`` and
-            ``receptive_radius``. It is copied, and stays as it is.
+        model: maps (N, C, h, w) in [0, 1] to (N, C, h * scale, w * scale); with ``scale``. It
+            is copied, and stays as it is.
         device: where to run; ``'auto'`` is the first CUDA device if there is one, else the CPU.
         backend: ``'auto'`` or one of `NAMES`. Automatic is PyTorch on a CUDA device, else the
             first of those installed that can run this network; ``notes`` then says why not an

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from superres.inference.memory import bytes_per_pixel
+from superres.inference.whole import radius_of
 
 
 class Backend:
@@ -20,7 +21,7 @@ class Backend:
     Attributes:
         name: ``'torch'``, ``'onnxruntime'`` or ``'openvino'``.
         scale: output size over input size.
-        receptive_radius: in input pixels; None where the network sees the whole picture.
+        receptive_radius: in input pixels; None where that is the whole picture or not known.
         device: where inputs are expected and outputs are.
         notes: sentences for a person, such as why a faster back end was not taken.
     """
@@ -29,7 +30,7 @@ class Backend:
 
     def __init__(self, model: nn.Module, device: torch.device) -> None:
         self.scale: int = model.scale
-        self.receptive_radius: int | None = model.receptive_radius
+        self.receptive_radius = radius_of(model)
         self.device = device
         self.notes: list[str] = []
         self._bytes: dict[tuple[int, int], float] = {}

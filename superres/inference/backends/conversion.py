@@ -16,6 +16,7 @@ from torch import nn
 from superres.inference.backends.cubic import replace_enlargement
 from superres.inference.backends.fold import folded, one_thread
 from superres.inference.backends.openvino_library import import_openvino
+from superres.inference.whole import in_channels
 
 OPSET = 17
 TOLERANCE = 1e-4
@@ -27,16 +28,6 @@ _CHECKS = ((24, 20), (13, 31))
 
 class NotConvertible(Exception):
     """The network cannot be turned into a program for another runtime; the reason is one line."""
-
-
-def in_channels(model: nn.Module) -> int:
-    """Colour channels that a network takes."""
-    if hasattr(model, "in_channels"):
-        return int(model.in_channels)
-    if hasattr(getattr(model, "normalise", None), "mean"):
-        return model.normalise.mean.shape[1]
-    first = next((m for m in model.modules() if isinstance(m, nn.Conv2d)), None)
-    return 3 if first is None else first.in_channels
 
 
 def picture(channels: int, size: tuple[int, int], seed: int = 0) -> torch.Tensor:

@@ -25,7 +25,7 @@ class ConvertedBackend(Backend):
     sizes and kept in the cache under a hash of its operations, its weights and the versions.
 
     Args:
-        model: any network with ``scale`` and ``receptive_radius``; it is copied.
+        model: any network with ``scale``; it is copied.
         device: the CPU.
 
     Raises:

@@ -18,7 +18,7 @@ class TorchBackend(Backend):
     """Channels-last weights, constants folded, no gradients.
 
     Args:
-        model: any network with ``scale`` and ``receptive_radius``; it is copied.
+        model: any network with ``scale``; it is copied.
         device: where to run.
         dtype: ``'fp32'``; ``'fp16'`` or ``'bf16'`` only for a CUDA device, where they are faster;
             results are then within `HALF_TOLERANCE` of float32's.

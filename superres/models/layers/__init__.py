@@ -1,7 +1,7 @@
 """Building blocks that several backbones share; one small file per kind."""
 
 from superres.models.layers.attention import build_attention
-from superres.models.layers.backbone import Backbone
+from superres.models.layers.backbone import Backbone, with_scale
 from superres.models.layers.bam import BAM
 from superres.models.layers.channel_attention import ChannelAttention
 from superres.models.layers.init import check_init, kaiming_scaled
@@ -40,4 +40,5 @@ __all__ = [
     "receptive_radius",
     "upsample_factors",
     "upsample_steps",
+    "with_scale",
 ]

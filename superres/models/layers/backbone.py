@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from torch import nn
+
+from superres.errors import UserError
 
 
 class Backbone(nn.Module):
@@ -35,3 +38,20 @@ class Backbone(nn.Module):
         from superres.upscaling.python import PictureUpscaler
 
         return PictureUpscaler(self, **options)
+
+
+def with_scale(network: nn.Module, config: Mapping[str, Any]) -> nn.Module:
+    """Give a network that has no attribute ``scale`` the one that its config states.
+
+    Raises:
+        UserError: the config states none either.
+    """
+    if not hasattr(network, "scale"):
+        scale = next(iter(getattr(network, "scales", ())), config.get("scale"))
+        if type(scale) is not int:
+            raise UserError(
+                f"{type(network).__name__} has no attribute `scale` and no argument of that name; "
+                "set self.scale in its constructor"
+            )
+        network.scale = scale
+    return network

@@ -10,6 +10,7 @@ from mmengine.model import BaseModel
 from torch import Tensor
 
 from superres.inference import UpscaleRecord, upscale_with_record
+from superres.models.layers import with_scale
 from superres.registry import MODELS
 
 
@@ -38,7 +39,7 @@ class Restorer(BaseModel):
             preprocessor = MODELS.build(preprocessor)
         super().__init__(data_preprocessor=preprocessor)
         built = isinstance(backbone, torch.nn.Module)
-        self.backbone = backbone if built else MODELS.build(backbone)
+        self.backbone = backbone if built else with_scale(MODELS.build(backbone), backbone)
         losses = loss or {"type": "L1Loss"}
         named = {"loss": losses} if "type" in losses else losses
         self.losses = torch.nn.ModuleDict(
