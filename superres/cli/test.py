@@ -71,8 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--launcher",
         choices=("none", "pytorch", "slurm"),
-        default="none",
-        help="how the processes were started",
+        help="how the processes were started; default: the config's launcher, else none",
     )
     parser.add_argument(
         "--cfg-options",

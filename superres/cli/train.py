@@ -24,10 +24,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--deterministic", action="store_true", help="equal bits in equal runs, also on a GPU"
     )
     parser.add_argument(
+        "--auto-scale-lr",
+        action="store_true",
+        help="multiply the learning rate by global_batch_size / auto_scale_lr.base_batch_size",
+    )
+    parser.add_argument(
         "--launcher",
         choices=("none", "pytorch", "slurm"),
-        default="none",
-        help="how the processes were started",
+        help="how the processes were started; default: the config's launcher, else none",
     )
     parser.add_argument(
         "--cfg-options",
@@ -58,4 +62,5 @@ def run(args: argparse.Namespace) -> int:
         options=args.cfg_options,
         trace=args.trace,
         deterministic=args.deterministic,
+        auto_scale_lr=args.auto_scale_lr,
     )

@@ -9,23 +9,31 @@ from it. And every error names the file, the key and, where there is one, the ne
 from __future__ import annotations
 
 import ast
+import copy
 import difflib
+import logging
 import os
 import re
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config, ConfigDict, DictAction
+from mmengine.utils import import_modules_from_strings
 
 from superres.errors import UserError
 from superres.paths import share_dir
 
-from .config_keys import check_keys
+from . import launch
+from .config_keys import check_keys, used_names
+from .config_origin import base_files, depths, get
+from .ecosystem import REFUSED, SCALARS, SECTIONS, known_below, refuse, translate
+from .fast import as_parts
+
+logger = logging.getLogger("superres")
 
 _SUFFIXES = (".py", ".yml", ".yaml", ".json")
 _LONGEST = 10_000
 _MOST_REFERENCES, _LONGEST_TEXT = 100_000, 1 << 20
-_MOST_FILES, _DEEPEST = 500, 50
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][\w.]*)\}")
 
 OPTIONAL_KEYS = (
@@ -44,6 +52,9 @@ OPTIONAL_KEYS = (
     "save_best",
     "protocols",
     "metrics",
+    "auto_scale_lr",
+    *SCALARS,
+    *SECTIONS,
 )
 """Top-level keys that a command line may add although no config file has to state them."""
 
@@ -75,27 +86,46 @@ def find_config(name: str) -> Path:
     )
 
 
-def load_config(name: str, options: list[str] | None = None) -> Config:
+def load_config(
+    name: str | Config, options: list[str] | None = None, launcher: str | None = None
+) -> Config:
     """Read a config, apply ``KEY=VALUE`` options, and put ``${...}`` references in place.
 
+    Keys in OpenMMLab's spelling are translated; see :mod:`.ecosystem`.
+
     Args:
-        name: path or bare name (see :func:`find_config`).
+        name: path or bare name (see :func:`find_config`), or a Config object, which is copied.
         options: as given to ``--cfg-options``, e.g. ``['scale=2', 'test_sets=[Set5,Set14]']``.
+        launcher: instead of the config's, which says how many processes there are.
 
     Raises:
         UserError: no such file, a syntax error (with file and line), an unknown key in the file
             or in ``options`` (with near matches), a reference to a key that does not exist.
     """
-    path = find_config(name)
-    cfg = _read(path)
-    check_keys(cfg, _base_files(path), OPTIONAL_KEYS)
     changes = parse_options(options or [])
+    if isinstance(name, Config):
+        cfg = copy.deepcopy(name)
+        written = os.path.isfile(cfg.filename or "")
+        files = base_files(Path(cfg.filename)) if written else {}
+        before = _read(Path(cfg.filename)) if written else cfg
+        depth = depths(
+            files, changes, lambda key: get(cfg._cfg_dict, key) != get(before._cfg_dict, key)
+        )
+        refuse(cfg, set(cfg) - {name for file in files for name in used_names(file)})
+    else:
+        path = find_config(name)
+        cfg, files = _read(path), base_files(path)
+        depth = depths(files, changes)
+        check_keys(cfg, files, OPTIONAL_KEYS)
     for key, value in changes.items():
-        if key.startswith("fast.") and isinstance(cfg.get("fast"), str | bool):
-            whole = cfg.fast  # a preset, of which one part is to be another
-            cfg.fast = {"preset": whole if isinstance(whole, str) else "auto" if whole else "off"}
+        if key.startswith("fast.") and "fast" in cfg:
+            cfg.fast = as_parts(cfg.fast)
         _check_option(cfg, key)
         _set(cfg, key, value)
+    import_custom_modules(cfg)
+    notes = translate(cfg, depth, launch.planned_size(launcher or cfg.get("launcher")))
+    if notes and os.environ.get("RANK", "0") == "0":
+        logger.warning(f"config {cfg.filename}: has no effect here: {'; '.join(notes)}")
     for key in ("train_set", "val_sets", "test_sets"):
         if key in cfg:  # a set called 291 is a name, not a number
             value = cfg[key]
@@ -108,7 +138,7 @@ def load_config(name: str, options: list[str] | None = None) -> Config:
 
 
 def _read(path: Path) -> Config:
-    _base_files(path)
+    base_files(path)
     if path.suffix not in _SUFFIXES:
         raise UserError(f"{path} is no config: they end in {', '.join(_SUFFIXES)}")
     try:
@@ -129,36 +159,17 @@ def _read(path: Path) -> Config:
         ) from error
 
 
-def _base_files(path: Path, seen: tuple[Path, ...] = ()) -> list[Path]:
-    """The config and all files it inherits from, without running any of them."""
-    if path.resolve() in seen:
-        raise UserError(f"config {path} inherits from itself: look at its _base_")
-    if len(seen) > _DEEPEST:
-        raise UserError(f"config {path}: more than {_DEEPEST} files inherit from each other")
-    found = [path]
-    try:
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-    except (SyntaxError, OSError, UnicodeDecodeError):
-        return found
-    for node in tree.body:
-        if (
-            isinstance(node, ast.Assign)
-            and isinstance(node.targets[0], ast.Name)
-            and node.targets[0].id == "_base_"
-        ):
-            try:
-                bases = ast.literal_eval(node.value)
-            except ValueError:
-                continue
-            for base in [bases] if isinstance(bases, str) else bases:
-                found += _base_files(path.parent / base, (*seen, path.resolve()))
-                if len(found) > _MOST_FILES:
-                    raise UserError(f"config {path}: its _base_ leads to too many files")
-    return found
+def import_custom_modules(cfg: Config) -> None:
+    """Import what ``custom_imports`` names, so that it is registered."""
+    if cfg.get("custom_imports"):
+        try:
+            import_modules_from_strings(**cfg.custom_imports)
+        except (ImportError, TypeError) as error:
+            raise UserError(f"config: custom_imports: {error}") from error
 
 
 def _locate_syntax_error(path: Path, error: SyntaxError) -> str:
-    for file in _base_files(path):
+    for file in base_files(path):
         try:
             compile(file.read_text(encoding="utf-8"), str(file), "exec")
         except SyntaxError as found:
@@ -173,7 +184,7 @@ def _locate_syntax_error(path: Path, error: SyntaxError) -> str:
 
 def _innermost_config_line(error: Exception, path: Path) -> tuple[Path, int | None]:
     """Where the user's own code failed: the last frame that lies in one of the config's files."""
-    files = {str(file.resolve()): file for file in _base_files(path)}
+    files = {str(file.resolve()): file for file in base_files(path)}
     where, line = path, None
     trace = error.__traceback__
     while trace is not None:
@@ -260,6 +271,8 @@ def _check_option(cfg: Config, key: str) -> None:
 
     node: Any = cfg._cfg_dict
     parts = key.split(".")
+    if (parts[0] in SECTIONS and parts[0] != "train_dataloader") or parts[0] == "auto_scale_lr":
+        return  # which are checked as a whole
     for depth, part in enumerate(parts):
         so_far = ".".join(parts[:depth])
         if isinstance(node, (list, tuple)):
@@ -278,11 +291,15 @@ def _check_option(cfg: Config, key: str) -> None:
         if depth == 0:
             if part in OPTIONAL_KEYS:
                 return
+            if part in REFUSED:
+                raise UserError(f"--cfg-options {key}: {part} is not read here; {REFUSED[part]}")
             raise UserError(
                 f"--cfg-options {key}: the config has no key {part!r}"
                 + (_near(part, [*node, *OPTIONAL_KEYS]) or "; its keys: " + ", ".join(sorted(node)))
             )
         accepted = accepted_arguments(node)
+        if accepted is not None:
+            accepted |= set(known_below(so_far))
         if accepted is None or part in accepted or parts[0] == "fast":  # fast.resolve knows those
             return
         raise UserError(

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
+from mmengine.hooks import Hook
 from mmengine.registry import DefaultScope
 
 from superres import registry
@@ -73,6 +74,8 @@ def accepted_arguments(node: Any) -> set[str] | None:
     if cls is None:
         return None
     names = {"type", "_scope_"}
+    if inspect.isclass(cls) and issubclass(cls, Hook):
+        names.add("priority")
     for klass in inspect.getmro(cls) if inspect.isclass(cls) else [cls]:
         try:
             parameters = inspect.signature(klass).parameters
@@ -253,7 +256,7 @@ def check_numbers(cfg: Config, world_size: int = 1) -> None:
     """
     for key in POSITIVE_INTEGERS:
         value = cfg.get(key, 1)
-        if value is None and key.endswith(("interval", "checkpoints")):
+        if value is None and key in ("val_interval", "checkpoint_interval", "max_keep_checkpoints"):
             continue
         if type(value) is not int or value < 1:
             raise UserError(f"config: {key} = {value!r} must be a whole number of at least 1")
@@ -328,17 +331,13 @@ def check_config(cfg: Config, world_size: int = 1) -> None:
     from .network_check import check_network, follow_channels
 
     use_scope()
-    custom = cfg.get("custom_imports")
-    if custom:
-        from mmengine.utils import import_modules_from_strings
-
-        try:
-            import_modules_from_strings(**custom)
-        except (ImportError, TypeError) as error:
-            raise UserError(f"config: custom_imports: {error}") from error
     for key in ("model", "train_dataloader", "optim_wrapper"):
         if key not in cfg:
             raise UserError(f"config: it has no {key!r}; start from one of configs/_base_")
+    if isinstance(cfg.train_dataloader, dict) and "dataset" not in cfg.train_dataloader:
+        raise UserError(
+            "config: train_dataloader has no 'dataset', a dict(type='PairedDataset', ...)"
+        )
     check_shapes(cfg)
     check_scale(cfg)
     check_numbers(cfg, world_size)

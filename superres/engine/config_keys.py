@@ -8,7 +8,7 @@ import functools
 import logging
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ from mmengine.config import Config
 
 from superres.errors import UserError
 from superres.paths import share_dir
+
+from .ecosystem import REFUSED, refuse
 
 logger = logging.getLogger("superres")
 
@@ -37,7 +39,7 @@ READ_KEYS = (
 _REFERRED = re.compile(r"\$\{([A-Za-z_]\w*)|_base_\.([A-Za-z_]\w*)")
 
 
-def check_keys(cfg: Config, files: Sequence[Path], optional: Sequence[str]) -> None:
+def check_keys(cfg: Config, files: Collection[Path], optional: Collection[str]) -> None:
     """Tell of top-level keys that nothing reads.
 
     A key is read by the program, by a ``'${key}'`` elsewhere in the config, or by the Python code
@@ -52,13 +54,17 @@ def check_keys(cfg: Config, files: Sequence[Path], optional: Sequence[str]) -> N
     Raises:
         UserError: a key that resembles a known one. Others are told in a warning.
     """
-    resolved = len(files) == 1 and not _REFERRED.search(files[0].read_text(encoding="utf-8"))
+    resolved = len(files) == 1 and not _REFERRED.search(
+        next(iter(files)).read_text(encoding="utf-8")
+    )
     known = {*READ_KEYS, *optional, *_runtime_keys()}
     unread = {key for key in cfg if key not in known and not key.startswith("_")}
     if not unread:
         return
     unread -= set(_referred(cfg._cfg_dict))
-    unread -= {name for file in files for name in _used(file)}
+    unread -= {name for file in files for name in used_names(file)}
+    refuse(cfg, unread)
+    unread -= REFUSED.keys()
     for key in sorted(unread):
         near = difflib.get_close_matches(key, known, n=3, cutoff=0.8)
         text = f"config {cfg.filename}: nothing reads its key {key!r}"
@@ -97,7 +103,7 @@ def _referred(node: Any) -> Iterator[str]:
             yield from _referred(value)
 
 
-def _used(file: Path) -> set[str]:
+def used_names(file: Path) -> set[str]:
     """Names that a config file's code reads, its ``{{_base_.name}}`` included."""
     text = file.read_text(encoding="utf-8")
     inherited = {match[2] for match in _REFERRED.finditer(text) if match[2]}

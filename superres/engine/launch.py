@@ -46,11 +46,11 @@ def peers() -> Peers | None:
     return _peers
 
 
-def parallel(launcher: str) -> bool:
-    """Whether the run has several processes."""
-    if launcher == "none" and "TORCHELASTIC_RUN_ID" not in os.environ:
-        return False
-    return int(os.environ.get("WORLD_SIZE") or os.environ.get("SLURM_NTASKS") or 1) > 1
+def planned_size(launcher: str | None) -> int:
+    """Number of processes that the run will have, before they are joined."""
+    if launcher in (None, "none") and "TORCHELASTIC_RUN_ID" not in os.environ:
+        return 1
+    return int(os.environ.get("WORLD_SIZE") or os.environ.get("SLURM_NTASKS") or 1)
 
 
 def barrier() -> None:
@@ -104,13 +104,13 @@ def name_ranks(ranks: list[int]) -> str:
     return "ranks " + ", ".join(map(str, ranks[:8])) + more
 
 
-def timeout() -> datetime.timedelta:
-    """How long processes wait for each other.
+def timeout(seconds: float | None = None) -> datetime.timedelta:
+    """How long processes wait for each other: as the environment says, the config, or 15 minutes.
 
     Raises:
         UserError: the environment variable is no positive number.
     """
-    text = os.environ.get(TIMEOUT, "15")
+    text = os.environ.get(TIMEOUT) or str(seconds / 60 if seconds else 15)
     try:
         minutes = float(text)
     except ValueError:
@@ -120,11 +120,13 @@ def timeout() -> datetime.timedelta:
     return datetime.timedelta(minutes=minutes)
 
 
-def join(launcher: str = "none") -> torch.device:
+def join(
+    launcher: str = "none", wanted: str | None = None, seconds: float | None = None
+) -> torch.device:
     """Initialise torch.distributed as the launcher says; gives the device to work on.
 
-    NCCL where every process of this machine has a GPU of its own, gloo otherwise. Under torchrun
-    'none' is taken for 'pytorch'.
+    NCCL where every process of this machine has a GPU of its own, gloo otherwise, or where it is
+    ``wanted``. Under torchrun 'none' is taken for 'pytorch'. ``seconds``: see :func:`timeout`.
 
     Raises:
         UserError: an unknown launcher, or its environment variables are not set.
@@ -144,7 +146,7 @@ def join(launcher: str = "none") -> torch.device:
     if missing:
         raise UserError(
             f"launcher 'pytorch' needs {', '.join(missing)} in the environment: start with "
-            "torchrun or tools/dist_train.sh CONFIG GPUS"
+            "torchrun or tools/dist_train.sh CONFIG GPUS (--launcher none: one process)"
         )
     if "TORCHELASTIC_RUN_ID" in os.environ:
         _end_with_parent()
@@ -154,12 +156,16 @@ def join(launcher: str = "none") -> torch.device:
     device, backend, note = choose(
         cards, local_rank, local_size, distributed.is_nccl_available(), launcher == "slurm"
     )
+    if wanted == "nccl" and backend == "gloo" and not note:
+        note = "env_cfg.dist_cfg.backend = 'nccl' needs a GPU; gloo connects the processes"
+    if wanted == "gloo":
+        backend, note = wanted, note if device.type == "cpu" else ""
     if note and os.environ["RANK"] == "0":
         print(f"warning: {note}", file=sys.stderr, flush=True)
     if device.type == "cuda":
         torch.cuda.set_device(device)
     os.environ[JOINED] = "1"  # already now: who does not meet the others has to say so itself
-    _meet(backend)
+    _meet(backend, timeout(seconds))
     return device
 
 
@@ -195,14 +201,13 @@ def choose(
     return torch.device("cuda", local_rank), "nccl" if nccl else "gloo", note
 
 
-def _meet(backend: str) -> None:
+def _meet(backend: str, wait: datetime.timedelta) -> None:
     """Find the other processes and connect to them.
 
     Raises:
         UserError: they do not all come, or the place to meet cannot be had.
     """
     global _control, _peers
-    wait = timeout()
     address = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
     try:
         store, number, size = next(distributed.rendezvous("env://", timeout=wait))
@@ -332,7 +337,7 @@ def _slurm_environment() -> None:
     if missing:
         raise UserError(
             f"launcher 'slurm' needs {', '.join(missing)} in the environment: start with srun or "
-            "tools/slurm_train.sh PARTITION JOB CONFIG"
+            "tools/slurm_train.sh PARTITION JOB CONFIG (--launcher none: one process)"
         )
     env = os.environ
     env["RANK"], env["WORLD_SIZE"] = env["SLURM_PROCID"], env["SLURM_NTASKS"]

@@ -27,10 +27,13 @@ class Reporter:
     Args:
         rank: of this process.
         log_file: JSON lines are appended here: ``{"mode": "train" | "val" | "event", ...}``.
+        level: lines below it go to the log file only.
     """
 
-    def __init__(self, rank: int = 0, log_file: Path | None = None) -> None:
-        self.rank = rank
+    def __init__(
+        self, rank: int = 0, log_file: Path | None = None, level: int = logging.INFO
+    ) -> None:
+        self.rank, self.level = rank, level
         self.log_file = log_file
         self._held: deque[dict[str, Any]] = deque(maxlen=_MOST_HELD)
         self._log_fault = ""
@@ -43,19 +46,20 @@ class Reporter:
         """Have ``listener(mode, iteration, values)`` called with all scalars."""
         self._listeners.append(listener)
 
-    def say(self, text: str) -> None:
+    def say(self, text: str, level: int = logging.INFO) -> None:
         """A line for the person, on rank 0."""
         if self.rank == 0:
-            self._print(text)
+            self._print(text, level)
             self._write({"mode": "event", "text": text})
 
     def warn(self, text: str) -> None:
         """A line that deserves attention."""
-        self.say(f"warning: {text}")
+        self.say(f"warning: {text}", logging.WARNING)
 
     def debug(self, text: str, **facts: Any) -> None:
-        """For the log file only; ``facts`` stand beside the text, for programs."""
+        """For the log file; ``facts`` stand beside the text, for programs."""
         if self.rank == 0:
+            self._print(text, logging.DEBUG)
             self._write({"mode": "event", "text": text, **facts})
 
     def training(self, record: dict[str, Any], total: int) -> None:
@@ -71,7 +75,7 @@ class Reporter:
             f"{losses}  lr {record['lr']:.2e}  {record['it_per_s']:.2f} it/s  "
             f"data wait {record['data_wait']:.1%}  ETA {eta}  {record['memory_mb']:.0f} MB"
         )
-        if self._terminal():
+        if self._terminal() and self.level <= logging.INFO:
             self._bar(record["iter"], total, line)
         else:
             self._print(f"iter {record['iter']}/{total}  {line}")
@@ -104,6 +108,8 @@ class Reporter:
 
     def table(self, record: dict[str, Any]) -> None:
         """The tables of a record as results.json holds it, at the end of a run."""
+        if self.level > logging.INFO:
+            return
         from rich.console import Console
 
         from superres.evaluation.render import print_table
@@ -134,7 +140,9 @@ class Reporter:
             self._task = self._progress.add_task("", total=total)
         self._progress.update(self._task, completed=done, description=printable(line))
 
-    def _print(self, text: str) -> None:
+    def _print(self, text: str, level: int = logging.INFO) -> None:
+        if level < self.level:
+            return
         text = printable(text)
         try:
             if self._progress is not None:

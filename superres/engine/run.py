@@ -16,9 +16,10 @@ from mmengine.config import Config
 from superres.errors import UserError
 
 from . import consistency, launch
-from .checkpoint import write_text_atomically
+from .checkpoint import iteration_files, write_text_atomically
 from .config import load_config, scales_of
 from .config_check import check_config
+from .ecosystem import log_level
 from .peers import is_broken_exchange
 from .provenance import commit, hardware
 from .reporter import Reporter
@@ -27,27 +28,28 @@ from .work_dir import WorkDirLock, open_work_dir, set_aside, set_aside_newer
 
 
 def prepare(
-    name: str | Config, launcher: str, options: list[str] | None = None, **arguments: Any
+    name: str | Config, launcher: str | None, options: list[str] | None = None, **arguments: Any
 ) -> tuple:
     """Read and check a config, join the other processes and compare: (config, device).
 
     Args:
+        launcher: instead of the config's.
         arguments: of the command, which all processes must have been given alike.
 
     Raises:
         UserError: whatever the user can put right; on all processes, whichever has found it.
     """
     cfg, mistake = None, None
-    parallel = launch.parallel(launcher)
     try:
-        cfg = name if isinstance(name, Config) else load_config(name, options)
-        size = int(os.environ.get("WORLD_SIZE") or os.environ.get("SLURM_NTASKS") or 1)
-        check_config(cfg, size if parallel else 1)
+        cfg = load_config(name, options, launcher)
+        launcher = launcher or cfg.get("launcher")
+        check_config(cfg, launch.planned_size(launcher))
     except UserError as error:
-        if not parallel:
+        if launch.planned_size(launcher) == 1:
             raise
         mistake = error
-    device = launch.join(launcher)
+    connection = cfg.get("env_cfg", {}).get("dist_cfg", {}) if cfg else {}
+    device = launch.join(launcher or "none", connection.get("backend"), connection.get("timeout"))
     if launch.world_size() > 1:
         consistency.share_mistake(mistake)
         given = {key: repr(value) for key, value in arguments.items()}
@@ -89,20 +91,22 @@ def train(
     resume: str | None = None,
     seed: int | None = None,
     amp: bool = False,
-    launcher: str = "none",
+    launcher: str | None = None,
     options: list[str] | None = None,
     trace: str | None = None,
     deterministic: bool = False,
+    auto_scale_lr: bool = False,
 ) -> int:
     """Train from a config; gives the exit code.
 
     Args:
         name: config path, bare name, or a complete config.
         work_dir: default ``work_dirs/<config name>``.
-        resume: None starts anew (an earlier run in the work dir is moved aside), 'auto' continues
-            from its newest whole checkpoint, else a checkpoint's path.
-        seed, amp, deterministic: instead of the config's.
-        launcher: 'none', 'pytorch' or 'slurm'.
+        resume: None does as the config says, which by default starts anew (an earlier run in the
+            work dir is moved aside), 'auto' continues from its newest whole checkpoint, else a
+            checkpoint's path.
+        seed, amp, deterministic, auto_scale_lr: instead of the config's.
+        launcher: 'none', 'pytorch' or 'slurm', instead of the config's.
         options: ``KEY=VALUE`` changes to the config.
         trace: file for a record of every iteration.
 
@@ -114,6 +118,8 @@ def train(
         options.append(f"seed={seed}")
     if deterministic:
         options.append("deterministic=True")
+    if auto_scale_lr:
+        options.append("auto_scale_lr.enable=True")
     return guarded(lambda: _join_and_train(name, work_dir, resume, amp, launcher, options, trace))
 
 
@@ -122,22 +128,18 @@ def _join_and_train(
     work_dir: str | None,
     resume: str | None,
     amp: bool,
-    launcher: str,
+    launcher: str | None,
     options: list[str],
     trace: str | None,
 ) -> int:
     cfg, device = prepare(name, launcher, options, resume=resume, amp=amp)
     if amp:
         cfg.amp = cfg.get("amp") or True
-    # Launched again, by torchrun after a failure or by Slurm after the time limit. Each machine
-    # counts its own restarts.
-    counts = ("TORCHELASTIC_RESTART_COUNT", "SLURM_RESTART_COUNT")
-    if launch.largest(max(int(os.environ.get(c) or 0) for c in counts)) and resume is None:
-        resume = "auto"
     rank = launch.rank()
     stem = Path(cfg.filename).stem if cfg.filename else "run"
     folder = Path(work_dir or cfg.get("work_dir") or Path("work_dirs") / stem)
-    lock, mistake, reporter = None, None, Reporter(rank)
+    resume = resume or _resume_by_config(cfg, folder)
+    lock, mistake, reporter = None, None, Reporter(rank, level=log_level(cfg.get("log_level")))
     try:
         try:
             if rank == 0:
@@ -153,6 +155,23 @@ def _join_and_train(
     finally:
         if lock:
             lock.release()
+
+
+def _resume_by_config(cfg: Config, folder: Path) -> str | None:
+    """What to resume from where the command does not say: 'auto', a checkpoint, or nothing.
+
+    As in mmengine, ``resume = True`` takes ``load_from`` for the checkpoint, where it is given.
+    """
+    wanted = cfg.get("load_from") if cfg.get("resume") else None
+    if wanted:
+        cfg.load_from = None
+    # Launched again, by torchrun after a failure or by Slurm after the time limit. Each machine
+    # counts its own restarts.
+    counts = ("TORCHELASTIC_RESTART_COUNT", "SLURM_RESTART_COUNT")
+    again = launch.largest(max(int(os.environ.get(c) or 0) for c in counts))
+    if again and (not wanted or launch.broadcast(bool(iteration_files(folder)))):
+        return "auto"
+    return wanted or ("auto" if cfg.get("resume") else None)
 
 
 def _train(
@@ -250,7 +269,7 @@ def test(
     weight_format: str | None = None,
     self_ensemble: bool = False,
     tile: str | None = None,
-    launcher: str = "none",
+    launcher: str | None = None,
     options: list[str] | None = None,
     name_in_tables: str | None = None,
     report: bool = False,

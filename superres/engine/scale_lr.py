@@ -35,6 +35,11 @@ def scale_lr(cfg: Config) -> str:
         )
     if not wanted.get("enable"):
         return ""
+    if wanted.get("applied"):
+        raise UserError(
+            f"config: auto_scale_lr was applied before: the learning rate is {wanted['applied']:g} "
+            "times what it was. Remove auto_scale_lr.applied to scale it again"
+        )
     base = wanted.get("base_batch_size")
     if type(base) is not int or base < 1:
         raise UserError(

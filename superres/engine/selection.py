@@ -34,7 +34,8 @@ class Selection:
 
     @classmethod
     def from_config(cls, cfg: Config, sets: list[EvalSet], warn: Any) -> Selection:
-        """Read ``save_best``: 'SET/psnr', 'SET/ssim', 'auto' or None.
+        """Read ``save_best``: 'SET/psnr', 'SET/ssim', 'psnr' or 'ssim' of the first set, 'auto'
+        (the first set's PSNR) or None.
 
         A set has one score per protocol: the first protocol's, or 'SET/psnr@PROTOCOL'.
 
@@ -45,8 +46,8 @@ class Selection:
         protocol = ""
         if not wanted or not sets:
             return cls(None, "psnr", "none")
-        if wanted == "auto":
-            name, metric = sets[0].key, "psnr"
+        if wanted in ("auto", "psnr", "ssim"):
+            name, metric = sets[0].key, "ssim" if wanted == "ssim" else "psnr"
         else:
             cell, _, protocol = str(wanted).partition("@")
             name, _, metric = cell.rpartition("/")

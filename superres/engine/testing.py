@@ -24,6 +24,7 @@ from superres.registry import MODELS
 from . import launch
 from .checkpoint import load_strictly
 from .config import scales_of, to_plain
+from .ecosystem import log_level
 from .eval_sets import EvalSet, prepare_sets
 from .evaluate import EvalResults, bicubic, evaluate
 from .foreign import FOREIGN, foreign_subject
@@ -65,7 +66,7 @@ def run_test(
     Raises:
         UserError: whatever the user can put right, and that nothing could be scored.
     """
-    reporter = Reporter(launch.rank())
+    reporter = Reporter(launch.rank(), level=log_level(cfg.get("log_level")))
     inference = dict(inference or {})
     if isinstance(inference.get("tile"), str):
         inference["tile"] = parse_tile(inference["tile"])

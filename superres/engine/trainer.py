@@ -38,6 +38,7 @@ from .fast import resolve, torch_settings
 from .hooks.ema import EMAHook
 from .hooks.log import LogHook
 from .load_from import load_from
+from .mmengine_hooks import uncalled
 from .out_of_memory import is_out_of_memory, while_training, while_validating
 from .prefetch import CudaPrefetcher
 from .recompute import recompute
@@ -47,6 +48,8 @@ from .selection import Selection
 from .signals import StopRequest, held_back
 from .step import TrainStep, step_seed
 from .test_record import table_record
+
+_SCHEDULES = get_priority("LOW")  # of the hook that steps them in mmengine
 
 
 class Trainer:
@@ -137,15 +140,22 @@ class Trainer:
             self.register_hook(hook)
         if cfg.get("ema"):
             ema = to_plain(cfg.ema)
+            ema = ema if isinstance(ema, dict) else {"decay": ema}
+            priority = ema.pop("priority", None)
             with blame("ema", ema):
-                self.ema = EMAHook(**(ema if isinstance(ema, dict) else {"decay": ema}))
-            self.register_hook(self.ema)
-        for hook_cfg in cfg.get("custom_hooks") or []:
+                self.ema = EMAHook(**ema)
+            self.register_hook(self.ema, priority)
+        for hook_cfg in map(to_plain, cfg.get("custom_hooks") or []):
+            priority = hook_cfg.pop("priority", None)
             with blame("custom_hooks", hook_cfg):
-                self.register_hook(HOOKS.build(to_plain(hook_cfg)))
+                hook = HOOKS.build(hook_cfg)
+                self.register_hook(hook, priority)
+            uncalled(hook, reporter.warn)
 
-    def register_hook(self, hook: Hook) -> None:
-        """Insert by priority, behind those of the same priority."""
+    def register_hook(self, hook: Hook, priority: str | int | None = None) -> None:
+        """Insert by priority, behind those of the same priority; None takes the hook's own."""
+        if priority is not None:
+            hook.priority = priority
         priority = get_priority(getattr(hook, "priority", "NORMAL"))
         position = len(self.hooks)
         while position and get_priority(self.hooks[position - 1].priority) > priority:
@@ -159,9 +169,17 @@ class Trainer:
             if method is not None:
                 method(self, **kwargs)
 
-    def _hooks_of(self, stage: str) -> list[Any]:
-        """The methods of hooks that do something at a stage, looked up once."""
-        return [getattr(h, stage) for h in self.hooks if stage in h.get_triggered_stages()]
+    def _hooks_of(self, stage: str, late: bool | None = None) -> list[Any]:
+        """The methods of hooks that do something at a stage, looked up once.
+
+        ``late``: only those that come behind the schedules, or only those before them.
+        """
+        return [
+            getattr(h, stage)
+            for h in self.hooks
+            if stage in h.get_triggered_stages()
+            and late in (None, get_priority(h.priority) >= _SCHEDULES)
+        ]
 
     # -- the loop -------------------------------------------------------------------------------
 
@@ -199,9 +217,8 @@ class Trainer:
             skip=self._left_out,
         )
         options = {k: v for k, v in self.cfg.train_dataloader.items() if k != "dataset"}
-        loader = train_loader(
-            self.train_dataset, sampler, pin_memory=self.device.type == "cuda", **options
-        )
+        options["pin_memory"] = options.get("pin_memory", True) and self.device.type == "cuda"
+        loader = train_loader(self.train_dataset, sampler, **options)
         self.call_hook("before_run")
         with StopRequest() as stop:
             self.call_hook("before_train")
@@ -226,7 +243,8 @@ class Trainer:
         return stop.exit_code
 
     def _iterate(self, batches: Iterator[Any], stop: StopRequest) -> None:
-        before, after = self._hooks_of("before_train_iter"), self._hooks_of("after_train_iter")
+        before = self._hooks_of("before_train_iter")
+        after, late = (self._hooks_of("after_train_iter", late=x) for x in (False, True))
         # On a GPU the agreement would hold up the stream, so it is sought now and then.
         agree_every = 10 if self.device.type == "cuda" and self.world_size > 1 else 1
         # Looked up once: a look into a Config costs as much as a whole hook.
@@ -248,6 +266,8 @@ class Trainer:
                 hook(self, batch_idx=self.iter, data_batch=batch, outputs=outputs)
             for scheduler in self.param_schedulers:
                 scheduler.step()
+            for hook in late:
+                hook(self, batch_idx=self.iter, data_batch=batch, outputs=outputs)
             self.iter += 1
 
             last = self.iter == self.max_iters

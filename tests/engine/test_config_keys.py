@@ -65,8 +65,8 @@ def test_a_value_of_ones_own_is_none(config, text, caplog):
 
 
 def test_a_key_like_no_other_is_told(config, caplog):
-    load_config(config("default_hooks = dict()"))
-    assert "nothing reads its key 'default_hooks'" in caplog.text
+    load_config(config("weather = dict()"))
+    assert "nothing reads its key 'weather'" in caplog.text
 
 
 def test_shipped_configs_have_none(caplog):

@@ -193,6 +193,10 @@ def option_seeds() -> list[bytes]:
         b"param_scheduler.0.milestones=[5,9]\nema=0.9\ntrain_set='${val_sets}'",
         b"optim_wrapper.clip_grad=dict(max_norm=1.0)\ncustom_hooks=[dict(type='EMAHook')]",
         b"train_dataloader.dataset.make_lq={'type': 'Degrade', 'steps': [1, (2, 3)]}\nfast=max",
+        b"default_hooks.checkpoint.interval=5\nrandomness=dict(seed=7)\nresume=True\nema=None\n"
+        b"env_cfg=dict(mp_cfg=dict(mp_start_method='fork'),dist_cfg=dict(timeout=9))",
+        b"train_dataloader.batch_size=4\ncustom_hooks=[dict(type='EMAHook',priority='LOW')]\n"
+        b"train_dataloader.sampler=dict(type='InfiniteSampler')\nlog_level=INFO",
         b"train_pipeline=[dict(type='PackInputs')]\nprotocols=dict(Set5='edsr-y')\nscale=[2,3]",
     ]
 

@@ -25,14 +25,20 @@ class EMAHook(Hook):
     Args:
         decay: between 0 and 1, e.g. 0.999.
         begin: the iteration up to which the average is just the weights.
+        interval: iterations between two updates.
     """
 
     priority = "NORMAL"
 
-    def __init__(self, decay: float = 0.999, begin: int = 0) -> None:
+    def __init__(self, decay: float = 0.999, begin: int = 0, interval: int = 1) -> None:
         if not isinstance(decay, float) or not 0 < decay < 1:
             raise UserError(f"config: ema.decay = {decay!r} must lie between 0 and 1")
-        self.decay, self.begin = decay, begin
+        for name, value, least in (("begin", begin, 0), ("interval", interval, 1)):
+            if type(value) is not int or value < least:
+                raise UserError(
+                    f"config: ema.{name} = {value!r} must be a whole number of at least {least}"
+                )
+        self.decay, self.begin, self.interval = decay, begin, interval
         self.updates = 0
         self._module: torch.nn.Module | None = None
         # Looked up once: a walk over a network's modules costs more than the update.
@@ -66,7 +72,7 @@ class EMAHook(Hook):
         if self.updates == 0 or runner.iter < self.begin:
             self.updates = 0
             torch._foreach_copy_(self._averaged, self._current)
-        else:
+        elif self.updates % self.interval == 0:
             torch._foreach_lerp_(self._averaged, self._current, 1 - self.decay)
         for averaged, current in self._copied:
             averaged.copy_(current)

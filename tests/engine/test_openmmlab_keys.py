@@ -1,0 +1,807 @@
+"""Keys as a user of OpenMMLab writes them: each does what it says, or is refused with advice."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+import superres
+from superres.cli.main import main
+
+from .conftest import CONFIG, ROOT, read_trace, start
+from .ranks import ended, environment, free_port
+
+TINY = """
+_base_ = {base!r}
+data_root = {world!r}
+train_set = 'train'
+val_sets = []
+test_sets = []
+lq_patch_size = 12
+global_batch_size = 4
+num_workers = 0
+max_iters = 6
+val_interval = 3
+tensorboard = False
+model = dict(backbone=dict(channels=8, num_blocks=1))
+optim_wrapper = dict(optimizer=dict(lr=0.001))
+param_scheduler = [dict(type='MultiStepLR', by_epoch=False, milestones=[2, 4], gamma=0.5)]
+"""
+
+HOOKS = '''
+"""A user's package."""
+import json
+import multiprocessing
+
+import torch
+from mmengine.hooks import EMAHook, Hook, ParamSchedulerHook
+from superres.registry import HOOKS
+
+
+class Named(Hook):
+    def __init__(self, path):
+        self.path = path
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        lr = runner.optim_wrapper.optimizer.param_groups[0]["lr"]
+        with open(self.path, "a") as file:
+            file.write(f"{type(self).__name__} {lr}\\n")
+
+
+@HOOKS.register_module()
+class First(Named):
+    pass
+
+
+@HOOKS.register_module()
+class Second(Named):
+    pass
+
+
+@HOOKS.register_module()
+class Probe(Hook):
+    """What the process is like while it trains."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        distributed = torch.distributed.is_initialized()
+        found = {
+            "deterministic": torch.are_deterministic_algorithms_enabled(),
+            "workers": [type(p).__name__ for p in multiprocessing.active_children()],
+            "backend": torch.distributed.get_backend() if distributed else None,
+        }
+        with open(self.path, "w") as file:
+            json.dump(found, file)
+
+    def before_val_epoch(self, runner):
+        raise AssertionError("is not called")
+
+
+@HOOKS.register_module()
+class MySchedulerHook(ParamSchedulerHook):
+    pass
+
+
+@HOOKS.register_module()
+class MyEMAHook(EMAHook):
+    pass
+'''
+
+
+class Run:
+    """``superres train`` on a config file of the user's."""
+
+    def __init__(
+        self,
+        folder: Path,
+        world: Path,
+        capsys: pytest.CaptureFixture,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        self.folder, self.capsys, self.caplog = folder, capsys, caplog
+        (folder / "tiny.py").write_text(TINY.format(base=CONFIG, world=str(world)))
+
+    def config(self, text: str, base: str = "./tiny.py", name: str = "mine") -> Path:
+        path = self.folder / f"{name}.py"
+        path.write_text(f"_base_ = {base!r}\n{text}\n")
+        return path
+
+    def __call__(
+        self,
+        text: str,
+        *arguments: str,
+        work: str = "work",
+        code: int = 0,
+        base: str = "./tiny.py",
+    ) -> list[dict]:
+        """The trace of a run; its output stays in ``out`` and ``err``, warnings in ``warned``."""
+        path = self.config(text, base)
+        self.caplog.clear()
+        trace = self.folder / "trace.jsonl"
+        trace.unlink(missing_ok=True)
+        self.work = self.folder / work
+        self.capsys.readouterr()
+        command = ["train", str(path), "--work-dir", str(self.work), "--trace", str(trace)]
+        found = main([*command, *arguments])
+        self.out, self.err = self.capsys.readouterr()
+        self.warned = self.caplog.text
+        assert found == code, self.out + self.err
+        return read_trace(trace) if trace.exists() else []
+
+    def refused(self, text: str, *arguments: str) -> str:
+        """The one message against a config."""
+        self(text, *arguments, code=2)
+        assert self.err.startswith("error: "), self.err
+        assert "Traceback" not in self.err
+        return self.err
+
+    def log(self, mode: str) -> list[dict]:
+        """Lines of log.jsonl."""
+        lines = map(json.loads, (self.work / "log.jsonl").read_text().splitlines())
+        return [line for line in lines if line["mode"] == mode]
+
+    def checkpoints(self) -> set[str]:
+        """The work dir's ``iter_N.pth``."""
+        return {path.name for path in self.work.glob("iter_*.pth")}
+
+
+@pytest.fixture
+def run(
+    tmp_path: Path,
+    world: Path,
+    capsys: pytest.CaptureFixture,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Run:
+    # Packages that other tests use in this process may have configured logging.
+    logger = logging.getLogger("superres")
+    monkeypatch.setattr(logger, "disabled", False)
+    monkeypatch.setattr(logger, "propagate", True)
+    return Run(tmp_path, world, capsys, caplog)
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
+    """``custom_imports`` and ``custom_hooks`` of a config that uses a package of the user's."""
+    name = f"hooks_of_{tmp_path.name.replace('-', '_')}"
+    # Each test registers its own.
+    text = HOOKS.replace("register_module()", "register_module(force=True)")
+    (tmp_path / f"{name}.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def config(hooks: str) -> str:
+        return f"custom_imports = dict(imports=[{name!r}])\ncustom_hooks = [{hooks}]"
+
+    return config
+
+
+def iterations(trace: list[dict]) -> list[int]:
+    return [line["iter"] for line in trace]
+
+
+# -- resume -----------------------------------------------------------------------------------
+
+
+def test_resume_continues(run):
+    whole = run("resume = True", work="whole")
+    assert "starting anew" in run.out
+    first = run("resume = True\nmax_iters = 4")
+    rest = run("resume = True")
+    assert iterations(rest) == [5, 6]
+    assert first + rest == whole
+    assert not (run.work / "previous_runs").exists()
+    assert iterations(run("resume = False")) == [1, 2, 3, 4, 5, 6]
+
+
+def test_resume_takes_load_from_for_the_checkpoint(run):
+    whole = run("checkpoint_interval = 2", work="whole")
+    start = run.work / "iter_2.pth"
+    rest = run(f"resume = True\nload_from = {str(start)!r}", work="other")
+    assert rest == whole[2:]
+    assert "resumed from" in run.out
+    # The command line's word goes before.
+    assert iterations(run("resume = True", "--resume", str(start), work="whole"))[0] == 3
+
+
+def test_a_run_that_is_launched_again_goes_on_from_its_own_newest(run, monkeypatch):
+    run("checkpoint_interval = 2", work="whole")
+    text = f"resume = True\nload_from = {str(run.work / 'iter_2.pth')!r}\ncheckpoint_interval = 1"
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    assert iterations(run(f"{text}\nmax_iters = 4", work="other")) == [3, 4]
+    assert iterations(run(text, work="other")) == [5, 6]
+
+
+@pytest.mark.parametrize("value", ["'x'", "1", "'auto'"])
+def test_resume_is_yes_or_no(run, value):
+    message = run.refused(f"resume = {value}")
+    assert f"resume = {value} must be True or False" in message
+    assert "--resume PATH" in message
+
+
+# -- randomness -------------------------------------------------------------------------------
+
+
+def test_randomness(run, package):
+    probe = run.folder / "probe.json"
+    hooks = package(f"dict(type='Probe', path={str(probe)!r})")
+    seven = run("", "--seed", "7")
+    assert run("randomness = dict(seed=7)") == seven != run("")
+    assert run("", "--cfg-options", "randomness.seed=7") == seven
+    found = run(f"randomness = dict(seed=7, deterministic=True, diff_rank_seed=True)\n{hooks}")
+    assert found == seven
+    assert json.loads(probe.read_text())["deterministic"] is True
+    assert "no effect" not in run.warned
+    run("randomness = dict(seed=7, diff_rank_seed=False)")
+    assert "has no effect here: randomness.diff_rank_seed" in run.warned
+
+
+# -- default_hooks ----------------------------------------------------------------------------
+
+
+def test_intervals(run):
+    run(
+        "default_hooks = dict(\n"
+        "    checkpoint=dict(type='CheckpointHook', interval=2, by_epoch=False, save_last=True),\n"
+        "    logger=dict(type='LoggerHook', interval=3, log_metric_by_epoch=False))"
+    )
+    assert run.checkpoints() == {"iter_2.pth", "iter_4.pth", "iter_6.pth"}
+    assert [line["iter"] for line in run.log("train")] == [3, 6]
+    # What the file does not say stays as it was inherited.
+    run("default_hooks = dict(checkpoint=dict(max_keep_ckpts=1))\ncheckpoint_interval = 2")
+    assert run.checkpoints() == {"iter_6.pth"}
+    run("default_hooks = dict(checkpoint=dict(interval=-1, max_keep_ckpts=-1))")
+    assert run.checkpoints() == {"iter_6.pth"}
+    options = ("default_hooks.checkpoint.interval=3", "default_hooks.logger.interval=2")
+    run("", "--cfg-options", *options)
+    assert run.checkpoints() == {"iter_3.pth", "iter_6.pth"}
+    assert [line["iter"] for line in run.log("train")] == [2, 4, 6]
+
+
+@pytest.mark.parametrize(
+    ("value", "metric"),
+    [("'auto'", "psnr"), ("'PSNR'", "psnr"), ("['SSIM']", "ssim"), ("'valid/SSIM'", "ssim")],
+)
+def test_save_best(run, value, metric):
+    run(
+        f"val_sets = ['valid']\nmax_iters = 3\n"
+        f"default_hooks = dict(checkpoint=dict(save_best={value}, rule='greater'))"
+    )
+    best = torch.load(run.work / "best.pth", weights_only=True)["meta"]["selection"]
+    assert (best["set"], best["metric"]) == ("valid", metric)
+
+
+def test_no_best(run):
+    run(
+        "val_sets = ['valid']\nmax_iters = 3\ndefault_hooks = dict(checkpoint=dict(save_best=None))"
+    )
+    assert not (run.work / "best.pth").exists()
+
+
+def test_mmengines_default_hooks_change_nothing(run):
+    plain = run("")
+    assert plain == run(
+        "default_hooks = dict(\n"
+        "    timer=dict(type='IterTimerHook'),\n"
+        "    runtime_info=dict(type='RuntimeInfoHook'),\n"
+        "    param_scheduler=dict(type='ParamSchedulerHook', priority='LOW', _scope_='mmengine'),\n"
+        "    sampler_seed=dict(type='mmengine.DistSamplerSeedHook'))"
+    )
+    assert "no effect" not in run.warned
+    assert plain == run("default_hooks = dict(timer=None, visualization=dict(type='VisHook'))")
+    assert "default_hooks.visualization (tensorboard" in run.warned
+
+
+@pytest.mark.parametrize(
+    ("hooks", "words"),
+    [
+        ("checkpoint=dict(interval=1, by_epoch=True)", "write by_epoch=False"),
+        ("checkpoint=dict(interval='2')", "checkpoint.interval = '2' must be a whole number"),
+        ("checkpoint=dict(intervall=2)", "did you mean interval"),
+        ("checkpoint=dict(save_optimizer=False)", "save_optimizer = False"),
+        ("checkpoint=dict(save_begin=3)", "save_begin = 3"),
+        ("checkpoint=dict(save_last=False)", "save_last = False"),
+        ("checkpoint=dict(out_dir='elsewhere')", "--work-dir"),
+        ("checkpoint=dict(filename_tmpl='it{}.pth')", "filename_tmpl"),
+        ("checkpoint=dict(rule='less')", "larger"),
+        ("checkpoint=dict(save_best=['PSNR', 'SSIM'])", "there is one best.pth"),
+        ("checkpoint=dict(type='MyCheckpointHook')", "custom_hooks"),
+        ("checkpoint=dict(priority='HIGH')", "fixed order"),
+        ("chekpoint=dict(interval=2)", "mmengine's own are checkpoint"),
+        ("checkpoint=None", "interval=-1"),
+        ("checkpoint=5", "must be a dict"),
+        ("logger=dict(interval=0)", "logger.interval = 0"),
+        ("logger=None", "write dict(interval=N)"),
+        ("param_scheduler=None", "param_scheduler = []"),
+        ("mine=dict(type='NoSuchHook')", "NoSuchHook"),
+        ("early=dict(type='EarlyStoppingHook', monitor='psnr')", "max_iters"),
+    ],
+)
+def test_default_hooks_that_are_refused(run, hooks, words):
+    assert words in run.refused(f"default_hooks = dict({hooks})")
+
+
+# -- custom_hooks -----------------------------------------------------------------------------
+
+
+def test_ema_hook_averages_and_is_what_validation_sees(run):
+    validated = "val_sets = ['valid']\n"
+    run(f"{validated}ema = 0.5", work="ours")
+    ours, scores = run.work, run.log("val")
+    run(f"{validated}custom_hooks = [dict(type='EMAHook', momentum=0.5, priority='ABOVE_NORMAL')]")
+    assert [line["results"] for line in run.log("val")] == [line["results"] for line in scores]
+    for name in ("best.pth", "iter_6.pth"):
+        theirs, wanted = (
+            torch.load(folder / name, weights_only=True) for folder in (run.work, ours)
+        )
+        for key, value in wanted["ema_state_dict"].items():
+            assert torch.equal(theirs["ema_state_dict"][key], value)
+    key = "backbone.conv_first.weight"
+    assert not torch.equal(wanted["ema_state_dict"][key], wanted["state_dict"][key])
+    run(f"{validated}")
+    raw = [line["results"] for line in run.log("val")]
+    assert raw != [line["results"] for line in scores]
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        ("momentum=0.5, begin_iter=3", {"momentum": 0.5, "begin_iter": 3}),
+        ("momentum=0.5, interval=2", {"momentum": 0.5, "interval": 2}),
+        ("", {}),
+    ],
+)
+def test_an_average_is_mmengines(run, package, ours, theirs):
+    """Against mmengine's own hook, on the weights that the run had."""
+    from mmengine.hooks import EMAHook, Hook
+
+    from superres.registry import HOOKS as REGISTRY
+
+    class Other(Hook):
+        def before_run(self, runner):
+            self.hook = EMAHook(**theirs)
+            self.hook.before_run(runner)
+
+        def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+            self.hook.after_train_iter(runner, batch_idx)
+
+        def after_run(self, runner):
+            wanted.update(self.hook.ema_model.module.state_dict())
+
+    wanted: dict[str, torch.Tensor] = {}
+    REGISTRY.register_module(name="Other", force=True, module=Other)
+    run(f"custom_hooks = [dict(type='EMAHook', {ours}), dict(type='Other')]")
+    found = torch.load(run.work / "iter_6.pth", weights_only=True)["ema_state_dict"]
+    for key, value in wanted.items():
+        torch.testing.assert_close(found[key], value, rtol=1e-6, atol=1e-8)
+
+
+def test_schedules_step_once(run):
+    rates = [line["lr"] for line in run("")]
+    assert rates == [0.001, 0.001, 0.0005, 0.0005, 0.00025, 0.00025]
+    for name in ("ParamSchedulerHook", "mmengine.ParamSchedulerHook"):
+        assert [line["lr"] for line in run(f"custom_hooks = [dict(type={name!r})]")] == rates
+        assert "custom_hooks.0: ParamSchedulerHook (the training loop does this" in run.warned
+
+
+@pytest.mark.parametrize(
+    ("hook", "words"),
+    [
+        ("type='CheckpointHook', interval=2", "checkpoint_interval"),
+        ("type='LoggerHook'", "log_interval"),
+        ("type='EarlyStoppingHook', monitor='psnr', rule='greater'", "max_iters"),
+        ("type='ProfilerHook'", "torch.profiler"),
+        ("type='SyncBuffersHook'", "buffers"),
+        ("type='NaiveVisualizationHook'", "--save-images"),
+        ("type='ExponentialMovingAverageHook', module_keys=('generator_ema')", "ema = 0.999"),
+        ("type='EMAHook', ema_type='StochasticWeightAverage'", "no other average"),
+        ("type='EMAHook', update_buffers=True", "update_buffers = True"),
+        ("type='EMAHook', begin_epoch=2", "begin_iter"),
+        ("type='EMAHook', momentum=2", "momentum = 2"),
+        ("type='EMAHook', momentumm=0.1", "'momentumm'"),
+        ("type='EMAHook', interval=0", "interval = 0"),
+        ("type='EMAHook', begin_iter=-1", "begin = -1"),
+        ("type='MySchedulerHook'", "a kind of ParamSchedulerHook"),
+        ("type='MyEMAHook'", "ema = 0.999"),
+    ],
+)
+def test_hooks_that_are_refused(run, package, hook, words):
+    message = run.refused(package(f"dict({hook})"))
+    assert words in message
+    assert "ema." in message or "custom_hooks.0" in message
+
+
+def test_priorities_order_the_calls(run, package):
+    calls = run.folder / "calls.txt"
+
+    def order(first: str, second: str) -> list[str]:
+        calls.unlink(missing_ok=True)
+        hooks = [
+            f"dict(type={name!r}, path={str(calls)!r}{priority})"
+            for name, priority in (("First", first), ("Second", second))
+        ]
+        run(package(", ".join(hooks)) + "\nmax_iters = 3")
+        return calls.read_text().split("\n")[:-1]
+
+    def names(*priorities: str) -> list[str]:
+        return [line.split()[0] for line in order(*priorities)][:2]
+
+    assert names("", "") == ["First", "Second"]
+    assert names("", ", priority='HIGH'") == ["Second", "First"]
+    assert names(", priority='HIGHEST'", ", priority=1") == ["First", "Second"]
+    assert names(", priority=51", "") == ["Second", "First"]
+    assert names(", priority='low'", ", priority='VERY_LOW'") == ["First", "Second"]
+    # mmengine's schedules step at LOW; a hook behind that sees the next iteration's rate.
+    rates = order("", ", priority='VERY_LOW'")
+    assert rates[2:4] == ["First 0.001", "Second 0.0005"]
+
+
+@pytest.mark.parametrize("value", ["'TOP'", "200", "-1", "0.5", "True", "[]"])
+def test_priorities_that_are_none(run, package, value):
+    message = run.refused(package(f"dict(type='First', path='x', priority={value})"))
+    assert f"custom_hooks.0.priority = {value} must be one of HIGHEST" in message
+    assert "0 (first) to 100 (last)" in message
+
+
+def test_a_stage_that_is_not_called_is_told(run, package):
+    probe = run.folder / "probe.json"
+    run(package(f"dict(type='Probe', path={str(probe)!r})"))
+    assert "Probe: its before_val_epoch will not be called" in run.out
+
+
+def test_further_default_hooks_are_hooks(run, package):
+    calls = run.folder / "calls.txt"
+    run(
+        package(f"dict(type='Second', path={str(calls)!r})")
+        + f"\ndefault_hooks = dict(mine=dict(type='First', path={str(calls)!r}))\nmax_iters = 1"
+    )
+    assert [line.split()[0] for line in calls.read_text().splitlines()] == ["First", "Second"]
+
+
+# -- train_dataloader -------------------------------------------------------------------------
+
+
+def test_a_loader_as_mmengine_has_it(run):
+    plain = run("global_batch_size = 3")
+    loader = (
+        "train_dataloader = dict(\n"
+        "    batch_size=3, num_workers=1, persistent_workers=True, pin_memory={pin},\n"
+        "    drop_last=True, batch_sampler=None, collate_fn=dict(type='default_collate'),\n"
+        "    sampler=dict(type='InfiniteSampler', shuffle=True))"
+    )
+    assert run(loader.format(pin=True)) == plain
+    assert "no effect" not in run.warned
+    assert run(loader.format(pin=False)) == plain
+    assert len(plain[0]["samples"]) == 3
+    assert run("", "--cfg-options", "train_dataloader.batch_size=3") == plain
+
+
+def test_a_batch_is_of_one_process(run, tmp_path):
+    """On two processes: twice the size together."""
+    whole = run("global_batch_size = 6")
+    path = run.config(
+        "train_dataloader = dict(batch_size=3)\nlauncher = 'pytorch'\nexperiment_name = 'two'"
+    )
+    trace, port = tmp_path / "two.jsonl", free_port()
+    command = [sys.executable, str(ROOT / "tools/train.py"), str(path)]
+    command += ["--work-dir", str(tmp_path / "two"), "--trace", str(trace)]
+    ranks = [start(command, **environment(rank, 2, port)) for rank in range(2)]
+    outputs = []
+    for code, output in ended(ranks):
+        assert code == 0, output
+        outputs.append(output)
+    assert [output.count("has no effect here") for output in outputs] == [1, 0]
+    samples: dict[int, list] = {}
+    for line in sorted(read_trace(trace), key=lambda line: line["rank"]):
+        assert len(line["samples"]) == 3
+        samples.setdefault(line["iter"], []).extend(line["samples"])
+    assert samples == {line["iter"]: line["samples"] for line in whole}
+
+
+@pytest.mark.parametrize(
+    ("loader", "words"),
+    [
+        ("batch_size=0", "train_dataloader.batch_size = 0"),
+        ("batchsize=4", "did you mean batch_size"),
+        ("sampler=dict(type='InfiniteSampler', shuffle=False)", "random order"),
+        ("sampler=dict(type='RepeatSampler')", "random order"),
+        ("sampler=dict(type='InfiniteSampler', seed=3)", "write seed = N"),
+        ("batch_sampler=dict(type='BatchSampler')", "train_dataloader.batch_sampler"),
+        ("shuffle=False", "random order"),
+        ("collate_fn=dict(type='my_collate')", "PackInputs"),
+        ("pin_memory='yes'", "must be True or False"),
+        ("num_batch_per_epoch=10", "num_batch_per_epoch"),
+        ("num_workers=-1", "num_workers = -1"),
+        ("worker_init_fn=dict(type='x')", "worker_init_fn"),
+        ("multiprocessing_context='forks'", "must be 'fork', 'spawn' or 'forkserver'"),
+        ("_delete_=True, batch_size=4", "no 'dataset'"),
+    ],
+)
+def test_loaders_that_are_refused(run, loader, words):
+    assert words in run.refused(f"train_dataloader = dict({loader})")
+
+
+def test_workers_that_are_replaced_by_each_iterator_are_said_to_stay(run):
+    run("train_dataloader = dict(persistent_workers=False, drop_last=False)\nmax_iters = 1")
+    assert "train_dataloader.persistent_workers (workers live as long as the run)" in run.warned
+    assert "train_dataloader.drop_last (every batch is full)" in run.warned
+
+
+def test_the_number_of_workers_has_one_value(run, package):
+    probe = run.folder / "probe.json"
+    text = package(f"dict(type='Probe', path={str(probe)!r})") + "\nmax_iters = 2\n"
+
+    def workers(more: str, *options: str) -> int:
+        run(text + more, *options)
+        return len(json.loads(probe.read_text())["workers"])
+
+    assert workers("train_dataloader = dict(num_workers=1)") == 1
+    assert workers("train_dataloader = dict(num_workers=1)", "--cfg-options", "num_workers=0") == 0
+    assert workers("", "--cfg-options", "train_dataloader.num_workers=1") == 1
+    assert "remove one of them" in run.refused(
+        "num_workers=1\ntrain_dataloader=dict(num_workers=2)"
+    )
+
+
+# -- env_cfg, launcher ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_the_start_method_of_workers(run, package, method):
+    probe = run.folder / "probe.json"
+    run(
+        package(f"dict(type='Probe', path={str(probe)!r})") + f"\nnum_workers = 1\nmax_iters = 2\n"
+        f"env_cfg = dict(mp_cfg=dict(mp_start_method={method!r}, opencv_num_threads=0))"
+    )
+    assert json.loads(probe.read_text())["workers"] == [f"{method.capitalize()}Process"]
+    assert "no effect" not in run.warned
+
+
+def test_cudnn_benchmark(run):
+    run("env_cfg = dict(cudnn_benchmark=True)\nmax_iters = 1")
+    said = run.out if torch.cuda.is_available() else ""
+    assert "autotune" in said or "fast.autotune: there is no GPU" in run.out
+    run("env_cfg = dict(cudnn_benchmark=False)\nmax_iters = 1")
+    assert "autotune" not in run.out
+    run("env_cfg = dict(cudnn_benchmark=False)\nfast = 'max'\nmax_iters = 1")
+    assert "autotune" not in run.out
+
+
+def test_the_launcher_and_its_connection(run, package, monkeypatch):
+    probe = run.folder / "probe.json"
+    text = package(f"dict(type='Probe', path={str(probe)!r})") + (
+        "\nlauncher = 'pytorch'\nmax_iters = 1\nenv_cfg = dict(dist_cfg=dict(backend='gloo'))"
+    )
+    message = run.refused(text)
+    assert "launcher 'pytorch' needs RANK" in message
+    assert "--launcher none" in message
+    run(text, "--launcher", "none")
+    assert json.loads(probe.read_text())["backend"] is None
+    for key, value in environment(0, 1, free_port()).items():
+        monkeypatch.setenv(key, value)
+    run(text)
+    assert json.loads(probe.read_text())["backend"] == "gloo"
+
+
+def test_nccl_without_a_gpu_is_said(run, monkeypatch):
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    for key, value in environment(0, 1, free_port()).items():
+        monkeypatch.setenv(key, value)
+    run("launcher = 'pytorch'\nmax_iters = 1\nenv_cfg = dict(dist_cfg=dict(backend='nccl'))")
+    assert "'nccl' needs a GPU; gloo connects" in run.err
+
+
+def test_a_timeout_in_seconds(run, monkeypatch):
+    for key, value in environment(0, 2, free_port()).items():
+        monkeypatch.setenv(key, value)
+    monkeypatch.delenv("SUPERRES_DIST_TIMEOUT_MINUTES", raising=False)
+    message = run.refused("launcher = 'pytorch'\nenv_cfg = dict(dist_cfg=dict(timeout=2))")
+    assert "within 2 s" in message
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("env_cfg = dict(cudnn_benchmark='yes')", "cudnn_benchmark = 'yes' must be True or False"),
+        ("env_cfg = dict(cudnn_benchmrk=True)", "did you mean cudnn_benchmark"),
+        ("env_cfg = dict(mp_cfg=dict(mp_start_method='x'))", "start_method = 'x'"),
+        ("env_cfg = dict(dist_cfg=dict(backend='mpi'))", "must be 'nccl' or 'gloo'"),
+        ("env_cfg = dict(dist_cfg=dict(timeout=0))", "timeout = 0 must be a number of seconds"),
+        ("env_cfg = dict(dist_cfg=dict(port=29500))", "MASTER_PORT"),
+        ("env_cfg = 5", "env_cfg = 5 must be a dict"),
+        ("launcher = 'mpi'", "launcher 'mpi' must be one of none, pytorch, slurm"),
+        ("randomness = dict(sed=7)", "did you mean seed"),
+        ("randomness = dict(seed=-1)", "randomness.seed = -1"),
+        ("randomness = dict(deterministic='yes')", "randomness.deterministic = 'yes'"),
+        ("log_level = 'LOUD'", "log_level = 'LOUD' must be"),
+        ("train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=3)", "max_iters = N"),
+        ("train_cfg = dict(max_iters=0)", "train_cfg.max_iters = 0"),
+        ("train_cfg = dict(val_begin=100)", "val_begin = 100"),
+        ("test_cfg = dict(metrics=['PSNR'], crop_border=4)", "protocols"),
+        ("val_evaluator = [dict(type='PSNR', crop_border=4)]", "protocols"),
+        ("val_dataloader = dict(batch_size=1)", "val_sets"),
+        ("visualizer = dict(type='Visualizer', vis_backends=[])", "tensorboard = True"),
+        ("total_iters = 300", "write max_iters"),
+        ("optimizers = dict(generator=dict(type='Adam'))", "optim_wrapper"),
+        ("lr_config = dict(policy='Step')", "param_scheduler"),
+        ("checkpoint_config = dict(interval=5)", "checkpoint_interval"),
+        ("evaluation = dict(interval=5)", "val_interval"),
+        ("resume_from = 'x.pth'", "resume = True"),
+        ("auto_scale_lr = dict(enable=True, base_batch=16)", "base_batch_size"),
+    ],
+)
+def test_keys_that_are_refused(run, text, words):
+    message = run.refused(text)
+    assert words in message
+    key = text.split(" = ")[0]
+    assert key in message or key in ("env_cfg",)
+
+
+def test_keys_that_turn_nothing_on(run):
+    plain = run("")
+    same = "val_evaluator = None\nresume_from = None\nfp16 = None\nval_cfg = dict(type='ValLoop')"
+    assert run(same) == plain
+    assert not run.warned
+
+
+def test_a_variable_of_ones_own_may_have_such_a_name(run):
+    own = "optimizer = dict(type='Adam', lr=0.002)\noptim_wrapper = dict(optimizer=optimizer)"
+    assert run(own)[0]["lr"] == 0.002
+
+
+# -- other keys -------------------------------------------------------------------------------
+
+
+def test_log_level(run):
+    run("log_level = 'WARNING'\nval_sets = ['valid']")
+    assert "iter " not in run.out
+    assert "validation" not in run.out
+    assert run.log("train")
+    run("log_level = 'DEBUG'")
+    assert "iter 6/6" in run.out
+    assert "saved " in run.out
+    run("")
+    assert "saved " not in run.out
+
+
+def test_what_has_no_effect_is_named_once(run):
+    plain = run("")
+    text = (
+        "log_processor = dict(type='LogProcessor', window_size=100, by_epoch=False)\n"
+        "experiment_name = 'mine'\ndefault_scope = 'mmagic'\n"
+        "env_cfg = dict(resource_limit=4096, mp_cfg=dict(opencv_num_threads=4))"
+    )
+    assert run(text) == plain
+    assert run.warned.count("has no effect here") == 1
+    for key in ("log_processor", "experiment_name", "default_scope", "env_cfg.resource_limit"):
+        assert key in run.warned
+    assert "opencv_num_threads" in run.warned
+
+
+def test_the_training_loop(run):
+    loop = "train_cfg = dict(type='IterBasedTrainLoop', max_iters=4, val_interval=2)"
+    assert iterations(run(f"{loop}\nval_sets = ['valid']")) == [1, 2, 3, 4]
+    assert [line["iter"] for line in run.log("val")] == [2, 4]
+    assert len(run("", "--cfg-options", "train_cfg.max_iters=2")) == 2
+    schedule = "dict(_delete_=True, type='MultiStepLR', by_epoch=False, milestones=[1], gamma=0.1)"
+    assert run(f"param_scheduler = {schedule}")[1]["lr"] == pytest.approx(1e-4)
+
+
+def test_the_learning_rate_goes_with_the_batch(run):
+    text = "train_dataloader = dict(batch_size=8)\nmax_iters = 1\n"
+    rule = "auto_scale_lr = dict(enable={}, base_batch_size=4)"
+    assert run(text + rule.format(True))[0]["lr"] == pytest.approx(0.002)
+    assert run(text + rule.format(False))[0]["lr"] == 0.001
+    assert run(text + rule.format(False), "--auto-scale-lr")[0]["lr"] == pytest.approx(0.002)
+    assert run(text + "auto_scale_lr = dict(_delete_=True, base_batch_size=4)", "--auto-scale-lr")[
+        0
+    ]["lr"] == pytest.approx(0.002)
+    assert "base_batch_size" in run.refused("auto_scale_lr = None", "--auto-scale-lr")
+    saved = (run.folder / "work" / "config.py").read_text()
+    (run.folder / "saved.py").write_text(saved)
+    arguments = ["train", str(run.folder / "saved.py"), "--work-dir", str(run.folder / "again")]
+    assert main([*arguments, "--auto-scale-lr"]) == 2
+    assert "was applied before" in run.capsys.readouterr().err
+
+
+# -- two spellings ----------------------------------------------------------------------------
+
+
+def test_what_is_written_later_wins(run):
+    seeds = {seed: run("max_iters = 1", "--seed", str(seed)) for seed in (0, 3, 7)}
+    base = str(run.config("randomness = dict(seed=7)\nmax_iters = 1", name="base"))
+    assert run("", base=base) == seeds[7]  # over the default runtime's
+    assert run("seed = 3", base=base) == seeds[3]
+    assert run("seed = 0", base=base) == seeds[0]
+    assert run("", "--seed", "3", base=base) == seeds[3]
+    run.config("seed = 3\nmax_iters = 1", name="base")
+    assert run("randomness = dict(seed=7)", base=base) == seeds[7]
+    assert run("randomness = dict()\nrandomness['seed'] = 7", base=base) == seeds[7]
+    assert run("randomness = dict(seed=7)", "--cfg-options", "seed=0", base=base) == seeds[0]
+    assert run("seed = 7\nrandomness = dict(seed=7)\nmax_iters = 1") == seeds[7]
+
+
+def test_a_file_that_is_no_python(run):
+    plain = run("seed = 7")
+    (run.folder / "mine.yml").write_text("_base_: ./tiny.py\nrandomness:\n  seed: 7\n")
+    trace = run.folder / "yml.jsonl"
+    arguments = ["train", str(run.folder / "mine.yml"), "--work-dir", str(run.folder / "yml")]
+    assert main([*arguments, "--trace", str(trace)]) == 0
+    assert read_trace(trace) == plain
+
+
+@pytest.mark.parametrize(
+    ("text", "options"),
+    [
+        ("seed = 3\nrandomness = dict(seed=7)", ()),
+        ("", ("seed=3", "randomness.seed=7")),
+        ("global_batch_size = 8\ntrain_dataloader = dict(batch_size=4)", ()),
+        ("checkpoint_interval = 5\ndefault_hooks = dict(checkpoint=dict(interval=2))", ()),
+        ("ema = 0.9\ncustom_hooks = [dict(type='EMAHook', momentum=0.5)]", ()),
+        ("custom_hooks = [dict(type='EMAHook'), dict(type='EMAHook', momentum=0.5)]", ()),
+    ],
+)
+def test_contradictions(run, text, options):
+    message = run.refused(text, *(("--cfg-options", *options) if options else ()))
+    assert "remove one of them" in message
+
+
+def test_an_average_can_be_turned_off_again(run):
+    base = str(run.config("custom_hooks = [dict(type='EMAHook')]\nmax_iters = 1", name="base"))
+    run("ema = None", base=base)
+    assert "ema_state_dict" not in torch.load(run.work / "iter_1.pth", weights_only=True)
+    run("", base=base)
+    assert "ema_state_dict" in torch.load(run.work / "iter_1.pth", weights_only=True)
+
+
+def test_a_saved_config_trains_the_same(run):
+    text = (
+        "randomness = dict(seed=7)\ntrain_dataloader = dict(batch_size=3, num_workers=1)\n"
+        "default_hooks = dict(checkpoint=dict(interval=2), logger=dict(interval=2))\n"
+        "custom_hooks = [dict(type='EMAHook', momentum=0.5)]\n"
+        "env_cfg = dict(cudnn_benchmark=False, dist_cfg=dict(backend='nccl', timeout=60))"
+    )
+    first = run(text)
+    saved = (run.work / "config.py").read_text()
+    assert "seed = 7" in saved
+    assert "checkpoint_interval = 2" in saved
+    for key in ("randomness", "default_hooks", "batch_size=3", "EMAHook"):
+        assert key not in saved
+    (run.folder / "saved.py").write_text(saved)
+    checkpoint = str(run.work / "iter_6.pth")
+    assert main(["test", str(run.folder / "mine.py"), checkpoint, "--sets", "valid"]) == 0
+    assert main(["test", str(run.folder / "saved.py"), checkpoint, "--sets", "valid"]) == 0
+    trace = run.folder / "again.jsonl"
+    arguments = ["train", str(run.folder / "saved.py"), "--work-dir", str(run.folder / "again")]
+    assert main([*arguments, "--trace", str(trace)]) == 0
+    assert read_trace(trace) == first
+
+
+def test_a_config_object(run):
+    from mmengine.config import Config
+
+    plain = run("max_iters = 1", "--seed", "7")
+    wanted = torch.load(run.work / "iter_1.pth", weights_only=True)["state_dict"]
+
+    def trained(config: Config, **more: object) -> dict:
+        found = superres.train(config, work_dir=run.folder / "object", **more)
+        return torch.load(found.work_dir / "iter_1.pth", weights_only=True)["state_dict"]
+
+    by_file = Config.fromfile(str(run.config("randomness = dict(seed=7)\nmax_iters = 1")))
+    by_hand = Config.fromfile(str(run.config("max_iters = 1", name="other")))
+    by_hand.randomness = {"seed": 7}
+    by_argument = Config.fromfile(str(run.config("randomness = dict(seed=3)\nmax_iters = 1")))
+    for config, more in ((by_file, {}), (by_hand, {}), (by_argument, {"seed": 7})):
+        before = config.pretty_text
+        weights = trained(config, **more)
+        assert all(torch.equal(weights[key], value) for key, value in wanted.items())
+        assert config.pretty_text == before  # which stays the caller's
+    assert len(plain) == 1
