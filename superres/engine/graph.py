@@ -22,6 +22,9 @@ WARM_UP = 3
 optimiser makes its state. They are ordinary updates, so nothing has to be undone."""
 MOST = 8
 """Shapes that are recorded, each in memory of its own; further ones run as usual."""
+CAPTURE_MODE = "thread_local"
+"""CUDA calls of which threads end a recording. In torch's default, 'global', one call of the thread
+that pins the next batches is enough."""
 
 
 class GraphedUpdate:
@@ -64,6 +67,7 @@ class GraphedUpdate:
             self.seen[key] += 1
             if self.seen[key] <= WARM_UP:
                 return self._beside(batch)
+            random_state = self._random_state()
             try:
                 self.recorded[key] = self._record(batch)
             except RuntimeError as error:
@@ -72,6 +76,10 @@ class GraphedUpdate:
                 self.failed = True
                 first = (str(error).splitlines() or ["unknown error"])[0][:200]
                 self.say(f"fast.cuda_graph: recording failed, going on without: {first}")
+                # What the recording left behind lies in its memory and holds no numbers: this
+                # update starts again from nothing.
+                self.optimizer.zero_grad(set_to_none=True)
+                self._restore_random_state(*random_state)
                 return self.update(batch)
         graph, inputs, outputs = self.recorded[key]
         for name, tensor in inputs.items():
@@ -107,13 +115,25 @@ class GraphedUpdate:
         try:
             for group, rate in zip(groups, self._rates):
                 group["lr"] = rate
-            with torch.cuda.graph(graph):
+            with torch.cuda.graph(graph, capture_error_mode=CAPTURE_MODE):
                 outputs = self.update({**batch, **inputs})
         finally:
             # Schedulers and logs go on with plain numbers.
             for group, rate in zip(groups, rates):
                 group["lr"] = rate
         return graph, inputs, outputs
+
+    def _random_state(self) -> list[Tensor]:
+        """The state of torch's generator on the CPU, and of the device's."""
+        states = [torch.get_rng_state()]
+        if self.device.type == "cuda":
+            states.append(torch.cuda.get_rng_state(self.device))
+        return states
+
+    def _restore_random_state(self, cpu: Tensor, device: Tensor | None = None) -> None:
+        torch.set_rng_state(cpu)
+        if device is not None:
+            torch.cuda.set_rng_state(device, self.device)
 
     def _set_rates(self) -> None:
         for i, group in enumerate(self.optimizer.param_groups):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 
 import pytest
 import torch
 
 from superres.cli.main import main
+from superres.engine import graph
 from superres.engine.fast import Fast, cpu_has_bfloat16, optimizer_options, resolve
 from superres.engine.optim import AutocastOptimWrapper
 from superres.engine.step import TrainStep, compile_backbone, micro_batches
@@ -167,6 +169,52 @@ def test_a_failing_compiler_is_told_in_one_line_and_training_goes_on(monkeypatch
     step.say = said.append
     assert torch.equal(curve(step, data), curve(step_of(NETWORKS["EDSR"], Fast()), data))
     assert said == ["fast.compile failed, training goes on without it: no C++ compiler found"]
+
+
+def test_a_failed_recording_leaves_nothing_behind(monkeypatch):
+    """CUDA's part is stood in for: it records, and fails as a call that waits makes it fail."""
+    modes, drawn, said = [], [], []
+    recording = False
+
+    @contextlib.contextmanager
+    def record(_, capture_error_mode="global"):
+        nonlocal recording
+        modes.append(capture_error_mode)
+        recording = True
+        try:
+            yield
+        finally:
+            recording = False
+
+    monkeypatch.setattr(graph, "WARM_UP", 0)
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", object)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda _: None)
+    monkeypatch.setattr(torch.cuda, "graph", record)
+    data = batches(4)
+    step, plain = step_of(NETWORKS["EDSR"], Fast()), step_of(NETWORKS["EDSR"], Fast())
+    update_weights = step.optim_wrapper.step
+
+    def refuse() -> None:
+        if recording:
+            raise RuntimeError("operation not permitted when stream is capturing\nand details")
+        update_weights()
+
+    def update(batch):
+        drawn.append(float(torch.rand(1)))
+        return step.update(batch)
+
+    step.optim_wrapper.step = refuse
+    step.graph = graph.GraphedUpdate(update, step.optim_wrapper.optimizer, CPU, said.append)
+    assert "takes no capturable" in said.pop()  # Adam for a CPU, which is to be tried all the same
+    step.graph.failed = False
+    assert torch.equal(curve(step, data), curve(plain, data))
+    assert drawn[0] == drawn[1]  # the update that failed and the one in its place
+    assert len(drawn) == 5
+    assert said == [
+        "fast.cuda_graph: recording failed, going on without: operation not permitted when stream "
+        "is capturing"
+    ]
+    assert modes == ["thread_local"]  # what other threads do must not end a recording
 
 
 def test_presets():
