@@ -1,0 +1,190 @@
+"""tools/benchmarks/gpu.py without a GPU: its rehearsal, its processes, its bundle and its parts."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from superres.imaging.io import read_image, write_image
+
+from .test_harness import SCHEMA
+
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPT = ROOT / "tools/benchmarks/gpu.py"
+
+
+def run(*arguments: str | Path) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, str(SCRIPT), *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
+    )
+
+
+def results(out: Path, stage: str) -> dict:
+    """A stage's file: whole, in the benchmarks' schema, with nothing wrong in it."""
+    found = json.loads((out / f"{stage}.json").read_text())
+    assert set(found) == SCHEMA | {"checks"}
+    assert (found["schema"], found["benchmark"]) == (1, f"gpu {stage}")
+    assert found["setup"]["rehearsal"] is True
+    for check in found["checks"]:
+        assert check["outcome"] in ("ok", "skipped"), check
+        assert check["outcome"] == "ok" or check["text"] == "needs a CUDA device"
+    return found
+
+
+@pytest.fixture
+def gpu(monkeypatch):
+    """The script as a module."""
+    monkeypatch.syspath_prepend(str(SCRIPT.parent))
+    return importlib.import_module("gpu")
+
+
+def test_rehearsal_of_one_stage(tmp_path):
+    done = run("loop", "--rehearse", "--work", tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = results(tmp_path / "out", "loop")
+    assert found["setup"]["photographs"] == 4
+    outcomes = {check["name"]: check["outcome"] for check in found["checks"]}
+    assert outcomes == {
+        "validation": "ok",
+        "max without compile, cache on the device": "ok",
+        f"max without compile, num_workers={max(1, min(12, (os.cpu_count() or 3) - 2))}": "ok",
+        "auto, cache on the device": "ok",
+        "max, cache on the device": "skipped",
+    }
+    assert "skipped  max, cache on the device: needs a CUDA device" in done.stdout
+    values = {v["name"]: v["median"] for v in found["variants"]}
+    rate, image = values["auto, cache on the device"], values["validation, an image of DIV2K"]
+    start = values["auto, cache on the device: start"]
+    minutes = values["auto, cache on the device: 300,000 iterations, 60 validations on DIV2K"]
+    assert minutes == pytest.approx((300_000 / rate + start + 60 * 100 * image) / 60)
+
+
+@pytest.mark.slow
+def test_the_whole_rehearsal(tmp_path):
+    done = run("--rehearse", "--limit", "600", "--work", tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    out = tmp_path / "out"
+    made = {stage: results(out, stage) for stage in ("ladder", "checks", "loop", "train")}
+    names = [v["name"] for v in made["ladder"]["variants"]]
+    assert {"off", "channels_last", "fused", "bf16", "compiled: compile"} <= set(names)
+    text = made["train"]["checks"][0]["text"]
+    assert "iterations 0 to" not in text  # the second visit went on from the first one's parts
+    assert "to 300, finished" in text
+    assert (out / "best.pth").is_file()
+    files = list(out.iterdir())
+    assert len(files) <= 8
+    assert all(path.stat().st_size < 16 * 2**20 for path in files)
+
+
+STAND_IN = """
+import json, pathlib, sys, time
+path = pathlib.Path(sys.argv[sys.argv.index("--results") + 1])
+until = float(sys.argv[sys.argv.index("--until") + 1])
+made = json.loads(path.read_text()) if path.is_file() else {"checks": []}
+for number, name in enumerate(["fine", "dies", "hangs", "last"]):
+    if number < len(made["checks"]):
+        continue
+    made["running"] = name, time.time() + (1 if name == "hangs" else 60)
+    path.write_text(json.dumps(made))
+    if name == "dies":
+        sys.exit(7)
+    if name == "hangs":  # until it ends itself
+        time.sleep(1.2)
+        sys.exit(1)
+    made["checks"].append({"name": name, "outcome": "ok", "text": ""})
+    del made["running"]
+    path.write_text(json.dumps(made))
+"""
+
+
+def test_a_check_that_ends_its_process_costs_only_itself(gpu, tmp_path, monkeypatch, capsys):
+    (tmp_path / "stand_in.py").write_text(STAND_IN)
+    monkeypatch.setattr(gpu, "__file__", str(tmp_path / "stand_in.py"))
+    args = SimpleNamespace(work=tmp_path, out=tmp_path, limit=60, minutes=1)
+    record = gpu.supervise("checks", [], args)
+    assert [(c["name"], c["outcome"], c["text"]) for c in record["checks"]] == [
+        ("fine", "ok", ""),
+        ("dies", "failed", "its process ended with 7"),
+        ("hangs", "failed", "it did not end in time"),
+        ("last", "ok", ""),
+    ]
+    assert json.loads((tmp_path / "checks.json").read_text()) == record
+    assert gpu.summary([("checks", record)]) == 1
+    assert "2 ok, 0 skipped, 0 differs, 2 failed" in capsys.readouterr().out
+
+
+def test_photographs_of_a_bundle_fit(gpu, tmp_path):
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 256, (600, 480, 3), np.uint8)
+    write_image(tmp_path / "a.png", noise)
+    write_image(tmp_path / "b.jpg", noise[:240])
+    write_image(tmp_path / "c.bmp", noise[:230, :220])
+    target = tmp_path / "bundle"
+    target.mkdir()
+    sources = gpu.photographs(tmp_path)
+    whole, size = gpu.encode_all(sources, target, 10**7)
+    assert whole == 1
+    assert size == sum(path.stat().st_size for path in target.iterdir())
+    np.testing.assert_array_equal(read_image(target / "0000_a.webp"), noise)
+    assert (target / "0001_b.jpg").read_bytes() == (tmp_path / "b.jpg").read_bytes()
+    room = int(size * 0.7)
+    side, size = gpu.encode_all(sources, target, room)
+    assert size <= room
+    assert side < 1
+    height, width, _ = read_image(target / "0000_a.webp").shape
+    assert (height, width) == (int(600 * side) // 12 * 12, int(480 * side) // 12 * 12)
+    assert read_image(target / "0002_c.webp").shape == (216, 216, 3)  # smaller ones hold no patch
+    with pytest.raises(SystemExit, match="do not fit"):
+        gpu.encode_all(sources, target, 1000)
+
+
+def test_a_training_in_parts(gpu, tmp_path, monkeypatch):
+    module = importlib.import_module("_gpu_run")
+    monkeypatch.setattr(module, "PART_SIZE", 4096)
+    work, out = tmp_path / "work", tmp_path / "out"
+    work.mkdir()
+    out.mkdir()
+    contents = {"iter_20.pth": os.urandom(9000), "last_checkpoint": b"iter_20.pth\n",
+                "log.jsonl": b"{}\n", "config.py": b"scale = 2\n"}  # fmt: skip
+    for name, data in contents.items():
+        (work / name).write_bytes(data)
+    (out / "resume.99").write_bytes(b"of an earlier visit")
+    parts = module.split(work, 20, out)
+    assert sorted(p.name for p in out.iterdir()) == [*parts, "resume.json"]
+    assert all((out / part).stat().st_size <= 4096 for part in parts)
+    module.join(out, tmp_path / "again")
+    assert {p.name: p.read_bytes() for p in (tmp_path / "again").iterdir()} == contents
+    part = out / parts[1]
+    part.write_bytes(b"x" + part.read_bytes()[1:])
+    with pytest.raises(ValueError, match="not those that were written"):
+        module.join(out, tmp_path / "damaged")
+    part.unlink()
+    with pytest.raises(FileNotFoundError, match=parts[1]):
+        module.join(out, tmp_path / "damaged")
+    assert not (tmp_path / "damaged").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["lader"], "no such stage: lader"),
+        (["loop", "--photos", "nowhere"], "no such folder: nowhere"),
+        (["train", "--resume-from", "nowhere"], "no such folder: nowhere"),
+    ],
+)
+def test_mistakes(gpu, capsys, arguments, words):
+    with pytest.raises(SystemExit) as error:
+        gpu.main(arguments)
+    assert error.value.code == 2
+    assert words in capsys.readouterr().err

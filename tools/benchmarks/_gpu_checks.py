@@ -1,0 +1,256 @@
+"""The checks of gpu.py: what can only be known by running it on a GPU, and what must be equal."""
+
+from __future__ import annotations
+
+import functools
+import random
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+from unittest.mock import patch
+
+import torch
+from _gpu_run import CONFIG, ROOT, Check, Found, Rig, last_line, row, worst
+from torch import Tensor, nn
+
+from superres.benchmarks.harness import Variant, measure
+from superres.engine import graph
+
+GRAPH = "fast=dict(preset='off',fused=True,cuda_graph=True)"
+EAGER = "fast=dict(preset='off',fused=True)"
+EQUAL = 1e-5  # of weights, where sums were made in another order
+
+
+def checks(rig: Rig) -> list[Check]:
+    """All of them; last those that may leave CUDA unusable for what follows."""
+    made: list[tuple[str, Callable[..., Found], bool]] = [
+        ("batches of the cache on the device", device_cache, False),
+        ("layout of the pixel shuffle", pixel_shuffle, False),
+        ("kill -9 and resume", functools.partial(resume, fast="preset='auto'"), False),
+        ("kill -9 and resume in a CUDA graph",
+         functools.partial(resume, fast="preset='max',compile=False"), True),
+        ("streams and memory of the warm-up", warm_up, True),
+        ("numbers of the optimiser reach a recorded update", changed_numbers, True),
+        ("a failed recording", failed_recording, False),
+        *((f"recording in the mode {mode} while a thread pins memory",
+           functools.partial(pinning, mode=mode), True) for mode in ("thread_local", "global")),
+    ]  # fmt: skip
+    return [(name, functools.partial(work, rig), gpu) for name, work, gpu in made]
+
+
+def device_cache(rig: Rig) -> Found:
+    """The cache's batches are those of the LMDB, bit for bit."""
+    count, sources = rig.number(200, 20), {}
+    for name, cache in (("the cache on the device", "device"), ("the LMDB, one process", None)):
+        loader = rig.loader(rig.trainer(f"train_dataloader.dataset.cache={cache}"), count)
+        started = time.perf_counter()
+        sources[name] = list(loader)
+        rig.wait()
+        taken = (time.perf_counter() - started) / count * 1e3
+        rig.rows(row(f"a batch from {name}", [taken], "ms"))
+    same = sum(
+        a["meta"] == b["meta"] and all(torch.equal(a[k].cpu(), b[k]) for k in ("inputs", "gt"))
+        for a, b in zip(*sources.values())
+    )
+    return same == count, f"{same} of {count} equal to those of the LMDB", {}
+
+
+def permuted_shuffle(x: Tensor) -> Tensor:
+    """``nn.PixelShuffle(2)`` of a channels_last tensor by one copy, channels_last again."""
+    n, c, h, w = x.shape
+    y = x.permute(0, 2, 3, 1).reshape(n, h, w, c // 4, 2, 2).permute(0, 1, 4, 2, 5, 3)
+    return y.reshape(n, h * 2, w * 2, c // 4).permute(0, 3, 1, 2)
+
+
+def pixel_shuffle(rig: Rig) -> Found:
+    """Whether torch's shuffle keeps channels_last, and what that costs beside a permuted copy."""
+    n, c = rig.number(16, 2), rig.number(256, 32)
+    form = {"device": rig.device, "dtype": torch.bfloat16 if rig.gpu else torch.float32}
+    torch.manual_seed(0)
+    x = torch.randn(n, c, 48, 48, **form).to(memory_format=torch.channels_last).requires_grad_()
+    conv = nn.Conv2d(c // 4, c // 4, 3, padding=1, **form).to(memory_format=torch.channels_last)
+    shuffles = {"nn.PixelShuffle": nn.PixelShuffle(2), "one permuted copy": permuted_shuffle}
+
+    def both_passes(shuffle: Callable[[Tensor], Tensor], count: int) -> None:
+        for _ in range(count):
+            conv(shuffle(x)).sum().backward()
+        rig.wait()
+
+    plain, ours = (shuffle(x) for shuffle in shuffles.values())
+    kept = [y.is_contiguous(memory_format=torch.channels_last) for y in (plain, ours)]
+    count = rig.number(100, 2)
+    calls = {name: functools.partial(both_passes, s, count) for name, s in shuffles.items()}
+    times = measure([Variant(f"{n}, convolution, both passes", call, count, "ms")
+                     for n, call in calls.items()])  # fmt: skip
+    rig.rows(*times, **{" / ".join(shuffles): times[0]["median"] / times[1]["median"]})
+    equal = torch.equal(plain, ours)
+    text = f"equal: {equal}; channels_last kept by {' and '.join(shuffles)}: {kept[0]}, {kept[1]}"
+    return equal and kept[1], text, {"kept": kept}
+
+
+def resume(rig: Rig, fast: str) -> Found:
+    """A deterministic training that is killed and goes on ends in the weights of another."""
+    folder = rig.work / f"resume-{time.time_ns()}"
+    count, kill_at = rig.number(1000, 100), rig.number(130, 8)
+    options = [f"data_root={rig.data}", "train_set=train", "val_sets=[]", "test_sets=[]",
+               "tensorboard=False", f"max_iters={count}", f"log_interval={rig.number(5, 1)}",
+               f"checkpoint_interval={rig.number(100, 5)}", f"fast=dict({fast})"]  # fmt: skip
+
+    def start(name: str, *more: str) -> subprocess.Popen:
+        return subprocess.Popen(
+            [sys.executable, str(ROOT / "tools/train.py"), CONFIG, "--work-dir", str(folder / name),
+             "--deterministic", *more, "--cfg-options", *rig.options(*options),
+             f"num_workers={rig.number(2, 0)}"],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)  # fmt: skip
+
+    killed, whole = start("killed"), start("whole")
+    for line in killed.stdout:
+        if (at := re.match(r"iter (\d+)/", line)) and int(at[1]) >= kill_at:
+            killed.kill()
+            break
+    killed.wait()
+    resumed = start("killed", "--resume")
+    outputs = [process.communicate()[0] for process in (whole, resumed)]
+    codes = [process.returncode for process in (killed, whole, resumed)]
+    if codes != [-9, 0, 0]:
+        raise RuntimeError(f"exit codes {codes} of killed, whole, resumed: {outputs}")
+    one, other = (
+        torch.load(folder / name / f"iter_{count}.pth", weights_only=True)["state_dict"].values()
+        for name in ("whole", "killed")
+    )
+    bits = all(torch.equal(a, b) for a, b in zip(one, other))
+    difference = max(float((a - b).abs().max() / a.abs().max()) for a, b in zip(one, other))
+    equal = "equal bit for bit" if bits else f"within {difference:.1e} (allowed: {EQUAL:g})"
+    text = f"killed after iteration {at[1]}; weights after {count} {equal}"
+    return difference <= EQUAL, text, {"bit_equal": bits, "difference": difference}
+
+
+def warm_up(rig: Rig) -> Found:
+    """Memory of a recorded step as the engine warms it up, and with one stream for everything."""
+    real, shared, found = torch.cuda.Stream, torch.cuda.Stream(rig.device), {}
+    for name in ("as it is", "one stream"):
+        streams: set[int] = set()
+
+        def stream(*args: Any, name: str = name, streams: set = streams, **kwargs: Any) -> Any:
+            if "stream_id" in kwargs:  # torch wraps one that exists
+                return real(*args, **kwargs)
+            made = shared if name == "one stream" else real(*args, **kwargs)
+            streams.add(made.cuda_stream)
+            return made
+
+        torch.cuda.graph.default_capture_stream = None  # of the recordings before
+        before = rig.reserved()
+        with patch.object(torch.cuda, "Stream", stream):
+            trainer = rig.trainer(GRAPH)
+            rig.losses(trainer, rig.batches(trainer, 8))
+        found[name] = len(streams), torch.cuda.memory_reserved() / 2**20 - before
+        rig.rows(row(f"warm-up and recording, {name}", [found[name][1]], "MiB"))
+    text = "; ".join(f"{name}: {n} streams, {size:.0f} MiB" for name, (n, size) in found.items())
+    return found["as it is"][1] < 1.2 * found["one stream"][1], text, {}
+
+
+def changed_numbers(rig: Rig) -> Found:
+    """Which numbers of the optimiser, changed after the recording, reach the weights."""
+
+    def numbers(trainer: Any, **values: Any) -> None:
+        for group in trainer.optim_wrapper.optimizer.param_groups:
+            group.update(values)
+
+    def clip(trainer: Any) -> None:
+        trainer.optim_wrapper.clip_grad_kwargs = {"max_norm": 1e-6}
+
+    def freeze(trainer: Any) -> None:
+        trainer.module.backbone.requires_grad_(False)
+        next(trainer.module.backbone.parameters()).requires_grad_(True)
+
+    values = {"lr": 1e-3, "betas": (0.5, 0.9), "eps": 1e-3, "weight_decay": 1.0}
+    changes = {key: functools.partial(numbers, **{key: value}) for key, value in values.items()}
+    changes |= {"clip_grad": clip, "requires_grad": freeze}
+    data = rig.batches(rig.trainer(EAGER), 9)
+
+    def weights(fast: str, change: Callable[[Any], None]) -> Tensor:
+        trainer = rig.trainer(fast, "optim_wrapper.clip_grad=dict(max_norm=1e6)")
+        rig.losses(trainer, data[:6])
+        if fast == GRAPH and not trainer.step.graph.recorded:
+            raise RuntimeError(f"nothing was recorded: {trainer.reporter.lines}")
+        change(trainer)
+        rig.losses(trainer, data[6:])
+        return torch.cat([p.detach().flatten() for p in trainer.module.parameters()])
+
+    unchanged, outcome = weights(EAGER, lambda _: None), {}
+    for name, change in changes.items():
+        wanted = weights(EAGER, change)
+        try:
+            missed = (weights(GRAPH, change) - wanted).norm() / (unchanged - wanted).norm()
+            outcome[name] = "reached" if missed < 0.1 else "ignored"
+        except Exception as error:
+            outcome[name] = f"refused ({last_line(error)})"
+    text = ", ".join(f"{name} {what}" for name, what in outcome.items())
+    return "ignored" not in outcome.values(), text, {"numbers": outcome}
+
+
+def failed_recording(rig: Rig) -> Found:
+    """After a recording that fails, training goes on as if none had been tried.
+
+    On a GPU a call that waits makes it fail; on a CPU the same place raises in the fourth update.
+    """
+    trainer, plain, said = rig.trainer(GRAPH), rig.trainer(EAGER), []
+    step, wrapper, calls = trainer.step, trainer.optim_wrapper, []
+    step.graph = graph.GraphedUpdate(step.update, wrapper.optimizer, rig.device, said.append)
+    if not rig.gpu:
+        step.graph.failed, step.graph._beside, step.graph._record = False, step.update, step.update
+        said.clear()
+    update = wrapper.step
+
+    def refuse() -> None:
+        calls.append(rig.gpu and torch.cuda.is_current_stream_capturing())
+        if calls[-1]:
+            torch.cuda.synchronize()
+        elif not rig.gpu and len(calls) == graph.WARM_UP + 1:
+            raise RuntimeError("simulated")
+        update()
+
+    wrapper.step = refuse
+    batches = rig.batches(plain, 8)
+    difference = worst(rig.losses(trainer, batches), rig.losses(plain, batches))
+    text = f"losses of 8 updates within {difference:.1e} of eager ones; {'; '.join(said)}"
+    if rig.gpu:
+        torch.rand(8, device=rig.device)
+        rig.losses(again := rig.trainer(GRAPH), batches)
+        text += f"; another recording after it: {bool(again.step.graph.recorded)}"
+    return difference < 1e-3 and len(said) == 1, text, {"difference": difference}
+
+
+def pinning(rig: Rig, mode: str) -> Found:
+    """Record while a thread pins memory all the time, then train with workers."""
+    stop, pinned, faults, recorded, said = threading.Event(), [], [], 0, []
+
+    def pin() -> None:
+        try:
+            while not stop.is_set():
+                torch.empty(random.randrange(1, 1 << 22), dtype=torch.uint8).pin_memory()
+                pinned.append(1)
+        except Exception as error:
+            faults.append(last_line(error))
+
+    thread = threading.Thread(target=pin, daemon=True)
+    with patch.object(graph, "CAPTURE_MODE", mode):
+        thread.start()
+        for _ in range(5):
+            trainer = rig.trainer(GRAPH)
+            rig.losses(trainer, rig.batches(trainer, 6))
+            recorded += bool(trainer.step.graph.recorded)
+            said += trainer.reporter.lines
+        stop.set()
+        thread.join(10)
+        trainer = rig.trainer(GRAPH, "fast.prefetch=True", "num_workers=2", "max_iters=60")
+        trainer.train()
+    recorded += bool(trainer.step.graph.recorded)
+    said += [line for line in trainer.reporter.lines if line.startswith("fast.")]
+    text = "; ".join([f"{recorded} of 6 recorded, {len(pinned)} pinned", *{*said, *faults}])
+    # The engine does not record in the mode 'global': what happens there is good to know.
+    return mode == "global" or (recorded == 6 and not faults), text, {"recorded": recorded}

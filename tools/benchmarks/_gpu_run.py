@@ -1,0 +1,488 @@
+"""The stages of gpu.py in the process that measures: data, ladder, loop and training."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import copy
+import faulthandler
+import functools
+import hashlib
+import io
+import json
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import tarfile
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.hooks import Hook
+
+from superres.benchmarks._training import config_for, plain_step
+from superres.benchmarks.harness import Variant, measure, processor_name, report, row
+from superres.datasets.loader import train_loader
+from superres.datasets.sampler import IterationSampler
+from superres.engine.evaluate import evaluate
+from superres.engine.fast import Fast, torch_settings
+from superres.engine.reporter import Reporter
+from superres.engine.step import step_seed
+from superres.engine.trainer import Trainer
+from superres.imaging.io import read_image
+from superres.imaging.photographs import photograph
+from superres.imaging.resize import imresize, modcrop
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIG = "edsr_x4c64b16_g1_300k_div2k"
+TRAINING = "edsr-fast_x2c64b16_g1_60k_div2k"
+SMALL = ["model.backbone.channels=8", "model.backbone.num_blocks=2", "lq_patch_size=12",
+         "global_batch_size=4"]  # fmt: skip
+PARTS = ("channels_last", "fused", "autotune", "tf32", "bf16", "cuda_graph", "compile")
+OF_A_GPU = {"autotune", "tf32", "cuda_graph"}
+TOLERANCE = 1e-3
+LARGE = (1356, 2040)  # pixels of a usual image of DIV2K
+PART_SIZE = 15 * 2**20
+Found = tuple[bool, str, dict[str, Any]]
+"""What a check gives: whether it is as it should be, in words, in numbers."""
+Check = tuple[str, Callable[[], Found], bool]
+"""Its name, its work, and whether it needs a GPU."""
+
+
+class Lines(Reporter):
+    """Keeps what a training says and logs, and prints nothing."""
+
+    def __init__(self) -> None:
+        super().__init__(rank=1)
+        self.lines: list[str] = []
+        self.logged: list[dict[str, Any]] = []
+
+    def say(self, text: str) -> None:
+        """Keep a line."""
+        self.lines.append(text)
+
+    def training(self, record: dict[str, Any], total: int) -> None:
+        """Keep an interval's figures."""
+        self.logged.append(record)
+
+
+class StopAt(Hook):
+    """Lets a training end regularly at a time."""
+
+    def __init__(self, until: float) -> None:
+        self.until = until
+
+    def after_train_iter(self, runner: Any, *_: Any, **__: Any) -> None:
+        """Make this iteration the last one if it is time."""
+        if time.time() > self.until:
+            runner.max_iters = runner.iter + 1
+
+
+class Rig:
+    """What the checks of a stage share, and its results, which are written after every change."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self.args, self.rehearse, self.ends = args, args.rehearse, args.until
+        self.work, self.out, self.data = args.work, args.out, args.work / "data"
+        self.gpu = torch.cuda.is_available() and not args.rehearse
+        self.device = torch.device("cuda", 0) if self.gpu else torch.device("cpu")
+        self.per_pixel = 0.0  # seconds of a validation
+        self.path = args.results
+        packed = self.data / "pack.json"
+        setup = json.loads(packed.read_text()) if packed.is_file() else {}
+        setup |= {"config": CONFIG, "rehearsal": args.rehearse, "cpus": os.cpu_count()}
+        name = torch.cuda.get_device_name(0) if self.gpu else processor_name()
+        self.results = report(f"gpu {args.child}", [], {}, name, setup) | {"checks": []}
+        if self.path.is_file():  # of the process before, which a check has ended
+            self.results = json.loads(self.path.read_text())
+
+    def save(self) -> None:
+        """Write the results; the file is whole at any time."""
+        new = self.path.with_suffix(".new")
+        new.write_text(json.dumps(self.results, indent=1), encoding="utf-8")
+        os.replace(new, self.path)
+
+    def rows(self, *rows: dict[str, Any], **ratios: float) -> None:
+        """Add variants and ratios to the results, and print them."""
+        for line in rows:
+            print(f"           {line['name']:60} {line['median']:12.4g} {line['unit']}")
+        self.results["variants"] += rows
+        self.results["ratios"] |= ratios
+        self.save()
+
+    def add(self, name: str, outcome: str, text: str, **values: Any) -> None:
+        """Add a check that has been made to the results, and print it."""
+        print(f"  {outcome:8} {name}: {text}", flush=True)
+        self.results["checks"].append({"name": name, "outcome": outcome, "text": text, **values})
+        self.save()
+
+    def left(self) -> float:
+        """Seconds that the check under way still has."""
+        return self.ends - time.time()
+
+    def number(self, real: int, rehearsed: int) -> int:
+        """A count, which is small in a rehearsal."""
+        return rehearsed if self.rehearse else real
+
+    def options(self, *options: str) -> list[str]:
+        """``--cfg-options`` for the packed photographs."""
+        return [*(SMALL if self.rehearse else []), "num_workers=0", *options]
+
+    def trainer(self, *options: str, hooks: Iterable[Hook] = ()) -> Trainer:
+        """A trainer of the published x4 network that saves and prints nothing."""
+        cfg = config_for(CONFIG, self.data, self.options(*options))
+        made = Trainer(cfg, self.device, self.work, Lines(), list(hooks))
+        made.save = lambda: None
+        made.model.train()
+        return made
+
+    def batches(self, trainer: Trainer, count: int) -> list[dict[str, Any]]:
+        """The first batches of a training, on the device."""
+        return [
+            {k: v.clone().to(self.device) if torch.is_tensor(v) else v for k, v in batch.items()}
+            for batch in self.loader(trainer, count)
+        ]
+
+    def loader(self, trainer: Trainer, count: int) -> Any:
+        """The first batches of a training, from where its dataset makes them."""
+        dataset, size, seed = trainer.train_dataset, trainer.cfg.global_batch_size, trainer.seed
+        skip = trainer.train_dataset.too_small()
+        return train_loader(
+            dataset, IterationSampler(len(dataset), size, seed, stop=count, skip=skip)
+        )
+
+    def losses(self, trainer: Trainer, batches: list[dict[str, Any]]) -> list[float]:
+        """The losses of an update with each batch."""
+        with torch_settings(trainer.fast, False, self.device):
+            found = [trainer.step(b, step_seed(0, i, 0))["loss"] for i, b in enumerate(batches)]
+        return [float(loss) for loss in found]
+
+    def wait(self) -> None:
+        """Until the device has done what it was given."""
+        if self.gpu:
+            torch.cuda.synchronize()
+
+    def reserved(self) -> float:
+        """MiB that torch holds of the GPU."""
+        if not self.gpu:
+            return 0.0
+        torch.cuda.empty_cache()
+        return torch.cuda.memory_reserved() / 2**20
+
+
+def run_stage(args: argparse.Namespace) -> int:
+    """Make the checks of a stage that have not been made; gives 3 where another process must."""
+    from _gpu_checks import checks
+
+    rig = Rig(args)
+    stages = {"pack": pack, "ladder": ladder, "checks": checks, "loop": loop, "train": train}
+    done = {made["name"] for made in rig.results["checks"]}
+    todo = [made for made in stages[args.child](rig) if made[0] not in done]
+    for name, work, needs_gpu in todo:
+        # One that hangs leaves time for those behind it.
+        left = args.until - time.time()
+        rig.ends = time.time() + left * (1 if name == todo[-1][0] else 0.6)
+        if needs_gpu and not rig.gpu:
+            rig.add(name, "skipped", "needs a CUDA device")
+        elif left < 20:
+            rig.add(name, "skipped", "the stage's time is over")
+        elif not check(rig, name, work) and rig.gpu:
+            return 3  # after an error of CUDA nothing in this process can be trusted
+    return 0
+
+
+def check(rig: Rig, name: str, work: Callable[[], Found]) -> bool:
+    """Make a check; gives False where an exception ended it."""
+    rig.results["running"] = name, rig.ends
+    rig.save()
+    started, values = time.perf_counter(), {}
+    faulthandler.dump_traceback_later(rig.left() + 1, exit=True)  # also where the GPU hangs
+    try:
+        fine, text, values = work()
+        outcome = "ok" if fine else "differs"
+    except Exception as error:
+        outcome, text = "failed", last_line(error)
+    faulthandler.cancel_dump_traceback_later()
+    del rig.results["running"]
+    rig.add(name, outcome, text, seconds=round(time.perf_counter() - started, 2), **values)
+    return outcome != "failed"
+
+
+def last_line(error: Exception) -> str:
+    """The last line of an error's traceback."""
+    return f"{type(error).__name__}: {([*str(error).strip().splitlines()] or [''])[-1][:300]}"
+
+
+def worst(found: list[float], wanted: list[float]) -> float:
+    """The largest relative difference."""
+    return max(abs(f - w) / abs(w) for f, w in zip(found, wanted))
+
+
+# -- data ---------------------------------------------------------------------------------------
+
+
+def pack(rig: Rig) -> list[Check]:
+    """The training photographs and two to validate with, as databases for x2 and x4."""
+    from gpu import photographs
+
+    from superres.datasets.pack import pack_images
+
+    def work() -> Found:
+        photos = [p for folder in rig.args.photos or [None] for p in photographs(folder)]
+        held_out = [photograph("skimage", f"data/{name}.png") for name in ("coffee", "chelsea")]
+        for name, paths in {"train": photos, "valid": held_out, "large": held_out[:1]}.items():
+            (rig.data / name).mkdir(parents=True, exist_ok=True)
+            for kind, scale in (("HR", 1), ("LR_bicubic_X2", 2), ("LR_bicubic_X4", 4)):
+                make = functools.partial(image_of, large=name == "large", scale=scale)
+                images = [
+                    (f"{i:04d}_{p.stem}", functools.partial(make, p)) for i, p in enumerate(paths)
+                ]
+                pack_images(images, rig.data / name / f"{kind}.lmdb", overwrite=True)
+        (rig.data / "pack.json").write_text(json.dumps({"photographs": len(photos)}))
+        return True, f"{len(photos)} photographs", {}
+
+    return [("pack", work, False)]
+
+
+def image_of(path: Path, large: bool, scale: int) -> np.ndarray:
+    """A photograph, or a mosaic of it as large as DIV2K's, reduced by ``scale``."""
+    image = modcrop(read_image(path), 4)
+    if large:
+        image = np.tile(image, (*(-(-a // b) for a, b in zip(LARGE, image.shape)), 1))
+        image = np.ascontiguousarray(image[: LARGE[0], : LARGE[1]])
+    return image if scale == 1 else imresize(image, scale=1 / scale)
+
+
+# -- the ladder ---------------------------------------------------------------------------------
+
+
+def ladder(rig: Rig) -> list[Check]:
+    """The training step with each part alone and with one more at a time: losses, then times."""
+    alone, growing = [(part,) for part in PARTS], [PARTS[:n] for n in range(2, len(PARTS) + 1)]
+    eager = [parts for parts in (*alone, *growing) if "compile" not in parts]
+    compiled = [("compile",), (*PARTS[:5], "compile"), PARTS]
+    made = functools.partial(functools.partial, rungs, rig)
+    return [
+        ("steps", made("", eager), False),
+        ("compiled steps", made("compiled: ", compiled), False),
+    ]
+
+
+def rungs(rig: Rig, group: str, variants: list[tuple[str, ...]]) -> Found:
+    """Losses of 8 updates of each variant beside the plain loop's, and times of all in turn."""
+    plain = rig.trainer("fast=dict(preset='off',tf32=False)")
+    batches, built, wrong = rig.batches(plain, 8), {}, 0
+    wanted = plain_losses(rig, plain, batches)
+    for parts in [(), *variants]:
+        name = f"{group}{', '.join(parts) or 'off'}"
+        if not rig.gpu and set(parts) & OF_A_GPU:
+            rig.add(name, "skipped", "needs a CUDA device")
+            continue
+        if rig.left() < 30:
+            rig.add(name, "skipped", "the stage's time is over")
+            continue
+        before = rig.reserved()
+        chosen = [f"{part}=True" for part in parts if part != "bf16"]
+        half = "amp='bfloat16'" if "bf16" in parts else "amp=False"
+        try:
+            trainer = rig.trainer(
+                f"fast=dict({','.join([*chosen, 'preset=' + repr('off')])})", half
+            )
+            difference = worst(rig.losses(trainer, batches), wanted)
+        except Exception as error:
+            rig.add(name, "failed", last_line(error))
+            wrong += 1
+            continue
+        built[name] = trainer
+        said = [line for line in trainer.reporter.lines if line.startswith("fast.")]
+        outcome = "failed" if said else "ok" if difference <= TOLERANCE else "differs"
+        wrong += outcome != "ok"
+        text = "; ".join([f"losses within {difference:.1e} of eager float32", *said])
+        rig.add(name, outcome, text, difference=difference, reserved_mib=rig.reserved() - before)
+    times = step_times(rig, built, batches)
+    rig.rows(*times, **{f"{times[0]['name']} / {t['name']}": times[0]["median"] / t["median"]
+                        for t in times[1:]})  # fmt: skip
+    text = f"{wrong} wrong, {len(built)} measured of {len(variants) + 1}"
+    return not wrong and bool(built), text, {}
+
+
+def plain_losses(rig: Rig, trainer: Trainer, batches: list[dict[str, Any]]) -> list[float]:
+    """Losses of the loop that every toolbox writes: contiguous float32, eager, no TF32."""
+    network, optimizer, found = trainer.module.backbone, trainer.optim_wrapper.optimizer, []
+    with torch_settings(Fast(tf32=False), False, rig.device):
+        for batch in batches:
+            data = trainer.module.data_preprocessor(batch, training=True)
+            lq, gt = data["inputs"].contiguous(), data["data_samples"]["gt"].contiguous()
+            found.append(float(plain_step(network, optimizer, lq, gt)()))
+    return found
+
+
+def step_times(rig: Rig, built: dict[str, Trainer], batches: list[dict]) -> list[dict[str, Any]]:
+    """Times of an update of each trainer, measured in turn within half of what time is left."""
+
+    def updates(trainer: Trainer, count: int) -> None:
+        with torch_settings(trainer.fast, False, rig.device):
+            for i in range(count):
+                trainer.step(batches[i % len(batches)], i)
+            rig.wait()
+
+    started = time.perf_counter()
+    for trainer in built.values():
+        updates(trainer, 2)
+    once = (time.perf_counter() - started) / 2
+    count = max(1, min(rig.number(50, 1), int(0.5 * rig.left() / 8 / once)))
+    return measure([Variant(name, functools.partial(updates, trainer, count), count, "ms/iteration")
+                    for name, trainer in built.items()])  # fmt: skip
+
+
+# -- the loop -----------------------------------------------------------------------------------
+
+
+def loop(rig: Rig) -> list[Check]:
+    """A validation, 5,000 iterations of real trainings, and what 300,000 would take by them."""
+    cached, count = "train_dataloader.dataset.cache=device", min(12, (os.cpu_count() or 3) - 2)
+    workers = f"num_workers={max(1, count)}"
+    eager = "fast=dict(preset='max',compile=False)"
+    made = functools.partial(functools.partial, training_loop, rig)
+    return [("validation", functools.partial(validation, rig), False),
+            ("max without compile, cache on the device", made(eager, cached), False),
+            (f"max without compile, {workers}", made(eager, workers), False),
+            ("auto, cache on the device", made("fast='auto'", cached), False),
+            ("max, cache on the device", made("fast='max'", cached), True)]  # fmt: skip
+
+
+def validation(rig: Rig) -> Found:
+    """One validation: the scores of a CPU, and the time of an image as large as DIV2K's."""
+    trainer, cpu = (
+        rig.trainer(f"val_sets=[valid{'' if rig.rehearse else ',large'}]"),
+        torch.device("cpu"),
+    )
+    wanted = evaluate(copy.deepcopy(trainer.module).to(cpu), trainer.eval_sets[:1], cpu)
+    trainer.validate()  # algorithms, memory
+    started = time.perf_counter()
+    trainer.validate()
+    elapsed = time.perf_counter() - started
+    stores = [s.dataset.gt for s in trainer.eval_sets]
+    pixels = sum(int(np.prod(g.shape_at(i)[:2])) for g in stores for i in range(len(g)))
+    rig.per_pixel = elapsed / pixels
+    lq, times = torch.rand(1, 3, rig.number(339, 40), 510, device=rig.device), []
+    with torch.inference_mode():
+        for _ in range(3):
+            started = time.perf_counter()
+            trainer.module.eval()(lq, mode="predict")
+            rig.wait()
+            times.append((time.perf_counter() - started) / (lq[0, 0].numel() * 16))
+    rig.rows(row("validation, an image of DIV2K", [rig.per_pixel * np.prod(LARGE)], "s"),
+             row("of it the network", [min(times) * np.prod(LARGE)], "s"))  # fmt: skip
+    difference = abs(trainer.scores.entries[0]["psnr"] - wanted.entries[0]["psnr"])
+    return difference < 1e-2, f"PSNR within {difference:.1e} dB of the CPU's", {}
+
+
+def training_loop(rig: Rig, *options: str) -> Found:
+    """Rates of a training by the config, without what its first interval holds of the start."""
+    count, every = rig.number(5000, 20), rig.number(250, 5)
+    trainer = rig.trainer(*options, f"max_iters={count}", f"log_interval={every}",
+                          hooks=[StopAt(rig.ends - 10)])  # fmt: skip
+    started = time.perf_counter()
+    trainer.train()
+    logged, name = trainer.reporter.logged, rig.results["running"][0]
+    rate = statistics.median(r["it_per_s"] for r in logged[1:] or logged)
+    start = max(0.0, time.perf_counter() - started - trainer.iter / rate)
+    minutes = (300_000 / rate + start + 60 * 100 * np.prod(LARGE) * rig.per_pixel) / 60
+    whole = row(f"{name}: 300,000 iterations, 60 validations on DIV2K", [minutes], "min")
+    rig.rows(row(name, [rate], "it/s"), row(f"{name}: start", [start], "s"), whole)
+    said = [line for line in trainer.reporter.lines if line.startswith(("fast.", "warning"))]
+    text = (
+        f"{trainer.iter} iterations, loss {logged[-1]['loss']:.4f}, {logged[-1]['data_wait']:.1%} "
+        f"of the time waiting for data{'' if rig.per_pixel else ', validation not measured'}"
+    )
+    return not any("failed" in s for s in said), "; ".join([text, *said]), {"logged": logged}
+
+
+# -- the training -------------------------------------------------------------------------------
+
+
+def train(rig: Rig) -> list[Check]:
+    """EDSR 16x64 x2 in the time that there is, to be gone on with."""
+    return [("training", functools.partial(visit, rig), False)]
+
+
+def visit(rig: Rig) -> Found:
+    """Train until the time is over; leave what a later visit goes on from."""
+    folder = rig.work / "train"
+    if rig.args.resume_from and not folder.is_dir():
+        join(rig.args.resume_from, folder)
+    before, every, started = newest(folder), rig.number(2000, 20), time.time()
+    own = [f"data_root={rig.data}", "train_set=train", "val_sets=[valid]", "test_sets=[]",
+           "tensorboard=False", "train_dataloader.dataset.cache=device", f"val_interval={every}",
+           "fast=dict(preset='max',compile=False)", f"checkpoint_interval={every}",
+           f"log_interval={rig.number(250, 10)}", "max_keep_checkpoints=1",
+           *["max_iters=300"] * rig.rehearse]  # fmt: skip
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "tools/train.py"), TRAINING, "--work-dir", str(folder),
+         "--resume", "--cfg-options", *rig.options(*own), *rig.args.cfg_options])  # fmt: skip
+    while process.poll() is None:
+        time.sleep(0.05)
+        # Time to save, and to write the parts; a rehearsal's first visit ends in the middle.
+        if rig.left() < 25 or (rig.rehearse and not before and newest(folder)):
+            process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(15)
+            process.kill()
+    reached, done = newest(folder), process.returncode == 0
+    parts = split(folder, reached, rig.out) if reached else []
+    if process.returncode not in (0, 128 + signal.SIGTERM):
+        raise RuntimeError(f"exit code {process.returncode}; saved: iteration {reached}")
+    if done and (folder / "best.pth").is_file():
+        (rig.out / "best.pth").write_bytes((folder / "best.pth").read_bytes())
+    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    logged = [x for x in lines if x["mode"] == "train" and x["time"] > started]
+    scores = [(x["iter"], x["results"][0]["psnr"]) for x in lines if x["mode"] == "val"]
+    if logged:
+        rig.rows(row("training", [x["it_per_s"] for x in logged[1:] or logged], "it/s"))
+    told = ", ".join(f"{psnr:.3f} dB at {i}" for i, psnr in scores[-3:]) or "not validated yet"
+    text = f"iterations {before} to {reached}{', finished' * done}; {told}; {len(parts)} parts"
+    return done or reached > before, text, {"finished": done, "scores": scores, "logged": logged}
+
+
+def newest(folder: Path) -> int:
+    """The iteration of the newest checkpoint; 0 where there is none."""
+    return max((int(p.stem.split("_")[1]) for p in folder.glob("iter_*.pth")), default=0)
+
+
+def split(folder: Path, iteration: int, out: Path) -> list[str]:
+    """Write what a training goes on from as ``resume.NN``, with the hash in ``resume.json``."""
+    for old in out.glob("resume.*"):
+        old.unlink()
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        for name in (f"iter_{iteration}.pth", "last_checkpoint", "log.jsonl", "config.py"):
+            tar.add(folder / name, name)
+    data = archive.getvalue()
+    pieces = [data[start : start + PART_SIZE] for start in range(0, len(data), PART_SIZE)]
+    parts = [f"resume.{number:02d}" for number in range(len(pieces))]
+    for name, piece in zip(parts, pieces):
+        (out / name).write_bytes(piece)
+    facts = {"sha256": hashlib.sha256(data).hexdigest(), "iteration": iteration, "parts": parts}
+    (out / "resume.json").write_text(json.dumps(facts))
+    return parts
+
+
+def join(out: Path, folder: Path) -> None:
+    """Put a training back together that :func:`split` took apart.
+
+    Raises:
+        FileNotFoundError: a part is missing.
+        ValueError: the parts are not those that were written.
+    """
+    facts = json.loads((out / "resume.json").read_text())
+    data = b"".join((out / name).read_bytes() for name in facts["parts"])
+    if hashlib.sha256(data).hexdigest() != facts["sha256"]:
+        raise ValueError(f"{out}: the parts of the resume file are not those that were written")
+    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+        tar.extractall(folder, filter="data")
