@@ -5,6 +5,9 @@ A name that is not registered here is looked up in mmengine, so ``dict(type='Ada
 which keeps ``import superres`` cheap.
 """
 
+import functools
+import importlib
+import os
 from typing import Any
 
 from mmengine.registry import DATA_SAMPLERS as MMENGINE_DATA_SAMPLERS
@@ -18,6 +21,8 @@ from mmengine.registry import OPTIMIZERS as MMENGINE_OPTIMIZERS
 from mmengine.registry import PARAM_SCHEDULERS as MMENGINE_PARAM_SCHEDULERS
 from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
 from mmengine.registry import Registry
+
+from superres.errors import UserError
 
 SCOPE = "superres"
 
@@ -63,4 +68,22 @@ def registered(registry: Registry, name: Any) -> Any:
     calls whatever a dotted name leads to (``os.system``).
     """
     registry.import_from_location()
+    if isinstance(name, str) and name not in registry.module_dict:
+        _import_own()
     return registry.module_dict.get(name) if isinstance(name, str) else None
+
+
+@functools.cache
+def _import_own() -> None:
+    """Import the modules that ``SUPERRES_IMPORTS`` names, with commas between them.
+
+    Commands that take weights and no config find a network of the user's own so.
+
+    Raises:
+        UserError: there is not a module of that name, or importing it fails.
+    """
+    for module in filter(None, os.environ.get("SUPERRES_IMPORTS", "").split(",")):
+        try:
+            importlib.import_module(module.strip())
+        except Exception as error:  # the user's own code
+            raise UserError(f"SUPERRES_IMPORTS: {module}: {error}") from error

@@ -6,7 +6,4 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 scale = 2
-channels = 'grey'
 model = dict(backbone=dict(in_channels=1, out_channels=1))
-train_dataloader = dict(dataset=dict(channels='${channels}'))
-eval_dataset = dict(channels='${channels}')

@@ -9,5 +9,3 @@ scale = 4
 published = dict(method='VDSR', tables=['edsr_paper'])
 train_set = '291'
 lq_patch_size = 11  # 44 pixels of the enlarged picture; the paper's patches have 41
-train_dataloader = dict(dataset=dict(channels='grey'))
-eval_dataset = dict(channels='grey')

@@ -20,6 +20,7 @@ from superres.checkpoints.reading import LoadedWeights, plain, read_weights
 from superres.checkpoints.state import State
 from superres.checkpoints.writing import safetensors_bytes, write_whole
 from superres.errors import UserError
+from superres.inference import in_channels
 
 TARGETS = ("safetensors", *(f.name for f in FORMATS))
 TOLERANCE = 1e-5
@@ -276,7 +277,7 @@ def _hub_config(target: Path, config: Mapping[str, Any]) -> dict[str, Any]:
 def _compare(a: torch.nn.Module, b: torch.nn.Module, config: Mapping[str, Any]) -> float:
     """Largest difference of two networks on a picture, relative to the largest output."""
     generator = torch.Generator().manual_seed(0)
-    picture = torch.rand((1, config.get("in_channels", 3), 24, 20), generator=generator)
+    picture = torch.rand((1, in_channels(a), 24, 20), generator=generator)
     worst = 0.0
     for scale in config.get("scales") or [None]:
         for network in (a, b) if scale is not None else ():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 
 import numpy as np
@@ -14,7 +15,7 @@ from superres.cli.main import main
 from superres.datasets.pack import pack_images
 from superres.imaging.io import read_image, write_image
 
-from ..engine.conftest import CONFIG, picture, read_trace
+from ..engine.conftest import CONFIG, ROOT, finish, picture, read_trace, start
 from .trained import failing, options, train, world  # noqa: F401
 
 GREY = ["model.backbone.in_channels=1", "model.backbone.out_channels=1"]
@@ -195,13 +196,18 @@ def test_a_network_that_says_little_of_itself(own, own_options, fixed, tmp_path,
     assert np.abs(results["off"].astype(int) - results["30"]).max() <= 1
     model = superres.load_model(best, device="cpu")
     x = torch.rand(3, 9, 14)
-    for name in ("net.safetensors", "net.onnx", "net.pt"):
-        to = {"safetensors": "safetensors", "onnx": "onnx", "pt": "torchscript"}
-        target = tmp_path / name
-        if name.endswith("onnx"):
-            pytest.importorskip("onnx")
-        arguments = ["export", to[name.rpartition(".")[2]], best, str(target)]
-        assert main(arguments) == 0
+    for to, name in (("safetensors", "net.safetensors"), ("torchscript", "net.pt")):
+        assert main(["export", to, best, str(tmp_path / name)]) == 0
+    assert main(["convert", best, str(tmp_path / "converted.safetensors")]) == 0
+    # A process of its own knows the network by the module that it is told to import.
+    command = [sys.executable, "-m", "superres.cli.main", "upscale", str(source), "--model", best]
+    command += ["-o", str(tmp_path / "again.png")]
+    paths = os.pathsep.join([str(tmp_path), str(ROOT)])
+    environment = {"PYTHONPATH": paths, "SUPERRES_IMPORTS": f"own_net_{tmp_path.name}"}
+    finish(start(command, **environment))
+    assert np.array_equal(read_image(tmp_path / "again.png"), results["auto"])
+    said = finish(start(command, PYTHONPATH=paths, SUPERRES_IMPORTS="nowhere_net"), code=2)
+    assert "SUPERRES_IMPORTS: nowhere_net: No module named 'nowhere_net'" in said
     again = superres.load_model(tmp_path / "net.safetensors", device="cpu")
     whole, exported = (net.eval()(x[None]) for net in (model, again))
     assert torch.allclose(whole, exported)
@@ -216,6 +222,7 @@ def test_its_channels_are_found(own, own_options, tmp_path, capsys):
     write_image(tmp_path / "a.png", picture(3, 20, 30))
     target = tmp_path / "larger.png"
     assert main(["upscale", str(tmp_path / "a.png"), "--model", best, "-o", str(target)]) == 0
+    assert main(["convert", best, str(tmp_path / "converted.safetensors")]) == 0
     assert read_image(target, "unchanged").shape == (40, 60, 3)
 
 

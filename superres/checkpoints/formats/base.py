@@ -134,7 +134,8 @@ def build_named(config: Mapping[str, Any]) -> torch.nn.Module:
     if not is_network or (library and not {"scale", "scales"} & set(takes)):
         raise UserError(
             f"{str(name)[:80]!r} is the name of no network here; where it is one of your own, "
-            "import its module first (custom_imports in a config). Names are looked up, never run"
+            "import its module first: custom_imports in a config, or SUPERRES_IMPORTS=MODULE in "
+            "the environment of a command without one. Names are looked up, never run"
         )
     given = {key: value for key, value in config.items() if key != "type"}
     unknown = [str(key) for key in given if key not in takes]
