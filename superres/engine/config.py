@@ -124,7 +124,7 @@ def load_config(
         _set(cfg, key, value)
     import_custom_modules(cfg)
     notes = translate(cfg, depth, launch.planned_size(launcher or cfg.get("launcher")))
-    if notes and os.environ.get("RANK", "0") == "0":
+    if notes and launch.will_be_first():
         logger.warning(f"config {cfg.filename}: has no effect here: {'; '.join(notes)}")
     for key in ("train_set", "val_sets", "test_sets"):
         if key in cfg:  # a set called 291 is a name, not a number

@@ -6,7 +6,6 @@ import ast
 import difflib
 import functools
 import logging
-import os
 import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ from mmengine.config import Config
 from superres.errors import UserError
 from superres.paths import share_dir
 
+from . import launch
 from .ecosystem import REFUSED, refuse
 
 logger = logging.getLogger("superres")
@@ -73,7 +73,7 @@ def check_keys(cfg: Config, files: Collection[Path], optional: Collection[str]) 
                 f"{text}; did you mean {' or '.join(near)}? (A value of your own is used by "
                 f"'${{{key}}}' elsewhere, or starts with an underscore.)"
             )
-        if (near or not resolved) and os.environ.get("RANK", "0") == "0":
+        if (near or not resolved) and launch.will_be_first():
             logger.warning(text)
 
 

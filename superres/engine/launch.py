@@ -46,6 +46,11 @@ def peers() -> Peers | None:
     return _peers
 
 
+def will_be_first() -> bool:
+    """Whether this process will be rank 0, before the processes are joined."""
+    return (os.environ.get("RANK") or os.environ.get("SLURM_PROCID") or "0") == "0"
+
+
 def planned_size(launcher: str | None) -> int:
     """Number of processes that the run will have, before they are joined."""
     if launcher in (None, "none") and "TORCHELASTIC_RUN_ID" not in os.environ:
@@ -110,7 +115,7 @@ def timeout(seconds: float | None = None) -> datetime.timedelta:
     Raises:
         UserError: the environment variable is no positive number.
     """
-    text = os.environ.get(TIMEOUT) or str(seconds / 60 if seconds else 15)
+    text = os.environ.get(TIMEOUT, str(seconds / 60 if seconds else 15))
     try:
         minutes = float(text)
     except ValueError:

@@ -672,7 +672,7 @@ def test_log_level(run):
     assert "saved " not in run.out
 
 
-def test_what_has_no_effect_is_named_once(run):
+def test_what_has_no_effect_is_named_once(run, monkeypatch):
     plain = run("")
     text = (
         "log_processor = dict(type='LogProcessor', window_size=100, by_epoch=False)\n"
@@ -684,6 +684,9 @@ def test_what_has_no_effect_is_named_once(run):
     for key in ("log_processor", "experiment_name", "default_scope", "env_cfg.resource_limit"):
         assert key in run.warned
     assert "opencv_num_threads" in run.warned
+    monkeypatch.setenv("SLURM_PROCID", "1")
+    run(text)
+    assert not run.warned
 
 
 def test_the_training_loop(run):
