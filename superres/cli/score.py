@@ -70,6 +70,7 @@ def run(args: argparse.Namespace) -> int:
     from rich.console import Console
 
     from superres.cli._progress import Progress
+    from superres.datasets.locate import high_side
     from superres.evaluation.extra_metrics import ExtraMetrics
     from superres.evaluation.pairing import pair_by_name
     from superres.evaluation.protocols import PROTOCOLS, get_protocol
@@ -93,6 +94,8 @@ def run(args: argparse.Namespace) -> int:
     if args.out:
         require_folder(args.out)
     sr, hr = list_images(args.sr_dir), list_images(args.hr_dir)
+    if not hr and (side := high_side(args.hr_dir, args.scale)):  # a set's own folder
+        args.hr_dir, hr = side, list_images(side)
     for folder, pictures in ((args.sr_dir, sr), (args.hr_dir, hr)):
         if not pictures:
             raise UserError(f"{folder}: no pictures in this folder")

@@ -6,6 +6,9 @@ Exit code 0: all scored; 1: some pictures or sets could not be scored, the other
 from __future__ import annotations
 
 import argparse
+import re
+
+_COMMA = r",(?![^({]*[)}])"  # not one of dict(gt=..., lq=...)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,7 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--sets",
         nargs="+",
         metavar="SET",
-        help="these sets instead of the config's test_sets and val_sets; commas work, too",
+        help="these sets instead of the config's test_sets and val_sets: names, paths, or "
+        "'dict(gt=FOLDER, lq=FOLDER)'; commas work, too",
     )
     parser.add_argument(
         "--protocols",
@@ -89,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
     from superres.engine.run import test
 
     def split(texts: list[str] | None) -> list[str] | None:
-        parts = [part.strip() for text in texts or () for part in text.split(",")]
+        parts = [part.strip() for text in texts or () for part in re.split(_COMMA, text)]
         return [part for part in parts if part] or None
 
     metrics = split(args.metrics)

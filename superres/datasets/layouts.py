@@ -14,10 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from superres.errors import UserError
-from superres.imaging.files import IMAGE_SUFFIXES, os_fault
+from superres.imaging.files import IMAGE_SUFFIXES, is_folder, os_fault
 
 DATA_FILE = "data.mdb"
 PARTIAL = ".partial"
+RESULTS = re.compile(r"(?i)image_SRF_\d")
+"""SelfExSR's folders, where results of methods lie beside the images."""
+
+_DEEPEST = 3  # LR/train/X4
+_ARCHIVE = r"\.(zip|rar|7z|tar(\.\w+)?|tgz)"
 LAYOUTS = (
     "HR + LR (also GT + LQ, high + low, target + input, with train_ or another word before or "
     "behind both, with .lmdb), LR in one folder per scale: LR/X{s}, LR_x{s}, X{s}, "
@@ -29,17 +34,18 @@ LAYOUTS = (
 _HIGH = frozenset(
     """
     hr gt high hq hires highres highresolution target targets original originals orig
-    sharp clean groundtruth truth label labels reference gtmod hrs gts uhd
+    sharp clean groundtruth truth label labels reference gtmod hrs gts uhd highquality large
     """.split()  # noqa: SIM905 - a table of words
 )
 _LOW = frozenset(
     """
     lr lq low lowres lores lowresolution lowquality input inputs degraded blur blurred
     blurry noisy compressed lrs lqs lrbic lrbicubic downsampled downscaled small lrbi lrbd
-    lrdn
+    lrdn distorted
     """.split()  # noqa: SIM905 - a table of words
 )
 _OFFICIAL_KINDS = frozenset(("bicubic", "unknown", "mild", "wild", "difficult"))
+_X4_ONLY = frozenset(("mild", "wild", "difficult"))  # DIV2K's, in folders that state no scale
 _SPLITS = frozenset(["train", "training", "valid", "validation", "val", "test", "testing", "eval"])
 _FILLER = frozenset(
     ("resolution", "quality", "res", "images", "image", "imgs", "img", "sub", "lmdb")
@@ -93,13 +99,31 @@ def read_side(folders: Sequence[str]) -> Side | None:
     return Side(low and not high, scale, kind if low else "", "_".join(word))
 
 
+def side_of(folders: Sequence[str]) -> tuple[Side | None, int]:
+    """The side that a path below a set's folder lies in, and how many of its folders say so.
+
+    The folders behind them belong to the images' names: ``HR/cats/1.png``.
+    """
+    found, count = None, 0
+    for depth in range(1, min(len(folders), _DEEPEST) + 1):
+        side = read_side(folders[:depth])
+        if side is None:
+            break  # below what is no side lie other sets
+        filler = _FILLER.issuperset(_tokens(folders[depth - 1]))
+        if not found or filler or (side.scale, side.word) != (found.scale, found.word):
+            found, count = side, depth
+    return found, count
+
+
 def _tokens(folder: str) -> list[str]:
     """``'LRbicx4.lmdb'`` to ``['lrbic', 'x4']``; ``'GTmod12'`` to ``['gtmod', '12']``."""
     text = re.sub(r"\.lmdb$", "", folder, flags=re.IGNORECASE)
     text = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", text)  # trainHR
+    text = re.sub(r"\b(HR|LR|GT|LQ|HQ)(?!mod)(?=[a-z]{3})", r"\1_", text)  # HRtrain
     text = re.sub(r"(?i)(high|low|ground)[-_ ]?(res(?:olution)?|quality|truth)", r"\1\2", text)
     text = re.sub(r"(?i)(?<=[a-z])(x\d+)(?=$|[^a-z0-9])", r"_\1", text)  # LRx4
-    text = re.sub(r"(?i)^(lr|hr|lq|gt)(\d)$", r"\1_x\2", text)  # LR4
+    text = re.sub(r"(?i)^(lr|hr|lq|gt)([2-9])$", r"\1_x\2", text)  # LR4
+    text = re.sub(r"(?i)^(lr|hr|lq|gt)(\d+)$", r"\1_\2", text)  # LR1, LR128
     text = re.sub(r"(?i)(?<=gtmod)(\d+)", r"_\1", text)
     return [token for token in re.split(r"[^a-z0-9]+", text.lower()) if token]
 
@@ -143,7 +167,7 @@ def holds_images(path: Path) -> bool:
 
 
 def places(root: Path) -> list[Place]:
-    """The folders with images below ``root``, two levels deep, by path.
+    """The folders with images below ``root``, three levels deep (LR/train/X4), by path.
 
     Where there is no such folder, those beside it whose names begin with its name:
     ``DIV2K_train_HR`` and ``DIV2K_train_LR_bicubic/X4`` are those of ``DIV2K_train``.
@@ -157,30 +181,77 @@ def places(root: Path) -> list[Place]:
     return [p for p in _below(root.parent, word) if p.side and p.side.word == word]
 
 
-def _below(root: Path, word: str = "") -> Iterator[Place]:
-    for first in _folders(root):
-        name = "_".join(_tokens(first.name))
-        if word and not name.startswith(f"{word}_") and read_side([first.name]) is None:
+def _below(root: Path, word: str = "", above: tuple[str, ...] = ()) -> Iterator[Place]:
+    for folder in _folders(root):
+        names = (*above, folder.name)
+        # Below what is no side of this set lie other sets.
+        side = read_side(names) if read_side(names[:1]) else None
+        spelt = "_".join(_tokens(names[0]))
+        if word and side is None and not spelt.startswith(f"{word}_"):
             continue
-        if holds_images(first):
-            yield Place(first, read_side([first.name]), (first.name,))
-        if not is_lmdb(first):
-            for second in _folders(first):
-                if holds_images(second):
-                    names = (first.name, second.name)
-                    # Below what is no side of this set lie other sets.
-                    yield Place(second, read_side(names) if read_side(names[:1]) else None, names)
+        if holds_images(folder):
+            yield Place(folder, side, names)
+        if len(names) < _DEEPEST and not is_lmdb(folder):
+            yield from _below(folder, word, names)
 
 
 def _folders(root: Path) -> list[Path]:
+    # One that is being written, or was set aside, is not a side.
+    return [
+        path
+        for path, folder in _inside(root)
+        if folder and PARTIAL not in path.name and ".replaced-" not in path.name
+    ]
+
+
+def _inside(root: Path) -> list[tuple[Path, bool]]:
+    """What lies in a folder and is not hidden, sorted, and whether it is a folder."""
     try:
         if not root.is_dir():
             return []
-        inside = [p for p in root.iterdir() if p.name[0] not in "._" and p.is_dir()]
+        with os.scandir(root) as entries:
+            return sorted((Path(e.path), is_folder(e)) for e in entries if e.name[0] not in "._")
     except OSError as error:
         raise UserError(os_fault(root, error, "folder")) from None
-    # One that is being written, or was set aside, is not a side.
-    return sorted(p for p in inside if PARTIAL not in p.name and ".replaced-" not in p.name)
+
+
+def unread_low_side(root: Path, where: Iterable[Place], word: str | None, scale: int) -> str:
+    """What is called the low-quality side of a set and is none, with the reason; else empty.
+
+    An empty folder, images of other formats, an archive that was not unpacked, a link that leads
+    nowhere, an unfinished pack: low-quality images made by bicubic would hide them.
+
+    Args:
+        root: the set's folder.
+        where: its places.
+        word: of its high-quality side; None: any.
+        scale: wanted.
+    """
+    used = {folder for p in where for folder in (p.path, *p.path.parents)}
+    first = _inside(root if root.is_dir() else root.parent)
+    low = [path for path, folder in first if folder and path in used and _is_low(path.name)]
+    for path, folder in [*first, *(entry for folder in low for entry in _inside(folder))]:
+        gone = path.is_symlink() and not path.exists()
+        name = re.sub(rf"(?i){_ARCHIVE}$|{re.escape(PARTIAL)}.*$", "", path.name)
+        nested = path.parent in low
+        if not (folder or gone or name != path.name or (not path.suffix and not nested)):
+            continue
+        side = read_side([path.parent.name, name] if nested else [name])
+        unfinished = PARTIAL in path.name and side and side.kind == "bicubic"
+        if not side or not side.low or unfinished or path in used or ".replaced-" in path.name:
+            continue
+        if word not in (None, side.word) or (nested and not side.scale):
+            continue
+        if not (scale and _of_another_scale(Place(path, side), scale, None)):
+            if gone:
+                return f"{path}: a link that leads nowhere ({os.readlink(path)})"
+            return f"{path} holds no images that are read ({', '.join(IMAGE_SUFFIXES)})"
+    return ""
+
+
+def _is_low(name: str) -> bool:
+    side = read_side([name])
+    return side is not None and side.low
 
 
 def choose_sides(
@@ -221,16 +292,16 @@ def choose_sides(
         p
         for p in where
         if p not in (gt, lq)
-        # Bicubic LR of another scale says how this scale's is made; other LR does not.
-        and not (
-            p.side
-            and p.side.scale not in (None, scale)
-            and (lq or p.side.kind == "bicubic" or not p.side.low)
-        )
+        and not _of_another_scale(p, scale, lq)
         and not (p.side and (p.side.low, p.side.scale, p.side.kind) in sides)
-        and not (p.side and p.side.low and lq and lq.side.kind in _OFFICIAL_KINDS and p.side.kind)
+        and not (
+            lq
+            and p.side
+            and p.side.low
+            and ((lq.side.kind in _OFFICIAL_KINDS and p.side.kind) or p.side.kind in _X4_ONLY)
+        )
         and not (p.side and not p.side.low and gt)
-        and not re.match(r"(?i)image_SRF_\d", p.path.name)
+        and not RESULTS.match(p.path.name)
     ]
     return gt, lq, strays
 
@@ -251,8 +322,9 @@ def _one(candidates: list[Place], side: str, scale: int, label: str) -> Place | 
     ):
         if not fitting:
             continue
-        if len(candidates) > len(fitting) and side == "low-quality":
-            break  # LR and LR_x4 both hold images
+        others = {p.side.kind for p in candidates if p not in fitting}
+        if side == "low-quality" and not others <= _X4_ONLY:
+            break  # LR and LR_x4 both hold images; not DIV2K's LR_mild beside LR_x8
         by_name: dict[tuple, list[Place]] = {}
         for place in fitting:
             by_name.setdefault(
@@ -270,6 +342,6 @@ def _one(candidates: list[Place], side: str, scale: int, label: str) -> Place | 
         return None
     names = " and ".join(str(p.path) for p in candidates[:4])
     raise UserError(
-        f"{label}: {names} could all be the {side} side for x{scale}. Move one away, or name both "
-        "sides: dict(gt=FOLDER, lq=FOLDER)"
+        f"{label}: {names} could all be the {side} side{f' for x{scale}' if scale else ''}. Move "
+        "one away, or name both sides: dict(gt=FOLDER, lq=FOLDER)"
     )

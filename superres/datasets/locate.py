@@ -22,6 +22,7 @@ from superres.datasets.layouts import (
     is_lmdb,
     places,
     read_side,
+    unread_low_side,
 )
 from superres.errors import UserError
 
@@ -54,6 +55,11 @@ class PairedSet:
 
 Spec = str | Mapping[str, Any]
 
+_MAKE = (
+    "To have low-quality images made by bicubic, set make_lq='bicubic' "
+    "(train_dataloader.dataset.make_lq, eval_dataset.make_lq)"
+)
+
 
 def locate(spec: Spec, data_root: str | Path, scale: int, needs_lq: bool = True) -> PairedSet:
     """Find a set's images.
@@ -75,6 +81,8 @@ def locate(spec: Spec, data_root: str | Path, scale: int, needs_lq: bool = True)
     """
     if isinstance(spec, Mapping):
         return _named(spec, Path(data_root))
+    if not isinstance(spec, str) or not spec:
+        raise UserError(f"{spec!r} is no set: give a name, a path, or dict(gt=FOLDER, lq=FOLDER)")
     asked = re.fullmatch(r"(?P<set>.+)/LR_(?P<kind>\w+)/?", spec)
     kind = asked["kind"] if asked else None
     base = asked["set"] if asked else spec
@@ -92,10 +100,21 @@ def locate(spec: Spec, data_root: str | Path, scale: int, needs_lq: bool = True)
         if gt is None and direct and not asked:
             _check_partner(root, scale, needs_lq)
             gt = Place(root, None)
+        elif gt is not None and direct:
+            strays.append(Place(root, None))
         if gt is not None and (lq is not None or not asked):
             if strays and needs_lq and (lq is None or any(p.side for p in strays)):
                 raise UserError(_unused(gt, lq, strays, scale))
-            notes = [f"{p.path} holds images and is not used" for p in strays]
+            word = gt.side.word if gt.side else ""
+            unread = "" if lq else unread_low_side(root, where, word, scale)
+            if unread and needs_lq:
+                raise UserError(f"{unread}, and {gt.path} has no other low-quality side. {_MAKE}")
+            notes = [
+                f"{p.path} holds images and is not used"
+                if p.below
+                else f"the images right in {p.path} are not used"
+                for p in strays
+            ]
             full = f"{name}_LR_{kind}" if asked else name
             return PairedSet(full, gt.path, lq.path if lq else None, tuple(notes))
         packed = root.with_name(root.name + ".lmdb")
@@ -106,8 +125,12 @@ def locate(spec: Spec, data_root: str | Path, scale: int, needs_lq: bool = True)
 
 def _named(spec: Mapping[str, Any], data_root: Path) -> PairedSet:
     unknown = set(spec) - {"gt", "lq", "name"}
-    if unknown or not isinstance(spec.get("gt"), str | os.PathLike):
-        wrong = f"it has {', '.join(sorted(unknown))}" if unknown else "gt must be a path"
+    paths = {"gt": spec.get("gt"), "lq": spec.get("lq") or ""}
+    no_path = [key for key, path in paths.items() if not isinstance(path, str | os.PathLike)]
+    if unknown or no_path:
+        wrong = (
+            f"it has {', '.join(sorted(unknown))}" if unknown else f"{no_path[0]} must be a path"
+        )
         raise UserError(
             f"the set {dict(spec)}: {wrong}; write dict(gt=FOLDER, lq=FOLDER), and name=NAME for "
             "tables"
@@ -125,15 +148,29 @@ def _named(spec: Mapping[str, Any], data_root: Path) -> PairedSet:
                 f"at {', '.join(map(str, dict.fromkeys(candidates)))})"
             )
         found.append(place)
-    gt, lq = found
-    parent = gt.parent.name if read_side([gt.name]) else gt.name
-    return PairedSet(str(spec.get("name") or parent.removesuffix(".lmdb")), gt, lq)
+    return PairedSet(set_name(spec), *found)
+
+
+def set_name(spec: Spec) -> str:
+    """What ``--sets`` calls a set: a dict's ``name``, else its folder's."""
+    if not isinstance(spec, Mapping):
+        return spec
+    gt = Path(str(spec.get("gt") or ""))
+    home = gt.absolute().parent if read_side([gt.name]) else gt
+    return str(spec.get("name") or home.name.removesuffix(".lmdb"))
 
 
 def _high_side(where: list[Place], scale: int) -> Place | None:
     """Of a set whose low-quality side does not matter."""
     high = [p for p in where if p.side and not p.side.low and p.side.scale in (None, scale)]
     return min(high, key=lambda p: (p.side.scale is None, not p.packed), default=None)
+
+
+def high_side(folder: Path, scale: int) -> Path | None:
+    """The folder with the ground truths of the set that lies in ``folder``; None: there is none."""
+    where = [p for p in places(folder) if not p.packed]
+    found = choose_sides(where, scale, "", str(folder))[0]
+    return found and found.path
 
 
 def _check_partner(folder: Path, scale: int, needs_lq: bool) -> None:
@@ -155,9 +192,7 @@ def _unused(gt: Place, lq: Place | None, strays: list[Place], scale: int) -> str
     used = f"low-quality images are taken from {lq.path}" if lq else "no low-quality side is known"
     return (
         f"{shown} holds images that would not be used: for {gt.path} {used}. Name the two sides, "
-        f"dict(gt={str(gt.path)!r}, lq={str(strays[0].path)!r}), or move it away; to have "
-        f"low-quality images made by bicubic x{scale} instead, set make_lq='bicubic' "
-        "(train_dataloader.dataset.make_lq, eval_dataset.make_lq)"
+        f"dict(gt={str(gt.path)!r}, lq={str(strays[0].path)!r}), or move it away. {_MAKE}"
     )
 
 
@@ -170,8 +205,14 @@ def _not_found(spec: str, data_root: str | Path, tried: list[Path], scale: int) 
         unfinished = [name for name in inside if name.endswith(PARTIAL)]
         lacks = "no images, no LMDB and no known layout"
         below = [p for p in places(there) if p.side is None or p.side.low]
+        sets = sorted({p.below[0] for p in below if p.side is None and read_side(p.below[1:])})
         if "/LR_" in spec:
             lacks = f"no ground truth with {spec.rstrip('/').rpartition('/')[2]}"
+        elif sets:
+            return (
+                f"{there}: sets lie below it ({', '.join(sets[:6])}). Name one of them, such as "
+                f"{there / sets[0]}, or write dict(gt=FOLDER, lq=FOLDER)"
+            )
         elif below:
             shown = ", ".join("/".join(p.below) for p in below[:4])
             lacks = f"images in subfolders only ({shown}), none of which is the high-quality side,"

@@ -156,11 +156,14 @@ class PairedDataset(Dataset):
         if not all(0 <= r < self.scale for r in rest):
             ratios = {round(g / q) for g, q in zip(gt_shape[:2], lq_shape[:2])}
             other = next(iter(ratios)) if len(ratios) == 1 else self.scale
-            hint = (
-                f"It looks like x{other}: set scale={other}, or give images of x{self.scale}"
-                if other != self.scale
-                else "Do these two images belong together?"
-            )
+            if gt_shape[0] < lq_shape[0]:
+                hint = "The sides look swapped: gt is the larger one"
+            elif gt_shape[:2] == lq_shape[:2]:
+                hint = "Both sides are of one size"
+            elif other != self.scale:
+                hint = f"It looks like x{other}: set scale={other}, or give images of x{self.scale}"
+            else:
+                hint = "Do these two images belong together?"
             raise UserError(
                 f"{self.lq.path}: {self.lq.name_at(self.lq_number(i))} is "
                 f"{lq_shape[1]}x{lq_shape[0]}, and {self.gt.name_at(i)} in {self.gt.path} is "

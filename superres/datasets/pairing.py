@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import re
+import unicodedata
 from collections.abc import Callable, Iterator
 from difflib import SequenceMatcher
 from functools import partial
@@ -30,20 +32,35 @@ TEMPLATES = (
 Rename = Callable[[str], str]
 """The name of the low-quality image that belongs to a high-quality one's name."""
 
+_WORD = re.compile(r"([^A-Za-z0-9]+)")
 _TRIED = 50  # low-quality names that are compared with the first high-quality one
 
 
-def _renames(gt: PictureStore, lq: PictureStore, scale: int) -> Iterator[Rename]:
-    """The known ways to name the two sides, then one prefix or suffix that all names share."""
+def _renames(gt: list[str], lq: list[str], scale: int) -> Iterator[Rename]:
+    """The known ways to name the two sides, then what the names themselves suggest.
+
+    That is another spelling of the same letters (macOS), one word that differs (``a_hr_1`` and
+    ``a_lr_1``), or one prefix or suffix that all names share.
+    """
     for template in TEMPLATES:
         yield partial(_by_template, template=template, scale=scale)
-    first, count = gt.name_at(0), len(lq)
+    yield partial(unicodedata.normalize, "NFC")
+    yield partial(unicodedata.normalize, "NFD")
+    if not gt or not lq:
+        return
+    first = gt[0]
     # The partner of the first name is at the start where sorting agrees, else anywhere.
-    near = range(min(count, _TRIED))
-    holding = (i for i in range(count) if first in lq.name_at(i)) if count < 100_000 else ()
+    holding = (name for name in lq if first in name) if len(lq) < 100_000 else ()
     seen = set()
-    for i in dict.fromkeys(itertools.chain(near, itertools.islice(holding, _TRIED))):
-        other = lq.name_at(i)
+    for other in dict.fromkeys(itertools.chain(lq[:_TRIED], itertools.islice(holding, _TRIED))):
+        words, other_words = _WORD.split(first), _WORD.split(other)
+        if len(words) == len(other_words) > 1:
+            changed = [i for i, (a, b) in enumerate(zip(words, other_words)) if a != b]
+            word = tuple(words[i] + "/" + other_words[i] for i in changed)
+            if len(changed) == 1 and word not in seen:
+                seen.add(word)
+                i = changed[0]
+                yield partial(_by_word, at=i, word=words[i], instead=other_words[i])
         match = SequenceMatcher(None, first, other, autojunk=False).find_longest_match()
         affixes = (
             (first[: match.a], first[match.a + match.size :]),
@@ -52,6 +69,12 @@ def _renames(gt: PictureStore, lq: PictureStore, scale: int) -> Iterator[Rename]
         if match.size and affixes not in seen:
             seen.add(affixes)
             yield partial(_by_affixes, affixes=affixes)
+
+
+def _by_word(name: str, at: int, word: str, instead: str) -> str:
+    """``name`` with its word number ``at`` replaced; a name without it has no partner."""
+    words = _WORD.split(name)
+    return "".join([*words[:at], instead, *words[at + 1 :]]) if words[at : at + 1] == [word] else ""
 
 
 def _by_template(name: str, template: str, scale: int) -> str:
@@ -70,15 +93,20 @@ def partner_numbers(gt: PictureStore, lq: PictureStore, scale: int) -> list[int]
 
     All names follow one rule: the one by which most have a partner.
     """
-    names = list(gt.names())
-    best, found = 0, [-1] * len(names)
+    return partners(list(gt.names()), list(lq.names()), scale)
+
+
+def partners(gt: list[str], lq: list[str], scale: int) -> list[int]:
+    """As :func:`partner_numbers`, of the names of the two sides."""
+    numbers = {name: number for number, name in enumerate(lq)}
+    best, found = 0, [-1] * len(gt)
     for rename in _renames(gt, lq, scale):
-        partners = [rename(name) for name in names]
-        count = sum(name in lq for name in partners)
-        if count > best and len(set(partners)) == len(partners):
+        renamed = [rename(name) for name in gt]
+        count = sum(name in numbers for name in renamed)
+        if count > best and len(set(renamed)) == len(renamed):
             best = count
-            found = [lq.index(name) if name in lq else -1 for name in partners]
-        if best == len(names):
+            found = [numbers.get(name, -1) for name in renamed]
+        if best == len(gt):
             break
     return found
 

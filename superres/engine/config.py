@@ -24,7 +24,7 @@ from superres.errors import UserError
 from superres.paths import share_dir
 
 from . import launch
-from .config_keys import check_keys, used_names
+from .config_keys import SETS, check_keys, used_names, whole_sets
 from .config_origin import base_files, depths, get
 from .ecosystem import REFUSED, SCALARS, SECTIONS, known_below, refuse, translate
 from .fast import as_parts
@@ -107,14 +107,14 @@ def load_config(
         cfg = copy.deepcopy(name)
         written = os.path.isfile(cfg.filename or "")
         files = base_files(Path(cfg.filename)) if written else {}
-        before = _read(Path(cfg.filename)) if written else cfg
+        before = read_config(Path(cfg.filename)) if written else cfg
         depth = depths(
             files, changes, lambda key: get(cfg._cfg_dict, key) != get(before._cfg_dict, key)
         )
         refuse(cfg, set(cfg) - {name for file in files for name in used_names(file)})
     else:
         path = find_config(name)
-        cfg, files = _read(path), base_files(path)
+        cfg, files = read_config(path), base_files(path)
         depth = depths(files, changes)
         check_keys(cfg, files, OPTIONAL_KEYS)
     for key, value in changes.items():
@@ -126,7 +126,7 @@ def load_config(
     notes = translate(cfg, depth, launch.planned_size(launcher or cfg.get("launcher")))
     if notes and launch.will_be_first():
         logger.warning(f"config {cfg.filename}: has no effect here: {'; '.join(notes)}")
-    for key in ("train_set", "val_sets", "test_sets"):
+    for key in SETS:
         if key in cfg:  # a set called 291 is a name, not a number
             value = cfg[key]
             if isinstance(value, (list, tuple)):
@@ -137,12 +137,18 @@ def load_config(
     return cfg
 
 
-def _read(path: Path) -> Config:
+def read_config(path: Path) -> Config:
+    """A config's file with what it inherits, as it is written.
+
+    Raises:
+        UserError: whatever is wrong with the files, with file and line.
+    """
     base_files(path)
     if path.suffix not in _SUFFIXES:
         raise UserError(f"{path} is no config: they end in {', '.join(_SUFFIXES)}")
     try:
-        return Config.fromfile(str(path), use_predefined_variables=False, lazy_import=False)
+        with whole_sets():
+            return Config.fromfile(str(path), use_predefined_variables=False, lazy_import=False)
     except SyntaxError as error:
         # mmengine copies configs to a temporary folder, so the reported name is not the user's.
         raise UserError(_locate_syntax_error(path, error)) from error

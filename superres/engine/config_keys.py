@@ -8,6 +8,7 @@ import functools
 import logging
 import re
 from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +22,15 @@ from .ecosystem import REFUSED, refuse
 
 logger = logging.getLogger("superres")
 
+SETS = ("train_set", "val_sets", "test_sets")
+"""Keys whose values name sets of images."""
+
 READ_KEYS = (
     "scale",
     "model",
     "num_workers",
     "data_root",
-    "train_set",
-    "val_sets",
-    "test_sets",
+    *SETS,
     "lq_patch_size",
     "train_pipeline",
     "train_dataloader",
@@ -113,3 +115,27 @@ def used_names(file: Path) -> set[str]:
         return inherited | set(re.findall(r"[A-Za-z_]\w*(?!\w*\s*=)", text))
     names = (n for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load))
     return inherited | {node.id for node in names}
+
+
+@contextmanager
+def whole_sets() -> Iterator[None]:
+    """``train_set = dict(gt=..., lq=...)`` in a file stands instead of its base's set.
+
+    mmengine merges dicts key by key, and refuses one in the place of a name.
+    """
+    merge = Config._merge_a_into_b
+
+    def merge_but_sets(a: dict, b: dict, allow_list_keys: bool = False) -> dict:
+        whole = {key: a[key] for key in SETS if key in a} if isinstance(b, dict) else {}
+        for value in whole.values():
+            if isinstance(value, dict):
+                value.pop("_delete_", None)
+        rest = {key: value for key, value in a.items() if key not in whole}
+        merged = merge(rest, b, allow_list_keys)
+        return {**merged, **whole} if whole else merged
+
+    Config._merge_a_into_b = staticmethod(merge_but_sets)
+    try:
+        yield
+    finally:
+        Config._merge_a_into_b = staticmethod(merge)

@@ -10,14 +10,14 @@ from typing import Any
 from mmengine.config import Config
 
 from superres.checkpoints.formats.base import full_config
-from superres.datasets.locate import Spec, locate, split_optional
+from superres.datasets.locate import Spec, locate, set_name, split_optional
 from superres.errors import UserError
 from superres.evaluation.protocols import PROTOCOLS, Protocol, get_protocol
 from superres.evaluation.results import ON_DISK
 from superres.registry import DATASETS
 
 from . import scored_dataset  # noqa: F401  (registers it)
-from .config import scales_of, to_plain
+from .config import parse_options, scales_of, to_plain
 
 SIZES = {"Set5": 5, "Set14": 14, "B100": 100, "Urban100": 100, "Manga109": 109, "DIV2K": 100}
 """Pictures in the sets that publications score."""
@@ -123,8 +123,8 @@ def prepare_sets(
     wanted = [(spec, "validation") for spec in _as_list(cfg, "val_sets")]
     wanted += [(spec, "test") for spec in _as_list(cfg, "test_sets")]
     if only is not None:
-        roles = {str(split_optional(spec)[0]): role for spec, role in wanted}
-        wanted = [(spec, roles.get(split_optional(spec)[0], "test")) for spec in only]
+        known = {set_name(split_optional(spec)[0]): (spec, role) for spec, role in wanted}
+        wanted = [known.get(split_optional(spec)[0], (_given(spec), "test")) for spec in only]
     protocols = protocols or to_plain(cfg.get("protocols"))
     network = to_plain(cfg.get("model") or {}).get("backbone")
     channels = full_config(network).get("in_channels") if network else None
@@ -181,6 +181,12 @@ def _locate(spec: Spec, root: str, scale: int, needs_lq: bool) -> tuple[Spec, An
         except UserError:
             pass
         raise
+
+
+def _given(spec: str) -> Spec:
+    """A set of the command line: ``dict(gt=..., lq=...)``, or a name or path as it is."""
+    value = parse_options([f"set={spec}"])["set"] if spec.startswith(("dict(", "{")) else spec
+    return value if isinstance(value, dict) else spec
 
 
 def _as_list(cfg: Config, key: str) -> list[Spec]:

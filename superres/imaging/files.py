@@ -48,14 +48,15 @@ def list_images(folder: PathLike, recursive: bool = False) -> list[Path]:
                         continue
                     if recursive and entry.is_dir(follow_symlinks=False):
                         pending.append(Path(entry.path))
-                    elif entry.name.lower().endswith(IMAGE_SUFFIXES) and not _is_folder(entry):
+                    elif entry.name.lower().endswith(IMAGE_SUFFIXES) and not is_folder(entry):
                         found.append(Path(entry.path))
         except OSError as error:
             raise UserError(os_fault(current, error, "folder")) from None
     return sorted(found, key=lambda path: os.fsencode(path.relative_to(root).as_posix()))
 
 
-def _is_folder(entry: os.DirEntry) -> bool:
+def is_folder(entry: os.DirEntry) -> bool:
+    """Whether an entry of a folder is one, or a link to one."""
     try:
         return entry.is_dir()
     except OSError:  # a link that leads to itself

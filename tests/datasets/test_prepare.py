@@ -292,7 +292,7 @@ def test_a_folder_with_pairs_inside(tmp_path):
     (report,) = run("folder", tmp_path / "s", tmp_path / "d", name="mine")
     assert_pairs(tmp_path / "d", "mine", 2, {f"p{i}": picture(i) for i in range(3)})
     assert report.packs[1]["made"] == "as given"
-    assert any("1 pictures outside of HR and LR" in note for note in report.notes)
+    assert any("notes: images that are not used" in note for note in report.notes)
 
 
 def test_a_broken_picture_is_left_out_of_a_folder_and_fails_a_pair_set(tmp_path):

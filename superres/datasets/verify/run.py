@@ -116,6 +116,9 @@ def _verify_set(
     for path in found.unfinished:
         text = "packing was interrupted; run the same prepare or pack command again"
         problems.append(problem("error", "unfinished", str(path), text))
+    for text in found.unused:
+        severity = "note" if found.lq else "error"  # where it may be the LR
+        problems.append(problem(severity, "unused", str(found.home), text))
     gt = _open(found.gt, problems)
     if gt is None:
         return record, None

@@ -10,6 +10,7 @@ from pathlib import Path
 from superres.datasets.layouts import (
     LAYOUTS,
     PARTIAL,
+    RESULTS,
     Place,
     Side,
     choose_sides,
@@ -17,6 +18,7 @@ from superres.datasets.layouts import (
     is_lmdb,
     places,
     read_side,
+    unread_low_side,
 )
 from superres.datasets.pairing import partner_numbers
 from superres.datasets.storage import open_store
@@ -55,6 +57,7 @@ class FoundSet:
         gt_at: scale -> ground truths of that scale's own.
         lq: (degradation, scale) -> the low-quality side.
         unfinished: packs whose packing was interrupted.
+        unused: what lies beside its sides and is neither.
     """
 
     name: str
@@ -62,6 +65,7 @@ class FoundSet:
     gt_at: dict[int, Path] = field(default_factory=dict)
     lq: dict[tuple[str, int], Path] = field(default_factory=dict)
     unfinished: list[Path] = field(default_factory=list)
+    unused: list[str] = field(default_factory=list)
 
     @property
     def home(self) -> Path:
@@ -128,7 +132,18 @@ def _sets_at(folder: Path, depth: int) -> Iterator[FoundSet]:
         first = next(p for p in high if p.side.word == word)
         spelt = re.match(word.replace("_", "[^a-z0-9]+"), first.below[0], re.IGNORECASE)
         name = spelt[0] if spelt and word else folder.resolve().name
-        yield _set_of(name, [p for p in where if p.side and p.side.word == word], unfinished)
+        low = [p for p in where if p.side and p.side.low]
+        low = [p for p in low if p.side.word == word] or (low if len(words) == 1 else [])
+        found = _set_of(name, [p for p in high if p.side.word == word] + low, unfinished)
+        if not word:
+            found.unused = [
+                f"{p.path} holds images and is not used"
+                for p in where
+                if p.side is None and not RESULTS.match(p.path.name)
+            ]
+        if not found.lq and (unread := unread_low_side(folder, where, word, 0)):
+            found.unused.append(unread)
+        yield found
     direct = not words and holds_images(folder)
     low = [p for p in where if p.side and p.side.low]
     if direct and low:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from superres.datasets.layouts import read_side
+from superres.datasets.layouts import Place, choose_sides, side_of
+from superres.datasets.pairing import partners
 from superres.datasets.prepare.entries import Entry
 from superres.datasets.prepare.plan import SetPlan, add
 from superres.errors import UserError
@@ -18,21 +19,24 @@ _SELFEXSR = r"image_SRF_(?P<scale>\d+)/(?P<name>.+?)_SRF_\d+_(?P<side>HR|LR)"
 _PLAIN = re.compile(r"(?P<name>[^/]+?)(?:_GT|_HR)?")
 
 
-def layout_of(pictures: Iterable[tuple[str, Entry]], plain: bool = True) -> SetPlan | None:
+def layout_of(
+    pictures: Iterable[tuple[str, Entry]], label: str, plain: bool = True
+) -> SetPlan | None:
     """Sort the pictures of one set.
 
     Args:
         pictures: the path below the set's folder, and the entry.
+        label: the set's folder, for messages.
         plain: whether pictures right in the folder count as ground truths.
 
     Returns:
         A plan without a name, or None for a folder in no known layout.
 
     Raises:
-        UserError: clashing names.
+        UserError: clashing names; several sets, or folders that could be the same side.
     """
     pictures = [(str(PurePosixPath(path).with_suffix("")), e) for path, e in pictures]
-    plan = _by_folders(pictures) or _selfexsr(pictures)
+    plan = _by_folders(pictures, label) or _selfexsr(pictures)
     if plan is not None:
         return plan
     gt = {}
@@ -42,37 +46,43 @@ def layout_of(pictures: Iterable[tuple[str, Entry]], plain: bool = True) -> SetP
     return SetPlan("", gt) if gt else None
 
 
-def _by_folders(pictures: list[tuple[str, Entry]]) -> SetPlan | None:
+def _by_folders(pictures: list[tuple[str, Entry]], label: str) -> SetPlan | None:
     """The sides by what their folders are called; see :mod:`superres.datasets.layouts`."""
-    high: dict[tuple[str, ...], list[tuple[str, Entry]]] = {}
-    low: dict[tuple[str, int], dict[str, Entry]] = {}
+    high: dict[Place, dict[str, Entry]] = {}
+    low: dict[tuple[str, str, int], dict[str, Entry]] = {}
     for path, entry in pictures:
         *folders, name = path.split("/")
-        for depth in (1, 2):
-            side = read_side(folders[:depth]) if len(folders) >= depth else None
-            if side and not side.low:
-                high.setdefault(tuple(folders[:depth]), []).append((path, entry))
-                break
-            if side and side.low and (side.scale or depth == len(folders)):
-                scale = side.scale or 0
-                name = re.sub(rf"(?:_LR)?_?x{scale}$", "", name)
-                add(low.setdefault((side.kind or "unknown", scale), {}), name, entry)
-                break
-    # MMEditing and BasicSR leave the uncropped originals beside GTmod12.
-    first = min(
-        high,
-        key=lambda f: (f[0].lower() != "hr", not f[0].lower().startswith("gtmod")),
-        default=None,
-    )
-    if first is None:
+        side, count = side_of(folders)
+        if side is None:
+            continue
+        of_side = (
+            low.setdefault((side.word, side.kind or "unknown", side.scale or 0), {})
+            if side.low
+            else high.setdefault(
+                Place(Path(label, *folders[:count]), side, tuple(folders[:count])), {}
+            )
+        )
+        add(of_side, "/".join((*folders[count:], name)), entry)
+    if not high:
         return None
-    plan = SetPlan("", {})
-    for path, entry in high[first]:
-        add(plan.gt, "/".join(path.split("/")[len(first) :]), entry)
-    unsaid = {kind: images for (kind, scale), images in low.items() if not scale}
-    plan.lq = dict(sorted(item for item in low.items() if item[0][1]))
-    for kind, images in unsaid.items():
-        plan.lq[kind, _ratio(plan.gt, images)] = images
+    sets = sorted({place.side.word: place.path.name for place in high}.values())
+    if len(sets) > 1:
+        raise UserError(
+            f"{label}: several sets are here ({', '.join(sets)}). Put the two sides of each into a "
+            "folder of its own, and prepare them one by one"
+        )
+    own = {place.side.scale: place for place in high if place.side.scale}
+    first = choose_sides(high, 0, None, label)[0] or own[min(own)]
+    plan = SetPlan("", high[first])
+    plan.gt_at = {s: high[place] for s, place in sorted(own.items()) if place != first}
+    word = first.side.word
+    for key in sorted(key for key in low if key[0] == word) or sorted(low):
+        _, kind, scale = key
+        images = low[key]
+        partner = partners(list(plan.gt), list(images), scale or 1)
+        names = {list(images)[at]: name for name, at in zip(plan.gt, partner) if at >= 0}
+        images = {names.get(name, name): entry for name, entry in images.items()}
+        plan.lq.setdefault((kind, scale or _ratio(plan.gt, images)), images)
     return plan
 
 
@@ -83,7 +93,7 @@ def _ratio(gt: dict[str, Entry], lq: dict[str, Entry]) -> int:
             return max(1, round(gt[name].header().height / entry.header().height))
     raise UserError(
         f"{next(iter(lq.values())).label}: the folder's name states no scale, and no image has a "
-        "partner of the same name; call it LR_x2, LR_x3 or LR_x4"
+        "partner by its name; call it LR_x2, LR_x3 or LR_x4"
     )
 
 

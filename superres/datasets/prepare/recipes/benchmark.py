@@ -28,7 +28,7 @@ def plan(source: Source, options: Options) -> list[SetPlan]:
             places[name].setdefault(entry.folders[: depth + 1], []).append((below, entry))
     plans = []
     for name, candidates in places.items():
-        found = [layout_of(pictures) for pictures in candidates.values()]
+        found = [layout_of(pictures, name) for pictures in candidates.values()]
         found = [p for p in found if p is not None]
         if found:
             best = max(found, key=lambda p: (bool(p.lq), len(p.gt)))

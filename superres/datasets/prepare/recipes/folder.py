@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
+from superres.datasets.layouts import places, read_side, side_of, unread_low_side
 from superres.datasets.prepare.archives import archive_stem
 from superres.datasets.prepare.entries import Entry
 from superres.datasets.prepare.plan import Options, SetPlan, add
@@ -20,17 +22,49 @@ def plan(source: Source, options: Options) -> list[SetPlan]:
     name = options.name or set_name(source)
     common = _common_folders(entries)
     relative = [("/".join(e.path.split("/")[common:]), e) for e in entries]
-    found = layout_of(relative, plain=False)
+    _refuse_several(source.root, relative)
+    found = layout_of(relative, str(source.root), plain=False)
     if found is None:
         found = SetPlan("", {})
         for path, entry in relative:
             add(found.gt, path.rpartition(".")[0], entry)
     else:
-        used = len(found.gt) + sum(len(pictures) for pictures in found.lq.values())
-        if used < len(entries):
-            found.notes.append(f"{len(entries) - used} pictures outside of HR and LR are left out")
+        base = source.root.parent.joinpath(*entries[0].folders[:common])
+        _tell_unused(found, relative, base)
     found.name, found.own_lq = name, True
     return [found]
+
+
+def _refuse_several(root: Path, relative: list[tuple[str, Entry]]) -> None:
+    """Folders that have two sides each are sets of their own."""
+    folders = [path.split("/")[:-1] for path, _ in relative]
+    if not any(side_of(f)[0] for f in folders):
+        sets = sorted({f[0] for f in folders if side_of(f[1:])[0]})
+        if sets:
+            raise UserError(
+                f"{root}: sets lie below it ({', '.join(sets[:6])}). Prepare them one by one, with "
+                f"--root {root / sets[0]}"
+            )
+
+
+def _tell_unused(found: SetPlan, relative: list[tuple[str, Entry]], base: Path) -> None:
+    """As in training: images beside HR are named, and are an error where they may be the LR."""
+    used = {id(e) for side in (found.gt, *found.lq.values(), *found.gt_at.values())
+            for e in side.values()}  # fmt: skip
+    unused = sorted({path.rpartition("/")[0] for path, e in relative if id(e) not in used})
+    if not found.lq:
+        where = places(base) if base.is_dir() else []
+        unread = unread_low_side(base, where, None, 0) if base.is_dir() else ""
+        if unread:
+            raise UserError(f"{unread}, and the high-quality side has no other. Move it away")
+        if unused:
+            raise UserError(
+                f"{base / unused[0]} holds images that would not be used, and the high-quality "
+                "side has no low-quality one. Call that folder LR, or move it away"
+            )
+    if unused:
+        shown = ", ".join(str(base / folder) for folder in unused[:6])
+        found.notes.append(f"{shown}: images that are not used")
 
 
 def set_name(source: Source) -> str:
@@ -40,7 +74,7 @@ def set_name(source: Source) -> str:
 
 
 def _common_folders(entries: list[Entry]) -> int:
-    """How many folders all entries have in common at the start of their paths."""
+    """How many folders above the sides all entries have in common."""
     first = entries[0].folders
     count = len(first)
     for entry in entries:
@@ -50,4 +84,6 @@ def _common_folders(entries: list[Entry]) -> int:
                 break
             shared += 1
         count = shared
-    return count
+    # A lone HR is the side of a set: what lies beside it matters.
+    sides = (i for i in range(1, count) if (s := read_side([first[i]])) and not s.low)
+    return next(sides, count)
