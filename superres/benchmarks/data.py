@@ -64,7 +64,12 @@ def _dataset(root: Path) -> Any:
         {"type": "RandomTranspose"},
         {"type": "PackInputs"},
     ]
-    return PairedDataset(str(root), scale=SCALE, pipeline=pipeline)
+    return PairedDataset(
+        gt=str(root / "HR.lmdb"),
+        lq=str(root / f"LR_bicubic_X{SCALE}.lmdb"),
+        scale=SCALE,
+        pipeline=pipeline,
+    )
 
 
 def _samples(root: Path, repeats: int) -> tuple[list[dict[str, Any]], dict[str, float]]:

@@ -107,11 +107,7 @@ class PairedDataset(Dataset):
         self.lq = None if self.lq is None else in_channels(self.lq, channels)
         self.lq_index = self._match() if self.lq is not None else None
         self._check_sizes()
-        if self.lq is not None and len(self.lq) > len(self.gt):
-            self.notes.append(
-                f"{len(self.lq) - len(self.gt)} of {len(self.lq)} images of {self.lq.path} have no "
-                "partner and are not used"
-            )
+        self.notes += self._unused()
         self.pipeline = Pipeline(pipeline)
         stores = [self.gt] if self.lq is None else [self.gt, self.lq]
         self._mapped = not self._degrade and all(isinstance(s, ImageLmdb) for s in stores)
@@ -132,6 +128,14 @@ class PairedDataset(Dataset):
         else:
             low = f"LR made by MATLAB's bicubic x{self.scale}"
         return f"{len(self)} images, HR from {self.gt.path}, {low}"
+
+    def _unused(self) -> list[str]:
+        """What of the low-quality side belongs to no ground truth."""
+        if self.lq is None or len(self.lq) <= len(self.gt):
+            return []
+        more = len(self.lq) - len(self.gt)
+        text = f"{more} of {len(self.lq)} images of {self.lq.path} have no partner and are not used"
+        return [text]
 
     def _match(self) -> np.ndarray | None:
         """For each ground truth the number of its partner; None: the same number."""

@@ -52,6 +52,9 @@ class ScoredDataset(PairedDataset):
         self.extra = [self.lq.name_at(i) for i in range(len(self.lq)) if i not in used]
         return numbers
 
+    def _unused(self) -> list[str]:
+        return []  # they are in `extra`
+
     def _check_sizes(self) -> None:
         for i in range(len(self)):
             if i in self.faults:
