@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from superres.checkpoints import load_model
     from superres.checkpoints.pretrained import from_pretrained, push_to_hub, save_pretrained
-    from superres.engine.notebook import test, train
+    from superres.engine.api import test, train
     from superres.upscaling.compare import save_comparison
     from superres.upscaling.python import PictureUpscaler, upscale
 
@@ -36,8 +36,8 @@ _LAZY = {
     "push_to_hub": "superres.checkpoints.pretrained",
     "save_comparison": "superres.upscaling.compare",
     "save_pretrained": "superres.checkpoints.pretrained",
-    "test": "superres.engine.notebook",
-    "train": "superres.engine.notebook",
+    "test": "superres.engine.api",
+    "train": "superres.engine.api",
     "upscale": "superres.upscaling.python",
 }
 

@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from superres.cli.main import main
-from superres.engine.config import load_config, scales_of, to_plain
-from superres.engine.config_check import check_config
+from superres.engine.config.check import check_config
+from superres.engine.config.load import load_config, scales_of, to_plain
 from superres.engine.recipes import described_folders, metafile, readme
 from superres.imaging.io import write_image
 from superres.models.backbones.srcnn_ablation import PRESETS

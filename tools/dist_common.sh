@@ -62,7 +62,7 @@ dist_run() {
     local root
     root=$(cd "$(dirname "$script")/.." && pwd)
     export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}"
-    exec "$python" -m superres.engine.elastic \
+    exec "$python" -m superres.engine.distributed.torchrun \
         --nnodes="$nnodes" --nproc-per-node="$gpus" --max-restarts="$max_restarts" \
         --rdzv-backend=c10d --rdzv-endpoint="$endpoint" --rdzv-id="superres-$id" \
         --rdzv-conf="$conf" \

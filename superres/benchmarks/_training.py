@@ -25,8 +25,8 @@ def write_pictures(root: Path, count: int = 8, side: int = 512) -> None:
 
 def config_for(name: str, root: Path, options: list[str]) -> Config:
     """A config that trains on :func:`write_pictures`'s set and does nothing but train."""
-    from superres.engine.config import load_config
-    from superres.engine.config_check import check_config
+    from superres.engine.config.check import check_config
+    from superres.engine.config.load import load_config
 
     own = [f"data_root={root}", "train_set=train", "val_sets=[]", "test_sets=[]",
            "tensorboard=False", "val_interval=None", "checkpoint_interval=None"]  # fmt: skip
@@ -37,8 +37,8 @@ def config_for(name: str, root: Path, options: list[str]) -> Config:
 
 def trainer_for(cfg: Config, device: torch.device, root: Path) -> Any:
     """A trainer that prints and saves nothing."""
-    from superres.engine.reporter import Reporter
-    from superres.engine.trainer import Trainer
+    from superres.engine.train.run_log import Reporter
+    from superres.engine.train.trainer import Trainer
 
     trainer = Trainer(cfg, device, root, Reporter(rank=1))
     trainer.save = lambda: None

@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Prepare, train, test, compare."""
-    from superres.engine import run as engine
+    from superres.engine import entry as engine
 
     data, work_dir = Path(args.data_root), Path(args.work_dir)
     options = [f"data_root={data}", *args.cfg_options]

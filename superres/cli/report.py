@@ -24,7 +24,7 @@ def run(args: argparse.Namespace) -> int:
     if not args.folder.is_dir():
         raise UserError(f"{args.folder} is no folder; give the one that --out named")
 
-    from superres.engine.report import write_report
+    from superres.engine.test.report import write_report
 
     def warn(text: str) -> None:
         print(printable(f"warning: {text}"), file=sys.stderr)

@@ -47,8 +47,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Count, divide, and tell."""
-    from superres.engine.checkpoint import write_text_atomically
-    from superres.engine.config_check import use_scope
+    from superres.engine.config.check import use_scope
+    from superres.engine.train.checkpoint import write_text_atomically
 
     use_scope()
     hardware = _hardware(args.set)
@@ -168,7 +168,7 @@ def document(names: list[str], hw: Hardware, measured: dict[str, Any] | None) ->
 
 
 def _work(name: str) -> Any:
-    from superres.engine.config import load_config, scales_of, to_plain
+    from superres.engine.config.load import load_config, scales_of, to_plain
     from superres.engine.scaling import work_of
 
     cfg = load_config(name)

@@ -90,7 +90,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Test; see the engine."""
-    from superres.engine.run import test
+    from superres.engine.entry import test
 
     def split(texts: list[str] | None) -> list[str] | None:
         parts = [part.strip() for text in texts or () for part in re.split(_COMMA, text)]

@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train; see the engine."""
-    from superres.engine.run import train
+    from superres.engine.entry import train
 
     return train(
         args.config,

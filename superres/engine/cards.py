@@ -10,9 +10,9 @@ from typing import Any
 from superres.checkpoints.shipped import shipped
 from superres.errors import UserError
 
-from .checkpoint import write_text_atomically
-from .config import load_config, to_plain
+from .config.load import load_config, to_plain
 from .records import TrainingRecord, find_records, results_table
+from .train.checkpoint import write_text_atomically
 
 DATA = {
     "291": "291 photographs: T91 (Yang et al., 2010) and the 200 training pictures of the Berkeley "

@@ -15,7 +15,7 @@ from superres.imaging.resize import imresize, modcrop
 from superres.paths import share_dir
 from superres.upscaling.python import upscale
 
-from .checkpoint import write_text_atomically
+from .train.checkpoint import write_text_atomically
 
 
 @dataclass(frozen=True)

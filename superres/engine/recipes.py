@@ -22,11 +22,11 @@ from superres.evaluation.published import PublishedScore
 from superres.models.summary import Summary, build_on_meta, summarise
 from superres.paths import share_dir
 
-from .checkpoint import write_text_atomically
-from .config import load_config, scales_of, to_plain
-from .config_check import use_scope
-from .published_columns import standing_of_training
+from .config.check import use_scope
+from .config.load import load_config, scales_of, to_plain
 from .records import TrainingRecord, find_records, results_table
+from .test.published_columns import standing_of_training
+from .train.checkpoint import write_text_atomically
 
 START, END = "<!-- made by `superres models metafile` -->", "<!-- end -->"
 _TITLE = re.compile(r"^# (.+)$", re.MULTILINE)

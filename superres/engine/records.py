@@ -24,9 +24,9 @@ from superres.evaluation.results import read_results
 from superres.imaging.files import write_atomically
 from superres.paths import share_dir
 
-from .checkpoint import write_text_atomically
-from .config import load_config, to_plain
-from .provenance import commit, hardware
+from .config.load import load_config, to_plain
+from .train.checkpoint import write_text_atomically
+from .train.provenance import commit, hardware
 
 FILES = ("run.json", "results.json", "log.jsonl.gz", "config.py")
 SETS = ("Set5", "Set14", "B100", "Urban100", "Manga109", "DIV2K", "DIV2K_valid_256")

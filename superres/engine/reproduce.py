@@ -11,9 +11,9 @@ from superres.evaluation.curves import chart_file, read_curves
 from superres.paths import share_dir
 
 from .cards import write_cards
-from .checkpoint import write_text_atomically
 from .recipes import describe, described_folders
 from .records import TrainingRecord, find_records, results_table
+from .train.checkpoint import write_text_atomically
 
 START, END = "<!-- made by `superres models metafile` -->", "<!-- end -->"
 _CURVE = "PSNR in dB"

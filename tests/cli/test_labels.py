@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from superres.cli.main import main
-from superres.engine.config import load_config, to_plain
+from superres.engine.config.load import load_config, to_plain
 from superres.evaluation import published
 from superres.imaging.io import write_image
 from superres.imaging.resize import imresize
@@ -286,8 +286,8 @@ def test_a_mean_has_the_scores_that_stand_beside_all_of_it(published_run, scored
 
 def test_the_shipped_configs_are_what_is_published():
     """What ``published_networks.json`` says of a method is what its config here trains."""
-    from superres.engine.published_columns import standing_of_training
     from superres.engine.recipes import find_recipes
+    from superres.engine.test.published_columns import standing_of_training
 
     recipes = [recipe for recipe in find_recipes() if recipe.config.get("published")]
     assert len(recipes) > 50

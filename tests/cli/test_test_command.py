@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from superres.cli.main import main
-from superres.engine import evaluate
+from superres.engine.test import evaluate
 from superres.evaluation.protocols import PROTOCOLS, classical_bicubic, evaluate_pair
 from superres.imaging.io import read_image, write_image
 from superres.imaging.resize import imresize

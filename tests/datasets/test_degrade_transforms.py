@@ -14,7 +14,7 @@ from superres.datasets.sampler import IterationSampler, SampleKey, sample_genera
 from superres.datasets.transforms.compose import Pipeline
 from superres.datasets.transforms.degrade import to_uint8
 from superres.datasets.transforms.views import settle_view
-from superres.engine.config import load_config
+from superres.engine.config.load import load_config
 from superres.errors import UserError
 from superres.imaging.degrade import (
     anisotropic_gaussian_kernel,

@@ -29,7 +29,7 @@ def shortened(argv: list[str]) -> list[str]:
     command = argv[0] if argv else ""
     if command not in ("train", "test") or "-h" in argv or "--help" in argv:
         return argv
-    from superres.engine.config import load_config
+    from superres.engine.config.load import load_config
 
     config = load_config(argv[1])
     backbone = config.model.backbone

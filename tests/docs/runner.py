@@ -15,7 +15,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from superres.cli.main import commands
-from superres.engine.config import find_config
+from superres.engine.config.load import find_config
 from superres.errors import UserError
 from tests.docs import program
 from tests.docs.blocks import ROOT, Block

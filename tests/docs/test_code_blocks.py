@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-import superres.engine.notebook as notebook
+import superres.engine.api as notebook
 from tests.docs import program
 from tests.docs.blocks import ROOT, Block, blocks, pages
 from tests.docs.runner import check_block, environment, module_is_missing, run_block

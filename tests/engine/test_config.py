@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from superres.cli.main import main
-from superres.engine.config import load_config, parse_options
+from superres.engine.config.load import load_config, parse_options
 from superres.errors import UserError
 
 from .conftest import CONFIG, ROOT

@@ -4,8 +4,8 @@ import logging
 
 import pytest
 
-from superres.engine.config import load_config
-from superres.engine.config_check import check_config
+from superres.engine.config.check import check_config
+from superres.engine.config.load import load_config
 from superres.errors import UserError
 from tests.engine.conftest import ROOT
 
@@ -120,7 +120,7 @@ def test_a_backbone_that_cannot_be(config, argument, words):
     ],
 )
 def test_a_word_is_no_yes(config, text, words):
-    from superres.engine.scale_lr import scale_lr
+    from superres.engine.config.scale_lr import scale_lr
 
     def read():
         cfg = load_config(config(text))

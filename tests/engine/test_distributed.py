@@ -11,8 +11,8 @@ import psutil
 import pytest
 import torch
 
-from superres.engine.checkpoint import iteration_files, read_checkpoint
-from superres.engine.launch import first_host
+from superres.engine.distributed.launch import first_host
+from superres.engine.train.checkpoint import iteration_files, read_checkpoint
 
 from .conftest import CONFIG, ROOT, finish, read_trace, start
 from .test_resume import wait_for

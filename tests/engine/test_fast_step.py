@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from superres.cli.main import main
-from superres.engine import graph
-from superres.engine.fast import Fast, cpu_has_bfloat16, optimizer_options, resolve
-from superres.engine.optim import AutocastOptimWrapper
-from superres.engine.step import TrainStep, compile_backbone, micro_batches
+from superres.engine.train.optim import AutocastOptimWrapper
+from superres.engine.train.speed import cuda_graph as graph
+from superres.engine.train.speed.options import Fast, cpu_has_bfloat16, optimizer_options, resolve
+from superres.engine.train.step import TrainStep, compile_backbone, micro_batches
 from superres.errors import UserError
 from superres.models.restorers.restorer import Restorer
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from superres.engine.recompute import block_lists, recompute
+from superres.engine.train.speed.recompute import block_lists, recompute
 from superres.errors import UserError
 from superres.inference.memory import LiveBytes
 from superres.models.backbones.drln import DRLN
@@ -56,7 +56,7 @@ def test_recomputed_blocks_give_the_same_gradients_in_less_memory(name, amp):
 
 PEAK = r"""
 import pathlib, re, sys, torch
-from superres.engine.recompute import recompute
+from superres.engine.train.speed.recompute import recompute
 from superres.models.backbones.edsr import EDSR
 torch.manual_seed(0)
 net = EDSR(channels=64, num_blocks=32, scale=2)
@@ -125,7 +125,7 @@ def test_a_pattern_that_matches_nothing_is_told(train, capsys):
 
 LIMITED = """
 import resource, runpy, sys
-import torch, superres.engine.trainer
+import torch, superres.engine.train.trainer
 torch.set_num_threads(1)
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + {more}, used + {more}))
@@ -153,7 +153,7 @@ def test_too_little_memory_says_what_to_lower(options, tmp_path):
 
 
 def test_an_allocation_that_fails_in_validation(train, capsys, monkeypatch):
-    import superres.engine.trainer as trainer
+    import superres.engine.train.trainer as trainer
 
     def evaluate(*_, **__):
         torch.empty(1 << 60, dtype=torch.uint8)  # more than any machine has

@@ -9,7 +9,7 @@ import torch
 from mmengine.config import Config
 
 import superres
-from superres.engine.notebook import as_options
+from superres.engine.api import as_options
 from superres.errors import UserError
 
 from .conftest import CONFIG, picture

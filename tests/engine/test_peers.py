@@ -12,9 +12,10 @@ import time
 
 import pytest
 
-from superres.engine import consistency, launch
-from superres.engine.checkpoint import iteration_files, read_checkpoint
-from superres.engine.peers import Process, where
+from superres.engine.distributed import agreement as consistency
+from superres.engine.distributed import launch
+from superres.engine.distributed.failure_report import Process, where
+from superres.engine.train.checkpoint import iteration_files, read_checkpoint
 from superres.errors import UserError
 from superres.imaging.io import write_image
 

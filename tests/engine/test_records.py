@@ -13,7 +13,8 @@ import yaml
 
 from superres.checkpoints.shipped import variants
 from superres.cli.main import main
-from superres.engine import cards, gallery, provenance, recipes, records, reproduce
+from superres.engine import cards, gallery, recipes, records, reproduce
+from superres.engine.train import provenance
 from superres.errors import UserError
 from superres.paths import share_dir
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from superres.engine.checkpoint import iteration_files
+from superres.engine.train.checkpoint import iteration_files
 
 from .conftest import CONFIG, ROOT, finish, read_trace, start
 from .ranks import free_port

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from superres.engine.checkpoint import iteration_files, read_checkpoint
+from superres.engine.train.checkpoint import iteration_files, read_checkpoint
 
 from .conftest import command, differences, finish, read_trace, start
 

@@ -18,10 +18,10 @@ import psutil
 import pytest
 import torch
 
-from superres.engine.checkpoint import iteration_files, read_checkpoint, save_atomically
 from superres.engine.hooks.trace import TraceHook
-from superres.engine.reporter import Reporter
-from superres.engine.work_dir import WorkDirLock, open_work_dir
+from superres.engine.train.checkpoint import iteration_files, read_checkpoint, save_atomically
+from superres.engine.train.run_log import Reporter
+from superres.engine.train.work_dir import WorkDirLock, open_work_dir
 from superres.errors import UserError, from_worker
 from superres.imaging.io import write_image
 from superres.registry import MODELS
@@ -297,7 +297,7 @@ def is_there(group: int) -> bool:
 
 
 def test_a_signal_during_a_validation_saves(train, options, world, tmp_path, monkeypatch, capsys):
-    from superres.engine import evaluate
+    from superres.engine.test import evaluate
 
     original = evaluate.evaluate_pair
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from mmengine.hooks import Hook
 
-from superres.engine.checkpoint import read_checkpoint
+from superres.engine.train.checkpoint import read_checkpoint
 from superres.registry import HOOKS, MODELS
 
 from .conftest import read_trace

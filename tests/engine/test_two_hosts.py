@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from superres.engine.checkpoint import iteration_files, read_checkpoint
+from superres.engine.train.checkpoint import iteration_files, read_checkpoint
 
 from .conftest import CONFIG, ROOT, read_trace
 from .test_resume import wait_for

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from superres.engine.checkpoint import read_checkpoint
+from superres.engine.train.checkpoint import read_checkpoint
 
 PROTOCOLS = "protocols=dict(default=['edsr-y','mmediting-rgb'],testset=['mmediting-rgb'])"
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from superres.engine.checkpoint import read_checkpoint
-from superres.engine.config import load_config
-from superres.engine.scale_lr import scale_lr
+from superres.engine.config.load import load_config
+from superres.engine.config.scale_lr import scale_lr
+from superres.engine.train.checkpoint import read_checkpoint
 from superres.errors import UserError
 
 from .conftest import CONFIG, read_trace

@@ -53,7 +53,7 @@ def pace(seconds: float) -> None:
 @patch
 def steps(seconds: float) -> None:
     """Every iteration of a training takes its time."""
-    from superres.engine.step import TrainStep
+    from superres.engine.train.step import TrainStep
 
     call = TrainStep.__call__
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from superres.datasets.storage import ImageLmdb
-from superres.engine.checkpoint import iteration_files
+from superres.engine.train.checkpoint import iteration_files
 from superres.errors import UserError
 from tests.engine.conftest import CONFIG
 from tests.engine.ranks import environment, free_port

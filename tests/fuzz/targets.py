@@ -21,9 +21,9 @@ from superres.checkpoints import build_network, read_weights, save_safetensors
 from superres.cli.main import main
 from superres.datasets.pack import pack_images
 from superres.datasets.storage import open_store
-from superres.engine.checkpoint import read_checkpoint
-from superres.engine.config import load_config
-from superres.engine.config_check import check_config
+from superres.engine.config.check import check_config
+from superres.engine.config.load import load_config
+from superres.engine.train.checkpoint import read_checkpoint
 from superres.errors import UserError
 from superres.imaging.io import encode_image, read_image
 from superres.registry import MODELS

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from superres.cli.main import main
-from superres.engine.config import load_config
+from superres.engine.config.load import load_config
 from superres.errors import UserError
 from superres.imaging.io import write_image
 from tests.fuzz.targets import CONFIG, result_seeds

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from superres.engine.checkpoint import save_atomically, write_text_atomically
+from superres.engine.train.checkpoint import save_atomically, write_text_atomically
 from superres.errors import UserError
 from superres.imaging.files import write_atomically
 

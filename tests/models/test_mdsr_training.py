@@ -12,7 +12,7 @@ import torch
 from superres.cli.main import main
 from superres.datasets.multi_scale import MultiScaleDataset
 from superres.datasets.sampler import IterationSampler, SampleKey
-from superres.engine.checkpoint import read_checkpoint
+from superres.engine.train.checkpoint import read_checkpoint
 from superres.errors import UserError
 from superres.imaging.io import write_image
 from superres.registry import MODELS

@@ -18,7 +18,7 @@ from _gpu_run import CONFIG, ROOT, Check, Found, Rig, last_line, row, worst
 from torch import Tensor, nn
 
 from superres.benchmarks.harness import Variant, measure
-from superres.engine import graph
+from superres.engine.train.speed import cuda_graph as graph
 
 GRAPH = "fast=dict(preset='off',fused=True,cuda_graph=True)"
 EAGER = "fast=dict(preset='off',fused=True)"

@@ -29,11 +29,11 @@ from superres.benchmarks._training import config_for, plain_step
 from superres.benchmarks.harness import Variant, measure, processor_name, report, row
 from superres.datasets.loader import train_loader
 from superres.datasets.sampler import IterationSampler
-from superres.engine.evaluate import evaluate
-from superres.engine.fast import Fast, torch_settings
-from superres.engine.reporter import Reporter
-from superres.engine.step import step_seed
-from superres.engine.trainer import Trainer
+from superres.engine.test.evaluate import evaluate
+from superres.engine.train.run_log import Reporter
+from superres.engine.train.speed.options import Fast, torch_settings
+from superres.engine.train.step import step_seed
+from superres.engine.train.trainer import Trainer
 from superres.imaging.io import read_image
 from superres.imaging.photographs import photograph
 from superres.imaging.resize import imresize, modcrop

@@ -9,10 +9,9 @@ import torch
 from mmengine.hooks import Hook
 from torch import Tensor
 
+from superres.engine.train.checkpoint import load_strictly
 from superres.errors import UserError
 from superres.registry import HOOKS
-
-from ..checkpoint import load_strictly
 
 
 @HOOKS.register_module()

@@ -1,0 +1,196 @@
+"""Training and testing as calls: what a notebook uses instead of the commands."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from superres.errors import UserError
+
+
+@dataclass(frozen=True)
+class TrainingRun:
+    """What a training left.
+
+    Attributes:
+        work_dir: its folder: checkpoints, ``log.jsonl``, the resolved config.
+        checkpoint: the best one, where sets were validated on, else the newest.
+        finished: False after an interruption; ``resume='auto'`` goes on.
+    """
+
+    work_dir: Path
+    checkpoint: Path | None
+    finished: bool
+
+    def model(self, **options: Any) -> torch.nn.Module:
+        """The trained network, ready for ``.upscale(image)``; options of `load_model`."""
+        from superres.checkpoints import load_model
+
+        if self.checkpoint is None:
+            raise UserError(f"{self.work_dir}: there is no checkpoint yet; train for longer")
+        return load_model(self.checkpoint, **options)
+
+
+def train(
+    config_or_name: Any,
+    *,
+    work_dir: str | os.PathLike | None = None,
+    resume: str | os.PathLike | None = None,
+    seed: int | None = None,
+    amp: bool = False,
+    options: dict[str, Any] | None = None,
+    **overrides: Any,
+) -> TrainingRun:
+    """Train a network in this process, as ``superres train`` does.
+
+    >>> run = superres.train("edsr_x2c64b16_g1_300k_div2k", max_iters=1000)  # doctest: +SKIP
+    >>> run.model().upscale("photo.png")  # doctest: +SKIP
+
+    Args:
+        config_or_name: path of a config, the bare name of one that comes with the package, or a
+            `mmengine.config.Config` that is complete.
+        work_dir: default ``work_dirs/<config name>``.
+        resume: 'auto' goes on from the newest checkpoint of the work dir; or a checkpoint.
+        seed, amp: instead of the config's.
+        options: changes to nested keys, ``{'optim_wrapper.optimizer.lr': 2e-4}``.
+        **overrides: changes to top-level keys: ``scale=3, train_set='folder', num_workers=0``.
+
+    Raises:
+        UserError: whatever can be put right: an unknown key (with near matches), a missing set.
+    """
+    from .entry import train as run
+
+    config = _config(config_or_name, overrides or options)
+    folder = _work_dir(config, work_dir, options, overrides)
+    code = run(
+        config,
+        work_dir=str(folder),
+        resume=None if resume is None else os.fspath(resume),
+        seed=seed,
+        amp=amp,
+        options=as_options({**overrides, **(options or {})}),
+    )
+    return TrainingRun(folder, _checkpoint(folder), code == 0)
+
+
+def test(
+    config_or_name: Any,
+    checkpoint: str | os.PathLike,
+    *,
+    out: str | os.PathLike | None = None,
+    options: dict[str, Any] | None = None,
+    sets: list[str] | None = None,
+    protocols: list[str] | None = None,
+    self_ensemble: bool = False,
+    tile: int | str | None = None,
+    save_images: bool = False,
+    report: bool = False,
+    published: bool = False,
+    **overrides: Any,
+) -> dict[str, Any]:
+    """Score a checkpoint in this process, as ``superres test`` does.
+
+    >>> superres.test(config, run.checkpoint, test_sets=["Set5"])["results"]  # doctest: +SKIP
+
+    Args:
+        config_or_name, options, overrides: as in :func:`train`.
+        checkpoint: one of a training, or a published weight file.
+        out: also write ``results.json``, the tables and, if asked for, pictures and report there.
+        sets, protocols, self_ensemble, tile, save_images, report, published: as the command's
+            options.
+
+    Returns:
+        What ``results.json`` holds; ``['results']`` has an entry for each set and protocol.
+
+    Raises:
+        UserError: whatever can be put right, and that nothing could be scored.
+    """
+    from .entry import test as run
+
+    if out is None and (save_images or report):
+        raise UserError("save_images and report need out=FOLDER")
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(out or temporary)
+        run(
+            _config(config_or_name, overrides or options),
+            os.fspath(checkpoint),
+            out=str(folder),
+            save_images=save_images,
+            sets=sets,
+            protocols=protocols,
+            self_ensemble=self_ensemble,
+            tile=None if tile is None else str(tile),
+            options=as_options({**overrides, **(options or {})}),
+            report=report,
+            published=published,
+        )
+        return json.loads((folder / "results.json").read_text(encoding="utf-8"))
+
+
+def as_options(changes: dict[str, Any]) -> list[str]:
+    """``{'scale': 3, 'train_set': 'x'}`` as the command line would have it.
+
+    Raises:
+        UserError: a value that no config file could hold.
+    """
+    found = []
+    for key, value in changes.items():
+        value = _plain(value)
+        if value is None or isinstance(value, bool | int | float | str | list | dict):
+            found.append(f"{key}={value!r}")
+            continue
+        raise UserError(
+            f"{key}: a {type(value).__name__} cannot be a value of a config; use numbers, text, "
+            "lists and dicts"
+        )
+    return found
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return value.item() if hasattr(value, "item") and not hasattr(value, "keys") else value
+
+
+def _config(config_or_name: Any, changes: Any) -> Any:
+    if isinstance(config_or_name, os.PathLike | str):
+        return os.fspath(config_or_name)
+    if not hasattr(config_or_name, "filename"):
+        raise UserError(
+            f"a {type(config_or_name).__name__} is no config; give its path, its name, or a Config"
+        )
+    if changes:
+        raise UserError("change a Config object itself; overrides go with a config's name or path")
+    return config_or_name
+
+
+def _work_dir(
+    config_or_name: Any, work_dir: Any, options: dict[str, Any] | None, overrides: dict[str, Any]
+) -> Path:
+    """The folder that the run will use, by the rule of the command."""
+    from .config.load import load_config
+
+    if work_dir is not None:
+        return Path(work_dir)
+    config = config_or_name
+    if isinstance(config, os.PathLike | str):
+        config = load_config(os.fspath(config), as_options({**overrides, **(options or {})}))
+    stem = Path(config.filename).stem if config.filename else "run"
+    return Path(config.get("work_dir") or Path("work_dirs") / stem)
+
+
+def _checkpoint(folder: Path) -> Path | None:
+    if (folder / "best.pth").is_file():
+        return folder / "best.pth"
+    numbered = sorted(folder.glob("iter_*.pth"), key=lambda p: int(p.stem.rpartition("_")[2]))
+    return numbered[-1] if numbered else None

@@ -1,0 +1,346 @@
+"""What can be known to be wrong with a config before anything is built.
+
+Each check raises one :class:`~superres.errors.UserError` that names the key.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import isfinite
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.registry import DefaultScope
+
+from superres import registry
+from superres.errors import UserError
+
+from .load import to_plain
+
+POSITIVE_INTEGERS = (
+    "max_iters",
+    "global_batch_size",
+    "val_interval",
+    "checkpoint_interval",
+    "log_interval",
+    "max_keep_checkpoints",
+    "accumulate",
+)
+
+
+def use_scope() -> None:
+    """Look names up in superres first, then in mmengine, without mmengine's warnings about it."""
+    if not DefaultScope.check_instance_created(registry.SCOPE):
+        DefaultScope.get_instance(registry.SCOPE, scope_name=registry.SCOPE)
+
+
+def find_type(name: Any) -> Any:
+    """The class or function that ``type=name`` stands for, or None."""
+    if not isinstance(name, str):
+        return name if callable(name) else None
+    use_scope()
+    for reg in registry.ALL:
+        found = reg.get(name)
+        if found is not None:
+            return found
+    return None
+
+
+def known_types() -> list[str]:
+    """All names that a config may use as ``type``."""
+    names: set[str] = set()
+    for reg in registry.ALL:
+        node = reg
+        node.import_from_location()
+        while node is not None:
+            names.update(node.module_dict)
+            node = node.parent
+    return sorted(names)
+
+
+def accepted_arguments(node: Any) -> set[str] | None:
+    """The keywords that ``dict(type=...)`` may carry; None where anything goes.
+
+    A dict without ``type`` accepts the keys that it has and no others.
+    """
+    if "type" not in node:
+        return set(node)
+    cls = find_type(node["type"])
+    if cls is None:
+        return None
+    names = {"type", "_scope_"}
+    if inspect.isclass(cls) and issubclass(cls, Hook):
+        names.add("priority")
+    for klass in inspect.getmro(cls) if inspect.isclass(cls) else [cls]:
+        try:
+            parameters = inspect.signature(klass).parameters
+        except (TypeError, ValueError):
+            return None
+        names.update(
+            p.name for p in parameters.values() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)
+        )
+        # **kwargs hands the rest on to the next class of the inheritance.
+        if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+            return names
+    return None
+
+
+def walk_types(node: Any, path: str = "") -> Iterator[tuple[str, dict]]:
+    """All dicts with a ``type`` in a config, each with its dotted path."""
+    if isinstance(node, Config):
+        node = node._cfg_dict
+    if isinstance(node, dict):
+        if "type" in node:
+            yield path, node
+        for key, value in node.items():
+            yield from walk_types(value, f"{path}.{key}" if path else str(key))
+    elif isinstance(node, (list, tuple)):
+        for i, value in enumerate(node):
+            yield from walk_types(value, f"{path}.{i}" if path else str(i))
+
+
+def check_types(cfg: Config) -> None:
+    """Every ``type`` is known, and takes the arguments given to it.
+
+    Raises:
+        UserError: naming the key, and near matches.
+    """
+    for path, node in walk_types(cfg):
+        name = node["type"]
+        cls = find_type(name)
+        if cls is None:
+            near = difflib.get_close_matches(str(name), known_types(), n=3, cutoff=0.5)
+            raise UserError(
+                f"config: {path}.type = {name!r} is not registered"
+                + (f"; did you mean {' or '.join(near)}?" if near else "")
+                + ". A module of your own is imported with custom_imports=dict(imports=[...])."
+            )
+        accepted = accepted_arguments(node)
+        for key in () if accepted is None else node:
+            if key not in accepted:
+                near = difflib.get_close_matches(key, accepted, n=3, cutoff=0.5)
+                takes = ", ".join(sorted(accepted - {"type", "_scope_"}))
+                raise UserError(
+                    f"config: {path}: {name} takes no argument {key!r}"
+                    + (f"; did you mean {' or '.join(near)}?" if near else "")
+                    + f". It takes: {takes}"
+                )
+
+
+@contextmanager
+def blame(path: str, node: Any) -> Iterator[None]:
+    """What a constructor says against its arguments, with the place in the config.
+
+    Raises:
+        UserError: instead of TypeError, ValueError and the like.
+    """
+    try:
+        yield
+    except (
+        TypeError,
+        ValueError,
+        LookupError,
+        AssertionError,
+        AttributeError,
+        RuntimeError,
+    ) as error:
+        name = node.get("type", "") if isinstance(node, dict) else ""
+        raise UserError(f"config: {path}: {name}: {error}") from error
+
+
+def check_scale(cfg: Config) -> None:
+    """The scale stands once at the top; everything that states one agrees with it.
+
+    Raises:
+        UserError: no scale, one that is no positive whole number, or two that differ.
+    """
+    if "scale" not in cfg:
+        raise UserError("config: it states no scale; write e.g. scale = 4 at its top")
+    scale = cfg["scale"]
+    scales = list(scale) if isinstance(scale, (list, tuple)) else [scale]
+    if not scales or not all(type(s) is int and s > 0 for s in scales):
+        raise UserError(f"config: scale = {scale!r} must be a whole number such as 2, 3 or 4")
+
+    def stated(node: Any, path: str) -> Iterator[tuple[str, Any]]:
+        if isinstance(node, dict):
+            for key, value in node.items():
+                here = f"{path}.{key}" if path else key
+                if key in ("scale", "scales") and path:
+                    yield here, value
+                else:
+                    yield from stated(value, here)
+        elif isinstance(node, (list, tuple)):
+            for i, value in enumerate(node):
+                yield from stated(value, f"{path}.{i}")
+
+    for path, value in stated(cfg._cfg_dict, ""):
+        values = list(value) if isinstance(value, (list, tuple)) else [value]
+        if not set(values) <= set(scales):
+            raise UserError(
+                f"config: {path} = {value!r} disagrees with scale = {scale!r}. Write the scale "
+                f"once, at the top (or --cfg-options scale=...), and '${{scale}}' elsewhere"
+            )
+
+
+_KINDS = {
+    "model": dict,
+    "model.backbone": dict,
+    "optim_wrapper": dict,
+    "optim_wrapper.optimizer": dict,
+    "optim_wrapper.clip_grad": dict,
+    "train_dataloader": dict,
+    "train_dataloader.dataset": dict,
+    "train_dataloader.prefetch_factor": int,
+    "param_scheduler": list,
+    "custom_hooks": list,
+    "load_from": str,
+    "deterministic": bool,
+}
+_MAY_BE_NONE = ("optim_wrapper.clip_grad", "param_scheduler", "custom_hooks", "load_from")
+_CLIP_GRAD = ("type", "max_norm", "norm_type", "error_if_nonfinite", "foreach", "clip_value")
+
+
+def check_shapes(cfg: Config) -> None:
+    """What must be a dict, a list or a path is one.
+
+    Raises:
+        UserError: naming the key.
+    """
+    words = {
+        dict: "a dict",
+        list: "a list",
+        str: "a path",
+        int: "a whole number of at least 1",
+        bool: "True or False",
+    }
+    for path, kind in _KINDS.items():
+        node: Any = cfg._cfg_dict
+        for part in path.split("."):
+            if not isinstance(node, dict) or part not in node:
+                break
+            node = node[part]
+        else:
+            if node is None and path in _MAY_BE_NONE:
+                continue
+            if not isinstance(node, kind) or (kind is int and node < 1):
+                raise UserError(f"config: {path} = {node!r} must be {words[kind]}")
+    for key in ("param_scheduler", "custom_hooks"):
+        for i, entry in enumerate(cfg.get(key) or []):
+            if not isinstance(entry, dict) or "type" not in entry:
+                raise UserError(f"config: {key}.{i} = {entry!r} must be a dict with a type")
+    for key in cfg.optim_wrapper.get("clip_grad") or {}:
+        if key not in _CLIP_GRAD:
+            known = ", ".join(_CLIP_GRAD)
+            raise UserError(f"config: optim_wrapper.clip_grad has no key {key!r}; known: {known}")
+    pipeline = cfg.train_dataloader["dataset"].get("pipeline", ())
+    if pipeline != () and not (
+        isinstance(pipeline, list)
+        and pipeline
+        and all(isinstance(t, dict) and "type" in t for t in pipeline)
+    ):
+        raise UserError(
+            "config: train_pipeline must be a list of dicts with a type, the last one PackInputs"
+        )
+
+
+def check_numbers(cfg: Config, world_size: int = 1) -> None:
+    """Counts are positive whole numbers, and the batch divides among the ranks.
+
+    Raises:
+        UserError: naming the key.
+    """
+    for key in POSITIVE_INTEGERS:
+        value = cfg.get(key, 1)
+        if value is None and key in ("val_interval", "checkpoint_interval", "max_keep_checkpoints"):
+            continue
+        if type(value) is not int or value < 1:
+            raise UserError(f"config: {key} = {value!r} must be a whole number of at least 1")
+    workers = cfg.get("num_workers", 0)
+    if type(workers) is not int or workers < 0:
+        raise UserError(f"config: num_workers = {workers!r} must be a whole number of at least 0")
+    seed = cfg.get("seed")
+    if seed is not None and (type(seed) is not int or not 0 <= seed < 2**63):
+        raise UserError(f"config: seed = {seed!r} must be a whole number from 0 to 2**63 - 1")
+    batch = cfg.get("global_batch_size", world_size)
+    if batch % world_size:
+        raise UserError(
+            f"config: global_batch_size = {batch} cannot be shared equally by {world_size} "
+            f"processes; choose a multiple of {world_size}, or another number of processes"
+        )
+    parts = cfg.get("accumulate", 1)
+    if batch // world_size % parts:
+        raise UserError(
+            f"config: accumulate = {parts}: a process's {batch // world_size} samples (of "
+            f"global_batch_size = {batch}) cannot be cut into {parts} equal parts"
+        )
+    recompute = cfg.get("recompute") or []
+    if not isinstance(recompute, list) or not all(isinstance(name, str) for name in recompute):
+        raise UserError(
+            f"config: recompute = {recompute!r} must be a list of the backbone's modules, such as "
+            "['body.*']"
+        )
+
+
+def of_its_kind(value: Any, default: Any) -> str | None:
+    """What an argument must be, or None if it is that; its default tells."""
+    number = isinstance(value, (int, float)) and not isinstance(value, bool) and isfinite(value)
+    if isinstance(default, bool):
+        return None if isinstance(value, bool) else "True or False"
+    if isinstance(default, int):
+        whole = isinstance(value, int) and not isinstance(value, bool) and value > 0
+        return None if whole else "a whole number of at least 1"
+    if isinstance(default, float):
+        return None if number else "a number"
+    if isinstance(default, tuple):
+        if value is None and isinstance(default[0], float):
+            return None
+        entries = value if isinstance(value, (list, tuple)) and value else [None]
+        if any(of_its_kind(v, default[0]) for v in entries):
+            return f"a list such as {list(default)}"
+    return None
+
+
+def check_optimizer(cfg: Config) -> None:
+    """The optimiser's arguments are numbers where its defaults are.
+
+    Raises:
+        UserError: naming the key.
+    """
+    node = to_plain(cfg.optim_wrapper).get("optimizer", {})
+    known = registry.OPTIMIZERS.get(node.get("type"))
+    parameters = inspect.signature(known).parameters if known else {}
+    for key, value in node.items():
+        default = parameters[key].default if key in parameters else None
+        if type(default) is int:  # torch writes 0 where 0.5 may stand
+            default = float(default)
+        kind = of_its_kind(value, default) if isinstance(default, float | tuple) else None
+        if kind is not None and not isinstance(value, torch.Tensor):
+            raise UserError(f"config: optim_wrapper.optimizer.{key} = {value!r} must be {kind}")
+
+
+def check_config(cfg: Config, world_size: int = 1) -> None:
+    """All checks that need no data. Run before a model or a dataset is built.
+
+    The channels that images are read with are put into the config: those of the network.
+    """
+    from .network_check import check_network, follow_channels
+
+    use_scope()
+    for key in ("model", "train_dataloader", "optim_wrapper"):
+        if key not in cfg:
+            raise UserError(f"config: it has no {key!r}; start from one of configs/_base_")
+    if isinstance(cfg.train_dataloader, dict) and "dataset" not in cfg.train_dataloader:
+        raise UserError(
+            "config: train_dataloader has no 'dataset', a dict(type='PairedDataset', ...)"
+        )
+    check_shapes(cfg)
+    check_scale(cfg)
+    check_numbers(cfg, world_size)
+    check_types(cfg)
+    follow_channels(cfg, check_network(cfg))
+    check_optimizer(cfg)

@@ -1,0 +1,402 @@
+"""Finding, reading and completing a config.
+
+A config is an mmengine text config (``_base_`` lists of files to inherit from). Two things are
+added. A string ``'${scale}'`` anywhere in it stands for the top-level key ``scale``, and is put in
+place after ``--cfg-options``, so that a value which is written once reaches everything derived
+from it. And every error names the file, the key and, where there is one, the near match.
+"""
+
+from __future__ import annotations
+
+import ast
+import copy
+import difflib
+import logging
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config, ConfigDict, DictAction
+from mmengine.utils import import_modules_from_strings
+
+from superres.engine.distributed import launch
+from superres.engine.train.speed.options import as_parts
+from superres.errors import UserError
+from superres.paths import share_dir
+
+from .ecosystem import REFUSED, SCALARS, SECTIONS, known_below, refuse, translate
+from .origin import base_files, depths, get
+from .unused_keys import SETS, check_keys, used_names, whole_sets
+
+logger = logging.getLogger("superres")
+
+_SUFFIXES = (".py", ".yml", ".yaml", ".json")
+_LONGEST = 10_000
+_MOST_REFERENCES, _LONGEST_TEXT = 100_000, 1 << 20
+_REFERENCE = re.compile(r"\$\{([A-Za-z_][\w.]*)\}")
+
+OPTIONAL_KEYS = (
+    "eval_dataset",
+    "load_from",
+    "load_format",
+    "work_dir",
+    "custom_imports",
+    "custom_hooks",
+    "ema",
+    "amp",
+    "fast",
+    "deterministic",
+    "accumulate",
+    "recompute",
+    "save_best",
+    "protocols",
+    "metrics",
+    "auto_scale_lr",
+    *SCALARS,
+    *SECTIONS,
+)
+"""Top-level keys that a command line may add although no config file has to state them."""
+
+
+def find_config(name: str) -> Path:
+    """The path of a config given as a path or by its bare name.
+
+    A bare name is looked up among the configs that come with the package.
+
+    Raises:
+        UserError: there is no such file; near matches are named.
+    """
+    path = Path(name)
+    if os.path.isfile(path):  # Path.is_file raises where the name is too long
+        return path
+    root = share_dir("configs")
+    # Under an installed package `configs/edsr/x.py` is not below the working directory.
+    parts = path.parts[1:] if path.parts[:1] == ("configs",) else path.parts
+    if parts and os.path.isfile(root.joinpath(*parts)):
+        return root.joinpath(*parts)
+    known = {p.stem: p for p in sorted(root.rglob("*.py")) if "_base_" not in p.parts}
+    if path.name.removesuffix(".py") in known and len(path.parts) == 1:
+        return known[path.name.removesuffix(".py")]
+    near = difflib.get_close_matches(path.stem, known, n=3, cutoff=0.5)
+    what = "is a folder, not a config file" if os.path.isdir(path) else "does not exist"
+    raise UserError(
+        f"config {name!r} {what}."
+        + (f" Did you mean {', '.join(near)}?" if near else f" Configs are in {root}.")
+    )
+
+
+def load_config(
+    name: str | Config, options: list[str] | None = None, launcher: str | None = None
+) -> Config:
+    """Read a config, apply ``KEY=VALUE`` options, and put ``${...}`` references in place.
+
+    Keys in OpenMMLab's spelling are translated; see :mod:`.ecosystem`.
+
+    Args:
+        name: path or bare name (see :func:`find_config`), or a Config object, which is copied.
+        options: as given to ``--cfg-options``, e.g. ``['scale=2', 'test_sets=[Set5,Set14]']``.
+        launcher: instead of the config's, which says how many processes there are.
+
+    Raises:
+        UserError: no such file, a syntax error (with file and line), an unknown key in the file
+            or in ``options`` (with near matches), a reference to a key that does not exist.
+    """
+    changes = parse_options(options or [])
+    if isinstance(name, Config):
+        cfg = copy.deepcopy(name)
+        written = os.path.isfile(cfg.filename or "")
+        files = base_files(Path(cfg.filename)) if written else {}
+        before = read_config(Path(cfg.filename)) if written else cfg
+        depth = depths(
+            files, changes, lambda key: get(cfg._cfg_dict, key) != get(before._cfg_dict, key)
+        )
+        refuse(cfg, set(cfg) - {name for file in files for name in used_names(file)})
+    else:
+        path = find_config(name)
+        cfg, files = read_config(path), base_files(path)
+        depth = depths(files, changes)
+        check_keys(cfg, files, OPTIONAL_KEYS)
+    for key, value in changes.items():
+        if key.startswith("fast.") and "fast" in cfg:
+            cfg.fast = as_parts(cfg.fast)
+        _check_option(cfg, key)
+        _set(cfg, key, value)
+    import_custom_modules(cfg)
+    notes = translate(cfg, depth, launch.planned_size(launcher or cfg.get("launcher")))
+    if notes and launch.will_be_first():
+        logger.warning(f"config {cfg.filename}: has no effect here: {'; '.join(notes)}")
+    for key in SETS:
+        if key in cfg:  # a set called 291 is a name, not a number
+            value = cfg[key]
+            if isinstance(value, (list, tuple)):
+                cfg[key] = [v if isinstance(v, dict) else str(v) for v in value]
+            elif not isinstance(value, dict):
+                cfg[key] = str(value)
+    resolve_references(cfg)
+    return cfg
+
+
+def read_config(path: Path) -> Config:
+    """A config's file with what it inherits, as it is written.
+
+    Raises:
+        UserError: whatever is wrong with the files, with file and line.
+    """
+    base_files(path)
+    if path.suffix not in _SUFFIXES:
+        raise UserError(f"{path} is no config: they end in {', '.join(_SUFFIXES)}")
+    try:
+        with whole_sets():
+            return Config.fromfile(str(path), use_predefined_variables=False, lazy_import=False)
+    except SyntaxError as error:
+        # mmengine copies configs to a temporary folder, so the reported name is not the user's.
+        raise UserError(_locate_syntax_error(path, error)) from error
+    except UserError:
+        raise
+    except FileNotFoundError as error:
+        raise UserError(
+            f"config {path}: a file of its _base_ does not exist: {error.filename or error}"
+        ) from error
+    except Exception as error:  # the config is the user's Python program: anything can come out
+        where, line = _innermost_config_line(error, path)
+        raise UserError(
+            f"config {where}{f', line {line}' if line else ''}: {type(error).__name__}: {error}"
+        ) from error
+
+
+def import_custom_modules(cfg: Config) -> None:
+    """Import what ``custom_imports`` names, so that it is registered."""
+    if cfg.get("custom_imports"):
+        try:
+            import_modules_from_strings(**cfg.custom_imports)
+        except (ImportError, TypeError) as error:
+            raise UserError(f"config: custom_imports: {error}") from error
+
+
+def _locate_syntax_error(path: Path, error: SyntaxError) -> str:
+    for file in base_files(path):
+        try:
+            compile(file.read_text(encoding="utf-8"), str(file), "exec")
+        except SyntaxError as found:
+            text = (found.text or "").strip()
+            return f"config {file}, line {found.lineno}: {found.msg}" + (
+                f": {text}" if text else ""
+            )
+        except (OSError, UnicodeDecodeError) as found:
+            return f"config {file}: {found}"
+    return f"config {path}: {error.msg}"
+
+
+def _innermost_config_line(error: Exception, path: Path) -> tuple[Path, int | None]:
+    """Where the user's own code failed: the last frame that lies in one of the config's files."""
+    files = {str(file.resolve()): file for file in base_files(path)}
+    where, line = path, None
+    trace = error.__traceback__
+    while trace is not None:
+        name = trace.tb_frame.f_code.co_filename
+        if name and str(Path(name).resolve()) in files:
+            where, line = files[str(Path(name).resolve())], trace.tb_lineno
+        trace = trace.tb_next
+    return where, line
+
+
+def parse_options(options: list[str]) -> dict[str, Any]:
+    """``['a.b=1', 'c=[x,y]', 'd=dict(e=1)']`` to ``{'a.b': 1, 'c': ['x', 'y'], 'd': {'e': 1}}``.
+
+    Values are Python literals, ``dict(...)``, or mmengine's notation: text without quotes.
+
+    Raises:
+        UserError: an option without ``=``.
+    """
+    parsed = {}
+    for option in options:
+        key, sign, value = option.partition("=")
+        if not sign or not key.strip():
+            raise UserError(f"--cfg-options takes KEY=VALUE, found {option!r}")
+        try:
+            parsed[key.strip()] = _literal(
+                ast.parse(value.strip(), mode="eval").body, value.strip()
+            )
+        except (SyntaxError, ValueError, TypeError):
+            parsed[key.strip()] = _words(option, value.strip())
+        except (MemoryError, RecursionError):  # how Python's parser says it
+            raise UserError(f"--cfg-options {option[:80]}...: nested too deeply") from None
+    return parsed
+
+
+def _words(option: str, value: str) -> Any:
+    """mmengine's notation: ``[a,b]`` without quotes."""
+    if len(value) > _LONGEST:  # its parser looks through the rest at every comma
+        raise UserError(
+            f"--cfg-options {option[:80]}...: more than {_LONGEST} characters; write quotes around "
+            "the words, or put it into a config file"
+        )
+    try:
+        return _none(DictAction._parse_iterable(value))
+    except (AssertionError, IndexError, RecursionError) as error:
+        reason = "nested too deeply" if isinstance(error, RecursionError) else error
+        raise UserError(f"--cfg-options {option[:200]}: cannot be read ({reason})") from None
+
+
+def _literal(node: ast.expr, text: str) -> Any:
+    """A Python literal in which ``dict(a=b)`` may stand for ``{'a': 'b'}``; nothing is run."""
+
+    def inside(part: ast.expr) -> Any:
+        # Words need no quotes there either, also those with hyphens or slashes in them.
+        try:
+            return _literal(part, text)
+        except ValueError:
+            return ast.get_source_segment(text, part)
+
+    if isinstance(node, ast.List):
+        return [_literal(item, text) for item in node.elts]
+    if isinstance(node, ast.Tuple):
+        return tuple(_literal(item, text) for item in node.elts)
+    if isinstance(node, ast.Dict):
+        return {ast.literal_eval(k): inside(v) for k, v in zip(node.keys, node.values)}
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "dict":
+        if node.args or any(keyword.arg is None for keyword in node.keywords):
+            raise ValueError("dict takes keywords only")
+        return {keyword.arg: inside(keyword.value) for keyword in node.keywords}
+    return ast.literal_eval(node)
+
+
+def _none(value: Any) -> Any:
+    return None if value in ("None", "null") else value
+
+
+def _near(word: str, known: Any) -> str:
+    near = difflib.get_close_matches(word, [str(k) for k in known], n=3, cutoff=0.6)
+    return f"; did you mean {' or '.join(near)}?" if near else ""
+
+
+def _check_option(cfg: Config, key: str) -> None:
+    """An option may set a key that is there, or an argument that the named type accepts."""
+    from .check import accepted_arguments
+
+    node: Any = cfg._cfg_dict
+    parts = key.split(".")
+    if (parts[0] in SECTIONS and parts[0] != "train_dataloader") or parts[0] == "auto_scale_lr":
+        return  # which are checked as a whole
+    for depth, part in enumerate(parts):
+        so_far = ".".join(parts[:depth])
+        if isinstance(node, (list, tuple)):
+            if not part.isdecimal() or len(part) > 9 or int(part) >= len(node):
+                raise UserError(
+                    f"--cfg-options {key}: {so_far} is a list of {len(node)} entries, "
+                    f"{part!r} is not one of 0..{len(node) - 1}"
+                )
+            node = node[int(part)]
+            continue
+        if not isinstance(node, dict):
+            raise UserError(f"--cfg-options {key}: {so_far} is {node!r}, which has no key {part!r}")
+        if part in node:
+            node = node[part]
+            continue
+        if depth == 0:
+            if part in OPTIONAL_KEYS:
+                return
+            if part in REFUSED:
+                raise UserError(f"--cfg-options {key}: {part} is not read here; {REFUSED[part]}")
+            raise UserError(
+                f"--cfg-options {key}: the config has no key {part!r}"
+                + (_near(part, [*node, *OPTIONAL_KEYS]) or "; its keys: " + ", ".join(sorted(node)))
+            )
+        accepted = accepted_arguments(node)
+        if accepted is not None:
+            accepted |= set(known_below(so_far))
+        if accepted is None or part in accepted or parts[0] == "fast":  # fast.resolve knows those
+            return
+        raise UserError(
+            f"--cfg-options {key}: {so_far} has no key {part!r}"
+            + (
+                _near(part, [*node, *accepted])
+                or "; known: " + ", ".join(sorted({*node, *accepted}))
+            )
+        )
+
+
+def _set(cfg: Config, key: str, value: Any) -> None:
+    node: Any = cfg._cfg_dict
+    *path, last = key.split(".")
+    for part in path:
+        if isinstance(node, (list, tuple)):
+            node = node[int(part)]
+            continue
+        if part not in node or not isinstance(node[part], (dict, list)):
+            node[part] = ConfigDict()
+        node = node[part]
+    if isinstance(node, list):
+        node[int(last)] = value
+    elif isinstance(value, (dict, list)):
+        node[last] = ConfigDict({last: value})[last]
+    else:
+        node[last] = value
+
+
+def resolve_references(cfg: Config) -> None:
+    """Put the value of each ``${key}`` in place, in the whole config.
+
+    A string that is nothing but a reference takes the value with its type; inside a longer string
+    the value is inserted as text. Dotted keys reach into dicts.
+
+    Raises:
+        UserError: no such key, keys that refer to each other in a circle, or to each other so
+            often that nothing could hold the result.
+    """
+    root = cfg._cfg_dict
+    steps = 0
+
+    def look_up(name: str, seen: tuple[str, ...]) -> Any:
+        if name in seen:
+            raise UserError(f"config: ${{{name}}} refers to itself: {' -> '.join([*seen, name])}")
+        node: Any = root
+        for part in name.split("."):
+            if not isinstance(node, dict) or part not in node:
+                raise UserError(
+                    f"config: ${{{name}}} refers to a key that does not exist{_near(name, root)}"
+                )
+            node = node[part]
+        return walk(node, (*seen, name))
+
+    def walk(node: Any, seen: tuple[str, ...] = ()) -> Any:
+        nonlocal steps
+        steps += 1
+        if steps > _MOST_REFERENCES:
+            raise UserError("config: its ${...} references unfold to more than can be held")
+        if isinstance(node, str):
+            whole = _REFERENCE.fullmatch(node)
+            if whole:
+                return look_up(whole[1], seen)
+            text = _REFERENCE.sub(lambda m: str(look_up(m[1], seen)), node)
+            if len(text) > max(_LONGEST_TEXT, len(node)):
+                raise UserError("config: its ${...} references unfold to more than can be held")
+            return text
+        if isinstance(node, dict):
+            return type(node)((k, walk(v, seen)) for k, v in node.items())
+        if isinstance(node, (list, tuple)):
+            return type(node)(walk(v, seen) for v in node)
+        return node
+
+    for key in list(root):
+        root[key] = walk(root[key], (key,)) if isinstance(root[key], str) else walk(root[key])
+
+
+def scales_of(cfg: Config) -> list[int]:
+    """The scales that a config is about: of ``scale = 4`` just that one."""
+    scale = cfg["scale"]
+    return [int(s) for s in scale] if isinstance(scale, (list, tuple)) else [scale]
+
+
+def to_plain(value: Any) -> Any:
+    """A config (part) as plain dicts, lists and scalars: for JSON and ``weights_only`` files."""
+    if isinstance(value, Config):
+        value = value._cfg_dict
+    if isinstance(value, dict):
+        return {str(k): to_plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [to_plain(v) for v in value]
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    return str(value)

@@ -1,0 +1,187 @@
+"""Several processes of one run must have read the same config, data and program.
+
+Compared at the start, before anything is trained: first one digest per process, and only where
+those differ the parts, so that a thousand processes exchange a few bytes each.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import mmengine
+import numpy
+import torch
+from mmengine.config import Config
+
+import superres
+from superres.engine.config.check import blame
+from superres.engine.config.load import to_plain
+from superres.errors import UserError
+
+from . import launch
+
+LOCAL_KEYS = ("data_root", "num_workers", "prefetch_factor", "start_method", "stage_to", "work_dir")
+"""Keys that may differ between machines, wherever they stand: they change no sample."""
+
+
+def config_facts(cfg: Config) -> dict[str, str]:
+    """The leaves of a config by dotted key, but for :data:`LOCAL_KEYS`."""
+    facts: dict[str, str] = {}
+
+    def walk(node: Any, path: str) -> None:
+        if isinstance(node, dict) and node:
+            for key, value in node.items():
+                if key not in LOCAL_KEYS:
+                    walk(value, f"{path}.{key}" if path else key)
+        elif isinstance(node, list) and any(isinstance(x, (dict, list)) for x in node):
+            for i, value in enumerate(node):
+                walk(value, f"{path}.{i}")
+        else:
+            facts[path] = repr(node)
+
+    walk(to_plain(cfg), "")
+    return facts
+
+
+def program_facts() -> dict[str, str]:
+    """Versions of what computes, and a digest of this package's source."""
+    python = ".".join(map(str, sys.version_info[:2]))
+    return {
+        "superres": f"{superres.__version__}, source {source_digest()[:12]}",
+        "torch": str(torch.__version__),
+        "numpy": str(numpy.__version__),
+        "mmengine": str(mmengine.__version__),
+        "python": python,
+    }
+
+
+@cache
+def source_digest() -> str:
+    """sha256 over the package's Python files."""
+    root = Path(superres.__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted(root.rglob("*.py")):
+        if "_share" not in path.parts:
+            digest.update(f"{path.relative_to(root).as_posix()}\n".encode())
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def dataset_facts(dataset: Any) -> dict[str, str]:
+    """Each store of a dataset: how many pictures, and a digest of what they are.
+
+    For packs that is the index, which holds the checksums of all pixels; for folders the names
+    and sizes, since to read all pictures would take minutes.
+    """
+    facts: dict[str, str] = {}
+    for scale, part in sorted(getattr(dataset, "parts", {None: dataset}).items(), key=str):
+        for side in ("gt", "lq"):
+            store = getattr(part, side, None)
+            if store is None:
+                continue
+            label = side if scale is None else f"{side} x{scale}"
+            facts[label] = f"{len(store)} pictures, digest {_store_digest(store)[:12]}"
+    return facts
+
+
+def _store_digest(store: Any) -> str:
+    digest = hashlib.sha256()
+    checksum = getattr(store, "checksum_at", lambda i: 0)
+    for i in range(len(store)):
+        digest.update(f"{store.name_at(i)} {store.shape_at(i)} {checksum(i)}\n".encode())
+    return digest.hexdigest()
+
+
+def require_same(what: str, facts: dict[str, str]) -> None:
+    """Compare facts with those of rank 0; called by all ranks.
+
+    Args:
+        what: of what the facts are: 'config', 'training set', ...
+        facts: name -> value, as text for people.
+
+    Raises:
+        UserError: on all ranks, where any differs; says which rank, in what.
+    """
+    own = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+    digests = launch.gather(own)
+    if len(set(digests)) == 1:
+        return
+    everyone = launch.gather(facts)
+    launch.speak_as_one()
+    raise UserError(_describe(what, everyone))
+
+
+def _describe(what: str, everyone: list[dict[str, str]]) -> str:
+    """Ranks that differ in the same way share a line."""
+    groups: dict[str, list[int]] = {}
+    for rank, facts in enumerate(everyone):
+        differences = [
+            f"{key}: {_short(facts.get(key))} instead of {_short(everyone[0].get(key))}"
+            for key in sorted({*facts, *everyone[0]})
+            if facts.get(key) != everyone[0].get(key)
+        ]
+        if differences:
+            more = f"; and {len(differences) - 5} more" if differences[5:] else ""
+            groups.setdefault("; ".join(differences[:5]) + more, []).append(rank)
+    lines = [f"{launch.name_ranks(ranks)}: {text}" for text, ranks in groups.items()]
+    return (
+        f"the processes of this run do not have the same {what} as rank 0. "
+        + ". ".join(lines)
+        + ". Give all of them the same files, arguments and versions"
+    )
+
+
+def _short(value: str | None) -> str:
+    if value is None:
+        return "nothing"
+    return value if len(value) <= 60 else value[:57] + "..."
+
+
+def require_same_data(cfg: Config) -> None:
+    """Compare the training set and the sets to validate on; called by all ranks.
+
+    Raises:
+        UserError: on all ranks, where one has other pictures or none.
+    """
+    from superres.engine.test.sets import prepare_sets
+    from superres.registry import DATASETS
+
+    mistake, facts, sets = None, {}, {}
+    try:
+        config = {**cfg.train_dataloader["dataset"], "seed": cfg.seed}
+        with blame("train_dataloader.dataset", config):
+            facts = dataset_facts(DATASETS.build(config))
+        for eval_set in prepare_sets(cfg, lambda _: None):
+            for side, value in dataset_facts(eval_set.dataset).items():
+                sets[f"{eval_set.key} {side}"] = value
+    except UserError as error:
+        mistake = error
+    share_mistake(mistake)
+    require_same("training set", facts)
+    require_same("validation sets", sets)
+
+
+def share_mistake(mistake: UserError | None, everywhere: bool = False) -> None:
+    """A mistake that any rank has found ends all of them; called by all ranks.
+
+    Args:
+        everywhere: it does not matter which rank has found it.
+
+    Raises:
+        UserError: on all ranks; names those that found it, unless all did.
+    """
+    found = launch.gather(None if mistake is None else str(mistake))
+    wrong = [r for r, text in enumerate(found) if text is not None]
+    if not wrong:
+        return
+    launch.speak_as_one()
+    text = found[wrong[0]]
+    if everywhere or len(wrong) == len(found):
+        raise UserError(text)
+    same = [r for r in wrong if found[r] == text]
+    raise UserError(f"{launch.name_ranks(same)}: {text}")

@@ -1,0 +1,312 @@
+"""What the commands ``train`` and ``test`` do, from a config's name to the exit code."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+
+from superres.errors import UserError
+
+from .config.check import check_config
+from .config.ecosystem import log_level
+from .config.load import load_config, scales_of
+from .config.scale_lr import scale_lr
+from .distributed import agreement as consistency
+from .distributed import launch
+from .distributed.failure_report import is_broken_exchange
+from .train.checkpoint import iteration_files, write_text_atomically
+from .train.provenance import commit, hardware
+from .train.run_log import Reporter
+from .train.work_dir import WorkDirLock, open_work_dir, set_aside, set_aside_newer
+
+
+def prepare(
+    name: str | Config, launcher: str | None, options: list[str] | None = None, **arguments: Any
+) -> tuple:
+    """Read and check a config, join the other processes and compare: (config, device).
+
+    Args:
+        launcher: instead of the config's.
+        arguments: of the command, which all processes must have been given alike.
+
+    Raises:
+        UserError: whatever the user can put right; on all processes, whichever has found it.
+    """
+    cfg, mistake = None, None
+    try:
+        cfg = load_config(name, options, launcher)
+        launcher = launcher or cfg.get("launcher")
+        check_config(cfg, launch.planned_size(launcher))
+    except UserError as error:
+        if launch.planned_size(launcher) == 1:
+            raise
+        mistake = error
+    connection = cfg.get("env_cfg", {}).get("dist_cfg", {}) if cfg else {}
+    device = launch.join(launcher or "none", connection.get("backend"), connection.get("timeout"))
+    if launch.world_size() > 1:
+        consistency.share_mistake(mistake)
+        given = {key: repr(value) for key, value in arguments.items()}
+        consistency.require_same("arguments", given)
+        consistency.require_same("config", consistency.config_facts(cfg))
+        consistency.require_same("program", consistency.program_facts())
+    return cfg, device
+
+
+def guarded(work: Callable[[], int]) -> int:
+    """Do the work of one process, then leave the others; gives the exit code.
+
+    A failure here is told to the other processes. Where one of theirs breaks an exchange off, that
+    is told in one message instead of a traceback, with their exit code, or 1 if they just died.
+    """
+    try:
+        return work()
+    except Exception as error:
+        peers = launch.peers()
+        if peers is None:
+            raise
+        # Launchers send SIGTERM once a process has failed; a few seconds are needed to say why.
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        if not is_broken_exchange(error):
+            peers.announce(error)
+            raise
+        fault = peers.explain(error)
+        if fault.text:
+            print(f"error [rank {launch.rank()}]: {fault.text}", file=sys.stderr, flush=True)
+        return fault.code
+    finally:
+        launch.leave()
+
+
+def train(
+    name: str | Config,
+    work_dir: str | None = None,
+    resume: str | None = None,
+    seed: int | None = None,
+    amp: bool = False,
+    launcher: str | None = None,
+    options: list[str] | None = None,
+    trace: str | None = None,
+    deterministic: bool = False,
+    auto_scale_lr: bool = False,
+) -> int:
+    """Train from a config; gives the exit code.
+
+    Args:
+        name: config path, bare name, or a complete config.
+        work_dir: default ``work_dirs/<config name>``.
+        resume: None does as the config says, which by default starts anew (an earlier run in the
+            work dir is moved aside), 'auto' continues from its newest whole checkpoint, else a
+            checkpoint's path.
+        seed, amp, deterministic, auto_scale_lr: instead of the config's.
+        launcher: 'none', 'pytorch' or 'slurm', instead of the config's.
+        options: ``KEY=VALUE`` changes to the config.
+        trace: file for a record of every iteration.
+
+    Raises:
+        UserError: whatever the user can put right.
+    """
+    options = list(options or [])
+    if seed is not None:
+        options.append(f"seed={seed}")
+    if deterministic:
+        options.append("deterministic=True")
+    if auto_scale_lr:
+        options.append("auto_scale_lr.enable=True")
+    return guarded(lambda: _join_and_train(name, work_dir, resume, amp, launcher, options, trace))
+
+
+def _join_and_train(
+    name: str | Config,
+    work_dir: str | None,
+    resume: str | None,
+    amp: bool,
+    launcher: str | None,
+    options: list[str],
+    trace: str | None,
+) -> int:
+    cfg, device = prepare(name, launcher, options, resume=resume, amp=amp)
+    if amp:
+        cfg.amp = cfg.get("amp") or True
+    rank = launch.rank()
+    stem = Path(cfg.filename).stem if cfg.filename else "run"
+    folder = Path(work_dir or cfg.get("work_dir") or Path("work_dirs") / stem)
+    resume = resume or _resume_by_config(cfg, folder)
+    lock, mistake, reporter = None, None, Reporter(rank, level=log_level(cfg.get("log_level")))
+    try:
+        try:
+            if rank == 0:
+                open_work_dir(folder)
+                lock = WorkDirLock(folder, reporter.warn)
+        except UserError as error:
+            mistake = error
+        consistency.share_mistake(mistake, everywhere=True)
+        try:
+            return _train(cfg, device, folder, reporter, resume, trace)
+        finally:
+            reporter.close()
+    finally:
+        if lock:
+            lock.release()
+
+
+def _resume_by_config(cfg: Config, folder: Path) -> str | None:
+    """What to resume from where the command does not say: 'auto', a checkpoint, or nothing.
+
+    As in mmengine, ``resume = True`` takes ``load_from`` for the checkpoint, where it is given.
+    """
+    wanted = cfg.get("load_from") if cfg.get("resume") else None
+    if wanted:
+        cfg.load_from = None
+    # Launched again, by torchrun after a failure or by Slurm after the time limit. Each machine
+    # counts its own restarts.
+    counts = ("TORCHELASTIC_RESTART_COUNT", "SLURM_RESTART_COUNT")
+    again = launch.largest(max(int(os.environ.get(c) or 0) for c in counts))
+    if again and (not wanted or launch.broadcast(bool(iteration_files(folder)))):
+        return "auto"
+    return wanted or ("auto" if cfg.get("resume") else None)
+
+
+def _train(
+    cfg: Config,
+    device: torch.device,
+    folder: Path,
+    reporter: Reporter,
+    resume: str | None,
+    trace: str | None,
+) -> int:
+    from .hooks.tensorboard import TensorboardHook
+    from .hooks.trace import TraceHook
+    from .train.trainer import Trainer
+
+    wanted = None if resume in (None, "auto") else Path(resume)
+    if cfg.get("seed") is None:
+        cfg.seed = launch.broadcast(_saved_seed(folder, wanted) if resume else None)
+        if cfg.seed is None:
+            cfg.seed = launch.broadcast(int.from_bytes(os.urandom(4), "little"))
+        reporter.say(f"seed {cfg.seed}")
+    if launch.world_size() > 1:
+        consistency.require_same_data(cfg)
+    scaled = scale_lr(cfg)
+    if scaled:
+        reporter.say(scaled)
+    hooks: list[Any] = [TraceHook(trace)] if trace else []
+    if cfg.get("tensorboard", True):
+        hooks.append(TensorboardHook())
+    trainer = Trainer(cfg, device, folder, reporter, hooks)
+    # Until here everything may turn out to be a mistake, which must not touch an earlier run.
+    resumed = bool(resume) and trainer.resume(wanted)
+    if reporter.rank == 0:
+        _take_over(folder, reporter, resume, trainer.iter if wanted and resumed else None)
+        write_text_atomically(folder / "config.py", cfg.pretty_text)
+    launch.barrier()
+    if resume and not resumed:
+        reporter.say(f"no checkpoint in {folder} to resume from: starting anew")
+    scales = "+".join(f"x{scale}" for scale in scales_of(cfg))
+    parameters = sum(p.numel() for p in trainer.module.backbone.parameters())
+    reporter.say(
+        f"{type(trainer.module.backbone).__name__} {scales}, {parameters:,} parameters, "
+        f"{trainer.picture_count} training pictures, batch {cfg.global_batch_size}"
+        + (f" over {trainer.world_size} processes" if trainer.world_size > 1 else "")
+        + f", {device}, work dir {folder}"
+    )
+    for line in _sources(trainer):
+        reporter.say(line)
+    if (cfg.get("eval_dataset") or {}).get("channels") == "grey":
+        reporter.say("the network takes 1 channel: images are read as grey, colour ones as luma")
+    if reporter.rank == 0:
+        where, code = hardware(device, trainer.world_size), commit()
+        reporter.debug(f"on {where}, commit {code}", hardware=where, commit=code)
+    return trainer.train()
+
+
+def _sources(trainer: Any) -> list[str]:
+    """Where the images of each set come from, and what of them is not used."""
+    parts = getattr(trainer.train_dataset, "parts", {None: trainer.train_dataset}).values()
+    sets = [("train", part) for part in parts]
+    sets += [(f"{s.role} {s.key}", s.dataset) for s in trainer.eval_sets]
+    lines = []
+    for name, dataset in sets:
+        if hasattr(dataset, "describe_sides"):
+            lines.append(f"{name}: {dataset.describe_sides()}")
+            lines += [f"warning: {name}: {note}" for note in dataset.notes]
+    return lines
+
+
+def _take_over(folder: Path, reporter: Reporter, resume: str | None, branch_at: int | None) -> None:
+    """Move aside what this run would mix with, and start its log."""
+    moved = set_aside(folder) if resume is None else None
+    if branch_at is not None:
+        # Going on from an older checkpoint: the newer ones are of a branch that is given up.
+        moved = set_aside_newer(folder, branch_at)
+    if moved:
+        reporter.say(f"an earlier run's files were moved to {moved}, nothing of it is lost")
+    reporter.log_to(folder / "log.jsonl")
+
+
+def _saved_seed(folder: Path, wanted: Path | None) -> int | None:
+    from .train.checkpoint import find_resumable
+
+    found = find_resumable(folder, wanted, lambda _: None)
+    return found[1].get("meta", {}).get("seed") if found else None
+
+
+def test(
+    name: str | Config,
+    checkpoint: str,
+    out: str | None = None,
+    save_images: bool = False,
+    sets: list[str] | None = None,
+    protocols: list[str] | None = None,
+    baseline: str = "bicubic",
+    weight_format: str | None = None,
+    self_ensemble: bool = False,
+    tile: str | None = None,
+    launcher: str | None = None,
+    options: list[str] | None = None,
+    name_in_tables: str | None = None,
+    report: bool = False,
+    published: bool = False,
+) -> int:
+    """Score a checkpoint on the config's sets, print the tables, write ``results.json``.
+
+    Raises:
+        UserError: whatever the user can put right.
+    """
+    inference: dict[str, Any] = {}
+    if self_ensemble:
+        inference["self_ensemble"] = True
+    if tile is not None:
+        inference["tile"] = tile
+    if out is None and (save_images or report):
+        raise UserError(f"--{'report' if report else 'save-images'} needs --out DIR")
+
+    def work() -> int:
+        from .test.runner import run_test
+
+        cfg, device = prepare(name, launcher, options, sets=sets, protocols=protocols)
+        return run_test(
+            cfg,
+            device,
+            Path(checkpoint),
+            out=Path(out) if out else None,
+            save_images=save_images,
+            sets=sets,
+            protocols=protocols,
+            baseline=None if baseline == "none" else baseline,
+            weight_format=weight_format,
+            inference=inference,
+            name=name_in_tables,
+            report=report,
+            published=published,
+        )
+
+    return guarded(work)

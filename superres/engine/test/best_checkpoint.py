@@ -1,0 +1,106 @@
+"""Which checkpoint is the best one, and by what that was decided."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any
+
+from mmengine.config import Config
+
+from superres.errors import UserError
+
+from .evaluate import EvalResults
+from .sets import EvalSet
+
+
+class Selection:
+    """The best score so far of one set's metric.
+
+    Args:
+        set_name, metric: which score decides; None where there is nothing to decide by.
+        role: 'validation' or 'test'. Choosing by a test set makes its score an optimistic one,
+            so it is told and written down.
+        protocol: by which the score is taken; None: by the set's first.
+    """
+
+    def __init__(
+        self, set_name: str | None, metric: str, role: str, protocol: str | None = None
+    ) -> None:
+        self.set_name, self.metric, self.role = set_name, metric, role
+        self.wanted_protocol = protocol
+        self.score: float | None = None
+        self.iter: int | None = None
+        self.protocol: str | None = None
+
+    @classmethod
+    def from_config(cls, cfg: Config, sets: list[EvalSet], warn: Any) -> Selection:
+        """Read ``save_best``: 'SET/psnr', 'SET/ssim', 'psnr' or 'ssim' of the first set, 'auto'
+        (the first set's PSNR) or None.
+
+        A set has one score per protocol: the first protocol's, or 'SET/psnr@PROTOCOL'.
+
+        Raises:
+            UserError: it names a set or protocol that is not validated by, or another metric.
+        """
+        wanted = cfg.get("save_best", "auto")
+        protocol = ""
+        if not wanted or not sets:
+            return cls(None, "psnr", "none")
+        if wanted in ("auto", "psnr", "ssim"):
+            name, metric = sets[0].key, "ssim" if wanted == "ssim" else "psnr"
+        else:
+            cell, _, protocol = str(wanted).partition("@")
+            name, _, metric = cell.rpartition("/")
+            known = [f"{s.key}/{m}" for s in sets for m in ("psnr", "ssim")]
+            if protocol:
+                known = [
+                    f"{s.key}/{m}@{p.name}"
+                    for s in sets
+                    for p in s.protocols
+                    for m in ("psnr", "ssim")
+                ]
+            if wanted not in known:
+                near = difflib.get_close_matches(str(wanted), known, n=2)
+                raise UserError(
+                    f"config: save_best = {wanted!r} is none of {', '.join(known)}"
+                    + (f"; did you mean {near[0]}?" if near else "")
+                )
+        role = next(s.role for s in sets if s.key == name)
+        if role == "test":
+            warn(
+                f"the best checkpoint is chosen by {name}, a test set: its score will be an "
+                "optimistic one, and results.json says so. Name a validation set in val_sets"
+            )
+        return cls(name, metric, role, protocol or None)
+
+    def better(self, results: EvalResults, iteration: int) -> str | None:
+        """Note a new best score; gives a line about it, or None if it is not better."""
+        if self.set_name is None:
+            return None
+        behind = f"@{self.wanted_protocol}" if self.wanted_protocol else ""
+        entry = results.of(self.set_name + behind)
+        score = None if entry is None else entry[self.metric]
+        if score is None or (self.score is not None and not score > self.score):
+            return None
+        self.score, self.iter, self.protocol = score, iteration, entry["protocol"]
+        by = f" by {self.protocol}" if self.wanted_protocol else ""
+        return f"{self.set_name} {self.metric} {score:.4f}{by} at iteration {iteration} (best.pth)"
+
+    def record(self) -> dict[str, Any]:
+        """For checkpoints and results.json."""
+        return {
+            "set": self.set_name,
+            "metric": self.metric,
+            "role": self.role,
+            "protocol": self.protocol,
+            "score": self.score,
+            "iter": self.iter,
+        }
+
+    def restore(self, record: dict[str, Any] | None) -> None:
+        """Continue from a checkpoint's record, if it was about the same score."""
+        if not record or (record["set"], record["metric"]) != (self.set_name, self.metric):
+            return
+        if self.wanted_protocol in (None, record.get("protocol")):
+            self.score, self.iter = record["score"], record["iter"]
+            self.protocol = record.get("protocol")

@@ -1,0 +1,325 @@
+"""Whether a test is of a published network, the scores that then stand beside it, and its label.
+
+A config carries ``published`` and hands it on to every config that inherits from it, so the key
+alone says nothing. What counts are the facts: the network, its training set and its recipe, as
+the checkpoint states them, or a file whose SHA-256 its authors publish. They are compared with
+those that ``superres.evaluation.published.load_networks`` describes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from superres.checkpoints import LoadedWeights
+from superres.checkpoints.files import sha256
+from superres.checkpoints.formats import OWN
+from superres.checkpoints.formats.base import full_config
+from superres.datasets.conventions import by_name
+from superres.engine.config.load import to_plain
+from superres.engine.train.load_from import same_argument
+from superres.errors import UserError
+from superres.evaluation.published import (
+    PublishedNetwork,
+    PublishedScore,
+    find_network,
+    find_published,
+    is_published_name,
+    load_table,
+)
+from superres.evaluation.results import with_published
+from superres.registry import MODELS, registered
+
+from .spandrel_model import FOREIGN
+
+# What goes with the weights in a file, so that an export may have folded it in.
+_FOLDED = {"rgb_mean", "rgb_std", "img_range", "res_scale"}
+# Where a training set lies and how it is read, which changes no sample.
+_PLACE = {"type", "name", "data_root", "scale", "seed", "pipeline", "cache", "stage_to", "gt", "lq"}
+_USUAL = {"make_lq": "auto", "border": "reflect", "dtype": "uint8", "channels": "rgb"}
+_OURS = {"PairedDataset", "MultiScaleDataset", "Restorer", "MultiScaleRestorer"}
+_HARMLESS_HOOKS = {"TraceHook", "TensorboardHook", "LogHook"}
+_SIZES = ("num_groups", "num_blocks", "num_layers", "channels")
+
+
+@dataclass
+class Standing:
+    """What a tested network is, as far as it is known.
+
+    Attributes:
+        method: its published name; None where it is not, or may not be, the published network.
+        scores: the published scores of its config's method, with or without self-ensemble.
+        why: reasons for which they are left out.
+        known_by: how the published network was recognised.
+    """
+
+    method: str | None = None
+    scores: list[PublishedScore] = field(default_factory=list)
+    why: list[str] = field(default_factory=list)
+    known_by: str | None = None
+
+
+def standing_of_weights(
+    cfg: Config, loaded: LoadedWeights, self_ensemble: bool = False, stated: bool = False
+) -> Standing:
+    """What the weights of a file are.
+
+    Args:
+        cfg: names the method, by ``published``.
+        loaded: the file.
+        stated: the user says that these are the published weights, of a file that cannot tell.
+
+    Raises:
+        UserError: ``stated``, and the config names no method or the file says otherwise.
+    """
+    found, network = _named(cfg, self_ensemble)
+    unknown = []
+    if network is not None and sha256(loaded.path).startswith(network.files or ("-",)):
+        found.known_by = "SHA-256 of the file"
+    elif network is not None:
+        folded = _FOLDED if loaded.format == OWN and not loaded.meta else set()
+        found.why += _network_differences(loaded.config, network, folded)
+        if loaded.meta and not found.why:
+            done = _iterations(loaded)
+            config, pictures = loaded.meta.get("config"), loaded.meta.get("pictures")
+            found.why += _training_differences(config, network, pictures, done)
+            if done is None:
+                unknown.append("best.pth does not tell whether its training was finished")
+            found.known_by = "the training that the checkpoint states"
+        elif not found.why:
+            unknown.append("the file does not tell what it was trained on")
+    if stated and (network is None or found.why):
+        reason = "; ".join(found.why) or "the config names no published method"
+        raise UserError(f"--published: {loaded.path} is not a published network: {reason}")
+    if stated and unknown:
+        found.known_by = "--published"
+    elif unknown and not found.why:
+        found.why = [f"{unknown[0]}. Where it is the published network, say so by --published"]
+    if network is not None and not found.why:
+        found.method = network.method
+    return found
+
+
+def standing_of_training(
+    cfg: Config, pictures: int | None = None, self_ensemble: bool = False
+) -> Standing:
+    """What a config trains; ``pictures`` are those of the training set, where it is there."""
+    found, network = _named(cfg, self_ensemble)
+    if network is None:
+        return found
+    found.why += _network_differences(to_plain(cfg.model)["backbone"], network, set())
+    if network.training is not None or pictures is not None:
+        found.why += _training_differences(to_plain(cfg), network, pictures, cfg.get("max_iters"))
+    found.method = None if found.why else network.method
+    return found
+
+
+def _named(cfg: Config, self_ensemble: bool) -> tuple[Standing, PublishedNetwork | None]:
+    """The scores of the method that a config names, and what that method is."""
+    wanted = to_plain(cfg.get("published") or {})
+    if not wanted:
+        return Standing(), None
+    if not isinstance(wanted, dict) or not {"method", "tables"} <= wanted.keys():
+        raise UserError(
+            f"config: published = {wanted!r} must be dict(method='NAME', tables=['TABLE', ...])"
+        )
+    name = wanted["method"] + ("+" if self_ensemble else "")
+    scores = [
+        score
+        for table in wanted["tables"]
+        for score in load_table(table)
+        if score.method == name and score.degradation == wanted.get("degradation", "bicubic")
+    ]
+    network = find_network(wanted["method"], wanted["tables"])
+    why = [] if network else ["the method that the config names is not described here"]
+    return Standing(scores=scores, why=why), network
+
+
+def _network_differences(
+    found: Mapping[str, Any], network: PublishedNetwork, ignored: set[str]
+) -> list[str]:
+    wanted = dict(network.network)
+    if found.get("type") != wanted["type"]:
+        return [f"the network is a {found.get('type')} instead of a {wanted['type']}"]
+    full, theirs = to_plain(full_config(found)), to_plain(full_config(wanted))
+    skipped = ignored | {"type", "init", "scale"} | ({"scales"} - wanted.keys())
+    changed = _changes(full, theirs, sorted({*full, *theirs} - skipped))
+    return [f"the network differs: {changed}"] if changed else []
+
+
+def _training_differences(
+    config: Any, network: PublishedNetwork, pictures: Any, iterations: Any
+) -> list[str]:
+    """What differs; ``pictures`` and ``iterations`` are None where they are not known."""
+    if network.training is None:
+        return ["the published training is not known, or not one that a config here repeats"]
+    try:
+        found = _training(config)
+        scale = config["scale"]
+    except (KeyError, TypeError, AttributeError, IndexError, ValueError):
+        return ["the checkpoint does not tell how it was trained"]
+    wanted = {**dict.fromkeys(found), **network.training}
+    if isinstance(wanted["lq_patch_size"], Mapping):
+        wanted["lq_patch_size"] = wanted["lq_patch_size"].get(str(scale))
+    if scale in network.warm_start:
+        del found["load_from"]
+    found["images"] = wanted["images"] if pictures is None else pictures
+    changed = _changes(found, wanted, list(found))
+    if not changed and iterations not in (None, wanted["max_iters"]):
+        changed = f"{iterations} of {wanted['max_iters']} iterations"
+    return [f"the training differs: {changed}"] if changed else []
+
+
+def _training(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The facts of a training from its resolved config, without those that are None."""
+    model, dataset = config["model"], config["train_dataloader"]["dataset"]
+    inner = dataset.get("dataset", dataset)
+    pipeline = [dict(transform) for transform in inner["pipeline"]]
+    crop = pipeline.pop(0) if pipeline[0]["type"] == "PairedRandomCrop" else {}
+    wrapper = dict(config["optim_wrapper"])
+    loss = dict(model.get("loss") or {"type": "L1Loss"})
+    loss.pop("weights", None)  # where VGG's lie
+    hooks = [hook.get("type") for hook in config.get("custom_hooks") or []]
+    types = [dataset["type"], inner["type"], model["type"]]
+    return {
+        "train_set": _set_name(inner),
+        "images": None,
+        "dataset": {
+            key: value
+            for key, value in inner.items()
+            if key not in _PLACE and value != _USUAL.get(key)
+        }
+        or None,
+        "lq_patch_size": crop.get("lq_patch_size"),
+        "transforms": pipeline,
+        "loss": loss,
+        "init": model["backbone"].get("init", "pytorch"),
+        "global_batch_size": config["global_batch_size"],
+        "max_iters": config["max_iters"],
+        "optimizer": wrapper.pop("optimizer"),
+        "optim_wrapper": {k: v for k, v in wrapper.items() if k != "type" and v} or None,
+        "param_scheduler": config.get("param_scheduler"),
+        "ema": config.get("ema") or None,
+        "load_from": config.get("load_from"),
+        "data_preprocessor": model.get("data_preprocessor"),
+        "custom_hooks": [name for name in hooks if name not in _HARMLESS_HOOKS] or None,
+        "types": [name for name in types if name not in _OURS] or None,
+    }
+
+
+def _set_name(dataset: Mapping[str, Any]) -> str:
+    """A set's name, whether it was given by its name, as a path or by the paths of its sides."""
+    sides = [str(dataset[side]) for side in ("gt", "lq") if dataset.get(side)]
+    if sides:
+        return " and ".join(sides)
+    return Path(str(dataset["name"])).name.removesuffix("_HR")
+
+
+def _iterations(loaded: LoadedWeights) -> Any:
+    """After how many iterations a training had ended; None: ``best.pth`` alone cannot tell."""
+    done, wanted = loaded.meta.get("iter"), (loaded.meta.get("config") or {}).get("max_iters")
+    if loaded.path.name != "best.pth" or done == wanted:
+        return done
+    return wanted if loaded.path.with_name(f"iter_{wanted}.pth").is_file() else None
+
+
+def _changes(found: Mapping[str, Any], wanted: Mapping[str, Any], keys: list[str]) -> str:
+    ours, theirs = (
+        {k: v for key in keys for k, v in _flat(of.get(key), key)} for of in (found, wanted)
+    )
+    return "; ".join(
+        f"{key} {_shown(ours.get(key))} instead of {_shown(theirs.get(key))}"
+        for key in dict.fromkeys([*ours, *theirs])
+        if not same_argument(key, ours.get(key), theirs.get(key))
+    )
+
+
+def _flat(value: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """Dotted keys and values; a list of plain values is one."""
+    inside = isinstance(value, list) and any(isinstance(part, Mapping) for part in value)
+    parts = value.items() if isinstance(value, Mapping) else enumerate(value) if inside else None
+    if parts is None:
+        yield path, value
+    for key, part in parts or ():
+        yield from _flat(part, f"{path}.{key}")
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def method_label(cfg: Config, loaded: LoadedWeights, standing: Standing, plus: bool) -> str:
+    """What tables call a method; ``+`` with self-ensemble.
+
+    The published name where it is the published network; else the first word of the config's name
+    where that is nobody's, or the network with its size.
+    """
+    label = standing.method
+    if label is None:
+        own = loaded.format == FOREIGN
+        stem = loaded.path.stem if own else Path(cfg.filename or "").stem.split("_", 1)[0]
+        usable = stem not in ("", "config") and not is_published_name(stem)
+        label = stem if usable and not cfg.get("published") else network_label(loaded.config)
+    return label + ("+" if plus else "")
+
+
+def network_label(config: Mapping[str, Any]) -> str:
+    """A network by its type and size: ``EDSR 16x64``, ``SRCNN 9-5-5``."""
+    known = registered(MODELS, config["type"]) is not None  # not a network of spandrel's
+    full = full_config(config) if known else config
+    sizes = [str(full[key]) for key in _SIZES if type(full.get(key)) is int]
+    if full.get("kernel_sizes"):
+        sizes = ["-".join(map(str, full["kernel_sizes"]))]
+    name = " ".join(filter(None, (str(config["type"]), "x".join(sizes))))
+    return f"own {name}" if is_published_name(name) else name
+
+
+def comparison(
+    sets: list[dict[str, Any]], standing: Standing, degradation: str
+) -> Callable[..., dict[str, Any]]:
+    """A function that puts the published scores beside an entry, where they are of the same thing,
+    and says where they are not."""
+    bicubic = find_published("Bicubic")
+    told = {(line["set"], line["scale"]): _lq_made_by(line) for line in sets}
+
+    def compared(entry: dict[str, Any], ours: bool) -> dict[str, Any]:
+        made_by, notes = told.get((entry["set"], entry["scale"]), (None, []))
+        of, scores = (degradation, standing.scores) if ours else ("bicubic", bicubic)
+        why = []
+        if made_by not in (None, of):
+            why.append(f"published scores are of {of} LR, so they are left out")
+        if ours:
+            why += [f"published scores are left out: {reason}" for reason in standing.why]
+        if "published" in with_published(entry, scores):
+            stated = ours and not why and standing.known_by == "--published"
+            notes = [*notes, *why, *["published network as stated by --published"] * stated]
+        if ours and not standing.method and is_published_name(entry["method"]):
+            notes = [*notes, "named by --name: not known to be the published network"]
+        notes = [*entry.get("notes", ()), *notes]
+        entry = {**entry, **({"notes": notes} if notes else {})}
+        return with_published(entry, [] if why else scores)
+
+    return compared
+
+
+def _lq_made_by(line: dict[str, Any]) -> tuple[str | None, list[str]]:
+    """How a set's LR was made (bicubic, blur-down, other; None: not known), and what to say."""
+    fingerprint = line.get("lq_fingerprint") or {}
+    names = fingerprint.get("convention")
+    if fingerprint.get("made_here"):
+        return ("bicubic" if names else "other"), []  # EvalSet's notes tell
+    if names is None:
+        return None, []
+    checked = ", ".join(fingerprint.get("checked", ()))
+    if not names:
+        return None, [f"LR made in no way known here (judged by {checked})"]
+    ways = [by_name(name) for name in names]
+    if any(way.family in ("matlab", "rounding") for way in ways):
+        return "bicubic", []
+    kind = "blur-down" if "bd" in names else "other"
+    return kind, [f"LR is not MATLAB's bicubic but {ways[0].text} (judged by {checked})"]

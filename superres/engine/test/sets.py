@@ -1,0 +1,194 @@
+"""The sets that a config is scored on, opened, and by which protocols."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from mmengine.config import Config
+
+from superres.checkpoints.formats.base import full_config
+from superres.datasets.locate import Spec, locate, set_name, split_optional
+from superres.engine.config.load import parse_options, scales_of, to_plain
+from superres.errors import UserError
+from superres.evaluation.protocols import PROTOCOLS, Protocol, get_protocol
+from superres.evaluation.results import ON_DISK
+from superres.registry import DATASETS
+
+from . import scored_dataset  # noqa: F401  (registers it)
+
+SIZES = {"Set5": 5, "Set14": 14, "B100": 100, "Urban100": 100, "Manga109": 109, "DIV2K": 100}
+"""Pictures in the sets that publications score."""
+
+ALIASES = {"DIV2K": "DIV2K_valid", "BSD100": "B100"}
+"""What tables call a set, and what it is called on disk; used where nothing has the first name."""
+
+
+@dataclass
+class EvalSet:
+    """One set at one scale, and how it is scored.
+
+    Attributes:
+        role: 'validation' or 'test'.
+        dataset: None where the set could not be opened; ``error`` then says why.
+        key: tells sets apart: the name, with ``_x3`` behind it where there are several scales.
+        channels: of the network that is tested; pictures are brought to it. None: as they are.
+        notes: what a reader of its scores should know of its pictures.
+    """
+
+    name: str
+    role: str
+    dataset: Any
+    protocols: list[Protocol]
+    key: str = ""
+    scale: int = 0
+    channels: int | None = None
+    error: str = ""
+    notes: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.key = self.key or self.name
+        self.scale = self.scale or self.dataset.scale
+        if self.dataset is not None and not self.notes:
+            self.notes = notes_on(self.dataset)
+
+
+def notes_on(dataset: Any) -> list[str]:
+    """What is peculiar about the pictures of a set."""
+    notes = [*dataset.notes]
+    if getattr(dataset, "channels", None) == "grey" and _has_colour(dataset.gt):
+        notes.append("colour images were turned to grey, which is what the network takes")
+    if isinstance(dataset.make_lq, dict):
+        steps = dataset.make_lq.get("steps")
+        notes.append(f"LR made here from HR by another degradation than bicubic: {steps}")
+    elif dataset.lq is None and dataset.make_lq != "none":
+        border = {"reflect": "mirrored", "replicate": "clamped"}.get(dataset.border, dataset.border)
+        notes.append(f"LR made here from HR (MATLAB's bicubic, {border} border)")
+    extra = getattr(dataset, "extra", [])
+    if extra:
+        shown = ", ".join(extra[:5]) + (f" and {len(extra) - 5} more" if extra[5:] else "")
+        notes.append(f"{len(extra)} LR pictures have no HR and are not in the mean: {shown}")
+    name = ON_DISK.get(dataset.name, dataset.name)
+    if SIZES.get(name, len(dataset)) != len(dataset):
+        notes.append(f"{len(dataset)} images; published scores of {name} are of {SIZES[name]}")
+    return notes
+
+
+def _has_colour(store: Any) -> bool:
+    try:
+        return any(store.stored_channels(i) > 1 for i in range(len(store)))
+    except UserError:  # told where that image is scored
+        return False
+
+
+def default_protocols(name: str, wanted: Any = None) -> list[Protocol]:
+    """The protocols of a set: as the config says, else DIV2K's own for DIV2K, 'edsr-y' else.
+
+    ``wanted`` is a protocol, a list of them, 'all', or a dict from set names (and 'default') to
+    such.
+    """
+    if isinstance(wanted, dict) and "name" not in wanted:
+        wanted = wanted.get(name, wanted.get("default"))
+    if wanted is None:
+        wanted = "edsr-div2k" if name.upper().startswith("DIV2K") else "edsr-y"
+    if wanted in ("all", ["all"]):
+        wanted = list(PROTOCOLS)
+    found = [get_protocol(p) for p in (wanted if isinstance(wanted, (list, tuple)) else [wanted])]
+    return list({protocol.name: protocol for protocol in found}.values())
+
+
+def prepare_sets(
+    cfg: Config,
+    warn: Callable[[str], None],
+    only: list[str] | None = None,
+    protocols: Any = None,
+    keep_broken: bool = False,
+) -> list[EvalSet]:
+    """The validation sets, then the test sets of a config, opened, each at all scales.
+
+    Args:
+        cfg: has ``val_sets``, ``test_sets``, ``data_root``, ``scale``; ``eval_dataset`` may hold
+            further arguments of :class:`PairedDataset`.
+        warn: told of optional sets (``'Set5?'``) that are not there, and of broken ones.
+        only: these sets instead.
+        protocols: instead of the config's.
+        keep_broken: a set that is there but cannot be used does not end the run, but is kept with
+            its ``error``; and pictures without a partner or of wrong sizes only go without a score.
+
+    Raises:
+        UserError: a set that is not optional is missing or broken, or two have the same name.
+    """
+    wanted = [(spec, "validation") for spec in _as_list(cfg, "val_sets")]
+    wanted += [(spec, "test") for spec in _as_list(cfg, "test_sets")]
+    if only is not None:
+        known = {set_name(split_optional(spec)[0]): (spec, role) for spec, role in wanted}
+        wanted = [known.get(split_optional(spec)[0], (_given(spec), "test")) for spec in only]
+    protocols = protocols or to_plain(cfg.get("protocols"))
+    network = to_plain(cfg.get("model") or {}).get("backbone")
+    channels = full_config(network).get("in_channels") if network else None
+    sets: list[EvalSet] = []
+    scales = scales_of(cfg)
+    needs_lq = cfg.get("eval_dataset", {}).get("make_lq", "auto") == "auto"
+    for (spec, role), scale in itertools.product(wanted, scales):
+        spec, optional = split_optional(spec)
+        root = cfg.get("data_root", ".")
+        try:
+            spec, found = _locate(spec, root, scale, needs_lq)
+        except UserError as error:
+            if not optional:
+                raise
+            if scale == scales[0]:
+                warn(f"{spec}: left out of the {role}: {error}")
+            continue
+        name = found.name
+        key = name if len(scales) == 1 else f"{name}_x{scale}"
+        chosen = default_protocols(name, protocols)
+        options = {"type": "PairedDataset", **to_plain(cfg.get("eval_dataset", {}))}
+        options.update(name=spec, data_root=root, scale=scale)
+        if keep_broken and options["type"] == "PairedDataset":
+            options["type"] = "ScoredDataset"
+            options["round_up"] = any(p.on_mismatch == "resize" for p in chosen)
+        try:
+            dataset = DATASETS.build(options)
+        except UserError as error:
+            if not keep_broken:
+                raise
+            warn(f"{name} x{scale} is not scored: {error}")
+            sets.append(EvalSet(name, role, None, chosen, key, scale, channels, str(error)))
+            continue
+        same = [s for s in sets if (s.name, s.scale) == (name, scale) and s.dataset is not None]
+        if same:
+            if same[0].dataset.gt.path == dataset.gt.path:
+                continue
+            raise UserError(
+                f"two sets are called {name!r} ({dataset.gt.path}); rename a folder, since "
+                "tables go by name"
+            )
+        sets.append(EvalSet(name, role, dataset, chosen, key, scale, channels))
+    return sets
+
+
+def _locate(spec: Spec, root: str, scale: int, needs_lq: bool) -> tuple[Spec, Any]:
+    try:
+        return spec, locate(spec, root, scale, needs_lq)
+    except UserError:
+        if not isinstance(spec, str) or spec not in ALIASES:
+            raise
+        try:
+            return ALIASES[spec], locate(ALIASES[spec], root, scale, needs_lq)
+        except UserError:
+            pass
+        raise
+
+
+def _given(spec: str) -> Spec:
+    """A set of the command line: ``dict(gt=..., lq=...)``, or a name or path as it is."""
+    value = parse_options([f"set={spec}"])["set"] if spec.startswith(("dict(", "{")) else spec
+    return value if isinstance(value, dict) else spec
+
+
+def _as_list(cfg: Config, key: str) -> list[Spec]:
+    value = to_plain(cfg.get(key) or [])
+    return [value] if isinstance(value, str | dict) else list(value)

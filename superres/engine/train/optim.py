@@ -1,0 +1,107 @@
+"""Mixed precision that works on a GPU and on a CPU, and nothing that waits for a GPU."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from mmengine.optim import OptimWrapper
+
+from superres.errors import UserError
+from superres.registry import OPTIM_WRAPPERS
+
+from .speed.options import FORMS
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+@OPTIM_WRAPPERS.register_module()
+class AutocastOptimWrapper(OptimWrapper):
+    """mmengine's OptimWrapper under ``torch.autocast``; weights and optimiser stay in float32.
+
+    Args:
+        dtype: 'auto' (bfloat16, or float16 on GPUs that lack it), 'bfloat16', 'float16', or
+            'float32' for no autocast at all.
+        device_type: 'cuda' or 'cpu'; None takes the one at hand.
+        **kwargs: of :class:`mmengine.optim.OptimWrapper`.
+
+    Raises:
+        UserError: an unknown ``dtype``, or float16 on a CPU (its range needs a scaled loss).
+    """
+
+    def __init__(self, dtype: str = "auto", device_type: str | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.device_type = device_type or ("cuda" if torch.cuda.is_available() else "cpu")
+        if dtype == "auto":
+            bf16 = self.device_type == "cpu" or torch.cuda.is_bf16_supported()
+            dtype = "bfloat16" if bf16 else "float16"
+        if dtype not in DTYPES:
+            raise UserError(f"amp: dtype = {dtype!r} must be auto, bfloat16, float16 or float32")
+        if dtype == "float16" and self.device_type == "cpu":
+            raise UserError("amp: float16 trains on a GPU only; on a CPU take bfloat16")
+        self.dtype = DTYPES[dtype]
+        self.scaler = torch.amp.GradScaler(self.device_type, enabled=dtype == "float16")
+
+    def optim_context(self, model: torch.nn.Module) -> AbstractContextManager:
+        """Autocast. When gradients are exchanged is the training step's business."""
+        if self.dtype == torch.float32:
+            return nullcontext()
+        return torch.autocast(self.device_type, self.dtype)
+
+    def backward(self, loss: torch.Tensor, **kwargs: Any) -> None:
+        """Backpropagate the (scaled) loss."""
+        self.scaler.scale(loss).backward(**kwargs)
+        self._inner_count += 1
+
+    def step(self, **kwargs: Any) -> None:
+        """Clip if asked, then update; a step with overflown float16 gradients is left out."""
+        if self.clip_grad_kwargs:
+            self.scaler.unscale_(self.optimizer)
+            self._clip_grad()
+        self.scaler.step(self.optimizer, **kwargs)
+        self.scaler.update()
+
+    def _clip_grad(self) -> None:
+        """Clip; the norm stays on the device until somebody shows it."""
+        groups = self.optimizer.param_groups
+        params = [p for g in groups for p in g["params"] if p.grad is not None]
+        norm = self.clip_func(params, **self.clip_grad_kwargs) if params else None
+        if norm is not None:  # clipping by value has none
+            self.message_hub.update_scalar(f"train/{self.grad_name}", norm)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The optimiser's and, with autocast, the loss scale's."""
+        state = super().state_dict()
+        if self.dtype != torch.float32:
+            state["loss_scaler"] = self.scaler.state_dict()
+        return state
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Of this class or of a plain OptimWrapper, from this or another kind of device.
+
+        How the optimiser computes (fused, capturable) is the present run's choice, not the file's.
+        """
+        state_dict = dict(state_dict)
+        scaler = state_dict.pop("loss_scaler", None)
+        if scaler and self.scaler.is_enabled():
+            self.scaler.load_state_dict(scaler)
+        own = self.optimizer.param_groups
+        saved = [dict(group) for group in state_dict["param_groups"]]
+        for group, mine in zip(saved, own):
+            group.update({form: mine[form] for form in FORMS if form in mine})
+        super().load_state_dict({**state_dict, "param_groups": saved})
+        fit_layout(self.optimizer)
+
+
+def fit_layout(optimizer: torch.optim.Optimizer) -> None:
+    """Give the optimiser's state the memory layout of the weights; files hold plain layouts.
+
+    Another order in memory would be computed with by other loops, and their last bits differ.
+    """
+    for parameter, state in optimizer.state.items():
+        for key, value in (state or {}).items():  # a sharded optimiser has None for others' shares
+            if isinstance(value, torch.Tensor) and value.shape == parameter.shape:
+                state[key] = torch.empty_like(
+                    parameter, dtype=value.dtype, requires_grad=False
+                ).copy_(value)

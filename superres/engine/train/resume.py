@@ -1,0 +1,136 @@
+"""What a checkpoint holds of a run, and how a run becomes what it was."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+import superres
+from superres.checkpoints.formats.base import full_config
+from superres.engine.config.load import to_plain
+from superres.errors import UserError
+
+from . import build
+from .checkpoint import load_strictly
+from .validate_checkpoint import check_meta, check_optimizer, check_schedule
+
+if TYPE_CHECKING:
+    from .trainer import Trainer
+
+
+def meta(run: Trainer) -> dict[str, Any]:
+    """What is known about the weights, beside them in every file."""
+    model = to_plain(run.cfg.model)
+    # With today's defaults written out: a later change of one must not change old weights.
+    model = {**model, "backbone": to_plain(full_config(model["backbone"]))}
+    return {
+        "superres": superres.__version__,
+        "torch": torch.__version__,
+        "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "iter": run.iter,
+        "seed": run.seed,
+        "scale": to_plain(run.cfg.scale),
+        "global_batch_size": run.cfg.global_batch_size,
+        "pictures": run.picture_count,
+        "model": model,
+        "config": to_plain(run.cfg),
+        "validated": run.last_validated,
+        "selection": run.selection.record(),
+    }
+
+
+def weights(run: Trainer) -> dict[str, Any]:
+    """The weights and the averaged ones, without what only training needs."""
+    content = {"meta": meta(run), "state_dict": run.module.state_dict()}
+    if run.ema is not None:
+        content["ema_state_dict"] = run.ema.module.state_dict()
+    return content
+
+
+def capture(run: Trainer) -> dict[str, Any]:
+    """Everything that the run needs to continue."""
+    content = {
+        "meta": meta(run),
+        "state_dict": run.module.state_dict(),
+        "optimizer": run.optim_wrapper.state_dict(),
+        "param_schedulers": [s.state_dict() for s in run.param_schedulers],
+    }
+    run.call_hook("before_save_checkpoint", checkpoint=content)
+    return content
+
+
+def restore(run: Trainer, content: dict[str, Any], path: str) -> None:
+    """The way back from :func:`capture`; ``path`` is for messages.
+
+    Raises:
+        UserError: a checkpoint of another model or optimiser.
+    """
+    then = check_meta(content, path)
+    load_strictly(run.module, content["state_dict"], path)
+    check_optimizer(run.optim_wrapper.optimizer, content["optimizer"], path)
+    try:
+        run.optim_wrapper.load_state_dict(content["optimizer"])
+    except (ValueError, KeyError) as error:
+        raise UserError(f"{path}: its optimiser state does not fit the config: {error}") from error
+    run.iter = then["iter"]
+    try:
+        _restore_rest(run, content, then)
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        raise UserError(
+            f"{path}: no whole training checkpoint of superres ({type(error).__name__}: "
+            f"{str(error).splitlines()[0][:200] if str(error) else ''}); resume from another"
+        ) from error
+    run.reporter.say(f"resumed from {path} at iteration {run.iter}")
+
+
+def _restore_rest(run: Trainer, content: dict[str, Any], then: Mapping[str, Any]) -> None:
+    _restore_schedule(run, content, then)
+    run.last_saved = run.iter
+    run.last_validated = then.get("validated", -1)
+    run.selection.restore(then.get("selection"))
+    run.call_hook("after_load_checkpoint", checkpoint=content)
+    others = "from here on other samples are drawn than an uninterrupted run would have drawn"
+    if then.get("seed") != run.seed:
+        run.reporter.warn(
+            f"seed {run.seed} differs from the checkpoint's {then.get('seed')}: {others}"
+        )
+    before = then.get("config", {}).get("train_set")
+    count = then.get("pictures", run.picture_count)  # older files do not tell
+    if (before, count) != (run.cfg.get("train_set"), run.picture_count):
+        run.reporter.warn(
+            f"train_set {run.cfg.get('train_set')!r} with {run.picture_count} pictures differs "
+            f"from the checkpoint's {before!r} with {count}: {others}"
+        )
+    if then.get("global_batch_size") != run.cfg.global_batch_size:
+        run.reporter.warn(
+            f"global_batch_size {run.cfg.global_batch_size} differs from the checkpoint's "
+            f"{then.get('global_batch_size')}"
+        )
+
+
+def _restore_schedule(run: Trainer, content: dict[str, Any], then: Mapping[str, Any]) -> None:
+    """The learning rate continues, unless the config now asks for another schedule."""
+    before = then.get("config", {})
+    same = all(
+        to_plain(run.cfg.get(key)) == before.get(key)
+        for key in ("param_scheduler", "optim_wrapper")
+    )
+    if same:
+        for scheduler, saved in zip(run.param_schedulers, content["param_schedulers"]):
+            known = scheduler.state_dict().keys()
+            check_schedule(saved)
+            scheduler.load_state_dict({k: v for k, v in saved.items() if k in known})
+        return
+    run.reporter.warn(
+        "the optimiser or the schedule in the config differs from the checkpoint's: the "
+        f"config's learning rate for iteration {run.iter} is used"
+    )
+    for group, lr in zip(run.optim_wrapper.optimizer.param_groups, run.first_lrs):
+        group["lr"] = group["initial_lr"] = lr
+    run.param_schedulers = build.schedulers(run.cfg, run.optim_wrapper)
+    for _ in range(run.iter):
+        for scheduler in run.param_schedulers:
+            scheduler.step()
