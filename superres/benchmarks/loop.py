@@ -90,15 +90,15 @@ def _cost(trainer: Any, start: int) -> dict[str, float]:
     wrapper.backward = _Timed(_and_release(wrapper.backward), spent, "backward")
     wrapper.step = _Timed(wrapper.step, spent, "optimiser")
     wrapper.zero_grad = _Timed(wrapper.zero_grad, spent, "optimiser")
-    iterate = trainer._iterate
+    iterate = trainer.iterate
 
-    def timed(batches: Any, stop: Any) -> None:
+    def timed(batches: Any) -> None:
         taken = iter(_Timed(batches.__next__, spent, TAKING), None)
         started = time.thread_time()
-        iterate(taken, stop)
+        iterate(taken)
         whole[0] = time.thread_time() - started
 
-    trainer._iterate = timed
+    trainer.iterate = timed
     trainer.train()
     done = trainer.iter - start
     parts = {name: 1e3 * seconds / done for name, seconds in spent.items()}

@@ -24,7 +24,7 @@ from .distributed import launch
 from .distributed.failure_report import is_broken_exchange
 from .train.checkpoint import iteration_files, write_text_atomically
 from .train.provenance import commit, hardware
-from .train.run_log import Reporter
+from .train.run_log import RunLog
 from .train.work_dir import WorkDirLock, open_work_dir, set_aside, set_aside_newer
 
 
@@ -140,7 +140,7 @@ def _join_and_train(
     stem = Path(cfg.filename).stem if cfg.filename else "run"
     folder = Path(work_dir or cfg.get("work_dir") or Path("work_dirs") / stem)
     resume = resume or _resume_by_config(cfg, folder)
-    lock, mistake, reporter = None, None, Reporter(rank, level=log_level(cfg.get("log_level")))
+    lock, mistake, reporter = None, None, RunLog(rank, level=log_level(cfg.get("log_level")))
     try:
         try:
             if rank == 0:
@@ -179,13 +179,12 @@ def _train(
     cfg: Config,
     device: torch.device,
     folder: Path,
-    reporter: Reporter,
+    reporter: RunLog,
     resume: str | None,
     trace: str | None,
 ) -> int:
-    from .hooks.tensorboard import TensorboardHook
     from .hooks.trace import TraceHook
-    from .train.trainer import Trainer
+    from .train.build import build_trainer
 
     wanted = None if resume in (None, "auto") else Path(resume)
     if cfg.get("seed") is None:
@@ -198,10 +197,8 @@ def _train(
     scaled = scale_lr(cfg)
     if scaled:
         reporter.say(scaled)
-    hooks: list[Any] = [TraceHook(trace)] if trace else []
-    if cfg.get("tensorboard", True):
-        hooks.append(TensorboardHook())
-    trainer = Trainer(cfg, device, folder, reporter, hooks)
+    hooks = [TraceHook(trace)] if trace else []
+    trainer = build_trainer(cfg, device, folder, reporter, hooks)
     # Until here everything may turn out to be a mistake, which must not touch an earlier run.
     resumed = bool(resume) and trainer.resume(wanted)
     if reporter.rank == 0:
@@ -214,7 +211,7 @@ def _train(
     parameters = sum(p.numel() for p in trainer.module.backbone.parameters())
     reporter.say(
         f"{type(trainer.module.backbone).__name__} {scales}, {parameters:,} parameters, "
-        f"{trainer.picture_count} training pictures, batch {cfg.global_batch_size}"
+        f"{trainer.image_count} training pictures, batch {cfg.global_batch_size}"
         + (f" over {trainer.world_size} processes" if trainer.world_size > 1 else "")
         + f", {device}, work dir {folder}"
     )
@@ -241,7 +238,7 @@ def _sources(trainer: Any) -> list[str]:
     return lines
 
 
-def _take_over(folder: Path, reporter: Reporter, resume: str | None, branch_at: int | None) -> None:
+def _take_over(folder: Path, reporter: RunLog, resume: str | None, branch_at: int | None) -> None:
     """Move aside what this run would mix with, and start its log."""
     moved = set_aside(folder) if resume is None else None
     if branch_at is not None:

@@ -153,7 +153,7 @@ def test_too_little_memory_says_what_to_lower(options, tmp_path):
 
 
 def test_an_allocation_that_fails_in_validation(train, capsys, monkeypatch):
-    import superres.engine.train.trainer as trainer
+    import superres.engine.hooks.evaluation as trainer
 
     def evaluate(*_, **__):
         torch.empty(1 << 60, dtype=torch.uint8)  # more than any machine has

@@ -20,7 +20,7 @@ import torch
 
 from superres.engine.hooks.trace import TraceHook
 from superres.engine.train.checkpoint import iteration_files, read_checkpoint, save_atomically
-from superres.engine.train.run_log import Reporter
+from superres.engine.train.run_log import RunLog
 from superres.engine.train.work_dir import WorkDirLock, open_work_dir
 from superres.errors import UserError, from_worker
 from superres.imaging.io import write_image
@@ -231,7 +231,7 @@ def test_output_that_leads_nowhere_does_not_end_the_run(options, tmp_path, place
 
 def test_what_finds_no_room_in_the_log_is_written_later(tmp_path, capsys):
     log = tmp_path / "there" / "log.jsonl"
-    reporter = Reporter()
+    reporter = RunLog()
     reporter.log_to(log)
     reporter.say("one")
     reporter.say("two")

@@ -13,7 +13,6 @@ from typing import Any
 import mmengine.hooks
 from mmengine.runner.priority import Priority, get_priority
 
-from superres.engine.hooks.ema import EMAHook
 from superres.errors import UserError
 from superres.registry import HOOKS
 
@@ -74,7 +73,7 @@ def translate_hooks(root: dict, depth: Depth, notes: list[str]) -> None:
             _check_priority(path, entry["priority"])
         name = type_name(entry["type"])
         kind = HOOKS.get(entry["type"]) if isinstance(entry["type"], str) else entry["type"]
-        if kind in (EMAHook, mmengine.hooks.EMAHook):
+        if kind in (HOOKS.get("superres.EMAHook"), mmengine.hooks.EMAHook):
             if averages:
                 raise UserError(
                     f"config: {averages[0]} and {path} both average; remove one of them"
@@ -96,8 +95,10 @@ def translate_hooks(root: dict, depth: Depth, notes: list[str]) -> None:
 
 
 _STAGES = {
-    *("before_run", "after_load_checkpoint", "before_train", "before_train_iter"),
-    *("after_train_iter", "before_save_checkpoint", "after_val_epoch", "after_train", "after_run"),
+    *("before_run", "after_load_checkpoint", "before_train", "before_train_epoch"),
+    *("before_train_iter", "after_train_iter", "before_save_checkpoint", "before_val"),
+    *("before_val_epoch", "after_val_iter", "after_val_epoch", "after_val"),
+    *("after_train_epoch", "after_train", "after_run"),
 }
 """The stages of a hook that the training calls."""
 

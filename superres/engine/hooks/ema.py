@@ -18,8 +18,9 @@ from superres.registry import HOOKS
 class EMAHook(Hook):
     """Keeps ``average = decay * average + (1 - decay) * weights``, from the start of training.
 
-    Validation and testing use the average. It is saved as ``ema_state_dict``, beside the weights
-    that training continues from. Buffers (running statistics) are not averaged but copied.
+    A validation finds the average in the restorer; the weights change places with it for that long.
+    It is saved as ``ema_state_dict``, beside the weights that training continues from. Buffers
+    (running statistics) are not averaged but copied.
 
     Args:
         decay: between 0 and 1, e.g. 0.999.
@@ -39,25 +40,20 @@ class EMAHook(Hook):
                 )
         self.decay, self.begin, self.interval = decay, begin, interval
         self.updates = 0
-        self._module: torch.nn.Module | None = None
+        self.module: torch.nn.Module | None = None  # the averaged restorer
         # Looked up once: a walk over a network's modules costs more than the update.
         self._averaged: list[Tensor] = []
         self._current: list[Tensor] = []
         self._copied: list[tuple[Tensor, Tensor]] = []
 
-    @property
-    def module(self) -> torch.nn.Module:
-        """The averaged restorer."""
-        return self._module
-
     def _build(self, runner: Any) -> None:
-        if self._module is not None:
+        if self.module is not None:
             return
-        self._module = copy.deepcopy(runner.module).requires_grad_(False)
+        self.module = copy.deepcopy(runner.module).requires_grad_(False)
         # .data is the memory of a parameter, which optimisers change in place.
-        self._averaged = [p.data for p in self._module.parameters()]
+        self._averaged = [p.data for p in self.module.parameters()]
         self._current = [p.data for p in runner.module.parameters()]
-        self._copied = list(zip(self._module.buffers(), runner.module.buffers()))
+        self._copied = list(zip(self.module.buffers(), runner.module.buffers()))
 
     def before_run(self, runner: Any) -> None:
         """Start from the weights as they are."""
@@ -77,6 +73,23 @@ class EMAHook(Hook):
             averaged.copy_(current)
         self.updates += 1
 
+    def before_val_epoch(self, runner: Any) -> None:
+        """Let the restorer have the average."""
+        self._swap()
+
+    def after_val_epoch(self, runner: Any, metrics: dict[str, float] | None = None) -> None:
+        """Give it back what training continues from."""
+        self._swap()
+
+    @torch.no_grad()
+    def _swap(self) -> None:
+        # In place: recorded CUDA graphs and optimisers know the weights by their memory.
+        pairs = [*zip(self._averaged, self._current), *self._copied]
+        for averaged, current in pairs:
+            kept = current.clone()
+            current.copy_(averaged)
+            averaged.copy_(kept)
+
     def before_save_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
         """Save it beside the weights."""
         checkpoint["ema_state_dict"] = self.module.state_dict()
@@ -87,7 +100,7 @@ class EMAHook(Hook):
         self._build(runner)
         saved = checkpoint.get("ema_state_dict")
         if saved is None:
-            runner.reporter.warn("the checkpoint has no averaged weights; the average starts here")
+            runner.log.warn("the checkpoint has no averaged weights; the average starts here")
             self.module.load_state_dict(checkpoint["state_dict"])
             return
         load_strictly(self.module, saved, "the averaged weights in the checkpoint")

@@ -6,7 +6,6 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from mmengine.hooks import Hook
 
 from superres.errors import UserError
@@ -34,14 +33,14 @@ class TensorboardHook(Hook):
         self._writer: Any = None
         self._seen: Counter[str] = Counter()
 
-    def before_run(self, runner: Any) -> None:
-        """Open the writer and listen to the reporter."""
+    def before_train(self, runner: Any) -> None:
+        """Open the writer and listen to the log."""
         if runner.rank:
             return
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:
-            runner.reporter.say(
+            runner.log.say(
                 "no TensorBoard curves: the package is not installed "
                 "(pip install 'superres[tensorboard]', or tensorboard=False in the config)"
             )
@@ -54,31 +53,33 @@ class TensorboardHook(Hook):
                 f"config: tensorboard.pictures = {self.pictures!r} must be a whole number"
             )
         self._writer = SummaryWriter(self.folder or runner.work_dir / "tensorboard")
-        runner.reporter.listen(self._write)
-        if self.pictures:
-            self._runner = runner
-            runner.on_picture = self._picture
+        runner.log.listen(self._write)
 
     def _write(self, mode: str, iteration: int, values: dict[str, float]) -> None:
         for key, value in values.items():
             if isinstance(value, (int, float)):
                 self._writer.add_scalar(f"{mode}/{key}", value, iteration)
 
-    def _picture(
-        self, eval_set: Any, name: str, lq: np.ndarray, sr: np.ndarray, gt: np.ndarray
+    def after_val_iter(
+        self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
+        """Write a result, if it is among the first of its set."""
+        if self._writer is None or not self.pictures:
+            return
         from superres.evaluation.embedding import as_rgb8
         from superres.imaging.comparison import comparison
 
         # The limit is on all sets together, and each set gets its share.
-        share = -(-self.pictures // len(self._runner.eval_sets))
+        key = data_batch["set"]
+        share = -(-self.pictures // len(runner.eval_sets))
         full = sum(self._seen.values()) >= self.pictures
-        if full or self._seen[eval_set.key] >= share:
+        if full or self._seen[key] >= share:
             return
-        self._seen[eval_set.key] += 1
-        shown = comparison(*(as_rgb8(picture) for picture in (lq, sr, gt)))
-        tag = f"val/{eval_set.key}/{name}"
-        self._writer.add_image(tag, shown, self._runner.iter, dataformats="HWC")
+        self._seen[key] += 1
+        images = (data_batch["lq"], outputs, data_batch["gt"])
+        shown = comparison(*(as_rgb8(image) for image in images))
+        tag = f"val/{key}/{data_batch['name']}"
+        self._writer.add_image(tag, shown, runner.iter, dataformats="HWC")
 
     def after_val_epoch(self, runner: Any, metrics: dict[str, float] | None = None) -> None:
         """The next validation shows the same ones again."""

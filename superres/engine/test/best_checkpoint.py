@@ -5,8 +5,6 @@ from __future__ import annotations
 import difflib
 from typing import Any
 
-from mmengine.config import Config
-
 from superres.errors import UserError
 
 from .evaluate import EvalResults
@@ -33,7 +31,7 @@ class Selection:
         self.protocol: str | None = None
 
     @classmethod
-    def from_config(cls, cfg: Config, sets: list[EvalSet], warn: Any) -> Selection:
+    def from_wish(cls, wanted: str | None, sets: list[EvalSet], warn: Any) -> Selection:
         """Read ``save_best``: 'SET/psnr', 'SET/ssim', 'psnr' or 'ssim' of the first set, 'auto'
         (the first set's PSNR) or None.
 
@@ -42,7 +40,6 @@ class Selection:
         Raises:
             UserError: it names a set or protocol that is not validated by, or another metric.
         """
-        wanted = cfg.get("save_best", "auto")
         protocol = ""
         if not wanted or not sets:
             return cls(None, "psnr", "none")

@@ -17,7 +17,7 @@ from superres.engine.config.ecosystem import log_level
 from superres.engine.config.load import scales_of, to_plain
 from superres.engine.distributed import launch
 from superres.engine.train.checkpoint import load_strictly
-from superres.engine.train.run_log import Reporter
+from superres.engine.train.run_log import RunLog
 from superres.errors import UserError
 from superres.evaluation.extra_metrics import ExtraMetrics
 from superres.evaluation.render import print_table
@@ -66,7 +66,7 @@ def run_test(
     Raises:
         UserError: whatever the user can put right, and that nothing could be scored.
     """
-    reporter = Reporter(launch.rank(), level=log_level(cfg.get("log_level")))
+    reporter = RunLog(launch.rank(), level=log_level(cfg.get("log_level")))
     inference = dict(inference or {})
     if isinstance(inference.get("tile"), str):
         inference["tile"] = parse_tile(inference["tile"])
@@ -142,7 +142,7 @@ def metric_names(cfg: Config) -> list[str]:
     return [name for text in texts for name in text.replace(",", " ").split()]
 
 
-def _write(out: Path, record: dict[str, Any], report: bool, reporter: Reporter) -> list[Path]:
+def _write(out: Path, record: dict[str, Any], report: bool, reporter: RunLog) -> list[Path]:
     written = [write_results(out, record), *write_tables(out, record)]
     if report:
         from .report import write_report
@@ -233,7 +233,7 @@ def _as_list(value: Any) -> list[Any]:
     return list(value) if isinstance(value, (list, tuple)) else [value]
 
 
-def _warn_of_selection(selection: dict[str, Any] | None, reporter: Reporter) -> None:
+def _warn_of_selection(selection: dict[str, Any] | None, reporter: RunLog) -> None:
     if selection and selection.get("role") == "test":
         reporter.warn(
             f"this checkpoint was chosen by its {selection['metric']} on {selection['set']}, a "

@@ -1,22 +1,134 @@
-"""Parts of a run that are made from its config: wrapper, optimiser's settings, schedulers."""
+"""A run's parts and hooks, made from its config."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 from mmengine.config import Config
-from mmengine.optim import OptimWrapper
-from mmengine.registry import OPTIMIZERS, PARAM_SCHEDULERS
+from mmengine.hooks import Hook
+from mmengine.optim import build_optim_wrapper
 
 from superres.engine.config.check import blame
+from superres.engine.config.fill import hook_configs
 from superres.engine.config.load import to_plain
-from superres.engine.test.sets import EvalSet
+from superres.engine.config.mmengine_hooks import uncalled
+from superres.engine.distributed import launch
+from superres.engine.test.sets import EvalSet, prepare_sets
 from superres.errors import UserError
 from superres.inference import upscale_tensor
+from superres.registry import DATASETS, HOOKS, MODELS
 
-from .speed.options import Fast, optimizer_options
+from .load_from import load_from
+from .message_hub import LastScalars
+from .optim import optim_config, schedulers
+from .run_log import RunLog
+from .speed.options import Fast, resolve
+from .speed.recompute import recompute
+from .step import TrainStep
+from .trainer import Parts, Trainer
+
+
+def build_trainer(
+    cfg: Config, device: torch.device, work_dir: Path, log: RunLog, hooks: Sequence[Hook] = ()
+) -> Trainer:
+    """Build everything that a config names, and let the hooks look at it.
+
+    Args:
+        cfg: complete and checked, with a seed.
+        device: from :func:`superres.engine.distributed.launch.join`.
+        work_dir: exists and is ours; nothing is written there yet.
+        log: where lines and figures go.
+        hooks: further hooks, besides those of the config.
+
+    Raises:
+        UserError: whatever the config names cannot be built or read.
+    """
+    fast, notes = resolve(
+        to_plain(cfg.get("fast", "auto")),
+        to_plain(cfg.get("amp", False)),
+        device,
+        bool(cfg.get("deterministic")),
+        launch.world_size(),
+    )
+    for note in notes:
+        log.warn(note)
+    dataset_cfg = {**cfg.train_dataloader["dataset"], "seed": cfg.seed}
+    with blame("train_dataloader.dataset", dataset_cfg):
+        dataset = DATASETS.build(dataset_cfg)
+    left_out = too_small(dataset, log.warn)
+    eval_sets = prepare_sets(cfg, log.warn)
+    module = _restorer(cfg, eval_sets, device, fast, log)
+    model = wrap(module, device, launch.world_size())
+    with blame("optim_wrapper", cfg.optim_wrapper):
+        optim_wrapper = build_optim_wrapper(module, optim_config(cfg, fast, device))
+    message_hub = optim_wrapper.message_hub = LastScalars()
+    accumulate = cfg.get("accumulate", 1)
+    parts = Parts(
+        cfg=cfg,
+        device=device,
+        work_dir=work_dir,
+        log=log,
+        train_dataset=dataset,
+        left_out=left_out,
+        eval_sets=eval_sets,
+        module=module,
+        model=model,
+        optim_wrapper=optim_wrapper,
+        param_schedulers=schedulers(cfg, optim_wrapper),
+        step=TrainStep(model, module, optim_wrapper, device, fast, accumulate, log.say),
+        fast=fast,
+        message_hub=message_hub,
+    )
+    trainer = Trainer(parts, [*hooks, *build_hooks(cfg, log.warn)])
+    trainer.call_hook("before_run")
+    return trainer
+
+
+def _restorer(
+    cfg: Config, eval_sets: list[EvalSet], device: torch.device, fast: Fast, log: RunLog
+) -> torch.nn.Module:
+    """The network with its first weights, which are a function of the seed or of ``load_from``."""
+    torch.manual_seed(cfg.seed)
+    with blame("model", cfg.model):
+        module = MODELS.build(to_plain(cfg.model)).to(device)
+    backbone = module.backbone
+    if cfg.get("load_from"):
+        load_from(
+            backbone,
+            cfg.model["backbone"],
+            cfg.load_from,
+            cfg.get("load_format"),
+            log.say,
+            log.debug,
+        )
+    grey = (cfg.get("eval_dataset") or {}).get("channels") == "grey"
+    rehearse(backbone, eval_sets, 1 if grey else 3, device)
+    if fast.channels_last:
+        backbone.to(memory_format=torch.channels_last)
+    if cfg.get("recompute"):
+        recompute(backbone, to_plain(cfg.recompute))
+    return module
+
+
+def build_hooks(cfg: Config, warn: Callable[[str], None]) -> list[Hook]:
+    """The hooks of ``default_hooks`` and ``custom_hooks``, with the priorities that they state."""
+    wanted = [(name, dict(hook)) for name, hook in hook_configs(cfg).items()]
+    wanted += [("custom_hooks", to_plain(hook)) for hook in cfg.get("custom_hooks") or []]
+    found = []
+    for name, hook_cfg in wanted:
+        priority = hook_cfg.pop("priority", None)
+        with blame(name, hook_cfg):
+            hook = HOOKS.build(hook_cfg)
+        if priority is not None:
+            hook.priority = priority
+        if name == "custom_hooks":
+            uncalled(hook, warn)
+        found.append(hook)
+    return found
+
 
 _PART = 32  # input pixels, and so many more at most
 _TRIED = 8
@@ -33,48 +145,6 @@ def wrap(module: torch.nn.Module, device: torch.device, world_size: int) -> torc
         device_ids=[device.index] if device.type == "cuda" else None,
         find_unused_parameters=getattr(module, "find_unused_parameters", False),
     )
-
-
-def schedulers(cfg: Config, optim_wrapper: OptimWrapper) -> list[Any]:
-    """The config's ``param_scheduler``.
-
-    Raises:
-        UserError: one that counts epochs, or arguments that do not fit.
-    """
-    built = []
-    for entry in cfg.get("param_scheduler") or []:
-        entry = to_plain(entry)
-        if entry.setdefault("by_epoch", False):
-            raise UserError(
-                f"config: param_scheduler {entry['type']}: training counts iterations, not "
-                "epochs; write by_epoch=False"
-            )
-        with blame(f"param_scheduler.{len(built)}", entry):
-            built.append(PARAM_SCHEDULERS.build(entry, default_args={"optimizer": optim_wrapper}))
-    return built
-
-
-def optim_config(cfg: Config, fast: Fast, device: torch.device) -> dict[str, Any]:
-    """``optim_wrapper`` in the form that the fast step takes.
-
-    Raises:
-        UserError: ``accumulative_counts``, mmengine's way of accumulation.
-    """
-    config = to_plain(cfg.optim_wrapper)
-    if config.pop("accumulative_counts", 1) != 1:
-        raise UserError(
-            "config: optim_wrapper.accumulative_counts would make an update of several iterations; "
-            "write accumulate = N at the top, which cuts each iteration's batch into N parts"
-        )
-    if config.get("type", "OptimWrapper") in ("OptimWrapper", "AutocastOptimWrapper"):
-        config = {"dtype": fast.amp or "float32", **config, "type": "AutocastOptimWrapper"}
-        config.setdefault("device_type", device.type)
-    optimizer = config.get("optimizer")
-    if isinstance(optimizer, dict):
-        known = OPTIMIZERS.get(optimizer.get("type"))
-        options = optimizer_options(known, optimizer, fast, device)
-        config["optimizer"] = {**optimizer, **options}
-    return config
 
 
 def rehearse(

@@ -1,4 +1,7 @@
-"""Mixed precision that works on a GPU and on a CPU, and nothing that waits for a GPU."""
+"""The optimiser's wrapper, its arguments, and the schedules.
+
+Mixed precision works on a GPU and on a CPU; nothing waits for a GPU.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,16 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
+from mmengine.config import Config
 from mmengine.optim import OptimWrapper
+from mmengine.registry import OPTIMIZERS, PARAM_SCHEDULERS
 
+from superres.engine.config.check import blame
+from superres.engine.config.load import to_plain
 from superres.errors import UserError
 from superres.registry import OPTIM_WRAPPERS
 
-from .speed.options import FORMS
+from .speed.options import FORMS, Fast, optimizer_options
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -105,3 +112,45 @@ def fit_layout(optimizer: torch.optim.Optimizer) -> None:
                 state[key] = torch.empty_like(
                     parameter, dtype=value.dtype, requires_grad=False
                 ).copy_(value)
+
+
+def schedulers(cfg: Config, optim_wrapper: OptimWrapper) -> list[Any]:
+    """The config's ``param_scheduler``.
+
+    Raises:
+        UserError: one that counts epochs, or arguments that do not fit.
+    """
+    built = []
+    for entry in cfg.get("param_scheduler") or []:
+        entry = to_plain(entry)
+        if entry.setdefault("by_epoch", False):
+            raise UserError(
+                f"config: param_scheduler {entry['type']}: training counts iterations, not "
+                "epochs; write by_epoch=False"
+            )
+        with blame(f"param_scheduler.{len(built)}", entry):
+            built.append(PARAM_SCHEDULERS.build(entry, default_args={"optimizer": optim_wrapper}))
+    return built
+
+
+def optim_config(cfg: Config, fast: Fast, device: torch.device) -> dict[str, Any]:
+    """``optim_wrapper`` in the form that the fast step takes.
+
+    Raises:
+        UserError: ``accumulative_counts``, mmengine's way of accumulation.
+    """
+    config = to_plain(cfg.optim_wrapper)
+    if config.pop("accumulative_counts", 1) != 1:
+        raise UserError(
+            "config: optim_wrapper.accumulative_counts would make an update of several iterations; "
+            "write accumulate = N at the top, which cuts each iteration's batch into N parts"
+        )
+    if config.get("type", "OptimWrapper") in ("OptimWrapper", "AutocastOptimWrapper"):
+        config = {"dtype": fast.amp or "float32", **config, "type": "AutocastOptimWrapper"}
+        config.setdefault("device_type", device.type)
+    optimizer = config.get("optimizer")
+    if isinstance(optimizer, dict):
+        known = OPTIMIZERS.get(optimizer.get("type"))
+        options = optimizer_options(known, optimizer, fast, device)
+        config["optimizer"] = {**optimizer, **options}
+    return config

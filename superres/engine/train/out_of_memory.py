@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from superres.engine.config.load import to_plain
-from superres.engine.hooks.log import peak_memory_mb
 from superres.errors import UserError
-from superres.inference.memory import is_out_of_memory
+from superres.inference.memory import is_out_of_memory, peak_memory_mb
 
 from .speed.recompute import block_lists
 

@@ -13,15 +13,15 @@ from superres.checkpoints.formats.base import full_config
 from superres.engine.config.load import to_plain
 from superres.errors import UserError
 
-from . import build
 from .checkpoint import load_strictly
+from .optim import schedulers
 from .validate_checkpoint import check_meta, check_optimizer, check_schedule
 
 if TYPE_CHECKING:
     from .trainer import Trainer
 
 
-def meta(run: Trainer) -> dict[str, Any]:
+def meta(run: Trainer, iteration: int) -> dict[str, Any]:
     """What is known about the weights, beside them in every file."""
     model = to_plain(run.cfg.model)
     # With today's defaults written out: a later change of one must not change old weights.
@@ -30,36 +30,30 @@ def meta(run: Trainer) -> dict[str, Any]:
         "superres": superres.__version__,
         "torch": torch.__version__,
         "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "iter": run.iter,
+        "iter": iteration,
         "seed": run.seed,
         "scale": to_plain(run.cfg.scale),
         "global_batch_size": run.cfg.global_batch_size,
-        "pictures": run.picture_count,
+        "pictures": run.image_count,
         "model": model,
         "config": to_plain(run.cfg),
-        "validated": run.last_validated,
-        "selection": run.selection.record(),
     }
 
 
-def weights(run: Trainer) -> dict[str, Any]:
-    """The weights and the averaged ones, without what only training needs."""
-    content = {"meta": meta(run), "state_dict": run.module.state_dict()}
-    if run.ema is not None:
-        content["ema_state_dict"] = run.ema.module.state_dict()
+def weights(run: Trainer, iteration: int) -> dict[str, Any]:
+    """The weights after ``iteration`` iterations and what hooks add, such as averaged ones."""
+    content = {"meta": meta(run, iteration), "state_dict": run.module.state_dict()}
+    run.call_hook("before_save_checkpoint", checkpoint=content)
     return content
 
 
-def capture(run: Trainer) -> dict[str, Any]:
-    """Everything that the run needs to continue."""
-    content = {
-        "meta": meta(run),
-        "state_dict": run.module.state_dict(),
+def capture(run: Trainer, iteration: int) -> dict[str, Any]:
+    """Everything that the run needs to continue after ``iteration`` iterations."""
+    return {
+        **weights(run, iteration),
         "optimizer": run.optim_wrapper.state_dict(),
         "param_schedulers": [s.state_dict() for s in run.param_schedulers],
     }
-    run.call_hook("before_save_checkpoint", checkpoint=content)
-    return content
 
 
 def restore(run: Trainer, content: dict[str, Any], path: str) -> None:
@@ -83,29 +77,25 @@ def restore(run: Trainer, content: dict[str, Any], path: str) -> None:
             f"{path}: no whole training checkpoint of superres ({type(error).__name__}: "
             f"{str(error).splitlines()[0][:200] if str(error) else ''}); resume from another"
         ) from error
-    run.reporter.say(f"resumed from {path} at iteration {run.iter}")
+    run.log.say(f"resumed from {path} at iteration {run.iter}")
 
 
 def _restore_rest(run: Trainer, content: dict[str, Any], then: Mapping[str, Any]) -> None:
     _restore_schedule(run, content, then)
     run.last_saved = run.iter
-    run.last_validated = then.get("validated", -1)
-    run.selection.restore(then.get("selection"))
     run.call_hook("after_load_checkpoint", checkpoint=content)
     others = "from here on other samples are drawn than an uninterrupted run would have drawn"
     if then.get("seed") != run.seed:
-        run.reporter.warn(
-            f"seed {run.seed} differs from the checkpoint's {then.get('seed')}: {others}"
-        )
+        run.log.warn(f"seed {run.seed} differs from the checkpoint's {then.get('seed')}: {others}")
     before = then.get("config", {}).get("train_set")
-    count = then.get("pictures", run.picture_count)  # older files do not tell
-    if (before, count) != (run.cfg.get("train_set"), run.picture_count):
-        run.reporter.warn(
-            f"train_set {run.cfg.get('train_set')!r} with {run.picture_count} pictures differs "
+    count = then.get("pictures", run.image_count)  # older files do not tell
+    if (before, count) != (run.cfg.get("train_set"), run.image_count):
+        run.log.warn(
+            f"train_set {run.cfg.get('train_set')!r} with {run.image_count} pictures differs "
             f"from the checkpoint's {before!r} with {count}: {others}"
         )
     if then.get("global_batch_size") != run.cfg.global_batch_size:
-        run.reporter.warn(
+        run.log.warn(
             f"global_batch_size {run.cfg.global_batch_size} differs from the checkpoint's "
             f"{then.get('global_batch_size')}"
         )
@@ -124,13 +114,13 @@ def _restore_schedule(run: Trainer, content: dict[str, Any], then: Mapping[str, 
             check_schedule(saved)
             scheduler.load_state_dict({k: v for k, v in saved.items() if k in known})
         return
-    run.reporter.warn(
+    run.log.warn(
         "the optimiser or the schedule in the config differs from the checkpoint's: the "
         f"config's learning rate for iteration {run.iter} is used"
     )
     for group, lr in zip(run.optim_wrapper.optimizer.param_groups, run.first_lrs):
         group["lr"] = group["initial_lr"] = lr
-    run.param_schedulers = build.schedulers(run.cfg, run.optim_wrapper)
+    run.param_schedulers = schedulers(run.cfg, run.optim_wrapper)
     for _ in range(run.iter):
         for scheduler in run.param_schedulers:
             scheduler.step()

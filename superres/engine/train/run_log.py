@@ -21,7 +21,7 @@ _MOST_HELD = 10_000  # lines, a few MB
 Listener = Callable[[str, int, dict[str, Any]], None]
 
 
-class Reporter:
+class RunLog:
     """Tells one process's progress. Ranks other than 0 are silent but for warnings of their own.
 
     Args:

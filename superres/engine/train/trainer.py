@@ -1,157 +1,113 @@
-"""Training: one loop over mmengine's configs, registries, hooks and optimiser wrappers.
+"""The training loop, over parts that are ready.
 
 The loop is our own so that a run can start at any iteration without replaying data, so that
 nothing grows with the number of iterations, and so that every file it writes is whole at any time.
+It knows no hook by name: logging, checkpoints, evaluation, averaging and curves are hooks that
+:mod:`superres.engine.train.build` makes from ``default_hooks``.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
-from mmengine.optim import build_optim_wrapper
+from mmengine.optim import OptimWrapper
 from mmengine.runner.priority import get_priority
 
 from superres.datasets.loader import shut_down, train_loader
 from superres.datasets.sampler import IterationSampler
-from superres.engine.config.check import blame
-from superres.engine.config.load import to_plain
-from superres.engine.config.mmengine_hooks import uncalled
 from superres.engine.distributed import launch
-from superres.engine.hooks.ema import EMAHook
-from superres.engine.hooks.log import LogHook
-from superres.engine.test.best_checkpoint import Selection
-from superres.engine.test.evaluate import EvalResults, OnPicture, bicubic, evaluate
-from superres.engine.test.record import table_record
-from superres.engine.test.sets import EvalSet, prepare_sets
 from superres.errors import UserError, from_worker
-from superres.registry import DATASETS, HOOKS, MODELS
 
-from . import build
-from . import resume as state
-from .checkpoint import BEST, find_resumable, iteration_files, save_atomically, save_iteration
-from .load_from import load_from
+from . import resume
+from .checkpoint import find_resumable, iteration_files, save_iteration
 from .message_hub import LastScalars
-from .out_of_memory import is_out_of_memory, while_training, while_validating
-from .run_log import Reporter
+from .out_of_memory import is_out_of_memory, while_training
+from .run_log import RunLog
 from .signals import StopRequest, held_back
-from .speed.options import resolve, torch_settings
+from .speed.options import Fast, torch_settings
 from .speed.prefetch import CudaPrefetcher
-from .speed.recompute import recompute
 from .step import TrainStep, step_seed
 
-_SCHEDULES = get_priority("LOW")  # of the hook that steps them in mmengine
+
+@dataclass(frozen=True)
+class Parts:
+    """What a run is made of.
+
+    Attributes:
+        cfg: the complete config, checked.
+        device: that everything lies on.
+        work_dir: exists and is ours.
+        log: where lines and figures go.
+        train_dataset: samples by (scale, index, draw) keys.
+        left_out: indices of images that are too small for a patch.
+        eval_sets: the opened validation and test sets.
+        module: the restorer.
+        model: the same, or the DistributedDataParallel around it.
+        optim_wrapper, param_schedulers: mmengine's.
+        step: one update.
+        fast: which parts of the fast step are used.
+    """
+
+    cfg: Config
+    device: torch.device
+    work_dir: Path
+    log: RunLog
+    train_dataset: Any
+    left_out: list[int]
+    eval_sets: list[Any]
+    module: torch.nn.Module
+    model: torch.nn.Module
+    optim_wrapper: OptimWrapper
+    param_schedulers: list[Any]
+    step: TrainStep
+    fast: Fast
+    message_hub: LastScalars
 
 
 class Trainer:
     """One run. mmengine hooks see it as their ``runner``.
 
     Args:
-        cfg: a complete config (see :func:`superres.engine.config.load.load_config`), checked.
-        device: from :func:`superres.engine.distributed.launch.join`.
-        work_dir: exists and is ours.
-        reporter: where lines and scalars go.
-        hooks: further hooks, besides those of the config.
+        parts: from :func:`superres.engine.train.build.build_trainer`.
+        hooks: called in the order of their priorities.
+
+    Attributes:
+        iter: finished iterations; within ``before_train_iter`` and ``after_train_iter`` the number
+            of the running one, from 0, as in mmengine.
+        stopping: the loop ends after this iteration.
+        last_saved: the iteration of the newest checkpoint.
     """
 
-    def __init__(
-        self,
-        cfg: Config,
-        device: torch.device,
-        work_dir: Path,
-        reporter: Reporter,
-        hooks: list[Hook] | None = None,
-    ) -> None:
-        self.cfg, self.device, self.work_dir, self.reporter = cfg, device, work_dir, reporter
-        self.logger = reporter.logger
-        self.message_hub = LastScalars()
+    def __init__(self, parts: Parts, hooks: list[Hook]) -> None:
+        self.parts = parts
+        self.cfg, self.device, self.work_dir = parts.cfg, parts.device, parts.work_dir
+        self.log, self.logger = parts.log, parts.log.logger
+        self.train_dataset, self.eval_sets = parts.train_dataset, parts.eval_sets
+        self.module, self.model = parts.module, parts.model
+        self.optim_wrapper, self.param_schedulers = parts.optim_wrapper, parts.param_schedulers
+        self.step, self.fast, self.message_hub = parts.step, parts.fast, parts.message_hub
         self.rank, self.world_size = launch.rank(), launch.world_size()
-        self.iter, self.epoch, self.max_iters = 0, 0, cfg.max_iters
-        self.seed: int = cfg.seed
+        self.iter, self.epoch = 0, 0
+        self.max_iters, self.max_epochs = parts.cfg.max_iters, 1
+        self.seed: int = parts.cfg.seed
         self.data_wait = 0.0
-        self.last_saved = self.last_validated = -1
-        self.scores: EvalResults | None = None  # of the last validation
-        self.on_picture: OnPicture | None = None  # a hook may want to see validation's pictures
-
-        self.fast, self._fast_notes = resolve(
-            to_plain(cfg.get("fast", "auto")),
-            to_plain(cfg.get("amp", False)),
-            device,
-            bool(cfg.get("deterministic")),
-            self.world_size,
-        )
-        dataset_cfg = {**cfg.train_dataloader["dataset"], "seed": self.seed}
-        with blame("train_dataloader.dataset", dataset_cfg):
-            self.train_dataset = DATASETS.build(dataset_cfg)
-        self._left_out = build.too_small(self.train_dataset, reporter.warn)
-        self.eval_sets: list[EvalSet] = prepare_sets(cfg, reporter.warn)
-        self.selection = Selection.from_config(cfg, self.eval_sets, reporter.warn)
-
-        # The weights drawn here are a function of the seed, whatever was drawn before.
-        torch.manual_seed(self.seed)
-        with blame("model", cfg.model):
-            self.module = MODELS.build(to_plain(cfg.model)).to(device)
-        if cfg.get("load_from"):
-            load_from(
-                self.module.backbone,
-                cfg.model["backbone"],
-                cfg.load_from,
-                cfg.get("load_format"),
-                reporter.say,
-                reporter.debug,
-            )
-        grey = (cfg.get("eval_dataset") or {}).get("channels") == "grey"
-        build.rehearse(self.module.backbone, self.eval_sets, 1 if grey else 3, device)
-        if self.fast.channels_last:
-            self.module.backbone.to(memory_format=torch.channels_last)
-        if cfg.get("recompute"):
-            recompute(self.module.backbone, to_plain(cfg.recompute))
-        self.model = build.wrap(self.module, device, self.world_size)
-        with blame("optim_wrapper", cfg.optim_wrapper):
-            self.optim_wrapper = build_optim_wrapper(
-                self.module, build.optim_config(cfg, self.fast, device)
-            )
-        self.optim_wrapper.message_hub = self.message_hub
+        self.last_saved = -1
+        self.stopping = False
         self.first_lrs = [g["lr"] for g in self.optim_wrapper.optimizer.param_groups]
-        self.param_schedulers = build.schedulers(cfg, self.optim_wrapper)
-
-        self.step = TrainStep(
-            self.model,
-            self.module,
-            self.optim_wrapper,
-            device,
-            self.fast,
-            cfg.get("accumulate", 1),
-            reporter.say,
-        )
-
-        self.ema: EMAHook | None = None
+        self.stop = StopRequest()
         self.hooks: list[Hook] = []
-        for hook in [LogHook(cfg.get("log_interval", 100)), *(hooks or [])]:
+        for hook in hooks:
             self.register_hook(hook)
-        if cfg.get("ema"):
-            ema = to_plain(cfg.ema)
-            ema = ema if isinstance(ema, dict) else {"decay": ema}
-            priority = ema.pop("priority", None)
-            with blame("ema", ema):
-                self.ema = EMAHook(**ema)
-            self.register_hook(self.ema, priority)
-        for hook_cfg in map(to_plain, cfg.get("custom_hooks") or []):
-            priority = hook_cfg.pop("priority", None)
-            with blame("custom_hooks", hook_cfg):
-                hook = HOOKS.build(hook_cfg)
-                self.register_hook(hook, priority)
-            uncalled(hook, reporter.warn)
 
-    def register_hook(self, hook: Hook, priority: str | int | None = None) -> None:
-        """Insert by priority, behind those of the same priority; None takes the hook's own."""
-        if priority is not None:
-            hook.priority = priority
+    def register_hook(self, hook: Hook) -> None:
+        """Insert by priority, behind those of the same priority."""
         priority = get_priority(getattr(hook, "priority", "NORMAL"))
         position = len(self.hooks)
         while position and get_priority(self.hooks[position - 1].priority) > priority:
@@ -165,42 +121,47 @@ class Trainer:
             if method is not None:
                 method(self, **kwargs)
 
-    def _hooks_of(self, stage: str, late: bool | None = None) -> list[Any]:
-        """The methods of hooks that do something at a stage, looked up once.
-
-        ``late``: only those that come behind the schedules, or only those before them.
-        """
-        return [
-            getattr(h, stage)
-            for h in self.hooks
-            if stage in h.get_triggered_stages()
-            and late in (None, get_priority(h.priority) >= _SCHEDULES)
-        ]
+    def _hooks_of(self, stage: str) -> list[Any]:
+        """The methods of hooks that do something at a stage, looked up once."""
+        return [getattr(h, stage) for h in self.hooks if stage in h.get_triggered_stages()]
 
     # -- the loop -------------------------------------------------------------------------------
 
     def train(self) -> int:
-        """Train to ``max_iters``; gives the exit code (0, or 130 and 143 after a signal).
+        """Train to ``max_iters``; returns the exit code (0, or 130 and 143 after a signal).
 
         Raises:
             UserError: out of memory, no deterministic form of an operation, a loss that is not
                 finite, and whatever the data says.
         """
-        for note in self._fast_notes:
-            self.reporter.warn(note)
-        self.reporter.say(f"step: {self.fast}")
+        self.log.say(f"step: {self.fast}")
+        deterministic = bool(self.cfg.get("deterministic"))
         try:
-            with torch_settings(self.fast, bool(self.cfg.get("deterministic")), self.device):
+            with torch_settings(self.fast, deterministic, self.device), self.stop:
                 return self._train()
         except RuntimeError as error:
-            if "deterministic" not in str(error) or not self.cfg.get("deterministic"):
+            if "deterministic" not in str(error) or not deterministic:
                 raise
             first = str(error).splitlines()[0]
             raise UserError(f"config: deterministic = True: {first}") from error
 
     def _train(self) -> int:
         if self.iter >= self.max_iters:
-            return self._finished_before()
+            self.log.say(f"nothing to do: already at iteration {self.iter}/{self.max_iters}")
+        self.call_hook("before_train")
+        if self.iter < self.max_iters and not self.stopping:
+            self.call_hook("before_train_epoch")
+            self._run()
+            self.call_hook("after_train_epoch")
+        self.call_hook("after_train")
+        if self.stopping and self.stop.signal:
+            kept = "saved; continue with --resume" if self.last_saved == self.iter else "not saved"
+            self.log.say(f"stopped at iteration {self.iter}, {kept}")
+        self.call_hook("after_run")
+        return self.stop.exit_code
+
+    def _run(self) -> None:
+        """Start the workers, iterate, and end them."""
         sampler = IterationSampler(
             len(self.train_dataset),
             self.cfg.global_batch_size,
@@ -210,43 +171,31 @@ class Trainer:
             start=self.iter,
             stop=self.max_iters,
             scales=getattr(self.train_dataset, "scales", None),
-            skip=self._left_out,
+            skip=self.parts.left_out,
         )
         options = {k: v for k, v in self.cfg.train_dataloader.items() if k != "dataset"}
         options["pin_memory"] = options.get("pin_memory", True) and self.device.type == "cuda"
         loader = train_loader(self.train_dataset, sampler, **options)
-        self.call_hook("before_run")
-        with StopRequest() as stop:
-            self.call_hook("before_train")
-            if self._due(self.cfg.val_interval) and self.last_validated != self.iter and self.iter:
-                self.validate(stop)
-            with held_back(options.get("start_method")):
-                batches = iter(loader)
-            if self.fast.prefetch:
-                batches = CudaPrefetcher(batches, self.device)
-            try:
-                self._iterate(batches, stop)
-            except (RuntimeError, MemoryError) as error:
-                if is_out_of_memory(error):
-                    raise while_training(self, error) from error
-                raise from_worker(error) from error  # a worker's death is raised wherever we are
-            finally:
-                shut_down(batches)
-        if self.iter == self.last_validated == self.max_iters:
-            self._final_table()
-        self.call_hook("after_train")
-        self.call_hook("after_run")
-        return stop.exit_code
+        with held_back(options.get("start_method")):
+            batches = iter(loader)
+        if self.fast.prefetch:
+            batches = CudaPrefetcher(batches, self.device)
+        try:
+            self.iterate(batches)
+        except (RuntimeError, MemoryError) as error:
+            if is_out_of_memory(error):
+                raise while_training(self, error) from error
+            raise from_worker(error) from error  # a worker's death is raised wherever we are
+        finally:
+            shut_down(batches)
 
-    def _iterate(self, batches: Iterator[Any], stop: StopRequest) -> None:
-        before = self._hooks_of("before_train_iter")
-        after, late = (self._hooks_of("after_train_iter", late=x) for x in (False, True))
+    def iterate(self, batches: Iterator[Any]) -> None:
+        """Train on ``batches`` until ``max_iters``, or until asked to stop."""
+        before, after = self._hooks_of("before_train_iter"), self._hooks_of("after_train_iter")
         # On a GPU the agreement would hold up the stream, so it is sought now and then.
         agree_every = 10 if self.device.type == "cuda" and self.world_size > 1 else 1
-        # Looked up once: a look into a Config costs as much as a whole hook.
-        save_every, val_every = self.cfg.checkpoint_interval, self.cfg.val_interval
         self.model.train()
-        while self.iter < self.max_iters:
+        while self.iter < self.max_iters and not self.stopping:
             started = time.perf_counter()
             try:
                 batch = next(batches)
@@ -258,123 +207,52 @@ class Trainer:
                 hook(self, batch_idx=self.iter, data_batch=batch)
             # Dropout and the like draw from (seed, iteration, rank): the same after a resume.
             outputs = self.step(batch, step_seed(self.seed, self.iter, self.rank))
+            done = self.iter + 1
+            if done == self.max_iters or done % agree_every == 0:
+                self.check_stop()
             for hook in after:
                 hook(self, batch_idx=self.iter, data_batch=batch, outputs=outputs)
-            for scheduler in self.param_schedulers:
-                scheduler.step()
-            for hook in late:
-                hook(self, batch_idx=self.iter, data_batch=batch, outputs=outputs)
-            self.iter += 1
+            self.iter = done
 
-            last = self.iter == self.max_iters
-            stopping = (last or self.iter % agree_every == 0) and stop.agreed(self.device)
-            if last or stopping or self._due(save_every):
-                self.save()
-            if not stopping and (last or self._due(val_every)):
-                self.validate(stop)
-                stopping = stop.agreed(self.device)
-                self.model.train()
-            if stopping:
-                self.save()
-                self.reporter.say(
-                    f"stopped at iteration {self.iter}, saved; continue with --resume"
-                )
-                return
+    def check_stop(self) -> bool:
+        """Ask all ranks whether one was told to stop; they call this at the same iteration."""
+        self.stopping = self.stop.agreed(self.device) or self.stopping
+        return self.stopping
 
-    def _finished_before(self) -> int:
-        """A run that has reached its end; its last validation may have been interrupted."""
-        self.reporter.say(f"nothing to do: iteration {self.iter} of {self.max_iters} is reached")
-        if launch.broadcast(self.reporter.has_validation(self.iter)):
-            return 0
-        self.call_hook("before_run")
-        with StopRequest() as stop:
-            self.validate(stop)
-        self.call_hook("after_run")
-        return stop.exit_code
-
-    def _due(self, interval: int | None) -> bool:
-        return bool(interval) and self.iter % interval == 0
-
-    # -- validation -----------------------------------------------------------------------------
+    # -- facts and files ------------------------------------------------------------------------
 
     @property
-    def picture_count(self) -> int:
-        """Pictures that samples are drawn from."""
-        return len(self.train_dataset) - len(self._left_out)
+    def image_count(self) -> int:
+        """Images that samples are drawn from."""
+        return len(self.train_dataset) - len(self.parts.left_out)
 
-    @property
-    def test_module(self) -> torch.nn.Module:
-        """The weights that validation and testing use: averaged ones where there are any."""
-        return self.ema.module if self.ema is not None else self.module
+    def save_checkpoint(self, iteration: int | None = None, keep: int | None = None) -> None:
+        """Write ``iter_N.pth`` on rank 0, once per iteration; all ranks call this.
 
-    def validate(self, stop: StopRequest | None = None) -> None:
-        """Score all sets; keep the best weights."""
-        self.last_validated = self.iter
-        if not self.eval_sets:
+        Args:
+            iteration: N, the iterations that the weights have been through; default ``iter``.
+            keep: how many such files remain; None keeps all.
+        """
+        iteration = self.iter if iteration is None else iteration
+        if self.last_saved == iteration:
             return
-        started = time.perf_counter()
-        torch.backends.cudnn.benchmark = False  # each picture has a size of its own
-        try:
-            results = evaluate(
-                self.test_module,
-                self.eval_sets,
-                self.device,
-                interrupted=lambda: bool(stop and stop.signal),
-                on_picture=self.on_picture,
-            )
-        except (RuntimeError, MemoryError) as error:
-            if is_out_of_memory(error):
-                raise while_validating(self, error) from error
-            raise
-        finally:
-            torch.backends.cudnn.benchmark = self.fast.autotune
-        if results is None or (stop is not None and stop.agreed(self.device)):
-            self.last_validated = -1
-            return
-        self.scores = results
-        self.call_hook("after_val_epoch", metrics=results.scalars())
-        self.reporter.validation(self.iter, results, time.perf_counter() - started)
-        best = self.selection.better(results, self.iter)
-        if best is not None and self.rank == 0:
-            save_atomically(state.weights(self), self.work_dir / BEST)
-            self.reporter.say(f"best so far: {best}")
-
-    def _final_table(self) -> None:
-        """The scores of the last weights, beside bicubic's and published ones."""
-        if self.scores is None:
-            return
-        baseline = evaluate(
-            bicubic, self.eval_sets, self.device, label="Bicubic", on_failure=self.reporter.warn
-        )
+        content = resume.capture(self, iteration)
+        self.last_saved = iteration
         if self.rank == 0:
-            args = (self.eval_sets, self.scores, baseline, self.iter, self.picture_count)
-            self.reporter.table(table_record(self.cfg, *args))
-
-    # -- checkpoints ----------------------------------------------------------------------------
-
-    def save(self) -> None:
-        """Write ``iter_N.pth``, on rank 0."""
-        if self.last_saved == self.iter:
-            return
-        content = state.capture(self)
-        self.last_saved = self.iter
-        if self.rank == 0:
-            path = save_iteration(
-                content, self.work_dir, self.iter, self.cfg.get("max_keep_checkpoints")
-            )
-            self.reporter.debug(f"saved {path}")
+            path = save_iteration(content, self.work_dir, iteration, keep)
+            self.log.debug(f"saved {path}")
         launch.barrier()
 
     def resume(self, wanted: Path | None = None) -> bool:
         """Continue from the newest readable checkpoint, or from ``wanted``; False: none there."""
         found = None
         if self.rank == 0:
-            found = find_resumable(self.work_dir, wanted, self.reporter.warn)
+            found = find_resumable(self.work_dir, wanted, self.log.warn)
         path = launch.broadcast(str(found[0]) if found else None)
         if path is None:
             return False
         content = found[1] if found else find_resumable(self.work_dir, Path(path), print)[1]
-        state.restore(self, content, path)
+        resume.restore(self, content, path)
         return True
 
     @property

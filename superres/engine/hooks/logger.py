@@ -10,11 +10,12 @@ import torch
 from mmengine.hooks import Hook
 
 from superres.errors import UserError
+from superres.inference.memory import peak_memory_mb
 from superres.registry import HOOKS
 
 
 @HOOKS.register_module()
-class LogHook(Hook):
+class LoggerHook(Hook):
     """Mean loss, learning rate, speed, share of waiting for data, ETA and peak memory.
 
     Losses stay on the device until the interval is over, so that no step waits for the one before
@@ -93,16 +94,7 @@ class LogHook(Hook):
         }
         self._finished.clear()
         self._time, self._wait, self._iter = time.perf_counter(), runner.data_wait, done
-        runner.reporter.training(record, runner.max_iters)
-
-
-def peak_memory_mb(device: torch.device) -> float:
-    """Peak memory of this process: of the GPU it works on, else of the CPU."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 2**20
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        runner.log.training(record, runner.max_iters)
 
 
 def _diverged(runner: Any, iteration: int, losses: dict[str, float], meta: list[dict]) -> str:
