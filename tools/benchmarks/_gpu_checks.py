@@ -176,7 +176,7 @@ def changed_numbers(rig: Rig) -> Found:
         trainer = rig.trainer(fast, "optim_wrapper.clip_grad=dict(max_norm=1e6)")
         rig.losses(trainer, data[:6])
         if fast == GRAPH and not trainer.step.graph.recorded:
-            raise RuntimeError(f"nothing was recorded: {trainer.reporter.lines}")
+            raise RuntimeError(f"nothing was recorded: {trainer.log.lines}")
         change(trainer)
         rig.losses(trainer, data[6:])
         return torch.cat([p.detach().flatten() for p in trainer.module.parameters()])
@@ -244,13 +244,13 @@ def pinning(rig: Rig, mode: str) -> Found:
             trainer = rig.trainer(GRAPH)
             rig.losses(trainer, rig.batches(trainer, 6))
             recorded += bool(trainer.step.graph.recorded)
-            said += trainer.reporter.lines
+            said += trainer.log.lines
         stop.set()
         thread.join(10)
         trainer = rig.trainer(GRAPH, "fast.prefetch=True", "num_workers=2", "max_iters=60")
         trainer.train()
     recorded += bool(trainer.step.graph.recorded)
-    said += [line for line in trainer.reporter.lines if line.startswith("fast.")]
+    said += [line for line in trainer.log.lines if line.startswith("fast.")]
     text = "; ".join([f"{recorded} of 6 recorded, {len(pinned)} pinned", *{*said, *faults}])
     # The engine does not record in the mode 'global': what happens there is good to know.
     return mode == "global" or (recorded == 6 and not faults), text, {"recorded": recorded}

@@ -29,8 +29,10 @@ from superres.benchmarks._training import config_for, plain_step
 from superres.benchmarks.harness import Variant, measure, processor_name, report, row
 from superres.datasets.loader import train_loader
 from superres.datasets.sampler import IterationSampler
+from superres.engine.hooks.evaluation import EvaluationHook
 from superres.engine.test.evaluate import evaluate
-from superres.engine.train.run_log import Reporter
+from superres.engine.train.build import build_trainer
+from superres.engine.train.run_log import RunLog
 from superres.engine.train.speed.options import Fast, torch_settings
 from superres.engine.train.step import step_seed
 from superres.engine.train.trainer import Trainer
@@ -54,7 +56,7 @@ Check = tuple[str, Callable[[], Found], bool]
 """Its name, its work, and whether it needs a GPU."""
 
 
-class Lines(Reporter):
+class Lines(RunLog):
     """Keeps what a training says and logs, and prints nothing."""
 
     def __init__(self) -> None:
@@ -136,8 +138,8 @@ class Rig:
     def trainer(self, *options: str, hooks: Iterable[Hook] = ()) -> Trainer:
         """A trainer of the published x4 network that saves and prints nothing."""
         cfg = config_for(CONFIG, self.data, self.options(*options))
-        made = Trainer(cfg, self.device, self.work, Lines(), list(hooks))
-        made.save = lambda: None
+        made = build_trainer(cfg, self.device, self.work, Lines(), list(hooks))
+        made.save_checkpoint = lambda *_, **__: None
         made.model.train()
         return made
 
@@ -299,7 +301,7 @@ def rungs(rig: Rig, group: str, variants: list[tuple[str, ...]]) -> Found:
             wrong += 1
             continue
         built[name] = trainer
-        said = [line for line in trainer.reporter.lines if line.startswith("fast.")]
+        said = [line for line in trainer.log.lines if line.startswith("fast.")]
         outcome = "failed" if said else "ok" if difference <= TOLERANCE else "differs"
         wrong += outcome != "ok"
         text = "; ".join([f"losses within {difference:.1e} of eager float32", *said])
@@ -363,9 +365,10 @@ def validation(rig: Rig) -> Found:
         torch.device("cpu"),
     )
     wanted = evaluate(copy.deepcopy(trainer.module).to(cpu), trainer.eval_sets[:1], cpu)
-    trainer.validate()  # algorithms, memory
+    evaluation = next(hook for hook in trainer.hooks if isinstance(hook, EvaluationHook))
+    evaluation.validate(trainer)  # algorithms, memory
     started = time.perf_counter()
-    trainer.validate()
+    evaluation.validate(trainer)
     elapsed = time.perf_counter() - started
     stores = [s.dataset.gt for s in trainer.eval_sets]
     pixels = sum(int(np.prod(g.shape_at(i)[:2])) for g in stores for i in range(len(g)))
@@ -379,7 +382,7 @@ def validation(rig: Rig) -> Found:
             times.append((time.perf_counter() - started) / (lq[0, 0].numel() * 16))
     rig.rows(row("validation, an image of DIV2K", [rig.per_pixel * np.prod(LARGE)], "s"),
              row("of it the network", [min(times) * np.prod(LARGE)], "s"))  # fmt: skip
-    difference = abs(trainer.scores.entries[0]["psnr"] - wanted.entries[0]["psnr"])
+    difference = abs(evaluation.results.entries[0]["psnr"] - wanted.entries[0]["psnr"])
     return difference < 1e-2, f"PSNR within {difference:.1e} dB of the CPU's", {}
 
 
@@ -390,13 +393,13 @@ def training_loop(rig: Rig, *options: str) -> Found:
                           hooks=[StopAt(rig.ends - 10)])  # fmt: skip
     started = time.perf_counter()
     trainer.train()
-    logged, name = trainer.reporter.logged, rig.results["running"][0]
+    logged, name = trainer.log.logged, rig.results["running"][0]
     rate = statistics.median(r["it_per_s"] for r in logged[1:] or logged)
     start = max(0.0, time.perf_counter() - started - trainer.iter / rate)
     minutes = (300_000 / rate + start + 60 * 100 * np.prod(LARGE) * rig.per_pixel) / 60
     whole = row(f"{name}: 300,000 iterations, 60 validations on DIV2K", [minutes], "min")
     rig.rows(row(name, [rate], "it/s"), row(f"{name}: start", [start], "s"), whole)
-    said = [line for line in trainer.reporter.lines if line.startswith(("fast.", "warning"))]
+    said = [line for line in trainer.log.lines if line.startswith(("fast.", "warning"))]
     text = (
         f"{trainer.iter} iterations, loss {logged[-1]['loss']:.4f}, {logged[-1]['data_wait']:.1%} "
         f"of the time waiting for data{'' if rig.per_pixel else ', validation not measured'}"

@@ -42,7 +42,7 @@ _FOLDED = {"rgb_mean", "rgb_std", "img_range", "res_scale"}
 _PLACE = {"type", "name", "data_root", "scale", "seed", "pipeline", "cache", "stage_to", "gt", "lq"}
 _USUAL = {"make_lq": "auto", "border": "reflect", "dtype": "uint8", "channels": "rgb"}
 _OURS = {"PairedDataset", "MultiScaleDataset", "Restorer", "MultiScaleRestorer"}
-_HARMLESS_HOOKS = {"TraceHook", "TensorboardHook", "LogHook"}
+_HARMLESS_HOOKS = {"TraceHook", "TensorboardHook", "LoggerHook"}
 _SIZES = ("num_groups", "num_blocks", "num_layers", "channels")
 
 
