@@ -230,7 +230,7 @@ def unread_low_side(root: Path, where: Iterable[Place], word: str | None, scale:
     used = {folder for p in where for folder in (p.path, *p.path.parents)}
     first = _inside(root if root.is_dir() else root.parent)
     low = [path for path, folder in first if folder and path in used and _is_low(path.name)]
-    for path, folder in [*first, *(entry for folder in low for entry in _inside(folder))]:
+    for path, folder in [*first, *(entry for side in low for entry in _inside(side))]:
         gone = path.is_symlink() and not path.exists()
         name = re.sub(rf"(?i){_ARCHIVE}$|{re.escape(PARTIAL)}.*$", "", path.name)
         nested = path.parent in low

@@ -263,7 +263,7 @@ def translate(cfg: Config, depth: Depth, processes: int = 1) -> list[str]:
 
     Args:
         cfg: as read, its ``${...}`` not yet in place.
-        depth: see :mod:`.config_origin`.
+        depth: see :mod:`.origin`.
         processes: of the run: ``train_dataloader.batch_size`` is that of one.
 
     Returns:

@@ -14,10 +14,10 @@ from typing import Any
 
 from mmengine.config import Config
 
+from superres.engine.distributed import launch
 from superres.errors import UserError
 from superres.paths import share_dir
 
-from . import launch
 from .ecosystem import REFUSED, refuse
 
 logger = logging.getLogger("superres")
