@@ -81,7 +81,7 @@ class Probe(Hook):
         with open(self.path, "w") as file:
             json.dump(found, file)
 
-    def before_val_epoch(self, runner):
+    def before_test_epoch(self, runner):
         raise AssertionError("is not called")
 
 
@@ -453,7 +453,7 @@ def test_priorities_that_are_none(run, package, value):
 def test_a_stage_that_is_not_called_is_told(run, package):
     probe = run.folder / "probe.json"
     run(package(f"dict(type='Probe', path={str(probe)!r})"))
-    assert "Probe: its before_val_epoch will not be called" in run.out
+    assert "Probe: its before_test_epoch will not be called" in run.out
 
 
 def test_further_default_hooks_are_hooks(run, package):

@@ -41,6 +41,11 @@ _OTHERS_HOOKS = {
     "ExponentialMovingAverageHook": "write ema = 0.999",  # MMagic's and MMEditing's
     "BasicVisualizationHook": "write tensorboard = True",
 }
+_OURS = {
+    "CheckpointHook": MMENGINE_HOOKS["CheckpointHook"],
+    "LoggerHook": MMENGINE_HOOKS["LoggerHook"],
+    "EvaluationHook": "write val_interval = N and save_best",
+}
 DEFAULT_HOOKS = {
     "checkpoint": "CheckpointHook",
     "logger": "LoggerHook",
@@ -83,6 +88,8 @@ def translate_hooks(root: dict, depth: Depth, notes: list[str]) -> None:
             continue
         like = _mmengine_hook(kind)
         advice = _OTHERS_HOOKS.get(name, "") if kind is None else MMENGINE_HOOKS.get(like, "")
+        if getattr(kind, "__module__", "").startswith("superres.engine.hooks."):
+            advice = _OURS.get(name, "")  # each is there already
         if advice is _LOOP and like == kind.__name__:
             notes.append(f"{path}: {name} ({_LOOP})")
         elif advice:
