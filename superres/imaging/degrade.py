@@ -22,6 +22,10 @@ cv2 = import_cv2()
 
 # cv2 calls the mirror that repeats the edge sample (cba|abc) REFLECT; kernels.BORDERS agrees.
 _CV2_BORDERS = dict(zip(BORDERS, (cv2.BORDER_REFLECT, cv2.BORDER_REPLICATE)))
+_CV2_CHROMA = {
+    "4:2:0": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420,
+    "4:4:4": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
+}
 
 
 def bicubic_down(image: np.ndarray, scale: float, border: str = "reflect") -> np.ndarray:
@@ -204,12 +208,16 @@ def poisson_noise(
     return _as_input(image + strength * noise, image)
 
 
-def jpeg(image: np.ndarray, quality: int) -> np.ndarray:
-    """Compress as baseline JPEG (4:2:0 chroma, libjpeg's tables) and decode again.
+def jpeg(image: np.ndarray, quality: int, chroma: str = "4:2:0") -> np.ndarray:
+    """Compress as baseline JPEG (libjpeg's tables) and decode again.
 
     Args:
         image: uint8, RGB or grey.
         quality: 1 to 100.
+        chroma: "4:2:0" or "4:4:4", how finely colour is stored.
+
+    Raises:
+        UserError: another type or number of channels, or an argument out of its range.
     """
     _check(image, "jpeg")
     if image.dtype != np.uint8:
@@ -218,11 +226,13 @@ def jpeg(image: np.ndarray, quality: int) -> np.ndarray:
         raise UserError(f"jpeg: expected 1 or 3 channels, not {image.shape[2]}")
     if not 1 <= quality <= 100:
         raise UserError(f"jpeg: the quality must be from 1 to 100, not {quality!r}")
+    if chroma not in _CV2_CHROMA:
+        raise UserError(f"jpeg: chroma must be one of {', '.join(_CV2_CHROMA)}, got {chroma!r}")
     colour = image.ndim == 3 and image.shape[2] == 3
     pixels = cv2.cvtColor(image, cv2.COLOR_RGB2BGR) if colour else image
     options = [cv2.IMWRITE_JPEG_QUALITY, int(quality)]
     # stated rather than left to the default of the OpenCV build
-    options += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420]
+    options += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, _CV2_CHROMA[chroma]]
     done, data = cv2.imencode(".jpg", pixels, options)
     if not done:
         raise UserError(f"jpeg: a picture of shape {image.shape} cannot be encoded")
