@@ -114,8 +114,8 @@ def _restorer(
 
 
 def build_hooks(cfg: Config, warn: Callable[[str], None]) -> list[Hook]:
-    """The hooks of ``default_hooks`` and ``custom_hooks``, with the priorities that they state."""
-    wanted = [(name, dict(hook)) for name, hook in hook_configs(cfg).items()]
+    """The hooks of every run and ``custom_hooks``, with the priorities that they state."""
+    wanted = list(hook_configs(cfg).items())
     wanted += [("custom_hooks", to_plain(hook)) for hook in cfg.get("custom_hooks") or []]
     found = []
     for name, hook_cfg in wanted:

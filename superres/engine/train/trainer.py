@@ -3,7 +3,7 @@
 The loop is our own so that a run can start at any iteration without replaying data, so that
 nothing grows with the number of iterations, and so that every file it writes is whole at any time.
 It knows no hook by name: logging, checkpoints, evaluation, averaging and curves are hooks that
-:mod:`superres.engine.train.build` makes from ``default_hooks``.
+:mod:`superres.engine.train.build` makes from the config.
 """
 
 from __future__ import annotations
