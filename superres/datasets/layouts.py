@@ -13,11 +13,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from superres.datasets.storage.environment import DATA_FILE
+from superres.datasets.storage.writer import PARTIAL_SUFFIX
 from superres.errors import UserError
 from superres.imaging.files import IMAGE_SUFFIXES, is_folder, os_fault
 
-DATA_FILE = "data.mdb"
-PARTIAL = ".partial"
 RESULTS = re.compile(r"(?i)image_SRF_\d")
 """SelfExSR's folders, where results of methods lie beside the images."""
 
@@ -200,7 +200,7 @@ def _folders(root: Path) -> list[Path]:
     return [
         path
         for path, folder in _inside(root)
-        if folder and PARTIAL not in path.name and ".replaced-" not in path.name
+        if folder and PARTIAL_SUFFIX not in path.name and ".replaced-" not in path.name
     ]
 
 
@@ -232,12 +232,12 @@ def unread_low_side(root: Path, where: Iterable[Place], word: str | None, scale:
     low = [path for path, folder in first if folder and path in used and _is_low(path.name)]
     for path, folder in [*first, *(entry for side in low for entry in _inside(side))]:
         gone = path.is_symlink() and not path.exists()
-        name = re.sub(rf"(?i){_ARCHIVE}$|{re.escape(PARTIAL)}.*$", "", path.name)
+        name = re.sub(rf"(?i){_ARCHIVE}$|{re.escape(PARTIAL_SUFFIX)}.*$", "", path.name)
         nested = path.parent in low
         if not (folder or gone or name != path.name or (not path.suffix and not nested)):
             continue
         side = read_side([path.parent.name, name] if nested else [name])
-        unfinished = PARTIAL in path.name and side and side.kind == "bicubic"
+        unfinished = PARTIAL_SUFFIX in path.name and side and side.kind == "bicubic"
         if not side or not side.low or unfinished or path in used or ".replaced-" in path.name:
             continue
         if word not in (None, side.word) or (nested and not side.scale):
@@ -292,18 +292,23 @@ def choose_sides(
         p
         for p in where
         if p not in (gt, lq)
-        and not _of_another_scale(p, scale, lq)
-        and not (p.side and (p.side.low, p.side.scale, p.side.kind) in sides)
-        and not (
-            lq
-            and p.side
-            and p.side.low
-            and ((lq.side.kind in _OFFICIAL_KINDS and p.side.kind) or p.side.kind in _X4_ONLY)
-        )
-        and not (p.side and not p.side.low and gt)
         and not RESULTS.match(p.path.name)
+        and not (p.side and (p.side.low, p.side.scale, p.side.kind) in sides)
+        and not (p.side and _may_lie_beside(p, p.side, gt, lq, scale))
     ]
     return gt, lq, strays
+
+
+def _may_lie_beside(
+    place: Place, side: Side, gt: Place | None, lq: Place | None, scale: int
+) -> bool:
+    """Whether a side that is not used lies beside those that are by design."""
+    if _of_another_scale(place, scale, lq):
+        return True
+    if not side.low:
+        return gt is not None
+    official = lq is not None and lq.side.kind in _OFFICIAL_KINDS and side.kind != ""
+    return official or (lq is not None and side.kind in _X4_ONLY)
 
 
 def _of_another_scale(place: Place, scale: int, lq: Place | None) -> bool:

@@ -15,7 +15,6 @@ from typing import Any
 
 from superres.datasets.layouts import (
     LAYOUTS,
-    PARTIAL,
     Place,
     choose_sides,
     holds_images,
@@ -24,6 +23,7 @@ from superres.datasets.layouts import (
     read_side,
     unread_low_side,
 )
+from superres.datasets.storage.writer import PARTIAL_SUFFIX
 from superres.errors import UserError
 
 PREPARE_COMMANDS = {
@@ -82,7 +82,9 @@ def locate(spec: Spec, data_root: str | Path, scale: int, needs_lq: bool = True)
     if isinstance(spec, Mapping):
         return _named(spec, Path(data_root))
     if not isinstance(spec, str) or not spec:
-        raise UserError(f"{spec!r} is no set: give a name, a path, or dict(gt=FOLDER, lq=FOLDER)")
+        raise UserError(
+            f"{spec!r} is not a set: give a name, a path, or dict(gt=FOLDER, lq=FOLDER)"
+        )
     asked = re.fullmatch(r"(?P<set>.+)/LR_(?P<kind>\w+)/?", spec)
     kind = asked["kind"] if asked else None
     base = asked["set"] if asked else spec
@@ -202,7 +204,7 @@ def _not_found(spec: str, data_root: str | Path, tried: list[Path], scale: int) 
     there = next((p for p in tried if p.is_dir()), None)
     if there is not None:
         inside = sorted(p.name for p in there.iterdir())
-        unfinished = [name for name in inside if name.endswith(PARTIAL)]
+        unfinished = [name for name in inside if name.endswith(PARTIAL_SUFFIX)]
         lacks = "no images, no LMDB and no known layout"
         below = [p for p in places(there) if p.side is None or p.side.low]
         sets = sorted({p.below[0] for p in below if p.side is None and read_side(p.below[1:])})

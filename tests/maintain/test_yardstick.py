@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from pathlib import Path
 
 import cv2
@@ -15,8 +16,6 @@ _spec = importlib.util.spec_from_file_location(
     "yardstick", ROOT / "tools" / "maintain" / "yardstick.py"
 )
 yardstick = importlib.util.module_from_spec(_spec)
-import sys  # noqa: E402
-
 sys.modules["yardstick"] = yardstick
 _spec.loader.exec_module(yardstick)
 

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from superres.datasets.layouts import (
     LAYOUTS,
-    PARTIAL,
     RESULTS,
     Place,
     Side,
@@ -22,6 +21,7 @@ from superres.datasets.layouts import (
 )
 from superres.datasets.pairing import partner_numbers
 from superres.datasets.storage import open_store
+from superres.datasets.storage.writer import PARTIAL_SUFFIX
 from superres.errors import UserError
 from superres.imaging.files import os_fault
 
@@ -117,11 +117,11 @@ def _sets_at(folder: Path, depth: int) -> Iterator[FoundSet]:
         inside = sorted(p for p in folder.iterdir() if p.is_dir() and p.name[0] != ".")
     except OSError as error:
         raise UserError(os_fault(folder, error, "folder")) from None
-    unfinished = [p for p in inside if p.name.endswith(PARTIAL)]
+    unfinished = [p for p in inside if p.name.endswith(PARTIAL_SUFFIX)]
     where = places(folder)
     # An interrupted first pack, or a damaged one, must not look like no set at all.
     for path in unfinished:
-        final = path.with_name(path.name.removesuffix(PARTIAL))
+        final = path.with_name(path.name.removesuffix(PARTIAL_SUFFIX))
         side = read_side([final.name])
         if side and not side.low and all(p.path != final for p in where):
             where.append(Place(final, side, (final.name,)))
