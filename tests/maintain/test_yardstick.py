@@ -44,6 +44,13 @@ def test_images_may_differ_by_a_level_in_one_of_100_000_samples(tmp_path):
     assert "other files" in yardstick.compare_images(read, {})
 
 
+def test_a_speed_has_changed_where_rounds_do_not_overlap_and_medians_lie_apart():
+    assert yardstick.same_speed([1.0, 1.1, 1.2], [1.15, 1.3, 1.4])
+    assert yardstick.same_speed([1.0, 1.001, 1.002], [1.02, 1.03, 1.04])
+    assert not yardstick.same_speed([1.0, 1.01, 1.02], [1.07, 1.08, 1.09])
+    assert not yardstick.same_speed([1.07, 1.08, 1.09], [1.0, 1.01, 1.02])
+
+
 @pytest.mark.slow
 def test_a_commit_equals_itself():
     arguments = ["HEAD", "HEAD", "--only", "traces,scores,images", "--iterations", "4"]
