@@ -14,7 +14,8 @@ import torch
 
 from superres.cli.main import main
 from superres.engine.config.check import check_config
-from superres.engine.config.load import load_config, scales_of, to_plain
+from superres.engine.config.load import load_config
+from superres.engine.config.values import scales_of, to_plain
 from superres.engine.recipes import described_folders, metafile, readme
 from superres.imaging.io import write_image
 from superres.models.backbones.srcnn_ablation import PRESETS
@@ -111,7 +112,7 @@ def quick_and_slow():
 @pytest.mark.parametrize("path", list(quick_and_slow()))
 def test_trains(path, options, tmp_path):
     cfg = load(path)
-    extra = ["vgg19_weights=None"] if "vgg19_weights" in cfg else []
+    extra = ["model.loss.weights=None"] if cfg.model.loss.type == "PerceptualLoss" else []
     small = backbone_options(path, SMALL[cfg.model.backbone.type])
     results = train(path, [*options, *extra, *small], tmp_path / "work")
     assert [r["scale"] for r in results] == scales_of(cfg)
@@ -131,7 +132,7 @@ def heavy_ones():
 @pytest.mark.slow
 @pytest.mark.parametrize("path", heavy_ones(), ids=lambda p: p.stem)
 def test_trains_at_its_own_size(path, options, tmp_path):
-    extra = ["vgg19_weights=None"] if "vgg19_weights" in load(path) else []
+    extra = ["model.loss.weights=None"] if load(path).model.loss.type == "PerceptualLoss" else []
     train(path, [*options, *extra, "global_batch_size=1"], tmp_path / "work")
 
 

@@ -7,7 +7,6 @@ _base_ = [
 ]
 scale = 2
 published = dict(method='ablation task 11', tables=['ablation'])
-vgg19_weights = 'torchvision'
 model = dict(
     backbone=dict(num_blocks=7),
-    loss=dict(_delete_=True, type='PerceptualLoss', layer='conv5_4', weights='${vgg19_weights}'))
+    loss=dict(_delete_=True, type='PerceptualLoss', layer='conv5_4', weights='torchvision'))

@@ -16,7 +16,4 @@ amp = 'bfloat16'
 max_keep_checkpoints = 2
 train_dataloader = dict(
     dataset=dict(
-        _delete_=True,
-        type='MultiScaleDataset',
-        scales='${scale}',
-        dataset={{_base_.train_dataloader.dataset}}))
+        _delete_=True, type='MultiScaleDataset', dataset=dict(type='PairedDataset')))

@@ -8,7 +8,4 @@ scale = [2, 3, 4]
 published = dict(method='MDSR-baseline', tables=['edsr_pytorch'])
 train_dataloader = dict(
     dataset=dict(
-        _delete_=True,
-        type='MultiScaleDataset',
-        scales='${scale}',
-        dataset={{_base_.train_dataloader.dataset}}))
+        _delete_=True, type='MultiScaleDataset', dataset=dict(type='PairedDataset')))

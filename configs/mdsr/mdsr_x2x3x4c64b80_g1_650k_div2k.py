@@ -9,7 +9,4 @@ published = dict(method='MDSR', tables=['edsr_pytorch'])
 model = dict(backbone=dict(num_blocks=80))
 train_dataloader = dict(
     dataset=dict(
-        _delete_=True,
-        type='MultiScaleDataset',
-        scales='${scale}',
-        dataset={{_base_.train_dataloader.dataset}}))
+        _delete_=True, type='MultiScaleDataset', dataset=dict(type='PairedDataset')))

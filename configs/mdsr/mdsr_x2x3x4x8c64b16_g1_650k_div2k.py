@@ -7,7 +7,4 @@ _base_ = [
 scale = [2, 3, 4, 8]
 train_dataloader = dict(
     dataset=dict(
-        _delete_=True,
-        type='MultiScaleDataset',
-        scales='${scale}',
-        dataset={{_base_.train_dataloader.dataset}}))
+        _delete_=True, type='MultiScaleDataset', dataset=dict(type='PairedDataset')))

@@ -8,7 +8,4 @@ scale = [2, 3, 4, 8]
 model = dict(backbone=dict(num_blocks=80))
 train_dataloader = dict(
     dataset=dict(
-        _delete_=True,
-        type='MultiScaleDataset',
-        scales='${scale}',
-        dataset={{_base_.train_dataloader.dataset}}))
+        _delete_=True, type='MultiScaleDataset', dataset=dict(type='PairedDataset')))

@@ -23,5 +23,5 @@ max_keep_checkpoints = 2
 ema = 0.99
 optim_wrapper = dict(optimizer=dict(lr=1e-3, betas=(0.9, 0.99)))
 param_scheduler = [
-    dict(type='CosineAnnealingLR', by_epoch=False, T_max='${max_iters}', eta_min=1e-5)
+    dict(type='CosineAnnealingLR', by_epoch=False, eta_min=1e-5)
 ]

@@ -4,14 +4,10 @@ _base_ = './recipe-adam1e-3_x2c32b8_g1_4k_541.py'
 lq_patch_size = 64
 max_iters = 5_740
 train_pipeline = [
-    dict(
-        type='GrowingRandomCrop',
-        lq_patch_size='${lq_patch_size}',
-        before=[(24, 3_000), (48, 4_900)],
-        global_batch_size='${global_batch_size}'),
+    dict(type='GrowingRandomCrop', before=[(24, 3_000), (48, 4_900)]),
     *_base_.train_pipeline[1:]
 ]
 param_scheduler = [
     _base_.param_scheduler[0],
-    dict(type='CosineAnnealingLR', by_epoch=False, begin=3_000, T_max=2_740, eta_min=1e-6)
+    dict(type='CosineAnnealingLR', by_epoch=False, begin=3_000, eta_min=1e-6)
 ]

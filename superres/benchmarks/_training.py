@@ -37,8 +37,8 @@ def config_for(name: str, root: Path, options: list[str]) -> Config:
 
 def trainer_for(cfg: Config, device: torch.device, root: Path) -> Any:
     """A trainer that prints and saves nothing."""
+    from superres.engine.run_log import RunLog
     from superres.engine.train.build import build_trainer
-    from superres.engine.train.run_log import RunLog
 
     trainer = build_trainer(cfg, device, root, RunLog(rank=1))
     trainer.save_checkpoint = lambda *a, **k: None

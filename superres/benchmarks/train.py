@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     import torch
 
     from superres.benchmarks import _training as tools
-    from superres.engine.config.load import scales_of
+    from superres.engine.config.values import scales_of
 
     if args.cpu_time and torch.cuda.is_available():
         raise UserError("benchmark train: --cpu-time tells nothing about a GPU")

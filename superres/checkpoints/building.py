@@ -71,7 +71,7 @@ def foreign_network(
     Raises:
         UserError: spandrel is not installed, does not know it, or it is for another scale.
     """
-    from superres.interop import spandrel
+    from . import spandrel_networks as spandrel
 
     path = resolve(name_or_path, scale)
     where = str(path)

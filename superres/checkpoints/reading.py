@@ -310,3 +310,16 @@ def _check_scale(loaded: LoadedWeights, scale: int | None, where: str) -> None:
             f"{where}: these weights are for {has}, not x{scale}; leave the scale out or take "
             f"weights for x{scale}"
         )
+
+
+def read_config_tensor(state: Mapping[str, Any]) -> dict[str, Any]:
+    """The config inside a state dict.
+
+    Raises:
+        KeyError: there is none.
+        ValueError: it is damaged.
+    """
+    config = json.loads(bytes(state[CONFIG_TENSOR].to(torch.uint8).tolist()))
+    if not isinstance(config, dict) or "type" not in config:
+        raise ValueError(f"{CONFIG_TENSOR} holds no network config")
+    return config

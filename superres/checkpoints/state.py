@@ -144,3 +144,32 @@ def _no_weights(key: Any, value: Tensor, where: str) -> UserError:
         f"{where}: {key!r} is a tensor {kind}; weights are dense floating-point numbers. Save the "
         "network before it is quantised or made sparse."
     )
+
+
+def load_strictly(module: torch.nn.Module, state: dict[str, torch.Tensor], source: str) -> None:
+    """``load_state_dict`` that names what differs.
+
+    Raises:
+        UserError: a missing or unexpected key, or another shape: a checkpoint of another model.
+    """
+    own = module.state_dict()
+    if not isinstance(state, Mapping):
+        raise UserError(f"{source}: its weights are no mapping from names to tensors")
+    odd = [k for k in own if k in state and not isinstance(state[k], torch.Tensor)]
+    if odd:
+        raise UserError(f"{source}: {odd[0]} is no tensor")
+    missing = [k for k in own if k not in state]
+    unexpected = [k for k in state if k not in own]
+    shapes = [
+        f"{k} {tuple(state[k].shape)} instead of {tuple(own[k].shape)}"
+        for k in own
+        if k in state and own[k].shape != state[k].shape
+    ]
+    problems = [
+        f"{label} {', '.join(found[:3])}" + (f" and {len(found) - 3} more" if found[3:] else "")
+        for label, found in (("missing", missing), ("unexpected", unexpected), ("shape", shapes))
+        if found
+    ]
+    if problems:
+        raise UserError(f"{source} is of another model than the config's: {'; '.join(problems)}")
+    module.load_state_dict(state)

@@ -124,7 +124,8 @@ def _network(args: argparse.Namespace) -> tuple[dict[str, Any], list[int]]:
         scales = config.get("scales") or [config.get("scale")]
     else:
         from superres.engine.config.check import check_config
-        from superres.engine.config.load import load_config, scales_of, to_plain
+        from superres.engine.config.load import load_config
+        from superres.engine.config.values import scales_of, to_plain
 
         cfg = load_config(args.name)
         check_config(cfg)

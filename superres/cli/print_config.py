@@ -19,7 +19,8 @@ def run(args: argparse.Namespace) -> int:
     import json
 
     from superres.engine.config.check import check_config
-    from superres.engine.config.load import load_config, to_plain
+    from superres.engine.config.load import load_config
+    from superres.engine.config.values import to_plain
 
     cfg = load_config(args.config, args.cfg_options)
     check_config(cfg)

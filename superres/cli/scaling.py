@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Count, divide, and tell."""
-    from superres.engine.config.check import use_scope
+    from superres.engine.config.types import use_scope
     from superres.engine.train.checkpoint import write_text_atomically
 
     use_scope()
@@ -168,7 +168,8 @@ def document(names: list[str], hw: Hardware, measured: dict[str, Any] | None) ->
 
 
 def _work(name: str) -> Any:
-    from superres.engine.config.load import load_config, scales_of, to_plain
+    from superres.engine.config.load import load_config
+    from superres.engine.config.values import scales_of, to_plain
     from superres.engine.scaling import work_of
 
     cfg = load_config(name)

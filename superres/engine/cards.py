@@ -10,7 +10,8 @@ from typing import Any
 from superres.checkpoints.shipped import shipped
 from superres.errors import UserError
 
-from .config.load import load_config, to_plain
+from .config.load import load_config
+from .config.values import to_plain
 from .records import TrainingRecord, find_records, results_table
 from .train.checkpoint import write_text_atomically
 

@@ -17,14 +17,16 @@ from superres.errors import UserError
 
 from .config.check import check_config
 from .config.ecosystem import log_level
-from .config.load import load_config, scales_of
+from .config.load import load_config
+from .config.processes import planned_size
 from .config.scale_lr import scale_lr
+from .config.values import scales_of
 from .distributed import agreement as consistency
 from .distributed import launch
 from .distributed.failure_report import is_broken_exchange
+from .run_log import RunLog
 from .train.checkpoint import iteration_files, write_text_atomically
 from .train.provenance import commit, hardware
-from .train.run_log import RunLog
 from .train.work_dir import WorkDirLock, open_work_dir, set_aside, set_aside_newer
 
 
@@ -44,9 +46,9 @@ def prepare(
     try:
         cfg = load_config(name, options, launcher)
         launcher = launcher or cfg.get("launcher")
-        check_config(cfg, launch.planned_size(launcher))
+        check_config(cfg, planned_size(launcher))
     except UserError as error:
-        if launch.planned_size(launcher) == 1:
+        if planned_size(launcher) == 1:
             raise
         mistake = error
     connection = cfg.get("env_cfg", {}).get("dist_cfg", {}) if cfg else {}
@@ -184,7 +186,8 @@ def _train(
     trace: str | None,
 ) -> int:
     from .hooks.trace import TraceHook
-    from .train.build import build_trainer
+    from .test.sets import prepare_sets
+    from .train.build import build_trainer, training_set
 
     wanted = None if resume in (None, "auto") else Path(resume)
     if cfg.get("seed") is None:
@@ -193,7 +196,9 @@ def _train(
             cfg.seed = launch.broadcast(int.from_bytes(os.urandom(4), "little"))
         reporter.say(f"seed {cfg.seed}")
     if launch.world_size() > 1:
-        consistency.require_same_data(cfg)
+        consistency.require_same_data(
+            lambda: training_set(cfg), lambda: prepare_sets(cfg, lambda _: None)
+        )
     scaled = scale_lr(cfg)
     if scaled:
         reporter.say(scaled)

@@ -22,8 +22,9 @@ from superres.evaluation.published import PublishedScore
 from superres.models.summary import Summary, build_on_meta, summarise
 from superres.paths import share_dir
 
-from .config.check import use_scope
-from .config.load import load_config, scales_of, to_plain
+from .config.load import load_config
+from .config.types import use_scope
+from .config.values import scales_of, to_plain
 from .records import TrainingRecord, find_records, results_table
 from .test.published_columns import standing_of_training
 from .train.checkpoint import write_text_atomically

@@ -24,7 +24,8 @@ from superres.evaluation.results import read_results
 from superres.imaging.files import write_atomically
 from superres.paths import share_dir
 
-from .config.load import load_config, to_plain
+from .config.load import load_config
+from .config.values import to_plain
 from .train.checkpoint import write_text_atomically
 from .train.provenance import commit, hardware
 

@@ -16,6 +16,7 @@ import superres
 from superres.checkpoints import LoadedWeights, build_network, load_model, read_weights
 from superres.checkpoints.files import checksums
 from superres.checkpoints.reading import CONFIG_TENSOR, METADATA_KEY
+from superres.checkpoints.spandrel_networks import SpandrelNetwork
 from superres.errors import UserError
 from superres.export import programs, weights
 from superres.export.request import check_place, check_request, work_folder
@@ -123,8 +124,6 @@ def _open(
     source: str | Path, scale: int | None, format: str | None, hints: dict[str, Any], to: str
 ) -> tuple[LoadedWeights | None, nn.Module, str]:
     """The weights if they are of a network of ours, the network at its scale, a line about it."""
-    from superres.interop.spandrel import NETWORKS, SpandrelNetwork
-
     model = load_model(source, scale, format, device="cpu", **hints)
     if isinstance(model, SpandrelNetwork):
         if to not in _PROGRAMS:
@@ -134,9 +133,10 @@ def _open(
             )
         return None, model, f"{source}: {model.architecture} x{model.scale}"
     loaded = read_weights(source, format, scale, **hints)
-    if to == "spandrel" and loaded.config["type"] not in NETWORKS:
+    if to == "spandrel" and loaded.config["type"] not in weights.SPANDREL_NETWORKS:
         raise UserError(
-            f"{source}: superres.interop.spandrel offers {', '.join(NETWORKS)} to spandrel, not "
+            f"{source}: superres.interop.spandrel offers "
+            f"{', '.join(weights.SPANDREL_NETWORKS)} to spandrel, not "
             f"{loaded.config['type']}; export to safetensors, or a program such as onnx"
         )
     scales = loaded.config.get("scales") or []

@@ -12,26 +12,16 @@ from torch import Tensor
 from superres.checkpoints.building import build_network
 from superres.checkpoints.convert import homogeneous
 from superres.checkpoints.formats.base import full_config
-from superres.checkpoints.reading import CONFIG_TENSOR, LoadedWeights, plain
+from superres.checkpoints.reading import LoadedWeights, plain
 from superres.checkpoints.state import State
+
+SPANDREL_NETWORKS = ("EDSR", "MDSR", "DRLN", "SRCNN", "SRResNet", "MSRResNet", "RCAN", "VDSR")
+"""What :func:`superres.interop.spandrel.install` offers, as ``superres-EDSR`` and so on."""
 
 
 def config_tensor(config: Mapping[str, Any]) -> Tensor:
     """A config as the bytes of its JSON."""
     return torch.frombuffer(bytearray(json.dumps(plain(config)).encode()), dtype=torch.uint8)
-
-
-def read_config_tensor(state: Mapping[str, Any]) -> dict[str, Any]:
-    """The config inside a state dict.
-
-    Raises:
-        KeyError: there is none.
-        ValueError: it is damaged.
-    """
-    config = json.loads(bytes(state[CONFIG_TENSOR].to(torch.uint8).tolist()))
-    if not isinstance(config, dict) or "type" not in config:
-        raise ValueError(f"{CONFIG_TENSOR} holds no network config")
-    return config
 
 
 def fold(loaded: LoadedWeights, scale: int | None = None) -> tuple[State, dict[str, Any]]:

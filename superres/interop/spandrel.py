@@ -1,4 +1,4 @@
-"""spandrel: our networks in programs that load models with it, and its networks in ours.
+"""spandrel: our networks in programs that load models with it.
 
 spandrel (https://github.com/chaiNNer-org/spandrel) finds the architecture of a weight file by its
 keys; chaiNNer and ComfyUI load models through it. After `install`, it also loads the files that
@@ -7,34 +7,20 @@ keys; chaiNNer and ComfyUI load models through it. After `install`, it also load
 
 from __future__ import annotations
 
-import copy
-import importlib.util
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from superres.checkpoints.formats.base import build_named
-from superres.checkpoints.reading import CONFIG_TENSOR
-from superres.errors import UserError
-from superres.export.weights import read_config_tensor
-from superres.models.layers.backbone import Backbone
+from superres.checkpoints.reading import CONFIG_TENSOR, read_config_tensor
+from superres.checkpoints.spandrel_networks import package
+from superres.export.weights import SPANDREL_NETWORKS
 
 if TYPE_CHECKING:
     from spandrel import ArchRegistry, ArchSupport
 
-NETWORKS = ("EDSR", "MDSR", "DRLN", "SRCNN", "SRResNet", "MSRResNet", "RCAN", "VDSR")
-"""What `install` registers, as ``superres-EDSR`` and so on."""
-
-
-def is_installed() -> bool:
-    """Whether the package spandrel is there."""
-    return importlib.util.find_spec("spandrel") is not None
-
 
 def install(registry: ArchRegistry | None = None) -> list[ArchSupport]:
-    """Let spandrel load our exported networks, those of `NETWORKS` (of MDSR one scale).
+    """Let spandrel load our exported networks, those of `SPANDREL_NETWORKS` (of MDSR one scale).
 
     Call it once, before loading; a second call changes nothing. ``superres export spandrel``
     writes the files: safetensors with our keys, range and residual scale folded in, and the
@@ -49,8 +35,8 @@ def install(registry: ArchRegistry | None = None) -> list[ArchSupport]:
     Raises:
         UserError: spandrel is not installed.
     """
-    spandrel = _package()
-    architectures = [_architecture(name) for name in NETWORKS]
+    spandrel = package()
+    architectures = [_architecture(name) for name in SPANDREL_NETWORKS]
     supports = [
         # Ahead of everything: our marker is in no other file, our other keys may be.
         spandrel.ArchSupport.from_architecture(a, before=_all_ids(registry, spandrel))
@@ -113,85 +99,3 @@ def _architecture(network: str) -> Any:
 def _tags(config: Mapping[str, Any]) -> list[str]:
     names = {"channels": "nf", "num_blocks": "nb"}
     return [f"{config[k]}{tag}" for k, tag in names.items() if isinstance(config.get(k), int)]
-
-
-class Broken(UserError):
-    """spandrel is installed, and cannot be imported."""
-
-
-class SpandrelNetwork(Backbone):
-    """A network that spandrel loaded, behind our contract.
-
-    Inputs are padded to the sizes that it takes and the results are cut, as spandrel itself does;
-    results are within [0, 1]. Its receptive field is not known, so tiles are blended.
-
-    Attributes:
-        architecture: spandrel's name for it.
-        scale, in_channels, out_channels: of the network.
-    """
-
-    receptive_radius: int | None = None
-
-    def __init__(self, descriptor: Any) -> None:
-        super().__init__()
-        self.net = descriptor.model
-        self.architecture: str = descriptor.architecture.name
-        self.scale: int = descriptor.scale
-        self.in_channels: int = descriptor.input_channels
-        self.out_channels: int = descriptor.output_channels
-        self._descriptor = descriptor
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(N, C, h, w) in [0, 1] to (N, C, h * scale, w * scale) in [0, 1]."""
-        return self._descriptor(x).clone()
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> SpandrelNetwork:
-        # An architecture is one object for a whole registry, and a descriptor refers to it.
-        architecture = self._descriptor.architecture
-        memo[id(architecture)] = architecture
-        return SpandrelNetwork(copy.deepcopy(self._descriptor, memo))
-
-
-def load_foreign(state: Mapping[str, Any], where: str | Path) -> SpandrelNetwork | None:
-    """The network of a state dict that spandrel knows; None if it is not installed or does not.
-
-    Raises:
-        UserError: spandrel knows it, but it does not make larger pictures from pictures, or its
-            weights do not fit.
-    """
-    if not is_installed():
-        return None
-    spandrel = _package()
-    try:
-        found = spandrel.ModelLoader("cpu").load_from_state_dict(dict(state))
-    except spandrel.UnsupportedModelError:
-        return None
-    except Exception as error:  # whatever a damaged state dict makes a constructor raise
-        raise UserError(
-            f"{where}: spandrel takes it for a network that it knows, but cannot load it: "
-            f"{(str(error) or type(error).__name__).splitlines()[0]}"
-        ) from error
-    if not isinstance(found, spandrel.ImageModelDescriptor):
-        raise UserError(
-            f"{where}: {found.architecture.name} needs a mask beside the picture; only networks "
-            "that take one picture can be used"
-        )
-    return SpandrelNetwork(found.float().eval())
-
-
-def _package() -> Any:
-    try:
-        import spandrel
-    except ImportError as error:
-        if is_installed():
-            raise Broken(
-                f"spandrel is installed, but cannot be imported ({error}); its torchvision and "
-                "torch may be builds that do not go together"
-            ) from error
-        raise UserError("spandrel is not installed: pip install 'superres[spandrel]'") from error
-    except RuntimeError as error:
-        raise Broken(
-            f"spandrel is installed, but cannot be imported ({str(error).splitlines()[0]}); its "
-            "torchvision and torch are builds that do not go together"
-        ) from error
-    return spandrel

@@ -214,12 +214,12 @@ def test_a_changed_config_of_an_export_is_found(build, tmp_path):
 
 def test_a_spandrel_that_cannot_be_imported_comes_second(tmp_path, monkeypatch):
     """What is wrong with the file is said first."""
-    from superres.interop import spandrel
+    from superres.checkpoints import spandrel_networks as spandrel
 
     def broken():
         raise spandrel.Broken("spandrel is installed, but cannot be imported (odd)")
 
-    monkeypatch.setattr(spandrel, "_package", broken)
+    monkeypatch.setattr(spandrel, "package", broken)
     path = tmp_path / "a.pth"
     torch.save({"a": torch.zeros(3)}, path)
     with pytest.raises(UserError, match=r"a\.pth: the weights of a network .* \(spandrel is inst"):

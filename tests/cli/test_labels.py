@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from superres.cli.main import main
-from superres.engine.config.load import load_config, to_plain
+from superres.engine.config.load import load_config
+from superres.engine.config.values import to_plain
 from superres.evaluation import published
 from superres.imaging.io import write_image
 from superres.imaging.resize import imresize

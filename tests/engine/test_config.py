@@ -38,29 +38,94 @@ def test_a_part_of_a_preset_is_set_by_itself(whole, preset, tmp_path):
     assert cfg.fast == {"preset": preset, "channels_last": False, "compile": False}
 
 
-def test_references_keep_types_and_reach_into_text(tmp_path):
+def test_configs_with_references_are_still_read(tmp_path):
     path = tmp_path / "c.py"
     path.write_text(
         "scale = 2\nroot = 'data'\nsizes = [1, 2]\n"
         "a = '${scale}'\nb = '${root}/x${scale}'\nc = dict(d='${sizes}', e='${inner.f}')\n"
-        "inner = dict(f=0.5)\n"
+        "inner = dict(f=0.5)\nnum_workers = 3\n"
+        "train_dataloader = dict(num_workers='${num_workers}')"
     )
-    cfg = load_config(str(path))
+    cfg = load_config(str(path), ["num_workers=1"])
     assert (cfg.a, cfg.b, list(cfg.c.d), cfg.c.e) == (2, "data/x2", [1, 2], 0.5)
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
+    assert cfg.train_dataloader.num_workers == 1
+    for text, words in (
         ("a = '${scal}'\nscale = 2", "scale"),
         ("a = '${b}'\nb = '${a}'", "itself"),
-    ],
-)
-def test_bad_references(tmp_path, text, words):
+    ):
+        path.write_text(text)
+        with pytest.raises(UserError, match=words):
+            load_config(str(path))
+
+
+OPTIONS = [
+    "scale=3",
+    "data_root=elsewhere",
+    "train_set=mine",
+    "lq_patch_size=20",
+    "num_workers=0",
+    "max_iters=70",
+]
+
+
+@pytest.mark.parametrize("saved", [False, True], ids=["as written", "as saved"])
+def test_what_is_written_once_reaches_every_part(saved, tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(
+        f"_base_ = '{CONFIG}'\nparam_scheduler = [\n"
+        "    dict(type='LinearLR', by_epoch=False, start_factor=0.1, end=50),\n"
+        "    dict(type='CosineAnnealingLR', by_epoch=False, begin=50),\n"
+        "    dict(type='PolyLR', by_epoch=False),\n"
+        "    dict(type='OneCycleLR', by_epoch=False, eta_max=1)]"
+    )
+    if saved:
+        path.write_text(load_config(str(path)).pretty_text)
+    cfg = load_config(str(path), OPTIONS)
+    dataset = cfg.train_dataloader.dataset
+    assert (cfg.model.backbone.scale, dataset.scale) == (3, 3)
+    assert (dataset.data_root, dataset.name) == ("elsewhere", "mine")
+    assert (dataset.pipeline[0].lq_patch_size, cfg.train_dataloader.num_workers) == (20, 0)
+    warm_up, cosine, poly, one_cycle = cfg.param_scheduler
+    assert (warm_up.end, cosine.T_max, poly.end, one_cycle.total_steps) == (50, 20, 70, 70)
+    if not saved:
+        again = load_config(str(path), ["model.backbone.scale=4"])
+        assert (again.model.backbone.scale, again.train_dataloader.dataset.scale) == (4, 2)
+
+
+def test_a_degradation_reaches_training_and_validation():
+    name = "edsr_x4c64b16_g1_300k_div2k-jpeg"
+    cfg = load_config(name, ["degradation.steps.1.quality=[50,60]", "margin=9"])
+    again = load_config(cfg, ["degradation.steps.1.quality=[70,80]"])
+    for read, quality in ((cfg, [50, 60]), (again, [70, 80])):
+        assert read.train_pipeline[1] == read.eval_dataset.make_lq == read.degradation
+        assert read.degradation.steps[1].quality == quality
+        assert read.train_dataloader.dataset.pipeline == read.train_pipeline
+        assert read.train_pipeline[0].margin == 9
+
+
+def test_only_what_a_class_declares_is_given_to_it(tmp_path, monkeypatch):
+    (tmp_path / "plain_parts.py").write_text(
+        "from superres.registry import DATASETS, MODELS\n"
+        "@MODELS.register_module()\nclass NoScaleNet:\n    def __init__(self, width=1): ...\n"
+        "@DATASETS.register_module()\nclass FolderOnly:\n    def __init__(self, data_root): ...\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
     path = tmp_path / "c.py"
-    path.write_text(text)
-    with pytest.raises(UserError, match=words):
-        load_config(str(path))
+    path.write_text(
+        f"_base_ = '{CONFIG}'\ncustom_imports = dict(imports=['plain_parts'])\n"
+        "model = dict(backbone=dict(_delete_=True, type='NoScaleNet'))\n"
+        "train_dataloader = dict(dataset=dict(_delete_=True, type='FolderOnly'))\n"
+    )
+    cfg = load_config(str(path))
+    assert cfg.model.backbone == {"type": "NoScaleNet"}
+    assert cfg.train_dataloader.dataset == {"type": "FolderOnly", "data_root": "data"}
+
+
+def test_what_python_code_has_used_up_is_no_option(tmp_path):
+    path = tmp_path / "c.py"
+    path.write_text(f"_base_ = '{CONFIG}'\nhalf = 5\nmax_iters = 2 * half\n")
+    with pytest.raises(UserError, match="only the config's own Python code uses 'half'"):
+        load_config(str(path), ["half=6"])
 
 
 def test_options_in_mmengines_notation():

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from superres.cli.main import main
-from superres.engine.config.check import use_scope
+from superres.engine.config.types import use_scope
 from superres.engine.scaling import Hardware, Step, all_reduce_bytes, needs, step_of, work_of
 
 EDSR = {"type": "EDSR", "scale": 2, "channels": 64, "num_blocks": 16}

@@ -19,8 +19,8 @@ import pytest
 import torch
 
 from superres.engine.hooks.trace import TraceHook
+from superres.engine.run_log import RunLog
 from superres.engine.train.checkpoint import iteration_files, read_checkpoint, save_atomically
-from superres.engine.train.run_log import RunLog
 from superres.engine.train.work_dir import WorkDirLock, open_work_dir
 from superres.errors import UserError, from_worker
 from superres.imaging.io import write_image

@@ -12,10 +12,8 @@ import numpy as np
 import pytest
 
 from superres.cli.main import main
-from superres.engine.config.load import load_config
-from superres.errors import UserError
 from superres.imaging.io import write_image
-from tests.fuzz.targets import CONFIG, result_seeds
+from tests.fuzz.targets import result_seeds
 
 
 def test_a_results_json_is_data(tmp_path, capsys):
@@ -106,9 +104,3 @@ def test_an_archive_that_leads_out(mode, tmp_path, capsys):
     assert code == 2
     assert "would lead out of the folder" in capsys.readouterr().err
     assert not list(tmp_path.rglob("evil*"))
-
-
-def test_references_that_unfold_without_end():
-    many = "${max_iters}" * 110_000
-    with pytest.raises(UserError, match="unfold to more than can be held"):
-        load_config(CONFIG, [f"data_root='{many}'"])

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from superres.engine.config.load import load_config, to_plain
+from superres.engine.config.load import load_config
+from superres.engine.config.values import to_plain
 from superres.imaging.resize import imresize
 from superres.models.backbones.srcnn_ablation import PRESETS
 from superres.registry import MODELS

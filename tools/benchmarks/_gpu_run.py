@@ -30,9 +30,9 @@ from superres.benchmarks.harness import Variant, measure, processor_name, report
 from superres.datasets.loader import train_loader
 from superres.datasets.sampler import IterationSampler
 from superres.engine.hooks.evaluation import EvaluationHook
+from superres.engine.run_log import RunLog
 from superres.engine.test.evaluate import evaluate
 from superres.engine.train.build import build_trainer
-from superres.engine.train.run_log import RunLog
 from superres.engine.train.speed.options import Fast, torch_settings
 from superres.engine.train.step import step_seed
 from superres.engine.train.trainer import Trainer

@@ -9,19 +9,13 @@ lq_patch_size = 48
 num_workers = 4
 
 train_pipeline = [
-    dict(type='PairedRandomCrop', lq_patch_size='${lq_patch_size}'),
+    dict(type='PairedRandomCrop'),
     dict(type='RandomFlip', direction='horizontal'),
     dict(type='RandomFlip', direction='vertical'),
     dict(type='RandomTranspose'),
     dict(type='PackInputs')
 ]
 train_dataloader = dict(
-    num_workers='${num_workers}',
     start_method=None,  # of the workers: 'fork', 'spawn', 'forkserver', None for the system's
     prefetch_factor=16,  # batches in advance per worker
-    dataset=dict(
-        type='PairedDataset',
-        name='${train_set}',
-        data_root='${data_root}',
-        scale='${scale}',
-        pipeline='${train_pipeline}'))
+    dataset=dict(type='PairedDataset'))

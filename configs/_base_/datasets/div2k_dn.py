@@ -1,8 +1,7 @@
 # DN: bicubic, then Gaussian noise of level 30. Papers have it at x3 only.
 _base_ = './div2k_made.py'
-noise_level = 30
 degradation = dict(
     steps=[
         dict(type='ResizeToLq'),
-        dict(type='RandomGaussianNoise', level='${noise_level}')
+        dict(type='RandomGaussianNoise', level=30)
     ])

@@ -1,5 +1,4 @@
 # Bicubic, then JPEG: what thumbnails on the web have been through.
 _base_ = './div2k_made.py'
-jpeg_quality = [40, 95]
 degradation = dict(
-    steps=[dict(type='ResizeToLq'), dict(type='RandomJpeg', quality='${jpeg_quality}')])
+    steps=[dict(type='ResizeToLq'), dict(type='RandomJpeg', quality=[40, 95])])

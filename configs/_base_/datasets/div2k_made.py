@@ -5,9 +5,8 @@ _base_ = './div2k.py'
 margin = 4
 degradation = dict(type='Degrade', steps=[dict(type='ResizeToLq')])
 train_pipeline = [
-    dict(type='PairedRandomCrop', lq_patch_size='${lq_patch_size}', margin='${margin}'),
-    '${degradation}',
+    dict(type='PairedRandomCrop'),
+    dict(type='Degrade'),
     *_base_.train_pipeline[1:]
 ]
 train_dataloader = dict(dataset=dict(make_lq='none'))
-eval_dataset = dict(make_lq='${degradation}')

@@ -2,13 +2,10 @@
 # the bicubic, noise. Each range is drawn from anew for every patch.
 _base_ = './div2k_made.py'
 margin = 8
-blur_sigma = [0.2, 4.0]  # HR pixels
-blur_size = 21
-noise_level = [0, 25]  # of 255
 degradation = dict(
     dtype='float32',
     steps=[
-        dict(type='RandomGaussianBlur', sigma='${blur_sigma}', kernel_size='${blur_size}'),
+        dict(type='RandomGaussianBlur', sigma=[0.2, 4.0], kernel_size=21),  # HR pixels
         dict(type='ResizeToLq'),
-        dict(type='RandomGaussianNoise', level='${noise_level}')
+        dict(type='RandomGaussianNoise', level=[0, 25])  # of 255
     ])

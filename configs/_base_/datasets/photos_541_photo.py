@@ -7,7 +7,6 @@ test_sets = ['Set5?', 'Set14?']
 protocols = dict(DIV2K_valid_256='edsr-y')
 num_workers = 1
 margin = 8
-jpeg_quality = [40, 95]
 degradation = dict(
     steps=[
         dict(
@@ -22,10 +21,7 @@ degradation = dict(
                         method=['bicubic', 'bicubic', 'box', 'bilinear', 'lanczos3']),
                     dict(type='RandomGaussianNoise', level=[0.5, 4], grey=0.5, prob=0.2),
                     dict(
-                        type='RandomPhotoJpeg',
-                        quality='${jpeg_quality}',
-                        full_chroma=0.3,
-                        prob=0.95),
+                        type='RandomPhotoJpeg', quality=[40, 95], full_chroma=0.3, prob=0.95),
                 ],
             ])
     ])

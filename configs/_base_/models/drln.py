@@ -3,6 +3,6 @@
 model = dict(
     type='Restorer',
     backbone=dict(
-        type='DRLN', scale='${scale}', channels=64, img_range=255.0,
+        type='DRLN', channels=64, img_range=255.0,
         rgb_mean=[0.4488 / 255, 0.4371 / 255, 0.4040 / 255]),
     loss=dict(type='L1Loss'))

@@ -2,5 +2,5 @@
 model = dict(
     type='Restorer',
     backbone=dict(
-        type='EDSR', scale='${scale}', channels=64, num_blocks=16, res_scale=1.0),
+        type='EDSR', channels=64, num_blocks=16, res_scale=1.0),
     loss=dict(type='L1Loss'))

@@ -2,5 +2,5 @@
 model = dict(
     type='Restorer',
     backbone=dict(
-        type='EDSR', scale='${scale}', channels=256, num_blocks=32, res_scale=0.1),
+        type='EDSR', channels=256, num_blocks=32, res_scale=0.1),
     loss=dict(type='L1Loss'))

@@ -3,6 +3,6 @@
 model = dict(
     type='Restorer',
     backbone=dict(
-        type='MDSR', scales=['${scale}'], channels=64, num_blocks=32, res_scale=0.1,
+        type='MDSR', channels=64, num_blocks=32, res_scale=0.1,
         pre_kernel_size=3, rgb_mean=None, img_range=1.0),
     loss=dict(type='L1Loss'))

@@ -2,5 +2,5 @@
 model = dict(
     type='Restorer',
     backbone=dict(
-        type='MSRResNet', scale='${scale}', channels=64, num_blocks=16, init='mmediting'),
+        type='MSRResNet', channels=64, num_blocks=16, init='mmediting'),
     loss=dict(type='L1Loss'))

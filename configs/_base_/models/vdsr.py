@@ -3,5 +3,5 @@
 model = dict(
     type='Restorer',
     backbone=dict(
-        type='VDSR', scale='${scale}', in_channels=1, out_channels=1, channels=64, num_layers=20),
+        type='VDSR', in_channels=1, out_channels=1, channels=64, num_layers=20),
     loss=dict(type='MSELoss', loss_weight=41 * 41 / 2))

@@ -5,5 +5,5 @@ val_interval = 2_000
 checkpoint_interval = 500
 optim_wrapper = dict(optimizer=dict(lr=1e-3, betas=(0.9, 0.99)))
 param_scheduler = [
-    dict(type='CosineAnnealingLR', by_epoch=False, T_max='${max_iters}', eta_min=1e-6)
+    dict(type='CosineAnnealingLR', by_epoch=False, eta_min=1e-6)
 ]

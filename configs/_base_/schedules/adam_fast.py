@@ -10,5 +10,5 @@ checkpoint_interval = 2_000
 optim_wrapper = dict(optimizer=dict(lr=4e-4, betas=(0.9, 0.99)))
 param_scheduler = [
     dict(type='LinearLR', by_epoch=False, start_factor=0.01, end=1_000),
-    dict(type='CosineAnnealingLR', by_epoch=False, T_max='${max_iters}', eta_min=1e-7)
+    dict(type='CosineAnnealingLR', by_epoch=False, eta_min=1e-7)
 ]

@@ -62,8 +62,9 @@ def _browse(args: argparse.Namespace) -> int:
     The very samples of iteration I and the following ones, with the config's seed.
     """
     from superres.datasets.browse import contact_sheet, first_pairs
-    from superres.engine.config.check import blame, check_config
+    from superres.engine.config.check import check_config
     from superres.engine.config.load import load_config
+    from superres.engine.config.types import blame
     from superres.errors import UserError
     from superres.imaging.io import write_image
     from superres.registry import DATASETS

@@ -5,22 +5,19 @@ Each check raises one :class:`~superres.errors.UserError` that names the key.
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Iterator
-from contextlib import contextmanager
-from math import isfinite
 from typing import Any
 
 import torch
 from mmengine.config import Config
-from mmengine.hooks import Hook
-from mmengine.registry import DefaultScope
 
 from superres import registry
 from superres.errors import UserError
 
-from .load import to_plain
+from .network_check import check_network, follow_channels
+from .types import check_types, of_its_kind, use_scope
+from .values import to_plain
 
 POSITIVE_INTEGERS = (
     "max_iters",
@@ -31,126 +28,6 @@ POSITIVE_INTEGERS = (
     "max_keep_checkpoints",
     "accumulate",
 )
-
-
-def use_scope() -> None:
-    """Look names up in superres first, then in mmengine, without mmengine's warnings about it."""
-    if not DefaultScope.check_instance_created(registry.SCOPE):
-        DefaultScope.get_instance(registry.SCOPE, scope_name=registry.SCOPE)
-
-
-def find_type(name: Any) -> Any:
-    """The class or function that ``type=name`` stands for, or None."""
-    if not isinstance(name, str):
-        return name if callable(name) else None
-    use_scope()
-    for reg in registry.ALL:
-        found = reg.get(name)
-        if found is not None:
-            return found
-    return None
-
-
-def known_types() -> list[str]:
-    """All names that a config may use as ``type``."""
-    names: set[str] = set()
-    for reg in registry.ALL:
-        node = reg
-        node.import_from_location()
-        while node is not None:
-            names.update(node.module_dict)
-            node = node.parent
-    return sorted(names)
-
-
-def accepted_arguments(node: Any) -> set[str] | None:
-    """The keywords that ``dict(type=...)`` may carry; None where anything goes.
-
-    A dict without ``type`` accepts the keys that it has and no others.
-    """
-    if "type" not in node:
-        return set(node)
-    cls = find_type(node["type"])
-    if cls is None:
-        return None
-    names = {"type", "_scope_"}
-    if inspect.isclass(cls) and issubclass(cls, Hook):
-        names.add("priority")
-    for klass in inspect.getmro(cls) if inspect.isclass(cls) else [cls]:
-        try:
-            parameters = inspect.signature(klass).parameters
-        except (TypeError, ValueError):
-            return None
-        names.update(
-            p.name for p in parameters.values() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)
-        )
-        # **kwargs hands the rest on to the next class of the inheritance.
-        if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
-            return names
-    return None
-
-
-def walk_types(node: Any, path: str = "") -> Iterator[tuple[str, dict]]:
-    """All dicts with a ``type`` in a config, each with its dotted path."""
-    if isinstance(node, Config):
-        node = node._cfg_dict
-    if isinstance(node, dict):
-        if "type" in node:
-            yield path, node
-        for key, value in node.items():
-            yield from walk_types(value, f"{path}.{key}" if path else str(key))
-    elif isinstance(node, (list, tuple)):
-        for i, value in enumerate(node):
-            yield from walk_types(value, f"{path}.{i}" if path else str(i))
-
-
-def check_types(cfg: Config) -> None:
-    """Every ``type`` is known, and takes the arguments given to it.
-
-    Raises:
-        UserError: naming the key, and near matches.
-    """
-    for path, node in walk_types(cfg):
-        name = node["type"]
-        cls = find_type(name)
-        if cls is None:
-            near = difflib.get_close_matches(str(name), known_types(), n=3, cutoff=0.5)
-            raise UserError(
-                f"config: {path}.type = {name!r} is not registered"
-                + (f"; did you mean {' or '.join(near)}?" if near else "")
-                + ". A module of your own is imported with custom_imports=dict(imports=[...])."
-            )
-        accepted = accepted_arguments(node)
-        for key in () if accepted is None else node:
-            if key not in accepted:
-                near = difflib.get_close_matches(key, accepted, n=3, cutoff=0.5)
-                takes = ", ".join(sorted(accepted - {"type", "_scope_"}))
-                raise UserError(
-                    f"config: {path}: {name} takes no argument {key!r}"
-                    + (f"; did you mean {' or '.join(near)}?" if near else "")
-                    + f". It takes: {takes}"
-                )
-
-
-@contextmanager
-def blame(path: str, node: Any) -> Iterator[None]:
-    """What a constructor says against its arguments, with the place in the config.
-
-    Raises:
-        UserError: instead of TypeError, ValueError and the like.
-    """
-    try:
-        yield
-    except (
-        TypeError,
-        ValueError,
-        LookupError,
-        AssertionError,
-        AttributeError,
-        RuntimeError,
-    ) as error:
-        name = node.get("type", "") if isinstance(node, dict) else ""
-        raise UserError(f"config: {path}: {name}: {error}") from error
 
 
 def check_scale(cfg: Config) -> None:
@@ -182,8 +59,8 @@ def check_scale(cfg: Config) -> None:
         values = list(value) if isinstance(value, (list, tuple)) else [value]
         if not set(values) <= set(scales):
             raise UserError(
-                f"config: {path} = {value!r} disagrees with scale = {scale!r}. Write the scale "
-                f"once, at the top (or --cfg-options scale=...), and '${{scale}}' elsewhere"
+                f"config: {path} = {value!r} disagrees with scale = {scale!r}. Write it "
+                f"once, at the top (or --cfg-options scale=...): it reaches every part"
             )
 
 
@@ -286,25 +163,6 @@ def check_numbers(cfg: Config, world_size: int = 1) -> None:
         )
 
 
-def of_its_kind(value: Any, default: Any) -> str | None:
-    """What an argument must be, or None if it is that; its default tells."""
-    number = isinstance(value, (int, float)) and not isinstance(value, bool) and isfinite(value)
-    if isinstance(default, bool):
-        return None if isinstance(value, bool) else "True or False"
-    if isinstance(default, int):
-        whole = isinstance(value, int) and not isinstance(value, bool) and value > 0
-        return None if whole else "a whole number of at least 1"
-    if isinstance(default, float):
-        return None if number else "a number"
-    if isinstance(default, tuple):
-        if value is None and isinstance(default[0], float):
-            return None
-        entries = value if isinstance(value, (list, tuple)) and value else [None]
-        if any(of_its_kind(v, default[0]) for v in entries):
-            return f"a list such as {list(default)}"
-    return None
-
-
 def check_optimizer(cfg: Config) -> None:
     """The optimiser's arguments are numbers where its defaults are.
 
@@ -328,8 +186,6 @@ def check_config(cfg: Config, world_size: int = 1) -> None:
 
     The channels that images are read with are put into the config: those of the network.
     """
-    from .network_check import check_network, follow_channels
-
     use_scope()
     for key in ("model", "train_dataloader", "optim_wrapper"):
         if key not in cfg:

@@ -24,7 +24,7 @@ from mmengine.config import Config
 from superres.errors import UserError
 
 from .mmengine_hooks import DEFAULT_HOOKS, ITERATIONS, MMENGINE_HOOKS, translate_hooks, type_name
-from .origin import Depth, put, settle
+from .origin import Depth, settle
 
 SECTIONS = {
     "default_hooks": "a hook of your own stands in custom_hooks",
@@ -262,7 +262,7 @@ def translate(cfg: Config, depth: Depth, processes: int = 1) -> list[str]:
     """Move what is in OpenMMLab's spelling to superres's keys, in place.
 
     Args:
-        cfg: as read, its ``${...}`` not yet in place.
+        cfg: as read.
         depth: see :mod:`.origin`.
         processes: of the run: ``train_dataloader.batch_size`` is that of one.
 
@@ -286,13 +286,10 @@ def translate(cfg: Config, depth: Depth, processes: int = 1) -> list[str]:
             raise UserError(f"config: {path} = {value!r} must be a dict of {inside}")
         if path in _SAME:
             ours, convert = _SAME[path]
+            value = convert(path, value)
             if path == "train_dataloader.batch_size":
-                value = convert(path, value) * processes
-            elif not _is_reference(value):
-                value = convert(path, value)
+                value *= processes
             settle(root, path, ours, value, depth)
-            if path == "train_dataloader.num_workers":  # which the loader takes from there
-                put(root, path, "${num_workers}")
         elif path in _NO_EFFECT:
             if path not in _ANYWAY or _ANYWAY[path] != value:
                 notes.append(f"{path} ({_NO_EFFECT[path]})")
@@ -365,10 +362,6 @@ def _drop(node: dict, path: str) -> None:
         _drop(node[head], rest)
     if not rest or not (node[head] or head in SECTIONS):
         del node[head]
-
-
-def _is_reference(value: Any) -> bool:
-    return isinstance(value, str) and value.startswith("${")
 
 
 def known_below(path: str) -> list[str]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from .load import to_plain
+from .values import to_plain
 
 _HOOKS: dict[str, tuple[str, dict[str, str]]] = {
     "logger": ("LoggerHook", {"interval": "log_interval"}),

@@ -1,9 +1,9 @@
 """Finding, reading and completing a config.
 
 A config is an mmengine text config (``_base_`` lists of files to inherit from). Two things are
-added. A string ``'${scale}'`` anywhere in it stands for the top-level key ``scale``, and is put in
-place after ``--cfg-options``, so that a value which is written once reaches everything derived
-from it. And every error names the file, the key and, where there is one, the near match.
+added. What is written once at its top, such as ``scale``, is handed to the parts that take it,
+after ``--cfg-options`` (:mod:`.handed_on`). And every error names the file, the key and, where
+there is one, the near match.
 """
 
 from __future__ import annotations
@@ -20,21 +20,31 @@ from typing import Any
 from mmengine.config import Config, ConfigDict, DictAction
 from mmengine.utils import import_modules_from_strings
 
-from superres.engine.distributed import launch
-from superres.engine.train.speed.options import as_parts
 from superres.errors import UserError
 from superres.paths import share_dir
 
 from .ecosystem import REFUSED, SCALARS, SECTIONS, known_below, refuse, translate
-from .origin import base_files, depths, get
-from .unused_keys import SETS, check_keys, used_names, whole_sets
+from .handed_on import TOP_LEVEL, hand_on
+from .origin import base_files, depths
+from .processes import planned_size, will_be_first
+from .types import accepted_arguments
+from .unused_keys import (
+    READ_KEYS,
+    SETS,
+    check_keys,
+    referred,
+    runtime_keys,
+    used_names,
+    whole_sets,
+)
+from .values import MISSING, as_parts, get, to_plain
 
 logger = logging.getLogger("superres")
 
 _SUFFIXES = (".py", ".yml", ".yaml", ".json")
 _LONGEST = 10_000
-_MOST_REFERENCES, _LONGEST_TEXT = 100_000, 1 << 20
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][\w.]*)\}")
+_DEEPEST_REFERENCE = 5
 
 OPTIONAL_KEYS = (
     "eval_dataset",
@@ -89,7 +99,7 @@ def find_config(name: str) -> Path:
 def load_config(
     name: str | Config, options: list[str] | None = None, launcher: str | None = None
 ) -> Config:
-    """Read a config, apply ``KEY=VALUE`` options, and put ``${...}`` references in place.
+    """Read a config, apply ``KEY=VALUE`` options, and hand on what stands at its top.
 
     Keys in OpenMMLab's spelling are translated; see :mod:`.ecosystem`.
 
@@ -100,7 +110,7 @@ def load_config(
 
     Raises:
         UserError: no such file, a syntax error (with file and line), an unknown key in the file
-            or in ``options`` (with near matches), a reference to a key that does not exist.
+            or in ``options`` (with near matches).
     """
     changes = parse_options(options or [])
     if isinstance(name, Config):
@@ -117,14 +127,17 @@ def load_config(
         cfg, files = read_config(path), base_files(path)
         depth = depths(files, changes)
         check_keys(cfg, files, OPTIONAL_KEYS)
+    before = {key: to_plain(cfg[key]) for key in TOP_LEVEL if key in cfg}
     for key, value in changes.items():
         if key.startswith("fast.") and "fast" in cfg:
             cfg.fast = as_parts(cfg.fast)
         _check_option(cfg, key)
         _set(cfg, key, value)
+    for key in cfg:
+        cfg[key] = resolve_references(cfg[key], cfg._cfg_dict)
     import_custom_modules(cfg)
-    notes = translate(cfg, depth, launch.planned_size(launcher or cfg.get("launcher")))
-    if notes and launch.will_be_first():
+    notes = translate(cfg, depth, planned_size(launcher or cfg.get("launcher")))
+    if notes and will_be_first():
         logger.warning(f"config {cfg.filename}: has no effect here: {'; '.join(notes)}")
     for key in SETS:
         if key in cfg:  # a set called 291 is a name, not a number
@@ -133,7 +146,7 @@ def load_config(
                 cfg[key] = [v if isinstance(v, dict) else str(v) for v in value]
             elif not isinstance(value, dict):
                 cfg[key] = str(value)
-    resolve_references(cfg)
+    hand_on(cfg, before)
     return cfg
 
 
@@ -273,12 +286,16 @@ def _near(word: str, known: Any) -> str:
 
 def _check_option(cfg: Config, key: str) -> None:
     """An option may set a key that is there, or an argument that the named type accepts."""
-    from .check import accepted_arguments
-
     node: Any = cfg._cfg_dict
     parts = key.split(".")
     if (parts[0] in SECTIONS and parts[0] != "train_dataloader") or parts[0] == "auto_scale_lr":
         return  # which are checked as a whole
+    known = {*READ_KEYS, *OPTIONAL_KEYS, *runtime_keys(), *referred(node)}
+    if parts[0] in node and parts[0] not in known and not parts[0].startswith("_"):
+        raise UserError(
+            f"--cfg-options {key}: only the config's own Python code uses {parts[0]!r}, and has "
+            "used it up before options are put in; set what it is used in ('superres print-config')"
+        )
     for depth, part in enumerate(parts):
         so_far = ".".join(parts[:depth])
         if isinstance(node, (list, tuple)):
@@ -335,68 +352,28 @@ def _set(cfg: Config, key: str, value: Any) -> None:
         node[last] = value
 
 
-def resolve_references(cfg: Config) -> None:
-    """Put the value of each ``${key}`` in place, in the whole config.
-
-    A string that is nothing but a reference takes the value with its type; inside a longer string
-    the value is inserted as text. Dotted keys reach into dicts.
+def resolve_references(node: Any, root: dict, inside: int = 0) -> Any:
+    """The values of ``'${key}'`` in place, as configs of superres before 1.0 wrote them.
 
     Raises:
-        UserError: no such key, keys that refer to each other in a circle, or to each other so
-            often that nothing could hold the result.
+        UserError: no such key, or keys that refer to each other in a circle.
     """
-    root = cfg._cfg_dict
-    steps = 0
-
-    def look_up(name: str, seen: tuple[str, ...]) -> Any:
-        if name in seen:
-            raise UserError(f"config: ${{{name}}} refers to itself: {' -> '.join([*seen, name])}")
-        node: Any = root
-        for part in name.split("."):
-            if not isinstance(node, dict) or part not in node:
-                raise UserError(
-                    f"config: ${{{name}}} refers to a key that does not exist{_near(name, root)}"
-                )
-            node = node[part]
-        return walk(node, (*seen, name))
-
-    def walk(node: Any, seen: tuple[str, ...] = ()) -> Any:
-        nonlocal steps
-        steps += 1
-        if steps > _MOST_REFERENCES:
-            raise UserError("config: its ${...} references unfold to more than can be held")
-        if isinstance(node, str):
-            whole = _REFERENCE.fullmatch(node)
-            if whole:
-                return look_up(whole[1], seen)
-            text = _REFERENCE.sub(lambda m: str(look_up(m[1], seen)), node)
-            if len(text) > max(_LONGEST_TEXT, len(node)):
-                raise UserError("config: its ${...} references unfold to more than can be held")
-            return text
-        if isinstance(node, dict):
-            return type(node)((k, walk(v, seen)) for k, v in node.items())
-        if isinstance(node, (list, tuple)):
-            return type(node)(walk(v, seen) for v in node)
+    if isinstance(node, dict):
+        return type(node)((k, resolve_references(v, root, inside)) for k, v in node.items())
+    if isinstance(node, list | tuple):
+        return type(node)(resolve_references(v, root, inside) for v in node)
+    if not isinstance(node, str) or "${" not in node:
         return node
 
-    for key in list(root):
-        root[key] = walk(root[key], (key,)) if isinstance(root[key], str) else walk(root[key])
+    def value(match: re.Match) -> Any:
+        found = get(root, match[1])
+        if found is MISSING:
+            raise UserError(
+                f"config: {node!r} refers to a key that does not exist{_near(match[1], root)}"
+            )
+        if inside > _DEEPEST_REFERENCE:
+            raise UserError(f"config: {node!r} refers to itself")
+        return resolve_references(found, root, inside + 1)
 
-
-def scales_of(cfg: Config) -> list[int]:
-    """The scales that a config is about: of ``scale = 4`` just that one."""
-    scale = cfg["scale"]
-    return [int(s) for s in scale] if isinstance(scale, (list, tuple)) else [scale]
-
-
-def to_plain(value: Any) -> Any:
-    """A config (part) as plain dicts, lists and scalars: for JSON and ``weights_only`` files."""
-    if isinstance(value, Config):
-        value = value._cfg_dict
-    if isinstance(value, dict):
-        return {str(k): to_plain(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [to_plain(v) for v in value]
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
-    return str(value)
+    whole = _REFERENCE.fullmatch(node)
+    return value(whole) if whole else _REFERENCE.sub(lambda match: str(value(match)), node)

@@ -13,8 +13,8 @@ from superres.checkpoints.formats.base import full_config
 from superres.errors import UserError
 from superres.models.layers import with_scale
 
-from .check import accepted_arguments, blame, find_type, of_its_kind
-from .load import scales_of, to_plain
+from .types import accepted_arguments, blame, find_type, of_its_kind
+from .values import scales_of, to_plain
 
 _SIDE = 48
 """Of the images, without numbers in them, that a network of one's own is tried on."""

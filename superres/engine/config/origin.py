@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import ConfigDict
 from mmengine.fileio import load
 
-from superres.engine.train.speed.options import as_parts
 from superres.errors import UserError
 from superres.paths import share_dir
+
+from .values import MISSING, get, put
 
 Depth = Callable[[str], float | None]
 """Of a dotted key: how far from the command line it was written; None where nobody wrote it."""
@@ -156,41 +156,18 @@ def settle(root: dict, theirs: str, ours: str, value: Any, depth: Depth) -> None
         UserError: both were written in one place, and differ.
     """
     here = get(root, ours)
-    if value == f"${{{ours}}}" or here == value:
+    if here == value:
         return
     far = depth(ours)
     if far is None:
-        far = math.inf if here is _MISSING else LEAF
+        far = math.inf if here is MISSING else LEAF
     near = depth(theirs)
     near = LEAF if near is None else near
     if near > far:
         return
-    if near == far < math.inf and here is not _MISSING:
+    if near == far < math.inf and here is not MISSING:
         raise UserError(
             f"config: {theirs} asks for {ours} = {value!r}, but {ours} = {here!r} is there as "
             "well; remove one of them"
         )
     put(root, ours, value)
-
-
-_MISSING = object()
-
-
-def get(node: Any, path: str) -> Any:
-    """The value of a dotted key, or `_MISSING`."""
-    for part in path.split("."):
-        if not isinstance(node, dict) or part not in node:
-            return _MISSING
-        node = node[part]
-    return node
-
-
-def put(node: dict, path: str, value: Any) -> None:
-    """Set a dotted key; one of ``fast`` opens its preset."""
-    head, _, rest = path.partition(".")
-    if not rest:
-        node[head] = value
-        return
-    if head == "fast":
-        node[head] = ConfigDict(as_parts(node.get(head)))
-    put(node.setdefault(head, ConfigDict()), rest, value)

@@ -14,11 +14,11 @@ from typing import Any
 
 from mmengine.config import Config
 
-from superres.engine.distributed import launch
 from superres.errors import UserError
 from superres.paths import share_dir
 
 from .ecosystem import REFUSED, refuse
+from .processes import will_be_first
 
 logger = logging.getLogger("superres")
 
@@ -32,6 +32,8 @@ READ_KEYS = (
     "data_root",
     *SETS,
     "lq_patch_size",
+    "margin",
+    "degradation",
     "train_pipeline",
     "train_dataloader",
     "published",
@@ -44,12 +46,12 @@ _REFERRED = re.compile(r"\$\{([A-Za-z_]\w*)|_base_\.([A-Za-z_]\w*)")
 def check_keys(cfg: Config, files: Collection[Path], optional: Collection[str]) -> None:
     """Tell of top-level keys that nothing reads.
 
-    A key is read by the program, by a ``'${key}'`` elsewhere in the config, or by the Python code
-    of a config file. A leading underscore silences this. A resolved config, as a run leaves it in
-    its work dir, has lost its references, so it is only warned about what looks like a slip.
+    A key is read by the program or by the Python code of a config file. A leading underscore
+    silences this. A config as a run leaves it in its work dir has lost that code, so it is only
+    warned about what looks like a slip.
 
     Args:
-        cfg: as read, with its ``${...}`` in place.
+        cfg: as read.
         files: the config's files, those that it inherits from included.
         optional: known keys beside `READ_KEYS` and those of the schedules and the runtime.
 
@@ -59,11 +61,11 @@ def check_keys(cfg: Config, files: Collection[Path], optional: Collection[str]) 
     resolved = len(files) == 1 and not _REFERRED.search(
         next(iter(files)).read_text(encoding="utf-8")
     )
-    known = {*READ_KEYS, *optional, *_runtime_keys()}
+    known = {*READ_KEYS, *optional, *runtime_keys()}
     unread = {key for key in cfg if key not in known and not key.startswith("_")}
     if not unread:
         return
-    unread -= set(_referred(cfg._cfg_dict))
+    unread -= set(referred(cfg._cfg_dict))
     unread -= {name for file in files for name in used_names(file)}
     refuse(cfg, unread)
     unread -= REFUSED.keys()
@@ -72,15 +74,15 @@ def check_keys(cfg: Config, files: Collection[Path], optional: Collection[str]) 
         text = f"config {cfg.filename}: nothing reads its key {key!r}"
         if near and not resolved:
             raise UserError(
-                f"{text}; did you mean {' or '.join(near)}? (A value of your own is used by "
-                f"'${{{key}}}' elsewhere, or starts with an underscore.)"
+                f"{text}; did you mean {' or '.join(near)}? (A value of your own starts "
+                "with an underscore.)"
             )
-        if (near or not resolved) and launch.will_be_first():
+        if (near or not resolved) and will_be_first():
             logger.warning(text)
 
 
 @functools.cache
-def _runtime_keys() -> frozenset[str]:
+def runtime_keys() -> frozenset[str]:
     """What the schedules and the default runtime that come with the package state."""
     base = share_dir("configs") / "_base_"
     trees = [
@@ -93,16 +95,16 @@ def _runtime_keys() -> frozenset[str]:
     return frozenset(t.id for t in targets if isinstance(t, ast.Name))
 
 
-def _referred(node: Any) -> Iterator[str]:
+def referred(node: Any) -> Iterator[str]:
     """First words of all ``${a.b}`` in a config's strings."""
     if isinstance(node, str):
         yield from (match[1] for match in _REFERRED.finditer(node) if match[1])
     elif isinstance(node, dict):
         for value in node.values():
-            yield from _referred(value)
+            yield from referred(value)
     elif isinstance(node, (list, tuple)):
         for value in node:
-            yield from _referred(value)
+            yield from referred(value)
 
 
 def used_names(file: Path) -> set[str]:

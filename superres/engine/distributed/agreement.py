@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,7 @@ import torch
 from mmengine.config import Config
 
 import superres
-from superres.engine.config.check import blame
-from superres.engine.config.load import to_plain
+from superres.engine.config.values import to_plain
 from superres.errors import UserError
 
 from . import launch
@@ -142,21 +142,20 @@ def _short(value: str | None) -> str:
     return value if len(value) <= 60 else value[:57] + "..."
 
 
-def require_same_data(cfg: Config) -> None:
+def require_same_data(training: Callable[[], Any], validation: Callable[[], list[Any]]) -> None:
     """Compare the training set and the sets to validate on; called by all ranks.
+
+    Args:
+        training: makes the dataset.
+        validation: makes the sets, each with ``key`` and ``dataset``.
 
     Raises:
         UserError: on all ranks, where one has other pictures or none.
     """
-    from superres.engine.test.sets import prepare_sets
-    from superres.registry import DATASETS
-
     mistake, facts, sets = None, {}, {}
     try:
-        config = {**cfg.train_dataloader["dataset"], "seed": cfg.seed}
-        with blame("train_dataloader.dataset", config):
-            facts = dataset_facts(DATASETS.build(config))
-        for eval_set in prepare_sets(cfg, lambda _: None):
+        facts = dataset_facts(training())
+        for eval_set in validation():
             for side, value in dataset_facts(eval_set.dataset).items():
                 sets[f"{eval_set.key} {side}"] = value
     except UserError as error:

@@ -9,7 +9,7 @@ import torch
 from mmengine.hooks import Hook
 from torch import Tensor
 
-from superres.engine.train.checkpoint import load_strictly
+from superres.checkpoints.state import load_strictly
 from superres.errors import UserError
 from superres.registry import HOOKS
 

@@ -20,8 +20,7 @@ from superres.checkpoints.files import sha256
 from superres.checkpoints.formats import OWN
 from superres.checkpoints.formats.base import full_config
 from superres.datasets.conventions import by_name
-from superres.engine.config.load import to_plain
-from superres.engine.train.load_from import same_argument
+from superres.engine.config.values import same_argument, to_plain
 from superres.errors import UserError
 from superres.evaluation.published import (
     PublishedNetwork,

@@ -16,7 +16,7 @@ from superres.checkpoints import LoadedWeights
 from superres.checkpoints.files import sha256
 from superres.datasets.conventions import CONVENTIONS
 from superres.datasets.fingerprint import fingerprint_pair, rgb8
-from superres.engine.config.load import scales_of, to_plain
+from superres.engine.config.values import scales_of, to_plain
 from superres.errors import UserError
 from superres.evaluation.published import find_published
 from superres.evaluation.results import results_record, with_published

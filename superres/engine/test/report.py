@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from superres.checkpoints.formats.base import is_plain
-from superres.engine.config.check import blame, walk_types
+from superres.engine.config.types import blame, walk_types
 from superres.errors import UserError
 from superres.evaluation.curves import read_curves
 from superres.evaluation.embedding import MAX_PICTURES, Shot, chosen

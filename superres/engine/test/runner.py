@@ -13,11 +13,11 @@ from mmengine.config import Config
 from superres.checkpoints import LoadedWeights, read_weights
 from superres.checkpoints.detect import UnknownNetwork
 from superres.checkpoints.formats.base import full_config
+from superres.checkpoints.state import load_strictly
 from superres.engine.config.ecosystem import log_level
-from superres.engine.config.load import scales_of, to_plain
+from superres.engine.config.values import scales_of, to_plain
 from superres.engine.distributed import launch
-from superres.engine.train.checkpoint import load_strictly
-from superres.engine.train.run_log import RunLog
+from superres.engine.run_log import RunLog
 from superres.errors import UserError
 from superres.evaluation.extra_metrics import ExtraMetrics
 from superres.evaluation.render import print_table

@@ -11,7 +11,8 @@ from mmengine.config import Config
 
 from superres.checkpoints.formats.base import full_config
 from superres.datasets.locate import Spec, locate, set_name, split_optional
-from superres.engine.config.load import parse_options, scales_of, to_plain
+from superres.engine.config.load import parse_options
+from superres.engine.config.values import scales_of, to_plain
 from superres.errors import UserError
 from superres.evaluation.protocols import PROTOCOLS, Protocol, get_protocol
 from superres.evaluation.results import ON_DISK

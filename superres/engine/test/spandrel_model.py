@@ -11,7 +11,7 @@ from mmengine.config import Config
 
 from superres.checkpoints import LoadedWeights
 from superres.checkpoints.building import foreign_network
-from superres.engine.config.load import scales_of, to_plain
+from superres.engine.config.values import scales_of, to_plain
 from superres.errors import UserError
 from superres.models.restorers.restorer import Restorer
 

@@ -11,11 +11,12 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.optim import build_optim_wrapper
 
-from superres.engine.config.check import blame
 from superres.engine.config.fill import hook_configs
-from superres.engine.config.load import to_plain
 from superres.engine.config.mmengine_hooks import uncalled
+from superres.engine.config.types import blame
+from superres.engine.config.values import to_plain
 from superres.engine.distributed import launch
+from superres.engine.run_log import RunLog
 from superres.engine.test.sets import EvalSet, prepare_sets
 from superres.errors import UserError
 from superres.inference import upscale_tensor
@@ -24,7 +25,6 @@ from superres.registry import DATASETS, HOOKS, MODELS
 from .load_from import load_from
 from .message_hub import LastScalars
 from .optim import optim_config, schedulers
-from .run_log import RunLog
 from .speed.options import Fast, resolve
 from .speed.recompute import recompute
 from .step import TrainStep
@@ -55,9 +55,7 @@ def build_trainer(
     )
     for note in notes:
         log.warn(note)
-    dataset_cfg = {**cfg.train_dataloader["dataset"], "seed": cfg.seed}
-    with blame("train_dataloader.dataset", dataset_cfg):
-        dataset = DATASETS.build(dataset_cfg)
+    dataset = training_set(cfg)
     left_out = too_small(dataset, log.warn)
     eval_sets = prepare_sets(cfg, log.warn)
     module = _restorer(cfg, eval_sets, device, fast, log)
@@ -85,6 +83,17 @@ def build_trainer(
     trainer = Trainer(parts, [*hooks, *build_hooks(cfg, log.warn)])
     trainer.call_hook("before_run")
     return trainer
+
+
+def training_set(cfg: Config) -> Any:
+    """The dataset of ``train_dataloader``, which draws by the config's seed.
+
+    Raises:
+        UserError: it cannot be built or read.
+    """
+    dataset_cfg = {**cfg.train_dataloader["dataset"], "seed": cfg.seed}
+    with blame("train_dataloader.dataset", dataset_cfg):
+        return DATASETS.build(dataset_cfg)
 
 
 def _restorer(

@@ -11,15 +11,13 @@ import torch
 from superres.checkpoints import LoadedWeights, read_weights, warm_start
 from superres.checkpoints.convert import homogeneous, rescaled
 from superres.checkpoints.formats.base import ScaleNeeded, full_config
-from superres.engine.config.load import to_plain
+from superres.checkpoints.state import load_strictly
+from superres.engine.config.values import same_argument, to_plain
 from superres.errors import UserError
-
-from .checkpoint import load_strictly
 
 # What may differ: the scale is what a warm start is about, and how weights are drawn is past.
 _FREE = {"scale", "scales", "init"}
 # Released EDSR files hold means that have been trained a little.
-_MEAN_TOLERANCE = 0.01
 
 
 def load_from(
@@ -102,13 +100,6 @@ def _in_convention(
             f"see other numbers. The config for them: --cfg-options {' '.join(options)}"
         )
     return loaded
-
-
-def same_argument(key: str, a: Any, b: Any) -> bool:
-    """Whether an argument of two networks is the same, but for a mean that was trained a little."""
-    if key == "rgb_mean" and a and b and len(a) == len(b):
-        return all(abs(x - y) <= _MEAN_TOLERANCE for x, y in zip(a, b))
-    return a == b
 
 
 def _option(value: Any) -> str:

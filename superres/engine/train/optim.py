@@ -13,8 +13,8 @@ from mmengine.config import Config
 from mmengine.optim import OptimWrapper
 from mmengine.registry import OPTIMIZERS, PARAM_SCHEDULERS
 
-from superres.engine.config.check import blame
-from superres.engine.config.load import to_plain
+from superres.engine.config.types import blame
+from superres.engine.config.values import to_plain
 from superres.errors import UserError
 from superres.registry import OPTIM_WRAPPERS
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from superres.engine.config.load import to_plain
+from superres.engine.config.values import to_plain
 from superres.errors import UserError
 from superres.inference.memory import is_out_of_memory, peak_memory_mb
 

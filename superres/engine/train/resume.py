@@ -10,10 +10,10 @@ import torch
 
 import superres
 from superres.checkpoints.formats.base import full_config
-from superres.engine.config.load import to_plain
+from superres.checkpoints.state import load_strictly
+from superres.engine.config.values import to_plain
 from superres.errors import UserError
 
-from .checkpoint import load_strictly
 from .optim import schedulers
 from .validate_checkpoint import check_meta, check_optimizer, check_schedule
 

@@ -23,13 +23,13 @@ from mmengine.runner.priority import get_priority
 from superres.datasets.loader import shut_down, train_loader
 from superres.datasets.sampler import IterationSampler
 from superres.engine.distributed import launch
+from superres.engine.run_log import RunLog
 from superres.errors import UserError, from_worker
 
 from . import resume
 from .checkpoint import find_resumable, iteration_files, save_iteration
 from .message_hub import LastScalars
 from .out_of_memory import is_out_of_memory, while_training
-from .run_log import RunLog
 from .signals import StopRequest, held_back
 from .speed.options import Fast, torch_settings
 from .speed.prefetch import CudaPrefetcher

@@ -34,13 +34,6 @@ FORMS = ("fused", "foreach", "capturable", "differentiable")
 """Arguments of torch's optimisers that choose how, not what, they compute."""
 
 
-def as_parts(fast: Any) -> dict[str, Any]:
-    """The config's ``fast`` as a dict, of which one part can be set by itself."""
-    if isinstance(fast, dict):
-        return fast
-    return {"preset": fast if isinstance(fast, str) else "off" if fast is False else "auto"}
-
-
 @dataclass(frozen=True)
 class Fast:
     """What a run does.
