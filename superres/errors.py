@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 
 class UserError(Exception):
     """Something the user can put right: a wrong path, a broken file, a misspelt option.
@@ -10,6 +13,12 @@ class UserError(Exception):
     one message without a traceback and exit with code 2. A fault of the program itself must not
     be raised as this class.
     """
+
+
+def did_you_mean(word: object, known: Iterable[object], cutoff: float = 0.5) -> str:
+    """``'; did you mean a or b?'`` for what is near a misspelt word; empty where nothing is."""
+    near = difflib.get_close_matches(str(word), [str(k) for k in known], n=3, cutoff=cutoff)
+    return f"; did you mean {' or '.join(near)}?" if near else ""
 
 
 def from_worker(error: BaseException) -> BaseException:

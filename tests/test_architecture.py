@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import subprocess
 import sys
@@ -35,7 +36,7 @@ def test_an_import_upwards_is_caught_in_every_room(tmp_path):
     shutil.copytree(ROOT / "superres", tmp_path / "superres", ignore=lambda *_: ["__pycache__"])
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     expected = []
-    for room, above in zip(ROOMS, ROOMS[1:]):
+    for room, above in itertools.pairwise(ROOMS):
         place = tmp_path / "superres" / room
         file = place / "planted.py" if place.is_dir() else place.with_suffix(".py")
         with file.open("a") as stream:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import difflib
 import errno
 import importlib
 import os
@@ -14,7 +13,7 @@ import traceback
 from collections.abc import Sequence
 
 import superres
-from superres.errors import UserError
+from superres.errors import UserError, did_you_mean
 from superres.output import drop_output, open_missing, printable
 from superres.stopping import TERMINATED, Terminated, terminable
 
@@ -86,8 +85,7 @@ def _run(argv: list[str]) -> int:
         return 0
     name = argv[0]
     if name not in commands():
-        near = difflib.get_close_matches(name, commands(), n=2)
-        hint = f"; did you mean {' or '.join(near)}?" if near else f": {', '.join(commands())}"
+        hint = did_you_mean(name, commands()) or f": {', '.join(commands())}"
         print(f"error: superres has no command {name!r}{hint}", file=sys.stderr)
         return 2
     if name != "doctor":  # which looks elsewhere, and tells

@@ -6,7 +6,6 @@ shaved. MS-SSIM takes the protocol's channels; LPIPS, DISTS and NIQE are defined
 
 from __future__ import annotations
 
-import difflib
 import importlib.metadata
 import math
 from collections.abc import Callable, Iterable
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from superres.errors import UserError
+from superres.errors import UserError, did_you_mean
 from superres.evaluation.checks import check_pair
 from superres.evaluation.protocols import Protocol, prepare_pair
 from superres.imaging.colour import rgb_to_y
@@ -222,9 +221,9 @@ class ExtraMetrics:
 def _named(name: str) -> ExtraMetric:
     if name in EXTRA:
         return EXTRA[name]
-    near = difflib.get_close_matches(name, [*BASIC, *EXTRA], n=2)
-    hint = f": did you mean {' or '.join(near)}?" if near else ""
-    raise UserError(f"unknown metric {name!r}{hint}; known are {', '.join([*BASIC, *EXTRA])}")
+    known = [*BASIC, *EXTRA]
+    near = did_you_mean(name, known)
+    raise UserError(f"unknown metric {name!r}{near}; known are {', '.join(known)}")
 
 
 def _load(metric: ExtraMetric, device: str) -> Compute:

@@ -7,14 +7,13 @@ protocols that a config defines; ``evaluate_pair`` scores a pair of pictures by 
 
 from __future__ import annotations
 
-import difflib
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from superres.errors import UserError
+from superres.errors import UserError, did_you_mean
 from superres.evaluation.checks import data_range_of
 from superres.evaluation.metrics import psnr, ssim
 from superres.imaging.colour import LUMA_WEIGHTS, rgb_to_y
@@ -319,6 +318,5 @@ def pillow_bicubic(image: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def _near(name: str, known: object) -> str:
-    close = difflib.get_close_matches(name, list(known), n=3, cutoff=0.4)
-    hint = f": did you mean {' or '.join(close)}?" if close else ""
+    hint = did_you_mean(name, known, 0.4)
     return f"{hint}; known are {', '.join(known)}" if known is PROTOCOLS else hint

@@ -6,7 +6,6 @@ could not be traced to a publication are left out, and so are cells that are kno
 
 from __future__ import annotations
 
-import difflib
 import functools
 import json
 from collections.abc import Collection, Mapping
@@ -14,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from superres.errors import UserError
+from superres.errors import UserError, did_you_mean
 
 FOLDER = Path(__file__).with_name("published")
 NETWORKS = Path(__file__).with_name("published_networks.json")
@@ -99,11 +98,11 @@ def known_method(method: str) -> list[PublishedScore]:
     """
     found = find_published(method)
     if not found:
-        names = {score.method for score in load_published()}
-        near = difflib.get_close_matches(method, sorted(names), n=3, cutoff=0.4)
+        names = sorted({score.method for score in load_published()})
+        near = did_you_mean(method, names, 0.4)
         raise UserError(
-            f"--published: no scores of a method {method!r} are known here; "
-            + (f"near are {', '.join(near)}" if near else f"known: {', '.join(sorted(names))}")
+            f"--published: no scores of a method {method!r} are known here"
+            + (near or f"; known: {', '.join(names)}")
         )
     return found
 

@@ -12,7 +12,6 @@ wins over them. Two that contradict each other in one place are an error.
 
 from __future__ import annotations
 
-import difflib
 import logging
 import math
 from collections.abc import Callable, Collection, Iterator
@@ -21,7 +20,7 @@ from typing import Any
 import mmengine.hooks
 from mmengine.config import Config
 
-from superres.errors import UserError
+from superres.errors import UserError, did_you_mean
 
 from .mmengine_hooks import DEFAULT_HOOKS, ITERATIONS, MMENGINE_HOOKS, translate_hooks, type_name
 from .origin import Depth, settle
@@ -373,9 +372,9 @@ def known_below(path: str) -> list[str]:
 
 def _unknown(path: str) -> str:
     parent, _, key = path.rpartition(".")
-    near = difflib.get_close_matches(key, known_below(parent), n=2)
+    near = did_you_mean(key, known_below(parent))
     return (
         f"config: {parent} has no key {key!r}"
-        + (f"; did you mean {' or '.join(near)}?" if near else f": {SECTIONS[path.split('.')[0]]}.")
+        + (near or f": {SECTIONS[path.split('.')[0]]}.")
         + f" Known: {', '.join(known_below(parent))}"
     )

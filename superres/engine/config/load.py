@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import ast
 import copy
-import difflib
 import logging
 import os
 import re
@@ -20,7 +19,7 @@ from typing import Any
 from mmengine.config import Config, ConfigDict, DictAction
 from mmengine.utils import import_modules_from_strings
 
-from superres.errors import UserError
+from superres.errors import UserError, did_you_mean
 from superres.paths import share_dir
 
 from .ecosystem import REFUSED, SCALARS, SECTIONS, known_below, refuse, translate
@@ -88,11 +87,9 @@ def find_config(name: str) -> Path:
     known = {p.stem: p for p in sorted(root.rglob("*.py")) if "_base_" not in p.parts}
     if path.name.removesuffix(".py") in known and len(path.parts) == 1:
         return known[path.name.removesuffix(".py")]
-    near = difflib.get_close_matches(path.stem, known, n=3, cutoff=0.5)
     what = "is a folder, not a config file" if os.path.isdir(path) else "does not exist"
     raise UserError(
-        f"config {name!r} {what}."
-        + (f" Did you mean {', '.join(near)}?" if near else f" Configs are in {root}.")
+        f"config {name!r} {what}" + (did_you_mean(path.stem, known) or f". Configs are in {root}.")
     )
 
 
@@ -279,11 +276,6 @@ def _none(value: Any) -> Any:
     return None if value in ("None", "null") else value
 
 
-def _near(word: str, known: Any) -> str:
-    near = difflib.get_close_matches(word, [str(k) for k in known], n=3, cutoff=0.6)
-    return f"; did you mean {' or '.join(near)}?" if near else ""
-
-
 def _check_option(cfg: Config, key: str) -> None:
     """An option may set a key that is there, or an argument that the named type accepts."""
     node: Any = cfg._cfg_dict
@@ -318,7 +310,10 @@ def _check_option(cfg: Config, key: str) -> None:
                 raise UserError(f"--cfg-options {key}: {part} is not read here; {REFUSED[part]}")
             raise UserError(
                 f"--cfg-options {key}: the config has no key {part!r}"
-                + (_near(part, [*node, *OPTIONAL_KEYS]) or "; its keys: " + ", ".join(sorted(node)))
+                + (
+                    did_you_mean(part, [*node, *OPTIONAL_KEYS])
+                    or "; its keys: " + ", ".join(sorted(node))
+                )
             )
         accepted = accepted_arguments(node)
         if accepted is not None:
@@ -328,7 +323,7 @@ def _check_option(cfg: Config, key: str) -> None:
         raise UserError(
             f"--cfg-options {key}: {so_far} has no key {part!r}"
             + (
-                _near(part, [*node, *accepted])
+                did_you_mean(part, [*node, *accepted])
                 or "; known: " + ", ".join(sorted({*node, *accepted}))
             )
         )
@@ -369,7 +364,8 @@ def resolve_references(node: Any, root: dict, inside: int = 0) -> Any:
         found = get(root, match[1])
         if found is MISSING:
             raise UserError(
-                f"config: {node!r} refers to a key that does not exist{_near(match[1], root)}"
+                f"config: {node!r} refers to a key that does not exist"
+                + did_you_mean(match[1], root)
             )
         if inside > _DEEPEST_REFERENCE:
             raise UserError(f"config: {node!r} refers to itself")

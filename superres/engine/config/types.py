@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import DefaultScope
 
 from superres import registry
-from superres.errors import UserError
+from superres.errors import UserError, did_you_mean
 
 
 def use_scope() -> None:
@@ -98,21 +97,18 @@ def check_types(cfg: Config) -> None:
         name = node["type"]
         cls = find_type(name)
         if cls is None:
-            near = difflib.get_close_matches(str(name), known_types(), n=3, cutoff=0.5)
             raise UserError(
                 f"config: {path}.type = {name!r} is not registered"
-                + (f"; did you mean {' or '.join(near)}?" if near else "")
-                + ". A module of your own is imported with custom_imports=dict(imports=[...])."
+                f"{did_you_mean(name, known_types())}. A module of your "
+                "own is imported with custom_imports=dict(imports=[...])."
             )
         accepted = accepted_arguments(node)
         for key in () if accepted is None else node:
             if key not in accepted:
-                near = difflib.get_close_matches(key, accepted, n=3, cutoff=0.5)
                 takes = ", ".join(sorted(accepted - {"type", "_scope_"}))
                 raise UserError(
                     f"config: {path}: {name} takes no argument {key!r}"
-                    + (f"; did you mean {' or '.join(near)}?" if near else "")
-                    + f". It takes: {takes}"
+                    f"{did_you_mean(key, accepted)}. It takes: {takes}"
                 )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import difflib
 import functools
 import logging
 import re
@@ -14,7 +13,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from superres.errors import UserError
+from superres.errors import UserError, did_you_mean
 from superres.paths import share_dir
 
 from .ecosystem import REFUSED, refuse
@@ -70,13 +69,10 @@ def check_keys(cfg: Config, files: Collection[Path], optional: Collection[str]) 
     refuse(cfg, unread)
     unread -= REFUSED.keys()
     for key in sorted(unread):
-        near = difflib.get_close_matches(key, known, n=3, cutoff=0.8)
+        near = did_you_mean(key, known, 0.8)
         text = f"config {cfg.filename}: nothing reads its key {key!r}"
         if near and not resolved:
-            raise UserError(
-                f"{text}; did you mean {' or '.join(near)}? (A value of your own starts "
-                "with an underscore.)"
-            )
+            raise UserError(f"{text}{near} (A value of your own starts with an underscore.)")
         if (near or not resolved) and will_be_first():
             logger.warning(text)
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import Any
 
-from superres.errors import UserError
+from superres.errors import UserError, did_you_mean
 
 from .evaluate import EvalResults
 from .sets import EvalSet
@@ -57,10 +56,9 @@ class Selection:
                     for m in ("psnr", "ssim")
                 ]
             if wanted not in known:
-                near = difflib.get_close_matches(str(wanted), known, n=2)
                 raise UserError(
                     f"config: save_best = {wanted!r} is none of {', '.join(known)}"
-                    + (f"; did you mean {near[0]}?" if near else "")
+                    + did_you_mean(wanted, known)
                 )
         role = next(s.role for s in sets if s.key == name)
         if role == "test":

@@ -6,7 +6,6 @@ the order of float32 sums; ``'max'`` adds reduced precision, compilation and CUD
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import os
 import platform
@@ -17,7 +16,7 @@ from typing import Any
 
 import torch
 
-from superres.errors import UserError
+from superres.errors import UserError, did_you_mean
 
 PRESETS = ("auto", "max", "off")
 PARTS = (
@@ -136,11 +135,9 @@ def _wanted(fast: Any) -> tuple[dict[str, Any], str]:
         preset = given.pop("preset", "auto")
         for key, value in given.items():
             if key not in parts:
-                near = difflib.get_close_matches(key, parts, n=1, cutoff=0.5)
                 raise UserError(
-                    f"config: fast has no part {key!r}"
-                    + (f"; did you mean {near[0]}? " if near else ". ")
-                    + f"Its parts: preset, {', '.join(PARTS)}"
+                    f"config: fast has no part {key!r}{did_you_mean(key, parts)}. "
+                    f"Its parts: preset, {', '.join(PARTS)}"
                 )
             allowed = (True, False, "auto", *(("bfloat16", "float16") if key == "amp" else ()))
             if not any(value is a or (isinstance(a, str) and value == a) for a in allowed):
