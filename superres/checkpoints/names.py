@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from superres.errors import UserError
+from superres.files import Lock
 from superres.paths import cache_dir
 
 SNU = "https://cv.snu.ac.kr/research/EDSR/models/"
@@ -82,9 +83,8 @@ def fetch(name: str) -> Path:
     part = file.with_name(f".{file.name}.part")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("ab") as out:
-            if not _lock(out):
-                raise UserError(f"{name}: another process is downloading it now; wait for it")
+        busy = f"{name}: {{holder}} is downloading it now; wait for it"
+        with Lock(part.with_suffix(".lock"), busy, remove=True), part.open("ab") as out:
             if file.is_file():  # made by the process that had the lock
                 part.unlink(missing_ok=True)
                 return file
@@ -136,16 +136,3 @@ def _go_on(url: str, out: BinaryIO) -> None:
         left = page.length if isinstance(page, http.client.HTTPResponse) else 0
         if left:
             raise ConnectionError(f"the connection broke {left} bytes before the end")
-
-
-def _lock(file: BinaryIO) -> bool:
-    """Have a file for this process alone, where the system can do that."""
-    try:
-        import fcntl
-    except ImportError:
-        return True
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

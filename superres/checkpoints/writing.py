@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,7 @@ from torch import Tensor, nn
 from superres.checkpoints.files import checksums
 from superres.checkpoints.formats.base import full_config, network_shapes
 from superres.checkpoints.reading import METADATA_KEY, plain
-from superres.errors import UserError
+from superres.files import write_atomically
 
 
 def save_safetensors(
@@ -74,26 +72,4 @@ def write_whole(path: Path, data: bytes, check: Callable[[Path], None] | None = 
         UserError: the folder does not exist or cannot be written, the disk is full, or what is
             at ``path`` is no file (a folder, a device, a pipe).
     """
-    if os.path.exists(path) and not os.path.isfile(path):
-        raise UserError(f"{path}: cannot be written, it is no file; choose the name of a new one")
-    temporary = None
-    try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
-        if check is not None:
-            check(Path(temporary))
-        os.replace(temporary, path)
-    except OSError as error:
-        raise UserError(
-            f"{path}: cannot be written ({error.strerror or error}); choose a folder that exists "
-            "and has room"
-        ) from error
-    finally:  # a finished file bears its own name by now
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
+    write_atomically(path, lambda file: file.write(data), durable=True, check=check)

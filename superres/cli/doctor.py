@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from superres.errors import UserError
-from superres.imaging.files import is_special, write_atomically
+from superres.files import is_special, write_atomically
 
 if TYPE_CHECKING:
     from superres.cli._doctor.findings import Findings

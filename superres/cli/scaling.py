@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Count, divide, and tell."""
     from superres.engine.config.types import use_scope
-    from superres.engine.train.checkpoint import write_text_atomically
+    from superres.files import write_text
 
     use_scope()
     hardware = _hardware(args.set)
@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
 
         measured = measure()
         args.measure.parent.mkdir(parents=True, exist_ok=True)
-        write_text_atomically(args.measure, json.dumps(measured, indent=2) + "\n")
+        write_text(args.measure, json.dumps(measured, indent=2) + "\n")
     elif args.measured:
         try:
             measured = json.loads(args.measured.read_text(encoding="utf-8"))
@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
         _, after = rest.split(END)
     except (OSError, ValueError) as error:
         raise UserError(f"--write {args.write}: needs the lines {START} and {END}") from error
-    write_text_atomically(args.write, f"{before}{START}\n\n{text}\n\n{END}{after}")
+    write_text(args.write, f"{before}{START}\n\n{text}\n\n{END}{after}")
     print(f"written: {args.write}")
     return 0
 

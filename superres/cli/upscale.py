@@ -241,7 +241,7 @@ def _list_models() -> int:
 def _write_json(
     path: Path, chosen: ChosenNetwork, backend: str | None, results: list, missing: list
 ) -> None:
-    from superres.imaging.files import write_atomically
+    from superres.files import write_atomically
     from superres.upscaling.names import shown
 
     record = {

@@ -16,7 +16,7 @@ from pathlib import Path
 from superres.datasets.storage.environment import DATA_FILE
 from superres.datasets.storage.writer import PARTIAL_SUFFIX
 from superres.errors import UserError
-from superres.imaging.files import IMAGE_SUFFIXES, is_folder, os_fault
+from superres.files import IMAGE_SUFFIXES, is_folder, os_fault
 
 RESULTS = re.compile(r"(?i)image_SRF_\d")
 """SelfExSR's folders, where results of methods lie beside the images."""

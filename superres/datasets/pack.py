@@ -18,7 +18,6 @@ from typing import Literal
 
 from superres.datasets.storage import ImageLmdb, PictureStore, open_store
 from superres.datasets.storage.environment import DATA_FILE, open_environment
-from superres.datasets.storage.lock import FileLock
 from superres.datasets.storage.names import encode_name
 from superres.datasets.storage.notes import header_notes
 from superres.datasets.storage.places import check_apart
@@ -33,6 +32,7 @@ from superres.datasets.storage.sources import (
 from superres.datasets.storage.writer import SOURCES, PackWriter, parse_source
 from superres.datasets.unpack import extract, unpack
 from superres.errors import UserError
+from superres.files import lock_target
 from superres.imaging.io import Channels
 
 __all__ = ["PackReport", "extract", "merge", "pack_images", "unpack"]
@@ -118,7 +118,7 @@ def pack_images(
         lock = target.with_name(target.name + ".lock")
         if lock.exists():  # left by one that was killed when it had just finished
             with contextlib.suppress(UserError):
-                FileLock(lock, f"packing to {target}").release()
+                lock_target(target, "packing to").release()
     else:
         with PackWriter(target, options, resume, overwrite) as writer:
             todo = _plan(writer, packing)

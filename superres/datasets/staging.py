@@ -6,7 +6,6 @@ pack is one large file, which every file system copies well.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import json
 import os
@@ -14,20 +13,16 @@ import re
 import shutil
 import sys
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 from superres.errors import UserError
+from superres.files import Lock
 from superres.output import printable
 
 from .storage import ImageLmdb, PictureStore
 from .storage.environment import DATA_FILE, open_environment
 from .storage.lmdb import read_header
-
-try:
-    import fcntl
-except ImportError:  # Windows: processes are not kept apart there
-    fcntl = None
 
 FOLDER = "superres-staged"
 _MARK = "verified.json"  # written last, so a copy without it is unfinished
@@ -70,7 +65,7 @@ def stage(
     copy = folder / (re.sub(r"[^\w.-]", "_", name)[-150:] + ".lmdb")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with _lock(copy.with_suffix(".lock")):
+        with Lock(copy.with_suffix(".lock"), wait=True):
             if not _is_whole(copy, size):
                 say(f"copying {store.path} ({size / 2**30:.2f} GiB) to {folder}")
                 _copy(source, copy, size)
@@ -96,18 +91,6 @@ def _expand(target: str | os.PathLike) -> Path:
             "folder of its local disk, such as /scratch"
         )
     return Path(text).absolute()
-
-
-@contextlib.contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    """Waits for its turn; the kernel frees the lock of a process that dies."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-    try:
-        if fcntl is not None:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _is_whole(copy: Path, size: int) -> bool:

@@ -9,11 +9,11 @@ from typing import Any
 
 from superres.checkpoints.shipped import shipped
 from superres.errors import UserError
+from superres.files import write_text
 
 from .config.load import load_config
 from .config.values import to_plain
 from .records import TrainingRecord, find_records, results_table
-from .train.checkpoint import write_text_atomically
 
 DATA = {
     "291": "291 photographs: T91 (Yang et al., 2010) and the 200 training pictures of the Berkeley "
@@ -43,7 +43,7 @@ def write_cards() -> list[Path]:
     for name, path in shipped().items():
         target, text = path.with_suffix(".md"), card(name, path)
         if not target.is_file() or target.read_text(encoding="utf-8") != text:
-            write_text_atomically(target, text)
+            write_text(target, text)
             changed.append(target)
     return changed
 

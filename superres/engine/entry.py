@@ -14,6 +14,7 @@ import torch
 from mmengine.config import Config
 
 from superres.errors import UserError
+from superres.files import write_text
 
 from .config.check import check_config
 from .config.ecosystem import log_level
@@ -25,9 +26,9 @@ from .distributed import agreement as consistency
 from .distributed import launch
 from .distributed.failure_report import is_broken_exchange
 from .run_log import RunLog
-from .train.checkpoint import iteration_files, write_text_atomically
+from .train.checkpoint import iteration_files
 from .train.provenance import commit, hardware
-from .train.work_dir import WorkDirLock, open_work_dir, set_aside, set_aside_newer
+from .train.work_dir import lock_work_dir, open_work_dir, set_aside, set_aside_newer
 
 
 def prepare(
@@ -147,7 +148,7 @@ def _join_and_train(
         try:
             if rank == 0:
                 open_work_dir(folder)
-                lock = WorkDirLock(folder, reporter.warn)
+                lock = lock_work_dir(folder, reporter.warn)
         except UserError as error:
             mistake = error
         consistency.share_mistake(mistake, everywhere=True)
@@ -208,7 +209,7 @@ def _train(
     resumed = bool(resume) and trainer.resume(wanted)
     if reporter.rank == 0:
         _take_over(folder, reporter, resume, trainer.iter if wanted and resumed else None)
-        write_text_atomically(folder / "config.py", cfg.pretty_text)
+        write_text(folder / "config.py", cfg.pretty_text)
     launch.barrier()
     if resume and not resumed:
         reporter.say(f"no checkpoint in {folder} to resume from: starting anew")

@@ -8,14 +8,13 @@ from pathlib import Path
 from superres.checkpoints import load_model
 from superres.checkpoints.shipped import DEFAULT, variants
 from superres.evaluation.protocols import evaluate_pair
+from superres.files import write_text
 from superres.imaging.comparison import comparison
 from superres.imaging.io import read_image, write_image
 from superres.imaging.photographs import photograph
 from superres.imaging.resize import imresize, modcrop
 from superres.paths import share_dir
 from superres.upscaling.python import upscale
-
-from .train.checkpoint import write_text_atomically
 
 
 @dataclass(frozen=True)
@@ -71,5 +70,5 @@ def write_gallery(docs: Path | None = None, photographs: tuple = PHOTOGRAPHS) ->
             lines.append(f"![{photo.title}, x{scale}](images/{target.name})\n")
             lines.append(f"{photo.title} ({photo.licence}): bicubic / {DEFAULT} {scores}\n")
     page = docs / "gallery.md"
-    write_text_atomically(page, "\n".join(lines))
+    write_text(page, "\n".join(lines))
     return [page, *files]

@@ -19,6 +19,7 @@ from superres.checkpoints.files import sha256
 from superres.checkpoints.shipped import shipped
 from superres.errors import UserError
 from superres.evaluation.published import PublishedScore
+from superres.files import write_text
 from superres.models.summary import Summary, build_on_meta, summarise
 from superres.paths import share_dir
 
@@ -27,7 +28,6 @@ from .config.types import use_scope
 from .config.values import scales_of, to_plain
 from .records import TrainingRecord, find_records, results_table
 from .test.published_columns import standing_of_training
-from .train.checkpoint import write_text_atomically
 
 START, END = "<!-- made by `superres models metafile` -->", "<!-- end -->"
 _TITLE = re.compile(r"^# (.+)$", re.MULTILINE)
@@ -277,6 +277,6 @@ def describe(folder: Path) -> list[Path]:
     for name, text in (("metafile.yml", metafile(folder)), ("README.md", readme(folder))):
         path = folder / name
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
-            write_text_atomically(path, text)
+            write_text(path, text)
             changed.append(path)
     return changed

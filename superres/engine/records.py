@@ -21,12 +21,11 @@ from typing import Any
 from superres.errors import UserError
 from superres.evaluation.curves import log_lines
 from superres.evaluation.results import read_results
-from superres.imaging.files import write_atomically
+from superres.files import write_atomically, write_text
 from superres.paths import share_dir
 
 from .config.load import load_config
 from .config.values import to_plain
-from .train.checkpoint import write_text_atomically
 from .train.provenance import commit, hardware
 
 FILES = ("run.json", "results.json", "log.jsonl.gz", "config.py")
@@ -151,10 +150,10 @@ def write_record(work_dir: Path, results: Path, name: str | None = None, note: s
         "versions": tested.get("versions", {}),
         "note": note,
     }
-    write_text_atomically(folder / "run.json", json.dumps(run, indent=2) + "\n")
+    write_text(folder / "run.json", json.dumps(run, indent=2) + "\n")
     text = json.dumps(tested, indent=1) + "\n"
-    write_text_atomically(folder / "results.json", text)
-    write_text_atomically(folder / "config.py", (work_dir / "config.py").read_text("utf-8"))
+    write_text(folder / "results.json", text)
+    write_text(folder / "config.py", (work_dir / "config.py").read_text("utf-8"))
     # No time inside: the same log gives the same bytes.
     packed = gzip.compress(log.read_bytes(), mtime=0)
     write_atomically(folder / "log.jsonl.gz", lambda file: file.write(packed))

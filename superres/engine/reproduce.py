@@ -8,12 +8,12 @@ from pathlib import Path
 
 from superres.errors import UserError
 from superres.evaluation.curves import chart_file, read_curves
+from superres.files import write_text
 from superres.paths import share_dir
 
 from .cards import write_cards
 from .recipes import describe, described_folders
 from .records import TrainingRecord, find_records, results_table
-from .train.checkpoint import write_text_atomically
 
 START, END = "<!-- made by `superres models metafile` -->", "<!-- end -->"
 _CURVE = "PSNR in dB"
@@ -45,7 +45,7 @@ def write_reproduction() -> list[Path]:
     changed = []
     for path, content in files.items():
         if not path.is_file() or path.read_text(encoding="utf-8") != content:
-            write_text_atomically(path, content)
+            write_text(path, content)
             changed.append(path)
     return changed
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from superres.errors import UserError
-from superres.imaging.files import is_special, name_for, take_over
+from superres.files import is_special, name_for, take_over
 
 ENDINGS = {
     "onnx": (".onnx",),

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from superres.errors import UserError
+from superres.files import IMAGE_SUFFIXES
 from superres.imaging._cv2 import import_cv2
-from superres.imaging.files import IMAGE_SUFFIXES
 
 _ALPHA_SUFFIXES = (".png", ".tif", ".tiff", ".webp")
 _SIXTEEN_BIT_SUFFIXES = (".png", ".tif", ".tiff", ".ppm", ".pgm", ".pnm")

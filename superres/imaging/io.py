@@ -16,9 +16,7 @@ from typing import Literal
 import numpy as np
 
 from superres.errors import UserError
-from superres.imaging._cv2 import import_cv2
-from superres.imaging.encode import encode_image
-from superres.imaging.files import (
+from superres.files import (
     IMAGE_SUFFIXES,
     PathLike,
     list_images,
@@ -27,6 +25,8 @@ from superres.imaging.files import (
     with_rest,
     write_atomically,
 )
+from superres.imaging._cv2 import import_cv2
+from superres.imaging.encode import encode_image
 from superres.imaging.formats import (
     BrokenPicture,
     ImageHeader,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import fcntl
 import ipaddress
 import logging
 import os
@@ -22,6 +21,7 @@ from pathlib import Path
 import uvicorn
 
 from superres.errors import UserError
+from superres.files import Lock
 from superres.serve.app import make_app
 from superres.serve.limits import Limits
 from superres.serve.offers import Offers
@@ -163,8 +163,7 @@ def _folder() -> Iterator[Path]:
             "that can be written"
         ) from error
     try:
-        with (folder / _LOCK).open("w") as lock:  # held while this process lives
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with Lock(folder / _LOCK):  # held while this process lives
             yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -173,12 +172,12 @@ def _folder() -> Iterator[Path]:
 def _sweep() -> None:
     """Remove folders whose session was killed: nobody holds their lock."""
     for folder in Path(tempfile.gettempdir()).glob(_PREFIX + "*"):
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, UserError):
             if folder.is_symlink() or folder.stat().st_uid != os.getuid():
                 continue
-            with (folder / _LOCK).open("r") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(folder, ignore_errors=True)
+            if (folder / _LOCK).exists():
+                with Lock(folder / _LOCK):
+                    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _check_keep(keep: Path) -> None:

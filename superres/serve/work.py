@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from superres.errors import UserError
-from superres.imaging.files import write_atomically
+from superres.files import write_atomically
 from superres.serve.jobs import Job
 from superres.serve.limits import Limits
 from superres.serve.offers import Offer, Offers

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from superres.errors import UserError
+from superres.files import write_atomically
 from superres.imaging.comparison import comparison
-from superres.imaging.files import write_atomically
 from superres.imaging.io import write_image
 from superres.upscaling.names import shown
 from superres.upscaling.reading import from_pillow, read_picture

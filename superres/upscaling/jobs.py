@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from superres.errors import UserError
-from superres.imaging.files import IMAGE_SUFFIXES, unreadable
+from superres.files import IMAGE_SUFFIXES, unreadable
 from superres.upscaling.names import shown
 from superres.upscaling.video_codec import CONTAINERS
 from superres.upscaling.writing import FORMATS, SUFFIX_FORMATS

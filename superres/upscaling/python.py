@@ -16,7 +16,7 @@ from PIL import Image
 from torch import nn
 
 from superres.errors import UserError
-from superres.imaging.files import is_special
+from superres.files import is_special
 from superres.upscaling.channels import channels_of
 from superres.upscaling.enlarge import Enlarger, Rows
 from superres.upscaling.reading import Picture, RowFile, from_pillow, read_picture

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image, ImageCms, features
 
 from superres.errors import UserError
-from superres.imaging.files import os_fault, with_rest
+from superres.files import os_fault, with_rest
 from superres.imaging.formats import BrokenPicture, NeedMore, check_complete, parse_header
 from superres.imaging.formats.base import ImageHeader
 from superres.imaging.io import max_pixels_allowed, read_image

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from superres.errors import UserError
-from superres.imaging.files import is_special, os_fault
+from superres.files import is_special, os_fault
 from superres.stopping import Terminated
 from superres.upscaling.compare import as_rgb, save_page
 from superres.upscaling.enlarge import Enlarger, NotFinite

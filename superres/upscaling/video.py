@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from superres.errors import UserError
-from superres.imaging.files import write_atomically
+from superres.files import write_atomically
 from superres.upscaling.enlarge import Enlarger, Progress
 from superres.upscaling.names import shown
 from superres.upscaling.provenance import Settings, difference

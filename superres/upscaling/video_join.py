@@ -5,15 +5,13 @@ from __future__ import annotations
 import contextlib
 import errno
 import heapq
-import os
-import secrets
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 from superres.errors import UserError
-from superres.imaging.files import os_fault
+from superres.files import os_fault, replacing
 from superres.upscaling.names import shown
 from superres.upscaling.provenance import without_record
 from superres.upscaling.video_codec import CONTAINERS, import_av, open_clip, video_stream
@@ -39,21 +37,18 @@ def join(
         UserError: it cannot be written.
     """
     av = import_av()
-    temporary = target.with_name(f".{secrets.token_hex(8)}.tmp")
     kind, _ = CONTAINERS[target.suffix.lower()]
     try:
         with (
+            replacing(target) as (temporary, _),
             open_clip(source) as original,
             av.open(str(pieces[0])) as first,
             av.open(str(temporary), "w", format=kind) as out,
         ):
             _describe(out, original.metadata, record)
             _fill(out, original, first, pieces, notes, durations)
-        os.replace(temporary, target)
     except OSError as error:  # PyAV's errors are OSErrors, too
         raise write_fault(target, error) from None
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _describe(out: Any, metadata: dict[str, str], record: str | None) -> None:

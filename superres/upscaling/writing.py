@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from superres.errors import UserError
-from superres.imaging.files import write_atomically
+from superres.files import write_atomically
 from superres.upscaling.names import shown
 from superres.upscaling.png import PngWriter
 from superres.upscaling.provenance import EXIF_TAG

@@ -22,7 +22,7 @@ from tests.engine.ranks import environment, free_port
 from .runs import Run, Settings
 
 ITERATIONS, INTERVAL = 24, 3
-_PASSING = (".tmp", ".writing", ".partial", ".probe", ".lock", ".superres")
+_PASSING = (".tmp", ".partial", ".probe", ".lock", ".superres")
 
 
 class Scene:

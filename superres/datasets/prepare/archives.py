@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 
 from superres.datasets.prepare.entries import Entry, TarEntry, ZipEntry
 from superres.errors import UserError
-from superres.imaging.files import os_fault
+from superres.files import os_fault
 from superres.imaging.io import IMAGE_SUFFIXES
 
 PLAIN_TAR = (".tar",)

@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 
 from superres.errors import UserError
-from superres.imaging.files import os_fault
+from superres.files import os_fault
 from superres.imaging.formats import BrokenPicture, NeedMore, parse_header
 from superres.imaging.io import Channels, ImageHeader, image_header, read_image
 

@@ -21,7 +21,7 @@ from superres.datasets.prepare.archives import (
 )
 from superres.datasets.prepare.entries import Entry, FileEntry
 from superres.errors import UserError
-from superres.imaging.files import os_fault, write_atomically
+from superres.files import os_fault, write_atomically
 
 _DONE = ".complete"
 

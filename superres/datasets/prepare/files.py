@@ -14,11 +14,10 @@ from pathlib import Path
 
 from superres.datasets.pack import PackReport, Progress
 from superres.datasets.prepare.making import WritingSource, fault_of
-from superres.datasets.storage.lock import FileLock
 from superres.datasets.storage.pool import load_in_order
 from superres.datasets.storage.sources import PackSource
 from superres.errors import UserError
-from superres.imaging.files import os_fault
+from superres.files import lock_target, os_fault
 
 _STAMPS = ".made_from.jsonl"
 
@@ -67,7 +66,7 @@ def write_files(
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(os_fault(target, error, "folder", writing=True)) from None
-    lock = FileLock(target.with_name(target.name + ".lock"), f"writing to {target}")
+    lock = lock_target(target, "writing to")
     try:
         _write(source, target, suffix, stamps, info, num_workers, progress, strict, report)
         if target.exists():

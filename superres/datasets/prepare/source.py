@@ -17,7 +17,7 @@ from superres.datasets.prepare.archives import (
 from superres.datasets.prepare.entries import Entry, FileEntry
 from superres.datasets.prepare.extract import extracted_entries
 from superres.errors import UserError
-from superres.imaging.files import os_fault, unreadable
+from superres.files import os_fault, unreadable
 from superres.imaging.io import IMAGE_SUFFIXES
 
 #: Pictures to a person, but not to the decoders here.

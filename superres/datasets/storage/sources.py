@@ -16,7 +16,7 @@ from superres.datasets.storage.format import SAMPLE_TYPES
 from superres.datasets.storage.lmdb import ImageLmdb
 from superres.datasets.storage.names import PackedNames, encode_name
 from superres.errors import UserError
-from superres.imaging.files import unreadable
+from superres.files import unreadable
 from superres.imaging.io import Channels, ImageHeader, image_header, read_image
 
 Loader = str | os.PathLike | Callable[[], np.ndarray]

@@ -20,9 +20,9 @@ import numpy as np
 
 from superres.datasets.storage import format as layout
 from superres.datasets.storage.environment import DATA_FILE, Environment
-from superres.datasets.storage.lock import FileLock
 from superres.datasets.storage.pages import large_values
 from superres.errors import UserError
+from superres.files import lock_target, sync
 
 PARTIAL_SUFFIX = ".partial"
 SOURCES = b"sources"
@@ -61,9 +61,7 @@ class PackWriter:
             target.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"{target}: cannot be written ({error.strerror}).") from None
-        self._lock = FileLock(
-            target.with_name(target.name + ".lock"), f"packing to {target}", self.notes.append
-        )
+        self._lock = lock_target(target, "packing to", self.notes.append)
         try:
             if target.exists() and not replace:
                 raise UserError(f"{target}: another process has just finished it. Run again.")
@@ -205,14 +203,14 @@ class PackWriter:
         return len(index)
 
     def _move(self) -> None:
-        _fsync(self.partial / DATA_FILE)
-        _fsync(self.partial)
+        sync(self.partial / DATA_FILE)
+        sync(self.partial)
         old = self.target.with_name(f"{self.target.name}.replaced-{os.getpid()}")
         replacing = self._replace and self.target.exists()
         if replacing:
             os.rename(self.target, old)
         os.rename(self.partial, self.target)
-        _fsync(self.target.parent)
+        sync(self.target.parent)
         if replacing and not _discard(old):
             self.notes.append(f"kept {old}: it holds files that belong to no database")
 
@@ -289,11 +287,3 @@ def _discard(folder: Path) -> bool:
     except OSError:
         return False
     return True
-
-
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

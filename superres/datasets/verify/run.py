@@ -19,7 +19,7 @@ from superres.datasets.verify.judge import GOOD
 from superres.datasets.verify.sets import FoundSet, find_sets
 from superres.datasets.verify.twins import Identity, duplicates, leaks
 from superres.errors import UserError
-from superres.imaging.files import unreadable
+from superres.files import unreadable
 
 Step = Callable[[str], Callable[[int, int, str], None]]
 

@@ -23,7 +23,7 @@ from superres.datasets.pairing import partner_numbers
 from superres.datasets.storage import open_store
 from superres.datasets.storage.writer import PARTIAL_SUFFIX
 from superres.errors import UserError
-from superres.imaging.files import os_fault
+from superres.files import os_fault
 
 #: What the known sets hold: names where they are numbered, else how many.
 KNOWN: dict[str, list[str] | int] = {

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import os
 import re
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import torch
 
 from superres.checkpoints.files import open_weights
 from superres.errors import UserError
-from superres.imaging.files import is_special
+from superres.files import os_fault, write_atomically, write_text
 
 LAST = "last_checkpoint"
 BEST = "best.pth"
 _NAME = re.compile(r"iter_(\d+)\.pth")
-_TEMPORARY = ".writing"
 
 
 def iteration_files(folder: Path) -> list[tuple[int, Path]]:
@@ -59,53 +54,23 @@ def save_atomically(state: dict[str, Any], path: Path) -> None:
     Raises:
         UserError: no room or no permission; what was there before is untouched.
     """
-    _write(path, lambda file: torch.save(plain(state), file))
-
-
-def _write(path: Path, fill: Callable[[BinaryIO], object]) -> None:
-    """Fill a file beside ``path``, make it durable, then let it take the name."""
-    if is_special(path):
-        raise UserError(f"{path} is no file that could be replaced; give another name")
-    temporary = path.with_name(path.name + _TEMPORARY)
     try:
-        with open(temporary, "wb") as file:
-            fill(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-        sync_folder(path.parent)
-    except (OSError, RuntimeError) as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
+        write_atomically(path, lambda file: torch.save(plain(state), file), durable=True)
+    except (UserError, RuntimeError) as error:
         if "DataLoader worker" in str(error):  # raised wherever the trainer happens to be
             raise
         raise UserError(_why_not_saved(path, error)) from error
 
 
-def sync_folder(folder: Path) -> None:
-    """Make a rename durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def _why_not_saved(path: Path, error: Exception) -> str:
     # torch reports a failed write as a RuntimeError of its zip writer; the cause is behind it.
-    cause = error
+    cause: BaseException | None = error
     while cause is not None and not isinstance(cause, OSError):
         cause = cause.__cause__ or cause.__context__
-    number = getattr(cause, "errno", None)
-    if number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        reason = "the disk (or quota) is full"
-    elif number in (errno.EACCES, errno.EPERM, errno.EROFS):
-        reason = "no permission to write there"
-    else:
-        reason = str(cause or error)
+    fault = os_fault(path, cause, "file", writing=True) if cause is not None else str(error)
     kept = next((p for _, p in iteration_files(path.parent)), None)
     return (
-        f"could not save {path}: {reason}. "
+        f"could not save {fault} "
         + (
             f"The checkpoint before it, {kept.name}, is whole"
             if kept
@@ -113,17 +78,6 @@ def _why_not_saved(path: Path, error: Exception) -> str:
         )
         + "; make room and continue with --resume"
     )
-
-
-def write_text_atomically(path: Path, text: str) -> None:
-    """Replace a small file in one step."""
-    _write(path, lambda file: file.write(text.encode("utf-8")))
-
-
-def remove_leftovers(folder: Path) -> None:
-    """Delete what an interrupted save left behind."""
-    for path in folder.glob(f"*{_TEMPORARY}"):
-        path.unlink(missing_ok=True)
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -201,7 +155,7 @@ def save_iteration(state: dict[str, Any], folder: Path, iteration: int, keep: in
     """Save ``iter_N.pth``, name it in ``last_checkpoint``, then delete all but ``keep``."""
     path = folder / f"iter_{iteration}.pth"
     save_atomically(state, path)
-    write_text_atomically(folder / LAST, path.name + "\n")
+    write_text(folder / LAST, f"{path.name}\n")
     if keep:
         for number, old in iteration_files(folder)[keep:]:
             if number < iteration:

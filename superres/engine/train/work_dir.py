@@ -8,10 +8,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from superres.datasets.storage.lock import NO_LOCKS, give_up, take
 from superres.errors import UserError
+from superres.files import Lock, remove_leftovers
 
-from .checkpoint import iteration_files, remove_leftovers
+from .checkpoint import iteration_files
 
 _OWN = ("iter_*.pth", "best.pth", "last_checkpoint", "log.jsonl", "config.py", "tensorboard")
 
@@ -36,38 +36,20 @@ def open_work_dir(path: Path) -> None:
         ) from error
 
 
-class WorkDirLock:
-    """Keeps a second run out of a work dir, by a lock that the system drops when we die.
-
-    Args:
-        path: the work dir.
-        warn: told that the filesystem has no locks, so that nothing keeps a second run out.
+def lock_work_dir(path: Path, warn: Callable[[str], None] = lambda _: None) -> Lock:
+    """Keep a second run out of a work dir, and remove what a killed one left half written.
 
     Raises:
         UserError: another process holds it; the message says which, where and since when.
     """
-
-    def __init__(self, path: Path, warn: Callable[[str], None] = lambda _: None) -> None:
-        self._descriptor: int | None = None
-        try:
-            descriptor = os.open(path / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
-        except OSError as error:
-            raise UserError(f"work dir {path} cannot be locked: {error.strerror}") from error
-        holder = take(descriptor, lambda why: warn(f"work dir {path}: {NO_LOCKS} ({why})"))
-        if holder is not None:
-            os.close(descriptor)
-            raise UserError(
-                f"work dir {path} is in use by {holder}; wait for it or choose another with "
-                "--work-dir"
-            )
-        self._descriptor = descriptor
-        remove_leftovers(path)  # not before: what another run is writing looks the same
-
-    def release(self) -> None:
-        """Let others in; harmless when done twice."""
-        descriptor, self._descriptor = self._descriptor, None
-        if descriptor is not None:
-            give_up(descriptor)
+    lock = Lock(
+        path / ".lock",
+        f"work dir {str(path).replace('{', '{{').replace('}', '}}')} is in use by {{holder}}; wait "
+        "for it or choose another with --work-dir",
+        warn,
+    )
+    remove_leftovers(path)  # not before: what another run is writing looks the same
+    return lock
 
 
 def set_aside(path: Path) -> Path | None:

@@ -8,9 +8,9 @@ import threading
 
 import pytest
 
-from superres.engine.train.checkpoint import save_atomically, write_text_atomically
+from superres.engine.train.checkpoint import save_atomically
 from superres.errors import UserError
-from superres.imaging.files import write_atomically
+from superres.files import write_atomically, write_text
 
 
 def test_a_pipe_is_written_to_and_stays(tmp_path):
@@ -25,9 +25,7 @@ def test_a_pipe_is_written_to_and_stays(tmp_path):
     assert stat.S_ISFIFO(pipe.stat().st_mode)
 
 
-@pytest.mark.parametrize(
-    "save", [lambda p: save_atomically({}, p), lambda p: write_text_atomically(p, "x")]
-)
+@pytest.mark.parametrize("save", [lambda p: save_atomically({}, p), lambda p: write_text(p, "x")])
 def test_checkpoints_do_not_replace_a_pipe(tmp_path, save):
     pipe = tmp_path / "iter_1.pth"
     os.mkfifo(pipe)

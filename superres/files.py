@@ -1,13 +1,16 @@
-"""Files on disk: which are pictures, whole writes, and faults in a person's words."""
+"""Files on disk: which are pictures, whole writes, locks, and faults in a person's words."""
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import os
 import secrets
+import socket
 import stat
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,7 +18,7 @@ from superres.errors import UserError
 
 try:
     import fcntl
-except ImportError:  # Windows has no flock; there a killed process's file stays.
+except ImportError:  # Windows has no flock; there nothing is locked.
     fcntl = None
 
 PathLike = str | os.PathLike
@@ -82,33 +85,82 @@ def with_rest(file: BinaryIO, head: bytes) -> bytes:
     return head + file.read()
 
 
-def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
+def write_atomically(
+    path: Path,
+    write: Callable[[BinaryIO], object],
+    durable: bool = False,
+    check: Callable[[Path], object] | None = None,
+) -> None:
     """Call ``write(file)`` on a temporary file beside ``path``, then rename it to ``path``.
 
     A pipe or a device, such as /dev/stdout, is written to as it is: it must not be replaced.
     What a process that was killed left of the same file is removed.
 
+    Args:
+        durable: the file and its name are on the disk, not only in the system's memory, when
+            this returns.
+        check: called with the finished temporary file; if it raises, ``path`` stays as it was.
+
     Raises:
         UserError: missing or read-only folder, full disk, ...; the temporary file is removed.
     """
-    if is_special(path):
-        try:
+    try:
+        if is_special(path):
+            if durable:
+                raise UserError(f"{path} is no file that could be replaced; give another name")
             with open(path, "wb") as file:
                 write(file)
-        except OSError as error:
-            raise UserError(os_fault(path, error, "file", writing=True)) from None
-        return
-    try:
-        temporary, descriptor = _open_temporary(path)
-        try:
-            with open(descriptor, "wb") as file:
+            return
+        with replacing(path) as (temporary, descriptor):
+            with open(descriptor, "wb", closefd=False) as file:
                 write(file)
-            os.replace(temporary, path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+                file.flush()
+            if durable:
+                os.fsync(descriptor)
+            if check is not None:
+                check(temporary)
+        if durable:
+            sync(path.parent)
     except OSError as error:
         raise UserError(os_fault(path, error, "file", writing=True)) from None
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace a text file in one step, in UTF-8; raises as :func:`write_atomically`."""
+    write_atomically(path, lambda file: file.write(text.encode()), durable=True)
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[tuple[Path, int]]:
+    """A temporary file beside ``path``, open for writing, that takes its name at the end.
+
+    Yields:
+        Its path and descriptor. Left by an exception, it is removed and ``path`` is as it was.
+    """
+    temporary, descriptor = _open_temporary(path)
+    try:
+        yield temporary, descriptor
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    finally:
+        os.close(descriptor)
+
+
+def sync(path: Path) -> None:
+    """Have the system write a file, or the names in a folder, to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Delete what killed writers left in a folder that no other process writes to now."""
+    for path in folder.glob(".*.tmp"):
+        path.unlink(missing_ok=True)
 
 
 def _open_temporary(path: Path) -> tuple[Path, int]:
@@ -198,3 +250,111 @@ def os_fault(path: PathLike, error: Exception, what: str, writing: bool = False)
     if code in (errno.EACCES, errno.EPERM):
         return f"{name}: no permission to read this {what}."
     return f"{name}: cannot be read ({getattr(error, 'strerror', None) or error})."
+
+
+_held: set[int] = set()
+
+
+def _let_go() -> None:
+    """In a forked child: a worker that outlives a killed process must not hold its locks."""
+    for descriptor in _held:
+        os.close(descriptor)
+    _held.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_let_go)
+
+
+class Lock:
+    """A lock file: one process at a time; the kernel frees it when the process dies.
+
+    Args:
+        path: the file; it says who holds the lock.
+        busy: what is said where another process has it; ``{holder}`` stands for which.
+        warn: told where the filesystem has no locks; then all go unprotected.
+        wait: until it is free, instead of raising.
+        remove: the file on release.
+
+    Raises:
+        UserError: another process holds it, or the file cannot be made.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        busy: str = "{holder} is using it; wait until it has finished",
+        warn: Callable[[str], object] = lambda _: None,
+        wait: bool = False,
+        remove: bool = False,
+    ) -> None:
+        self.path, self._busy, self._warn = path, busy, warn
+        self._wait, self._remove = wait, remove
+        self._descriptor: int | None = None
+        while self._descriptor is None:
+            try:
+                descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+            except OSError as error:
+                raise UserError(os_fault(path, error, "file", writing=True)) from None
+            _held.add(descriptor)
+            try:
+                self._take(descriptor)
+            except BaseException:
+                _close(descriptor)
+                raise
+
+    def _take(self, descriptor: int) -> None:
+        try:
+            if fcntl is not None:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if self._wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip()
+            raise UserError(self._busy.format(holder=holder or "another process")) from None
+        except OSError as error:
+            self._warn(
+                f"{self.path}: its filesystem has no locks; see to it that nothing else writes "
+                f"there ({error.strerror})"
+            )
+        # The last holder removes the file before it lets go; a lock on a removed file is void.
+        if not os.path.exists(self.path) or not os.path.samestat(
+            os.fstat(descriptor), os.stat(self.path)
+        ):
+            _close(descriptor)
+            return
+        since = time.strftime("%Y-%m-%d %H:%M:%S")
+        text = f"process {os.getpid()} on {socket.gethostname()} since {since}\n"
+        with contextlib.suppress(OSError):  # only a courtesy: the disk may be full
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, text.encode(), 0)
+        self._descriptor = descriptor
+
+    def release(self) -> None:
+        """Let others in; harmless when done twice."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            if self._remove:
+                self.path.unlink(missing_ok=True)
+            _close(descriptor)
+
+    def __enter__(self) -> Lock:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+
+def _close(descriptor: int) -> None:
+    _held.discard(descriptor)
+    os.close(descriptor)
+
+
+def lock_target(target: Path, doing: str, warn: Callable[[str], object] = lambda _: None) -> Lock:
+    """Keep a second process from making the same file or folder; see :class:`Lock`."""
+    where = str(target).replace("{", "{{").replace("}", "}}")
+    return Lock(
+        target.with_name(target.name + ".lock"),
+        f"Another process ({{holder}}) is {doing} {where}. Wait until it has finished, or stop it "
+        "first.",
+        warn,
+        remove=True,
+    )
