@@ -13,6 +13,7 @@ import copy
 import logging
 import os
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -124,11 +125,12 @@ def load_config(
         cfg, files = read_config(path), base_files(path)
         depth = depths(files, changes)
         check_keys(cfg, files, OPTIONAL_KEYS)
+    known = {*READ_KEYS, *OPTIONAL_KEYS, *runtime_keys(), *referred(cfg._cfg_dict)}
     before = {key: to_plain(cfg[key]) for key in TOP_LEVEL if key in cfg}
     for key, value in changes.items():
         if key.startswith("fast.") and "fast" in cfg:
             cfg.fast = as_parts(cfg.fast)
-        _check_option(cfg, key)
+        _check_option(cfg, key, known)
         _set(cfg, key, value)
     for key in cfg:
         cfg[key] = resolve_references(cfg[key], cfg._cfg_dict)
@@ -276,13 +278,12 @@ def _none(value: Any) -> Any:
     return None if value in ("None", "null") else value
 
 
-def _check_option(cfg: Config, key: str) -> None:
+def _check_option(cfg: Config, key: str, known: Collection[str]) -> None:
     """An option may set a key that is there, or an argument that the named type accepts."""
     node: Any = cfg._cfg_dict
     parts = key.split(".")
     if (parts[0] in SECTIONS and parts[0] != "train_dataloader") or parts[0] == "auto_scale_lr":
         return  # which are checked as a whole
-    known = {*READ_KEYS, *OPTIONAL_KEYS, *runtime_keys(), *referred(node)}
     if parts[0] in node and parts[0] not in known and not parts[0].startswith("_"):
         raise UserError(
             f"--cfg-options {key}: only the config's own Python code uses {parts[0]!r}, and has "

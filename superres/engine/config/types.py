@@ -73,18 +73,20 @@ def accepted_arguments(node: Any) -> set[str] | None:
     return None
 
 
-def walk_types(node: Any, path: str = "") -> Iterator[tuple[str, dict]]:
-    """All dicts with a ``type`` in a config, each with its dotted path."""
-    if isinstance(node, Config):
-        node = node._cfg_dict
-    if isinstance(node, dict):
-        if "type" in node:
-            yield path, node
-        for key, value in node.items():
-            yield from walk_types(value, f"{path}.{key}" if path else str(key))
-    elif isinstance(node, (list, tuple)):
-        for i, value in enumerate(node):
-            yield from walk_types(value, f"{path}.{i}" if path else str(i))
+def walk_types(node: Any) -> list[tuple[str, dict]]:
+    """All dicts with a ``type`` in a config, each with its dotted path, in the file's order."""
+    found, pending = [], [("", node._cfg_dict if isinstance(node, Config) else node)]
+    while pending:
+        path, node = pending.pop()
+        inside: Any = ()
+        if isinstance(node, dict):
+            inside = node.items()
+            if "type" in node:
+                found.append((path, node))
+        elif isinstance(node, list | tuple):
+            inside = enumerate(node)
+        pending += reversed([(f"{path}.{k}" if path else str(k), v) for k, v in inside])
+    return found
 
 
 def check_types(cfg: Config) -> None:

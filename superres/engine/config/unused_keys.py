@@ -64,7 +64,7 @@ def check_keys(cfg: Config, files: Collection[Path], optional: Collection[str]) 
     unread = {key for key in cfg if key not in known and not key.startswith("_")}
     if not unread:
         return
-    unread -= set(referred(cfg._cfg_dict))
+    unread -= referred(cfg._cfg_dict)
     unread -= {name for file in files for name in used_names(file)}
     refuse(cfg, unread)
     unread -= REFUSED.keys()
@@ -91,16 +91,9 @@ def runtime_keys() -> frozenset[str]:
     return frozenset(t.id for t in targets if isinstance(t, ast.Name))
 
 
-def referred(node: Any) -> Iterator[str]:
+def referred(node: Any) -> set[str]:
     """First words of all ``${a.b}`` in a config's strings."""
-    if isinstance(node, str):
-        yield from (match[1] for match in _REFERRED.finditer(node) if match[1])
-    elif isinstance(node, dict):
-        for value in node.values():
-            yield from referred(value)
-    elif isinstance(node, (list, tuple)):
-        for value in node:
-            yield from referred(value)
+    return {match[1] for match in _REFERRED.finditer(str(node)) if match[1]}
 
 
 def used_names(file: Path) -> set[str]:
