@@ -235,8 +235,8 @@ def os_fault(path: PathLike, error: Exception, what: str, writing: bool = False)
     if writing:
         if code == errno.ENOENT:
             return f"{name}: cannot be written, its folder does not exist."
-        if code in (errno.ENOSPC, errno.EDQUOT):
-            return f"{name}: cannot be written, the disk is full."
+        if code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            return f"{name}: cannot be written, the disk (or quota) is full."
         reason = getattr(error, "strerror", None) or error
         return f"{name}: cannot be written ({reason})."
     if code in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP) and os.path.islink(path):

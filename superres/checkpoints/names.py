@@ -84,7 +84,7 @@ def fetch(name: str) -> Path:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         busy = f"{name}: {{holder}} is downloading it now; wait for it"
-        with Lock(part.with_suffix(".lock"), busy, remove=True), part.open("ab") as out:
+        with part.open("ab") as out, Lock(part.with_suffix(".lock"), busy, remove=True):
             if file.is_file():  # made by the process that had the lock
                 part.unlink(missing_ok=True)
                 return file

@@ -7,6 +7,7 @@ import torch
 
 from superres.checkpoints import load_model, names
 from superres.errors import UserError
+from superres.files import Lock
 from tests.checkpoints.loopback import hub
 
 
@@ -54,10 +55,11 @@ def test_a_stale_beginning_is_not_kept(served, edsr_pytorch, same, tmp_path):
 def test_two_processes_do_not_write_one_file(served, tmp_path):
     name = names.PUBLISHED["tiny_x2"].filename
     (tmp_path / "cache").mkdir()
-    with (tmp_path / "cache" / f".{name}.part").open("ab") as other:
-        assert names._lock(other)
-        with pytest.raises(UserError, match="another process"):
-            load_model("tiny_x2")
+    with (
+        Lock(tmp_path / "cache" / f".{name}.lock"),
+        pytest.raises(UserError, match=r"tiny_x2: process \d+ .* is downloading it now"),
+    ):
+        load_model("tiny_x2")
 
 
 def test_a_cache_that_cannot_be_written_is_told(served, tmp_path, monkeypatch):
