@@ -1,22 +1,17 @@
-"""``superres doctor``: a sound installation, broken ones, crashes and hangs, no private names."""
+"""``superres doctor``: a sound installation, broken ones, crashes, no private names."""
 
 from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
-from superres.cli._doctor.findings import Findings, private
-from superres.cli._doctor.isolate import run_probes
-from superres.cli._doctor.machine import look_at_write_access
-from superres.cli._doctor.network import look_at_weights
-from superres.cli._doctor.packages import EXTRAS, NEEDED
+from superres.cli import doctor as module
+from superres.cli.doctor import EXTRAS, NEEDED, Report, private
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -54,22 +49,14 @@ def test_all_fine(tmp_path):
     assert result.stderr == ""
     text = result.stdout
     assert text.rstrip().endswith("all fine")
-    assert "ada-lovelace" not in text
-    assert str(home) not in text
+    assert "ada-lovelace" not in text + file.read_text()
     assert "~/cache (made when first used): writable" in text
     record = json.loads(file.read_text())
-    assert record["ok"] is True
-    assert record["problems"] == []
+    assert (record["ok"], record["problems"]) == (True, [])
     assert set(NEEDED.values()) <= set(record["sections"]["versions"])
     assert set(record["sections"]["optional extras"]) == set(EXTRAS)
-    tests = record["sections"]["self-test"]
-    assert tests["result"] == "passed"
-    assert {"tiles and the whole", "written and read back"} < set(tests)
-    assert "ada-lovelace" not in file.read_text()
-    import torch
-
-    assert record["sections"]["versions"]["torch"] == torch.__version__
-    assert int(record["sections"]["torch"]["threads within an operation"]) >= 1
+    assert record["sections"]["self-test"]["result"].startswith("passed")
+    assert int(record["sections"]["torch"]["threads"]) >= 1
 
 
 @pytest.mark.parametrize(
@@ -82,8 +69,13 @@ def test_all_fine(tmp_path):
             "apt-get install libgl1",
         ),
         ("torch", "raise OSError('libtorch_cpu.so: bad')", "torch is installed but", "install"),
-        ("mmengine", "import no_such_thing", "needs, is not", "pip install no_such_thing"),
-        ("safetensors", "1 / 0", "safetensors is installed but cannot", "--force-reinstall"),
+        ("mmengine", "import no_such_thing", "mmengine needs no_such_thing", "pip install no_such"),
+        (
+            "torch",
+            "import os, signal\nos.kill(os.getpid(), signal.SIGILL)",
+            "Python itself crashed, signal 4",
+            "--force-reinstall torch, built for this CPU",
+        ),
     ],
 )
 def test_a_broken_package_is_one_problem(module, code, what, do, in_place_of):
@@ -96,82 +88,32 @@ def test_a_broken_package_is_one_problem(module, code, what, do, in_place_of):
     assert what in problem["what"]
     assert do in problem["do"]
     assert NEEDED[module] in record["sections"]["self-test"]["result"]
-    assert "writable" in record["sections"]["write access"]["temporary folder"]
+    assert "writable" in record["sections"]["write access"]["TMPDIR"]
 
 
-def test_an_import_that_is_blocked():
-    code = (
-        "import sys; sys.modules['mmengine'] = None\n"
-        "from superres.cli.main import main; sys.exit(main(['doctor', '--no-self-test']))"
-    )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
-    assert result.returncode == 1
-    assert "problem 1: mmengine" in result.stdout
-    assert "problem 2" not in result.stdout
-    assert "what to do: pip install" in result.stdout
-
-
-def test_a_package_that_crashes_python_is_told(in_place_of):
-    code = "import os, sys, signal\nprint('Illegal!', file=sys.stderr, flush=True)\n"
-    code += "os.kill(os.getpid(), signal.SIGILL)"
-    result = doctor("--no-self-test", **in_place_of("torch", code))
-    assert result.returncode == 1
-    assert "problem 1: Python itself crashed (SIGILL) while looking at torch: Illegal!" in (
-        result.stdout
-    )
-    assert "problem 2" not in result.stdout
-    assert "mmengine" in result.stdout  # what comes after it was looked at, too
-    assert "temporary folder" in result.stdout
-
-
-def test_probes_that_hang_fail_or_die_do_not_keep_the_others_from_being_run(monkeypatch):
-    monkeypatch.delitem(sys.modules, "torch", raising=False)  # so that it forks
-
-    def look_at_driver(findings):
-        time.sleep(60)
-
-    def look_at_fault(findings):
-        raise KeyError("gone")
-
-    def look_at_death(findings):
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    def look_at_end(findings):
-        findings.fact("end", "reached", "yes")
-
-    findings = Findings()
-    begin = time.monotonic()
-    run_probes(findings, [look_at_driver, look_at_fault, look_at_death, look_at_end], seconds=1)
-    assert time.monotonic() - begin < 30
-    told = [problem["what"] for problem in findings.problems]
-    assert len(told) == 3
-    assert "driver did not end within 1 s" in told[0]
-    assert "fault failed: KeyError: 'gone'" in told[1]
-    assert "SIGKILL" in told[2]
-    assert findings.sections["end"]["reached"] == "yes"
+def test_a_process_that_hangs_is_told(monkeypatch):
+    monkeypatch.setattr(module, "_SECONDS", 0.2)
+    assert "did not end within" in module._in_a_process("import time; time.sleep(60)")[1]
 
 
 def test_a_cache_that_cannot_be_written(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("SUPERRES_HOME", str(tmp_path / "file" / "cache"))
-    findings = Findings()
-    look_at_write_access(findings)
-    (problem,) = findings.problems
-    assert "cache folder" in problem["what"]
+    report = Report()
+    module._places(report)
+    (problem,) = report.problems
     assert "SUPERRES_HOME" in problem["do"]
 
 
-def test_damaged_weights_are_a_problem(tmp_path):
-    (tmp_path / "edsr-s_x4.safetensors").write_bytes(b"version https://git-lfs.github.com/spec/v1")
-    findings = Findings()
-    look_at_weights(findings, tmp_path)
-    (problem,) = findings.problems
-    assert "edsr-s_x4.safetensors cannot be opened" in problem["what"]
+def test_weights_that_do_not_work_are_a_problem(monkeypatch):
+    monkeypatch.setattr(module, "_SMALL_UPSCALE", "raise OSError('edsr-s_x2.safetensors: damaged')")
+    monkeypatch.setattr(module, "_versions", lambda report: [])
+    (problem,) = module.examine().problems
+    assert "edsr-s_x2.safetensors: damaged" in problem["what"]
 
 
 def test_what_is_private_is_shortened(monkeypatch):
-    for key in ("USER", "LOGNAME", "USERNAME"):
-        monkeypatch.setenv(key, "torch")
+    monkeypatch.setenv("LOGNAME", "torch")
     monkeypatch.setenv("HOME", "/home/torch")
     assert private("torch 2.6 in /home/torch/venv") == "torch 2.6 in ~/venv"
     assert private("/home/torchlight/x") == "/home/torchlight/x"
@@ -205,5 +147,5 @@ def test_a_pipe_or_device_is_not_replaced_by_the_json(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     done = doctor("--no-self-test", "--json", str(tmp_path / "pipe"))
     assert done.returncode == 2
-    assert "pipe: cannot be written, it is no file" in done.stderr
+    assert "pipe is no file that could be replaced" in done.stderr
     assert (tmp_path / "pipe").is_fifo()
