@@ -12,7 +12,7 @@ from setuptools.command.build_py import build_py
 ROOT = Path(__file__).resolve().parent
 SHARED = ("configs", "tools")
 # They work on a checkout only.
-LEFT_OUT = ("__pycache__", "maintain", "benchmarks", "supply_chain.py", "compat_matrix.py")
+LEFT_OUT = ("__pycache__", "maintain", "benchmarks", "benchmark.py")
 
 
 def requirements(name: str) -> list[str]:

@@ -16,6 +16,9 @@ import pytest
 
 pytest_plugins = ["tests.crashes"]
 
+# For the packages benchmarks and maintain; last, since its scripts have everyday names.
+sys.path.append(str(Path(__file__).resolve().parents[1] / "tools"))
+
 # A shell ignores Ctrl-C for what it runs in the background, nohup the end of the terminal, and
 # children inherit that; the tests that send these to a process of their own need them to be heard.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -10,7 +10,7 @@ import os
 import pkgutil
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import superres
 from superres.errors import UserError, did_you_mean
@@ -18,6 +18,15 @@ from superres.output import drop_output, open_missing, printable
 from superres.stopping import TERMINATED, Terminated, terminable
 
 _NOT_COMMANDS = {"main"}
+# Commands that are scripts of a checkout now, by their first words.
+_MOVED = {
+    "benchmark": "tools/benchmark.py",
+    "scaling": "tools/maintain/scaling.py",
+    "models record": "tools/maintain/records.py",
+    "models metafile": "tools/maintain/docs.py",
+    "models gallery": "tools/maintain/docs.py gallery",
+    "table --docs": "tools/maintain/docs.py",
+}
 
 
 def commands() -> list[str]:
@@ -29,18 +38,23 @@ def commands() -> list[str]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; gives its exit code.
+    """Run a command; returns its exit code."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    return exit_code(lambda: _run(argv))
+
+
+def exit_code(work: Callable[[], int]) -> int:
+    """Do a command's work; returns its exit code.
 
     0 done, 1 some items failed, 2 the user's mistake, 130 interrupted, 143 terminated. A mistake
     of the user's is one message; a traceback means that the program itself is at fault.
     """
-    argv = list(sys.argv[1:] if argv is None else argv)
     open_missing()
     if getattr(sys.stdout, "errors", "") == "strict" and hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")  # names may hold what is no text
     try:
         with terminable():
-            code = _run(argv)
+            code = work()
             sys.stdout.flush()  # here, where a full disk can still be told
         return code
     except UserError as error:
@@ -83,6 +97,9 @@ def _run(argv: list[str]) -> int:
     if argv[0] in ("-V", "--version"):
         print(f"superres {superres.__version__}")
         return 0
+    for words, where in _MOVED.items():
+        if argv[: len(words.split())] == words.split():
+            raise UserError(f"superres {words} is now, in a checkout: python {where}")
     name = argv[0]
     if name not in commands():
         hint = did_you_mean(name, commands()) or f": {', '.join(commands())}"

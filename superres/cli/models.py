@@ -2,10 +2,6 @@
 
 superres models list ['edsr*' ...]     names, scales, parameters
 superres models info NAME              layers, operations, memory, receptive field
-superres models metafile [FOLDER ...]  write configs/*/metafile.yml, the tables beside them, the
-                                       cards of the weights and docs/reproduce.md
-superres models record WORK_DIR RESULTS  put a finished training into docs/results
-superres models gallery                make docs/gallery.md with the weights of the package
 """
 
 from __future__ import annotations
@@ -26,9 +22,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """One subcommand each."""
-    commands = parser.add_subparsers(
-        dest="action", required=True, metavar="list|info|metafile|record|gallery"
-    )
+    commands = parser.add_subparsers(dest="action", required=True, metavar="list|info")
     listing = commands.add_parser("list", help="the configs that come with the package")
     listing.add_argument("patterns", nargs="*", metavar="PATTERN", help="e.g. 'edsr*' (quoted)")
     listing.add_argument("--json", action="store_true", help="as JSON")
@@ -44,28 +38,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     info.add_argument("--format", help="format of a weight file that cannot tell it")
     info.add_argument("--json", action="store_true", help="as JSON")
-    meta = commands.add_parser("metafile", help="write the configs' metafile.yml and tables")
-    meta.add_argument("folders", nargs="*", type=Path, metavar="FOLDER", help="default: all")
-    record = commands.add_parser("record", help="put a finished training into docs/results")
-    record.add_argument("work_dir", type=Path, metavar="WORK_DIR", help="of the training")
-    record.add_argument(
-        "results", type=Path, metavar="RESULTS", help="what `superres test --out` wrote"
-    )
-    record.add_argument("--name", help="of the record; default: the config's")
-    record.add_argument("--note", default="", help="what a reader of the table should know")
-    commands.add_parser("gallery", help="make docs/gallery.md with the weights of the package")
 
 
 def run(args: argparse.Namespace) -> int:
     """Do it."""
-    actions = {
-        "list": _list,
-        "info": _info,
-        "metafile": _metafile,
-        "record": _record,
-        "gallery": _gallery,
-    }
-    return actions[args.action](args)
+    return _list(args) if args.action == "list" else _info(args)
 
 
 def _list(args: argparse.Namespace) -> int:
@@ -200,32 +177,3 @@ def _on_terminal() -> bool:
     import sys
 
     return sys.stdout.isatty()
-
-
-def _metafile(args: argparse.Namespace) -> int:
-    from superres.engine.recipes import describe
-    from superres.engine.reproduce import write_docs
-
-    for folder in args.folders:
-        if not folder.is_dir():
-            raise UserError(f"{folder} is no folder of configs")
-    changed = [path for folder in args.folders for path in describe(folder.resolve())]
-    for path in changed if args.folders else write_docs():
-        print(f"written: {path}")
-    return 0
-
-
-def _record(args: argparse.Namespace) -> int:
-    from superres.engine.records import write_record
-
-    folder = write_record(args.work_dir, args.results, args.name, args.note)
-    print(f"written: {folder}; `superres models metafile` makes the tables anew")
-    return 0
-
-
-def _gallery(_: argparse.Namespace) -> int:
-    from superres.engine.gallery import write_gallery
-
-    for path in write_gallery():
-        print(f"written: {path}")
-    return 0

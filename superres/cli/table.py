@@ -1,7 +1,6 @@
 """Merge the results of several runs into one table.
 
 superres table OUT1 OUT2/results.json ours=OUT3 ...
-superres table --docs
 
 Rows are methods, columns are sets and scales, one table per protocol. Runs of one method with
 different weights are its seeds: mean ± standard deviation. Two methods are also compared image by
@@ -28,14 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
     parser.add_argument(
         "results",
-        nargs="*",
+        nargs="+",
         metavar="[NAME=]RESULTS",
         help="a results.json or its folder; NAME is what to call its method",
-    )
-    parser.add_argument(
-        "--docs",
-        action="store_true",
-        help="make the tables of the repository anew from docs/results: READMEs, cards, pages",
     )
     parser.add_argument("--format", choices=FORMATS, default="terminal", help="(terminal)")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write there instead")
@@ -52,14 +46,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Merge, compare, write."""
-    if args.docs == bool(args.results):
-        raise UserError("table: name results.json files or their folders, or --docs")
-    if args.docs:
-        from superres.engine.reproduce import write_docs
-
-        for path in write_docs():
-            print(f"written: {path}")
-        return 0
     from superres.evaluation.merge import compare, difference_table, merge_runs
     from superres.evaluation.tables import result_tables
 

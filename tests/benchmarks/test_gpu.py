@@ -43,10 +43,9 @@ def results(out: Path, stage: str) -> dict:
 
 
 @pytest.fixture
-def gpu(monkeypatch):
+def gpu():
     """The script as a module."""
-    monkeypatch.syspath_prepend(str(SCRIPT.parent))
-    return importlib.import_module("gpu")
+    return importlib.import_module("benchmarks.gpu")
 
 
 def test_rehearsal_of_one_stage(tmp_path):
@@ -150,7 +149,7 @@ def test_photographs_of_a_bundle_fit(gpu, tmp_path):
 
 
 def test_a_training_in_parts(gpu, tmp_path, monkeypatch):
-    module = importlib.import_module("_gpu_run")
+    module = importlib.import_module("benchmarks._gpu_run")
     monkeypatch.setattr(module, "PART_SIZE", 4096)
     work, out = tmp_path / "work", tmp_path / "out"
     work.mkdir()

@@ -1,20 +1,20 @@
-"""The harness: order, medians, units, schema, and what the commands import."""
+"""The harness: order, medians, units; and that every benchmark names itself and its options."""
 
 from __future__ import annotations
 
-import argparse
-import json
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
-from superres.benchmarks import harness
-from superres.cli import benchmark as command
+from benchmarks import harness
+from superres.cli.main import main
 from superres.errors import UserError
 
 SCHEMA = {"schema", "benchmark", "device", "versions", "setup", "variants", "ratios"}
+SCRIPT = Path(__file__).resolve().parents[2] / "tools/benchmark.py"
 
 
 def test_variants_are_interleaved_and_the_warm_up_does_not_count():
@@ -40,21 +40,14 @@ def test_times_and_units():
     assert 10 <= one < 30
     assert 2500 <= four < 7500
     assert 165 < rate <= 500
-
-
-def test_the_median_ignores_a_hiccup():
-    assert harness.row("x", [1, 1, 1, 1, 1, 1, 900], "ms")["median"] == 1
+    assert harness.row("x", [1, 1, 1, 1, 1, 1, 900], "ms")["median"] == 1  # a hiccup
 
 
 def test_ratio():
-    rows = [
-        harness.row("slow", [8.0], "ms"),
-        harness.row("fast", [2.0], "ms"),
-        harness.row("size", [2.0], "MiB"),
-    ]
-    assert harness.ratio(rows, "slow", "fast") == 4
+    rows = [harness.row(n, [v], u) for n, v, u in (("a", 8, "ms"), ("b", 2, "ms"), ("c", 2, "MiB"))]
+    assert harness.ratio(rows, "a", "b") == 4
     with pytest.raises(ValueError, match="MiB"):
-        harness.ratio(rows, "slow", "size")
+        harness.ratio(rows, "a", "c")
 
 
 def test_too_few_repeats_and_equal_names():
@@ -64,62 +57,27 @@ def test_too_few_repeats_and_equal_names():
         harness.measure([harness.Variant("a", int), harness.Variant("a", int)])
 
 
-def run_command(*words: str) -> int:
-    parser = argparse.ArgumentParser()
-    command.add_arguments(parser)
-    return command.run(parser.parse_args(list(words)))
+def run(*words: str) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, str(SCRIPT), *words], capture_output=True, text=True)
 
 
-def test_resize_benchmark_writes_the_schema(tmp_path, capsys):
-    file = tmp_path / "out.json"
-    small = ("--height", "90", "--width", "121", "--scale", "4")
-    assert run_command("resize", "--json", str(file), *small) == 0
-    result = json.loads(file.read_text(encoding="utf-8"))
-    assert set(result) == SCHEMA
-    assert (result["schema"], result["benchmark"]) == (1, "resize")
-    for variant in result["variants"]:
-        assert set(variant) == {"name", "median", "unit", "repeats"}
-        assert variant["repeats"] >= 7
-        assert variant["median"] > 0
-    medians = {v["name"]: v["median"] for v in result["variants"]}
-    ratio = result["ratios"]["sample loop / superres"]
-    expected = medians["python loop, sample by sample"] / medians["superres imresize"]
-    assert ratio == pytest.approx(expected)
-    assert "numpy" in result["versions"]
-    printed = capsys.readouterr().out
-    assert "cv2 INTER_AREA" in printed
-    assert f"{ratio:,.2f}" in printed
+def test_the_command_lists_what_there_is():
+    names = run("--help").stdout
+    for name in ("data", "infer", "load", "loop", "metrics", "resize", "startup", "train"):
+        assert f"    {name} " in names
+    for words in (["resize", "--repeats", "6"], ["resize", "--json", "/nowhere/x"]):
+        done = run(*words)
+        assert done.returncode == 2
+        assert done.stderr.startswith("error: --")
+        assert "Traceback" not in done.stderr
 
 
-def test_user_errors(tmp_path):
-    with pytest.raises(UserError, match="--repeats"):
-        run_command("resize", "--repeats", "3")
-    with pytest.raises(UserError, match="--json"):
-        run_command("resize", "--json", str(tmp_path / "missing" / "out.json"))
-    with pytest.raises(UserError, match="shrink"):
-        run_command("resize", "--height", "2", "--width", "8")
-
-
-def test_help_imports_nothing_heavy():
-    code = (
-        "import argparse, sys\n"
-        "from superres.cli import benchmark\n"
-        "parser = argparse.ArgumentParser()\n"
-        "benchmark.add_arguments(parser)\n"
-        "parser.format_help()\n"
-        "assert 'resize' in benchmark.benchmark_names()\n"
-        "heavy = {'numpy', 'cv2', 'torch', 'mmengine', 'rich'} & set(sys.modules)\n"
-        "sys.exit(f'imported: {heavy}' if heavy else 0)\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-
-
-def test_every_benchmark_has_the_two_functions():
-    import importlib
-
-    for name in command.benchmark_names():
-        module = importlib.import_module(f"superres.benchmarks.{name}")
-        assert module.__doc__
-        assert callable(module.add_arguments)
-        assert callable(module.run)
+@pytest.mark.parametrize(
+    "words",
+    ["benchmark resize", "scaling", "models record a b", "models metafile", "table --docs",
+     "models gallery"],
+)  # fmt: skip
+def test_commands_that_are_scripts_now_say_where(words, capsys):
+    assert main(words.split()) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert (SCRIPT.parents[1] / line.split()[-1 - ("gallery" in words)]).is_file()

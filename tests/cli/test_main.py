@@ -14,8 +14,6 @@ from superres.cli.main import commands, main
 from superres.imaging.io import write_image
 
 ROOT = Path(__file__).resolve().parents[2]
-# Of a checkout only: they stay out of the wheel, and are no commands.
-FOR_DEVELOPERS = ("compat_matrix.py", "supply_chain.py")
 
 
 def run(*arguments: str, **env: str) -> subprocess.CompletedProcess:
@@ -42,7 +40,7 @@ def test_importing_superres_is_cheap():
     assert not {"torch", "cv2", "numpy", "mmengine", "lmdb"} & modules
 
 
-@pytest.mark.parametrize("name", [n for n in commands() if n != "benchmark"])
+@pytest.mark.parametrize("name", commands())
 def test_help_needs_no_heavy_imports(name):
     modules = imported("-m", "superres.cli.main", name, "--help")
     assert not {"torch", "cv2", "numpy", "mmengine"} & modules
@@ -50,7 +48,7 @@ def test_help_needs_no_heavy_imports(name):
 
 def test_every_tool_is_the_command_of_its_name():
     for path in (ROOT / "tools").glob("*.py"):
-        if path.name in FOR_DEVELOPERS:
+        if path.name == "benchmark.py":
             continue
         result = run(str(path), "--help")
         assert result.returncode == 0

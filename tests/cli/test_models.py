@@ -8,7 +8,6 @@ import sys
 
 import pytest
 import torch
-import yaml
 
 from superres.checkpoints import save_safetensors
 from superres.cli.main import main
@@ -86,50 +85,6 @@ def test_info_of_a_weight_file(capsys, tmp_path):
 def test_a_wrong_size_is_one_message(size, capsys):
     assert main(["models", "info", "edsr_x2c64b16_g1_300k_div2k", f"--size={size}"]) == 2
     assert "HEIGHTxWIDTH" in capsys.readouterr().err
-
-
-def test_metafile_of_a_folder_of_ones_own(tmp_path, capsys):
-    folder = tmp_path / "mine"
-    folder.mkdir()
-    base = ROOT / "configs/_base_"
-    (folder / "edsr-mine_x2c8b1_g1_300k_div2k.py").write_text(
-        "_base_ = [\n"
-        + "".join(
-            f"    '{base}/{part}.py',\n"
-            for part in (
-                "models/edsr_baseline",
-                "datasets/div2k",
-                "schedules/adam_300k",
-                "default_runtime",
-            )
-        )
-        + "]\nscale = 2\npublished = dict(method='EDSR', tables=['edsr_paper'])\n"
-        "model = dict(backbone=dict(channels=8, num_blocks=1))\n"
-    )
-    assert main(["models", "metafile", str(folder)]) == 2
-    assert "README.md is missing" in capsys.readouterr().err
-    (folder / "README.md").write_text(
-        "# Mine\n\n> A title [[paper](https://example.org)]\n\nWords.\n\n"
-        "<!-- made by `superres models metafile` -->\n<!-- end -->\n\nMore words.\n"
-    )
-    assert main(["models", "metafile", str(folder)]) == 0
-    assert capsys.readouterr().out.count("written") == 2
-    content = yaml.safe_load((folder / "metafile.yml").read_text())
-    assert content["Collections"][0]["Paper"] == {
-        "Title": "A title",
-        "URL": "https://example.org",
-    }
-    (model,) = content["Models"]
-    with torch.device("meta"):
-        network = EDSR(channels=8, num_blocks=1, scale=2)
-    assert model["Metadata"]["Parameters"] == sum(p.numel() for p in network.parameters())
-    set5 = [r for r in model["Results"] if r["Dataset"] == "Set5"]
-    assert set5 == [], "a network of one's own has no published scores"
-    text = (folder / "README.md").read_text()
-    assert text.endswith("More words.\n")
-    assert "38.11 / 0.9601" not in text
-    assert main(["models", "metafile", str(folder)]) == 0
-    assert capsys.readouterr().out == ""  # nothing left to change
 
 
 def test_the_tool_is_the_command():

@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
-
 import cv2
 import numpy as np
 import pytest
 import torch
 
-ROOT = Path(__file__).resolve().parents[2]
-_spec = importlib.util.spec_from_file_location(
-    "yardstick", ROOT / "tools" / "maintain" / "yardstick.py"
-)
-yardstick = importlib.util.module_from_spec(_spec)
-sys.modules["yardstick"] = yardstick
-_spec.loader.exec_module(yardstick)
+from maintain import yardstick
 
 
 def test_trainings_are_compared_to_the_bit():

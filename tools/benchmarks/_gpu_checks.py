@@ -14,10 +14,10 @@ from typing import Any
 from unittest.mock import patch
 
 import torch
-from _gpu_run import CONFIG, ROOT, Check, Found, Rig, last_line, row, worst
 from torch import Tensor, nn
 
-from superres.benchmarks.harness import Variant, measure
+from benchmarks._gpu_run import CONFIG, ROOT, Check, Found, Rig, last_line, row, worst
+from benchmarks.harness import Variant, measure
 from superres.engine.train.speed import cuda_graph as graph
 
 GRAPH = "fast=dict(preset='off',fused=True,cuda_graph=True)"

@@ -25,14 +25,13 @@ import numpy as np
 import torch
 from mmengine.hooks import Hook
 
-from superres.benchmarks._training import config_for, plain_step
-from superres.benchmarks.harness import Variant, measure, processor_name, report, row
+from benchmarks._training import config_for, plain_step, trainer_for
+from benchmarks.harness import Variant, measure, report, row
 from superres.datasets.loader import train_loader
 from superres.datasets.sampler import IterationSampler
 from superres.engine.hooks.evaluation import EvaluationHook
 from superres.engine.run_log import RunLog
 from superres.engine.test.evaluate import evaluate
-from superres.engine.train.build import build_trainer
 from superres.engine.train.speed.options import Fast, torch_settings
 from superres.engine.train.step import step_seed
 from superres.engine.train.trainer import Trainer
@@ -64,7 +63,7 @@ class Lines(RunLog):
         self.lines: list[str] = []
         self.logged: list[dict[str, Any]] = []
 
-    def say(self, text: str) -> None:
+    def say(self, text: str, *_: Any) -> None:
         """Keep a line."""
         self.lines.append(text)
 
@@ -98,7 +97,7 @@ class Rig:
         packed = self.data / "pack.json"
         setup = json.loads(packed.read_text()) if packed.is_file() else {}
         setup |= {"config": CONFIG, "rehearsal": args.rehearse, "cpus": os.cpu_count()}
-        name = torch.cuda.get_device_name(0) if self.gpu else processor_name()
+        name = torch.cuda.get_device_name(0) if self.gpu else None
         self.results = report(f"gpu {args.child}", [], {}, name, setup) | {"checks": []}
         if self.path.is_file():  # of the process before, which a check has ended
             self.results = json.loads(self.path.read_text())
@@ -138,8 +137,7 @@ class Rig:
     def trainer(self, *options: str, hooks: Iterable[Hook] = ()) -> Trainer:
         """A trainer of the published x4 network that saves and prints nothing."""
         cfg = config_for(CONFIG, self.data, self.options(*options))
-        made = build_trainer(cfg, self.device, self.work, Lines(), list(hooks))
-        made.save_checkpoint = lambda *_, **__: None
+        made = trainer_for(cfg, self.device, self.work, Lines(), hooks)
         made.model.train()
         return made
 
@@ -179,7 +177,7 @@ class Rig:
 
 def run_stage(args: argparse.Namespace) -> int:
     """Make the checks of a stage that have not been made; gives 3 where another process must."""
-    from _gpu_checks import checks
+    from benchmarks._gpu_checks import checks
 
     rig = Rig(args)
     stages = {"pack": pack, "ladder": ladder, "checks": checks, "loop": loop, "train": train}
@@ -230,8 +228,7 @@ def worst(found: list[float], wanted: list[float]) -> float:
 
 def pack(rig: Rig) -> list[Check]:
     """The training photographs and two to validate with, as databases for x2 and x4."""
-    from gpu import photographs
-
+    from benchmarks.gpu import photographs
     from superres.datasets.pack import pack_images
 
     def work() -> Found:

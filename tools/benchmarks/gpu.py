@@ -74,7 +74,7 @@ def main(argv: list[str] | None = None) -> int:
     args.work = args.work or Path(f"work_dirs/gpu{'-rehearsal' * args.rehearse}")
     args.out, args.to = args.out or args.work / "out", args.to or args.work / "bundle"
     if args.child:
-        from _gpu_run import run_stage
+        from benchmarks._gpu_run import run_stage
 
         return run_stage(args)
     stages = args.stages or [*["bundle"] * args.rehearse, *STAGES]
@@ -260,5 +260,6 @@ def encode_all(sources: list[Path], target: Path, room: int) -> tuple[float, int
 
 
 if __name__ == "__main__":
+    sys.path[0] = str(ROOT / "tools")  # not this folder, whose files have everyday names
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # and end what was started
     sys.exit(main())

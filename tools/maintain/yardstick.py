@@ -63,7 +63,7 @@ TRAININGS = {
 BENCHMARKS = {
     "resize": [],
     "metrics": [],
-    "loop": ["--at-iter", "1"],
+    "loop": [],
     "data": [],
     "startup": [],
 }

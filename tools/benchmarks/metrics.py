@@ -1,0 +1,84 @@
+"""PSNR and SSIM on luma: ours against the usual 2D-filter, float-everywhere formulas."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from benchmarks.harness import Variant, measure, ratio, report, single_thread
+from superres.errors import UserError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--height", type=int, default=1356, help="of the images (1356)")
+    parser.add_argument("--width", type=int, default=2040, help="of the images (2040)")
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    """Score one pair of 8-bit RGB images; both formulas give the same numbers."""
+    if min(args.height, args.width) < 11:
+        raise UserError("benchmark metrics: images must be at least 11x11, the SSIM window")
+    single_thread()
+    import cv2
+    import numpy as np
+
+    from superres.evaluation.metrics import psnr, ssim
+
+    rng = np.random.default_rng(0)
+    shape = (args.height, args.width, 3)
+    coarse = rng.integers(0, 256, (-(-shape[0] // 8), -(-shape[1] // 8), 3), dtype=np.uint8)
+    hr = cv2.resize(coarse, shape[1::-1], interpolation=cv2.INTER_CUBIC)
+    sr = np.clip(hr + rng.normal(0, 5, shape).round(), 0, 255).astype(np.uint8)
+    calls = {
+        "PSNR-Y plain": lambda: plain_psnr_y(sr, hr),
+        "PSNR-Y superres": lambda: psnr(sr, hr, channel="y"),
+        "SSIM-Y plain": lambda: plain_ssim_y(sr, hr),
+        "SSIM-Y superres": lambda: ssim(sr, hr, channel="y"),
+        "PSNR-RGB superres": lambda: psnr(sr, hr),
+        "SSIM-RGB superres": lambda: ssim(sr, hr),
+    }
+    for name, tolerance in (("PSNR-Y", 1e-6), ("SSIM-Y", 1e-8)):
+        ours, plain = calls[f"{name} superres"](), calls[f"{name} plain"]()
+        if not abs(ours - plain) <= tolerance:
+            raise AssertionError(f"{name}: ours is {ours}, the plain formula gives {plain}")
+    rows = measure([Variant(name, call) for name, call in calls.items()], args.repeats)
+    ratios = {
+        f"{name} plain / superres": ratio(rows, f"{name} plain", f"{name} superres")
+        for name in ("PSNR-Y", "SSIM-Y")
+    }
+    setup = {"pictures": f"{args.height}x{args.width}x3 uint8", "threads": 1}
+    return report("metrics", rows, ratios, setup=setup)
+
+
+def plain_y(image: Any) -> Any:
+    """Studio-range luma of the whole image in float64."""
+    import numpy as np
+
+    return np.dot(image.astype(np.float64) / 255, [65.481, 128.553, 24.966]) + 16
+
+
+def plain_psnr_y(sr: Any, hr: Any) -> float:
+    """Luma of both images, then the mean squared error."""
+    import numpy as np
+
+    return float(10 * np.log10(255**2 / np.mean((plain_y(sr) - plain_y(hr)) ** 2)))
+
+
+def plain_ssim_y(sr: Any, hr: Any) -> float:
+    """Luma of both images, then five 11x11 filters, cropped to the valid region."""
+    import cv2
+    import numpy as np
+
+    line = cv2.getGaussianKernel(11, 1.5)
+    window = np.outer(line, line)
+
+    def mean(x: Any) -> Any:
+        return cv2.filter2D(x, -1, window)[5:-5, 5:-5]
+
+    a, b = plain_y(sr), plain_y(hr)
+    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+    mean_a, mean_b = mean(a), mean(b)
+    var_a, var_b = mean(a**2) - mean_a**2, mean(b**2) - mean_b**2
+    covariance = mean(a * b) - mean_a * mean_b
+    top = (2 * mean_a * mean_b + c1) * (2 * covariance + c2)
+    return float((top / ((mean_a**2 + mean_b**2 + c1) * (var_a + var_b + c2))).mean())
