@@ -1,12 +1,6 @@
-#!/usr/bin/env python3
-"""The same as ``superres table``, from a checkout: see ``python tools/table.py --help``."""
+"""The same as `superres table`; see `--help`."""
 
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from superres.cli.main import main
+from _command import run
 
 if __name__ == "__main__":
-    sys.exit(main(["table", *sys.argv[1:]]))
+    run(__file__)

@@ -1,12 +1,6 @@
-#!/usr/bin/env python3
-"""The same as ``superres upscale``, from a checkout: see ``python tools/upscale.py --help``."""
+"""The same as `superres upscale`; see `--help`."""
 
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from superres.cli.main import main
+from _command import run
 
 if __name__ == "__main__":
-    sys.exit(main(["upscale", *sys.argv[1:]]))
+    run(__file__)

@@ -75,24 +75,6 @@ def blur_down(
     return np.ascontiguousarray(blurred[step // 2 :: step, step // 2 :: step])
 
 
-def noise_down(
-    image: np.ndarray,
-    rng: np.random.Generator,
-    scale: float = 3,
-    level: float = 30.0,
-    border: str = "reflect",
-) -> np.ndarray:
-    """DN: bicubic by ``1 / scale``, then white Gaussian noise of ``level`` (sigma, 0 to 255).
-
-    Args:
-        image: uint8 or float.
-        rng: where the noise is drawn from.
-        scale, border: as in :func:`bicubic_down`.
-        level: standard deviation on the scale 0 to 255; the literature uses 30.
-    """
-    return gaussian_noise(bicubic_down(image, scale, border), level, rng)
-
-
 def gaussian_kernel(size: int, sigma: float) -> np.ndarray:
     """Isotropic Gaussian, float64 (size, size), sum 1; ``size`` odd, ``sigma`` in samples."""
     return anisotropic_gaussian_kernel(size, sigma, sigma, 0.0)

@@ -132,20 +132,13 @@ def test_photographs_of_a_bundle_fit(gpu, tmp_path):
     target = tmp_path / "bundle"
     target.mkdir()
     sources = gpu.photographs(tmp_path)
-    whole, size = gpu.encode_all(sources, target, 10**7)
-    assert whole == 1
+    count, size = gpu.encode_all(sources, target, 10**7)
+    assert count == 3
     assert size == sum(path.stat().st_size for path in target.iterdir())
     np.testing.assert_array_equal(read_image(target / "0000_a.webp"), noise)
     assert (target / "0001_b.jpg").read_bytes() == (tmp_path / "b.jpg").read_bytes()
-    room = int(size * 0.7)
-    side, size = gpu.encode_all(sources, target, room)
-    assert size <= room
-    assert side < 1
-    height, width, _ = read_image(target / "0000_a.webp").shape
-    assert (height, width) == (int(600 * side) // 12 * 12, int(480 * side) // 12 * 12)
-    assert read_image(target / "0002_c.webp").shape == (216, 216, 3)  # smaller ones hold no patch
-    with pytest.raises(SystemExit, match="do not fit"):
-        gpu.encode_all(sources, target, 1000)
+    assert gpu.encode_all(sources, target, size - 1)[0] == 2
+    assert gpu.encode_all(sources, target, 1000) == (0, 0)
 
 
 def test_a_training_in_parts(gpu, tmp_path, monkeypatch):
@@ -160,16 +153,12 @@ def test_a_training_in_parts(gpu, tmp_path, monkeypatch):
         (work / name).write_bytes(data)
     (out / "resume.99").write_bytes(b"of an earlier visit")
     parts = module.split(work, 20, out)
-    assert sorted(p.name for p in out.iterdir()) == [*parts, "resume.json"]
+    assert sorted(p.name for p in out.iterdir()) == parts
     assert all((out / part).stat().st_size <= 4096 for part in parts)
     module.join(out, tmp_path / "again")
     assert {p.name: p.read_bytes() for p in (tmp_path / "again").iterdir()} == contents
-    part = out / parts[1]
-    part.write_bytes(b"x" + part.read_bytes()[1:])
-    with pytest.raises(ValueError, match="not those that were written"):
-        module.join(out, tmp_path / "damaged")
-    part.unlink()
-    with pytest.raises(FileNotFoundError, match=parts[1]):
+    (out / parts[-1]).unlink()
+    with pytest.raises(FileNotFoundError, match="not all parts"):
         module.join(out, tmp_path / "damaged")
     assert not (tmp_path / "damaged").exists()
 

@@ -7,7 +7,6 @@ import contextlib
 import copy
 import faulthandler
 import functools
-import hashlib
 import io
 import json
 import os
@@ -456,7 +455,7 @@ def newest(folder: Path) -> int:
 
 
 def split(folder: Path, iteration: int, out: Path) -> list[str]:
-    """Write what a training goes on from as ``resume.NN``, with the hash in ``resume.json``."""
+    """Write what a training resumes from as ``resume.NN``, each small enough to be taken along."""
     for old in out.glob("resume.*"):
         old.unlink()
     archive = io.BytesIO()
@@ -465,12 +464,10 @@ def split(folder: Path, iteration: int, out: Path) -> list[str]:
             tar.add(folder / name, name)
     data = archive.getvalue()
     pieces = [data[start : start + PART_SIZE] for start in range(0, len(data), PART_SIZE)]
-    parts = [f"resume.{number:02d}" for number in range(len(pieces))]
-    for name, piece in zip(parts, pieces):
+    parts = {f"resume.{i:02d}of{len(pieces):02d}": piece for i, piece in enumerate(pieces, 1)}
+    for name, piece in parts.items():
         (out / name).write_bytes(piece)
-    facts = {"sha256": hashlib.sha256(data).hexdigest(), "iteration": iteration, "parts": parts}
-    (out / "resume.json").write_text(json.dumps(facts))
-    return parts
+    return list(parts)
 
 
 def join(out: Path, folder: Path) -> None:
@@ -478,11 +475,9 @@ def join(out: Path, folder: Path) -> None:
 
     Raises:
         FileNotFoundError: a part is missing.
-        ValueError: the parts are not those that were written.
     """
-    facts = json.loads((out / "resume.json").read_text())
-    data = b"".join((out / name).read_bytes() for name in facts["parts"])
-    if hashlib.sha256(data).hexdigest() != facts["sha256"]:
-        raise ValueError(f"{out}: the parts of the resume file are not those that were written")
-    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+    parts = sorted(out.glob("resume.*"))
+    if not parts or not parts[-1].name.endswith(f".{len(parts):02d}of{len(parts):02d}"):
+        raise FileNotFoundError(f"{out}: not all parts resume.* of one training are here")
+    with tarfile.open(fileobj=io.BytesIO(b"".join(p.read_bytes() for p in parts))) as tar:
         tar.extractall(folder, filter="data")

@@ -27,16 +27,13 @@ import signal
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 STAGES = ("pack", "ladder", "checks", "loop", "train")
 MB = 10**6
-WHOLE_INPUT = 60 * MB  # checkout, wheels, photographs, and the training to go on with
-RESUME_ROOM = 24 * MB
-LEAST = 216  # pixels of a side that are kept: patches have 192
+WHOLE_INPUT, PHOTOS = 60 * MB, 45 * MB  # of checkout, wheels and photographs; of these alone
 NEEDED = """torch numpy cv2 PIL skimage yaml rich matplotlib safetensors jinja2 mmengine mmcv lmdb
     addict yapf termcolor platformdirs""".split()  # noqa: SIM905
 WHEELS = ("mmengine", "mmcv-lite", "lmdb", "addict", "yapf", "termcolor", "platformdirs")
@@ -59,8 +56,6 @@ def parser() -> argparse.ArgumentParser:
     add("--cfg-options", nargs="+", action="extend", default=[], help="for the stage train")
     add("--rehearse", action="store_true", help="on a CPU, with small numbers")
     add("--to", type=Path, help="what the stage bundle writes (WORK/bundle)")
-    add("--megabytes", type=float, default=45, help="of photographs in the bundle (%(default)s)")
-    add("--visits", type=int, default=1, help="from 2 on a bundle leaves room for a resume file")
     add("--child", choices=STAGES, help=argparse.SUPPRESS)
     add("--until", type=float, help=argparse.SUPPRESS)
     add("--results", type=Path, help=argparse.SUPPRESS)
@@ -177,7 +172,7 @@ def summary(results: list[tuple[str, dict[str, Any]]]) -> int:
 
 
 def bundle(args: argparse.Namespace) -> None:
-    """Write ``TO/wheels``, ``TO/photos`` and ``TO/bundle.json``, together below the limit."""
+    """Write ``TO/wheels`` and ``TO/photos``, together with the checkout below the limit."""
     for folder in ("wheels", "photos"):
         shutil.rmtree(args.to / folder, ignore_errors=True)
         (args.to / folder).mkdir(parents=True)
@@ -188,21 +183,12 @@ def bundle(args: argparse.Namespace) -> None:
     else:
         download(args.to / "wheels")
     sizes = {"checkout": sum(f.stat().st_size for f in files if f.is_file()),
-             "wheels": sum(f.stat().st_size for f in (args.to / "wheels").iterdir()),
-             "room for a resume file": RESUME_ROOM * (args.visits > 1)}  # fmt: skip
-    room = int(min(args.megabytes * MB, WHOLE_INPUT - sum(sizes.values())))
+             "wheels": sum(f.stat().st_size for f in (args.to / "wheels").iterdir())}  # fmt: skip
     sources = [p for folder in args.photos or [None] for p in photographs(folder)]
-    side, sizes["photos"] = encode_all(sources, args.to / "photos", room)
-    facts = {
-        "photos": len(sources),
-        "side kept": side,
-        "bytes": sizes,
-        "whole": sum(sizes.values()),
-    }
-    (args.to / "bundle.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
+    room = min(PHOTOS, WHOLE_INPUT - sum(sizes.values()))
+    count, sizes["photos"] = encode_all(sources, args.to / "photos", room)
     told = ", ".join(f"{name} {size / MB:.1f} MB" for name, size in sizes.items())
-    print(f"== bundle {args.to}: {len(sources)} photographs, lossless ones cut to {side:.0%} of "
-          f"their sides; {told}; together {facts['whole'] / MB:.1f} MB")  # fmt: skip
+    print(f"== bundle {args.to}: {count} of {len(sources)} photographs; {told}")
 
 
 def download(target: Path) -> None:
@@ -224,39 +210,23 @@ def photographs(folder: Path | None) -> list[Path]:
     return [inside / name for name in names]
 
 
-def encode_all(sources: list[Path], target: Path, room: int) -> tuple[float, int]:
-    """Write photographs in ``room`` bytes: JPEG files as they are, others as lossless WebP.
-
-    Where they do not fit, the lossless ones are cut to their middle; gives the share of their
-    sides that is kept, and the bytes of all.
-    """
+def encode_all(sources: list[Path], target: Path, room: int) -> tuple[int, int]:
+    """Write as many photographs as fit into ``room`` bytes, JPEG files as they are, others as
+    lossless WebP; returns how many, and the bytes of all."""
     from PIL import Image
 
-    def encode(path: Path) -> bytes:
-        if path.suffix.lower() in JPEG:
-            return path.read_bytes()
-        with Image.open(path) as opened:
-            image = opened.convert("RGB")
-        width, height = (max(int(n * side), min(n, LEAST)) // 12 * 12 for n in image.size)
-        left, top = (image.width - width) // 2, (image.height - height) // 2
-        buffer, part = io.BytesIO(), image.crop((left, top, left + width, top + height))
-        part.save(buffer, "WEBP", lossless=True, method=4)
-        return buffer.getvalue()
-
-    side = 1.0
-    jpeg = sum(p.stat().st_size for p in sources if p.suffix.lower() in JPEG)
-    while True:
-        with ThreadPoolExecutor() as pool:
-            encoded = list(pool.map(encode, sources))
-        if (size := sum(map(len, encoded))) <= room:
-            break
-        if jpeg > room or side < 0.2:
-            sys.exit(f"error: {len(sources)} photographs do not fit into {room / MB:.1f} MB")
-        side *= 0.99 * ((room - jpeg) / (size - jpeg)) ** 0.5
-    for number, (path, data) in enumerate(zip(sources, encoded)):
-        suffix = path.suffix.lower() if path.suffix.lower() in JPEG else ".webp"
+    size = 0
+    for number, path in enumerate(sources):
+        buffer, suffix = io.BytesIO(path.read_bytes()), path.suffix.lower()
+        if suffix not in JPEG:
+            image, buffer, suffix = Image.open(buffer).convert("RGB"), io.BytesIO(), ".webp"
+            image.save(buffer, "WEBP", lossless=True, method=4)
+        data = buffer.getvalue()
+        if size + len(data) > room:
+            return number, size
+        size += len(data)
         (target / f"{number:04d}_{path.stem}{suffix}").write_bytes(data)
-    return side, size
+    return len(sources), size
 
 
 if __name__ == "__main__":

@@ -40,33 +40,18 @@ SEEN = 1.05  # medians closer than this are equal: machines drift by as much fro
 # as written below, the older spelling).
 SPELLINGS: tuple[tuple[str, str, str], ...] = ()
 
-SMALL = [
-    "global_batch_size=4",
-    "lq_patch_size=24",
-    "val_sets=[]",
-    "test_sets=[]",
-    "log_interval=50",
-    "tensorboard=False",
-    "fast=off",
-]
-EDSR = ["model.backbone.channels=16", "model.backbone.num_blocks=2"]
+SMALL = """global_batch_size=4 lq_patch_size=24 val_sets=[] test_sets=[] log_interval=50
+    tensorboard=False fast=off""".split()  # noqa: SIM905
+_EDSR = "edsr/edsr_x2c64b16_g1_300k_div2k.py"
+_TINY = ["model.backbone.channels=16", "model.backbone.num_blocks=2"]
+# Name -> config, options, ranks.
 TRAININGS = {
-    "plain": ("edsr/edsr_x2c64b16_g1_300k_div2k.py", [*EDSR, "num_workers=0"], 1),
-    "MDSR": ("mdsr/mdsr_x2x3x4c64b16_g1_650k_div2k.py", [*EDSR, "num_workers=0"], 1),
-    "EMA, 2 workers": (
-        "edsr/edsr_x2c64b16_g1_300k_div2k.py",
-        [*EDSR, "num_workers=2", "ema=0.99"],
-        1,
-    ),
-    "2 ranks": ("edsr/edsr_x2c64b16_g1_300k_div2k.py", [*EDSR, "num_workers=0"], 2),
+    "plain": (_EDSR, ["num_workers=0"], 1),
+    "MDSR": ("mdsr/mdsr_x2x3x4c64b16_g1_650k_div2k.py", ["num_workers=0"], 1),
+    "EMA, 2 workers": (_EDSR, ["num_workers=2", "ema=0.99"], 1),
+    "2 ranks": (_EDSR, ["num_workers=0"], 2),
 }
-BENCHMARKS = {
-    "resize": [],
-    "metrics": [],
-    "loop": [],
-    "data": [],
-    "startup": [],
-}
+BENCHMARKS = ("resize", "metrics", "loop", "data", "startup")
 
 
 @dataclass
@@ -149,12 +134,11 @@ def photographs(folder: Path) -> None:
 
     for package, inside, where in PHOTOGRAPHS:
         image = modcrop(read_image(photograph(package, inside)), 12)
-        target = (
-            folder / ("holdout" if where == "holdout" else "train") / f"{Path(inside).stem}.png"
-        )
-        target.parent.mkdir(parents=True, exist_ok=True)
+        part = folder / ("holdout" if where == "holdout" else "train")
+        part.mkdir(parents=True, exist_ok=True)
         # A holdout of small images keeps the scoring short.
-        write_image(target, image[:240, :240] if where == "holdout" else image)
+        image = image[:240, :240] if where == "holdout" else image
+        write_image(part / f"{Path(inside).stem}.png", image)
 
 
 def kinds(folder: Path) -> None:
@@ -163,18 +147,10 @@ def kinds(folder: Path) -> None:
     rng = np.random.default_rng(0)
     smooth = cv2.resize(rng.integers(0, 256, (12, 16, 4), np.uint8), (96, 80))
     wide = cv2.resize(rng.integers(0, 65536, (12, 16, 3), np.uint16), (96, 80))
-    for name, image in {
-        "rgb.png": smooth[..., :3],
-        "grey.png": smooth[..., 0],
-        "alpha.png": smooth,
-        "deep.png": wide,
-        "deep.tif": wide,
-        "photo.jpg": smooth[..., :3],
-        "scan.tif": smooth[..., :3],
-        "web.webp": smooth[..., :3],
-        "old.bmp": smooth[..., :3],
-        "plain.ppm": smooth[..., :3],
-    }.items():
+    rgb, rest = smooth[..., :3], {"grey.png": smooth[..., 0], "alpha.png": smooth}
+    alike = ("rgb.png", "photo.jpg", "scan.tif", "web.webp", "old.bmp", "plain.ppm")
+    images = rest | {"deep.png": wide, "deep.tif": wide} | dict.fromkeys(alike, rgb)
+    for name, image in images.items():
         cv2.imwrite(str(folder / name), image)
 
 
@@ -183,27 +159,12 @@ def train(commit: Commit, data: Path, name: str, iterations: int) -> tuple[list[
     config, options, ranks = TRAININGS[name]
     folder = commit.out / name.replace(" ", "_").replace(",", "")
     trace = folder.with_suffix(".jsonl")
-    arguments = [
-        f"configs/{config}",
-        "--work-dir",
-        folder,
-        "--seed",
-        0,
-        "--trace",
-        trace,
-        "--cfg-options",
-        f"train_set={data}",
-        f"max_iters={iterations}",
-        f"checkpoint_interval={iterations}",
-        *SMALL,
-        *options,
-    ]
-    if ranks > 1:
-        commit.run(
-            "train", arguments[0], ranks, *arguments[1:], launcher=("bash", "tools/dist_train.sh")
-        )
-    else:
-        commit.run("train", *arguments)
+    arguments = ["--work-dir", folder, "--seed", 0, "--trace", trace, "--cfg-options"]
+    arguments += [f"train_set={data}", f"max_iters={iterations}"]
+    arguments += [f"checkpoint_interval={iterations}", *SMALL, *_TINY, *options]
+    where = [f"configs/{config}"] if ranks == 1 else [f"configs/{config}", ranks]
+    launcher = ("bash", "tools/dist_train.sh") if ranks > 1 else ()
+    commit.run("train", *where, *arguments, launcher=launcher)
     lines = trace.read_text(encoding="utf-8").splitlines()
     rows = [json.loads(line) for line in lines]
     content = torch.load(folder / f"iter_{iterations}.pth", weights_only=True)
@@ -245,20 +206,8 @@ def scores(commit: Commit, holdout: Path) -> dict[str, float]:
 def images(commit: Commit, folder: Path) -> dict[str, np.ndarray]:
     """The results of one image of each kind, by torch in one plan of tiles."""
     out = commit.out / "images"
-    commit.run(
-        "upscale",
-        folder,
-        "--model",
-        "edsr-s",
-        "--scale",
-        2,
-        "--backend",
-        "torch",
-        "--tile",
-        64,
-        "-o",
-        out,
-    )
+    options = ["--model", "edsr-s", "--scale", 2, "--backend", "torch", "--tile", 64, "-o", out]
+    commit.run("upscale", folder, *options)
     read = {p.name: cv2.imread(str(p), cv2.IMREAD_UNCHANGED) for p in sorted(out.iterdir())}
     return {name: image for name, image in read.items() if image is not None}
 
@@ -292,7 +241,7 @@ def benchmark(commits: list[Commit], name: str, rounds: int) -> list[dict[str, A
     for number in range(rounds):
         for commit, found in zip(commits, measured):
             file = commit.out / f"{name}{number}.json"
-            commit.run("benchmark", name, *BENCHMARKS[name], "--json", file)
+            commit.run("benchmark", name, "--json", file)
             for row in json.loads(file.read_text("utf-8"))["variants"]:
                 found.setdefault(row["name"], []).append(row["median"])
     old, new = measured
@@ -301,14 +250,8 @@ def benchmark(commits: list[Commit], name: str, rounds: int) -> list[dict[str, A
         if min(old[variant] + new[variant]) <= 0:
             continue
         a, b = old[variant], new[variant]
-        row = {
-            "benchmark": name,
-            "variant": variant,
-            "ratio": median(b) / median(a),
-            "old": a,
-            "new": b,
-        }
-        rows.append({**row, "within": same_speed(a, b)})
+        row = {"benchmark": name, "variant": variant, "ratio": median(b) / median(a)}
+        rows.append({**row, "old": a, "new": b, "within": same_speed(a, b)})
     return sorted(rows, key=lambda row: row["variant"])
 
 
@@ -368,13 +311,8 @@ def main(argv: list[str] | None = None) -> int:
                     flush=True,
                 )
     if args.json:
-        args.json.write_text(
-            json.dumps(
-                {"schema": 1, "old": args.old, "new": args.new, "equal": rows, "speeds": speeds},
-                indent=2,
-            )
-            + "\n"
-        )
+        result = {"schema": 1, "old": args.old, "new": args.new, "equal": rows, "speeds": speeds}
+        args.json.write_text(json.dumps(result, indent=2) + "\n")
     return int(not all([*(r["equal"] for r in rows), *(s["within"] for s in speeds)]))
 
 

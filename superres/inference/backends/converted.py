@@ -41,7 +41,6 @@ class ConvertedBackend(Backend):
             raise UserError(f"back end {self.name!r} runs on the CPU only, not on {device}")
         super().__init__(model, device)
         self._lock = threading.Lock()
-        self._out_channels: int | None = None
         try:
             versions = self._versions()
         except Exception as error:  # a broken package raises anything
