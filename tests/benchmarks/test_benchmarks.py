@@ -9,8 +9,9 @@ import pytest
 
 from benchmark import main
 from benchmarks import _data_baselines as others
-from benchmarks import data, loop, train
+from benchmarks import data, infer, loop, train
 from superres.errors import UserError
+from superres.inference import backends
 
 from .test_harness import SCHEMA
 
@@ -105,7 +106,9 @@ def test_metrics_asserts_that_both_formulas_agree(capsys):
     assert "SSIM-Y plain / superres" in capsys.readouterr().out
 
 
-def test_infer_measures_time_and_memory(tmp_path):
+def test_infer_measures_time_and_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(infer, "PRODUCT", 64)
+    monkeypatch.setattr(backends, "installed", lambda: ["torch"])
     file = tmp_path / "out.json"
     size = ["--scale", "2", "--height", "40", "--width", "48", "--tile", "24", "--threads", "1"]
     assert main(["infer", "--json", str(file), *size]) == 0

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 
 import pytest
 
+from maintain import scaling
 from maintain.scaling import (
     MEASURED,
     Hardware,
@@ -17,7 +17,8 @@ from maintain.scaling import (
     step_of,
     work_of,
 )
-from superres.engine.config.types import use_scope
+from superres.engine.config.check import use_scope
+from superres.errors import UserError
 
 EDSR = {"type": "EDSR", "scale": 2, "channels": 64, "num_blocks": 16}
 
@@ -75,14 +76,14 @@ def test_the_model_holds_where_it_was_measured():
     assert len(points) == 5
 
 
-def test_other_hardware():
-    script = [sys.executable, "tools/maintain/scaling.py"]
-    done = subprocess.run(
-        [*script, "gpus_per_node=1", "network=1.25e8"], capture_output=True, text=True
-    )
-    assert "1 GPUs a node" in done.stdout
-    assert "1,369,859" in done.stdout
+def test_other_hardware(monkeypatch, capsys):
+    monkeypatch.setattr(scaling, "MODELS", ("edsr_x2c64b16_g1_300k_div2k",))
+    monkeypatch.setattr(sys, "argv", ["scaling.py", "gpus_per_node=1", "network=1.25e8"])
+    assert scaling.main() == 0
+    printed = capsys.readouterr().out
+    assert "1 GPUs a node" in printed
+    assert "1,369,859" in printed
     for wrong in ("speed=1", "flops=fast", "flops=0", "flops"):
-        done = subprocess.run([*script, wrong], capture_output=True, text=True)
-        assert done.returncode == 2
-        assert done.stderr.startswith(f"error: {wrong}: KEY=NUMBER")
+        monkeypatch.setattr(sys, "argv", ["scaling.py", wrong])
+        with pytest.raises(UserError, match=f"{wrong}: KEY=NUMBER"):
+            scaling.main()
