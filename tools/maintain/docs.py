@@ -32,10 +32,11 @@ def changes(names: Iterable[str]) -> dict[Path, str]:
 def main() -> int:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    names = (*ALWAYS, *ASKED)
-    parser.add_argument("names", nargs="*", choices=[*names, []], metavar="NAME",
-                        help=f"of {', '.join(names)}; default: all but the last two")  # fmt: skip
+    told = f"of {', '.join((*ALWAYS, *ASKED))}; default: all but the last two"
+    parser.add_argument("names", nargs="*", metavar="NAME", help=told)
     args = parser.parse_args()
+    if wrong := set(args.names) - {*ALWAYS, *ASKED}:
+        parser.error(f"{', '.join(wrong)}: NAME is {told}")
     for path, text in changes(args.names or ALWAYS).items():
         path.write_text(text, encoding="utf-8")
         print(f"written: {path}")
