@@ -17,7 +17,7 @@ from maintain.scaling import (
     step_of,
     work_of,
 )
-from superres.engine.config.check import use_scope
+from superres.engine.config.types import use_scope
 from superres.errors import UserError
 
 EDSR = {"type": "EDSR", "scale": 2, "channels": 64, "num_blocks": 16}
