@@ -11,6 +11,9 @@ notice() {
     [ -n "$step" ] && kill -USR1 "$step" 2>/dev/null
 }
 trap notice USR1
+# Sets named by STAGE go to each node's own disk first: say data_root=$STAGE_TO to the training.
+# shellcheck disable=SC2086  # several names
+[ -z "${STAGE:-}" ] || srun --ntasks="$SLURM_NNODES" --ntasks-per-node=1 cp -ru $STAGE "${STAGE_TO:?a folder on the nodes}/" || exit 1
 srun --kill-on-bad-exit=1 "$@" &
 step=$!
 # A signal interrupts wait, so ask again for as long as the step is running.

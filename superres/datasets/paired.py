@@ -18,7 +18,6 @@ from .lazy import LazyBicubic
 from .locate import locate
 from .pairing import match_names
 from .sampler import SampleKey, sample_generator
-from .staging import stage
 from .storage import ImageLmdb, PictureStore, open_store
 from .storage.channels import in_channels
 from .transforms.compose import Pipeline
@@ -51,8 +50,6 @@ class PairedDataset(Dataset):
         cache: keep the training set, decoded, in memory and make the batches there: 'gpu', 'cpu',
             or 'device' for the GPU where there is one. See
             :mod:`superres.datasets.device_cache`.
-        stage_to: a folder on the node's own disk, e.g. '$TMPDIR', to which the packs are copied
-            first, once per node. See :func:`superres.datasets.staging.stage`.
         seed: set by the engine from the run's seed.
 
     Raises:
@@ -72,7 +69,6 @@ class PairedDataset(Dataset):
         channels: str = "rgb",
         dtype: str = "uint8",
         cache: str | None = None,
-        stage_to: str | None = None,
         seed: int = 0,
     ) -> None:
         self._degrade = TRANSFORMS.build(make_lq) if isinstance(make_lq, dict) else None
@@ -99,9 +95,6 @@ class PairedDataset(Dataset):
         self.lq: PictureStore | None = None
         if lq is not None and make_lq == "auto":
             self.lq = open_store(lq, channels=channels, dtype=dtype)
-        if stage_to:
-            self.gt = stage(self.gt, stage_to)
-            self.lq = None if self.lq is None else stage(self.lq, stage_to)
         self.channels = channels
         self.gt = in_channels(self.gt, channels)
         self.lq = None if self.lq is None else in_channels(self.lq, channels)

@@ -25,7 +25,7 @@ from superres.errors import UserError
 
 from . import launch
 
-LOCAL_KEYS = ("data_root", "num_workers", "prefetch_factor", "start_method", "stage_to", "work_dir")
+LOCAL_KEYS = ("data_root", "num_workers", "prefetch_factor", "start_method", "work_dir")
 """Keys that may differ between machines, wherever they stand: they change no sample."""
 
 

@@ -38,7 +38,7 @@ from .spandrel_model import FOREIGN
 # What goes with the weights in a file, so that an export may have folded it in.
 _FOLDED = {"rgb_mean", "rgb_std", "img_range", "res_scale"}
 # Where a training set lies and how it is read, which changes no sample.
-_PLACE = {"type", "name", "data_root", "scale", "seed", "pipeline", "cache", "stage_to", "gt", "lq"}
+_PLACE = {"type", "name", "data_root", "scale", "seed", "pipeline", "cache", "gt", "lq"}
 _USUAL = {"make_lq": "auto", "border": "reflect", "dtype": "uint8", "channels": "rgb"}
 _OURS = {"PairedDataset", "MultiScaleDataset", "Restorer", "MultiScaleRestorer"}
 _HARMLESS_HOOKS = {"TraceHook", "TensorboardHook", "LoggerHook"}
