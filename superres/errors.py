@@ -15,6 +15,10 @@ class UserError(Exception):
     """
 
 
+class ScaleNeeded(UserError):
+    """The scale is not known: a file or a name fits several, and none was given."""
+
+
 def did_you_mean(word: object, known: Iterable[object], cutoff: float = 0.5) -> str:
     """``'; did you mean a or b?'`` for what is near a misspelt word; empty where nothing is."""
     near = difflib.get_close_matches(str(word), [str(k) for k in known], n=3, cutoff=cutoff)

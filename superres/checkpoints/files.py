@@ -21,7 +21,7 @@ import torch
 
 from superres.checkpoints.names import PUBLISHED, fetch
 from superres.checkpoints.shipped import full_name, shipped, unknown_name
-from superres.errors import UserError
+from superres.errors import ScaleNeeded, UserError
 
 _BOMB_SIZE, _BOMB_RATIO = 64 << 20, 100
 # What zipfile raises for damaged names, sizes, flags and kinds of compression.
@@ -53,9 +53,9 @@ def open_weights(path: Path) -> tuple[Any, dict[str, str]]:
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
     _reject_text(path, head)
-    if path.suffix == ".safetensors" or head[8:9] == b"{":
+    if head[8:9] == b"{":
         return _open_safetensors(path)
-    if not (head.startswith((b"PK", b"\x80"))):
+    if not head.startswith((b"PK", b"\x80")):
         raise UserError(
             f"{path}: not a weight file (neither a PyTorch nor a safetensors file); it begins with "
             f"{head[:12]!r}. Download or copy it again."
@@ -170,9 +170,11 @@ def _check_zip(path: Path) -> None:
 def _open_pickle(path: Path) -> Any:
     _check_zip(path)
     try:
-        with torch.serialization.safe_globals(_numpy_numbers()), warnings.catch_warnings():
+        safe = torch.serialization.safe_globals(_numpy_numbers())
+        # Opened here: by a path torch would judge the file by its suffix.
+        with path.open("rb") as file, safe, warnings.catch_warnings():
             warnings.filterwarnings("ignore", ".*TorchScript archive")  # told below
-            return torch.load(path, map_location="cpu", weights_only=True)
+            return torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged pickle can fail in any way; all mean the same to a user
         # torch puts its own advice (to switch the protection off) around the one useful line.
         text = str(error)
@@ -225,7 +227,7 @@ def _refusal(path: Path, name: str) -> str:
 
 
 def resolve(name_or_path: str | Path, scale: int | None) -> Path:
-    """The weight file that is meant: a path, a folder in the Hugging Face layout, or a name.
+    """The weight file that is meant: a path, a folder with files named after scales, or a name.
 
     Raises:
         UserError: no such file or name, or a name or folder with several weight files and no
@@ -237,19 +239,39 @@ def resolve(name_or_path: str | Path, scale: int | None) -> Path:
         if name is not None:
             return fetch(name) if name in PUBLISHED else shipped()[name]
     if os.path.isdir(path):
-        files = sorted(p for p in path.iterdir() if p.suffix in SUFFIXES)
-        if scale is not None and (path / f"pytorch_model_{scale}x.pt").is_file():
-            return path / f"pytorch_model_{scale}x.pt"
-        if len(files) == 1:
-            return files[0]
-        names = ", ".join(p.name for p in files) or "none"
-        raise UserError(
-            f"{path}: a folder; name one weight file in it, or a scale that one of them is named "
-            f"after (pytorch_model_2x.pt). Weight files there: {names}"
-        )
+        return path / choose(sorted(os.listdir(path)), scale, str(path))
     if not os.path.isfile(path):
         raise UserError(unknown_name(str(name_or_path)))
     return path
+
+
+def choose(names: list[str], scale: int | None, where: str) -> str:
+    """The weight file for ``scale`` among the files of a folder or repository.
+
+    Raises:
+        ScaleNeeded: they are named after scales, and none is given to choose by.
+        UserError: none, or several that it could be.
+    """
+    weights = [n for n in names if n.endswith(SUFFIXES) and "/" not in n]
+    fitting = weights
+    if scale is not None:
+        named = {n: scale_in_name(n) for n in weights}
+        fitting = [n for n in weights if named[n] == scale] or [n for n in weights if not named[n]]
+    for some in (fitting, [n for n in fitting if n.endswith(".safetensors")]):
+        if len(some) == 1:
+            return some[0]
+    here = ", ".join(weights) or "none"
+    if scale is None and any(map(scale_in_name, weights)):
+        raise ScaleNeeded(f"{where}: needs a scale to choose by; weight files there: {here}")
+    wanted = "one weight file" if scale is None else f"weights for x{scale} in one file"
+    raise UserError(f"{where}: needs {wanted}, or the name of a file; weight files there: {here}")
+
+
+def scale_in_name(name: str) -> int | None:
+    """The scale in a file name such as ``edsr_x2.pt`` or ``pytorch_model_2x.pt``, if it is one."""
+    found = re.findall(r"(?:^|[_-])(?:x(\d+)(?![\dx])|(\d+)x(?![a-z\d]))", name)
+    scales = {int(first or second) for first, second in found}
+    return scales.pop() if len(scales) == 1 else None
 
 
 def neighbour_config(path: Path) -> dict[str, Any] | None:

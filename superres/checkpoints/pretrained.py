@@ -14,13 +14,13 @@ import torch
 from torch import nn
 
 from superres.checkpoints.building import load_model
+from superres.checkpoints.files import choose
 from superres.checkpoints.reading import LoadedWeights, plain, read_weights
 from superres.checkpoints.writing import safetensors_bytes, write_whole
 from superres.errors import UserError
 
 CONFIG = "config.json"
 _CARD = "README.md"
-SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
 _REPO = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
 
 
@@ -51,8 +51,7 @@ def from_pretrained(
     """
     folder = Path(repo_or_folder).expanduser()
     if str(repo_or_folder) and os.path.isdir(folder):
-        names = [p.name for p in sorted(folder.iterdir())]
-        path = folder / choose(names, scale, str(folder))
+        path = folder
     elif _REPO.fullmatch(str(repo_or_folder)):
         path = _download(str(repo_or_folder), scale, revision)
     else:
@@ -61,26 +60,6 @@ def from_pretrained(
             "name has the form owner/name"
         )
     return load_model(path, scale, format, device, **hints)
-
-
-def choose(names: list[str], scale: int | None, where: str) -> str:
-    """The weight file for ``scale`` among the files of a folder or repository.
-
-    Raises:
-        UserError: none, or several and nothing to choose by.
-    """
-    weights = [n for n in names if n.endswith(SUFFIXES) and "/" not in n]
-    plain_names = [n for n in weights if not re.search(r"(x\d|\dx)\.\w+$", n)]
-    candidates = weights if scale is None else plain_names
-    if scale is not None:
-        pattern = re.compile(rf"(.*[_-])?(x{scale}|{scale}x)\.\w+")
-        candidates = [n for n in weights if pattern.fullmatch(n)] or candidates
-    for some in (candidates, [n for n in candidates if n.endswith(SUFFIXES[0])]):
-        if len(some) == 1:
-            return some[0]
-    here = ", ".join(weights) or "none"
-    wanted = f"weights for x{scale}" if scale is not None else "a scale to choose by"
-    raise UserError(f"{where}: needs {wanted}; weight files there: {here}")
 
 
 def save_pretrained(

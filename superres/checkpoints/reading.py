@@ -13,12 +13,18 @@ from typing import Any
 import torch
 
 from superres.checkpoints.detect import check_neighbour, detect, neighbour_hints, shorten
-from superres.checkpoints.files import neighbour_config, open_weights, resolve, sha256
+from superres.checkpoints.files import (
+    neighbour_config,
+    open_weights,
+    resolve,
+    scale_in_name,
+    sha256,
+)
 from superres.checkpoints.formats import OWN
-from superres.checkpoints.formats.base import ScaleNeeded, full_config, network_shapes
+from superres.checkpoints.formats.base import full_config, network_shapes
 from superres.checkpoints.mean_shift import fold_mean_shift
 from superres.checkpoints.state import State, check_floating, clean, find_state
-from superres.errors import UserError
+from superres.errors import ScaleNeeded, UserError
 from superres.output import printable
 
 METADATA_KEY = "superres_config"
@@ -141,10 +147,12 @@ def _foreign(
             f"{where}: looks like {layout.network} of {match.format.title}, but tensors that tell "
             f"its size have other shapes than any such network ({error})"
         ) from error
+    named = scale_in_name(path.name)
     if layout.enlarges_first and "scale" not in match.hints:
         raise ScaleNeeded(
             f"{where}: the scale of this {layout.network} ({match.format.title}) is not in the "
-            "file, since the network works on an enlarged image; pass scale=2 (--scale 2)"
+            f"file, since the network works on an enlarged image; pass scale={named or 2} "
+            f"(--scale {named or 2})"
         )
     if neighbour_hints(neighbour, match.format.name):
         check_neighbour(neighbour, config, where)
@@ -167,6 +175,8 @@ def _foreign(
         if key.endswith("num_batches_tracked") and not layout.partial:
             ours.setdefault(key, torch.zeros((), dtype=torch.long))
     notes = []
+    if layout.enlarges_first and named and config["scale"] not in (1, named):
+        notes.append(f"its name says x{named}")
     if layout.mean_shift and layout.mean_applied:
         keys = layout.mean_keys()
         if all(key in state for key in keys):

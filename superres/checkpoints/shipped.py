@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from superres.checkpoints.names import PUBLISHED
-from superres.errors import UserError
+from superres.errors import ScaleNeeded, UserError
 
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 """Files named ``NAME_xSCALE.safetensors``, or ``NAME.safetensors`` for a network of several."""
@@ -46,8 +46,9 @@ def full_name(name: str, scale: int | None) -> str | None:
         return next(iter(found.values()))
     if found and scale not in found:
         has = ", ".join(f"x{s}" for s in found)
-        why = "say which: scale=2, --scale 2" if scale is None else f"not for x{scale}"
-        raise UserError(f"{name} is there for {has}; {why}")
+        if scale is None:
+            raise ScaleNeeded(f"{name} is there for {has}; say which: scale=2, --scale 2")
+        raise UserError(f"{name} is there for {has}; not for x{scale}")
     return found.get(scale)
 
 

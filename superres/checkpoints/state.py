@@ -59,18 +59,16 @@ def find_state(tree: Any, where: str) -> tuple[State, list[str]]:
             f"one of {', '.join(WRAPPERS)})"
         )
     state = {str(key): value for key, value in tree.items()}
-    if any(key.startswith("generator.") for key in state):
-        dropped = [k for k in state if k.startswith(COMPANIONS)]
-        state = {k.removeprefix("generator."): v for k, v in state.items() if k not in dropped}
-        if dropped:
-            notes.append(f"{len(dropped)} entries beside the generator ignored")
-    stripped = True
+    stripped = bool(state)
     while stripped:
-        stripped = False
-        for prefix in PREFIXES:
-            if state and all(key.startswith(prefix) for key in state):
-                state = {key.removeprefix(prefix): value for key, value in state.items()}
-                stripped = True
+        if any(key.startswith("generator.") for key in state):
+            rest = {k: v for k, v in state.items() if not k.startswith(COMPANIONS)}
+            if len(rest) < len(state):
+                notes.append(f"{len(state) - len(rest)} entries beside the generator ignored")
+            state = {key.removeprefix("generator."): value for key, value in rest.items()}
+        prefix = next((p for p in PREFIXES if all(key.startswith(p) for key in state)), "")
+        stripped = bool(prefix)
+        state = {key.removeprefix(prefix): value for key, value in state.items()}
     return state, notes
 
 

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from superres.checkpoints import pick_device
-from superres.checkpoints.formats.base import ScaleNeeded
 from superres.checkpoints.shipped import DEFAULT, model_names, shipped, variants
-from superres.errors import UserError
+from superres.errors import ScaleNeeded, UserError
 from superres.inference.backends import check_name
 from superres.upscaling.enlarge import Enlarger
 from superres.upscaling.networks import choose_network

@@ -14,19 +14,17 @@ from typing import Any
 import torch
 
 from superres.checkpoints import load_model, pick_device
-from superres.checkpoints.formats.base import ScaleNeeded
+from superres.checkpoints.files import SUFFIXES, scale_in_name
 from superres.checkpoints.names import PUBLISHED
 from superres.checkpoints.pretrained import from_pretrained
 from superres.checkpoints.shipped import DEFAULT, shipped, variants
-from superres.errors import UserError
+from superres.errors import ScaleNeeded, UserError
 from superres.upscaling.axis import check_scale
 from superres.upscaling.channels import channels_of
 from superres.upscaling.enlarge import Enlarger
 from superres.upscaling.provenance import Settings
 
-_SCALE_IN_NAME = re.compile(r"(?:pytorch_model_(\d+)x|.*_x(\d+))\.(?:pt|pth|bin|safetensors)")
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")  # owner/name on the Hugging Face hub
-_FILE_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt", ".safetensors")
 
 # Conversions silence standard output while they last, which is one for all threads.
 _converting = threading.Lock()
@@ -103,6 +101,9 @@ def choose_network(
     own = int(module.scale)
     label = f"{Path(given).name if Path(given).exists() else given} x{own}"
     chosen = ChosenNetwork(module, label, own if scale is None else scale, picked)
+    named = scale_in_name(Path(given).name)
+    if own != 1 and named not in (None, own):
+        chosen.notes.append(f"the name of the weights says x{named}")
     if chosen.scale < own:
         chosen.notes.append(
             f"made x{own} by the network, then resized to x{chosen.scale:g} (bicubic)"
@@ -157,11 +158,8 @@ def _offered(given: str) -> dict[int, str]:
     """Scale -> what to load, where a name or a folder holds several scales."""
     path = Path(given).expanduser()
     if path.is_dir():
-        found = {}
-        for file in sorted(path.iterdir()):
-            if match := _SCALE_IN_NAME.fullmatch(file.name):
-                found[int(match[1] or match[2])] = str(file)
-        return found
+        names = [file.name for file in path.iterdir() if file.name.endswith(SUFFIXES)]
+        return dict.fromkeys({scale_in_name(name) for name in names} - {None}, given)
     if path.exists() or given in PUBLISHED or given in shipped():
         return {}
     return variants(given)
@@ -170,7 +168,7 @@ def _offered(given: str) -> dict[int, str]:
 def _is_repository(given: str) -> bool:
     return bool(
         _REPOSITORY.fullmatch(given)
-        and not given.endswith(_FILE_SUFFIXES)
+        and not given.endswith(SUFFIXES)
         and not Path(given).expanduser().exists()
     )
 

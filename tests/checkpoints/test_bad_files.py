@@ -105,7 +105,7 @@ def test_truncated_safetensors(build, tmp_path, part):
 def test_missing_file_and_folder(tmp_path):
     with pytest.raises(UserError, match=r"gone\.pth: no such weight file"):
         load_model(tmp_path / "gone.pth")
-    with pytest.raises(UserError, match="Weight files there: none"):
+    with pytest.raises(UserError, match="weight files there: none"):
         load_model(tmp_path)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 
 import numpy as np
 import pytest
@@ -254,10 +255,15 @@ def test_other_scales_of_such_a_file(name, pairs, tmp_path):
         assert read_image(out).shape[:2] == size
 
 
-@pytest.mark.parametrize("name", [*ASKED, "superres, stored at x1"])
+@pytest.mark.parametrize("name", [*ASKED, "superres, stored at x1", "mmediting in a folder"])
 def test_trainings_start_from_such_files(name, pairs, tmp_path, capsys):
-    kind, options, format, config = FILES[name]
-    file = written(name, tmp_path)
+    kind, options, format, config = FILES[name.removesuffix(" in a folder")]
+    file = written(name.removesuffix(" in a folder"), tmp_path)
+    if "folder" in name:
+        (tmp_path / "folder").mkdir()
+        file.rename(tmp_path / "folder/srcnn_x2.pth")
+        torch.save({}, tmp_path / "folder/srcnn_x3.pth")
+        file = tmp_path / "folder"
     pairs(3)
     arguments = ["train", str(ROOT / f"configs/{config}.py"), "--work-dir", str(tmp_path / "work")]
     arguments += ["--cfg-options", *config_options(options), f"load_from={file}"]
@@ -272,6 +278,45 @@ def test_trainings_start_from_such_files(name, pairs, tmp_path, capsys):
     source = carrying(kind, {**options, "scale": 2}).state_dict()
     for key, value in trained.state_dict().items():
         assert torch.allclose(value, source[key], atol=1e-6), key
+
+
+def test_one_file_in_other_wrappings(tmp_path):
+    """DDP around a restorer, a PyTorch file of another suffix, a folder of several scales."""
+    file = written("mmediting", tmp_path)
+    state = superres.load_model(file, scale=2, device="cpu").state_dict()
+    (tmp_path / "several").mkdir()
+    for path, content in {
+        "ddp.pth": {"state_dict": {f"module.generator.{k}": v for k, v in state.items()}},
+        "torch.safetensors": state,
+        "several/srcnn_x2.pth": state,
+        "several/srcnn_x3.pth": {k: v + 1 for k, v in state.items()},
+    }.items():
+        torch.save(content, tmp_path / path)
+    for path in ("ddp.pth", "torch.safetensors", "several"):
+        read = superres.load_model(tmp_path / path, scale=2, device="cpu").state_dict()
+        assert all(torch.equal(read[k], v) for k, v in state.items()), path
+
+
+def test_a_folder_with_two_files_of_one_scale(pairs, tmp_path, capsys):
+    source = str(pairs(3) / "HR/a.png")
+    torch.save({}, tmp_path / "edsr_x2.pth")
+    torch.save({}, tmp_path / "srcnn_x2.pth")
+    message = "needs weights for x2 in one file.*edsr_x2.pth, srcnn_x2.pth"
+    with pytest.raises(UserError, match=message):
+        superres.load_model(tmp_path, scale=2)
+    assert main(["upscale", source, "--model", str(tmp_path), "--scale", "2"]) == 2
+    assert re.search(message, capsys.readouterr().err)
+
+
+def test_a_file_named_after_another_scale(pairs, tmp_path, capsys):
+    file = written("mmediting", tmp_path).rename(tmp_path / "srcnn_x4k915_1x16_1000k.pth")
+    with pytest.raises(UserError, match=r"scale=4 \(--scale 4\)"):
+        superres.load_model(file)
+    _, options, format, config = FILES["mmediting"]
+    everywhere(file, pairs(3), format, config, config_options(options), tmp_path)
+    said = capsys.readouterr().out
+    assert "the name of the weights says x4" in said
+    assert "its name says x4)" in said
 
 
 PUBLISHED = {

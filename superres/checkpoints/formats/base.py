@@ -22,10 +22,6 @@ Names = dict[str, str]
 MEAN = list(DIV2K_MEAN)
 
 
-class ScaleNeeded(UserError):
-    """The file does not tell its network's scale, and none was given."""
-
-
 class Layout:
     """One network as one format stores it."""
 

@@ -10,10 +10,10 @@ import torch
 
 from superres.checkpoints import LoadedWeights, read_weights, warm_start
 from superres.checkpoints.convert import homogeneous, rescaled
-from superres.checkpoints.formats.base import ScaleNeeded, full_config
+from superres.checkpoints.formats.base import full_config
 from superres.checkpoints.state import load_strictly
 from superres.engine.config.values import same_argument, to_plain
-from superres.errors import UserError
+from superres.errors import ScaleNeeded, UserError
 
 # What may differ: the scale is what a warm start is about, and how weights are drawn is past.
 _FREE = {"scale", "scales", "init"}
@@ -47,7 +47,7 @@ def load_from(
     try:
         try:
             loaded = read_weights(path, format=weight_format)
-        except ScaleNeeded:  # the same weights for every scale
+        except ScaleNeeded:  # weights for every scale, or a name or folder of several
             loaded = read_weights(path, format=weight_format, scale=_scales(config)[0])
     except UserError as error:
         hint = " In a config the format is load_format." if "format=" in str(error) else ""
