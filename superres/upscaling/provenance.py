@@ -87,9 +87,11 @@ def difference(record: str, settings: Settings, source: Path | str) -> str | Non
     return None
 
 
-def misfit(source: Path | str, target: Path | str, scale: float, video: bool) -> str | None:
-    """As `difference`, for a result without a record: by its size and by the files' times."""
-    if os.stat(source).st_mtime_ns > os.stat(target).st_mtime_ns:
+def misfit(
+    source: Path | str, target: Path | str, scale: float, video: bool, dated: bool
+) -> str | None:
+    """As `difference`, by the result's size and, where ``dated``, by the files' times."""
+    if dated and os.stat(source).st_mtime_ns > os.stat(target).st_mtime_ns:
         return f"older than {shown(source)}"
     if video:
         from superres.upscaling.video_codec import probe

@@ -206,11 +206,12 @@ def _look(job: Job, options: Options, result: Result) -> bool:
             other = "and whether standard input is the same is not known"
         elif begun is not None:
             other = difference(begun, settings, job.source)
-        elif record := (video_record if job.video else image_record)(job.target):
-            other = difference(record, settings, job.source)
         else:
-            other = misfit(job.source, job.target, settings.scale, job.video)
-            result.notes.append(NO_RECORD)
+            record = (video_record if job.video else image_record)(job.target)
+            other = record and difference(record, settings, job.source)
+            # Also with a record, which editors keep: somebody may have cropped it.
+            other = other or misfit(job.source, job.target, settings.scale, job.video, not record)
+            result.notes += [NO_RECORD] * (not record)
     except (UserError, OSError) as error:
         known = isinstance(error, UserError)
         fault = error if known else os_fault(shown(job.source), error, "picture")
@@ -233,8 +234,9 @@ def _begun(job: Job) -> str | None:
 
 
 def _settings(job: Job, options: Options) -> Settings:
-    """Those of one job: the quality counts where the format has one."""
-    if options.quality is None or job.video or _kind(job, options) not in ("jpeg", "webp"):
+    """Those of one job: the quality counts where the format has one, and 95 is JPEG's usual one."""
+    kind = None if options.quality is None or job.video else _kind(job, options)
+    if kind not in ("jpeg", "webp") or (kind, options.quality) == ("jpeg", 95):
         return options.settings
     words = (*options.settings.options, f"quality {options.quality}")
     return replace(options.settings, options=words)

@@ -142,6 +142,18 @@ def test_quality(name, upscale, source, tmp_path):
     upscale(source, "-o", result, "--quality", "60")
     repeated(upscale, result, source, "-o", result, "--quality", "60")
     assert "made with quality 60" in refused(upscale, result, source, "-o", result)
+    if name == "a.jpg":  # 95 is what is usual
+        upscale(source, "-o", result, "--overwrite")
+        repeated(upscale, result, source, "-o", result, "--quality", "95")
+
+
+def test_a_result_that_was_cropped(upscale, source, tmp_path):
+    """Editors keep EXIF, and with it the record."""
+    upscale(source)
+    with Image.open(tmp_path / "a_x4.png") as made:
+        made.crop((0, 0, 100, 100)).save(tmp_path / "a_x4.png", exif=made.getexif())
+    said = refused(upscale, tmp_path / "a_x4.png", source)
+    assert "is there already, 100x100 pixels, not 224x160" in said
 
 
 def test_another_input(upscale, source, tmp_path):
