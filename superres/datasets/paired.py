@@ -95,6 +95,7 @@ class PairedDataset(Dataset):
         self.lq: PictureStore | None = None
         if lq is not None and make_lq == "auto":
             self.lq = open_store(lq, channels=channels, dtype=dtype)
+        self.lq_from = None if self.lq is None else str(lq)
         self.channels = channels
         self.gt = in_channels(self.gt, channels)
         self.lq = None if self.lq is None else in_channels(self.lq, channels)

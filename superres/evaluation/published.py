@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -154,6 +155,6 @@ def find_network(method: str, tables: Collection[str]) -> PublishedNetwork | Non
 
 
 def is_published_name(name: str) -> bool:
-    """Whether a publication calls a method so, with or without ``+``."""
-    names = {score.method.lower().rstrip("+") for score in load_published()}
-    return name.lower().rstrip("+ ") in names
+    """Whether a publication calls a method so, but for spelling and ``+``."""
+    letters = functools.partial(re.sub, r"[\W_]", "")
+    return letters(name.lower()) in {letters(score.method.lower()) for score in load_published()}

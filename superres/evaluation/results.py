@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 _LIBRARIES = ("superres", "numpy", "opencv-python", "opencv-python-headless", "torch", "mmengine")
 ON_DISK = {"DIV2K_valid": "DIV2K", "DIV2K_valid_HR": "DIV2K", "BSD100": "B100"}
 """What publications call a set, by what it is called on disk."""
+SIZES = {"Set5": 5, "Set14": 14, "B100": 100, "Urban100": 100, "Manga109": 109, "DIV2K": 100}
+"""Pictures in the sets that publications score."""
 
 
 def set_result(
@@ -95,13 +97,18 @@ def with_published(entry: Mapping[str, Any], scores: Iterable[PublishedScore]) -
     """A result with ``published``: the first score of its set, scale and protocol, if any.
 
     It holds ``method``, ``psnr``, ``ssim``, ``source``, ``note``, and ``difference`` (ours less
-    theirs; None where either is not known, or ours is of some images only).
+    theirs; None where either is not known, or ours is of some images only). A set of another number
+    of images than the published one gets a note instead.
     """
     name = ON_DISK.get(entry["set"], entry["set"])
     where = (name, entry["scale"], entry["protocol"])
     for score in scores:
         if (score.set, score.scale, score.protocol) != where:
             continue
+        count = len(entry["images"])
+        if SIZES.get(name, count) != count:
+            note = f"{count} images; published scores of {name} are of {SIZES[name]}"
+            return {**entry, "notes": [*dict.fromkeys([*entry.get("notes", ()), note])]}
         published = {k: getattr(score, k) for k in ("method", "psnr", "ssim", "source", "note")}
         published["difference"] = {
             key: None

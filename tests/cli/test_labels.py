@@ -11,9 +11,12 @@ import torch
 from superres.cli.main import main
 from superres.engine.config.load import load_config
 from superres.engine.config.values import to_plain
-from superres.evaluation import published
-from superres.imaging.io import write_image
+from superres.engine.test import published_columns
+from superres.evaluation import published, results
+from superres.imaging.io import read_image, write_image
 from superres.imaging.resize import imresize
+from superres.models.backbones.edsr import EDSR
+from superres.registry import MODELS
 
 from ..engine.conftest import CONFIG, picture
 from .test_test_trust import a_set
@@ -38,8 +41,10 @@ class TinyNet(nn.Module):
 
 
 @pytest.fixture
-def sets(tmp_path):
+def sets(tmp_path, monkeypatch):
     """``Set5`` and ``DIV2K_valid``, for whose protocols there are scores of EDSR-baseline."""
+    monkeypatch.setitem(results.SIZES, "DIV2K", 1)
+    monkeypatch.setattr(published_columns, "TOLERANCE", float("inf"))
     hr = {f"i{n}": picture(n, 32, 36) for n in range(5)}
     a_set(tmp_path, "Set5", hr, {f"{n}x2": imresize(x, scale=0.5) for n, x in hr.items()})
     (tmp_path / "DIV2K_valid").mkdir()
@@ -208,6 +213,62 @@ def published_run(full, tmp_path):
         return tmp_path / f"iter_{config['max_iters']}.pth"
 
     return make
+
+
+@pytest.mark.parametrize(
+    ("lq", "earlier", "said"),
+    [
+        ("DIV2K_train/LR_bicubic_X2.lmdb", ["max_iters=5"], ""),
+        ("DIV2K_train_LR_unknown/X2", [], "low-quality images from DIV2K_train_LR_unknown/X2"),
+        ("DIV2K_train/LR", [], "its training took low-quality images from DIV2K_train/LR"),
+        ("LR_bicubic/X2", ["train_set=photos"], "train_set 'photos' instead of 'DIV2K_train'"),
+    ],
+)
+def test_what_a_training_saw(published_run, scored, lq, earlier, said):
+    file = published_run()
+    state = torch.load(file, weights_only=True)
+    facts = {"config": to_plain(load_config(CONFIG, earlier)), "pictures": 800, "lq": []}
+    state["meta"].update(lq=[lq], earlier=[facts] * len(earlier))
+    torch.save(state, file)
+    record, _ = scored(CONFIG, file)
+    assert said in notes(record)
+    assert (record["published_network"] is None) == bool(said)
+
+
+def test_a_resumed_training_remembers_what_it_was(train, tmp_path, world):  # noqa: F811
+    (tmp_path / "mine/LR").mkdir(parents=True)
+    (tmp_path / "mine/HR").symlink_to(world / "train")
+    for image in (world / "train").iterdir():
+        lq = imresize(read_image(image), scale=0.5)
+        write_image(tmp_path / f"mine/LR/{image.name}", lq)
+    mine = f"train_set={tmp_path / 'mine'}"
+    assert train(mine, "max_iters=2") == 0
+    for iterations in (3, 4):  # the same again is nothing new
+        assert train("max_iters=4", resume=tmp_path / f"work/iter_{iterations - 1}.pth") == 0
+    meta = torch.load(tmp_path / "work/iter_4.pth", weights_only=True)["meta"]
+    assert meta["lq"] == []
+    (before,) = meta["earlier"]
+    assert before["lq"] == [str(tmp_path / "mine/LR")]
+    assert before["config"]["train_set"] == str(tmp_path / "mine")
+    assert before["pictures"] == 6
+
+
+def test_names_that_look_like_published_ones(train, scored, options, tmp_path):  # noqa: F811
+    assert train("max_iters=2") == 0
+    small = [o for o in options if "backbone" in o]
+    for name in ("edsr-baseline-x2.py", "EDSRbaseline x2.py"):
+        (tmp_path / name).write_text(f"_base_ = {CONFIG!r}\npublished = None\n")
+        record, _ = scored(tmp_path / name, tmp_path / "work/best.pth", more=small)
+        assert {entry["method"] for entry in record["results"]} == {"EDSR 1x8"}
+
+
+def test_a_network_of_ones_own_by_the_name_of_a_published_one(published_run, scored, monkeypatch):
+    file = published_run()
+    Own = type("EDSR", (EDSR,), {"__module__": "mine"})
+    monkeypatch.setitem(MODELS.module_dict, "EDSR", Own)
+    record, seen = scored(CONFIG, file)
+    is_own(record, seen, "EDSR 16x64")
+    assert "one of your own by the name of EDSR" in notes(record)
 
 
 def test_an_unfinished_training(published_run, scored, tmp_path):

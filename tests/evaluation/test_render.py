@@ -7,6 +7,7 @@ import io
 
 import pytest
 
+from superres.evaluation import results
 from superres.evaluation.published import find_published
 from superres.evaluation.render import csv_text, latex, latex_text, markdown, result_files
 from superres.evaluation.results import with_published
@@ -16,7 +17,8 @@ from .records import entry, record
 
 
 @pytest.fixture
-def compared():
+def compared(monkeypatch):
+    monkeypatch.setattr(results, "SIZES", {"Set5": 2, "DIV2K": 2})
     edsr = with_published(entry("EDSR", {"a": 38.0, "b": 38.3}), find_published("EDSR"))
     div2k = entry("EDSR", {"c": 35.0, "d": None}, "DIV2K_valid", protocol="edsr-div2k")
     div2k = with_published(div2k, find_published("EDSR"))
@@ -39,6 +41,12 @@ def test_published_and_difference(compared):
     assert first.rows[1] == ["EDSR", "38.15 / 0.3815", "38.11 / 0.9601", "+0.04 / -0.5786"]
     assert second.rows[0][1] == "35.00 / 0.3500 *"
     assert any("1 of 2 images not scored: d" in note for note in second.notes)
+
+
+def test_a_set_of_another_number_of_images_is_compared_with_nothing():
+    line = with_published(entry("EDSR", {"a": 38.0, "b": 38.3}), find_published("EDSR"))
+    assert "published" not in line
+    assert line["notes"] == ["2 images; published scores of Set5 are of 5"]
 
 
 def test_files(compared):

@@ -8,7 +8,8 @@ those that ``superres.evaluation.published.load_networks`` describes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from superres.checkpoints.files import sha256
 from superres.checkpoints.formats import OWN
 from superres.checkpoints.formats.base import full_config
 from superres.datasets.conventions import by_name
+from superres.datasets.layouts import read_side
 from superres.engine.config.values import same_argument, to_plain
 from superres.errors import UserError
 from superres.evaluation.published import (
@@ -30,7 +32,7 @@ from superres.evaluation.published import (
     is_published_name,
     load_table,
 )
-from superres.evaluation.results import with_published
+from superres.evaluation.results import ON_DISK, with_published
 from superres.registry import MODELS, registered
 
 from .spandrel_model import FOREIGN
@@ -42,6 +44,8 @@ _PLACE = {"type", "name", "data_root", "scale", "seed", "pipeline", "cache", "gt
 _USUAL = {"make_lq": "auto", "border": "reflect", "dtype": "uint8", "channels": "rgb"}
 _OURS = {"PairedDataset", "MultiScaleDataset", "Restorer", "MultiScaleRestorer"}
 _HARMLESS_HOOKS = {"TraceHook", "TensorboardHook", "LoggerHook"}
+TOLERANCE = 0.3
+"""dB between bicubic's scores of one set: roundings, and MATLAB's two borders, are within it."""
 _SIZES = ("num_groups", "num_blocks", "num_layers", "channels")
 
 
@@ -84,8 +88,11 @@ def standing_of_weights(
         found.why += _network_differences(loaded.config, network, folded)
         if loaded.meta and not found.why:
             done = _iterations(loaded)
-            config, pictures = loaded.meta.get("config"), loaded.meta.get("pictures")
-            found.why += _training_differences(config, network, pictures, done)
+            for part in _parts(loaded.meta):
+                # An earlier part of a resumed training may have been meant to be shorter.
+                ignored = () if part is loaded.meta else ("max_iters",)
+                found.why += _training_differences(part, network, done, ignored)
+                unknown += _odd_sides(part)
             if done is None:
                 unknown.append("best.pth does not tell whether its training was finished")
             found.known_by = "the training that the checkpoint states"
@@ -112,7 +119,8 @@ def standing_of_training(
         return found
     found.why += _network_differences(to_plain(cfg.model)["backbone"], network, set())
     if network.training is not None or pictures is not None:
-        found.why += _training_differences(to_plain(cfg), network, pictures, cfg.get("max_iters"))
+        part = {"config": to_plain(cfg), "pictures": pictures}
+        found.why += _training_differences(part, network, cfg.get("max_iters"))
     found.method = None if found.why else network.method
     return found
 
@@ -144,6 +152,8 @@ def _network_differences(
     wanted = dict(network.network)
     if found.get("type") != wanted["type"]:
         return [f"the network is a {found.get('type')} instead of a {wanted['type']}"]
+    if not registered(MODELS, wanted["type"]).__module__.startswith("superres."):
+        return [f"the network is one of your own by the name of {wanted['type']}"]
     full, theirs = to_plain(full_config(found)), to_plain(full_config(wanted))
     skipped = ignored | {"type", "init", "scale"} | ({"scales"} - wanted.keys())
     changed = _changes(full, theirs, sorted({*full, *theirs} - skipped))
@@ -151,14 +161,16 @@ def _network_differences(
 
 
 def _training_differences(
-    config: Any, network: PublishedNetwork, pictures: Any, iterations: Any
+    part: Mapping[str, Any],
+    network: PublishedNetwork,
+    iterations: Any,
+    ignored: Collection[str] = (),
 ) -> list[str]:
     """What differs; ``pictures`` and ``iterations`` are None where they are not known."""
     if network.training is None:
         return ["the published training is not known, or not one that a config here repeats"]
     try:
-        found = _training(config)
-        scale = config["scale"]
+        found, scale = _training(part["config"]), part["config"]["scale"]
     except (KeyError, TypeError, AttributeError, IndexError, ValueError):
         return ["the checkpoint does not tell how it was trained"]
     wanted = {**dict.fromkeys(found), **network.training}
@@ -166,11 +178,28 @@ def _training_differences(
         wanted["lq_patch_size"] = wanted["lq_patch_size"].get(str(scale))
     if scale in network.warm_start:
         del found["load_from"]
+    pictures = part.get("pictures")
     found["images"] = wanted["images"] if pictures is None else pictures
-    changed = _changes(found, wanted, list(found))
+    changed = _changes(found, wanted, [key for key in found if key not in ignored])
     if not changed and iterations not in (None, wanted["max_iters"]):
         changed = f"{iterations} of {wanted['max_iters']} iterations"
     return [f"the training differs: {changed}"] if changed else []
+
+
+def _parts(meta: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The runs behind some weights: those that were resumed with other settings, and the last."""
+    earlier = meta.get("earlier")
+    parts = earlier if isinstance(earlier, list) else []
+    return [*(part for part in parts if isinstance(part, Mapping)), meta]
+
+
+def _odd_sides(part: Mapping[str, Any]) -> list[str]:
+    """Low-quality images of a training that were read, from no place that is called bicubic."""
+    paths = part.get("lq")
+    paths = map(str, paths) if isinstance(paths, list) else ()
+    sides = [(path, read_side(Path(path).parts[-2:])) for path in paths]
+    odd = [path for path, side in sides if side is None or side.kind != "bicubic"]
+    return [f"its training took low-quality images from {path}" for path in odd]
 
 
 def _training(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -260,10 +289,11 @@ def method_label(cfg: Config, loaded: LoadedWeights, standing: Standing, plus: b
     """
     label = standing.method
     if label is None:
-        own = loaded.format == FOREIGN
-        stem = loaded.path.stem if own else Path(cfg.filename or "").stem.split("_", 1)[0]
-        usable = stem not in ("", "config") and not is_published_name(stem)
-        label = stem if usable and not cfg.get("published") else network_label(loaded.config)
+        whole = loaded.path.stem if loaded.format == FOREIGN else Path(cfg.filename or "").stem
+        name = re.split(r"_|[ -]?x\d", whole)[0]
+        usable = name not in ("", "config") and not is_published_name(name)
+        own = whole if loaded.format == FOREIGN else name
+        label = own if usable and not cfg.get("published") else network_label(loaded.config)
     return label + ("+" if plus else "")
 
 
@@ -279,11 +309,15 @@ def network_label(config: Mapping[str, Any]) -> str:
 
 
 def comparison(
-    sets: list[dict[str, Any]], standing: Standing, degradation: str
+    sets: list[dict[str, Any]],
+    standing: Standing,
+    degradation: str,
+    baselines: Sequence[dict[str, Any]],
 ) -> Callable[..., dict[str, Any]]:
     """A function that puts the published scores beside an entry, where they are of the same thing,
     and says where they are not."""
     bicubic = find_published("Bicubic")
+    others = _of_other_images(baselines)
     told = {(line["set"], line["scale"]): _lq_made_by(line) for line in sets}
 
     def compared(entry: dict[str, Any], ours: bool) -> dict[str, Any]:
@@ -292,11 +326,14 @@ def comparison(
         why = []
         if made_by not in (None, of):
             why.append(f"published scores are of {of} LR, so they are left out")
+        elif of == "bicubic" and (entry["set"], entry["scale"]) in others:
+            why.append(others[entry["set"], entry["scale"]])
         if ours:
             why += [f"published scores are left out: {reason}" for reason in standing.why]
         if "published" in with_published(entry, scores):
-            stated = ours and not why and standing.known_by == "--published"
-            notes = [*notes, *why, *["published network as stated by --published"] * stated]
+            notes = [*notes, *why]
+        if ours and standing.known_by == "--published":
+            notes = [*notes, "published network as stated by --published"]
         if ours and not standing.method and is_published_name(entry["method"]):
             notes = [*notes, "named by --name: not known to be the published network"]
         notes = [*entry.get("notes", ()), *notes]
@@ -304,6 +341,21 @@ def comparison(
         return with_published(entry, [] if why else scores)
 
     return compared
+
+
+def _of_other_images(baselines: Sequence[dict[str, Any]]) -> dict[tuple[str, int], str]:
+    """Why sets cannot be those of publications: by the same luma, bicubic reaches another score."""
+    found = {}
+    for entry in baselines:
+        where = entry["set"], entry["scale"]
+        by = "classical-y" if entry["protocol"] == "edsr-y" else entry["protocol"]
+        for score in find_published("Bicubic", ON_DISK.get(where[0], where[0]), where[1], by):
+            if entry["psnr"] is not None and abs(entry["psnr"] - score.psnr) > TOLERANCE:
+                found[where] = (
+                    f"bicubic has {entry['psnr']:.2f} dB here and {score.psnr} dB in publications: "
+                    f"these are not the images of {score.set}, so published scores are left out"
+                )
+    return found
 
 
 def _lq_made_by(line: dict[str, Any]) -> tuple[str | None, list[str]]:
@@ -316,7 +368,7 @@ def _lq_made_by(line: dict[str, Any]) -> tuple[str | None, list[str]]:
         return None, []
     checked = ", ".join(fingerprint.get("checked", ()))
     if not names:
-        return None, [f"LR made in no way known here (judged by {checked})"]
+        return "other", [f"LR made in no way known here (judged by {checked})"]
     ways = [by_name(name) for name in names]
     if any(way.family in ("matlab", "rounding") for way in ways):
         return "bicubic", []

@@ -50,9 +50,8 @@ def test_record(
     meta = loaded.meta
     inference = {**module.inference, **inference}
     sets = [_set(s, results.lq_sha256.get(s.key)) for s in eval_sets]
-    compared = comparison(
-        sets, standing, (cfg.get("published") or {}).get("degradation", "bicubic")
-    )
+    degradation = (cfg.get("published") or {}).get("degradation", "bicubic")
+    compared = comparison(sets, standing, degradation, baselines.entries)
     return results_record(
         [compared(entry, ours=True) for entry in results.entries],
         used.values(),

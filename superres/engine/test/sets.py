@@ -15,13 +15,10 @@ from superres.engine.config.load import parse_options
 from superres.engine.config.values import scales_of, to_plain
 from superres.errors import UserError
 from superres.evaluation.protocols import PROTOCOLS, Protocol, get_protocol
-from superres.evaluation.results import ON_DISK
+from superres.evaluation.results import ON_DISK, SIZES
 from superres.registry import DATASETS
 
 from . import scored_dataset  # noqa: F401  (registers it)
-
-SIZES = {"Set5": 5, "Set14": 14, "B100": 100, "Urban100": 100, "Manga109": 109, "DIV2K": 100}
-"""Pictures in the sets that publications score."""
 
 ALIASES = {"DIV2K": "DIV2K_valid", "BSD100": "B100"}
 """What tables call a set, and what it is called on disk; used where nothing has the first name."""

@@ -34,10 +34,17 @@ def meta(run: Trainer, iteration: int) -> dict[str, Any]:
         "seed": run.seed,
         "scale": to_plain(run.cfg.scale),
         "global_batch_size": run.cfg.global_batch_size,
-        "pictures": run.image_count,
         "model": model,
-        "config": to_plain(run.cfg),
+        **_facts(run),
+        "earlier": [part for part in run.earlier if part != _facts(run)],
     }
+
+
+def _facts(run: Trainer) -> dict[str, Any]:
+    """What the weights depend on, which a resumed run may change."""
+    parts = getattr(run.train_dataset, "parts", {None: run.train_dataset}).values()
+    lq = [part.lq_from for part in parts if getattr(part, "lq_from", None)]
+    return {"config": to_plain(run.cfg), "pictures": run.image_count, "lq": lq}
 
 
 def weights(run: Trainer, iteration: int) -> dict[str, Any]:
@@ -82,6 +89,7 @@ def restore(run: Trainer, content: dict[str, Any], path: str) -> None:
 
 def _restore_rest(run: Trainer, content: dict[str, Any], then: Mapping[str, Any]) -> None:
     _restore_schedule(run, content, then)
+    run.earlier = [*then.get("earlier", ()), {k: then.get(k) for k in _facts(run)}]
     run.last_saved = run.iter
     run.call_hook("after_load_checkpoint", checkpoint=content)
     others = "from here on other samples are drawn than an uninterrupted run would have drawn"

@@ -83,6 +83,7 @@ class Trainer:
             of the running one, from 0, as in mmengine.
         stopping: the loop ends after this iteration.
         last_saved: the iteration of the newest checkpoint.
+        earlier: the facts of the runs that this one goes on from, see :func:`.resume.meta`.
     """
 
     def __init__(self, parts: Parts, hooks: list[Hook]) -> None:
@@ -99,6 +100,7 @@ class Trainer:
         self.seed: int = parts.cfg.seed
         self.data_wait = 0.0
         self.last_saved = -1
+        self.earlier: list[dict[str, Any]] = []
         self.stopping = False
         self.first_lrs = [g["lr"] for g in self.optim_wrapper.optimizer.param_groups]
         self.stop = StopRequest()
