@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--memory",
         metavar="BYTES",
-        help="for the network's work, such as 2G; default: 768M on CPUs",
+        help="for the network's work, such as 2G; default: 768M on CPUs, more if large tiles pay",
     )
     add(
         "--format",

@@ -26,6 +26,7 @@ from superres.inference.backends.conversion import (
     picture,
     prepared,
 )
+from superres.inference.backends.pytorch import facts as backend_facts
 
 TOLERANCE = 1e-4
 _PROGRAMS = {
@@ -157,6 +158,7 @@ def _facts(model: nn.Module, loaded: LoadedWeights | None, uint8: str | None) ->
         "type": "uint8" if uint8 else "float32",
         "layout": uint8 or "nchw",
         "colour": {1: "grey", 3: "RGB"}.get(in_channels(model), f"{in_channels(model)} channels"),
+        "bytes_per_pixel": f"{backend_facts(model)[3]():.0f}",
         "receptive_radius": "whole picture" if radius is None else str(radius),
         "made_by": f"superres {superres.__version__}",
     }

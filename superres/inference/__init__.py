@@ -1,25 +1,33 @@
-"""Inference: a network applied to pictures of any size.
+"""Inference: a network applied to images of any size.
 
-``upscale_tensor`` is the one entry: the whole picture, tiles, the published chop, self-ensemble.
-It takes any callable with ``scale`` (and ``receptive_radius``) and knows nothing of models.
+`Tiler` does it on numpy arrays: the whole image, tiles, the published chop, self-ensemble. It
+takes any `Network`; of the back ends, which are networks, torch is one. Importing this loads none
+of them.
 """
 
-from superres.inference.ensemble import SelfEnsemble
-from superres.inference.upscale import (
-    UpscaleRecord,
-    parse_tile,
-    upscale_tensor,
-    upscale_with_record,
-)
-from superres.inference.whole import Upscaler, in_channels, radius_of
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from superres.inference.network import Network, in_channels, radius_of
+from superres.inference.tiles import Tiler, Tiling, UpscaleRecord, parse_tile
+
+if TYPE_CHECKING:
+    from superres.inference.backends.pytorch import upscale_tensor, upscale_with_record
 
 __all__ = [
-    "SelfEnsemble",
+    "Network",
+    "Tiler",
+    "Tiling",
     "UpscaleRecord",
-    "Upscaler",
     "in_channels",
     "parse_tile",
     "radius_of",
     "upscale_tensor",
     "upscale_with_record",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("upscale_tensor", "upscale_with_record"):
+        return getattr(importlib.import_module("superres.inference.backends.pytorch"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -6,20 +6,17 @@ any network at any picture size is summed up in a moment and in no memory.
 
 from __future__ import annotations
 
-import weakref
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from superres.errors import UserError
 from superres.inference import in_channels, radius_of
+from superres.inference.backends.pytorch import LiveBytes
 from superres.models.layers import with_scale
 from superres.registry import MODELS
 
@@ -194,41 +191,8 @@ def _noter(name: str, shapes: dict[str, tuple[int, ...]], convolutions: set[str]
     return note
 
 
-class _LiveBytes(TorchDispatchMode):
-    """Counts the bytes of the tensors that exist at a time, and their largest sum."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.now = self.peak = 0
-        self._users: Counter[int] = Counter()
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None
-    ) -> Any:
-        result = func(*args, **(kwargs or {}))
-        for tensor in tree_leaves(result):
-            if isinstance(tensor, Tensor):
-                self.see(tensor)
-        return result
-
-    def see(self, tensor: Tensor) -> None:
-        """Count a tensor until it is gone; views share their memory."""
-        storage = tensor.untyped_storage()
-        key, size = storage._cdata, storage.nbytes()
-        if not self._users[key]:
-            self.now += size
-            self.peak = max(self.peak, self.now)
-        self._users[key] += 1
-        weakref.finalize(tensor, self._drop, key, size)
-
-    def _drop(self, key: int, size: int) -> None:
-        self._users[key] -= 1
-        if not self._users[key]:
-            self.now -= size
-
-
 def _peak(network: nn.Module, picture: Tensor) -> int:
-    with torch.no_grad(), _LiveBytes() as live:
+    with torch.no_grad(), LiveBytes() as live:
         live.see(picture)
         network(picture)
     return live.peak

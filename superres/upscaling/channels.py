@@ -1,20 +1,18 @@
-"""Grey, RGB, alpha: any picture through a network of one or three channels."""
+"""Grey, RGB, alpha: any image through a network of one or three channels."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import numpy as np
-import torch
 
 from superres.errors import UserError
 from superres.imaging._cv2 import import_cv2
-from superres.imaging.resize_torch import imresize_tensor
-from superres.inference import Upscaler, radius_of
-from superres.inference import in_channels as told_channels
+from superres.inference.network import Network, radius_of, run_checked
+from superres.inference.network import in_channels as told_channels
+from superres.inference.windows import resized
 
-_LUMA = (0.299, 0.587, 0.114)
+_LUMA = np.array((0.299, 0.587, 0.114), np.float32).reshape(1, 3, 1, 1)
 # Colours spread this far under what is fully transparent: an edge's neighbourhood as a network
 # sees it. Further away nothing of a colour reaches a pixel that shows.
 _BLEED = 12
@@ -31,58 +29,57 @@ class AnyChannels:
     colours around are continued first: that is what keeps edges free of a dark fringe.
 
     Args:
-        net: see :class:`~superres.inference.Upscaler`.
+        net: what it is made of.
         in_channels: of ``net``: 1 or 3.
+        channels: of the images: 1 to 4.
     """
 
-    def __init__(self, net: Upscaler, in_channels: int = 3) -> None:
-        self.net = net
-        self.in_channels = in_channels
-        self.scale = net.scale
-        self.receptive_radius = self.radius_for(in_channels)
+    def __init__(self, net: Network, in_channels: int, channels: int) -> None:
+        self.net, self.in_channels = net, in_channels
+        self.scale, self.device = net.scale, net.device
+        self.receptive_radius = radius_of(net)
+        if self.receptive_radius is not None:
+            radius = self.receptive_radius
+            if channels > in_channels:
+                radius = max(radius, 3)  # bicubic chroma
+            self.receptive_radius = math.ceil(radius) + (0 if channels % 2 else _BLEED)
 
-    def radius_for(self, channels: int) -> int | None:
-        """How far an output pixel of a picture with so many channels looks."""
-        radius = radius_of(self.net)
-        if radius is None:
-            return None
-        if channels > self.in_channels:
-            radius = max(radius, 3)  # bicubic chroma
-        return math.ceil(radius) + (0 if channels % 2 else _BLEED)
+    @property
+    def bytes_per_pixel(self) -> float:
+        """Of the network: the rest is small."""
+        return self.net.bytes_per_pixel
 
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+    def run(self, x: np.ndarray) -> np.ndarray:
         """(N, C, h, w) in [0, 1], C = 1 to 4, to (N, C, h * scale, w * scale)."""
-        channels = x.shape[1]
-        if channels % 2:
+        if x.shape[1] % 2:
             return self._colour(x)
         alpha = x[:, -1:]
         colour = self._colour(bleed(x[:, :-1], alpha))
-        return torch.cat([colour, self._alpha(alpha)], 1)
+        return np.concatenate([colour, self._alpha(alpha)], 1)
 
-    def _colour(self, x: torch.Tensor) -> torch.Tensor:
+    def _colour(self, x: np.ndarray) -> np.ndarray:
         if x.shape[1] == self.in_channels:
-            y = self.net(x.contiguous())
+            y = run_checked(self.net, np.ascontiguousarray(x))
             return luma(y) if x.shape[1] == 1 and y.shape[1] == 3 else y
         if x.shape[1] == 1:
-            return luma(self.net(x.repeat(1, 3, 1, 1)))
+            return luma(run_checked(self.net, x.repeat(3, 1)))
         grey = luma(x)
-        chroma = imresize_tensor(x - grey, scale=self.scale)
-        return chroma + self.net(grey)[:, :1]
+        size = (x.shape[2] * self.scale, x.shape[3] * self.scale)
+        return resized(x - grey, size) + run_checked(self.net, grey)[:, :1]
 
-    def _alpha(self, alpha: torch.Tensor) -> torch.Tensor:
-        low, high = (nearest(alpha, self.scale, pick) for pick in (torch.minimum, torch.maximum))
-        if torch.equal(low, high):  # opaque everywhere, mostly
+    def _alpha(self, alpha: np.ndarray) -> np.ndarray:
+        low, high = (nearest(alpha, self.scale, pick) for pick in (np.minimum, np.maximum))
+        if np.array_equal(low, high):  # opaque everywhere, mostly
             return low
-        return torch.minimum(torch.maximum(self._colour(alpha), low), high)
+        return np.clip(self._colour(alpha), low, high)
 
 
-def luma(x: torch.Tensor) -> torch.Tensor:
+def luma(x: np.ndarray) -> np.ndarray:
     """(N, 3, h, w) to (N, 1, h, w): ITU-R BT.601, full range; grey stays itself."""
-    weights = torch.tensor(_LUMA, dtype=x.dtype, device=x.device).view(1, 3, 1, 1)
-    return (x * weights).sum(1, keepdim=True)
+    return (x * _LUMA).sum(1, keepdims=True)
 
 
-def bleed(colour: torch.Tensor, alpha: torch.Tensor, steps: int = _BLEED) -> torch.Tensor:
+def bleed(colour: np.ndarray, alpha: np.ndarray, steps: int = _BLEED) -> np.ndarray:
     """Continue the colours around into where ``alpha`` is 0, a pixel further with each step.
 
     Args:
@@ -90,16 +87,15 @@ def bleed(colour: torch.Tensor, alpha: torch.Tensor, steps: int = _BLEED) -> tor
         alpha: (N, 1, h, w).
         steps: pixels; further away the colour becomes a middle grey.
     """
-    if bool((alpha > 0).all()):
+    if (alpha > 0).all():
         return colour
-    cv2 = import_cv2()  # some forty filters of a few lines each: torch would mostly wait
+    cv2 = import_cv2()
 
     def around(plane: np.ndarray) -> np.ndarray:
         return cv2.boxFilter(plane, -1, (3, 3), normalize=False, borderType=cv2.BORDER_CONSTANT)
 
-    result = colour.float().cpu().numpy().copy()
-    masks = (alpha > 0).float().cpu().numpy()
-    for planes, (mask,) in zip(result, masks, strict=True):
+    result = np.array(colour, np.float32, order="C")
+    for planes, (mask,) in zip(result, (alpha > 0).astype(np.float32), strict=True):
         planes *= mask
         for _ in range(steps):
             weight = around(mask)
@@ -108,12 +104,10 @@ def bleed(colour: torch.Tensor, alpha: torch.Tensor, steps: int = _BLEED) -> tor
                 plane[fresh] = around(plane)[fresh] / weight[fresh]
             mask = np.maximum(mask, fresh)
         planes += 0.5 * (1 - mask)
-    return torch.from_numpy(result).to(colour)
+    return result
 
 
-def nearest(
-    x: torch.Tensor, scale: int, pick: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-) -> torch.Tensor:
+def nearest(x: np.ndarray, scale: int, pick: np.ufunc) -> np.ndarray:
     """The least or largest of the pixels that an output pixel lies between.
 
     Those are the ones that bilinear interpolation would mix, and for an output pixel in the very
@@ -121,21 +115,22 @@ def nearest(
 
     Args:
         x: (N, C, h, w).
-        pick: of two tensors: `torch.minimum` or `torch.maximum`.
+        pick: of two arrays: `numpy.minimum` or `numpy.maximum`.
 
     Returns:
         (N, C, h * scale, w * scale).
     """
     for dim in (2, 3):
-        at = torch.arange(x.shape[dim], device=x.device)
-        before = x.index_select(dim, (at - 1).clamp(min=0))
-        after = x.index_select(dim, (at + 1).clamp(max=len(at) - 1))
+        at = np.arange(x.shape[dim])
+        before = x.take(np.maximum(at - 1, 0), dim)
+        after = x.take(np.minimum(at + 1, at[-1]), dim)
         parts = []
         for place in range(scale):
             side = 2 * place + 1 - scale
             part = x if side > 0 else pick(x, before)
             parts.append(part if side < 0 else pick(part, after))
-        x = torch.stack(parts, dim + 1).flatten(dim, dim + 1)
+        shape = [n * scale if axis == dim else n for axis, n in enumerate(x.shape)]
+        x = np.stack(parts, dim + 1).reshape(shape)
     return x
 
 

@@ -6,28 +6,20 @@ import hashlib
 import json
 import math
 import re
-import threading
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-
-from superres.checkpoints import load_model, pick_device
-from superres.checkpoints.files import SUFFIXES, scale_in_name
-from superres.checkpoints.names import PUBLISHED
-from superres.checkpoints.pretrained import from_pretrained
-from superres.checkpoints.shipped import DEFAULT, shipped, variants
 from superres.errors import ScaleNeeded, UserError
-from superres.upscaling.axis import check_scale
+from superres.inference.backends import Backend, best
 from superres.upscaling.channels import channels_of
-from superres.upscaling.enlarge import Enlarger
+from superres.upscaling.enlarge import Enlarger, check_scale
 from superres.upscaling.provenance import Settings
 
-_REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")  # owner/name on the Hugging Face hub
+if TYPE_CHECKING:
+    import torch
 
-# Conversions silence standard output while they last, which is one for all threads.
-_converting = threading.Lock()
+_REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")  # owner/name on the Hugging Face hub
 
 USUAL_SCALE = 4
 """Where neither the person nor the model settles the scale."""
@@ -38,24 +30,24 @@ class ChosenNetwork:
     """A network, and how it was chosen.
 
     Attributes:
-        module: in evaluation mode on ``device``, with the right one of its scales selected.
+        module: in evaluation mode on ``device``, with the right one of its scales selected; or a
+            back end, for a program in a file.
         label: what to call it: ``edsr-s x4``.
         scale: that the result shall have; the network's own may be larger.
         notes: sentences for a person.
     """
 
-    module: torch.nn.Module
+    module: torch.nn.Module | Backend
     label: str
     scale: float
-    device: torch.device
+    device: torch.device | str
     notes: list[str] = field(default_factory=list)
 
     def enlarger(self, backend: str = "auto", **options: Any) -> tuple[Enlarger, str]:
         """An `Enlarger` on the fastest back end (or the named one), and that one's name."""
-        net, name, notes = with_backend(self.module, self.device, backend)
-        self.notes += [note for note in notes if note not in self.notes]
-        enlarger = Enlarger(net, self.scale, channels_of(self.module), self.device, **options)
-        return enlarger, name
+        net = best(self.module, self.device, backend)
+        self.notes += [note for note in net.notes if note not in self.notes]
+        return Enlarger(net, self.scale, channels_of(self.module), **options), net.name
 
     def settings(self, tile: int | str | None, self_ensemble: bool) -> Settings:
         """What results of this network depend on; tiles count where they are not exact."""
@@ -67,7 +59,7 @@ class ChosenNetwork:
 
 
 def choose_network(
-    name_or_path: str | Path = DEFAULT,
+    name_or_path: str | Path,
     scale: float | None = None,
     device: str | torch.device = "auto",
     format: str | None = None,
@@ -75,8 +67,9 @@ def choose_network(
     """Load the weights that are best for a scale: the nearest scale that is not smaller.
 
     Args:
-        name_or_path: a weight file, a folder of them, a name (with or without its scale), or
-            ``owner/name`` on the Hugging Face hub.
+        name_or_path: a weight file, a folder of them, a name (with or without its scale),
+            ``owner/name`` on the Hugging Face hub, or an ``.onnx`` file that ``superres export``
+            wrote, which runs without torch.
         scale: of the result, any number from 1; None takes the network's, or x4 of several.
         format: of a weight file whose keys alone do not tell it; see
             :func:`superres.checkpoints.load_model`.
@@ -85,25 +78,20 @@ def choose_network(
         UserError: no such model, a broken file, an impossible scale.
     """
     scale = None if scale is None else check_scale(scale)
-    picked = pick_device(device)
     given = str(name_or_path)
-    offered = _offered(given)
-    native = _nearest(list(offered), scale) if offered else None
-    if offered:
-        module = load_model(offered[native], scale=native, device=picked, format=format)
-    elif _is_repository(given):
-        module = from_pretrained(given, None if scale is None else math.ceil(scale), device=picked)
+    if given.lower().endswith(".onnx"):
+        module, picked = _program(given, device), "cpu"
     else:
-        module = _from_file(given, scale, picked, format)
-    scales = list(getattr(module, "scales", None) or ())
-    if scales and hasattr(module, "set_scale"):
-        module.set_scale(_nearest(scales, scale))
+        module, picked = _module(given, scale, device, format)
     own = int(module.scale)
     label = f"{Path(given).name if Path(given).exists() else given} x{own}"
     chosen = ChosenNetwork(module, label, own if scale is None else scale, picked)
-    named = scale_in_name(Path(given).name)
-    if own != 1 and named not in (None, own):
-        chosen.notes.append(f"the name of the weights says x{named}")
+    if own != 1 and not isinstance(module, Backend):
+        from superres.checkpoints.files import scale_in_name
+
+        named = scale_in_name(Path(given).name)
+        if named not in (None, own):
+            chosen.notes.append(f"the name of the weights says x{named}")
     if chosen.scale < own:
         chosen.notes.append(
             f"made x{own} by the network, then resized to x{chosen.scale:g} (bicubic)"
@@ -116,10 +104,41 @@ def choose_network(
     return chosen
 
 
+def _program(given: str, device: str | torch.device) -> Backend:
+    from superres.inference.backends.onnx_runtime import open_exported
+
+    if str(device) not in ("auto", "cpu"):
+        raise UserError(f"{given}: runs on the CPU only, not on {device}; leave the device out")
+    return open_exported(Path(given).expanduser())
+
+
+def _module(
+    given: str, scale: float | None, device: str | torch.device, format: str | None
+) -> tuple[torch.nn.Module, torch.device]:
+    from superres.checkpoints import load_model, pick_device
+    from superres.checkpoints.pretrained import from_pretrained
+
+    picked = pick_device(device)
+    offered = _offered(given)
+    native = _nearest(list(offered), scale) if offered else None
+    if offered:
+        module = load_model(offered[native], scale=native, device=picked, format=format)
+    elif _is_repository(given):
+        module = from_pretrained(given, None if scale is None else math.ceil(scale), device=picked)
+    else:
+        module = _from_file(given, scale, picked, format)
+    scales = list(getattr(module, "scales", None) or ())
+    if scales and hasattr(module, "set_scale"):
+        module.set_scale(_nearest(scales, scale))
+    return module, picked
+
+
 def _from_file(
     given: str, scale: float | None, device: torch.device, format: str | None
 ) -> torch.nn.Module:
     """The network at its own scale, else at the one asked for (whole, rounded up)."""
+    from superres.checkpoints import load_model
+
     wanted = None if scale is None else math.ceil(scale)
     try:
         module = load_model(given, device=device, format=format)
@@ -132,8 +151,12 @@ def _from_file(
     return module
 
 
-def _digest(module: torch.nn.Module) -> str:
+def _digest(module: torch.nn.Module | Backend) -> str:
     """Of the weights, and of the numeric convention that goes with them."""
+    if isinstance(module, Backend):
+        return module.digest
+    import torch
+
     config = getattr(module, "superres_config", type(module).__name__)
     found = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
     for key, value in module.state_dict().items():
@@ -143,19 +166,12 @@ def _digest(module: torch.nn.Module) -> str:
     return found.hexdigest()[:16]
 
 
-def with_backend(
-    module: torch.nn.Module, device: torch.device, backend: str = "auto"
-) -> tuple[Any, str, list[str]]:
-    """(callable, name of its back end, notes)."""
-    from superres.inference.backends import best
-
-    with _converting:
-        made = best(module, device, backend)
-    return made, made.name, list(made.notes)
-
-
 def _offered(given: str) -> dict[int, str]:
     """Scale -> what to load, where a name or a folder holds several scales."""
+    from superres.checkpoints.files import SUFFIXES, scale_in_name
+    from superres.checkpoints.names import PUBLISHED
+    from superres.checkpoints.shipped import shipped, variants
+
     path = Path(given).expanduser()
     if path.is_dir():
         names = [file.name for file in path.iterdir() if file.name.endswith(SUFFIXES)]
@@ -166,6 +182,8 @@ def _offered(given: str) -> dict[int, str]:
 
 
 def _is_repository(given: str) -> bool:
+    from superres.checkpoints.files import SUFFIXES
+
     return bool(
         _REPOSITORY.fullmatch(given)
         and not given.endswith(SUFFIXES)

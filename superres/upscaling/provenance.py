@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from superres.upscaling.axis import target_length
+from superres.upscaling.enlarge import target_length
 from superres.upscaling.names import shown
 from superres.upscaling.reading import exif_value, picture_size
 

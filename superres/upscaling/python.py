@@ -8,15 +8,14 @@ import os
 import threading
 import weakref
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from PIL import Image
-from torch import nn
 
 from superres.errors import UserError
 from superres.files import is_special
+from superres.inference.backends import best
 from superres.upscaling.channels import channels_of
 from superres.upscaling.enlarge import Enlarger, Rows
 from superres.upscaling.reading import Picture, RowFile, from_pillow, read_picture
@@ -29,6 +28,10 @@ from superres.upscaling.writing import (
     turned,
     write_rows,
 )
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
 
 _IN_MEMORY = 192 << 20  # bytes of a decoded source
 _upscalers: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
@@ -82,11 +85,11 @@ class PictureUpscaler:
     Args:
         model: see :func:`upscale`.
         scale: of the result, if not the network's own: any number from 1.
-        tile, overlap, self_ensemble, memory_budget: as in
-            :func:`superres.inference.upscale_tensor`.
         backend: ``'auto'`` is the fastest that is installed; or ``'torch'``, ``'onnxruntime'``,
             ``'openvino'``.
         max_pixels: the limit on pictures that are read from files.
+        **tiling: ``tile``, ``overlap``, ``self_ensemble``, ``memory_budget`` of
+            :class:`superres.inference.Tiling`.
 
     Attributes:
         backend: name of the back end that computes.
@@ -97,26 +100,19 @@ class PictureUpscaler:
         self,
         model: nn.Module,
         scale: float | None = None,
-        tile: int | str | None = "auto",
-        overlap: int | None = None,
-        self_ensemble: bool = False,
-        memory_budget: int | None = None,
         backend: str = "auto",
         max_pixels: int | None = None,
+        **tiling: Any,
     ) -> None:
-        from superres.upscaling.networks import with_backend
-
         parameter = next(model.parameters(), None)
-        device = torch.device("cpu") if parameter is None else parameter.device
         was_training = model.training
         model.eval()
         try:
-            net, self.backend, self._said = with_backend(model, device, backend)
+            net = best(model, "cpu" if parameter is None else parameter.device, backend)
         finally:
             model.train(was_training)
-        self._enlarger = Enlarger(
-            net, scale, channels_of(model), device, tile, overlap, self_ensemble, memory_budget
-        )
+        self.backend, self._said = net.name, list(net.notes)
+        self._enlarger = Enlarger(net, scale, channels_of(model), **tiling)
         self.max_pixels = max_pixels
         self.notes: list[str] = []
 
@@ -144,7 +140,7 @@ class PictureUpscaler:
             return self._pillow(image)
         if isinstance(image, np.ndarray):
             return self._array(image, clamp)
-        if isinstance(image, torch.Tensor):
+        if hasattr(image, "detach"):  # a tensor, without importing torch
             return self._tensor(image, clamp)
         raise UserError(
             f"a {type(image).__name__} is no picture; give a path, a Pillow picture, a numpy array "
@@ -206,9 +202,8 @@ class PictureUpscaler:
             )
         else:
             _check_range(float(planes.min()), float(planes.max()), "array")
-            x = torch.from_numpy(np.require(planes, np.float32, ("C", "W"))).permute(2, 0, 1)[None]
-            y = self._floats(x, clamp)
-            result = y[0].permute(1, 2, 0).cpu().numpy().astype(image.dtype)
+            y = self._floats(planes.astype(np.float32).transpose(2, 0, 1)[None], clamp)
+            result = y[0].transpose(1, 2, 0).astype(image.dtype)
         return result[..., 0] if image.ndim == 2 else result
 
     def _tensor(self, x: torch.Tensor, clamp: bool) -> torch.Tensor:
@@ -217,21 +212,23 @@ class PictureUpscaler:
                 f"a tensor of shape {tuple(x.shape)} is no picture; expected (C, H, W) or "
                 "(N, C, H, W) with 1 to 4 channels and at least one pixel"
             )
-        batch = x.detach()[None] if x.ndim == 3 else x.detach()
-        if x.dtype == torch.uint8:
-            y = self._floats(batch.float() / 255, True).mul(255).round()
-        elif x.is_floating_point():
-            _check_range(float(batch.min()), float(batch.max()), "tensor")
-            y = self._floats(batch.float(), clamp)
-        else:
+        import torch
+
+        whole = x.dtype == torch.uint8
+        if not whole and not x.is_floating_point():
             raise UserError(f"a tensor of {x.dtype} is no picture; use uint8 or float in [0, 1]")
-        y = y.to(x.device, x.dtype)
+        batch = x.detach()[None] if x.ndim == 3 else x.detach()
+        if not whole:
+            _check_range(float(batch.min()), float(batch.max()), "tensor")
+        batch = batch.float() / 255 if whole else batch.float()
+        y = torch.from_numpy(self._floats(batch.cpu().numpy(), clamp or whole))
+        y = (y.mul(255).round() if whole else y).to(x.device, x.dtype)
         return y[0] if x.ndim == 3 else y
 
-    def _floats(self, x: torch.Tensor, clamp: bool) -> torch.Tensor:
-        y = self._enlarger.tensor(x)
+    def _floats(self, x: np.ndarray, clamp: bool) -> np.ndarray:
+        y = self._enlarger.array(x)
         self.notes = [*self._said, *self._enlarger.notes]
-        return y.clamp(0, 1) if clamp else y
+        return np.clip(y, 0, 1) if clamp else y
 
 
 def save(

@@ -13,7 +13,7 @@ import torch
 
 from superres.engine.train.speed.recompute import block_lists, recompute
 from superres.errors import UserError
-from superres.inference.memory import LiveBytes
+from superres.inference.backends.pytorch import LiveBytes
 from superres.models.backbones.drln import DRLN
 from superres.models.backbones.edsr import EDSR
 from superres.models.backbones.srresnet import SRResNet

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import re
 import runpy
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 
-from superres.inference import SelfEnsemble
-from superres.inference.tiled import chop
+from superres.inference.ensemble import self_ensemble
+from superres.inference.network import as_network
+from superres.inference.windows import chop
 
 CASES = [
     f"{what}_x{scale}{rest}"
@@ -46,17 +48,11 @@ def test_equals_the_published_code(golden, make_edsr, case):
     state = golden["fill"]["state"](meta, "hash")
     net.load_state_dict({k: torch.from_numpy(v) for k, v in state.items()}, strict=True)
 
-    def forward(x):
-        return net(x)
-
+    run = as_network(net).run
     if "chop" in case:
         min_size, shave = map(int, re.search(r"_min(\d+)_shave(\d+)", case).groups())
-
-        def forward(x):
-            return chop(net, x, net.scale, shave, min_size)
-
-    ensemble = SelfEnsemble(net, forward) if case.startswith("x8") else forward
-    with torch.no_grad():
-        y = ensemble(torch.from_numpy(golden["arrays"][f"x_{size}"]))
+        run = partial(chop, run, scale=net.scale, shave=shave, min_size=min_size)
+    x = golden["arrays"][f"x_{size}"]
+    y = self_ensemble(run, x) if case.startswith("x8") else run(x)
     expected = golden["arrays"][case]
-    assert np.abs(y.numpy() - expected).max() <= 1e-5 * np.abs(expected).max()
+    assert np.abs(y - expected).max() <= 1e-5 * np.abs(expected).max()

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from superres.errors import UserError
-from superres.models.summary import _LiveBytes, default_size, summarise
+from superres.models.summary import LiveBytes, default_size, summarise
 from superres.registry import MODELS
 from tests.models.test_backbones import EACH, channels_of
 
@@ -77,7 +77,7 @@ def test_meta_device_tells_what_a_real_run_does(config, scale):
     summary = summarise(config, (9, 12))
     network = MODELS.build(dict(config)).eval()
     x = torch.rand(1, channels_of(config), 9, 12)
-    with torch.no_grad(), _LiveBytes() as live:
+    with torch.no_grad(), LiveBytes() as live:
         live.see(x)
         y = network(x)
     assert tuple(y.shape[1:]) == summary.output
@@ -103,7 +103,7 @@ def test_meta_device_tells_what_a_real_run_does(config, scale):
 def test_live_bytes_by_hand():
     network = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 1, 3, padding=1))
     x = torch.rand(1, 3, 10, 10)
-    with torch.no_grad(), _LiveBytes() as live:
+    with torch.no_grad(), LiveBytes() as live:
         live.see(x)
         y = network(x)
     # The worst moment: the input and two maps of 8 channels, before and after the ReLU.

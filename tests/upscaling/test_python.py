@@ -17,6 +17,7 @@ from PIL import Image
 import superres
 from superres.errors import UserError
 from superres.imaging.resize import imresize
+from superres.inference.network import as_network
 from superres.models.backbones.mdsr import MDSR
 from superres.models.backbones.srcnn import SRCNN
 from superres.registry import MODELS
@@ -181,25 +182,25 @@ def test_no_halo_around_alpha(scale):
     """What a network spills far from an edge is kept out; at the edge it decides."""
 
     class Spilling:
-        receptive_radius = 1
+        receptive_radius, device, bytes_per_pixel = 1, "cpu", 1.0
 
         def __init__(self):
             self.scale = scale
 
-        def __call__(self, x):
-            wide = x.repeat_interleave(scale, 2).repeat_interleave(scale, 3)
+        def run(self, x):
+            wide = x.repeat(scale, 2).repeat(scale, 3)
             return 0.3 + 0.4 * wide
 
-    x = torch.zeros(1, 4, 9, 12)
+    x = np.zeros((1, 4, 9, 12), np.float32)
     x[..., 6:] = 1
-    alpha = AnyChannels(Spilling())(x)[0, 3]
+    alpha = AnyChannels(Spilling(), 3, 4).run(x)[0, 3]
     half = scale // 2
     assert (alpha[:, : 6 * scale - half - scale % 2] == 0).all()
     assert (alpha[:, 6 * scale + half + scale % 2 :] == 1).all()
     assert ((alpha > 0) & (alpha < 1)).any(), "the edge itself is the network's"
-    low = nearest(x[:, 3:], scale, torch.minimum)
+    low = nearest(x[:, 3:], scale, np.minimum)
     assert low.shape == (1, 1, 9 * scale, 12 * scale)
-    assert (low <= nearest(x[:, 3:], scale, torch.maximum)).all()
+    assert (low <= nearest(x[:, 3:], scale, np.maximum)).all()
 
 
 def test_opaque_alpha_changes_nothing(network):
@@ -372,9 +373,9 @@ def test_impossible_options(network):
 
 
 def test_radius_grows_with_alpha(network):
-    net = AnyChannels(network(2))
-    assert net.radius_for(3) == network(2).receptive_radius
-    assert net.radius_for(4) > net.radius_for(3)
+    net = as_network(network(2))
+    assert AnyChannels(net, 3, 3).receptive_radius == network(2).receptive_radius
+    assert AnyChannels(net, 3, 4).receptive_radius > net.receptive_radius
 
 
 def test_import_is_cheap():

@@ -162,7 +162,7 @@ def _memory(trainer: Any, batch: dict, device: Any) -> float:
     """MiB at the peak of an update: on a CPU of its new tensors, on a GPU of everything."""
     import torch
 
-    from superres.inference.memory import LiveBytes
+    from superres.inference.backends.pytorch import LiveBytes
 
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from superres.inference import UpscaleRecord
-from superres.inference.memory import LiveBytes
+from superres.inference.backends.pytorch import LiveBytes
 
 Method = Callable[[np.ndarray, int], "np.ndarray | tuple[np.ndarray, dict[str, Any]]"]
 """(lq HWC, scale) to a picture in the range of ``lq``, float or integers; or to that and a record
@@ -45,7 +45,8 @@ def network(module: torch.nn.Module, device: torch.device, **options: Any) -> Me
         # On a CPU the process's own peak would depend on what ran before; this does not.
         with nullcontext() if on_gpu else LiveBytes() as live:
             data = module.data_preprocessor({"inputs": batch.to(device)}, False)
-            output, record = module.predict_with_record(data["inputs"], **options)
+            # Tiles go to the device one by one, and the result comes back once.
+            output, record = module.predict_with_record(data["inputs"].cpu(), **options)
         used = torch.cuda.max_memory_allocated(device) if on_gpu else live.peak
         picture = output[0].float().permute(1, 2, 0).mul(peak(lq)).cpu().numpy()
         return picture, {"memory_mb": used / 2**20, **_told(record)}

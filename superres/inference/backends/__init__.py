@@ -1,25 +1,32 @@
-"""Back ends: the same network computed by PyTorch, ONNX Runtime or OpenVINO."""
+"""Back ends: the same network computed by PyTorch, ONNX Runtime or OpenVINO.
+
+Importing this loads none of them.
+"""
 
 from __future__ import annotations
 
 import importlib.util
 import logging
-
-import torch
-from torch import nn
+import threading
+from typing import TYPE_CHECKING, Any
 
 from superres.errors import UserError
-from superres.inference.backends.base import Backend
-from superres.inference.backends.conversion import NotConvertible
-from superres.inference.backends.pytorch import TorchBackend
+from superres.inference.backends.base import Backend, NotConvertible
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
 
 logger = logging.getLogger("superres")
 
-__all__ = ["NAMES", "Backend", "NotConvertible", "TorchBackend", "best", "check_name", "installed"]
+__all__ = ["NAMES", "Backend", "NotConvertible", "best", "check_name", "installed"]
 
 NAMES = ("openvino", "onnxruntime", "torch")
 """On a CPU the fastest first."""
 _NEEDS = {"openvino": ("openvino",), "onnxruntime": ("onnxruntime", "onnx"), "torch": ()}
+
+# Conversions silence standard output while they last, which is one for all threads.
+_converting = threading.Lock()
 
 
 def installed() -> list[str]:
@@ -53,9 +60,13 @@ def best(
         UserError: an unknown back end, or one that is not installed, not for this device, or
             cannot run this network.
     """
-    if isinstance(model, Backend):
-        return model
     check_name(backend)
+    if isinstance(model, Backend):
+        if backend not in ("auto", model.name):
+            raise UserError(f"this network is a program for {model.name}, not for {backend}")
+        return model
+    import torch
+
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     device = torch.device(device)
@@ -63,7 +74,7 @@ def best(
     if backend == "auto" and (device.type != "cpu" or special):
         backend = "torch"
     if backend == "torch":
-        return TorchBackend(model, device, dtype, compile)
+        return _make(backend, model, device, dtype, compile)
     if special:
         raise UserError(f"back end {backend!r} has no dtype and no compile; take 'torch' for them")
     if backend != "auto":
@@ -101,16 +112,18 @@ def check_name(backend: str) -> None:
         )
 
 
-def _make(name: str, model: nn.Module, device: torch.device) -> Backend:
-    if name == "openvino":
+def _make(name: str, model: nn.Module, device: torch.device, *options: Any) -> Backend:
+    with _converting:
+        if name == "torch":
+            from superres.inference.backends.pytorch import TorchBackend
+
+            return TorchBackend(model, device, *options)
+        from superres.inference.backends.converted import convert
+        from superres.inference.backends.onnx_runtime import OnnxRuntimeBackend
         from superres.inference.backends.open_vino import OpenVinoBackend
 
-        return OpenVinoBackend(model, device)
-    if name == "onnxruntime":
-        from superres.inference.backends.onnx_runtime import OnnxRuntimeBackend
-
-        return OnnxRuntimeBackend(model, device)
-    return TorchBackend(model, device)
+        kinds = (OnnxRuntimeBackend, OpenVinoBackend)
+        return convert(next(kind for kind in kinds if kind.name == name), model, device)
 
 
 def _missing(name: str) -> list[str]:

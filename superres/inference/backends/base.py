@@ -1,53 +1,116 @@
-"""What every back end is: a network behind one call, however it is computed."""
+"""What every back end is: a network behind one call on arrays, however it is computed."""
 
 from __future__ import annotations
 
-import copy
+import os
+import sys
+import threading
+from collections.abc import Callable
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import nn
+import numpy as np
 
-from superres.inference.memory import bytes_per_pixel
-from superres.inference.whole import radius_of
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import torch
+
+
+class NotConvertible(Exception):
+    """The network cannot be turned into a program for another runtime; the reason is one line."""
 
 
 class Backend:
-    """A network that is ready to be applied, as `superres.inference.upscale_tensor` wants it.
+    """A `superres.inference.Network` that is ready to be applied.
 
-    Calling it maps (N, C, h, w) RGB float32 in [0, 1] to (N, C, h * scale, w * scale) float32 on
-    the same device, not clamped, without gradients. A network for several scales keeps the one
-    that was selected when the back end was made.
+    A network for several scales keeps the one that was selected when the back end was made.
 
     Attributes:
         name: ``'torch'``, ``'onnxruntime'`` or ``'openvino'``.
         scale: output size over input size.
-        receptive_radius: in input pixels; None where that is the whole picture or not known.
-        device: where inputs are expected and outputs are.
+        receptive_radius: in input pixels; None where that is the whole image or not known.
+        in_channels: that it takes.
+        device: where it computes.
         notes: sentences for a person, such as why a faster back end was not taken.
     """
 
-    name: str
+    name = ""
+    device: Any = "cpu"
 
-    def __init__(self, model: nn.Module, device: torch.device) -> None:
-        self.scale: int = model.scale
-        self.receptive_radius = radius_of(model)
-        self.device = device
+    def __init__(
+        self,
+        scale: int,
+        receptive_radius: int | None,
+        in_channels: int,
+        measure: Callable[[], float],
+    ) -> None:
+        self.scale, self.receptive_radius = scale, receptive_radius
+        self.in_channels = in_channels
         self.notes: list[str] = []
-        self._bytes: dict[tuple[int, int], float] = {}
-        self._shadow = copy.deepcopy(model).to("meta")
+        self._measure = measure
 
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        """(N, C, h, w) to (N, C, h * scale, w * scale)."""
+    @cached_property
+    def bytes_per_pixel(self) -> float:
+        """Memory needed at the peak, in bytes per input pixel of one image."""
+        return self._measure()
+
+    def run(self, x: np.ndarray) -> np.ndarray:
+        """(N, C, h, w) float32 in [0, 1] to (N, C, h * scale, w * scale), not clamped."""
         raise NotImplementedError
 
-    def bytes_per_pixel(self, x: torch.Tensor) -> float:
-        """Memory needed at the peak, in bytes per input pixel of the whole batch.
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        """The same of a tensor; the result is on the CPU."""
+        import torch
 
-        Counted on torch's meta device, where sizes are known and nothing is computed; the other
-        runtimes hold the same tensors.
-        """
-        key = (x.shape[0], x.shape[1])
-        if key not in self._bytes:
-            with torch.no_grad():
-                self._bytes[key] = bytes_per_pixel(self._shadow, x.to("meta"))
-        return self._bytes[key]
+        return torch.from_numpy(self.run(x.detach().to("cpu", torch.float32).numpy()))
+
+
+class Program(Backend):
+    """A network as a program of another runtime, on the CPU, in float32.
+
+    Attributes:
+        file: name of its file in the cache of converted networks.
+    """
+
+    file: str
+
+    def __init__(self, *facts: Any) -> None:
+        super().__init__(*facts)
+        self._lock = threading.Lock()
+
+    def run(self, x: np.ndarray) -> np.ndarray:
+        """(N, C, h, w) float32 to (N, C, h * scale, w * scale)."""
+        with self._lock:
+            return self._run(np.ascontiguousarray(x, np.float32))
+
+    @staticmethod
+    def versions() -> tuple[str, ...]:
+        """Versions that a conversion depends on."""
+        raise NotImplementedError
+
+    @staticmethod
+    def write(traced: Any, example: torch.Tensor, path: Path) -> None:
+        """Convert a recorded network."""
+        raise NotImplementedError
+
+    def load(self, path: Path) -> None:
+        """Get ready to run the program in a file."""
+        raise NotImplementedError
+
+    def _run(self, x: np.ndarray) -> np.ndarray:
+        raise NotImplementedError
+
+
+def threads() -> int:
+    """As many as PyTorch has, where it is loaded; else OMP_NUM_THREADS, or 0: the runtime's."""
+    if torch := sys.modules.get("torch"):
+        return torch.get_num_threads()
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    return int(given) if given.isdecimal() else 0
+
+
+def one_line(error: BaseException) -> str:
+    """The first line of what an error says."""
+    lines = [line for line in str(error).strip().splitlines() if line.strip()]
+    return (lines[0] if lines else type(error).__name__)[:160]

@@ -13,10 +13,11 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from superres.inference.backends.base import NotConvertible, one_line
 from superres.inference.backends.cubic import replace_enlargement
 from superres.inference.backends.fold import folded, one_thread
 from superres.inference.backends.openvino_library import import_openvino
-from superres.inference.whole import in_channels
+from superres.inference.network import in_channels
 
 OPSET = 17
 TOLERANCE = 1e-4
@@ -24,10 +25,6 @@ TOLERANCE = 1e-4
 # Sides that are no multiples of anything, so that a size that became a constant is noticed.
 _EXAMPLE = (24, 20)
 _CHECKS = ((24, 20), (13, 31))
-
-
-class NotConvertible(Exception):
-    """The network cannot be turned into a program for another runtime; the reason is one line."""
 
 
 def picture(channels: int, size: tuple[int, int], seed: int = 0) -> torch.Tensor:
@@ -186,9 +183,3 @@ def _quiet() -> Iterator[None]:
         finally:
             if asked is not None:
                 setattr(torch._C, name, asked)
-
-
-def one_line(error: BaseException) -> str:
-    """The first line of what an error says."""
-    lines = [line for line in str(error).strip().splitlines() if line.strip()]
-    return (lines[0] if lines else type(error).__name__)[:160]

@@ -1,10 +1,9 @@
-"""What ONNX Runtime and OpenVINO have in common: convert once, check, keep, run."""
+"""A network of torch as a program of another runtime: convert once, check, keep."""
 
 from __future__ import annotations
 
 import copy
 import logging
-import threading
 from pathlib import Path
 
 import torch
@@ -12,17 +11,17 @@ from torch import nn
 
 from superres.errors import UserError
 from superres.inference.backends import cache, conversion
-from superres.inference.backends.base import Backend
-from superres.inference.backends.conversion import NotConvertible, one_line
+from superres.inference.backends.base import NotConvertible, Program, one_line
+from superres.inference.backends.pytorch import facts
 
 logger = logging.getLogger("superres")
 
 
-class ConvertedBackend(Backend):
-    """A network as a program of another runtime, on the CPU, in float32.
+def convert(kind: type[Program], model: nn.Module, device: torch.device) -> Program:
+    """The network as a program, from the cache or converted now.
 
-    The program is made once for all picture sizes, compared with PyTorch on pictures of two
-    sizes and kept in the cache under a hash of its operations, its weights and the versions.
+    It is made once for all image sizes, compared with PyTorch on images of two sizes and kept in
+    the cache under a hash of its operations, its weights and the versions.
 
     Args:
         model: any network with ``scale``; it is copied.
@@ -33,58 +32,36 @@ class ConvertedBackend(Backend):
             or there is no room for its file.
         UserError: another device.
     """
-
-    file: str
-
-    def __init__(self, model: nn.Module, device: torch.device) -> None:
-        if device.type != "cpu":
-            raise UserError(f"back end {self.name!r} runs on the CPU only, not on {device}")
-        super().__init__(model, device)
-        self._lock = threading.Lock()
+    if device.type != "cpu":
+        raise UserError(f"back end {kind.name!r} runs on the CPU only, not on {device}")
+    program = kind(*facts(model))
+    try:
+        versions = kind.versions()
+    except Exception as error:  # a broken package raises anything
+        raise NotConvertible(f"it cannot be imported ({one_line(error)})") from error
+    traced = conversion.trace(model)
+    key = f"{kind.name}-{conversion.fingerprint(traced, *versions)}"
+    entry = cache.find(key)
+    if entry is not None:
         try:
-            versions = self._versions()
-        except Exception as error:  # a broken package raises anything
-            raise NotConvertible(f"it cannot be imported ({one_line(error)})") from error
-        traced = conversion.trace(model)
-        key = f"{self.name}-{conversion.fingerprint(traced, *versions)}"
-        entry = cache.find(key)
-        if entry is not None:
-            try:
-                self._load(entry / self.file)
-                return
-            except Exception as error:  # whatever a runtime makes of a file it does not like
-                logger.info("%s: made again, because it cannot be loaded (%s)", entry, error)
-                cache.forget(key)
-        reference = copy.deepcopy(model).cpu().float().eval()
-        example = conversion.picture(conversion.in_channels(model), (24, 20))
+            program.load(entry / kind.file)
+            return program
+        except Exception as error:  # whatever a runtime makes of a file it does not like
+            logger.info("%s: made again, because it cannot be loaded (%s)", entry, error)
+            cache.forget(key)
+    reference = copy.deepcopy(model).cpu().float().eval()
+    example = conversion.picture(program.in_channels, (24, 20))
 
-        def write(folder: Path) -> None:
-            self._write(traced, example, folder / self.file)
-            try:
-                self._load(folder / self.file)
-            except Exception as error:
-                raise NotConvertible(f"it cannot be loaded ({one_line(error)})") from error
-            conversion.check(reference, self)
-
+    def write(folder: Path) -> None:
+        kind.write(traced, example, folder / kind.file)
         try:
-            cache.store(key, write)
-        except OSError as error:
-            raise NotConvertible(f"it cannot be written ({error.strerror or error})") from error
+            program.load(folder / kind.file)
+        except Exception as error:
+            raise NotConvertible(f"it cannot be loaded ({one_line(error)})") from error
+        conversion.check(reference, program)
 
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        x = x.detach().to("cpu", torch.float32).contiguous()
-        with self._lock:
-            return self._run(x)
-
-    def _versions(self) -> tuple[str, ...]:
-        """Versions that the program depends on."""
-        raise NotImplementedError
-
-    def _write(self, traced: torch.jit.ScriptModule, example: torch.Tensor, path: Path) -> None:
-        raise NotImplementedError
-
-    def _load(self, path: Path) -> None:
-        raise NotImplementedError
-
-    def _run(self, x: torch.Tensor) -> torch.Tensor:
-        raise NotImplementedError
+    try:
+        cache.store(key, write)
+    except OSError as error:
+        raise NotConvertible(f"it cannot be written ({error.strerror or error})") from error
+    return program

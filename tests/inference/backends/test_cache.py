@@ -12,7 +12,8 @@ import torch
 from superres.errors import UserError
 from superres.inference.backends import best, installed
 from superres.inference.backends import cache as conversions
-from superres.inference.backends.conversion import NotConvertible
+from superres.inference.backends.base import NotConvertible
+from superres.inference.backends.converted import convert
 
 CONVERTED = [name for name in installed() if name != "torch"]
 
@@ -88,11 +89,11 @@ while time.monotonic() < end:
 def test_a_package_that_is_broken_is_passed_over(build, monkeypatch):
     name = CONVERTED[0]
 
-    def broken(self):
+    def broken():
         raise ImportError("libtbb.so.12: cannot open shared object file")
 
     network = build()
-    monkeypatch.setattr(type(best(network, backend=name)), "_versions", broken)
+    monkeypatch.setattr(type(best(network, backend=name)), "versions", staticmethod(broken))
     found = best(network)
     assert found.name != name
     assert found.notes[0] == (
@@ -108,10 +109,10 @@ def test_a_package_that_is_broken_is_passed_over(build, monkeypatch):
 @pytest.mark.skipif(not CONVERTED, reason="no back end but torch is installed")
 @pytest.mark.parametrize("name", CONVERTED)
 def test_no_room_at_all_is_a_reason_not_a_crash(name, build, monkeypatch):
-    def full(self, traced, example, path):
+    def full(traced, example, path):
         raise OSError(28, "No space left on device")
 
     made = type(best(build(), backend=name))
-    monkeypatch.setattr(made, "_write", full)
+    monkeypatch.setattr(made, "write", staticmethod(full))
     with pytest.raises(NotConvertible, match=r"cannot be written \(No space left on device\)"):
-        made(build(scale=3), torch.device("cpu"))
+        convert(made, build(scale=3), torch.device("cpu"))

@@ -1,0 +1,63 @@
+"""Upscaling needs neither torch nor mmengine until a network of torch's is asked for."""
+
+from __future__ import annotations
+
+import pkgutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import superres
+
+ROOT = Path(superres.__file__).parent
+LIGHT = ("superres.cli.upscale", "superres.imaging", "superres.inference", "superres.upscaling")
+ADAPTERS = {  # of `superres.inference.backends`: what only a network of torch's leads to
+    f"superres.inference.backends.{name}"
+    for name in ("conversion", "converted", "cubic", "fold", "pytorch")
+}
+LOADS = "; print(*sorted({'torch', 'mmengine'} & set(__import__('sys').modules)))"
+
+
+def loaded(code: str) -> list[str]:
+    """Which of torch and mmengine a program has loaded at its end; what it prints is ignored."""
+    done = subprocess.run([sys.executable, "-c", code + LOADS], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()[-1].split()
+
+
+def test_every_module_but_the_adapters():
+    names = {
+        module.name
+        for module in pkgutil.walk_packages([str(ROOT)], "superres.", onerror=lambda name: None)
+        if module.name.startswith(LIGHT)
+    }
+    assert names > ADAPTERS
+    names -= ADAPTERS
+    assert loaded(f"import {', '.join(sorted(names))}") == []
+
+
+def test_an_exported_network_on_the_command_line(tmp_path):
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnx")
+    from superres.export import export
+
+    weights = ROOT / "weights" / "edsr-s_x2.safetensors"
+    export(weights, tmp_path / "net.onnx", "onnx")
+    image = np.random.default_rng(0).integers(0, 256, (90, 70, 3), np.uint8)
+    Image.fromarray(image).save(tmp_path / "a.png")
+    command = (
+        "from superres.cli.main import main; "
+        f"assert not main(['upscale', {str(tmp_path / 'a.png')!r}, '--backend', 'onnxruntime', "
+        f"'--model', {str(tmp_path / 'net.onnx')!r}, '--tile', '40', '--scale', '%s'])"
+    )
+    for scale in ("2", "1.5"):
+        assert loaded(command % scale) == []
+        found = np.array(Image.open(tmp_path / f"a_x{scale}.png")).astype(int)
+        network = superres.load_model(weights, device="cpu")
+        wanted = network.upscale(image, scale=float(scale), backend="torch")
+        assert np.abs(found - wanted).max() <= 1
+        assert (found != wanted).mean() < 1e-3
