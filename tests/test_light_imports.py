@@ -61,3 +61,30 @@ def test_an_exported_network_on_the_command_line(tmp_path):
         wanted = network.upscale(image, scale=float(scale), backend="torch")
         assert np.abs(found - wanted).max() <= 1
         assert (found != wanted).mean() < 1e-3
+
+
+def test_onnx_files_that_are_not_such_networks(tmp_path, capsys):
+    ort = pytest.importorskip("onnxruntime")
+    onnx = pytest.importorskip("onnx")
+    from superres.cli.main import main
+    from superres.export import export
+
+    assert ort
+    weights = ROOT / "weights" / "edsr-s_x2.safetensors"
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    (tmp_path / "text.onnx").write_text("no network")
+    export(weights, tmp_path / "uint8.onnx", "onnx", uint8="nchw")
+    export(weights, tmp_path / "foreign.onnx", "onnx")
+    model = onnx.load(tmp_path / "foreign.onnx")
+    del model.metadata_props[:]
+    onnx.save(model, tmp_path / "foreign.onnx")
+    for name, options, words in (
+        ("absent", [], "cannot be read"),
+        ("text", [], "ONNX Runtime cannot load it"),
+        ("uint8", [], "export it without --uint8"),
+        ("foreign", [], "superres export onnx"),
+        ("foreign", ["--device", "cuda"], "runs on the CPU only"),
+    ):
+        file = str(tmp_path / f"{name}.onnx")
+        assert main(["upscale", str(tmp_path / "a.png"), "--model", file, *options]) == 2
+        assert words in capsys.readouterr().err

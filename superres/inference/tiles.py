@@ -157,7 +157,7 @@ class Tiler:
             UserError: not enough memory whatever the tiles.
         """
         height, width = self._image = shape[2:]
-        self.record, self._ran_out, self._wanted = UpscaleRecord(), "", "the whole image"
+        self.record, self._ran_out, self._wanted = UpscaleRecord(), "", "the whole picture"
         if self.tiling.tile in ("off", "edsr-chop") or not self._exact:
             x = read(0, height)
             x = x if x.dtype.kind == "f" else as_floats(x)
@@ -186,9 +186,9 @@ class Tiler:
         tile, run = self.tiling.tile, partial(run_checked, self.net)
         if tile not in ("off", "edsr-chop"):
             return self._run(x, self._sides(x.shape, size, itemsize))
-        what = "the whole image" if tile == "off" else tile
+        what = "the whole picture" if tile == "off" else tile
         if tile == "edsr-chop":
-            told = "the published chop: differs slightly from the whole image"
+            told = "the published chop: differs slightly from the whole picture"
             self.record = UpscaleRecord(tile, exact=False, notes=[told])
             run = partial(chop, run, scale=self.net.scale)
         try:
@@ -217,7 +217,7 @@ class Tiler:
                     what = f"tiles of {side} px (overlap {self._overlap})"
                     raise UserError(
                         f"{self._no_memory(what)}: close other programs, or use a smaller network "
-                        "or image"
+                        "or picture"
                     ) from error
             # Only here is the failed attempt's memory free: the exception held it until now.
             give_back(self.net.device)
@@ -246,12 +246,12 @@ class Tiler:
         if not self._exact:
             radius = self.net.receptive_radius
             why = (
-                f"the network may look at the whole image (overlap {self._overlap} px)"
+                f"the network may look at the whole picture (overlap {self._overlap} px)"
                 if radius is None
                 else f"the overlap of {self._overlap} px is less than the receptive radius of "
                 f"{radius} px"
             )
-            notes.append(f"tiles were blended and differ from the whole image: {why}")
+            notes.append(f"tiles were blended and differ from the whole picture: {why}")
         mode = "tiles" if self._exact else "blended-tiles"
         self.record = UpscaleRecord(mode, tile, self._overlap, self._exact, notes)
 

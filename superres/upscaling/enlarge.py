@@ -137,13 +137,3 @@ def _quantised(y: np.ndarray, dtype: np.dtype) -> np.ndarray:
         part *= peak
         out[:, :, start : start + _QUANTISED] = np.rint(part, out=part)
     return out
-
-
-__all__ = [
-    "Enlarger",
-    "NotFinite",
-    "Progress",
-    "Rows",
-    "check_scale",
-    "target_length",
-]

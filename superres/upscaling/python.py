@@ -2,38 +2,35 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import os
 import threading
 import weakref
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from PIL import Image
 
 from superres.errors import UserError
-from superres.files import is_special
 from superres.inference.backends import best
 from superres.upscaling.channels import channels_of
-from superres.upscaling.enlarge import Enlarger, Rows
-from superres.upscaling.reading import Picture, RowFile, from_pillow, read_picture
+from superres.upscaling.enlarge import Enlarger
+from superres.upscaling.reading import Picture, from_pillow, read_picture
 from superres.upscaling.writing import (
     SUFFIX_FORMATS,
     Target,
-    make_folder,
     native_format,
     to_pillow,
     turned,
     write_rows,
+    write_to,
 )
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-_IN_MEMORY = 192 << 20  # bytes of a decoded source
 _upscalers: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 _preparing = threading.Lock()
 
@@ -232,7 +229,7 @@ class PictureUpscaler:
 
 
 def save(
-    path: Path,
+    out: Path | BinaryIO,
     enlarger: Enlarger,
     picture: Picture,
     kind: str | None = None,
@@ -245,24 +242,11 @@ def save(
     Raises:
         UserError: see :func:`superres.upscaling.writing.write_rows`.
     """
-    size = enlarger.size(*picture.pixels.shape[:2])
-    shape = (*size, picture.pixels.shape[2])
+    shape = (*enlarger.size(*picture.pixels.shape[:2]), picture.pixels.shape[2])
     kind = kind or native_format(picture)
     target = Target(kind, shape, picture.pixels.dtype, picture, quality, record)
-    pixels: Rows = picture.pixels
-    if picture.pixels.nbytes > _IN_MEMORY:
-        # A result of this size takes long enough; what its source takes, tiles can have.
-        folder = None if is_special(path) else path.parent  # which has room for the result
-        if folder is not None:
-            make_folder(folder)
-        with contextlib.suppress(OSError):  # no room for it: then it stays in memory
-            pixels = RowFile(picture.pixels, folder)
-            picture.pixels = picture.pixels[:0].copy()
-    try:
-        write_rows(path, enlarger.rows(pixels, progress), target)
-    finally:
-        if isinstance(pixels, RowFile):
-            pixels.close()
+    write = write_rows if isinstance(out, Path) else write_to
+    write(out, enlarger.rows(picture.pixels, progress), target)
     return target
 
 

@@ -6,7 +6,6 @@ import contextlib
 import io
 import os
 import struct
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -110,34 +109,6 @@ def read_picture(
         not (kind == "jpeg" or (kind == "webp" and b"VP8 " in data[:64])),
         notes,
     )
-
-
-class RowFile:
-    """A picture in a temporary file, read by rows: what it takes of memory is what is looked at.
-
-    Args:
-        pixels: (H, W, C); written out, so that the caller can let go of it.
-        folder: where the file goes; None is the system's place for such, which may be memory.
-    """
-
-    def __init__(self, pixels: np.ndarray, folder: Path | None = None) -> None:
-        self.shape, self.dtype = pixels.shape, pixels.dtype
-        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 (gone with this object)
-        self._row = pixels[0].nbytes
-        for start in range(0, len(pixels), 256):
-            self._file.write(np.ascontiguousarray(pixels[start : start + 256]).data)
-        self._file.flush()
-
-    def close(self) -> None:
-        """Remove the file."""
-        self._file.close()
-
-    def __getitem__(self, rows: slice) -> np.ndarray:
-        """(rows, W, C)."""
-        start, stop, _ = rows.indices(self.shape[0])
-        self._file.seek(start * self._row)
-        data = self._file.read((stop - start) * self._row)
-        return np.frombuffer(data, self.dtype).reshape(-1, *self.shape[1:])
 
 
 def picture_size(path: str | os.PathLike) -> tuple[int, int] | None:

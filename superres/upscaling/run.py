@@ -32,11 +32,9 @@ from superres.upscaling.writing import (
     FORMATS,
     SUFFIX_FORMATS,
     DiskFull,
-    Target,
     check_size,
     make_folder,
     native_format,
-    write_to,
 )
 
 NO_RECORD = "judged by size and date alone, without a record of how it was made"
@@ -266,19 +264,14 @@ def _do(job: Job, enlarger: Enlarger, options: Options, listener: Listener, resu
     size = enlarger.size(height, width)
     result.result_size = size[::-1]
     check_size(kind, size, shown(job.source))
+    out = io.BytesIO() if job.target == STREAM else Path(job.target)
+    record = None
+    if job.target != STREAM and _can_be_read_twice(job.source):
+        record = _settings(job, options).record(job.source)
+    target = save(out, enlarger, picture, kind, options.quality, listener.tiles, record)
     if job.target == STREAM:
-        target = Target(
-            kind, (*size, picture.pixels.shape[2]), picture.pixels.dtype, picture, options.quality
-        )
-        buffer = io.BytesIO()
-        write_to(buffer, enlarger.rows(picture.pixels, listener.tiles), target)
-        sys.stdout.buffer.write(buffer.getbuffer())
+        sys.stdout.buffer.write(out.getbuffer())
         sys.stdout.buffer.flush()
-    else:
-        path = Path(job.target)
-        known = _can_be_read_twice(job.source)
-        record = _settings(job, options).record(job.source) if known else None
-        target = save(path, enlarger, picture, kind, options.quality, listener.tiles, record)
     result.notes += [*target.notes, *enlarger.notes]
 
 

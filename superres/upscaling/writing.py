@@ -262,20 +262,3 @@ def to_pillow(image: np.ndarray) -> Image.Image:
     if image.dtype == np.uint16:
         image = ((image.astype(np.uint32) + 128) // 257).astype(np.uint8)
     return Image.fromarray(image[..., 0] if image.shape[2] == 1 else image)
-
-
-__all__ = [
-    "FORMATS",
-    "SUFFIX_FORMATS",
-    "DiskFull",
-    "Target",
-    "check_size",
-    "exif_block",
-    "make_folder",
-    "native_format",
-    "on_white",
-    "to_pillow",
-    "turned",
-    "write_rows",
-    "write_to",
-]

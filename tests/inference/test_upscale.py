@@ -64,7 +64,7 @@ def test_tiles_of_a_pooling_network_are_blended(pooled_net):
     y, record = upscale_with_record(pooled_net, x, tile=24, overlap=6)
     assert record.mode == "blended-tiles"
     assert not record.exact
-    assert "may look at the whole image" in record.notes[0]
+    assert "may look at the whole picture" in record.notes[0]
     assert relative(y, whole) < 0.1
 
 

@@ -19,7 +19,7 @@ from PIL.PngImagePlugin import PngImageFile
 from superres.imaging.io import read_image
 from superres.upscaling import python
 from superres.upscaling.enlarge import Enlarger
-from superres.upscaling.reading import Picture, RowFile, read_picture
+from superres.upscaling.reading import Picture, read_picture
 
 ROOT = Path(__file__).resolve().parents[2]
 needs_proc = pytest.mark.skipif(
@@ -37,8 +37,7 @@ class Repeating(torch.nn.Module):
 
 
 @pytest.mark.parametrize("kind", ["png", "tiff"])
-def test_the_whole_result_is_never_held(kind, tmp_path, monkeypatch):
-    monkeypatch.setattr(python, "_IN_MEMORY", 0)
+def test_the_whole_result_is_never_held(kind, tmp_path):
     pixels = np.zeros((3600, 3600, 3), np.uint8)
     pixels += np.arange(0, 200, 8, dtype=np.uint8).repeat(80)[None, : pixels.shape[1], None][:, :1]
     pixels[::50, ::70] = 255
@@ -53,23 +52,6 @@ def test_the_whole_result_is_never_held(kind, tmp_path, monkeypatch):
     assert peak < 0.75 * 4 * pixels.nbytes, f"{peak / 2**20:.0f} MiB"
     assert np.array_equal(read_image(path), pixels.repeat(2, 0).repeat(2, 1))
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
-
-
-def test_a_source_waits_beside_its_result(tmp_path, monkeypatch):
-    """The system's folder for temporary files may be memory."""
-    places = []
-
-    class Watched(RowFile):
-        def __init__(self, pixels, folder=None):
-            places.append(folder)
-            super().__init__(pixels, folder)
-
-    monkeypatch.setattr(python, "_IN_MEMORY", 0)
-    monkeypatch.setattr(python, "RowFile", Watched)
-    target = tmp_path / "new" / "large.png"
-    python.save(target, Enlarger(Repeating()), Picture(np.ones((8, 8, 3), np.uint8), "png"))
-    assert places == [target.parent]
-    assert read_image(target).shape == (16, 16, 3)
 
 
 READING = """

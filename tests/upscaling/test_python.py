@@ -145,17 +145,6 @@ def test_other_scales_are_the_exact_resize(scale, network):
     np.testing.assert_allclose(y, expected, atol=1e-4)
 
 
-def test_a_source_that_waits_on_disk(network, tmp_path, monkeypatch):
-    from superres.upscaling import python
-
-    picture = cut_out(scene())
-    Image.fromarray(picture).save(tmp_path / "a.png")
-    monkeypatch.setattr(python, "_IN_MEMORY", 1000)
-    with network(2).upscaler(tile=16, backend="torch") as enlarge:
-        enlarge(tmp_path / "a.png", out=tmp_path / "b.png")
-        assert np.array_equal(np.array(Image.open(tmp_path / "b.png")), enlarge(picture))
-
-
 def test_self_ensemble_is_the_mean_of_eight(network):
     model, picture = network(2), scene(30, 30)
     views = [np.rot90(p, k) for p in (picture, picture[:, ::-1]) for k in range(4)]

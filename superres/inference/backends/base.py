@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import torch
 
 
@@ -69,11 +67,10 @@ class Backend:
 class Program(Backend):
     """A network as a program of another runtime, on the CPU, in float32.
 
-    Attributes:
-        file: name of its file in the cache of converted networks.
+    A kind of program has ``file``, the name of its file in the cache; ``versions()``, which a
+    conversion depends on; ``write(traced, example, path)``, the conversion; ``load(path)``, which
+    gets ready to run what that wrote; and ``_run(x)``.
     """
-
-    file: str
 
     def __init__(self, *facts: Any) -> None:
         super().__init__(*facts)
@@ -83,23 +80,6 @@ class Program(Backend):
         """(N, C, h, w) float32 to (N, C, h * scale, w * scale)."""
         with self._lock:
             return self._run(np.ascontiguousarray(x, np.float32))
-
-    @staticmethod
-    def versions() -> tuple[str, ...]:
-        """Versions that a conversion depends on."""
-        raise NotImplementedError
-
-    @staticmethod
-    def write(traced: Any, example: torch.Tensor, path: Path) -> None:
-        """Convert a recorded network."""
-        raise NotImplementedError
-
-    def load(self, path: Path) -> None:
-        """Get ready to run the program in a file."""
-        raise NotImplementedError
-
-    def _run(self, x: np.ndarray) -> np.ndarray:
-        raise NotImplementedError
 
 
 def threads() -> int:

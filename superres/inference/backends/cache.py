@@ -22,30 +22,26 @@ LIMIT = 2 * 1024**3
 ROOM = 512 * 1024**2
 """Bytes that stay free: a disk that is nearly full has better uses for them."""
 _MANIFEST = "manifest.json"
-_ATTEMPTS = 5
 
 
 def folder() -> Path:
-    """Where the conversions are, one folder each."""
-    return cache_dir() / "converted"
+    """Where the conversions are, one folder each; OSError where there is no home folder."""
+    try:
+        return cache_dir() / "converted"
+    except RuntimeError as error:
+        raise OSError(str(error)) from error
 
 
 def find(key: str) -> Path | None:
     """The folder of a conversion, if it is there and as it was written; a broken one is removed."""
-    try:
+    with contextlib.suppress(OSError, ValueError, AttributeError):
         entry = folder() / key
-    except RuntimeError:  # there is no home folder
-        return None
-    try:
         manifest = json.loads((entry / _MANIFEST).read_text(encoding="utf-8"))
         if all(_sha256(entry / name) == digest for name, digest in manifest.items()):
             with contextlib.suppress(OSError):  # of a cache that may only be read
                 os.utime(entry)
             return entry
-    except (OSError, ValueError, AttributeError):
-        pass
-    if os.path.lexists(entry):
-        forget(key)
+    forget(key)
     return None
 
 
@@ -62,11 +58,25 @@ def store(key: str, write: Callable[[Path], None]) -> Path:
         OSError: there is no room for the temporary one either.
     """
     try:
-        work = _work(key)
+        place = folder()
+        place.mkdir(parents=True, exist_ok=True)
+        if shutil.disk_usage(place).free < ROOM:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(place))
+        work = Path(tempfile.mkdtemp(prefix=f".{key}.", dir=place))
         try:
-            return _fill(work, key, write)
+            write(work)
+            manifest = {p.name: _sha256(p) for p in sorted(work.iterdir())}
+            (work / _MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
+            os.chmod(work, 0o755)
+            try:
+                os.rename(work, place / key)
+            except OSError:
+                if find(key) is None:  # else another process's, which is as good
+                    os.rename(work, place / key)
         finally:
             shutil.rmtree(work, ignore_errors=True)
+        _trim(keep=place / key)
+        return place / key
     except OSError as error:
         logger.info("converted networks are not kept (%s)", error)
     holder = tempfile.TemporaryDirectory(prefix="superres-")
@@ -75,46 +85,12 @@ def store(key: str, write: Callable[[Path], None]) -> Path:
     return Path(holder.name)
 
 
-def _work(key: str) -> Path:
-    """An empty folder in the cache."""
-    try:
-        place = folder()
-    except RuntimeError as error:  # there is no home folder
-        raise OSError(str(error)) from error
-    place.mkdir(parents=True, exist_ok=True)
-    if shutil.disk_usage(place).free < ROOM:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(place))
-    return Path(tempfile.mkdtemp(prefix=f".{key}.", dir=place))
-
-
-def _fill(work: Path, key: str, write: Callable[[Path], None]) -> Path:
-    """Write into ``work``, and give it its place."""
-    entry = folder() / key
-    write(work)
-    manifest = {p.name: _sha256(p) for p in sorted(work.iterdir())}
-    (work / _MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
-    os.chmod(work, 0o755)
-    for _ in range(_ATTEMPTS):
-        try:
-            os.rename(work, entry)
-            break
-        except OSError:
-            if find(key) is not None:  # another process's, which is as good
-                break
-    else:
-        raise OSError(f"{entry} cannot be replaced")
-    _trim(keep=entry)
-    return entry
-
-
 def forget(key: str) -> None:
     """Remove a conversion, or whatever has its place."""
-    entry = folder() / key
-    if entry.is_dir() and not entry.is_symlink():
+    with contextlib.suppress(OSError):
+        entry = folder() / key
         shutil.rmtree(entry, ignore_errors=True)
-    else:
-        with contextlib.suppress(OSError):
-            entry.unlink()
+        entry.unlink(missing_ok=True)  # where it is no folder
 
 
 _held: list[tempfile.TemporaryDirectory] = []

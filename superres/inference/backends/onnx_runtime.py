@@ -66,39 +66,32 @@ def open_exported(path: Path) -> OnnxRuntimeBackend:
         UserError: no such file, no ONNX Runtime, or not such a network on floats.
     """
     try:
-        with path.open("rb"):
-            pass
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()[:16]
+        session = _session(path)
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
-    try:
-        session = _session(path)
-    except ModuleNotFoundError as error:
+    except ImportError as error:
         raise UserError(
             f"{path}: needs onnxruntime: pip install 'superres[onnxruntime]'"
         ) from error
     except Exception as error:  # of C++
         raise UserError(f"{path}: ONNX Runtime cannot load it ({one_line(error)})") from error
     told = session.get_modelmeta().custom_metadata_map
-    try:
-        if told["type"] != "float32":
-            raise UserError(
-                f"{path}: a network on 8-bit samples, whose rounding leaves no room for tiles, "
-                "16 bits or self-ensemble; export it without --uint8"
-            )
-        radius = told["receptive_radius"]
-        network = OnnxRuntimeBackend(
-            int(told["scale"]),
-            None if radius == "whole picture" else int(radius),
-            session.get_inputs()[0].shape[1],
-            lambda: each,
+    if told.get("type") == "uint8":
+        raise UserError(
+            f"{path}: a network on 8-bit samples, which leaves no room for 16 bits, tiles or "
+            "self-ensemble; export it without --uint8"
         )
-        each = float(told["bytes_per_pixel"])
+    try:
+        scale, radius = int(told["scale"]), told["receptive_radius"]
+        radius = None if radius == "whole picture" else int(radius)
+        each, channels = float(told["bytes_per_pixel"]), session.get_inputs()[0].shape[1]
     except (KeyError, ValueError) as error:
         raise UserError(
             f"{path}: its metadata is not that of a network by this version of superres; write it "
             "by 'superres export onnx WEIGHTS FILE'"
         ) from error
-    network._session = session
-    with path.open("rb") as file:
-        network.digest = hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    network = OnnxRuntimeBackend(scale, radius, channels, lambda: each)
+    network._session, network.digest = session, digest
     return network
