@@ -11,7 +11,8 @@ from superres.errors import UserError
 
 
 class Network(Protocol):
-    """A network on arrays; the back ends are such, and `as_network` makes one of a torch callable.
+    """A network on arrays; the back ends are such, and `backends.as_network` makes one of a torch
+    callable.
 
     Attributes:
         scale: output size over input size.
@@ -29,15 +30,6 @@ class Network(Protocol):
     def run(self, x: np.ndarray) -> np.ndarray:
         """(N, C, h, w) float32 in [0, 1] to (N, C, h * scale, w * scale) float32, unclamped."""
         ...
-
-
-def as_network(net: Any, channels: int = 3) -> Network:
-    """A `Network` as it is; any other callable, on torch tensors, by the adapter for torch."""
-    if hasattr(net, "run"):
-        return net
-    from superres.inference.backends.pytorch import TorchNetwork
-
-    return TorchNetwork(net, channels)
 
 
 def radius_of(net: object) -> int | None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from superres.errors import UserError
 from superres.inference import Tiler, Tiling
-from superres.inference.network import as_network
+from superres.inference.backends import as_network
 from superres.upscaling.channels import AnyChannels
 
 _QUANTISED = 64  # rows

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
+from superres.inference.backends import as_network
 from superres.inference.ensemble import self_ensemble
-from superres.inference.network import as_network
 from superres.inference.windows import chop
 
 CASES = [

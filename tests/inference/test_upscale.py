@@ -9,8 +9,8 @@ import torch
 
 from superres.errors import UserError
 from superres.inference import parse_tile, upscale_tensor, upscale_with_record
+from superres.inference.backends import as_network
 from superres.inference.memory import is_out_of_memory
-from superres.inference.network import as_network
 from superres.inference.tiles import SMALLEST_TILE
 from superres.inference.windows import Axis
 

@@ -17,7 +17,7 @@ from PIL import Image
 import superres
 from superres.errors import UserError
 from superres.imaging.resize import imresize
-from superres.inference.network import as_network
+from superres.inference.backends import as_network
 from superres.models.backbones.mdsr import MDSR
 from superres.models.backbones.srcnn import SRCNN
 from superres.registry import MODELS

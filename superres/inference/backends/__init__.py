@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from superres.errors import UserError
 from superres.inference.backends.base import Backend, NotConvertible
+from superres.inference.network import Network
 
 if TYPE_CHECKING:
     import torch
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("superres")
 
-__all__ = ["NAMES", "Backend", "NotConvertible", "best", "check_name", "installed"]
+__all__ = ["NAMES", "Backend", "NotConvertible", "as_network", "best", "check_name", "installed"]
 
 NAMES = ("openvino", "onnxruntime", "torch")
 """On a CPU the fastest first."""
@@ -32,6 +33,15 @@ _converting = threading.Lock()
 def installed() -> list[str]:
     """The back ends whose packages are here, the fastest on a CPU first."""
     return [name for name in NAMES if not _missing(name)]
+
+
+def as_network(net: Any, channels: int = 3) -> Network:
+    """A `Network` as it is; any other callable, on torch tensors, by the adapter for torch."""
+    if hasattr(net, "run"):
+        return net
+    from superres.inference.backends.pytorch import TorchNetwork
+
+    return TorchNetwork(net, channels)
 
 
 def best(
