@@ -40,7 +40,7 @@ SMALLEST_TILE = 16
 PROBE = 48
 """Side of the image on which a network's appetite is measured; smaller ones are never cut."""
 
-_WASTE = 1.5  # pixels that all tiles see together, over those of the image
+_WASTE = 1.2  # pixels that all tiles see together, over those of the image
 _BAND_BYTES = 64 << 20  # of finished rows that wait for a row of tiles to be complete
 
 
