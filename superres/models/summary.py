@@ -17,7 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from superres.errors import UserError
 from superres.inference import in_channels, radius_of
 from superres.inference.backends.pytorch import LiveBytes
-from superres.models.layers import with_scale
+from superres.models.layers import on_meta, with_scale
 from superres.registry import MODELS
 
 TARGET = (720, 1280)
@@ -87,8 +87,7 @@ def build_on_meta(config: Mapping[str, Any]) -> nn.Module:
     Raises:
         UserError: the config's arguments are wrong.
     """
-    with torch.device("meta"):
-        network = with_scale(MODELS.build(dict(config)), config)
+    network = on_meta(lambda: with_scale(MODELS.build(dict(config)), config))
     return network.to("meta").eval()  # the numeric convention's buffers stay on the CPU
 
 
@@ -118,7 +117,11 @@ def summarise(
 def summarise_network(
     network: nn.Module, size: tuple[int, int] | None = None, memory: bool = True
 ) -> Summary:
-    """The same of a network that lies on torch's meta device."""
+    """The same of a network that lies on torch's meta device.
+
+    Raises:
+        UserError: its forward does not work there, or ``size`` is absurd.
+    """
     height, width = size or default_size(network.scale)
     try:
         picture = torch.empty(1, in_channels(network), height, width, device="meta")
@@ -132,8 +135,13 @@ def summarise_network(
         module.register_forward_hook(_noter(name, shapes, convolutions))
         for name, module in network.named_modules()
     ]
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        output = network(picture)
+    try:
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            output = network(picture)
+    except (RuntimeError, TypeError) as error:  # of a network of one's own
+        raise UserError(
+            f"{type(network).__name__} cannot be summed up, its forward needs numbers: {error}"
+        ) from error
     for handle in handles:
         handle.remove()
     flops = {name: sum(ops.values()) for name, ops in counter.get_flop_counts().items()}

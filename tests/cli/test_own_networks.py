@@ -169,8 +169,13 @@ def trained(config, options, tmp_path, *more):  # noqa: F811
 
 @pytest.mark.parametrize("fixed", [False, True], ids=["takes a scale", "has a fixed one"])
 def test_a_network_that_says_little_of_itself(own, own_options, fixed, tmp_path, capsys):
-    """No receptive_radius, no in_channels, and either no attribute `scale` or no argument of it."""
-    config = own(arguments="", body="self.scale = 2") if fixed else own()
+    """No receptive_radius, no in_channels, and either no attribute `scale` or no argument of it.
+
+    One has a tensor outside its state dict, one a constructor that computes with numbers.
+    """
+    rates = "self.scale, self.rates = 2, torch.linspace(0, 1, 3).tolist()"
+    mean = {"body": "self.mean = torch.full((1,), 0.4)", "forward": "x = x - self.mean"}
+    config = own(arguments="", body=rates) if fixed else own(**mean)
     best = trained(config, own_options, tmp_path)
     out = tmp_path / "out"
     command = ["test", config, best, "--out", str(out), "--tile", "20", "--cfg-options"]
@@ -213,6 +218,15 @@ def test_a_network_that_says_little_of_itself(own, own_options, fixed, tmp_path,
     assert torch.allclose(whole, exported)
     assert main(["models", "info", best]) == 0
     assert "the whole picture, or not known" in capsys.readouterr().out
+
+
+def test_a_forward_that_needs_numbers_has_no_costs(own, own_options, tmp_path, capsys):
+    config = own(forward="x = x * 0 if x.mean().item() > 2 else x")
+    best = trained(config, own_options, tmp_path)
+    command = ["test", config, best, "--out", str(tmp_path / "out"), "--cfg-options", *own_options]
+    assert main(command) == 0
+    assert json.loads((tmp_path / "out/results.json").read_text())["costs"] == []
+    assert "OwnNet cannot be summed up" in failing(["models", "info", best], capsys)
 
 
 def test_its_channels_are_found(own, own_options, tmp_path, capsys):

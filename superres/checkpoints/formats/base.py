@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import torch
 
 from superres.errors import UserError
-from superres.models.layers import DIV2K_MEAN, with_scale
+from superres.models.layers import DIV2K_MEAN, on_meta, with_scale
 from superres.registry import MODELS, registered
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -109,8 +109,7 @@ def build_meta(config: Mapping[str, Any]) -> torch.nn.Module:
     """The network of a config without memory for its weights."""
     import superres.models.backbones  # noqa: F401  registers them
 
-    with torch.device("meta"):
-        return build_named(config)
+    return on_meta(lambda: build_named(config))
 
 
 def build_named(config: Mapping[str, Any]) -> torch.nn.Module:

@@ -11,7 +11,7 @@ from mmengine.config import Config
 from superres import registry
 from superres.checkpoints.formats.base import full_config
 from superres.errors import UserError
-from superres.models.layers import with_scale
+from superres.models.layers import on_meta, with_scale
 
 from .types import accepted_arguments, blame, find_type, of_its_kind
 from .values import scales_of, to_plain
@@ -45,8 +45,8 @@ def check_network(cfg: Config) -> int | None:
     full = full_config(node)
     stated = [full[key] for key in ("in_channels", "out_channels") if type(full.get(key)) is int]
     _require_channels("model.backbone", stated)
-    with blame("model.backbone", node), torch.device("meta"):
-        network = with_scale(registry.MODELS.build(node), node)
+    with blame("model.backbone", node):
+        network = on_meta(lambda: with_scale(registry.MODELS.build(node), node))
     if ours:
         return stated[0] if stated else None
     scales = list(getattr(network, "scales", None) or [network.scale])

@@ -118,7 +118,7 @@ def _costs(
                 cost = summarise_network(on_meta(module.backbone), memory=False)
             else:
                 cost = summarise(loaded.config, scale=scale if several else None, memory=False)
-        except NotImplementedError:  # an operation that has no meta implementation
+        except UserError:  # it needs numbers, or an operation has no meta implementation
             continue
         found.append(
             {

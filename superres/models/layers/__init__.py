@@ -1,7 +1,7 @@
 """Building blocks that several backbones share; one small file per kind."""
 
 from superres.models.layers.attention import build_attention
-from superres.models.layers.backbone import Backbone, with_scale
+from superres.models.layers.backbone import Backbone, on_meta, with_scale
 from superres.models.layers.bam import BAM
 from superres.models.layers.channel_attention import ChannelAttention
 from superres.models.layers.init import check_init, kaiming_scaled
@@ -37,6 +37,7 @@ __all__ = [
     "check_init",
     "check_scale",
     "kaiming_scaled",
+    "on_meta",
     "receptive_radius",
     "upsample_factors",
     "upsample_steps",

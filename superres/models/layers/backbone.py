@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import torch
 from torch import nn
 
 from superres.errors import UserError
@@ -38,6 +39,21 @@ class Backbone(nn.Module):
         from superres.upscaling.python import PictureUpscaler
 
         return PictureUpscaler(self, **options)
+
+
+def on_meta(make: Callable[[], nn.Module]) -> nn.Module:
+    """The network that ``make`` builds, on torch's meta device: shapes, without numbers in them.
+
+    A constructor that computes with numbers (``torch.linspace(...).tolist()``) builds it on the CPU
+    first.
+    """
+    try:
+        with torch.device("meta"):
+            return make()
+    except (RuntimeError, TypeError) as error:
+        if "meta" not in str(error):
+            raise
+        return make().to("meta")
 
 
 def with_scale(network: nn.Module, config: Mapping[str, Any]) -> nn.Module:
