@@ -311,6 +311,7 @@ def test_mmengines_default_hooks_change_nothing(run):
         ("checkpoint=dict(out_dir='elsewhere')", "--work-dir"),
         ("checkpoint=dict(filename_tmpl='it{}.pth')", "filename_tmpl"),
         ("checkpoint=dict(rule='less')", "larger"),
+        ("checkpoint=dict(backend_args=dict(backend='petrel'))", "write work_dir"),
         ("checkpoint=dict(save_best=['PSNR', 'SSIM'])", "there is one best.pth"),
         ("checkpoint=dict(type='MyCheckpointHook')", "custom_hooks"),
         ("checkpoint=dict(priority='HIGH')", "fixed order"),
@@ -465,6 +466,17 @@ def test_further_default_hooks_are_hooks(run, package):
     assert [line.split()[0] for line in calls.read_text().splitlines()] == ["First", "Second"]
 
 
+def test_a_class_stands_for_its_name(run, package):
+    calls = run.folder / "calls.txt"
+    module = package("").split("'")[1]
+    run(
+        f"from mmengine.runner import IterBasedTrainLoop\nfrom {module} import First\n"
+        f"custom_hooks = [dict(type=First, path={str(calls)!r})]\n"
+        "train_cfg = dict(type=IterBasedTrainLoop, max_iters=2)"
+    )
+    assert calls.read_text().count("First") == 2
+
+
 # -- train_dataloader -------------------------------------------------------------------------
 
 
@@ -513,13 +525,13 @@ def test_a_batch_is_of_one_process(run, tmp_path):
         ("sampler=dict(type='InfiniteSampler', shuffle=False)", "random order"),
         ("sampler=dict(type='RepeatSampler')", "random order"),
         ("sampler=dict(type='InfiniteSampler', seed=3)", "write seed = N"),
-        ("batch_sampler=dict(type='BatchSampler')", "train_dataloader.batch_sampler"),
+        ("batch_sampler=dict(type='BatchSampler')", "random order"),
         ("shuffle=False", "random order"),
         ("collate_fn=dict(type='my_collate')", "PackInputs"),
         ("pin_memory='yes'", "must be True or False"),
         ("num_batch_per_epoch=10", "num_batch_per_epoch"),
         ("num_workers=-1", "num_workers = -1"),
-        ("worker_init_fn=dict(type='x')", "worker_init_fn"),
+        ("worker_init_fn=dict(type='x')", "no key 'worker_init_fn'"),
         ("multiprocessing_context='forks'", "must be 'fork', 'spawn' or 'forkserver'"),
         ("_delete_=True, batch_size=4", "no 'dataset'"),
     ],
@@ -636,6 +648,13 @@ def test_a_timeout_in_seconds(run, monkeypatch):
         ("evaluation = dict(interval=5)", "val_interval"),
         ("resume_from = 'x.pth'", "resume = True"),
         ("auto_scale_lr = dict(enable=True, base_batch=16)", "base_batch_size"),
+        ("param_scheduler = [dict(type='StepLR', step_size=2)]", "write by_epoch=False"),
+        ("optim_wrapper = dict(type='AmpOptimWrapper')", "amp = True"),
+        ("optim_wrapper = dict(_delete_=True, generator=dict())", "no optimizer with a type"),
+        ("optim_wrapper = dict(paramwise_cfg=dict(bias_lr=2))", "known: custom_keys, bias_lr_mult"),
+        ("work_dir = 5", "work_dir = 5 must be a path"),
+        ("ema = dict(decay=0.5, priority='TOP')", "ema.priority = 'TOP' must be one of"),
+        ("resume = True\nload_from = 'nowhere.pth'", "cannot resume from nowhere.pth"),
     ],
 )
 def test_keys_that_are_refused(run, text, words):
@@ -649,6 +668,7 @@ def test_keys_that_turn_nothing_on(run):
     plain = run("")
     same = "val_evaluator = None\nresume_from = None\nfp16 = None\nval_cfg = dict(type='ValLoop')"
     assert run(same) == plain
+    assert run("train_dataloader = dict(sampler=dict(), collate_fn=dict())") == plain
     assert not run.warned
 
 
@@ -694,8 +714,17 @@ def test_the_training_loop(run):
     assert iterations(run(f"{loop}\nval_sets = ['valid']")) == [1, 2, 3, 4]
     assert [line["iter"] for line in run.log("val")] == [2, 4]
     assert len(run("", "--cfg-options", "train_cfg.max_iters=2")) == 2
-    schedule = "dict(_delete_=True, type='MultiStepLR', by_epoch=False, milestones=[1], gamma=0.1)"
+    schedule = "dict(type='MultiStepLR', by_epoch=False, milestones=[1], gamma=0.1)"
     assert run(f"param_scheduler = {schedule}")[1]["lr"] == pytest.approx(1e-4)
+
+
+def test_the_optimisers_wrapper(run):
+    plain = run("")
+    same = "constructor='DefaultOptimWrapperConstructor', clip_grad=dict(type='norm', max_norm=99)"
+    assert run(f"optim_wrapper = dict({same})") == plain
+    assert run("optim_wrapper = dict(clip_grad=dict(type='value', clip_value=1e-9))") != plain
+    slower = "paramwise_cfg=dict(custom_keys={'backbone.conv_first': dict(lr_mult=0.1)})"
+    assert run(f"optim_wrapper = dict({slower})")[0]["lr"] == pytest.approx(1e-4)
 
 
 def test_the_learning_rate_goes_with_the_batch(run):
@@ -749,6 +778,7 @@ def test_a_file_that_is_no_python(run):
         ("global_batch_size = 8\ntrain_dataloader = dict(batch_size=4)", ()),
         ("checkpoint_interval = 5\ndefault_hooks = dict(checkpoint=dict(interval=2))", ()),
         ("ema = 0.9\ncustom_hooks = [dict(type='EMAHook', momentum=0.5)]", ()),
+        ("ema = dict(decay=0.9)\ncustom_hooks = [dict(type='EMAHook', momentum=0.5)]", ()),
         ("custom_hooks = [dict(type='EMAHook'), dict(type='EMAHook', momentum=0.5)]", ()),
     ],
 )

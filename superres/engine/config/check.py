@@ -15,6 +15,8 @@ from mmengine.config import Config
 from superres import registry
 from superres.errors import UserError
 
+from .ecosystem import OPTIMISER, seed, whole
+from .mmengine_hooks import ITERATIONS, type_name
 from .network_check import check_network, follow_channels
 from .types import check_types, of_its_kind, use_scope
 from .values import to_plain
@@ -70,16 +72,23 @@ _KINDS = {
     "optim_wrapper": dict,
     "optim_wrapper.optimizer": dict,
     "optim_wrapper.clip_grad": dict,
+    "optim_wrapper.paramwise_cfg": dict,
     "train_dataloader": dict,
     "train_dataloader.dataset": dict,
     "train_dataloader.prefetch_factor": int,
     "param_scheduler": list,
     "custom_hooks": list,
     "load_from": str,
+    "work_dir": str,
     "deterministic": bool,
 }
-_MAY_BE_NONE = ("optim_wrapper.clip_grad", "param_scheduler", "custom_hooks", "load_from")
-_CLIP_GRAD = ("type", "max_norm", "norm_type", "error_if_nonfinite", "foreach", "clip_value")
+_MAY_BE_NONE = ("param_scheduler", "custom_hooks", "load_from", "work_dir")
+_KEYS = {
+    "clip_grad": "type max_norm norm_type error_if_nonfinite foreach clip_value",
+    "paramwise_cfg": "custom_keys bias_lr_mult bias_decay_mult norm_decay_mult dwconv_decay_mult "
+    "flat_decay_mult bypass_duplicate",
+}
+"""Of the dicts in ``optim_wrapper``, which may also be None."""
 
 
 def check_shapes(cfg: Config) -> None:
@@ -102,7 +111,7 @@ def check_shapes(cfg: Config) -> None:
                 break
             node = node[part]
         else:
-            if node is None and path in _MAY_BE_NONE:
+            if node is None and (path in _MAY_BE_NONE or path.split(".")[-1] in _KEYS):
                 continue
             if not isinstance(node, kind) or (kind is int and node < 1):
                 raise UserError(f"config: {path} = {node!r} must be {words[kind]}")
@@ -110,10 +119,14 @@ def check_shapes(cfg: Config) -> None:
         for i, entry in enumerate(cfg.get(key) or []):
             if not isinstance(entry, dict) or "type" not in entry:
                 raise UserError(f"config: {key}.{i} = {entry!r} must be a dict with a type")
-    for key in cfg.optim_wrapper.get("clip_grad") or {}:
-        if key not in _CLIP_GRAD:
-            known = ", ".join(_CLIP_GRAD)
-            raise UserError(f"config: optim_wrapper.clip_grad has no key {key!r}; known: {known}")
+            if key == "param_scheduler" and entry.get("by_epoch", True):  # mmengine's default
+                raise UserError(
+                    f"config: {key}.{i}: {entry['type']}: {ITERATIONS}; write by_epoch=False"
+                )
+    for part, known in _KEYS.items():
+        for key in set(cfg.optim_wrapper.get(part) or ()) - {*known.split()}:
+            known = known.replace(" ", ", ")
+            raise UserError(f"config: optim_wrapper.{part} has no key {key!r}; known: {known}")
     pipeline = cfg.train_dataloader["dataset"].get("pipeline", ())
     if pipeline != () and not (
         isinstance(pipeline, list)
@@ -135,14 +148,11 @@ def check_numbers(cfg: Config, world_size: int = 1) -> None:
         value = cfg.get(key, 1)
         if value is None and key in ("val_interval", "checkpoint_interval", "max_keep_checkpoints"):
             continue
-        if type(value) is not int or value < 1:
-            raise UserError(f"config: {key} = {value!r} must be a whole number of at least 1")
+        whole(key, value)
     workers = cfg.get("num_workers", 0)
     if type(workers) is not int or workers < 0:
         raise UserError(f"config: num_workers = {workers!r} must be a whole number of at least 0")
-    seed = cfg.get("seed")
-    if seed is not None and (type(seed) is not int or not 0 <= seed < 2**63):
-        raise UserError(f"config: seed = {seed!r} must be a whole number from 0 to 2**63 - 1")
+    seed("seed", cfg.get("seed"))
     batch = cfg.get("global_batch_size", world_size)
     if batch % world_size:
         raise UserError(
@@ -169,8 +179,16 @@ def check_optimizer(cfg: Config) -> None:
     Raises:
         UserError: naming the key.
     """
-    node = to_plain(cfg.optim_wrapper).get("optimizer", {})
-    known = registry.OPTIMIZERS.get(node.get("type"))
+    wrapper = to_plain(cfg.optim_wrapper)
+    kind, node = wrapper.get("type"), wrapper.get("optimizer", {})
+    if "type" not in node:
+        raise UserError(f"config: optim_wrapper has no optimizer with a type; {OPTIMISER}")
+    if type_name(kind) in ("AmpOptimWrapper", "ApexOptimWrapper"):
+        raise UserError(
+            f"config: optim_wrapper.type = {kind!r}: write type='OptimWrapper' there without "
+            "loss_scale and dtype, and amp = True, 'bfloat16' or 'float16' at the top"
+        )
+    known = registry.OPTIMIZERS.get(node["type"])
     parameters = inspect.signature(known).parameters if known else {}
     for key, value in node.items():
         default = parameters[key].default if key in parameters else None

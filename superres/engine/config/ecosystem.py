@@ -47,7 +47,7 @@ _OUR_LOADER = tuple(f"train_dataloader.{k}" for k in ("dataset", "start_method",
 _SCORES = "write protocols = 'mmediting-rgb', or a dict from set to protocol"
 _SETS = "write val_sets = [...] and test_sets = [...]: names below data_root, or folders"
 _CURVES = "write tensorboard = True; other backends are not supported"
-_OPTIMISER = "write optim_wrapper = dict(type='OptimWrapper', optimizer=dict(type='Adam', lr=1e-4))"
+OPTIMISER = "write optim_wrapper = dict(type='OptimWrapper', optimizer=dict(type='Adam', lr=1e-4))"
 
 REFUSED = {
     "val_dataloader": _SETS,
@@ -57,15 +57,15 @@ REFUSED = {
     "visualizer": _CURVES,
     "vis_backends": _CURVES,
     "data_preprocessor": "write model = dict(data_preprocessor=dict(...))",
-    "model_wrapper_cfg": "processes are connected by mmengine's MMDistributedDataParallel",
+    "model_wrapper_cfg": "remove it: processes are connected by MMDistributedDataParallel",
     "find_unused_parameters": "write it as an attribute of the restorer's class",
     "compile": "write fast = dict(compile=True)",
     "activation_checkpointing": "write recompute = ['body.*'], the names of the backbone's blocks",
     # MMEditing 0.x
     "total_iters": "write max_iters = N",
     "runner": "write max_iters = N",
-    "optimizer": _OPTIMISER,
-    "optimizers": _OPTIMISER,
+    "optimizer": OPTIMISER,
+    "optimizers": OPTIMISER,
     "optimizer_config": "write optim_wrapper = dict(clip_grad=dict(max_norm=1.0))",
     "lr_config": "write param_scheduler = [dict(type='MultiStepLR', by_epoch=False, ...)]",
     "data": "write train_set, val_sets, test_sets and global_batch_size",
@@ -82,25 +82,28 @@ REFUSED = {
 """Top-level keys of mmengine and mmcv that are not read, and what to write instead."""
 
 
-def _whole(path: str, value: Any) -> int:
+def whole(path: str, value: Any) -> int:
+    """A count: at least 1."""
     if type(value) is not int or value < 1:
         raise UserError(f"config: {path} = {value!r} must be a whole number of at least 1")
     return value
 
 
-def _backend(path: str, value: Any) -> None:
+def _backend(path: str, value: Any) -> str:
     if value not in ("nccl", "gloo"):
         raise UserError(f"config: {path} = {value!r} must be 'nccl' or 'gloo'")
+    return value
 
 
-def _seconds(path: str, value: Any) -> None:
+def _seconds(path: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
         raise UserError(f"config: {path} = {value!r} must be a number of seconds")
+    return value
 
 
 def _whole_or_never(path: str, value: Any) -> int | None:
     """mmengine writes -1 for 'never' and for 'no limit'."""
-    return None if type(value) is int and value in (-1, 0) else _whole(path, value)
+    return None if type(value) is int and value in (-1, 0) else whole(path, value)
 
 
 def _yes_or_no(path: str, value: Any) -> bool:
@@ -109,7 +112,8 @@ def _yes_or_no(path: str, value: Any) -> bool:
     return value
 
 
-def _seed(path: str, value: Any) -> int | None:
+def seed(path: str, value: Any) -> int | None:
+    """A seed, or None to draw one."""
     if value is not None and (type(value) is not int or not 0 <= value < 2**63):
         raise UserError(f"config: {path} = {value!r} must be a whole number from 0 to 2**63 - 1")
     return value
@@ -133,28 +137,24 @@ def _unchanged(path: str, value: Any) -> Any:
 
 
 _SAME: dict[str, tuple[str, Callable[[str, Any], Any]]] = {
-    "randomness.seed": ("seed", _seed),
+    "randomness.seed": ("seed", seed),
     "randomness.deterministic": ("deterministic", _yes_or_no),
-    "train_cfg.max_iters": ("max_iters", _whole),
-    "train_cfg.val_interval": ("val_interval", _whole),
+    "train_cfg.max_iters": ("max_iters", whole),
+    "train_cfg.val_interval": ("val_interval", whole),
     "default_hooks.checkpoint.interval": ("checkpoint_interval", _whole_or_never),
     "default_hooks.checkpoint.max_keep_ckpts": ("max_keep_checkpoints", _whole_or_never),
     "default_hooks.checkpoint.save_best": ("save_best", _best),
-    "default_hooks.logger.interval": ("log_interval", _whole),
+    "default_hooks.logger.interval": ("log_interval", whole),
     "env_cfg.cudnn_benchmark": ("fast.autotune", _yes_or_no),
     "env_cfg.mp_cfg.mp_start_method": ("train_dataloader.start_method", _unchanged),
     "train_dataloader.multiprocessing_context": ("train_dataloader.start_method", _unchanged),
-    "train_dataloader.batch_size": ("global_batch_size", _whole),
+    "train_dataloader.batch_size": ("global_batch_size", whole),
     "train_dataloader.num_workers": ("num_workers", _unchanged),
+    "train_dataloader.pin_memory": ("train_dataloader.pin_memory", _yes_or_no),
+    "env_cfg.dist_cfg.backend": ("env_cfg.dist_cfg.backend", _backend),
+    "env_cfg.dist_cfg.timeout": ("env_cfg.dist_cfg.timeout", _seconds),
 }
 """OpenMMLab's spelling: ours, and what checks and converts the value."""
-
-_KEPT = {
-    "env_cfg.dist_cfg.backend": _backend,
-    "env_cfg.dist_cfg.timeout": _seconds,
-    "train_dataloader.pin_memory": _yes_or_no,
-}
-"""What stays where it is, and what checks it."""
 
 _EPOCHS = f"{ITERATIONS}; write by_epoch=False"
 _MAX_ITERS = f"{ITERATIONS}; write max_iters = N"
@@ -222,27 +222,21 @@ _AS_IS: dict[str, tuple[Any, ...]] = {
 }
 """What to write instead, and the values that say what is done anyway."""
 
-_NO_EFFECT = {
-    "default_hooks.visualization": "tensorboard shows results",
-    "default_hooks.logger.ignore_last": "the last iterations are always logged",
-    "default_hooks.logger.interval_exp_name": "the work dir names the run",
-    "default_hooks.logger.keep_local": "log.jsonl lies in the work dir",
-    "default_hooks.logger.out_suffix": "log.jsonl lies in the work dir",
-    "randomness.diff_rank_seed": "what a network draws always differs between ranks",
-    "env_cfg.mp_cfg.opencv_num_threads": "a worker has one thread",
-    "env_cfg.resource_limit": "ulimit -n sets it",
-    "log_processor": SECTIONS["log_processor"],
-    "experiment_name": SECTIONS["experiment_name"],
-    "train_dataloader.persistent_workers": "workers live as long as the run",
-    "train_dataloader.drop_last": "every batch is full",
+_NO_EFFECT: dict[str, tuple[Any, ...]] = {
+    "default_hooks.visualization": ("tensorboard shows results",),
+    "default_hooks.logger.ignore_last": ("the last iterations are always logged",),
+    "default_hooks.logger.interval_exp_name": ("the work dir names the run",),
+    "default_hooks.logger.keep_local": ("log.jsonl lies in the work dir",),
+    "default_hooks.logger.out_suffix": ("log.jsonl lies in the work dir",),
+    "randomness.diff_rank_seed": ("what a network draws always differs between ranks", True),
+    "env_cfg.mp_cfg.opencv_num_threads": ("a worker has one thread", 0),
+    "env_cfg.resource_limit": ("ulimit -n sets it",),
+    "log_processor": (SECTIONS["log_processor"],),
+    "experiment_name": (SECTIONS["experiment_name"],),
+    "train_dataloader.persistent_workers": ("workers live as long as the run", True),
+    "train_dataloader.drop_last": ("every batch is full", True),
 }
-_ANYWAY = {
-    "randomness.diff_rank_seed": True,
-    "env_cfg.mp_cfg.opencv_num_threads": 0,
-    "train_dataloader.persistent_workers": True,
-    "train_dataloader.drop_last": True,
-}
-"""Values of keys without effect that say what is done anyway."""
+"""Why it has none, and the values that say what is done anyway."""
 
 
 def refuse(cfg: Config, unread: Collection[str]) -> None:
@@ -274,13 +268,10 @@ def translate(cfg: Config, depth: Depth, processes: int = 1) -> list[str]:
     root, notes = cfg._cfg_dict, _check_scalars(cfg._cfg_dict)
     translate_hooks(root, depth, notes)
     for path, value in list(_leaves(root)):
-        if path in _KEPT:
-            _KEPT[path](path, value)
-            continue
         _drop(root, path)
-        if path.endswith("._scope_"):
+        if path.endswith("._scope_") or value == {}:
             continue
-        if value is not None and path not in _NO_EFFECT and known_below(path):
+        if value is not None and known_below(path):
             inside = ", ".join(known_below(path))
             raise UserError(f"config: {path} = {value!r} must be a dict of {inside}")
         if path in _SAME:
@@ -290,18 +281,18 @@ def translate(cfg: Config, depth: Depth, processes: int = 1) -> list[str]:
                 value *= processes
             settle(root, path, ours, value, depth)
         elif path in _NO_EFFECT:
-            if path not in _ANYWAY or _ANYWAY[path] != value:
-                notes.append(f"{path} ({_NO_EFFECT[path]})")
+            why, *accepted = _NO_EFFECT[path]
+            if value not in accepted:
+                notes.append(f"{path} ({why})")
         elif path in _AS_IS:
             advice, *accepted = _AS_IS[path]
             if (type_name(value) if path.endswith(".type") else value) not in accepted:
                 raise UserError(f"config: {path} = {value!r}: {advice}")
         elif value is not None or not known_below(path):
             raise UserError(_unknown(path))
-    left = {"train_dataloader", *(path.split(".")[0] for path, _ in _leaves(root))}
     for section in SECTIONS:
-        if section not in left:
-            root.pop(section, None)
+        if root.get(section) == {} and section != "train_dataloader":
+            del root[section]
     return notes
 
 
@@ -309,7 +300,7 @@ def _leaves(root: dict) -> Iterator[tuple[str, Any]]:
     """All values in :data:`SECTIONS`, by dotted key."""
 
     def walk(node: Any, path: str) -> Iterator[tuple[str, Any]]:
-        if not isinstance(node, dict) or path in _NO_EFFECT:
+        if not isinstance(node, dict) or not (node and known_below(path)):
             yield path, node
             return
         for key, value in node.items():
@@ -366,7 +357,7 @@ def _drop(node: dict, path: str) -> None:
 def known_below(path: str) -> list[str]:
     """The known keys directly inside a dotted key."""
     inside = f"{path}."
-    every = (*_SAME, *_KEPT, *_NO_EFFECT, *_AS_IS, *_OUR_LOADER)
+    every = (*_SAME, *_NO_EFFECT, *_AS_IS, *_OUR_LOADER)
     return sorted({p[len(inside) :].split(".")[0] for p in every if p.startswith(inside)})
 
 

@@ -358,6 +358,8 @@ def resolve_references(node: Any, root: dict, inside: int = 0) -> Any:
         return type(node)((k, resolve_references(v, root, inside)) for k, v in node.items())
     if isinstance(node, list | tuple):
         return type(node)(resolve_references(v, root, inside) for v in node)
+    if hasattr(node, "__qualname__"):  # a class; registries take its full name, too
+        return f"{node.__module__}.{node.__qualname__}"
     if not isinstance(node, str) or "${" not in node:
         return node
 

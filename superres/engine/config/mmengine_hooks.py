@@ -75,7 +75,7 @@ def translate_hooks(root: dict, depth: Depth, notes: list[str]) -> None:
             named = f"; mmengine's own are {', '.join(DEFAULT_HOOKS)}" if path[0] == "d" else ""
             raise UserError(f"config: {path} = {entry!r} must be a dict with a type{named}")
         if "priority" in entry:
-            _check_priority(path, entry["priority"])
+            check_priority(path, entry["priority"])
         name = type_name(entry["type"])
         kind = HOOKS.get(entry["type"]) if isinstance(entry["type"], str) else entry["type"]
         if kind in (HOOKS.get("superres.EMAHook"), mmengine.hooks.EMAHook):
@@ -93,8 +93,8 @@ def translate_hooks(root: dict, depth: Depth, notes: list[str]) -> None:
         if advice is _LOOP and like == kind.__name__:
             notes.append(f"{path}: {name} ({_LOOP})")
         elif advice:
-            of = f", a kind of {like}" if like and like != name else ""
-            raise UserError(f"config: {path}: {name}{of}, cannot be used here; {advice}")
+            of = f", a kind of {like}," if like and like != name else ""
+            raise UserError(f"config: {path}: {name}{of} cannot be used here; {advice}")
         else:
             kept.append(entry)
     if entries:
@@ -126,7 +126,8 @@ def _mmengine_hook(kind: Any) -> str:
     return next((n for n in MMENGINE_HOOKS if getattr(mmengine.hooks, n) in bases), "")
 
 
-def _check_priority(path: str, value: Any) -> None:
+def check_priority(path: str, value: Any) -> None:
+    """Raise UserError where it is no priority of a hook's."""
     try:
         get_priority("" if isinstance(value, bool) else value)
     except (KeyError, ValueError, TypeError):

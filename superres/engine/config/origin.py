@@ -87,9 +87,8 @@ def depths(
     found.update(dict.fromkeys(options, 0))
 
     def depth(path: str) -> float | None:
-        parts = path.split(".")
-        outer = [".".join(parts[: i + 1]) for i in range(len(parts))]
-        known = [found[p] for p in outer if p in found]
+        around = [p for p in found if f"{path}.".startswith(f"{p}.") or p.startswith(f"{path}.")]
+        known = [found[p] for p in around]
         return 1 if 0 not in known and changed(path) else min(known, default=None)
 
     return depth

@@ -10,10 +10,14 @@ from typing import Any
 
 from mmengine.config import Config
 from mmengine.hooks import Hook
+from mmengine.optim import OptimWrapper
 from mmengine.registry import DefaultScope
 
 from superres import registry
 from superres.errors import UserError, did_you_mean
+
+
+_READ_BY_BUILDERS = {Hook: {"priority"}, OptimWrapper: {"constructor", "paramwise_cfg"}}
 
 
 def use_scope() -> None:
@@ -57,8 +61,9 @@ def accepted_arguments(node: Any) -> set[str] | None:
     if cls is None:
         return None
     names = {"type", "_scope_"}
-    if inspect.isclass(cls) and issubclass(cls, Hook):
-        names.add("priority")
+    for kind, more in _READ_BY_BUILDERS.items():
+        if inspect.isclass(cls) and issubclass(cls, kind):
+            names |= more
     for klass in inspect.getmro(cls) if inspect.isclass(cls) else [cls]:
         try:
             parameters = inspect.signature(klass).parameters
@@ -96,12 +101,14 @@ def check_types(cfg: Config) -> None:
         UserError: naming the key, and near matches.
     """
     for path, node in walk_types(cfg):
+        if path == "optim_wrapper.clip_grad":  # 'norm' or 'value'
+            continue
         name = node["type"]
         cls = find_type(name)
         if cls is None:
             raise UserError(
                 f"config: {path}.type = {name!r} is not registered"
-                f"{did_you_mean(name, known_types())}. A module of your "
+                f"{did_you_mean(name, known_types()) or '.'} A module of your "
                 "own is imported with custom_imports=dict(imports=[...])."
             )
         accepted = accepted_arguments(node)
@@ -110,7 +117,7 @@ def check_types(cfg: Config) -> None:
                 takes = ", ".join(sorted(accepted - {"type", "_scope_"}))
                 raise UserError(
                     f"config: {path}: {name} takes no argument {key!r}"
-                    f"{did_you_mean(key, accepted)}. It takes: {takes}"
+                    f"{did_you_mean(key, accepted) or '.'} It takes: {takes}"
                 )
 
 

@@ -112,12 +112,15 @@ def used_names(file: Path) -> set[str]:
 def whole_sets() -> Iterator[None]:
     """``train_set = dict(gt=..., lq=...)`` in a file stands instead of its base's set.
 
-    mmengine merges dicts key by key, and refuses one in the place of a name.
+    So does any dict in the place of what is none, as in ``ema = dict(...)``. mmengine merges dicts
+    key by key, and refuses one in the place of another value.
     """
     merge = Config._merge_a_into_b
 
     def merge_but_sets(a: dict, b: dict, allow_list_keys: bool = False) -> dict:
-        whole = {key: a[key] for key in SETS if key in a} if isinstance(b, dict) else {}
+        inherited = b if isinstance(b, dict) else {}
+        other = [k for k in a if k in SETS or not isinstance(inherited.get(k, {}), dict)]
+        whole = {key: a[key] for key in other}
         for value in whole.values():
             if isinstance(value, dict):
                 value.pop("_delete_", None)

@@ -12,7 +12,7 @@ from mmengine.hooks import Hook
 from mmengine.optim import build_optim_wrapper
 
 from superres.engine.config.fill import hook_configs
-from superres.engine.config.mmengine_hooks import uncalled
+from superres.engine.config.mmengine_hooks import check_priority, uncalled
 from superres.engine.config.types import blame
 from superres.engine.config.values import to_plain
 from superres.engine.distributed import launch
@@ -132,6 +132,7 @@ def build_hooks(cfg: Config, warn: Callable[[str], None]) -> list[Hook]:
         with blame(name, hook_cfg):
             hook = HOOKS.build(hook_cfg)
         if priority is not None:
+            check_priority(name, priority)
             hook.priority = priority
         if name == "custom_hooks":
             uncalled(hook, warn)

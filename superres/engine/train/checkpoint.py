@@ -122,10 +122,10 @@ def find_resumable(folder: Path, wanted: Path | None, say: Any) -> tuple[Path, d
     if wanted is not None and not wanted.is_file():
         if wanted.is_dir():
             raise UserError(
-                f"--resume {wanted}: a folder; give a checkpoint in it, or go on from its newest "
-                f"by --work-dir {wanted} --resume"
+                f"cannot resume from {wanted}: a folder; give a checkpoint in it, or go on from "
+                f"its newest by --work-dir {wanted} --resume"
             )
-        raise UserError(f"--resume {wanted}: no such file")
+        raise UserError(f"cannot resume from {wanted}: no such file")
     candidates = [path for _, path in iteration_files(folder)]
     if wanted is not None:
         match = _NAME.fullmatch(wanted.name)

@@ -118,16 +118,11 @@ def schedulers(cfg: Config, optim_wrapper: OptimWrapper) -> list[Any]:
     """The config's ``param_scheduler``.
 
     Raises:
-        UserError: one that counts epochs, or arguments that do not fit.
+        UserError: arguments that do not fit.
     """
     built = []
     for entry in cfg.get("param_scheduler") or []:
         entry = to_plain(entry)
-        if entry.setdefault("by_epoch", False):
-            raise UserError(
-                f"config: param_scheduler {entry['type']}: training counts iterations, not "
-                "epochs; write by_epoch=False"
-            )
         with blame(f"param_scheduler.{len(built)}", entry):
             built.append(PARAM_SCHEDULERS.build(entry, default_args={"optimizer": optim_wrapper}))
     return built
