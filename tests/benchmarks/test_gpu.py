@@ -176,3 +176,10 @@ def test_mistakes(gpu, capsys, arguments, words):
         gpu.main(arguments)
     assert error.value.code == 2
     assert words in capsys.readouterr().err
+
+
+def test_what_a_run_says_is_kept(gpu):
+    log = importlib.import_module("benchmarks._gpu_run").Lines()
+    log.say("one")
+    log.warn("two")
+    assert log.lines == ["one", "warning: two"]

@@ -24,14 +24,14 @@ import numpy as np
 import torch
 from mmengine.hooks import Hook
 
-from benchmarks._training import config_for, plain_step, trainer_for
+from benchmarks._training import config_for, trainer_for
 from benchmarks.harness import Variant, measure, report, row
 from superres.datasets.loader import train_loader
 from superres.datasets.sampler import IterationSampler
 from superres.engine.hooks.evaluation import EvaluationHook
 from superres.engine.run_log import RunLog
 from superres.engine.test.evaluate import evaluate
-from superres.engine.train.speed.options import Fast, torch_settings
+from superres.engine.train.speed.options import torch_settings
 from superres.engine.train.step import step_seed
 from superres.engine.train.trainer import Trainer
 from superres.imaging.io import read_image
@@ -50,7 +50,7 @@ LARGE = (1356, 2040)  # pixels of a usual image of DIV2K
 PART_SIZE = 15 * 2**20
 Found = tuple[bool, str, dict[str, Any]]
 """What a check gives: whether it is as it should be, in words, in numbers."""
-Check = tuple[str, Callable[[], Found], bool]
+Check = tuple[str, Callable[["Rig"], Found], bool]
 """Its name, its work, and whether it needs a GPU."""
 
 
@@ -140,6 +140,12 @@ class Rig:
         made.model.train()
         return made
 
+    def command(self, config: str, folder: Path, *options: str) -> list[str]:
+        """A training of the packed photographs in a process of its own."""
+        own = [f"data_root={self.data}", "train_set=train", "test_sets=[]", "tensorboard=False"]
+        program = [sys.executable, str(ROOT / "tools/train.py"), config, "--work-dir", str(folder)]
+        return [*program, "--cfg-options", *self.options(*own, *options)]
+
     def batches(self, trainer: Trainer, count: int) -> list[dict[str, Any]]:
         """The first batches of a training, on the device."""
         return [
@@ -179,9 +185,10 @@ def run_stage(args: argparse.Namespace) -> int:
     from benchmarks._gpu_checks import checks
 
     rig = Rig(args)
-    stages = {"pack": pack, "ladder": ladder, "checks": checks, "loop": loop, "train": train}
+    stages = {"pack": [("pack", pack, False)], "ladder": LADDER, "checks": checks(),
+              "loop": loop(), "train": [("training", train, False)]}  # fmt: skip
     done = {made["name"] for made in rig.results["checks"]}
-    todo = [made for made in stages[args.child](rig) if made[0] not in done]
+    todo = [made for made in stages[args.child] if made[0] not in done]
     for name, work, needs_gpu in todo:
         # One that hangs leaves time for those behind it.
         left = args.until - time.time()
@@ -195,14 +202,14 @@ def run_stage(args: argparse.Namespace) -> int:
     return 0
 
 
-def check(rig: Rig, name: str, work: Callable[[], Found]) -> bool:
+def check(rig: Rig, name: str, work: Callable[[Rig], Found]) -> bool:
     """Make a check; gives False where an exception ended it."""
     rig.results["running"] = name, rig.ends
     rig.save()
     started, values = time.perf_counter(), {}
     faulthandler.dump_traceback_later(rig.left() + 1, exit=True)  # also where the GPU hangs
     try:
-        fine, text, values = work()
+        fine, text, values = work(rig)
         outcome = "ok" if fine else "differs"
     except Exception as error:
         outcome, text = "failed", last_line(error)
@@ -225,26 +232,23 @@ def worst(found: list[float], wanted: list[float]) -> float:
 # -- data ---------------------------------------------------------------------------------------
 
 
-def pack(rig: Rig) -> list[Check]:
+def pack(rig: Rig) -> Found:
     """The training photographs and two to validate with, as databases for x2 and x4."""
     from benchmarks.gpu import photographs
     from superres.datasets.pack import pack_images
 
-    def work() -> Found:
-        photos = [p for folder in rig.args.photos or [None] for p in photographs(folder)]
-        held_out = [photograph("skimage", f"data/{name}.png") for name in ("coffee", "chelsea")]
-        for name, paths in {"train": photos, "valid": held_out, "large": held_out[:1]}.items():
-            (rig.data / name).mkdir(parents=True, exist_ok=True)
-            for kind, scale in (("HR", 1), ("LR_bicubic_X2", 2), ("LR_bicubic_X4", 4)):
-                make = functools.partial(image_of, large=name == "large", scale=scale)
-                images = [
-                    (f"{i:04d}_{p.stem}", functools.partial(make, p)) for i, p in enumerate(paths)
-                ]
-                pack_images(images, rig.data / name / f"{kind}.lmdb", overwrite=True)
-        (rig.data / "pack.json").write_text(json.dumps({"photographs": len(photos)}))
-        return True, f"{len(photos)} photographs", {}
-
-    return [("pack", work, False)]
+    photos = [p for folder in rig.args.photos or [None] for p in photographs(folder)]
+    held_out = [photograph("skimage", f"data/{name}.png") for name in ("coffee", "chelsea")]
+    for name, paths in {"train": photos, "valid": held_out, "large": held_out[:1]}.items():
+        (rig.data / name).mkdir(parents=True, exist_ok=True)
+        for kind, scale in (("HR", 1), ("LR_bicubic_X2", 2), ("LR_bicubic_X4", 4)):
+            make = functools.partial(image_of, large=name == "large", scale=scale)
+            images = [
+                (f"{i:04d}_{p.stem}", functools.partial(make, p)) for i, p in enumerate(paths)
+            ]
+            pack_images(images, rig.data / name / f"{kind}.lmdb", overwrite=True)
+    (rig.data / "pack.json").write_text(json.dumps({"photographs": len(photos)}))
+    return True, f"{len(photos)} photographs", {}
 
 
 def image_of(path: Path, large: bool, scale: int) -> np.ndarray:
@@ -259,38 +263,22 @@ def image_of(path: Path, large: bool, scale: int) -> np.ndarray:
 # -- the ladder ---------------------------------------------------------------------------------
 
 
-def ladder(rig: Rig) -> list[Check]:
-    """The training step with each part alone and with one more at a time: losses, then times."""
-    alone, growing = [(part,) for part in PARTS], [PARTS[:n] for n in range(2, len(PARTS) + 1)]
-    eager = [parts for parts in (*alone, *growing) if "compile" not in parts]
-    compiled = [("compile",), (*PARTS[:5], "compile"), PARTS]
-    made = functools.partial(functools.partial, rungs, rig)
-    return [
-        ("steps", made("", eager), False),
-        ("compiled steps", made("compiled: ", compiled), False),
-    ]
-
-
 def rungs(rig: Rig, group: str, variants: list[tuple[str, ...]]) -> Found:
-    """Losses of 8 updates of each variant beside the plain loop's, and times of all in turn."""
+    """Losses of 8 updates of each variant beside eager float32's, and times of all in turn."""
     plain = rig.trainer("fast=dict(preset='off',tf32=False)")
     batches, built, wrong = rig.batches(plain, 8), {}, 0
-    wanted = plain_losses(rig, plain, batches)
+    wanted = rig.losses(plain, batches)
     for parts in [(), *variants]:
         name = f"{group}{', '.join(parts) or 'off'}"
-        if not rig.gpu and set(parts) & OF_A_GPU:
-            rig.add(name, "skipped", "needs a CUDA device")
-            continue
-        if rig.left() < 30:
-            rig.add(name, "skipped", "the stage's time is over")
+        lacks = "needs a CUDA device" if not rig.gpu and set(parts) & OF_A_GPU else ""
+        if lacks or rig.left() < 30:
+            rig.add(name, "skipped", lacks or "the stage's time is over")
             continue
         before = rig.reserved()
-        chosen = [f"{part}=True" for part in parts if part != "bf16"]
+        chosen = ",".join(["preset='off'", *(f"{part}=True" for part in parts if part != "bf16")])
         half = "amp='bfloat16'" if "bf16" in parts else "amp=False"
         try:
-            trainer = rig.trainer(
-                f"fast=dict({','.join([*chosen, 'preset=' + repr('off')])})", half
-            )
+            trainer = rig.trainer(f"fast=dict({chosen})", half)
             difference = worst(rig.losses(trainer, batches), wanted)
         except Exception as error:
             rig.add(name, "failed", last_line(error))
@@ -303,21 +291,11 @@ def rungs(rig: Rig, group: str, variants: list[tuple[str, ...]]) -> Found:
         text = "; ".join([f"losses within {difference:.1e} of eager float32", *said])
         rig.add(name, outcome, text, difference=difference, reserved_mib=rig.reserved() - before)
     times = step_times(rig, built, batches)
-    rig.rows(*times, **{f"{times[0]['name']} / {t['name']}": times[0]["median"] / t["median"]
+    first = times[0]
+    rig.rows(*times, **{f"{first['name']} / {t['name']}": first["median"] / t["median"]
                         for t in times[1:]})  # fmt: skip
     text = f"{wrong} wrong, {len(built)} measured of {len(variants) + 1}"
     return not wrong and bool(built), text, {}
-
-
-def plain_losses(rig: Rig, trainer: Trainer, batches: list[dict[str, Any]]) -> list[float]:
-    """Losses of the loop that every toolbox writes: contiguous float32, eager, no TF32."""
-    network, optimizer, found = trainer.module.backbone, trainer.optim_wrapper.optimizer, []
-    with torch_settings(Fast(tf32=False), False, rig.device):
-        for batch in batches:
-            data = trainer.module.data_preprocessor(batch, training=True)
-            lq, gt = data["inputs"].contiguous(), data["data_samples"]["gt"].contiguous()
-            found.append(float(plain_step(network, optimizer, lq, gt)()))
-    return found
 
 
 def step_times(rig: Rig, built: dict[str, Trainer], batches: list[dict]) -> list[dict[str, Any]]:
@@ -338,20 +316,30 @@ def step_times(rig: Rig, built: dict[str, Trainer], batches: list[dict]) -> list
                     for name, trainer in built.items()])  # fmt: skip
 
 
+EAGER = [(part,) for part in PARTS[:-1]] + [PARTS[:n] for n in range(2, len(PARTS))]
+COMPILED = [("compile",), (*PARTS[:5], "compile"), PARTS]
+LADDER: list[Check] = [
+    ("steps", functools.partial(rungs, group="", variants=EAGER), False),
+    ("compiled steps", functools.partial(rungs, group="compiled: ", variants=COMPILED), False),
+]
+"""The training step with each part alone and with one more at a time."""
+
+
 # -- the loop -----------------------------------------------------------------------------------
 
 
-def loop(rig: Rig) -> list[Check]:
+def loop() -> list[Check]:
     """A validation, 5,000 iterations of real trainings, and what 300,000 would take by them."""
-    cached, count = "train_dataloader.dataset.cache=device", min(12, (os.cpu_count() or 3) - 2)
-    workers = f"num_workers={max(1, count)}"
-    eager = "fast=dict(preset='max',compile=False)"
-    made = functools.partial(functools.partial, training_loop, rig)
-    return [("validation", functools.partial(validation, rig), False),
-            ("max without compile, cache on the device", made(eager, cached), False),
-            (f"max without compile, {workers}", made(eager, workers), False),
-            ("auto, cache on the device", made("fast='auto'", cached), False),
-            ("max, cache on the device", made("fast='max'", cached), True)]  # fmt: skip
+    workers = f"num_workers={max(1, min(12, (os.cpu_count() or 3) - 2))}"
+    cached, eager = "train_dataloader.dataset.cache=device", "fast=dict(preset='max',compile=False)"
+    options = {"max without compile, cache on the device": (eager, cached),
+               f"max without compile, {workers}": (eager, workers),
+               "auto, cache on the device": ("fast='auto'", cached),
+               "max, cache on the device": ("fast='max'", cached)}  # fmt: skip
+    return [("validation", validation, False)] + [
+        (name, functools.partial(training_loop, options=chosen), name.startswith("max, "))
+        for name, chosen in options.items()
+    ]
 
 
 def validation(rig: Rig) -> Found:
@@ -382,7 +370,7 @@ def validation(rig: Rig) -> Found:
     return difference < 1e-2, f"PSNR within {difference:.1e} dB of the CPU's", {}
 
 
-def training_loop(rig: Rig, *options: str) -> Found:
+def training_loop(rig: Rig, options: tuple[str, ...]) -> Found:
     """Rates of a training by the config, without what its first interval holds of the start."""
     count, every = rig.number(5000, 20), rig.number(250, 5)
     trainer = rig.trainer(*options, f"max_iters={count}", f"log_interval={every}",
@@ -406,25 +394,17 @@ def training_loop(rig: Rig, *options: str) -> Found:
 # -- the training -------------------------------------------------------------------------------
 
 
-def train(rig: Rig) -> list[Check]:
-    """EDSR 16x64 x2 in the time that there is, to be gone on with."""
-    return [("training", functools.partial(visit, rig), False)]
-
-
-def visit(rig: Rig) -> Found:
-    """Train until the time is over; leave what a later visit goes on from."""
+def train(rig: Rig) -> Found:
+    """EDSR 16x64 x2 until the time is over; leaves what a later visit goes on from."""
     folder = rig.work / "train"
     if rig.args.resume_from and not folder.is_dir():
         join(rig.args.resume_from, folder)
     before, every, started = newest(folder), rig.number(2000, 20), time.time()
-    own = [f"data_root={rig.data}", "train_set=train", "val_sets=[valid]", "test_sets=[]",
-           "tensorboard=False", "train_dataloader.dataset.cache=device", f"val_interval={every}",
+    own = ["val_sets=[valid]", "train_dataloader.dataset.cache=device", f"val_interval={every}",
            "fast=dict(preset='max',compile=False)", f"checkpoint_interval={every}",
-           f"log_interval={rig.number(250, 10)}", "max_keep_checkpoints=1",
+           f"log_interval={rig.number(250, 10)}", "max_keep_checkpoints=1", "resume=True",
            *["max_iters=300"] * rig.rehearse]  # fmt: skip
-    process = subprocess.Popen(
-        [sys.executable, str(ROOT / "tools/train.py"), TRAINING, "--work-dir", str(folder),
-         "--resume", "--cfg-options", *rig.options(*own), *rig.args.cfg_options])  # fmt: skip
+    process = subprocess.Popen(rig.command(TRAINING, folder, *own, *rig.args.cfg_options))
     while process.poll() is None:
         time.sleep(0.05)
         # Time to save, and to write the parts; a rehearsal's first visit ends in the middle.

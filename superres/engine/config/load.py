@@ -115,9 +115,9 @@ def load_config(
         cfg = copy.deepcopy(name)
         written = os.path.isfile(cfg.filename or "")
         files = base_files(Path(cfg.filename)) if written else {}
-        before = read_config(Path(cfg.filename)) if written else cfg
+        as_file = read_config(Path(cfg.filename)) if written else cfg
         depth = depths(
-            files, changes, lambda key: get(cfg._cfg_dict, key) != get(before._cfg_dict, key)
+            files, changes, lambda key: get(cfg._cfg_dict, key) != get(as_file._cfg_dict, key)
         )
         refuse(cfg, set(cfg) - {name for file in files for name in used_names(file)})
     else:

@@ -16,7 +16,6 @@ from mmengine.registry import DefaultScope
 from superres import registry
 from superres.errors import UserError, did_you_mean
 
-
 _READ_BY_BUILDERS = {Hook: {"priority"}, OptimWrapper: {"constructor", "paramwise_cfg"}}
 
 
