@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 
 def printable(text: str, keep: str = "\n\t") -> str:
@@ -22,6 +26,32 @@ def _escape(letter: str) -> str:
     if 0xDC80 <= code <= 0xDCFF:  # a byte that is no UTF-8, as Python carries it
         return f"\\x{code - 0xDC00:02x}"
     return letter.encode("unicode_escape").decode("ascii")
+
+
+def bar(stream: TextIO, passing: bool = True) -> Progress | None:
+    """The one progress bar, begun; None where ``stream`` is no terminal.
+
+    Its tasks have the fields ``count`` (how much of how much, in words) and ``note``.
+
+    Args:
+        passing: nothing is left of it at its end.
+    """
+    if not stream.isatty():
+        return None
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    found = Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=20),
+        TextColumn("{task.fields[count]}", markup=False),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}", markup=False),
+        console=Console(file=stream),
+        transient=passing,
+    )
+    found.start()
+    return found
 
 
 def drop_output() -> None:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import TextIO
 
-from superres.output import printable
+from superres.output import bar, printable
 
 _SECONDS = 5.0
 
@@ -30,25 +30,7 @@ class Progress:
         self._bars = None
 
     def __enter__(self) -> Progress:
-        if self._stream.isatty():
-            from rich.console import Console
-            from rich.progress import (
-                BarColumn,
-                MofNCompleteColumn,
-                TextColumn,
-                TimeRemainingColumn,
-            )
-            from rich.progress import Progress as Bars
-
-            self._bars = Bars(
-                TextColumn("{task.description}", markup=False),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TimeRemainingColumn(),
-                console=Console(file=self._stream),
-                transient=self._passing,
-            )
-            self._bars.start()
+        self._bars = bar(self._stream, self._passing)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -68,13 +50,13 @@ class Progress:
         if self._bars is not None:
             task = None
 
-            def bar(done: int, total: int, name: str) -> None:
+            def update(done: int, total: int, name: str) -> None:
                 nonlocal task
                 if task is None:
-                    task = self._bars.add_task(printable(text), total=total)
-                self._bars.update(task, completed=done, total=total)
+                    task = self._bars.add_task(printable(text), total=total, count="", note="")
+                self._bars.update(task, completed=done, total=total, count=f"{done}/{total}")
 
-            return bar
+            return update
 
         started = told = time.monotonic()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any, TextIO
 
+from superres.output import bar
 from superres.upscaling.jobs import STREAM, Job
 from superres.upscaling.names import shown
 from superres.upscaling.reading import picture_size
@@ -32,23 +33,11 @@ class ProgressView:
         self._started = self._counted = time.monotonic()
 
     def __enter__(self) -> ProgressView:
-        if self._stream.isatty():
-            from rich.console import Console
-            from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
+        self._bar = bar(self._stream)
+        if self._bar:
             self._weights = {job: _weight(job) for job in self._jobs}
-            self._bar = Progress(
-                TextColumn("{task.fields[count]}"),
-                BarColumn(),
-                TextColumn("{task.fields[tiles]}"),
-                TimeRemainingColumn(),
-                TextColumn("{task.description}", markup=False),
-                console=Console(file=self._stream),
-                transient=True,
-            )
-            self._bar.start()
             self._left = sum(self._weights.values())
-            self._task = self._bar.add_task("", total=self._left, count="", tiles="")
+            self._task = self._bar.add_task("", total=self._left, count="", note="")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -70,9 +59,9 @@ class ProgressView:
         if self._bar:
             self._bar.update(
                 self._task,
-                description=shown(job.source),
-                count=f"{self._number}/{len(self._jobs)}",
-                tiles="",
+                description=f"{self._number}/{len(self._jobs)}",
+                count="",
+                note=shown(job.source),
             )
 
     def tiles(self, done: int, total: int) -> None:
@@ -81,7 +70,7 @@ class ProgressView:
         if self._bar:
             part = self._weights[self._job] * done / max(total, done, 1)
             many = f"{word} {done}/{total}" if total > 1 else ""
-            self._bar.update(self._task, completed=self._before + part, tiles=many)
+            self._bar.update(self._task, completed=self._before + part, count=many)
             return
         now = time.monotonic()
         if total > 1 and done < total and now - self._told >= _SECONDS:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from superres.output import drop_output, printable
+from superres.output import bar, drop_output, printable
 
 _MOST_HELD = 10_000  # lines, a few MB
 
@@ -128,17 +128,10 @@ class RunLog:
 
     def _bar(self, done: int, total: int, line: str) -> None:
         if self._progress is None:
-            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
-            self._progress = Progress(
-                BarColumn(bar_width=20),
-                MofNCompleteColumn(),
-                TextColumn("{task.description}", markup=False),
-                transient=True,
-            )
-            self._progress.start()
-            self._task = self._progress.add_task("", total=total)
-        self._progress.update(self._task, completed=done, description=printable(line))
+            self._progress = bar(sys.stdout)
+            self._task = self._progress.add_task("", total=total, count="", note="")
+        count = f"{done}/{total}"
+        self._progress.update(self._task, completed=done, count=count, note=printable(line))
 
     def _print(self, text: str, level: int = logging.INFO) -> None:
         if level < self.level:

@@ -23,7 +23,7 @@ from superres.evaluation.extra_metrics import ExtraMetrics
 from superres.evaluation.render import print_table
 from superres.evaluation.results import require_folder, write_results, write_tables
 from superres.inference import parse_tile
-from superres.output import printable
+from superres.output import bar, printable
 from superres.registry import MODELS
 
 from .evaluate import EvalResults, bicubic, evaluate
@@ -252,31 +252,14 @@ class _Progress:
     """A bar on a terminal; elsewhere a line when a set begins."""
 
     def __init__(self, rank: int, total: int) -> None:
-        self.bar: Any = None
         self.done, self.total = 0, total
         self.last: str | None = None
         self.quiet = rank != 0
-        if not self.quiet and sys.stdout.isatty():
-            from rich.progress import (
-                BarColumn,
-                MofNCompleteColumn,
-                Progress,
-                TextColumn,
-                TimeRemainingColumn,
-            )
-
-            columns = (
-                TextColumn("{task.description}", markup=False),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TimeRemainingColumn(),
-            )
-            self.bar = Progress(*columns, transient=True)
-            self.task = self.bar.add_task("", total=total)
+        self.bar = None if self.quiet else bar(sys.stdout)
+        if self.bar:
+            self.task = self.bar.add_task("", total=total, count="", note="")
 
     def __enter__(self) -> _Progress:
-        if self.bar:
-            self.bar.start()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -305,7 +288,8 @@ class _Progress:
         """One image of ``name`` is done."""
         self.done += 1
         if self.bar:
-            self.bar.update(self.task, advance=1, description=name)
+            count = f"{self.done}/{self.total}"
+            self.bar.update(self.task, advance=1, count=count, description=name)
         elif not self.quiet and name != self.last:
             print(f"testing {name} ...", flush=True)
         self.last = name
