@@ -326,7 +326,7 @@ def test_a_name_attracts_no_scores(train, scored, options, tmp_path, capsys):  #
     said = capsys.readouterr().out
     assert "34.61" in said
     assert f"results of {NAME} as stated by --published" in said
-    assert f"near are {NAME}" in failing([*command, "--published", "EDSR-basline"], capsys)
+    assert f"did you mean {NAME}" in failing([*command, "--published", "EDSR-basline"], capsys)
 
 
 def test_a_mean_has_the_scores_that_stand_beside_all_of_it(published_run, scored, tmp_path, capsys):
