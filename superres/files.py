@@ -105,9 +105,9 @@ def write_atomically(
         UserError: missing or read-only folder, full disk, ...; the temporary file is removed.
     """
     try:
+        if durable and (is_special(path) or os.path.isdir(path)):
+            raise UserError(f"{path} is no file that could be replaced; give another name")
         if is_special(path):
-            if durable:
-                raise UserError(f"{path} is no file that could be replaced; give another name")
             with open(path, "wb") as file:
                 write(file)
             return

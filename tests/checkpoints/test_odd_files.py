@@ -218,7 +218,7 @@ class TestConvertDamagesNothing:
         os.mkfifo(tmp_path / "pipe.pth")
         (tmp_path / "folder.pth").mkdir()
         for name in ("pipe.pth", "folder.pth"):
-            with pytest.raises(UserError, match="it is no file"):
+            with pytest.raises(UserError, match="is no file that could be replaced"):
                 convert(weights(), tmp_path / name, to="basicsr")
         assert (tmp_path / "pipe.pth").is_fifo()
 

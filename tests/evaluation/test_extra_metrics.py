@@ -126,7 +126,7 @@ def test_a_library_that_is_absent(monkeypatch):
 
 def test_names():
     assert ExtraMetrics(["psnr", "ssim"]).names == []
-    with pytest.raises(UserError, match="unknown metric 'msssim': did you mean ms-ssim"):
+    with pytest.raises(UserError, match="unknown metric 'msssim'; did you mean ms-ssim"):
         ExtraMetrics(["msssim"])
 
 

@@ -243,8 +243,8 @@ def test_look_up():
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ("edsr_y", r"unknown protocol 'edsr_y': did you mean edsr-y.*known are edsr-y, edsr-div2k"),
-        ({"name": "a", "chanel": "y"}, "unknown key 'chanel' in a protocol: did you mean channel"),
+        ("edsr_y", r"unknown protocol 'edsr_y'; did you mean edsr-y.*known are edsr-y, edsr-div2k"),
+        ({"name": "a", "chanel": "y"}, "unknown key 'chanel' in a protocol; did you mean channel"),
         ({"channel": "y"}, "needs a name"),
         ({"base": "edsr-y"}, "needs a name"),
         ({"name": "a", "channel": "lab"}, "channel must be one of rgb, y, not 'lab'"),
