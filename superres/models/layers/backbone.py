@@ -25,10 +25,9 @@ class Backbone(nn.Module):
                 :func:`superres.upscaling.upscale`, which this is with this network.
             **options: ``scale``, ``tile``, ``self_ensemble``, ``backend``, ... of the same.
         """
-        # On use only: networks are built without knowing of picture files.
-        from superres.upscaling.python import upscale
+        import superres  # its public functions: networks know nothing of picture files
 
-        return upscale(self, image, **options)
+        return superres.upscale(self, image, **options)
 
     def upscaler(self, **options: Any) -> Any:
         """A :class:`superres.upscaling.PictureUpscaler`: many pictures, buffers and back end kept.
@@ -36,9 +35,9 @@ class Backbone(nn.Module):
         >>> with model.upscaler(tile=256) as enlarge:  # doctest: +SKIP
         ...     results = [enlarge(path) for path in paths]
         """
-        from superres.upscaling.python import PictureUpscaler
+        import superres
 
-        return PictureUpscaler(self, **options)
+        return superres.PictureUpscaler(self, **options)
 
 
 def on_meta(make: Callable[[], nn.Module]) -> nn.Module:
