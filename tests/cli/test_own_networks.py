@@ -227,6 +227,9 @@ def test_a_forward_that_needs_numbers_has_no_costs(own, own_options, tmp_path, c
     assert main(command) == 0
     assert json.loads((tmp_path / "out/results.json").read_text())["costs"] == []
     assert "OwnNet cannot be summed up" in failing(["models", "info", best], capsys)
+    write_image(tmp_path / "a.png", picture(3, 40, 70))
+    command = ["upscale", str(tmp_path / "a.png"), "--model", best, "--backend", "torch"]
+    assert main([*command, "--tile", "30", "-o", str(tmp_path / "larger.png")]) == 0
 
 
 def test_its_channels_are_found(own, own_options, tmp_path, capsys):

@@ -83,11 +83,20 @@ def bytes_per_pixel(net: Callable, x: torch.Tensor) -> float:
 def facts(model: nn.Module) -> tuple[int, int | None, int, Callable[[], float]]:
     """What `Backend` asks of a network; it keeps the memory on torch's meta device.
 
-    There sizes are known and nothing is computed; other runtimes hold the same tensors.
+    There sizes are known and nothing is computed; other runtimes hold the same tensors. A network
+    that needs numbers, or has tensors outside its state dict, is run where it is.
     """
     shadow, channels = copy.deepcopy(model).to("meta"), in_channels(model)
     probe = torch.zeros(1, channels, PROBE, PROBE, device="meta")
-    return model.scale, radius_of(model), channels, lambda: bytes_per_pixel(shadow, probe)
+
+    def memory() -> float:
+        try:
+            return bytes_per_pixel(shadow, probe)
+        except (RuntimeError, TypeError):
+            weights = next(model.parameters(), torch.zeros(()))
+            return bytes_per_pixel(model, torch.zeros_like(probe, device=weights.device))
+
+    return model.scale, radius_of(model), channels, memory
 
 
 class TorchNetwork(Backend):
