@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
+from maintain import ROOT, markdown_table
 from maintain.records import find_records, results_table
 from superres.checkpoints.files import sha256
 from superres.checkpoints.shipped import shipped
@@ -12,10 +14,13 @@ from superres.engine.config.load import load_config
 from superres.engine.config.values import to_plain
 from superres.errors import UserError
 
+PHOTO_SCORES = ROOT / "docs/results/photo_scores.json"
 _SIZE = {"channels": "channels", "num_blocks": "blocks"}
 DATA = {
     "291": "291 photographs: T91 (Yang et al., 2010) and the 200 training pictures of the Berkeley "
     "segmentation set (BSDS500). Low-quality pictures were made from them by MATLAB's bicubic.",
+    "541": "the 291 photographs of T91 (Yang et al., 2010) and BSDS500's training set, 209 of "
+    "CID22 (CC BY-SA 4.0) and 41 of CLIC 2025 (Unsplash licence).",
 }
 LICENCE = {
     "291": "The weights are under the project's licence (Apache-2.0). T91 comes without a stated "
@@ -23,6 +28,16 @@ LICENCE = {
     "of the package. Whether weights inherit anything from the pictures they were trained on is "
     "not settled everywhere: judge for your own use.",
 }
+LICENCE["541"] = LICENCE["291"].replace(
+    "no picture of either", "CID22 is CC BY-SA 4.0, CLIC's are under Unsplash's licence; no picture"
+)
+PHOTO_LIMITS = (
+    "Trained on JPEGs of quality 40 to 95, on images reduced by the kernels of browsers and "
+    "phones, on slight blur and noise, and one time in four on clean ones. It takes blocks and "
+    "ringing away and fine texture with them; on clean images edsr-s scores higher. Stronger "
+    "damage (quality below 40, motion blur, noise of night shots) is not removed. It invents no "
+    "detail."
+)
 LIMITS = (
     "Trained on clean pictures reduced by bicubic, and for nothing else: noise, JPEG blocks and "
     "blur come out sharper, not removed; pictures reduced in another way gain less. It invents no "
@@ -70,7 +85,7 @@ def card(name: str, path: Path) -> str:
         f"- **Recipe**: `{run['config']}`{start}, {run['iterations']:,} iterations, seed "
         f"{run['seed']}, commit `{run['commit'][:12]}`, on {run['hardware']}; validated on one "
         "256x256 crop of each of DIV2K's validation pictures, which chose the best weights",
-        f"- **Limits**: {LIMITS}",
+        f"- **Limits**: {PHOTO_LIMITS if 'photo' in name else LIMITS}",
         f"- **Licence**: {LICENCE[run['train_set']]}",
         "",
         "## Scores",
@@ -78,5 +93,23 @@ def card(name: str, path: Path) -> str:
         *results_table([record], "../../docs/results"),
         "",
         *(protocol["line"] for protocol in results["protocols"].values()),
+        *_on_jpegs(name),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _on_jpegs(name: str) -> list[str]:
+    """A table of ``photo_scores.json``, where it holds this network."""
+    record = json.loads(PHOTO_SCORES.read_text(encoding="utf-8")) if PHOTO_SCORES.exists() else {}
+    scores = record.get("scores", {}).get(f"x{name.rpartition('_x')[2]}", {})
+    if name not in scores:
+        return []
+    cells = {method: {q: f"{v:.2f}" for q, v in row.items()} for method, row in scores.items()}
+    rows = [[method, *row.values()] for method, row in cells.items()]
+    return [
+        "",
+        f"Y-PSNR on {record['images']}, reduced by bicubic and saved as JPEG of a quality "
+        "(`tools/maintain/photo_scores.py`):",
+        "",
+        *markdown_table(["method", *(cells[name])], rows),
+    ]

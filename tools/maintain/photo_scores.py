@@ -1,0 +1,78 @@
+"""Scores on JPEGs: the shipped networks beside bicubic, by JPEG quality.
+
+python tools/maintain/photo_scores.py FOLDER [--scales 2,4]
+
+reduces each image of FOLDER by MATLAB's bicubic, saves it as JPEG (4:2:0) of several qualities or
+not at all, enlarges what comes back and scores it by edsr-y. Writes docs/results/photo_scores.json,
+from which the cards of the weights are made. On record: 256x256 crops of DIV2K's validation set.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import sys
+from pathlib import Path
+from statistics import fmean
+
+if __name__ == "__main__":
+    sys.path[:1] = [str(Path(__file__).resolve().parents[i]) for i in (1, 2)]
+
+import numpy as np
+from PIL import Image
+
+from maintain import ROOT
+from superres.checkpoints import load_model
+from superres.checkpoints.shipped import shipped
+from superres.cli.main import exit_code
+from superres.evaluation.protocols import evaluate_pair
+from superres.files import list_images
+from superres.imaging.io import read_image
+from superres.imaging.resize import imresize, modcrop
+
+PAGE = ROOT / "docs/results/photo_scores.json"
+QUALITIES = (None, 95, 90, 75, 50, 30)
+"""Of the JPEG; None is the image as it is."""
+
+
+def as_jpeg(image: np.ndarray, quality: int | None) -> np.ndarray:
+    """(H, W, 3) uint8, after having been a JPEG."""
+    if quality is None:
+        return image
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "JPEG", quality=quality, subsampling="4:2:0")
+    return np.asarray(Image.open(file).convert("RGB"))
+
+
+def measure(folder: Path, scale: int) -> dict[str, dict[str, float]]:
+    """Mean Y-PSNR in dB by method and quality."""
+    names = [name for name in shipped() if name.endswith(f"_x{scale}")]
+    networks = {name: load_model(name).upscale for name in names}
+    methods = {"bicubic": lambda lr: imresize(lr, scale=scale), **networks}
+    found: dict[str, dict[str, list[float]]] = {name: {} for name in methods}
+    for path in list_images(folder):
+        hr = modcrop(read_image(path), scale)
+        clean = imresize(hr, scale=1 / scale)
+        for quality in QUALITIES:
+            lr = as_jpeg(clean, quality)
+            for name, enlarge in methods.items():
+                score = evaluate_pair(enlarge(lr), hr, scale, "edsr-y").psnr
+                found[name].setdefault(str(quality or "clean"), []).append(score)
+    return {name: {q: fmean(s) for q, s in rows.items()} for name, rows in found.items()}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Measure, and write the JSON file."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--scales", default="2,3,4")
+    args = parser.parse_args(argv)
+    scores = {f"x{s}": measure(args.folder, int(s)) for s in args.scales.split(",")}
+    record = {"images": args.folder.name, "protocol": "edsr-y", "scores": scores}
+    PAGE.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code(main))
