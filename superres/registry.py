@@ -14,6 +14,7 @@ from mmengine.registry import DATA_SAMPLERS as MMENGINE_DATA_SAMPLERS
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
 from mmengine.registry import HOOKS as MMENGINE_HOOKS
 from mmengine.registry import LOOPS as MMENGINE_LOOPS
+from mmengine.registry import METRICS as MMENGINE_METRICS
 from mmengine.registry import MODELS as MMENGINE_MODELS
 from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS as MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS
 from mmengine.registry import OPTIM_WRAPPERS as MMENGINE_OPTIM_WRAPPERS
@@ -46,6 +47,8 @@ OPTIM_WRAPPER_CONSTRUCTORS = _child(
 )
 OPTIMIZERS = _child("optimizer", MMENGINE_OPTIMIZERS, "superres.engine")
 PARAM_SCHEDULERS = _child("parameter scheduler", MMENGINE_PARAM_SCHEDULERS, "superres.engine")
+METRICS = _child("metric", MMENGINE_METRICS, "superres.evaluation.metrics")
+"""Functions of (sr, hr, protocol), or classes of such."""
 
 ALL = (
     MODELS,
@@ -58,6 +61,7 @@ ALL = (
     OPTIM_WRAPPER_CONSTRUCTORS,
     OPTIMIZERS,
     PARAM_SCHEDULERS,
+    METRICS,
 )
 
 

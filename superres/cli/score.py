@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="NAME",
         help="beside PSNR and SSIM: ms-ssim, lpips, lpips-vgg, dists, niqe, through optional "
-        "libraries",
+        "libraries, or one of your own, of the module that SUPERRES_IMPORTS names",
     )
     parser.add_argument(
         "--name",
@@ -152,12 +152,11 @@ def run(args: argparse.Namespace) -> int:
     record = results_record(
         results,
         protocols,
+        metrics=extras.described(),
         device="cpu",
         sr_dir=str(args.sr_dir.resolve()),
         hr_dir=str(args.hr_dir.resolve()),
     )
-    if extras.names:
-        record["metrics"] = extras.described()
     written = []
     if args.out:  # files first: nobody may be reading what is printed
         written = [write_results(args.out, record), *write_tables(args.out, record)]

@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         metavar="NAME",
         help="beside PSNR and SSIM: ms-ssim, lpips, lpips-vgg, dists, niqe, through optional "
-        "libraries (default: the config's metrics)",
+        "libraries, or one of your own (default: the config's metrics)",
     )
     parser.add_argument("--name", help="what tables call the method")
     parser.add_argument(

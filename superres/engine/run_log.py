@@ -17,6 +17,7 @@ from typing import Any
 from superres.output import bar, drop_output, printable
 
 _MOST_HELD = 10_000  # lines, a few MB
+_SCORED = ("set", "role", "scale", "protocol", "psnr", "ssim")
 
 Listener = Callable[[str, int, dict[str, Any]], None]
 
@@ -90,7 +91,7 @@ class RunLog:
                 "iter": iteration,
                 "seconds": seconds,
                 "results": [
-                    {k: e[k] for k in ("set", "role", "scale", "protocol", "psnr", "ssim")}
+                    {k: e[k] for k in (*_SCORED, *results.metrics) if k in e}
                     for e in results.entries
                 ],
             }
@@ -101,7 +102,9 @@ class RunLog:
         scores = "  ".join(
             e["set"]
             + (f" x{e['scale']}" if several else "")
-            + f" {e['psnr']:.3f}/{e['ssim']:.4f} ({e['protocol']})"
+            + f" {e['psnr']:.3f}/{e['ssim']:.4f}"
+            + "".join(f" {m} {e[m]:.4f}" for m in results.metrics if e.get(m) is not None)
+            + f" ({e['protocol']})"
             for e in results.entries
         )
         self._print(f"validation at iter {iteration}: {scores}  [{seconds:.1f} s]")

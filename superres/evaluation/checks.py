@@ -8,9 +8,17 @@ from superres.errors import UserError
 
 
 def check_pair(
-    sr: np.ndarray, hr: np.ndarray, channel: str, border: int, data_range: float | None
+    sr: np.ndarray,
+    hr: np.ndarray,
+    channel: str,
+    border: int,
+    data_range: float | None = None,
+    smallest: int = 1,
 ) -> tuple[np.ndarray, np.ndarray, float]:
-    """Both pictures, shaved, grey ones as (H, W); and the peak. UserError for a bad pair."""
+    """Both pictures, shaved, grey ones as (H, W); and the peak. UserError for a bad pair.
+
+    ``smallest`` is the side of the SSIM window where that is taken of them.
+    """
     if channel not in ("rgb", "y"):
         raise UserError(f"channel must be 'rgb' or 'y', not {channel!r}")
     sr, hr = _as_picture(sr, "SR"), _as_picture(hr, "HR")
@@ -34,7 +42,19 @@ def check_pair(
     if border:
         inside = slice(border, -border)
         sr, hr = sr[inside, inside], hr[inside, inside]
+    height, width = sr.shape[:2]
+    if min(height, width) < smallest:
+        shaved = f" after shaving {border} px" if border else ""
+        raise UserError(
+            f"the picture is {width}x{height}{shaved}, smaller than the SSIM window of "
+            f"{smallest}x{smallest}: score larger pictures"
+        )
     return sr, hr, peak
+
+
+def peak_of(sr: np.ndarray, hr: np.ndarray) -> float:
+    """The peak of a pair that was checked: 65535 where one is uint16, else 255."""
+    return 65535.0 if np.uint16 in (sr.dtype, hr.dtype) else 255.0
 
 
 def _as_picture(image: np.ndarray, name: str) -> np.ndarray:
@@ -43,8 +63,7 @@ def _as_picture(image: np.ndarray, name: str) -> np.ndarray:
         image = image[:, :, 0]
     if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] != 3) or image.size == 0:
         raise UserError(
-            f"{name} must be a picture of shape (H, W, 3) or (H, W), found {image.shape}; "
-            "tensors (N, C, H, W) are for superres.evaluation.batch"
+            f"{name} must be a picture of shape (H, W, 3) or (H, W), found {image.shape}"
         )
     if image.dtype in (np.uint8, np.uint16):
         return image
@@ -75,7 +94,7 @@ def data_range_of(sr: np.ndarray, hr: np.ndarray, data_range: float | None = Non
         if not data_range > 0:
             raise UserError(f"data_range must be positive, not {data_range}")
         return float(data_range)
-    peak = 65535.0 if np.dtype(np.uint16) in depths else 255.0
+    peak = peak_of(sr, hr)
     for image, name in ((sr, "SR"), (hr, "HR")):
         if image.dtype.kind != "f":
             continue

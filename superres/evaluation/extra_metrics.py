@@ -1,278 +1,157 @@
-"""Metrics beyond PSNR and SSIM, through libraries that are optional: MS-SSIM, LPIPS, DISTS, NIQE.
-
-They follow a protocol as far as that goes: SR rounded as it says, HR fitted to SR, its borders
-shaved. MS-SSIM takes the protocol's channels; LPIPS, DISTS and NIQE are defined for RGB.
-"""
+"""The metrics that a run asks for beside PSNR and SSIM, of the package or of the user's own."""
 
 from __future__ import annotations
 
 import importlib.metadata
+import inspect
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from superres.errors import UserError, did_you_mean
-from superres.evaluation.checks import check_pair
-from superres.evaluation.protocols import Protocol, prepare_pair
-from superres.imaging.colour import rgb_to_y
-
-if TYPE_CHECKING:
-    import torch
-
-Compute = Callable[["torch.Tensor", "torch.Tensor"], Any]
-"""SR and HR, (1, 3, H, W) or (1, 1, H, W), float64 in [0, 1], to the score."""
-
-BASIC = ("psnr", "ssim")
-"""What every protocol defines, and every table shows."""
-
-
-@dataclass(frozen=True)
-class ExtraMetric:
-    """One metric.
-
-    Attributes:
-        name: as ``--metrics`` and results.json have it.
-        title: as tables have it.
-        better: 'higher' or 'lower'.
-        text: what it is, and of which library.
-        luma: whether it is taken of Y under protocols that score Y.
-        needs: (library, what to install for it).
-        load: (device) to the function that scores; weights may be fetched here.
-    """
-
-    name: str
-    title: str
-    better: str
-    text: str
-    luma: bool
-    needs: tuple[str, str]
-    load: Callable[[str], Compute] = field(repr=False)
-
-    def line(self) -> str:
-        """What tables print beneath themselves."""
-        library = self.needs[0]
-        with suppress(importlib.metadata.PackageNotFoundError):
-            library += f" {importlib.metadata.version(library)}"
-        return f"{self.title}, {self.better} is better: {self.text} [{library}]"
-
-
-def _ms_ssim(device: str) -> Compute:
-    from torchmetrics.functional.image import (
-        multiscale_structural_similarity_index_measure as ms_ssim,
-    )
-
-    def compute(sr: torch.Tensor, hr: torch.Tensor) -> torch.Tensor:
-        return ms_ssim(sr, hr, sigma=1.5, kernel_size=11, data_range=1.0)
-
-    return compute
-
-
-def _lpips(device: str, net: str) -> Compute:
-    from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
-
-    metric = LearnedPerceptualImagePatchSimilarity(net_type=net, normalize=True).to(device)
-    return partial(_once, metric)
-
-
-def _dists(device: str) -> Compute:
-    # The class around it would read VGG16's weights for every picture.
-    from torchmetrics.functional.image.dists import DISTSNetwork
-
-    network = DISTSNetwork().to(device).eval()
-    return lambda sr, hr: network(sr.float(), hr.float())
-
-
-def _once(metric: Any, sr: torch.Tensor, hr: torch.Tensor) -> torch.Tensor:
-    """The score of one pair by a metric that would collect several."""
-    metric.reset()
-    metric.update(sr.float(), hr.float())
-    return metric.compute()
-
-
-def _niqe(device: str) -> Compute:
-    import pyiqa
-
-    metric = pyiqa.create_metric("niqe", device=device)
-    return lambda sr, hr: metric(sr.float())
-
-
-_TORCHMETRICS = ("torchmetrics", "pip install torchmetrics")
-_VISION = (
-    "torchmetrics",
-    "pip install torchmetrics torchvision (torchvision of the same build as torch: from the "
-    "same index)",
-)
-_PYIQA = ("pyiqa", "pip install pyiqa")
-
-EXTRA = {
-    metric.name: metric
-    for metric in (
-        ExtraMetric(
-            "ms-ssim",
-            "MS-SSIM",
-            "higher",
-            "Wang et al. 2003, five scales; needs more than 160 px a side after shaving",
-            True,
-            _TORCHMETRICS,
-            _ms_ssim,
-        ),
-        ExtraMetric(
-            "lpips",
-            "LPIPS",
-            "lower",
-            "Zhang et al. 2018, version 0.1 on AlexNet, of RGB",
-            False,
-            _VISION,
-            partial(_lpips, net="alex"),
-        ),
-        ExtraMetric(
-            "lpips-vgg",
-            "LPIPS-VGG",
-            "lower",
-            "Zhang et al. 2018, version 0.1 on VGG16, of RGB",
-            False,
-            _VISION,
-            partial(_lpips, net="vgg"),
-        ),
-        ExtraMetric("dists", "DISTS", "lower", "Ding et al. 2020, of RGB", False, _VISION, _dists),
-        ExtraMetric(
-            "niqe",
-            "NIQE",
-            "lower",
-            "Mittal et al. 2013, of SR alone, without HR",
-            False,
-            _PYIQA,
-            _niqe,
-        ),
-    )
-}
-"""The optional metrics by name."""
+from superres.evaluation.metrics import BASIC
+from superres.evaluation.protocols import Protocol, compared
+from superres.registry import METRICS, registered
 
 
 class ExtraMetrics:
-    """Some of the optional metrics, loaded: what is missing is missed here, before any work.
+    """Some metrics, loaded: what is missing is missed here, before any work.
 
     Args:
-        names: of :data:`EXTRA`; those of :data:`BASIC` may stand among them.
+        wanted: names, or dicts of ``type`` and arguments, as in a config's ``metrics``; PSNR and
+            SSIM, which are always there, may stand among them. In results a metric goes by its
+            attribute ``name``, else by its type.
         device: where networks run.
 
     Raises:
-        UserError: an unknown name, a library that is absent or broken, weights that cannot be had.
+        UserError: an unknown name, a library that is absent or broken, weights that cannot be
+            had, or arguments that a metric refuses.
     """
 
-    def __init__(self, names: Iterable[str], device: str = "cpu") -> None:
-        self.metrics = [_named(name) for name in dict.fromkeys(names) if name not in BASIC]
-        self.device = device
-        self._compute = {metric.name: _load(metric, device) for metric in self.metrics}
+    def __init__(self, wanted: Iterable[str | Mapping[str, Any]], device: str = "cpu") -> None:
+        self._metrics: dict[str, Any] = {}
+        specs: list[Any] = []
+        for spec in wanted:
+            kind = spec.get("type") if isinstance(spec, Mapping) else spec
+            if kind in BASIC or spec in specs:
+                continue
+            specs.append(spec)
+            options = {k: v for k, v in spec.items() if k != "type"} if kind != spec else {}
+            metric = _made(kind, options, device)
+            name = getattr(metric, "name", kind)
+            if name in self._metrics:
+                raise UserError(
+                    f"metrics: {name!r} is taken in results.json; give the metric of type {kind!r} "
+                    "another attribute name"
+                )
+            self._metrics[name] = metric
 
     @property
     def names(self) -> list[str]:
         """In the order in which they were asked for."""
-        return [metric.name for metric in self.metrics]
+        return [*self._metrics]
 
     def described(self) -> dict[str, dict[str, str]]:
         """For results.json: title, better and a line about each."""
-        return {
-            m.name: {"title": m.title, "better": m.better, "line": m.line()} for m in self.metrics
-        }
+        return {name: _described(name, metric) for name, metric in self._metrics.items()}
 
     def score(
         self, sr: np.ndarray, hr: np.ndarray, scale: int, protocol: Protocol
     ) -> tuple[dict[str, float | None], dict[str, str]]:
         """(scores, errors) of one pair by name; arguments as of ``protocols.evaluate_pair``.
 
-        A score that cannot be had (pictures too small for it) is None and has an error.
+        A score that cannot be had (pictures too small for it, a metric that fails or gives no
+        finite number) is None and has an error.
         """
         scores: dict[str, float | None] = dict.fromkeys(self.names)
         errors: dict[str, str] = {}
-        if not self.metrics:
+        if not self._metrics:
             return scores, errors
         try:
-            pairs = _tensors(sr, hr, scale, protocol, self.device)
+            pair = compared(sr, hr, scale, protocol)
+            if pair[2].channel != protocol.channel:
+                raise UserError(
+                    "the classical bicubic row is luma alone; it has PSNR and SSIM only"
+                )
         except UserError as error:
             return scores, dict.fromkeys(self.names, str(error))
-        import torch
-
-        for metric in self.metrics:
-            pair = pairs[metric.luma]
-            if metric.name == "ms-ssim" and min(pair[0].shape[2:]) <= 160:
-                errors[metric.name] = "MS-SSIM needs more than 160 px a side after shaving"
-                continue
+        for name, metric in self._metrics.items():
             try:
-                with torch.inference_mode():
-                    value = float(self._compute[metric.name](*pair))
-            except (RuntimeError, ValueError, AssertionError) as error:
-                height, width = pair[0].shape[2:]
+                scores[name] = _number(metric(*pair))
+            except UserError as error:
+                errors[name] = str(error)
+            except Exception as error:  # a library, or the user's own code
+                height, width = pair[0].shape[:2]
                 reason = (str(error).splitlines() or [type(error).__name__])[0]
-                errors[metric.name] = f"{metric.title} of {width}x{height} failed: {reason}"
-                continue
-            if math.isfinite(value):
-                scores[metric.name] = value
-            else:
-                errors[metric.name] = f"{metric.title} is {value}"
+                title = _described(name, metric)["title"]
+                errors[name] = f"{title} of {width}x{height} failed: {reason}"
         return scores, errors
 
 
-def _named(name: str) -> ExtraMetric:
-    if name in EXTRA:
-        return EXTRA[name]
-    known = [*BASIC, *EXTRA]
-    near = did_you_mean(name, known)
-    raise UserError(f"unknown metric {name!r}{near}; known are {', '.join(known)}")
+def _number(value: Any) -> float:
+    """The score as a float.
+
+    Raises:
+        ValueError: it is not one finite number.
+    """
+    shape = tuple(getattr(value, "shape", ()))
+    if isinstance(value, (str, bytes, type(None))) or math.prod(shape) != 1:
+        what = f"an array of shape {shape}" if shape else repr(value)[:40]
+        raise ValueError(f"it gave {what} instead of a number")
+    if not math.isfinite(value):
+        raise ValueError(f"it gave {float(value)}")
+    return float(value)
 
 
-def _load(metric: ExtraMetric, device: str) -> Compute:
-    library, install = metric.needs
+def _made(kind: Any, options: Mapping[str, Any], device: str) -> Any:
+    found = registered(METRICS, kind)
+    if found is None:
+        known = [*METRICS.module_dict]
+        raise UserError(
+            f"unknown metric {kind!r}{did_you_mean(kind, known)}; known are {', '.join(known)}. "
+            "One of your own is imported with custom_imports, or SUPERRES_IMPORTS=MODULE"
+        )
+    if inspect.isfunction(found):
+        return partial(found, **options)
+    library, install = getattr(found, "needs", (kind, "see its documentation"))
     try:
-        return metric.load(device)
+        takes_device = "device" in inspect.signature(found).parameters
+        return found(**{**({"device": device} if takes_device else {}), **options})
     except ModuleNotFoundError as error:
         lacking = f"{error.name or library}, which is not installed or not whole"
         raise UserError(
-            f"{metric.name} needs {lacking} ({error}): {install}, or leave it out of the metrics"
+            f"{kind} needs {lacking} ({error}): {install}, or leave it out of the metrics"
         ) from None
     except OSError as error:  # of urllib, requests and the file system
+        import torch
+
         raise UserError(
-            f"{metric.name} needs weights that are fetched on first use, and they cannot be had: "
+            f"{kind} needs weights that are fetched on first use, and they cannot be had: "
             f"{error}. Run it once with network access, copy the cache folder "
-            f"({_cache_folder()}) from a machine that has it, or leave it out of the metrics"
+            f"({torch.hub.get_dir()}) from a machine that has it, or leave it out of the metrics"
         ) from None
     except (ImportError, RuntimeError, AttributeError) as error:
         raise UserError(
-            f"{metric.name} needs {library}, which is broken here: {error}. Packages that do not "
+            f"{kind} needs {library}, which is broken here: {error}. Packages that do not "
             f"fit each other are the usual reason; {install}"
         ) from None
+    except (TypeError, ValueError) as error:
+        raise UserError(f"metrics: {kind}: {error}") from None
 
 
-def _cache_folder() -> str:
-    import torch
-
-    return torch.hub.get_dir()
-
-
-def _tensors(
-    sr: np.ndarray, hr: np.ndarray, scale: int, protocol: Protocol, device: str
-) -> dict[bool, tuple[torch.Tensor, torch.Tensor]]:
-    """SR and HR as tensors in [0, 1]: False has RGB, True the protocol's channels."""
-    sr, hr, channel = prepare_pair(sr, hr, scale, protocol)
-    if sr.ndim == 2 and protocol.channel == "y" and channel == "rgb":
-        raise UserError("the classical bicubic row is luma alone; it has PSNR and SSIM only")
-    sr, hr, peak = check_pair(sr, hr, channel, protocol.border(scale), None)
-    if sr.ndim == 2:
-        sr, hr = (np.repeat(x[:, :, None], 3, axis=2) for x in (sr, hr))
-    pairs = {False: (sr, hr), True: (sr, hr)}
-    if channel == "y":
-        options = {"weights": protocol.luma, "rounded": protocol.round_y}
-        pairs[True] = tuple(rgb_to_y(x, **options)[:, :, None] for x in (sr, hr))
-    return {key: tuple(_tensor(x, peak, device) for x in pair) for key, pair in pairs.items()}
-
-
-def _tensor(picture: np.ndarray, peak: float, device: str) -> torch.Tensor:
-    import torch
-
-    picture = np.ascontiguousarray(picture.transpose(2, 0, 1), dtype=np.float64) / peak
-    return torch.from_numpy(picture)[None].clamp_(0, 1).to(device)
+def _described(name: str, metric: Any) -> dict[str, str]:
+    """A metric's title and, where it says so, which way is better; and what tables print of it."""
+    of = metric.func if isinstance(metric, partial) else metric
+    title, better = getattr(of, "title", name), getattr(of, "better", "")
+    text = (
+        getattr(of, "text", None) or (inspect.getdoc(of) or "a metric of your own").split("\n")[0]
+    )
+    library = getattr(of, "needs", ("",))[0]
+    with suppress(importlib.metadata.PackageNotFoundError, ValueError):
+        library += f" {importlib.metadata.version(library)}"
+    line = f"{title}{f', {better} is better' if better else ''}: {text}"
+    return {"title": title, "better": better, "line": line + (f" [{library}]" if library else "")}

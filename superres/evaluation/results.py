@@ -70,16 +70,7 @@ def set_result(
         values = [image[key] for image in scored if image.get(key) is not None]
         return math.fsum(values) / len(values) if values else None
 
-    for metric in metrics:
-        lacking = [image for image in scored if image.get(metric) is None]
-        if lacking:
-            names = ", ".join(str(image["name"]) for image in lacking)
-            why = lacking[0].get("metric_errors", {}).get(metric)
-            notes.append(
-                f"{len(lacking)} of {len(images)} images have no {metric}: {names}"
-                + (f" ({why})" if why else "")
-            )
-
+    notes += lacking_metrics(images, metrics)
     return {
         "method": method,
         "set": set_name,
@@ -91,6 +82,21 @@ def set_result(
         "images": [dict(image) for image in images],
         **({"notes": notes} if notes else {}),
     }
+
+
+def lacking_metrics(images: Sequence[Mapping[str, Any]], metrics: Iterable[str]) -> list[str]:
+    """Which scored images have not all of the metrics, in a sentence per metric, and why."""
+    told = []
+    for metric in metrics:
+        lacking = [i for i in images if i["psnr"] is not None and i.get(metric) is None]
+        if lacking:
+            names = ", ".join(str(image["name"]) for image in lacking)
+            why = lacking[0].get("metric_errors", {}).get(metric)
+            told.append(
+                f"{len(lacking)} of {len(images)} images have no {metric}: {names}"
+                + (f" ({why})" if why else "")
+            )
+    return told
 
 
 def with_published(entry: Mapping[str, Any], scores: Iterable[PublishedScore]) -> dict[str, Any]:
@@ -124,6 +130,7 @@ def results_record(
     results: Sequence[Mapping[str, Any]],
     protocols: Iterable[Protocol],
     checkpoint: Mapping[str, str] | None = None,
+    metrics: Mapping[str, Any] | None = None,
     **extra: Any,
 ) -> dict[str, Any]:
     """The whole record of a run.
@@ -132,6 +139,7 @@ def results_record(
         results: from :func:`set_result`.
         protocols: every protocol that the results name; their records are stored.
         checkpoint: ``{'path': ..., 'sha256': ...}``, or None where there was none.
+        metrics: what the results' further metrics are, see ``ExtraMetrics.described``.
         extra: further top-level entries (device, LR fingerprint, parameters, ...).
     """
     import dataclasses
@@ -142,6 +150,7 @@ def results_record(
         "results": [dict(result) for result in results],
         "protocols": {p.name: {**dataclasses.asdict(p), "line": p.line()} for p in protocols},
         "versions": _versions(),
+        **({"metrics": metrics} if metrics else {}),
         **extra,
     }
 

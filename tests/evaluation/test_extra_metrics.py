@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 import sys
 import urllib.error
 
@@ -10,10 +12,11 @@ import pytest
 from scipy.ndimage import correlate1d
 
 from superres.errors import UserError
-from superres.evaluation import extra_metrics
-from superres.evaluation.extra_metrics import EXTRA, ExtraMetric, ExtraMetrics
-from superres.evaluation.protocols import get_protocol
+from superres.evaluation.extra_metrics import ExtraMetrics
+from superres.evaluation.metrics._library import LibraryMetric
+from superres.evaluation.protocols import PROTOCOLS, evaluate_pair, get_protocol
 from superres.imaging.colour import rgb_to_y
+from superres.registry import METRICS
 
 
 @pytest.fixture
@@ -95,8 +98,9 @@ def test_grey_and_small_pictures(pair, torchmetrics):
 
 def fake(monkeypatch, load, name="lpips"):
     """``name`` with another way to be loaded."""
-    metric = ExtraMetric(name, "FAKE", "lower", "a fake", False, ("somelib", "pip install x"), load)
-    monkeypatch.setitem(EXTRA, name, metric)
+    facts = {"title": "FAKE", "better": "lower", "text": "a fake", "load": load}
+    facts["needs"] = ("somelib", "pip install x")
+    monkeypatch.setitem(METRICS.module_dict, name, type("Fake", (LibraryMetric,), facts))
 
 
 @pytest.mark.parametrize(
@@ -108,7 +112,7 @@ def fake(monkeypatch, load, name="lpips"):
     ],
 )
 def test_what_is_missing_is_told_before_any_work(monkeypatch, error, message):
-    def load(device):
+    def load(self):
         raise error
 
     fake(monkeypatch, load)
@@ -138,7 +142,7 @@ def test_networks_see_rgb_in_0_to_1_without_borders(monkeypatch, pair):
         seen.append((a, b))
         return (a - b).abs().mean()
 
-    fake(monkeypatch, lambda device: compute)
+    fake(monkeypatch, lambda self: compute)
     metrics = ExtraMetrics(["lpips"])
     scores, _ = metrics.score(sr, hr, 4, get_protocol("edsr-y"))
     a, _ = seen[0]
@@ -153,7 +157,7 @@ def test_networks_see_rgb_in_0_to_1_without_borders(monkeypatch, pair):
     def too_small(a, b):
         raise RuntimeError("Given input size: (192x1x1)\nand more")
 
-    fake(monkeypatch, lambda device: too_small)
+    fake(monkeypatch, lambda self: too_small)
     scores, errors = ExtraMetrics(["lpips"]).score(sr, hr, 4, get_protocol("edsr-y"))
     assert scores == {"lpips": None}
     assert errors["lpips"] == "FAKE of 197x182 failed: Given input size: (192x1x1)"
@@ -178,8 +182,72 @@ def test_lpips_and_dists_through_torchmetrics(monkeypatch, torchmetrics):
     assert min(other.values()) > 1e-3
 
 
+class Mine:
+    """The largest error."""
+
+    def __init__(self, gain=1.0, value=None):
+        self.gain, self.value = gain, value
+
+    def __call__(self, sr, hr, protocol):
+        if isinstance(self.value, Exception):
+            raise self.value
+        largest = np.abs(sr.astype(float) - hr).max() * self.gain + protocol.border(1)
+        return largest if self.value is None else self.value
+
+
+def test_one_of_a_user(monkeypatch, pair):
+    """A class with arguments, or a function; the pair is what the protocol compares."""
+    sr, hr = pair
+    monkeypatch.setitem(METRICS.module_dict, "Mine", Mine)
+    monkeypatch.setitem(METRICS.module_dict, "shape", lambda sr, hr, protocol: sr.shape[0])
+    metrics = ExtraMetrics(["psnr", {"type": "Mine", "gain": 2}, "shape", "shape"])
+    scores, errors = metrics.score(sr, hr, 4, get_protocol("edsr-y"))
+    inside = np.abs(sr.astype(float) - hr)[4:-4, 4:-4]
+    assert (scores, errors) == ({"Mine": 2 * inside.max() + 1, "shape": 182.0}, {})
+    assert metrics.described()["Mine"]["line"] == "Mine: The largest error."
+    for wanted, message in (
+        ([{"type": "Mine", "depth": 3}], "metrics: Mine: .*depth"),
+        ([{"type": "Mine"}, {"type": "Mine", "gain": 3}], "'Mine' is taken in results.json"),
+        ([{"gain": 3}], "unknown metric None"),
+    ):
+        with pytest.raises(UserError, match=message):
+            ExtraMetrics(wanted)
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (math.nan, "it gave nan"),
+        (math.inf, "it gave inf"),
+        ("3", "it gave '3' instead of a number"),
+        (np.zeros((2, 3)), r"it gave an array of shape \(2, 3\) instead of a number"),
+        (object(), "must be real number"),
+        (KeyError("lost"), "'lost'"),
+    ],
+)
+def test_what_is_no_score(monkeypatch, pair, value, said):
+    monkeypatch.setitem(METRICS.module_dict, "Mine", Mine)
+    metrics = ExtraMetrics([{"type": "Mine", "value": value}])
+    scores, errors = metrics.score(*pair, 4, get_protocol("edsr-y"))
+    assert scores == {"Mine": None}
+    assert re.match(f"Mine of 197x182 failed: .*{said}", errors["Mine"])
+
+
+def test_psnr_and_ssim_are_registered(pair):
+    """Under every protocol they are what evaluate_pair gives, of shaved pictures too."""
+    for protocol in PROTOCOLS.values():
+        scores = evaluate_pair(*pair, 2, protocol)
+        assert list(scores) == ["psnr", "ssim"]
+        shaved = protocol.border(2)
+        inside = [x[shaved:-shaved, shaved:-shaved] for x in pair]
+        assert scores == {name: METRICS.get(name)(*inside, protocol) for name in scores}
+
+
 def test_every_metric_is_described():
-    for name, metric in extra_metrics.EXTRA.items():
-        assert metric.name == name
+    METRICS.import_from_location()
+    own = [m for m in METRICS.module_dict.values() if getattr(m, "needs", None)]
+    assert len(own) == 5
+    for metric in own:
         assert metric.better in ("higher", "lower")
-        assert metric.title in metric.line()
+        assert metric.title
+        assert metric.text

@@ -16,7 +16,6 @@ from torchmetrics.functional.image import (
 )
 
 from superres.errors import UserError
-from superres.evaluation.batch import psnr_batch, ssim_batch
 from superres.evaluation.metrics import psnr, ssim
 from superres.imaging.colour import rgb_to_y
 
@@ -76,51 +75,11 @@ def test_border_is_shaved_before_anything(make_pair, channel, border):
         assert border == 0 or metric(sr, hr, channel=channel) != expected
 
 
-@pytest.mark.parametrize("channel", ["rgb", "y"])
-@pytest.mark.parametrize("kind", ["uint8", "float32", "float64"])
-@pytest.mark.parametrize("noise", [0.4, 6, 60])
-def test_tensors_score_as_arrays(make_pair, channel, kind, noise):
-    pairs = [make_pair(noise=noise, seed=seed) for seed in range(3)]
-
-    def batch(index: int) -> torch.Tensor:
-        x = torch.cat([tensor(pair[index]) for pair in pairs])
-        return x if kind == "uint8" else x.to(getattr(torch, kind)) / 255
-
-    options = {"channel": channel, "border": 2}
-    for of_batch, of_array in ((psnr_batch, psnr), (ssim_batch, ssim)):
-        values = of_batch(batch(0), batch(1), **options)
-        assert values.dtype == torch.float64
-        expected = [of_array(*pair, **options) for pair in pairs]
-        assert values.tolist() == pytest.approx(expected, abs=5e-7 if of_array is psnr else 1e-7)
-
-
-def test_batch_can_quantise_first(make_pair):
-    sr, hr = make_pair()
-    rough = tensor(sr).float() / 255 + 0.4 / 255 * torch.rand(1, 3, *sr.shape[:2])
-    for of_batch, of_array in ((psnr_batch, psnr), (ssim_batch, ssim)):
-        value = of_batch(rough, tensor(hr).float() / 255, quantise=True).item()
-        assert value == pytest.approx(of_array(sr, hr), abs=1e-8)
-
-
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_tensors_on_a_gpu_score_as_arrays(make_pair):
-    sr, hr = make_pair(140, 300)
-    a, b = (tensor(x).cuda().float() / 255 for x in (sr, hr))
-    for channel in ("rgb", "y"):
-        found = psnr_batch(a, b, channel=channel)
-        assert found.device.type == "cuda"
-        assert found.item() == pytest.approx(psnr(sr, hr, channel=channel), abs=5e-7)
-        found = ssim_batch(a, b, channel=channel).item()
-        assert found == pytest.approx(ssim(sr, hr, channel=channel), abs=1e-7)
-
-
 def test_identical_pictures(make_pair):
     _, hr = make_pair()
     for channel in ("rgb", "y"):
         assert psnr(hr, hr, channel=channel) == math.inf
         assert ssim(hr, hr, channel=channel) == 1
-        assert psnr_batch(tensor(hr), tensor(hr), channel=channel).item() == math.inf
 
 
 def test_black_against_white_does_not_overflow():
@@ -193,7 +152,7 @@ HOLED[3, 7, 1] = np.nan
         (IMAGE, IMAGE, {"border": -1}, "shaving -1 px"),
         (IMAGE, IMAGE, {"channel": "Y"}, "channel must be 'rgb' or 'y'"),
         (IMAGE.astype(np.int64), IMAGE, {}, "samples of int64"),
-        (IMAGE[None], IMAGE[None], {}, r"superres.evaluation.batch"),
+        (IMAGE[None], IMAGE[None], {}, r"SR must be a picture of shape \(H, W, 3\)"),
         (IMAGE[:0], IMAGE[:0], {}, r"\(0, 24, 3\)"),
         (IMAGE, IMAGE, {"data_range": 0}, "data_range must be positive"),
     ],
@@ -210,21 +169,3 @@ def test_a_picture_smaller_than_the_window():
     with pytest.raises(UserError, match="14x10 after shaving 5 px"):
         ssim(IMAGE, IMAGE, border=5)
     assert psnr(IMAGE[:10], IMAGE[:10]) == math.inf
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda x: x[:, :, :9], "one shape"),
-        (lambda x: x[0], "one shape"),
-        (lambda x: x * float("nan"), "SR has NaN"),
-        (lambda x: x.long(), "samples of torch.int64"),
-    ],
-)
-def test_bad_batches(change, message):
-    x = tensor(IMAGE).float() / 255
-    for metric in (psnr_batch, ssim_batch):
-        with pytest.raises(UserError, match=message):
-            metric(change(x), x)
-    with pytest.raises(UserError, match="smaller than the SSIM window"):
-        ssim_batch(x, x, border=5)

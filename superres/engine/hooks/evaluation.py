@@ -10,11 +10,12 @@ from mmengine.hooks import Hook
 
 from superres.engine.distributed import launch
 from superres.engine.test.best_checkpoint import Selection
-from superres.engine.test.evaluate import EvalResults, bicubic, evaluate
+from superres.engine.test.evaluate import EvalResults, bicubic, evaluate, extra_metrics
 from superres.engine.test.record import table_record
 from superres.engine.train import resume
 from superres.engine.train.checkpoint import BEST, save_atomically
 from superres.engine.train.out_of_memory import is_out_of_memory, while_validating
+from superres.evaluation.results import lacking_metrics
 from superres.registry import HOOKS
 
 
@@ -41,7 +42,8 @@ class EvaluationHook(Hook):
         self.results: EvalResults | None = None
 
     def before_run(self, runner: Any) -> None:
-        """Decide which score is the one to choose by."""
+        """Load the config's metrics, and decide which score is the one to choose by."""
+        self.extras = extra_metrics(runner.cfg, runner.device)
         self.selection = Selection.from_wish(self.save_best, runner.eval_sets, runner.log.warn)
 
     def before_train(self, runner: Any) -> None:
@@ -73,13 +75,16 @@ class EvaluationHook(Hook):
             return
         sets = runner.eval_sets
         baseline = evaluate(
-            bicubic, sets, runner.device, label="Bicubic", on_failure=runner.log.warn
+            bicubic,
+            sets,
+            runner.device,
+            label="Bicubic",
+            on_failure=runner.log.warn,
+            extras=self.extras,
         )
         if runner.rank == 0:
-            record = table_record(
-                runner.cfg, sets, self.results, baseline, runner.iter, runner.image_count
-            )
-            runner.log.table(record)
+            described = (runner.iter, runner.image_count, self.extras.described())
+            runner.log.table(table_record(runner.cfg, sets, self.results, baseline, *described))
 
     def before_save_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
         """Note what was validated and chosen."""
@@ -106,6 +111,9 @@ class EvaluationHook(Hook):
             self.last = -1
             return
         self.results = results
+        for entry in results.entries if runner.rank == 0 else ():
+            for note in lacking_metrics(entry["images"], results.metrics):
+                runner.log.warn(f"{entry['set']} by {entry['protocol']}: {note}")
         runner.log.validation(runner.iter, results, time.perf_counter() - started)
         best = self.selection.better(results, runner.iter)
         if best is not None:
@@ -131,6 +139,7 @@ class EvaluationHook(Hook):
                 runner.device,
                 interrupted=lambda: bool(runner.stop.signal),
                 on_picture=on_image,
+                extras=self.extras,
             )
         except (RuntimeError, MemoryError) as error:
             if is_out_of_memory(error):

@@ -13,7 +13,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from mmengine.config import Config
 
+from superres.engine.config.values import to_plain
 from superres.engine.distributed import launch
 from superres.errors import UserError
 from superres.evaluation.extra_metrics import ExtraMetrics
@@ -35,11 +37,13 @@ class EvalResults:
     """Scores in the form of results.json: one entry per set and protocol, the mean over images.
 
     See :func:`superres.evaluation.results.set_result` for an entry. ``lq_sha256`` holds, by the
-    sets' keys, a digest of all low-quality pictures as they were fed to the method.
+    sets' keys, a digest of all low-quality pictures as they were fed to the method; ``metrics``
+    the names of those beside PSNR and SSIM.
     """
 
     entries: list[dict[str, Any]] = field(default_factory=list)
     lq_sha256: dict[str, str] = field(default_factory=dict)
+    metrics: list[str] = field(default_factory=list)
 
     def of(self, key: str) -> dict[str, Any] | None:
         """The first entry of a set (``'Set5'``, ``'Set5_x3'``): its main protocol's; or the one
@@ -60,9 +64,26 @@ class EvalResults:
         for entry in self.entries:
             key = f"{entry['set']}_x{entry['scale']}" if several else entry["set"]
             behind = f"@{entry['protocol']}" if f"{key}/psnr" in found else ""
-            for metric in ("psnr", "ssim"):
-                found[f"{key}/{metric}{behind}"] = entry[metric]
+            for metric in ("psnr", "ssim", *self.metrics):
+                if entry.get(metric) is not None:
+                    found[f"{key}/{metric}{behind}"] = entry[metric]
         return found
+
+
+def extra_metrics(cfg: Config, device: torch.device) -> ExtraMetrics:
+    """The config's ``metrics``, loaded: a name, ``dict(type='NAME', ...)``, or a list of them;
+    texts with commas work, too.
+
+    Raises:
+        UserError: they are something else, or cannot be had.
+    """
+    wanted = to_plain(cfg.get("metrics") or [])
+    specs: list[str | dict[str, Any]] = []
+    for spec in wanted if isinstance(wanted, list) else [wanted]:
+        if not isinstance(spec, str | dict):
+            raise UserError(f"config: metrics = {wanted!r} is no list of names or dict(type=...)")
+        specs += spec.replace(",", " ").split() if isinstance(spec, str) else [spec]
+    return ExtraMetrics(specs, str(device))
 
 
 def bicubic(lq: np.ndarray, scale: int) -> np.ndarray:
@@ -103,7 +124,7 @@ def evaluate(
         label: the method's name in tables.
         on_picture: told of each result of this rank.
         on_failure: told of each image of this rank that cannot be scored, which is then marked in
-            the results. None: it ends the run.
+            the results. None: it ends the run, but for a further metric that cannot be had.
         extras: further metrics, by the same protocols.
         **options: of :func:`superres.inference.upscale_tensor`.
 
@@ -165,6 +186,7 @@ def _score(
     name = eval_set.dataset.gt.name_at(index)
     image: dict[str, Any] = {"name": name, "scores": {}, "errors": {}, "extra": {}, "notes": []}
     faults: list[str] = []
+    lacking: list[str] = []
     try:
         pair = read_pair(eval_set, index)
         image["notes"] += pair.notes
@@ -190,7 +212,7 @@ def _score(
                 if extras is not None and scored[0] is sr:  # the classical row is luma alone
                     found = extras.score(*scored, eval_set.scale, protocol)
                     image["extra"][protocol.name] = found
-                    faults += [
+                    lacking += [
                         f"{name} of {eval_set.name} by {protocol.name}: {error}"
                         for error in found[1].values()
                     ]
@@ -202,7 +224,7 @@ def _score(
         faults.append(f"{name} of {eval_set.name}: {error}")
     if faults and on_failure is None:
         raise UserError(faults[0])
-    for fault in dict.fromkeys(faults):
+    for fault in dict.fromkeys(faults + lacking) if on_failure else ():
         on_failure(f"not scored: {fault}")
     return image
 
@@ -260,7 +282,7 @@ def _collect(
     label: str,
     metrics: list[str],
 ) -> EvalResults:
-    results = EvalResults()
+    results = EvalResults(metrics=metrics)
     gathered.sort(key=lambda entry: entry[:2])
     for number, eval_set in enumerate(sets):
         images = [entry for n, _, entry in gathered if n == number]

@@ -43,6 +43,7 @@ def test_record(
     inference: dict[str, Any],
     module: torch.nn.Module,
     standing: Standing,
+    metrics: Mapping[str, Any],
 ) -> dict[str, Any]:
     """The record of a test; see :func:`superres.evaluation.results.results_record`."""
     used = {p.name: p for s in eval_sets for p in s.protocols}
@@ -56,6 +57,7 @@ def test_record(
         [compared(entry, ours=True) for entry in results.entries],
         used.values(),
         {"path": str(checkpoint), "sha256": sha256(file)},
+        metrics,
         baselines=[compared(entry, ours=False) for entry in baselines.entries],
         config=str(cfg.filename),
         format=loaded.format,
@@ -84,6 +86,7 @@ def table_record(
     baselines: EvalResults,
     iteration: int,
     pictures: int,
+    metrics: Mapping[str, Any],
 ) -> dict[str, Any]:
     """As much of a record as tables need: the validation of the weights of one iteration."""
     inference = to_plain(cfg.model).get("inference") or {}
@@ -95,6 +98,7 @@ def table_record(
     return results_record(
         [with_published(entry, scores) for entry in named],
         used.values(),
+        metrics=metrics,
         baselines=[with_published(entry, bicubic_scores) for entry in baselines.entries],
     )
 

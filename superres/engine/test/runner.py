@@ -19,14 +19,13 @@ from superres.engine.config.values import scales_of, to_plain
 from superres.engine.distributed import launch
 from superres.engine.run_log import RunLog
 from superres.errors import UserError
-from superres.evaluation.extra_metrics import ExtraMetrics
 from superres.evaluation.render import print_table
 from superres.evaluation.results import require_folder, write_results, write_tables
 from superres.inference import parse_tile
 from superres.output import bar, printable
 from superres.registry import MODELS
 
-from .evaluate import EvalResults, bicubic, evaluate
+from .evaluate import EvalResults, bicubic, evaluate, extra_metrics
 from .published_columns import method_label, standing_of_weights
 from .record import test_record
 from .sets import EvalSet, prepare_sets
@@ -86,7 +85,7 @@ def run_test(
     label = name or method_label(cfg, loaded, standing, plus)
     if out:
         require_folder(out)  # now, not after hours of work
-    extras = ExtraMetrics(metric_names(cfg), str(device))
+    extras = extra_metrics(cfg, device)
 
     failures: list[str] = []
 
@@ -119,9 +118,7 @@ def run_test(
     incomplete = _incomplete(results) or _incomplete(baselines)
     if reporter.rank == 0:
         parts = (loaded, eval_sets, results, baselines, device, inference, module, standing)
-        record = test_record(cfg, checkpoint, *parts)
-        if extras.names:
-            record["metrics"] = extras.described()
+        record = test_record(cfg, checkpoint, *parts, extras.described())
         _warn_of_selection(record["selection"], reporter)
         # Files first: nobody may be reading what is printed.
         written = _write(out, record, report, reporter) if out else []
@@ -131,15 +128,6 @@ def run_test(
             reporter.say(f"written: {written[0]}{others}")
     launch.barrier()
     return 1 if incomplete else 0
-
-
-def metric_names(cfg: Config) -> list[str]:
-    """The config's ``metrics``: a name, or a list of them; texts with commas work, too."""
-    wanted = to_plain(cfg.get("metrics") or [])
-    texts = [wanted] if isinstance(wanted, str) else wanted
-    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
-        raise UserError(f"config: metrics = {wanted!r} is no list of names")
-    return [name for text in texts for name in text.replace(",", " ").split()]
 
 
 def _write(out: Path, record: dict[str, Any], report: bool, reporter: RunLog) -> list[Path]:

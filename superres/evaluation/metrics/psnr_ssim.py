@@ -1,8 +1,7 @@
 """PSNR and SSIM of pictures held as arrays: pure functions, float64 results.
 
 Definitions differ between toolboxes, so every choice is an argument here; the named combinations
-that published tables use are in :mod:`superres.evaluation.protocols`. The same metrics for
-batched tensors are in :mod:`superres.evaluation.batch`.
+that published tables use are in :mod:`superres.evaluation.protocols`.
 
 Both metrics walk down the picture in strips that stay in the processor's cache. SSIM is computed
 from the sum and the difference of the two pictures instead of the pictures themselves: that needs
@@ -12,13 +11,17 @@ four filtered planes instead of five and is exactly 1 for identical pictures.
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from superres.errors import UserError
-from superres.evaluation.checks import check_pair
+from superres.evaluation.checks import check_pair, peak_of
 from superres.imaging._cv2 import import_cv2
 from superres.imaging.colour import LUMA_OFFSET, luma_weights, rgb_to_y
+from superres.registry import METRICS
+
+if TYPE_CHECKING:
+    from superres.evaluation.protocols import Protocol
 
 cv2 = import_cv2()
 
@@ -100,14 +103,8 @@ def ssim(
     ``channel='rgb'``; C1 = (0.01 peak)^2, C2 = (0.03 peak)^2. Arguments and errors as in
     :func:`psnr`; a picture smaller than the window after shaving is a UserError too.
     """
-    sr, hr, peak = check_pair(sr, hr, channel, border, data_range)
+    sr, hr, peak = check_pair(sr, hr, channel, border, data_range, smallest=WINDOW)
     height, width = sr.shape[:2]
-    if min(height, width) < WINDOW:
-        shaved = f" after shaving {border} px" if border else ""
-        raise UserError(
-            f"the picture is {width}x{height}{shaved}, smaller than the SSIM window of "
-            f"{WINDOW}x{WINDOW}: score larger pictures"
-        )
     sr, hr, luma = _planes(sr, hr, channel, weights, round_y)
     shift = 0.0 if luma is None else 2 * LUMA_OFFSET * peak / 255
     kernel = cv2.getGaussianKernel(WINDOW, SIGMA, cv2.CV_64F)
@@ -198,3 +195,25 @@ def _planes(
     if round_y:
         return rgb_to_y(sr, weights, rounded=True), rgb_to_y(hr, weights, rounded=True), None
     return sr, hr, luma_weights(weights)
+
+
+@METRICS.register_module("psnr")
+def _psnr_by(sr: np.ndarray, hr: np.ndarray, protocol: Protocol) -> float:
+    return psnr(sr, hr, mse_offset=protocol.mse_offset, **_options(sr, hr, protocol))
+
+
+@METRICS.register_module("ssim")
+def _ssim_by(sr: np.ndarray, hr: np.ndarray, protocol: Protocol) -> float:
+    options = _options(sr, hr, protocol)
+    if protocol.ssim == "blue" and sr.ndim == 3:
+        sr, hr = sr[:, :, -1], hr[:, :, -1]
+    return ssim(sr, hr, **options)
+
+
+def _options(sr: np.ndarray, hr: np.ndarray, protocol: Protocol) -> dict[str, Any]:
+    return {
+        "channel": protocol.channel,
+        "data_range": peak_of(sr, hr),
+        "weights": protocol.luma,
+        "round_y": protocol.round_y and protocol.channel == "y",
+    }
