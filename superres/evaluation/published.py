@@ -46,13 +46,17 @@ class PublishedScore:
 
 
 @functools.cache
-def load_published() -> tuple[PublishedScore, ...]:
-    """All entries, file by file in the order of their names."""
-    return tuple(
-        PublishedScore(**entry)
+def _tables() -> dict[str, list[PublishedScore]]:
+    """The files of ``published/`` by their names."""
+    return {
+        path.stem: [PublishedScore(**e) for e in json.loads(path.read_text(encoding="utf-8"))]
         for path in sorted(FOLDER.glob("*.json"))
-        for entry in json.loads(path.read_text(encoding="utf-8"))
-    )
+    }
+
+
+def load_published() -> list[PublishedScore]:
+    """All entries, file by file in the order of their names."""
+    return [score for scores in _tables().values() for score in scores]
 
 
 def load_table(name: str) -> list[PublishedScore]:
@@ -61,11 +65,10 @@ def load_table(name: str) -> list[PublishedScore]:
     Raises:
         UserError: there is not a table of that name.
     """
-    path = FOLDER / f"{name}.json"
-    if not path.is_file():
-        known = ", ".join(sorted(p.stem for p in FOLDER.glob("*.json")))
+    if name not in _tables():
+        known = ", ".join(_tables())
         raise UserError(f"config: published.tables: there is no table {name!r}, but {known}")
-    return [PublishedScore(**entry) for entry in json.loads(path.read_text(encoding="utf-8"))]
+    return _tables()[name]
 
 
 def find_published(

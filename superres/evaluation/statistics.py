@@ -7,6 +7,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 CONFIDENCE = 0.95
 
 
@@ -63,7 +65,7 @@ def mean_and_deviation(values: Sequence[float]) -> tuple[float, float | None]:
     return mean, statistics.stdev(values, mean) if len(values) > 1 and math.isfinite(mean) else None
 
 
-def student_quantile(probability: float, freedom: float) -> float:
+def student_quantile(probability: float, freedom: int) -> float:
     """The quantile of Student's t distribution, by bisection of its distribution function.
 
     Args:
@@ -73,46 +75,20 @@ def student_quantile(probability: float, freedom: float) -> float:
     low, high = 0.0, 1.0
     while _student_cdf(high, freedom) < probability:
         high *= 2
-    while high - low > 1e-12 * high:
+    for _ in range(60):
         middle = (low + high) / 2
-        if middle in (low, high):
-            break
-        if _student_cdf(middle, freedom) < probability:
-            low = middle
-        else:
-            high = middle
-    return (low + high) / 2
+        less = _student_cdf(middle, freedom) < probability
+        low, high = (middle, high) if less else (low, middle)
+    return high
 
 
-def _student_cdf(t: float, freedom: float) -> float:
-    """P(T <= t) for t >= 0: 1 - I_x(freedom / 2, 1 / 2) / 2 at x = freedom / (freedom + t^2)."""
-    return 1 - _beta_fraction(freedom / (freedom + t * t), freedom / 2, 0.5) / 2
-
-
-def _beta_fraction(x: float, a: float, b: float) -> float:
-    """The regularised incomplete beta function I_x(a, b), by its continued fraction (DLMF 8.17.22,
-    evaluated with Lentz's method)."""
-    if x <= 0 or x >= 1:
-        return min(max(x, 0.0), 1.0)
-    if x > (a + 1) / (a + b + 2):  # where the fraction converges slowly
-        return 1 - _beta_fraction(1 - x, b, a)
-    front = math.exp(
-        math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log1p(-x)
-    )
-    tiny = 1e-300
-    c, d = 1.0, 1 - (a + b) * x / (a + 1)
-    d = 1 / (d if abs(d) > tiny else tiny)
-    value = d
-    for m in range(1, 500):
-        for step in (
-            m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m)),
-            -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1)),
-        ):
-            d = 1 + step * d
-            d = 1 / (d if abs(d) > tiny else tiny)
-            c = 1 + step / c
-            c = c if abs(c) > tiny else tiny
-            value *= d * c
-        if abs(d * c - 1) < 1e-15:
-            break
-    return front * value / a
+def _student_cdf(t: float, freedom: int) -> float:
+    """P(T <= t) for t >= 0, by the finite series for whole degrees of freedom (Abramowitz and
+    Stegun 26.7.3 and 26.7.4): images are counted."""
+    angle, odd = math.atan(t / math.sqrt(freedom)), freedom % 2
+    j = np.arange(1, (freedom - 2) // 2 + 1)
+    ratios = math.cos(angle) ** 2 * (2 * j - 1 + odd) / (2 * j + odd)
+    series = math.sin(angle) * (1 + np.cumprod(ratios).sum())
+    if not odd:
+        return 0.5 + series / 2
+    return 0.5 + (angle + (freedom > 1) * math.cos(angle) * series) / math.pi

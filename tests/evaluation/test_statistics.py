@@ -15,7 +15,7 @@ from superres.evaluation.statistics import (
 )
 
 
-@pytest.mark.parametrize("freedom", [1, 2, 3, 4, 9, 13, 99, 1000, 1e5])
+@pytest.mark.parametrize("freedom", [1, 2, 3, 4, 9, 13, 99, 1000, 100_000])
 @pytest.mark.parametrize("probability", [0.55, 0.9, 0.975, 0.995, 0.9995])
 def test_quantiles(probability, freedom):
     expected = stats.t.ppf(probability, freedom)
