@@ -15,7 +15,10 @@ import numpy as np
 from superres.errors import UserError, did_you_mean
 from superres.evaluation.metrics import BASIC
 from superres.evaluation.protocols import Protocol, compared
+from superres.evaluation.record import IMAGE, RESULT
 from superres.registry import METRICS, registered
+
+_TAKEN = {*RESULT.needed, *RESULT.optional, *IMAGE.needed, *IMAGE.optional}
 
 
 class ExtraMetrics:
@@ -43,7 +46,7 @@ class ExtraMetrics:
             options = {k: v for k, v in spec.items() if k != "type"} if kind != spec else {}
             metric = _made(kind, options, device)
             name = getattr(metric, "name", kind)
-            if name in self._metrics:
+            if name in self._metrics or name in _TAKEN:
                 raise UserError(
                     f"metrics: {name!r} is taken in results.json; give the metric of type {kind!r} "
                     "another attribute name"

@@ -132,10 +132,11 @@ def _latex_comment(text: str) -> str:
 
 
 CSV_COLUMNS = (
-    "method set scale protocol psnr ssim psnr_std ssim_std runs images not_scored published_psnr "
-    "published_ssim difference_psnr difference_ssim published_source notes psnr_low psnr_high "
-    "ssim_low ssim_high"
-).split()
+    *("method", "set", "scale", "protocol", "psnr", "ssim", "psnr_std", "ssim_std", "runs"),
+    *("images", "not_scored", "published_psnr", "published_ssim", "difference_psnr"),
+    *("difference_ssim", "published_source", "notes", "psnr_low", "psnr_high", "ssim_low"),
+    "ssim_high",
+)
 
 
 def csv_text(

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from superres.errors import UserError
 from superres.evaluation.published import PublishedScore
-from superres.evaluation.record_check import SCHEMA, fault_of, wrong_means
+from superres.evaluation.record import SCHEMA, fault_of, wrong_means
 from superres.evaluation.tables import is_partial
 from superres.imaging.io import write_atomically
 
