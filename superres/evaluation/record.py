@@ -125,7 +125,7 @@ PROTOCOL = Model("protocol {where!r} is not described", {"line": _STRING}, {})
 METRIC = Model("metric {where!r} is not described", {"title": _STRING, "line": _STRING}, {})
 # The whole file. `protocols` and `metrics` are by name, with the `line` that tables print. Also:
 # versions, format (of the weights), published_network (method, and by what it was known),
-# train_set, seed, selection (what best.pth was chosen by), threads, comparison (of `superres table`).
+# train_set, seed, selection (by what best.pth was chosen), threads, comparison (of a table).
 RECORD = Model(
     "it has no {missing}",
     {"schema": _WHOLE, "results": _LIST, "protocols": _MAPPING},
