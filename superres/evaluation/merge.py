@@ -210,9 +210,7 @@ def _mean(
         warnings.append(f"{where}: the runs were scored on different images")
     if not scored:
         return first, warnings
-    for key in ("psnr", "ssim"):
-        first[key], first[f"{key}_std"] = mean_and_deviation([entry[key] for entry in scored])
-    for key in metrics:
+    for key in ("psnr", "ssim", *metrics):
         values = [entry[key] for entry in scored if entry.get(key) is not None]
         if len(values) == len(scored):
             first[key], first[f"{key}_std"] = mean_and_deviation(values)

@@ -9,7 +9,7 @@ alone.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 SCHEMA = 1
@@ -191,6 +191,12 @@ def _entry_faults(
         yield f"two images of {where} have the same name"
 
 
+def mean_of(images: Iterable[Mapping[str, Any]], key: str) -> float | None:
+    """The mean over the images that were scored and have this score; None where none has."""
+    known = [i[key] for i in images if i["psnr"] is not None and i.get(key) is not None]
+    return math.fsum(known) / len(known) if known else None
+
+
 def wrong_means(entry: Mapping[str, Any]) -> list[str]:
     """What to say of an entry whose scores are not the means of its images' scores.
 
@@ -200,8 +206,7 @@ def wrong_means(entry: Mapping[str, Any]) -> list[str]:
         return []
     told = []
     for key in ("psnr", "ssim"):
-        scores = [image[key] for image in entry["images"] if image[key] is not None]
-        mean = math.fsum(scores) / len(scores) if scores else None
+        mean = mean_of(entry["images"], key)
         known = None not in (mean, entry[key])
         if mean != entry[key] and not (known and math.isclose(mean, entry[key], rel_tol=1e-9)):
             told.append(

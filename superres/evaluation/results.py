@@ -6,6 +6,7 @@ Shared by ``superres test`` and ``superres score``. A record is plain data (see
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import importlib.metadata
 import json
@@ -17,9 +18,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from superres import __version__
 from superres.errors import UserError
 from superres.evaluation.published import PublishedScore
-from superres.evaluation.record import SCHEMA, fault_of, wrong_means
+from superres.evaluation.record import SCHEMA, fault_of, mean_of, wrong_means
 from superres.evaluation.tables import is_partial
 from superres.imaging.io import write_atomically
 
@@ -40,7 +42,7 @@ def set_result(
     images: Sequence[Mapping[str, Any]],
     method: str,
     notes: Iterable[str] = (),
-    metrics: Iterable[str] = (),
+    metrics: Sequence[str] = (),
 ) -> dict[str, Any]:
     """One cell of a table: a method on a set at a scale by a protocol.
 
@@ -66,19 +68,13 @@ def set_result(
     if failed:
         notes.append(f"{len(failed)} of {len(images)} images not scored: {', '.join(failed)}")
 
-    def mean(key: str) -> float | None:
-        values = [image[key] for image in scored if image.get(key) is not None]
-        return math.fsum(values) / len(values) if values else None
-
     notes += lacking_metrics(images, metrics)
     return {
         "method": method,
         "set": set_name,
         "scale": scale,
         "protocol": protocol,
-        "psnr": mean("psnr"),
-        "ssim": mean("ssim"),
-        **{metric: mean(metric) for metric in metrics},
+        **{metric: mean_of(images, metric) for metric in ("psnr", "ssim", *metrics)},
         "images": [dict(image) for image in images],
         **({"notes": notes} if notes else {}),
     }
@@ -187,12 +183,8 @@ def write_results(path: str | os.PathLike[str], record: Mapping[str, Any]) -> Pa
     path = Path(path)
     if path.suffix != ".json":
         path = path / "results.json"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{path.parent}: the folder cannot be made ({error.strerror})") from None
-    text = json.dumps(json_safe(record), indent=2, allow_nan=False) + "\n"
-    write_atomically(path, lambda file: file.write(text.encode("utf-8", "backslashreplace")))
+    require_folder(path.parent)
+    write_text(path, json.dumps(json_safe(record), indent=2, allow_nan=False) + "\n")
     return path
 
 
@@ -277,14 +269,8 @@ def _with_infinities(value: Any) -> Any:
 
 
 def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
+    found = {"python": platform.python_version(), "superres": __version__}
     for name in _LIBRARIES:
-        try:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    if "superres" not in found:
-        from superres import __version__
-
-        found["superres"] = __version__
     return found

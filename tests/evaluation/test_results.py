@@ -67,7 +67,7 @@ def test_the_file_follows_the_schema(record, tmp_path):
 
 def test_an_unwritable_folder(record, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="cannot be made"):
+    with pytest.raises(UserError, match="nothing can be written there"):
         write_results(tmp_path / "file" / "out", record)
 
 
