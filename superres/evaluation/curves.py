@@ -70,20 +70,6 @@ def _is_drawable(value: object) -> bool:
     return known and abs(value) < _LARGEST
 
 
-_STYLE = (
-    "<style>svg{background:#fff;font:12px sans-serif;--c0:#0a58ca;--c1:#d9480f;--c2:#2b8a3e;"
-    "--c3:#862e9c;--c4:#0b7285;--c5:#5c5f66}"
-    ".axis{stroke:#ddd}.curve{fill:none;stroke-width:1.75}</style>"
-)
-
-
-def chart_file(title: str, series: Series, over: str = "iterations") -> str:
-    """`line_chart` as a file of its own, for a page that cannot hold SVG."""
-    head, tail = str(line_chart(title, series, over)).split(">", 1)
-    head = head.replace("<svg ", "<svg xmlns='http://www.w3.org/2000/svg' ")
-    return f"{head}>{_STYLE}{tail}\n"
-
-
 def line_chart(title: str, series: Series, over: str = "iterations") -> Markup:
     """An SVG of lines over something, with axes and a legend; names are escaped."""
     kept = {name: _thinned(points) for name, points in series.items() if points}

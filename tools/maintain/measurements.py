@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from maintain import ROOT, filled, markdown_table
-from superres.evaluation.curves import chart_file
+from maintain.chart import chart_file
 
 DOCS = ROOT / "docs"
 

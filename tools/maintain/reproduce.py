@@ -6,8 +6,9 @@ import tempfile
 from pathlib import Path
 
 from maintain import ROOT, filled
+from maintain.chart import chart_file
 from maintain.records import TrainingRecord, find_records, results_table
-from superres.evaluation.curves import chart_file, read_curves
+from superres.evaluation.curves import read_curves
 
 _CURVE = "PSNR in dB"
 
