@@ -19,8 +19,7 @@ def test_the_example_registers_trains_and_upscales(world, monkeypatch):
     assert sorted(files) == ["largest_error.py", "plain_net.py", "plain_x2.py"]
     assert len(files["plain_net.py"].splitlines()) <= 30
     for name, code in files.items():
-        (place / name).write_text(code)
-    monkeypatch.setenv("SUPERRES_IMPORTS", "largest_error")
+        (place / name).write_text(code.replace('["plain_net"]', '["plain_net", "largest_error"]'))
     assert run(["train", "plain_x2.py"]) == 0
     test = ["test", "plain_x2.py", "work_dirs/plain_x2/best.pth", "--sets", "Set5", "--out", "out"]
     assert run([*test, "--metrics", "LargestError"]) == 0
