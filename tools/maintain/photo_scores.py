@@ -57,7 +57,7 @@ def measure(folder: Path, scale: int) -> dict[str, dict[str, float]]:
         for quality in QUALITIES:
             lr = as_jpeg(clean, quality)
             for name, enlarge in methods.items():
-                score = evaluate_pair(enlarge(lr), hr, scale, "edsr-y").psnr
+                score = evaluate_pair(enlarge(lr), hr, scale, "edsr-y")["psnr"]
                 found[name].setdefault(str(quality or "clean"), []).append(score)
     return {name: {q: fmean(s) for q, s in rows.items()} for name, rows in found.items()}
 
