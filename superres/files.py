@@ -309,7 +309,7 @@ class Lock:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if self._wait else fcntl.LOCK_NB))
         except BlockingIOError:
             holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip()
-            raise UserError(self._busy.format(holder=holder or "another process")) from None
+            raise UserError(self._busy.replace("{holder}", holder or "another process")) from None
         except OSError as error:
             self._warn(
                 f"{self.path}: its filesystem has no locks; see to it that nothing else writes "
@@ -350,10 +350,9 @@ def _close(descriptor: int) -> None:
 
 def lock_target(target: Path, doing: str, warn: Callable[[str], object] = lambda _: None) -> Lock:
     """Keep a second process from making the same file or folder; see :class:`Lock`."""
-    where = str(target).replace("{", "{{").replace("}", "}}")
     return Lock(
         target.with_name(target.name + ".lock"),
-        f"Another process ({{holder}}) is {doing} {where}. Wait until it has finished, or stop it "
+        f"Another process ({{holder}}) is {doing} {target}. Wait until it has finished, or stop it "
         "first.",
         warn,
         remove=True,

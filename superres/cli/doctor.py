@@ -9,6 +9,7 @@ Exit code 0: all is fine; 1: something is broken, with what to do about it at th
 from __future__ import annotations
 
 import argparse
+import functools
 import getpass
 import json
 import os
@@ -88,8 +89,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json not in (None, "-"):
         write_text(Path(args.json), json.dumps(record, indent=1))
     text = json.dumps(record, indent=1) if args.json == "-" else report.text()
-    encoding = sys.stdout.encoding or "utf-8"
-    print(text.encode(encoding, "backslashreplace").decode(encoding))
+    print(text)
     return 1 if report.problems else 0
 
 
@@ -138,9 +138,11 @@ def examine(self_test: bool = True) -> Report:
     broken = _versions(report)
     _machine(report, "torch" not in broken)
     for name, (packages, gives) in EXTRAS.items():
-        found = [f"{package} {_version(package)}" for package in packages.split()]
-        there = all(_version(package) for package in packages.split())
-        state = ", ".join(found) if there else f"not installed; pip install 'superres[{name}]'"
+        versions = {package: _version(package) for package in packages.split()}
+        found = ", ".join(f"{package} {version}" for package, version in versions.items())
+        state = (
+            found if all(versions.values()) else f"not installed; pip install 'superres[{name}]'"
+        )
         report.facts("optional extras", **{name: f"{state}  ({gives})"})
     _places(report)
     report.facts("settings", **{k: v for k, v in os.environ.items() if SETTINGS.match(k)})
@@ -253,8 +255,13 @@ def _places(report: Report) -> None:
 def _version(package: str, twins: bool = True) -> str:
     """Of an installed package, or of a twin of OpenCV's; empty where it is not installed."""
     names = _OPENCVS if package == "opencv-python" and twins else [package]
-    installed = {d.name.lower(): d.version for d in metadata.distributions() if d.name}
-    return next((installed[n.lower()] for n in names if n.lower() in installed), "")
+    return next((_installed()[n.lower()] for n in names if n.lower() in _installed()), "")
+
+
+@functools.cache
+def _installed() -> dict[str, str]:
+    """Version by name of all packages: looking for them reads the whole environment."""
+    return {d.name.lower(): d.version for d in metadata.distributions() if d.name}
 
 
 def private(text: str) -> str:

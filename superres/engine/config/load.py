@@ -111,6 +111,7 @@ def load_config(
             or in ``options`` (with near matches).
     """
     changes = parse_options(options or [])
+    known = {*READ_KEYS, *OPTIONAL_KEYS, *runtime_keys()}
     if isinstance(name, Config):
         cfg = copy.deepcopy(name)
         written = os.path.isfile(cfg.filename or "")
@@ -124,13 +125,13 @@ def load_config(
         path = find_config(name)
         cfg, files = read_config(path), base_files(path)
         depth = depths(files, changes)
-        check_keys(cfg, files, OPTIONAL_KEYS)
-    known = {*READ_KEYS, *OPTIONAL_KEYS, *runtime_keys(), *referred(cfg._cfg_dict)}
+        check_keys(cfg, files, known)
+    used = known | referred(cfg._cfg_dict)
     before = {key: to_plain(cfg[key]) for key in TOP_LEVEL if key in cfg}
     for key, value in changes.items():
         if key.startswith("fast.") and "fast" in cfg:
             cfg.fast = as_parts(cfg.fast)
-        _check_option(cfg, key, known)
+        _check_option(cfg, key, used)
         _set(cfg, key, value)
     for key in cfg:
         cfg[key] = resolve_references(cfg[key], cfg._cfg_dict)

@@ -42,7 +42,7 @@ READ_KEYS = (
 _REFERRED = re.compile(r"\$\{([A-Za-z_]\w*)|_base_\.([A-Za-z_]\w*)")
 
 
-def check_keys(cfg: Config, files: Collection[Path], optional: Collection[str]) -> None:
+def check_keys(cfg: Config, files: Collection[Path], known: Collection[str]) -> None:
     """Tell of top-level keys that nothing reads.
 
     A key is read by the program or by the Python code of a config file. A leading underscore
@@ -52,7 +52,7 @@ def check_keys(cfg: Config, files: Collection[Path], optional: Collection[str]) 
     Args:
         cfg: as read.
         files: the config's files, those that it inherits from included.
-        optional: known keys beside `READ_KEYS` and those of the schedules and the runtime.
+        known: keys that the program reads.
 
     Raises:
         UserError: a key that resembles a known one. Others are told in a warning.
@@ -60,7 +60,6 @@ def check_keys(cfg: Config, files: Collection[Path], optional: Collection[str]) 
     resolved = len(files) == 1 and not _REFERRED.search(
         next(iter(files)).read_text(encoding="utf-8")
     )
-    known = {*READ_KEYS, *optional, *runtime_keys()}
     unread = {key for key in cfg if key not in known and not key.startswith("_")}
     if not unread:
         return

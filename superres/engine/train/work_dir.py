@@ -44,8 +44,7 @@ def lock_work_dir(path: Path, warn: Callable[[str], None] = lambda _: None) -> L
     """
     lock = Lock(
         path / ".lock",
-        f"work dir {str(path).replace('{', '{{').replace('}', '}}')} is in use by {{holder}}; wait "
-        "for it or choose another with --work-dir",
+        f"work dir {path} is in use by {{holder}}; wait for it or choose another with --work-dir",
         warn,
     )
     remove_leftovers(path)  # not before: what another run is writing looks the same
