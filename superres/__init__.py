@@ -5,8 +5,9 @@ Importing this package loads neither torch nor OpenCV; what needs them is import
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from superres.lazy import lazily
 
 if TYPE_CHECKING:
     from superres.checkpoints import load_model
@@ -29,24 +30,17 @@ __all__ = [
     "upscale",
 ]
 
-_LAZY = {
-    "PictureUpscaler": "superres.upscaling.python",
-    "from_pretrained": "superres.checkpoints.pretrained",
-    "load_model": "superres.checkpoints",
-    "push_to_hub": "superres.checkpoints.pretrained",
-    "save_comparison": "superres.upscaling.compare",
-    "save_pretrained": "superres.checkpoints.pretrained",
-    "test": "superres.engine.api",
-    "train": "superres.engine.api",
-    "upscale": "superres.upscaling.python",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
-        raise AttributeError(f"module 'superres' has no attribute {name!r}")
-    return getattr(importlib.import_module(_LAZY[name]), name)
+__getattr__ = lazily(
+    __name__,
+    {
+        "superres.checkpoints": ("load_model",),
+        "superres.checkpoints.pretrained": ("from_pretrained", "push_to_hub", "save_pretrained"),
+        "superres.engine.api": ("test", "train"),
+        "superres.upscaling.compare": ("save_comparison",),
+        "superres.upscaling.python": ("PictureUpscaler", "upscale"),
+    },
+)
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY})
+    return sorted({*globals(), *__all__})

@@ -88,3 +88,7 @@ def test_onnx_files_that_are_not_such_networks(tmp_path, capsys):
         file = str(tmp_path / f"{name}.onnx")
         assert main(["upscale", str(tmp_path / "a.png"), "--model", file, *options]) == 2
         assert words in capsys.readouterr().err
+
+
+def test_the_list_of_models():
+    assert loaded("from superres.cli.main import main; assert not main(['models', 'list'])") == []

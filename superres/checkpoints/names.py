@@ -27,10 +27,12 @@ class Published:
     Attributes:
         url: where; its name ends in the first eight digits of the file's SHA-256.
         format: the format to read it in.
+        config: bare name of the config here whose network it is.
     """
 
     url: str
     format: str
+    config: str
 
     @property
     def filename(self) -> str:
@@ -44,17 +46,29 @@ class Published:
 
 
 PUBLISHED = {
-    "edsr_baseline_x2": Published(SNU + "edsr_baseline_x2-1bc95232.pt", "edsr-pytorch"),
-    "edsr_baseline_x3": Published(SNU + "edsr_baseline_x3-abf2a44e.pt", "edsr-pytorch"),
-    "edsr_baseline_x4": Published(SNU + "edsr_baseline_x4-6b446fab.pt", "edsr-pytorch"),
-    "edsr_x2": Published(SNU + "edsr_x2-0edfb8a3.pt", "edsr-pytorch"),
-    "edsr_x3": Published(SNU + "edsr_x3-ea3ef2c6.pt", "edsr-pytorch"),
-    "edsr_x4": Published(SNU + "edsr_x4-4f62e9ef.pt", "edsr-pytorch"),
-    "mdsr_baseline": Published(SNU + "mdsr_baseline-a00cab12.pt", "edsr-pytorch"),
-    "mdsr": Published(SNU + "mdsr-4a78bedf.pt", "edsr-pytorch"),
+    **{
+        f"edsr_baseline_x{scale}": Published(
+            f"{SNU}edsr_baseline_x{scale}-{digits}.pt",
+            "edsr-pytorch",
+            f"edsr_x{scale}c64b16_g1_300k_div2k",
+        )
+        for scale, digits in ((2, "1bc95232"), (3, "abf2a44e"), (4, "6b446fab"))
+    },
+    **{
+        f"edsr_x{scale}": Published(
+            f"{SNU}edsr_x{scale}-{digits}.pt", "edsr-pytorch", f"edsr_x{scale}c256b32_g1_300k_div2k"
+        )
+        for scale, digits in ((2, "0edfb8a3"), (3, "ea3ef2c6"), (4, "4f62e9ef"))
+    },
+    "mdsr_baseline": Published(
+        SNU + "mdsr_baseline-a00cab12.pt", "edsr-pytorch", "mdsr_x2x3x4c64b16_g1_650k_div2k"
+    ),
+    "mdsr": Published(SNU + "mdsr-4a78bedf.pt", "edsr-pytorch", "mdsr_x2x3x4c64b80_g1_650k_div2k"),
     **{
         f"edsr_mmediting_x{scale}": Published(
-            f"{MMLAB}edsr_x{scale}c64b16_1x16_300k_div2k_{stamp}.pth", "mmediting"
+            f"{MMLAB}edsr_x{scale}c64b16_1x16_300k_div2k_{stamp}.pth",
+            "mmediting",
+            f"edsr-mmediting_x{scale}c64b16_g1_300k_div2k",
         )
         for scale, stamp in (
             (2, "20200604-19fe95ea"),

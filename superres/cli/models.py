@@ -1,7 +1,7 @@
 """List the models that have a config, and tell what one costs.
 
-superres models list ['edsr*' ...]     names, scales, parameters
-superres models info NAME              layers, operations, memory, receptive field
+superres models list [WORD ...]     names, scales, parameters, sizes, scores, weights
+superres models info NAME           layers, operations, memory, receptive field
 """
 
 from __future__ import annotations
@@ -17,14 +17,25 @@ from superres.errors import UserError
 from superres.options import whole_scale
 
 if TYPE_CHECKING:
+    from superres.checkpoints.zoo import Entry
     from superres.models.summary import Summary
+
+STUDIES = ("ablation", "ladder", "recipe")
+"""Folders of configs that compare trainings and are no method to take."""
+
+PREFERRED = {"edsr-y": 0, "classical-y": 1, "super-image": 2, "mmediting-rgb": 3}
+
+_HEAD = ("config", "scale", "10^6 parameters", "MB", "Set5, dB", "weights")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """One subcommand each."""
     commands = parser.add_subparsers(dest="action", required=True, metavar="list|info")
     listing = commands.add_parser("list", help="the configs that come with the package")
-    listing.add_argument("patterns", nargs="*", metavar="PATTERN", help="e.g. 'edsr*' (quoted)")
+    listing.add_argument(
+        "words", nargs="*", metavar="WORD", help="parts of names; or 'edsr*_x2*' (quoted)"
+    )
+    listing.add_argument("--all", action="store_true", help="a line for every config")
     listing.add_argument("--json", action="store_true", help="as JSON")
     info = commands.add_parser("info", help="what a model costs")
     info.add_argument(
@@ -46,29 +57,76 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _list(args: argparse.Namespace) -> int:
-    from superres.engine.recipes import find_recipes
+    import itertools
 
-    rows = []
-    for recipe in find_recipes(args.patterns):
-        rows.append(
-            {
-                "name": recipe.name,
-                "network": recipe.config.model.backbone.type,
-                "scale": recipe.scales[0] if len(recipe.scales) == 1 else recipe.scales,
-                "parameters": recipe.parameters(),
-                "config": str(recipe.path),
-            }
-        )
+    from superres.checkpoints.zoo import find
+
+    found = find(args.words)
     if args.json:
-        print(json.dumps(rows, indent=2))
+        print(json.dumps([_plain(entry) for entry in found], indent=2))
         return 0
-    width = max(len(row["name"]) for row in rows)
-    print(f"{'name':<{width}}  {'network':<13}  {'scale':<11}  {'parameters':>11}")
-    for row in rows:
-        scale = row["scale"]
-        text = "+".join(f"x{s}" for s in (scale if isinstance(scale, list) else [scale]))
-        print(f"{row['name']:<{width}}  {row['network']:<13}  {text:<11}  {row['parameters']:>11,}")
+    studies = (
+        [] if args.all or args.words else [e for e in found if e.config.parent.name in STUDIES]
+    )
+    found = [entry for entry in found if entry not in studies]
+    groups = [[entry] for entry in found]
+    if not args.all:
+        by_family = sorted(found, key=lambda e: e.family)
+        groups = [list(group) for _, group in itertools.groupby(by_family, lambda e: e.family)]
+        groups.sort(key=lambda group: found.index(group[0]))
+    rows = [_row(group) for group in groups]
+    widths = [max(map(len, column)) for column in zip(*rows, _HEAD, strict=True)]
+    for row in (_HEAD, *rows):
+        print("  ".join(text.ljust(n) for text, n in zip(row, widths, strict=True)).rstrip())
+    print("\nSet5: published PSNR, * measured here; protocol edsr-y where none is named")
+    if not args.all:
+        print("models list WORD ... shows what has it in a name; --all a line for every config")
+    if studies:
+        print(f"{len(studies)} configs of studies are left out: models list {' | '.join(STUDIES)}")
     return 0
+
+
+def _plain(entry: Entry) -> dict[str, Any]:
+    import dataclasses
+
+    plain = dataclasses.asdict(entry)
+    scale = entry.scales[0] if len(entry.scales) == 1 else entry.scales
+    return plain | {"config": str(entry.config), "scale": scale}
+
+
+def _row(group: list[Entry]) -> tuple[str, ...]:
+    """One line for configs that differ in scale (or iterations) only."""
+    first = group[0]
+    scales = list(dict.fromkeys(scale for entry in group for scale in entry.scales))
+    written = f"_x{'x'.join(map(str, first.scales))}"
+    name = first.name if len(group) == 1 else first.name.replace(written, "_x*", 1)
+    sizes = sorted(entry.parameters for entry in group if entry.parameters)
+    sizes = sizes[:1] + sizes[-1:]
+    weights = list(dict.fromkeys(re.sub(r"_x\d$", "", e.weights) for e in group if e.weights))
+    where = "in the package" if any(entry.shipped for entry in group) else "download"
+    return (
+        name,
+        " ".join(f"x{scale}" for scale in scales),
+        "-".join(dict.fromkeys(f"{size / 1e6:.2f}" for size in sizes)),
+        "-".join(dict.fromkeys(f"{size * 4 / 1e6:.1f}" for size in sizes)),
+        _scores(group, scales),
+        f"{', '.join(weights)} ({where})" if weights else "none",
+    )
+
+
+def _scores(group: list[Entry], scales: list[int]) -> str:
+    """Each scale's PSNR of Set5 in dB, ``-`` where nobody states one, all by one protocol."""
+    scores = [s for entry in group for s in entry.scores if s.set == "Set5"]
+    protocols = dict.fromkeys(score.protocol for score in scores)
+    protocol = min(protocols, key=lambda p: PREFERRED.get(p, len(PREFERRED)), default=None)
+    by_scale = {s.scale: s for s in scores if s.protocol == protocol}
+    if not by_scale:
+        return "-"
+    texts = [
+        f"{by_scale[s].psnr:.2f}{'*' * by_scale[s].measured}" if s in by_scale else "-"
+        for s in scales
+    ]
+    return " ".join(texts) + ("" if protocol == "edsr-y" else f" ({protocol})")
 
 
 def _info(args: argparse.Namespace) -> int:

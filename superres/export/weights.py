@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from superres.checkpoints.building import build_network
-from superres.checkpoints.convert import homogeneous
+from superres.checkpoints.conversion import homogeneous
 from superres.checkpoints.formats.base import full_config
 from superres.checkpoints.reading import LoadedWeights, plain
 from superres.checkpoints.state import State

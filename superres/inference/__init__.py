@@ -5,11 +5,11 @@ takes any `Network`; of the back ends, which are networks, torch is one. Importi
 of them.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from superres.inference.network import Network, in_channels, radius_of
 from superres.inference.tiles import Tiler, Tiling, UpscaleRecord, parse_tile
+from superres.lazy import lazily
 
 if TYPE_CHECKING:
     from superres.inference.backends.pytorch import upscale_tensor, upscale_with_record
@@ -26,8 +26,7 @@ __all__ = [
     "upscale_with_record",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name in ("upscale_tensor", "upscale_with_record"):
-        return getattr(importlib.import_module("superres.inference.backends.pytorch"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazily(
+    __name__,
+    {"superres.inference.backends.pytorch": ("upscale_tensor", "upscale_with_record")},
+)

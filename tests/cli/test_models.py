@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 
 import pytest
 import torch
 
-from superres.checkpoints import save_safetensors
+from superres.checkpoints import PUBLISHED, save_safetensors
 from superres.cli.main import main
 from superres.models.backbones.edsr import EDSR
 from superres.models.backbones.srcnn import SRCNN
@@ -21,31 +22,59 @@ def run_json(capsys, *arguments):
     return json.loads(capsys.readouterr().out)
 
 
-def test_list_by_wildcard(capsys):
-    rows = run_json(capsys, "list", "edsr_x?c64*_div2k", "mdsr_x2x3x4c64b16*")
+def test_list_by_words(capsys):
+    rows = run_json(capsys, "list", "edsr_x?c64*_div2k")
     assert [row["name"] for row in rows] == [
-        *(f"edsr_x{s}c64b16_g1_300k_div2k" for s in (2, 3, 4, 8)),
-        "mdsr_x2x3x4c64b16_g1_650k_div2k",
+        f"edsr_x{s}c64b16_g1_300k_div2k" for s in (2, 3, 4, 8)
     ]
-    assert [row["parameters"] for row in rows] == [
-        1_369_859,
-        1_554_499,
-        1_517_571,
-        1_665_283,
-        3_227_203,
-    ]
-    assert rows[-1]["scale"] == [2, 3, 4]
+    assert [row["parameters"] for row in rows] == [1_369_859, 1_554_499, 1_517_571, 1_665_283]
+    (mdsr,) = run_json(capsys, "list", "MDSR", "x2x3x4c64b16")
+    assert mdsr["scale"] == [2, 3, 4]
+    assert mdsr["weights"] == "mdsr_baseline"
     assert main(["models", "list", "edsr_x4c256*"]) == 0
-    assert "43,089,923" in capsys.readouterr().out
+    assert "43.09" in capsys.readouterr().out
 
 
-def test_list_without_patterns_has_all_configs(capsys):
-    names = {row["name"] for row in run_json(capsys, "list")}
-    files = {p.stem for p in (ROOT / "configs").rglob("*.py") if "_base_" not in p.parts}
-    assert names == files
+@pytest.mark.parametrize(
+    ("word", "config"),
+    [
+        ("edsr_baseline_x2", "edsr_x2c64b16_g1_300k_div2k"),
+        ("edsr-s_x3", "edsr-s_x3c32b8_g1_12k_291"),
+        ("edsr_mmediting_x4", "edsr-mmediting_x4c64b16_g1_300k_div2k"),
+    ],
+)
+def test_names_of_weights_are_words(word, config, capsys):
+    assert config in [row["name"] for row in run_json(capsys, "list", word)]
 
 
-def test_unknown_pattern_names_near_ones(capsys):
+def test_the_list_has_a_line_per_method(capsys):
+    """Each method and each file of weights in one line; with --all each config."""
+    assert main(["models", "list"]) == 0
+    short = capsys.readouterr().out
+    (shipped,) = [line for line in short.splitlines() if "edsr-s " in line]
+    assert re.search(r"x2 x3 x4 .*37\.54\* 33\.80\* 31\.50\* .*in the package", shipped)
+    (rcan,) = [line for line in short.splitlines() if line.startswith("rcan")]
+    assert "38.27 34.74 32.63 -" in rcan
+    assert rcan.endswith("none")
+    assert "ablation-" not in short
+    assert main(["models", "list", "--all"]) == 0
+    lines = capsys.readouterr().out.split("\n\n")[0].splitlines()
+    assert {line.split()[0] for line in lines[1:]} == config_names()
+
+
+def config_names():
+    return {p.stem for p in (ROOT / "configs").rglob("*.py") if "_base_" not in p.parts}
+
+
+def test_list_as_json_has_all_configs(capsys):
+    assert {row["name"] for row in run_json(capsys, "list")} == config_names()
+
+
+def test_published_weights_belong_to_configs():
+    assert {published.config for published in PUBLISHED.values()} <= config_names()
+
+
+def test_unknown_word_names_near_ones(capsys):
     assert main(["models", "list", "edrs_x4c64b16_g1_300k_div2k"]) == 2
     assert "edsr_x4c64b16_g1_300k_div2k" in capsys.readouterr().err
 
@@ -94,7 +123,7 @@ def test_the_tool_is_the_command():
         text=True,
         check=True,
     )
-    assert "15,444,643" in done.stdout
+    assert "15.44" in done.stdout
 
 
 def test_info_of_weights_by_folder_and_scale(capsys, tmp_path):

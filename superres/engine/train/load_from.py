@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from superres.checkpoints import LoadedWeights, read_weights, warm_start
-from superres.checkpoints.convert import homogeneous, rescaled
+from superres.checkpoints.conversion import homogeneous, rescaled
 from superres.checkpoints.formats.base import full_config
 from superres.checkpoints.state import load_strictly
 from superres.engine.config.values import same_argument, to_plain
