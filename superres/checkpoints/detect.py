@@ -28,6 +28,9 @@ SIZE_KEYS = {
     "channels": ("n_feats", "mid_channels", "num_feat"),
 }
 
+_NEAR = 0.3
+"""Share of common keys from which a message compares a file with a format."""
+
 
 class UnknownNetwork(UserError):
     """The keys are of no network that is known here; another package may know it."""
@@ -148,12 +151,9 @@ def _distinct(
     return result
 
 
-def _nearest(patterns: set[str]) -> tuple[Format, Layout]:
-    def likeness(pair: tuple[Format, Layout]) -> float:
-        keys = pair[1].patterns()
-        return len(keys & patterns) / len(keys | patterns)
-
-    return max(((f, x) for f in FORMATS for x in f.layouts), key=likeness)
+def _likeness(layout: Layout, patterns: set[str]) -> float:
+    keys = layout.patterns()
+    return len(keys & patterns) / len(keys | patterns)
 
 
 def _difference(patterns: set[str], layout: Layout) -> str:
@@ -169,11 +169,14 @@ def shorten(keys: list[str], most: int = 4) -> str:
 
 
 def _unknown(where: str, patterns: set[str]) -> str:
-    nearest, layout = _nearest(patterns)
+    pairs = ((f, x) for f in FORMATS for x in f.layouts)
+    nearest, layout = max(pairs, key=lambda pair: _likeness(pair[1], patterns))
+    unknown = f"{where}: the weights of a network that is not known here"
+    if _likeness(layout, patterns) < _NEAR:
+        return f"{unknown}; its keys are (# stands for a number): {shorten(sorted(patterns))}."
     return (
-        f"{where}: the weights of a network that is not known here. Nearest is {layout.network} as "
-        f"{nearest.title} stores it, and the keys differ (# stands for a number): "
-        f"{_difference(patterns, layout)}."
+        f"{unknown}. Nearest is {layout.network} as {nearest.title} stores it, and the keys differ "
+        f"(# stands for a number): {_difference(patterns, layout)}."
     )
 
 

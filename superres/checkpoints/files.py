@@ -14,11 +14,11 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import safetensors
 import safetensors.torch
 import torch
 
+from superres.checkpoints import pickled
 from superres.checkpoints.names import PUBLISHED, fetch
 from superres.checkpoints.shipped import full_name, shipped, unknown_name
 from superres.errors import ScaleNeeded, UserError
@@ -39,7 +39,8 @@ SUFFIXES = (".pth", ".pt", ".bin", ".ckpt", ".safetensors")
 def open_weights(path: Path) -> tuple[Any, dict[str, str]]:
     """The content of a weight file on the CPU and, for ``.safetensors``, its text metadata.
 
-    Pickles are read with ``torch.load(weights_only=True)`` only.
+    Pickles are read with ``torch.load(weights_only=True)``; those that name classes of others by
+    :mod:`superres.checkpoints.pickled`, which runs none of them.
 
     Where a file has checksums of its entries, each is compared.
 
@@ -170,7 +171,9 @@ def _check_zip(path: Path) -> None:
 def _open_pickle(path: Path) -> Any:
     _check_zip(path)
     try:
-        safe = torch.serialization.safe_globals(_numpy_numbers())
+        safe = torch.serialization.safe_globals(
+            [(m, ".".join(n)) for n, m in pickled.NUMPY.items()]
+        )
         # Opened here: by a path torch would judge the file by its suffix.
         with path.open("rb") as file, safe, warnings.catch_warnings():
             warnings.filterwarnings("ignore", ".*TorchScript archive")  # told below
@@ -178,9 +181,8 @@ def _open_pickle(path: Path) -> Any:
     except Exception as error:  # a damaged pickle can fail in any way; all mean the same to a user
         # torch puts its own advice (to switch the protection off) around the one useful line.
         text = str(error)
-        names = re.findall(r"GLOBAL (\S+)", text) or re.findall(r"class (\S+)", text)
-        if "eights only load failed" in text and names:
-            raise UserError(_refusal(path, names[0])) from error
+        if "eights only load failed" in text and re.search(r"GLOBAL |class |module", text):
+            return _with_objects(path)
         if "TorchScript" in text:
             raise UserError(
                 f"{path}: this is a TorchScript program, which is code; only files with plain "
@@ -194,35 +196,25 @@ def _open_pickle(path: Path) -> Any:
         ) from error
 
 
-def _numpy_numbers() -> list[Any]:
-    """What pickles of numpy's numbers and arrays ask for, under its names before 2.0 and since.
-
-    Scores and losses beside the weights are often such numbers; making them runs no foreign code.
-    """
-    scalar, (reconstruct, *_) = np.float64(0).__reduce__()[0], np.zeros(1).__reduce__()
-    dtypes = {type(np.dtype(kind)) for kind in ("bool", *np.typecodes["AllFloat"], *"bBhHiIlLqQ")}
-    both = [
-        (maker, f"numpy.{core}.multiarray.{maker.__name__}")
-        for maker in (scalar, reconstruct)
-        for core in ("core", "_core")
-    ]
-    return [np.ndarray, np.dtype, *dtypes, *both]
+def _with_objects(path: Path) -> Any:
+    """Of a pickle that names classes, what is data."""
+    try:
+        return pickled.read(path)
+    except pickled.RunsCode as call:
+        raise UserError(_refusal(path, str(call))) from None
+    except Exception as error:  # as above
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
+        raise UserError(
+            f"{path}: truncated or damaged ({reason}); download or copy it again"
+        ) from error
 
 
 def _refusal(path: Path, name: str) -> str:
-    if name.startswith(("mmengine.", "mmcv.")) or name == "builtins.getattr":
-        return (
-            f"{path}: refused, because opening it would run code: the pickle asks for {name}. "
-            "Training checkpoints of MMEngine hold its logging objects; its published files do "
-            "not. Where you trust the file and have MMEngine, take them out: c = torch.load(path, "
-            "weights_only=False); torch.save({'state_dict': c['state_dict']}, 'weights.pth'). "
-            "Safe are .safetensors files and .pth files that hold only tensors and plain data."
-        )
     return (
-        f"{path}: refused, because opening it would run code: the pickle asks for {name}. "
+        f"{path}: refused, because opening it would run code: the pickle calls {name}. "
         "Such a file can do anything on this machine. Safe are .safetensors files and .pth files "
         "that hold only tensors and plain numbers and text. If you trust where it comes from, open "
-        "it in the program that made it and save torch.save(model.state_dict(), 'weights.pth')."
+        "it in the program that made it and torch.save(model.state_dict(), 'weights.pth')."
     )
 
 

@@ -48,7 +48,7 @@ def find_state(tree: Any, where: str) -> tuple[State, list[str]]:
     for _ in range(3):
         if not isinstance(tree, Mapping):
             break
-        key = next((k for k in WRAPPERS if _is_state_like(tree.get(k))), None)
+        key = next((k for k in WRAPPERS if _is_state_like(tree.get(k))), None) or _only_state(tree)
         if key is None:
             break
         tree = tree[key]
@@ -70,6 +70,18 @@ def find_state(tree: Any, where: str) -> tuple[State, list[str]]:
         stripped = bool(prefix)
         state = {key.removeprefix(prefix): value for key, value in state.items()}
     return state, notes
+
+
+def _only_state(tree: Mapping[Any, Any]) -> Any:
+    """The one entry that holds weights, whatever its name, where no tensor lies beside it."""
+    if any(isinstance(value, Tensor) for value in tree.values()):
+        return None
+    found = [k for k, v in tree.items() if isinstance(v, Mapping) and _has_weights(v)]
+    return found[0] if len(found) == 1 else None
+
+
+def _has_weights(state: Mapping[Any, Any]) -> bool:
+    return any(str(k).endswith(".weight") and isinstance(v, Tensor) for k, v in state.items())
 
 
 def _is_state_like(value: Any, depth: int = 3) -> bool:

@@ -24,9 +24,7 @@ def run_json(capsys, *arguments):
 
 def test_list_by_words(capsys):
     rows = run_json(capsys, "list", "edsr_x?c64*_div2k")
-    assert [row["name"] for row in rows] == [
-        f"edsr_x{s}c64b16_g1_300k_div2k" for s in (2, 3, 4, 8)
-    ]
+    assert [row["name"] for row in rows] == [f"edsr_x{s}c64b16_g1_300k_div2k" for s in (2, 3, 4, 8)]
     assert [row["parameters"] for row in rows] == [1_369_859, 1_554_499, 1_517_571, 1_665_283]
     (mdsr,) = run_json(capsys, "list", "MDSR", "x2x3x4c64b16")
     assert mdsr["scale"] == [2, 3, 4]
