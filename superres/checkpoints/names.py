@@ -27,12 +27,12 @@ class Published:
     Attributes:
         url: where; its name ends in the first eight digits of the file's SHA-256.
         format: the format to read it in.
-        config: bare name of the config here whose network it is.
+        config: bare name of the config here whose network it is, if there is one.
     """
 
     url: str
     format: str
-    config: str
+    config: str | None = None
 
     @property
     def filename(self) -> str:

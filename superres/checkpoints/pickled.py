@@ -25,6 +25,11 @@ from torch import Tensor
 logger = logging.getLogger("superres")
 
 
+def _attribute(*arguments: Any) -> Stub:
+    """Stands for getattr, by which pickles name methods; looks nothing up."""
+    return object.__new__(Stub)
+
+
 def _numpy() -> dict[tuple[str, str], Any]:
     scalar, (reconstruct, *_) = np.float64(0).__reduce__()[0], np.zeros(1).__reduce__()
     dtypes = {type(np.dtype(kind)) for kind in ("bool", *np.typecodes["AllFloat"], *"bBhHiIlLqQ")}
@@ -52,8 +57,13 @@ _MAKERS = {
     },
     ("torch.nn.parameter", "Parameter"): torch._utils._rebuild_parameter,
     **NUMPY,
+    **{(module, "getattr"): _attribute for module in ("builtins", "__builtin__")},
     ("_codecs", "encode"): codecs.encode,
-    **{("builtins", kind.__name__): kind for kind in (set, frozenset, list, dict, int, float)},
+    **{
+        (module, kind.__name__): kind
+        for module in ("builtins", "__builtin__")  # Python 2's name, in pickles for it, too
+        for kind in (set, frozenset, list, dict, int, float)
+    },
 }
 _DEEPEST = 100
 
@@ -107,7 +117,9 @@ def read(path: Path) -> Any:
         Exception: it is damaged, in any way that pickle and torch notice.
     """
     module = types.SimpleNamespace(
-        Unpickler=_Unpickler, load=lambda file, **options: _Unpickler(file, **options).load()
+        __name__=__name__,
+        Unpickler=_Unpickler,
+        load=lambda file, **options: _Unpickler(file, **options).load(),
     )
     with path.open("rb") as file, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of torch, on layers' sources

@@ -135,5 +135,5 @@ def _entry(path: Path, title: str, model: dict) -> Entry:
     return Entry(path.stem, title, path, scales, meta.get("Parameters"), weights, shipped, scores)
 
 
-def _published() -> dict[str, str]:
+def _published() -> dict[str | None, str]:
     return {published.config: name for name, published in PUBLISHED.items()}
