@@ -23,40 +23,6 @@ except ImportError:  # Windows has no flock; there nothing is locked.
 
 PathLike = str | os.PathLike
 
-#: Suffixes (lower case) of the files that :func:`list_images` lists.
-IMAGE_SUFFIXES = (
-    ".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm", ".pnm",
-)  # fmt: skip
-
-
-def list_images(folder: PathLike, recursive: bool = False) -> list[Path]:
-    """The image files of a folder, by suffix, sorted by their path; hidden ones are left out.
-
-    The order is that of the UTF-8 bytes of the path below ``folder``. Symbolic links are listed,
-    also those that lead nowhere, and pipes: an image that cannot be read is not "not there", so
-    reading it fails. With ``recursive``, linked folders are not entered.
-
-    Raises:
-        UserError: the folder is missing, unreadable, or not a folder.
-    """
-    root = Path(folder)
-    found: list[Path] = []
-    pending = [root]
-    while pending:
-        current = pending.pop()
-        try:
-            with os.scandir(current) as entries:
-                for entry in entries:
-                    if entry.name.startswith("."):
-                        continue
-                    if recursive and entry.is_dir(follow_symlinks=False):
-                        pending.append(Path(entry.path))
-                    elif entry.name.lower().endswith(IMAGE_SUFFIXES) and not is_folder(entry):
-                        found.append(Path(entry.path))
-        except OSError as error:
-            raise UserError(os_fault(current, error, "folder")) from None
-    return sorted(found, key=lambda path: os.fsencode(path.relative_to(root).as_posix()))
-
 
 def is_folder(entry: os.DirEntry) -> bool:
     """Whether an entry of a folder is one, or a link to one."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from typing import Any, TextIO
 
+from superres.imaging.io import picture_size
 from superres.output import bar
 from superres.upscaling.jobs import STREAM, Job
 from superres.upscaling.names import shown
-from superres.upscaling.reading import picture_size
 from superres.upscaling.run import Result
 
 _SECONDS = 10.0

@@ -38,6 +38,7 @@ EXTRAS = {
     "openvino": ("openvino", "the fastest way to upscale on a CPU"),
     "onnxruntime": ("onnxruntime onnx", "faster than PyTorch on a CPU; superres export onnx"),
     "video": ("av", "superres upscale clip.mp4"),
+    "large": ("pyvips", "superres upscale to images larger than memory"),
     "serve": ("starlette uvicorn", "superres serve, a page to try it"),
     "hub": ("huggingface_hub", "from_pretrained and push_to_hub"),
     "spandrel": ("spandrel", "networks of ComfyUI and chaiNNer"),

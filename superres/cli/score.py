@@ -84,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
         write_results,
         write_tables,
     )
-    from superres.imaging.io import list_images
+    from superres.imaging.listing import list_images
 
     published = known_method(args.published) if args.published else []
     names = _split(args.protocol)

@@ -16,7 +16,8 @@ from pathlib import Path
 from superres.datasets.storage.environment import DATA_FILE
 from superres.datasets.storage.writer import PARTIAL_SUFFIX
 from superres.errors import UserError
-from superres.files import IMAGE_SUFFIXES, is_folder, os_fault
+from superres.files import is_folder, os_fault
+from superres.imaging.listing import is_image
 
 RESULTS = re.compile(r"(?i)image_SRF_\d")
 """SelfExSR's folders, where results of methods lie beside the images."""
@@ -159,9 +160,7 @@ def holds_images(path: Path) -> bool:
         if not path.is_dir():
             return False
         with os.scandir(path) as entries:
-            return any(
-                e.name.lower().endswith(IMAGE_SUFFIXES) and e.name[0] != "." for e in entries
-            )
+            return any(is_image(entry.path) for entry in entries if not is_folder(entry))
     except OSError as error:
         raise UserError(os_fault(path, error, "folder")) from None
 
@@ -245,7 +244,7 @@ def unread_low_side(root: Path, where: Iterable[Place], word: str | None, scale:
         if not (scale and _of_another_scale(Place(path, side), scale, None)):
             if gone:
                 return f"{path}: a link that leads nowhere ({os.readlink(path)})"
-            return f"{path} holds no images that are read ({', '.join(IMAGE_SUFFIXES)})"
+            return f"{path} holds no images that are read"
     return ""
 
 

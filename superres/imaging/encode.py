@@ -5,9 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from superres.errors import UserError
-from superres.files import IMAGE_SUFFIXES
 from superres.imaging._cv2 import import_cv2
 
+WRITTEN_SUFFIXES = (
+    *(".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"),
+    *(".ppm", ".pgm", ".pnm"),
+)
 _ALPHA_SUFFIXES = (".png", ".tif", ".tiff", ".webp")
 _SIXTEEN_BIT_SUFFIXES = (".png", ".tif", ".tiff", ".ppm", ".pgm", ".pnm")
 
@@ -17,8 +20,8 @@ def encode_image(
 ) -> bytes:
     """The bytes of a picture file; arguments and errors as :func:`write_image`."""
     suffix = suffix.lower()
-    if suffix not in IMAGE_SUFFIXES or suffix == ".pbm":
-        known = " ".join(s for s in IMAGE_SUFFIXES if s != ".pbm")
+    if suffix not in WRITTEN_SUFFIXES:
+        known = " ".join(WRITTEN_SUFFIXES)
         raise UserError(f"{label}: cannot write the format {suffix or '(no suffix)'}; use {known}.")
     image = image[..., None] if image.ndim == 2 else image
     if image.ndim != 3 or image.shape[2] not in (1, 3, 4) or 0 in image.shape:
@@ -26,7 +29,8 @@ def encode_image(
             f"{label}: cannot write an array of shape {image.shape}; it must be (H, W, C) with "
             "C = 1, 3 or 4."
         )
-    if image.dtype not in (np.uint8, np.uint16):
+    floats = image.dtype == np.float32 and suffix in (".tif", ".tiff")
+    if image.dtype not in (np.uint8, np.uint16) and not floats:
         raise UserError(f"{label}: cannot write {image.dtype} samples; use uint8 or uint16.")
     if image.dtype == np.uint16 and suffix not in _SIXTEEN_BIT_SUFFIXES:
         raise UserError(f"{label}: {suffix} cannot hold 16-bit samples; use .png or .tif.")

@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from superres.upscaling.reading import Picture
+from superres.imaging.io import Picture
 from superres.upscaling.writing import to_pillow, turned
 
 PIXELS = 12_000_000

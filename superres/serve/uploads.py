@@ -7,8 +7,8 @@ import re
 from pathlib import Path
 
 from superres.errors import UserError
+from superres.imaging.io import picture_size
 from superres.serve.limits import Limits
-from superres.upscaling.reading import picture_size
 
 # Decoders exist for many more formats, some of which start other programs (PostScript). A page
 # that strangers' files are dropped on takes those that cameras and the web use.

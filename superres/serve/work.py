@@ -17,6 +17,7 @@ import numpy as np
 
 from superres.errors import UserError
 from superres.files import write_atomically
+from superres.imaging.io import read_picture
 from superres.serve.jobs import Job
 from superres.serve.limits import Limits
 from superres.serve.offers import Offer, Offers
@@ -24,7 +25,6 @@ from superres.serve.preview import Preview
 from superres.serve.uploads import Refused, check_size
 from superres.upscaling.enlarge import Enlarger
 from superres.upscaling.python import save
-from superres.upscaling.reading import read_picture
 from superres.upscaling.writing import FORMATS, SUFFIX_FORMATS, native_format
 from superres.upscaling.writing import check_size as check_format
 

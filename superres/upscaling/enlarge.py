@@ -83,7 +83,7 @@ class Enlarger:
         return self._tiler(x.shape[1]).array(x, self.size(*x.shape[2:]))
 
     def picture(self, picture: np.ndarray, progress: Progress | None = None) -> np.ndarray:
-        """(h, w, C) uint8 or uint16 to (H, W, C) of the same type."""
+        """(h, w, C) uint8, uint16 or float32 in [0, 1] to (H, W, C) of the same type."""
         return np.concatenate(list(self.rows(picture, progress)))
 
     def rows(
@@ -92,7 +92,7 @@ class Enlarger:
         """The result of ``picture`` from top to bottom, in bands of (rows, W, C).
 
         Args:
-            picture: (h, w, C) uint8 or uint16, C = 1 to 4.
+            picture: (h, w, C) uint8, uint16 or float32 in [0, 1], C = 1 to 4.
             progress: told of finished tiles.
             size: (H, W) instead of what the scale gives.
         """
@@ -122,7 +122,7 @@ def _quantised(y: np.ndarray, dtype: np.dtype) -> np.ndarray:
     Raises:
         NotFinite: NaN or infinite values, of which integers would be any.
     """
-    peak = np.float32(np.iinfo(dtype).max)
+    peak = np.float32(1 if dtype.kind == "f" else np.iinfo(dtype).max)
     channels, height, width = y.shape[1:]
     out = np.empty((height, width, channels), dtype).transpose(2, 0, 1)[None]
     # Some rows at a time: a float copy of all of them would be the largest thing in memory.
@@ -135,5 +135,7 @@ def _quantised(y: np.ndarray, dtype: np.dtype) -> np.ndarray:
             )
         np.clip(part, 0, 1, out=part)
         part *= peak
-        out[:, :, start : start + _QUANTISED] = np.rint(part, out=part)
+        if dtype.kind != "f":
+            np.rint(part, out=part)
+        out[:, :, start : start + _QUANTISED] = part
     return out

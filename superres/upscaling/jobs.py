@@ -11,15 +11,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from superres.errors import UserError
-from superres.files import IMAGE_SUFFIXES, unreadable
+from superres.files import unreadable
+from superres.imaging.kinds import IMAGE_SUFFIXES, first_bytes, is_video
+from superres.imaging.listing import is_image, left_out_note
 from superres.upscaling.names import shown
 from superres.upscaling.video_codec import CONTAINERS
 from superres.upscaling.writing import FORMATS, SUFFIX_FORMATS
 
-PICTURE_SUFFIXES = (*IMAGE_SUFFIXES, ".jpe", ".gif", ".apng", ".avif", ".jp2", ".tga", ".ico")
-VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".wmv")
-UNREAD_SUFFIXES = (".heic", ".heif", ".svg", ".jxl", ".psd", ".dng", ".cr2", ".nef", ".arw")
-"""Pictures that a folder is likely to hold and that nothing here reads: a person is told."""
+VIDEO_SUFFIXES = (
+    *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".wmv", ".asf"),
+    *(".vob", ".m2ts", ".mts", ".3gp", ".3g2", ".flv", ".ogv", ".mxf"),
+)
+"""Suffixes of films; others are told by their first bytes."""
 STREAM = "-"
 
 
@@ -77,8 +80,8 @@ def list_jobs(
     sources = _sources(inputs, _folder_to_avoid(output, inputs, suffix), found)
     if not sources and not found.missing:
         raise UserError(
-            f"no pictures in {', '.join(shown(i) for i in inputs)}; files are taken by their "
-            f"suffix: {' '.join(PICTURE_SUFFIXES)}" + "".join(f"\n{note}" for note in found.notes)
+            f"no pictures in {', '.join(shown(i) for i in inputs)}"
+            + "".join(f"\n{note}" for note in found.notes)
         )
     everything = {_identity(path) for path, _ in sources if path != STREAM}
     # Where results go among their sources, those of an earlier run are found as inputs.
@@ -153,10 +156,11 @@ def _sources(
             sources.append((STREAM, None))
         elif path.is_dir():
             clips = 0
-            unread = _unread(path, avoid)
-            if unread:
-                found.notes.append(f"{shown(path)}: passed over, not read here: {unread}")
-            for file in _walk(path, avoid, found):
+            left_out: Counter[str] = Counter()
+            files = _walk(path, avoid, found, left_out)
+            if left_out:
+                found.notes.append(f"{shown(path)}: passed over, {left_out_note(left_out)}")
+            for file in files:
                 if _is_video(file):
                     clips += 1
                 else:
@@ -170,7 +174,7 @@ def _sources(
             add(path, None)
         elif glob.has_magic(text):
             matches = [Path(p) for p in sorted(glob.glob(text, recursive=True))]
-            matches = [p for p in matches if not p.is_dir() and _by_suffix(p.name)]
+            matches = [p for p in matches if not p.is_dir() and (is_image(p) or _is_video(p))]
             if not matches:
                 found.missing.append((text, "no picture matches this pattern"))
             for match in matches:
@@ -188,7 +192,7 @@ def _reason(fault: str, path: Path) -> str:
     return fault.removeprefix(f"{os.fspath(path)}: ").rstrip(".")
 
 
-def _walk(folder: Path, avoid: str | None, found: JobList) -> list[Path]:
+def _walk(folder: Path, avoid: str | None, found: JobList, left_out: Counter[str]) -> list[Path]:
     """Pictures and clips below a folder, sorted; hidden ones and linked folders left out."""
     files: list[Path] = []
 
@@ -200,23 +204,14 @@ def _walk(folder: Path, avoid: str | None, found: JobList) -> list[Path]:
             n for n in folders if n[0] != "." and os.path.realpath(os.path.join(root, n)) != avoid
         )
         for name in sorted(names):
-            if name[0] == "." or not _by_suffix(name):
-                continue
             path = Path(root, name)
+            if name[0] == "." or not (_is_video(path) or is_image(path, left_out)):
+                continue
             if fault := unreadable(path):
                 found.missing.append((os.fspath(path), _reason(fault, path)))
             else:
                 files.append(path)
     return files
-
-
-def _unread(folder: Path, avoid: str | None) -> str:
-    """Pictures below a folder that cannot be read: ``12 .heic, 1 .svg``."""
-    count: Counter[str] = Counter()
-    for root, folders, names in os.walk(folder):
-        folders[:] = [n for n in folders if os.path.realpath(os.path.join(root, n)) != avoid]
-        count.update(os.path.splitext(n)[1].lower() for n in names)
-    return ", ".join(f"{count[s]} {s}" for s in UNREAD_SUFFIXES if count[s])
 
 
 def _folder_to_avoid(output: str | None, inputs: list[str], suffix: str) -> str | None:
@@ -301,16 +296,20 @@ def _is_own_result(source: Path, everything: set) -> bool:
         return False
     return any(
         _identity(source.with_name(match[1] + end)) in everything
-        for end in {source.suffix, *PICTURE_SUFFIXES, *VIDEO_SUFFIXES}
+        for end in {source.suffix, *IMAGE_SUFFIXES, *VIDEO_SUFFIXES}
     )
 
 
 def _by_suffix(name: str) -> bool:
-    return name.lower().endswith((*PICTURE_SUFFIXES, *VIDEO_SUFFIXES))
+    return name.lower().endswith((*IMAGE_SUFFIXES, *VIDEO_SUFFIXES))
 
 
 def _is_video(path: Path | str) -> bool:
-    return isinstance(path, Path) and path.suffix.lower() in VIDEO_SUFFIXES
+    if not isinstance(path, Path) or path.name.lower().endswith(IMAGE_SUFFIXES):
+        return False
+    if path.suffix.lower() in VIDEO_SUFFIXES:
+        return True
+    return path.is_file() and is_video(first_bytes(path))
 
 
 def _identity(path: Path | str) -> tuple:

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from superres.imaging.io import image_exif, picture_size
 from superres.upscaling.enlarge import target_length
 from superres.upscaling.names import shown
-from superres.upscaling.reading import exif_value, picture_size
 
 EXIF_TAG = 0x000B
 """ProcessingSoftware of EXIF, which PNG, JPEG, WebP and TIFF hold."""
@@ -54,7 +54,7 @@ def without_record(text: str) -> str:
 
 def image_record(path: Path | str) -> str | None:
     """The record in an image file; None where there is none."""
-    return _found(exif_value(path, EXIF_TAG))
+    return _found(image_exif(path).get(EXIF_TAG))
 
 
 def video_record(path: Path | str) -> str | None:

@@ -13,10 +13,10 @@ import numpy as np
 from PIL import Image
 
 from superres.errors import UserError
+from superres.imaging.io import Picture, from_pillow, read_picture
 from superres.inference.backends import best
 from superres.upscaling.channels import channels_of
 from superres.upscaling.enlarge import Enlarger
-from superres.upscaling.reading import Picture, from_pillow, read_picture
 from superres.upscaling.writing import (
     SUFFIX_FORMATS,
     Target,

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from superres.errors import UserError
 from superres.files import is_special, os_fault
+from superres.imaging.io import read_picture
 from superres.stopping import Terminated
 from superres.upscaling.compare import as_rgb, save_page
 from superres.upscaling.enlarge import Enlarger, NotFinite
@@ -27,7 +28,6 @@ from superres.upscaling.provenance import (
     video_record,
 )
 from superres.upscaling.python import save
-from superres.upscaling.reading import read_picture
 from superres.upscaling.writing import (
     FORMATS,
     SUFFIX_FORMATS,
@@ -256,7 +256,7 @@ def _do(job: Job, enlarger: Enlarger, options: Options, listener: Listener, resu
     if job.source == STREAM:
         picture = read_picture(sys.stdin.buffer.read(), options.max_pixels, "standard input")
     else:
-        picture = read_picture(job.source, options.max_pixels)
+        picture = read_picture(job.source, options.max_pixels, shown(job.source))
     height, width = picture.pixels.shape[:2]
     result.size = (width, height)
     result.notes = list(picture.notes)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import io
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,11 +15,12 @@ from PIL import Image
 
 from superres.errors import UserError
 from superres.files import write_atomically
+from superres.imaging.encode import encode_image
+from superres.imaging.io import Picture, to_8_bit
+from superres.imaging.tiff import add_tags
+from superres.upscaling.large import write_large
+from superres.upscaling.metadata import Metadata
 from superres.upscaling.names import shown
-from superres.upscaling.png import PngWriter
-from superres.upscaling.provenance import EXIF_TAG
-from superres.upscaling.reading import Picture
-from superres.upscaling.tiff import TiffWriter
 
 FORMATS = {"png": ".png", "jpg": ".jpg", "webp": ".webp", "tiff": ".tif"}
 """What ``--format`` takes, and the suffix of each."""
@@ -37,8 +38,8 @@ SUFFIX_FORMATS = {
     ".pnm": "pnm",
 }
 _LARGEST = {"jpeg": 65535, "webp": 16383}
-_LONGEST_EXIF = 65_000  # a JPEG's segment, roughly
-_ORIENTATION, _EXIF_IFD, _WIDTH, _HEIGHT = 274, 0x8769, 0xA002, 0xA003
+_IN_MEMORY = 1 << 29
+"""Bytes of a result that is encoded at once; larger ones go through libvips where it is there."""
 
 
 class DiskFull(UserError):
@@ -57,6 +58,7 @@ class Target:
         quality: 1 to 100 for jpeg and webp; None is 95, and lossless WebP from lossless sources.
         record: how it was made, see `superres.upscaling.provenance`; kept where the format can.
         notes: what a person should know of what is lost; filled by :func:`write_rows`.
+        scratch: a folder for results larger than memory, made when needed; None: not there.
     """
 
     format: str
@@ -66,6 +68,7 @@ class Target:
     quality: int | None = None
     record: str | None = None
     notes: list[str] = field(default_factory=list)
+    scratch: Path | None = None
 
 
 def native_format(source: Picture) -> str:
@@ -104,6 +107,7 @@ def write_rows(path: Path, rows: Iterator[np.ndarray], target: Target) -> None:
             raise
 
     make_folder(path.parent)
+    target.scratch = path.with_name(f".{path.name}.large")
     write_atomically(path, fill)
 
 
@@ -130,61 +134,49 @@ def write_to(file: BinaryIO, rows: Iterator[np.ndarray], target: Target) -> None
     upright = source.orientation != 1 and kind not in ("jpeg", "tiff", "webp")
     if kind == "png" and source.format == "png":
         upright = False
-    if kind in ("jpeg", "bmp", "pnm") and target.shape[2] in (2, 4):
-        target.notes.append(f"{kind.upper()} has no transparency: put on white")
-    if target.dtype == np.uint16 and kind not in ("png", "tiff"):
-        target.notes.append(f"{kind} has 8 bits: reduced from 16")
-    if kind in ("png", "tiff") and not upright:
-        writer = _streaming(file, target)
-        for band in rows:
-            writer.write(band)
-        writer.close()
+    dtype = _held(target)
+    orientation = 1 if upright else source.orientation
+    size = target.shape[1::-1] if upright and source.orientation > 4 else target.shape[:2]
+    metadata = Metadata(source, size, orientation, target.record)
+    if kind in ("bmp", "pnm") and (metadata.icc or source.exif or metadata.xmp):
+        target.notes.append(f"{kind.upper()} has no room for a colour profile and EXIF: left out")
+    bands = (_converted(band, dtype) for band in rows)
+    pixels = np.dtype(dtype).itemsize * int(np.prod(target.shape))
+    if kind in ("png", "tiff") and pixels > _IN_MEMORY and target.scratch and find_spec("pyvips"):
+        turn = source.orientation if upright else 1
+        write_large(file, bands, target.shape, dtype, kind, turn, metadata, target.scratch)
         return
-    image = _collect(rows, target)
-    orientation = source.orientation
-    if upright:
-        image = turned(image, orientation)
-        orientation = 1
-    if kind in ("png", "tiff"):
-        whole = replace(target, shape=image.shape)
-        writer = _streaming(file, whole, orientation)
-        writer.write(image)
-        writer.close()
-    else:
-        _by_pillow(file, image, target, orientation)
+    try:
+        image = np.empty(target.shape, dtype)
+        at = 0
+        for band in bands:
+            image[at : at + len(band)] = band
+            at += len(band)
+        image = turned(image, source.orientation) if upright else image
+        file.write(_encoded(image, target, metadata))
+    except MemoryError:
+        raise UserError(
+            f"a result of {target.shape[1]}x{target.shape[0]} pixels does not fit into memory: "
+            "pip install 'superres[large]', and write PNG or TIFF"
+        ) from None
 
 
-def exif_block(
-    source: Picture,
-    size: tuple[int, int],
-    orientation: int | None = None,
-    record: str | None = None,
-) -> bytes | None:
-    """The source's EXIF with the new size and record, without its preview of the old one."""
-    orientation = source.orientation if orientation is None else orientation
-    # A block that Pillow cannot write again, or that a JPEG has no room for, is dropped.
-    for carried in (source.exif, None):
-        if carried is None and orientation == 1 and record is None:
-            return None
-        exif = Image.Exif()
-        with contextlib.suppress(Exception):
-            if carried is not None:
-                exif.load(carried.tobytes())
-            # What describes the TIFF that the block came from describes no other file.
-            for tag in (*range(256, 260), 262, 273, *range(277, 280), 284, 317, 338, 34675):
-                exif.pop(tag, None)
-            exif.pop(EXIF_TAG, None)
-            if record is not None:
-                exif[EXIF_TAG] = record
-            exif[_ORIENTATION] = orientation
-            details = exif.get_ifd(_EXIF_IFD) if _EXIF_IFD in exif else {}
-            if _WIDTH in details:
-                details[_WIDTH], details[_HEIGHT] = size[1], size[0]
-            block = exif.tobytes()
-            if record is not None and len(block) > _LONGEST_EXIF:
-                return exif_block(source, size, orientation)
-            return block
-    return None
+def _held(target: Target) -> type:
+    """The type of samples that the format can hold; notes what is reduced."""
+    kind, dtype = target.format, target.dtype
+    deepest = {"tiff": np.float32, "png": np.uint16}.get(kind, np.uint8)
+    if np.dtype(deepest).itemsize >= dtype.itemsize:
+        return dtype.type
+    depth = np.dtype(deepest).itemsize * 8
+    was = "float" if dtype.kind == "f" else dtype.itemsize * 8
+    target.notes.append(f"{kind} has {depth} bits: reduced from {was}")
+    return deepest
+
+
+def _converted(band: np.ndarray, dtype: type) -> np.ndarray:
+    if band.dtype == dtype:
+        return band
+    return to_8_bit(band) if dtype == np.uint8 else np.rint(band * 65535).astype(np.uint16)
 
 
 def turned(image: np.ndarray, orientation: int) -> np.ndarray:
@@ -198,54 +190,38 @@ def turned(image: np.ndarray, orientation: int) -> np.ndarray:
     return np.ascontiguousarray(image)
 
 
-def _streaming(
-    file: BinaryIO, target: Target, orientation: int | None = None
-) -> PngWriter | TiffWriter:
-    source = target.source
-    orientation = source.orientation if orientation is None else orientation
-    if target.format == "tiff":
-        record = target.record
-        return TiffWriter(file, target.shape, target.dtype, source.icc, orientation, record)
-    exif = exif_block(source, target.shape[:2], orientation, target.record)
-    return PngWriter(file, target.shape, target.dtype, source.icc, exif, source.png_chunks)
-
-
-def _collect(rows: Iterator[np.ndarray], target: Target) -> np.ndarray:
-    eight = target.format not in ("png", "tiff")
-    image = np.empty(target.shape, np.uint8 if eight else target.dtype)
-    at = 0
-    for band in rows:
-        if eight and band.dtype == np.uint16:
-            band = ((band.astype(np.uint32) + 128) // 257).astype(np.uint8)
-        image[at : at + len(band)] = band
-        at += len(band)
-    return image
-
-
-def _by_pillow(file: BinaryIO, image: np.ndarray, target: Target, orientation: int) -> None:
-    source, kind = target.source, target.format
-    if image.shape[2] in (2, 4) and kind != "webp":
+def _encoded(image: np.ndarray, target: Target, metadata: Metadata) -> bytes:
+    kind = target.format
+    if kind in ("jpeg", "bmp", "pnm") and image.shape[2] in (2, 4):
+        target.notes.append(f"{kind.upper()} has no transparency: put on white")
         image = on_white(image)
-    picture = to_pillow(image)
-    options: dict = {}
-    if source.icc and kind in ("jpeg", "webp"):
-        options["icc_profile"] = source.icc
-    exif = exif_block(source, image.shape[:2], orientation, target.record)
-    if exif and kind in ("jpeg", "webp"):
-        options["exif"] = exif
+    if image.dtype != np.uint8:
+        if image.shape[2] == 2:  # which OpenCV does not write
+            image = image[..., [0, 0, 0, 1]]
+        data = encode_image(image, ".tif" if kind == "tiff" else ".png")
+        alpha = [(338, 3, (2,))] if image.shape[2] == 4 else []
+        if kind == "png":
+            return metadata.png(data)
+        add_tags(file := io.BytesIO(data), metadata.tags() + alpha)
+        return file.getvalue()
+    picture, options = to_pillow(image), metadata.options(kind)
     if kind == "jpeg":
         options |= {"quality": target.quality or 95, "subsampling": 0}
     elif kind == "webp":
         if picture.mode in ("L", "LA"):
             picture = picture.convert("RGB" if picture.mode == "L" else "RGBA")
-        if target.quality is None and source.lossless:
+        if target.quality is None and target.source.lossless:
             options |= {"lossless": True, "quality": 60, "exact": False}
         else:
             options |= {"quality": target.quality or 95}
-    name = {"jpeg": "JPEG", "webp": "WEBP", "bmp": "BMP", "pnm": "PPM"}[kind]
+    elif kind == "png":
+        options = {"compress_level": 4}
+    elif kind == "tiff":
+        options |= {"compression": "tiff_adobe_deflate"}
+    name = {"pnm": "PPM"}.get(kind, kind.upper())
     buffer = io.BytesIO()  # encoders hide an OSError of the file behind their own
     picture.save(buffer, name, **options)
-    file.write(buffer.getbuffer())
+    return metadata.png(buffer.getvalue()) if kind == "png" else buffer.getvalue()
 
 
 def on_white(image: np.ndarray) -> np.ndarray:
@@ -259,6 +235,5 @@ def to_pillow(image: np.ndarray) -> Image.Image:
     """A Pillow picture of (H, W, C) uint8, or of one uint16 channel."""
     if image.dtype == np.uint16 and image.shape[2] == 1:
         return Image.fromarray(image[..., 0])
-    if image.dtype == np.uint16:
-        image = ((image.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    image = to_8_bit(image)
     return Image.fromarray(image[..., 0] if image.shape[2] == 1 else image)

@@ -241,12 +241,12 @@ def test_pack_and_merge_tell_what_they_change(tree, tmp_path, capsys):
 
 
 def test_what_cannot_be_taken_from_a_source_is_told(tree, tmp_path, capsys):
-    (tree / "HR" / "moving.gif").write_bytes(b"GIF89a")
+    (tree / "HR" / "phone.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(40))
     out, report = tmp_path / "out", tmp_path / "r.json"
     command = ("prepare", "folder", "--root", tree, "--out", out, "--scales", 2, "--json", report)
     assert data(*command) == 0
     told = capsys.readouterr().err
-    text = f"{tree}/HR/moving.gif: pictures of this format are not read, left out"
+    text = f"{tree}/HR: not read here: 1 .heic"
     assert told.count(f"note: {text}") == 1
     assert text in json.loads(report.read_text())["sets"][0]["notes"]
     (tree / "HR" / "lost.png").symlink_to(tmp_path / "nowhere.png")

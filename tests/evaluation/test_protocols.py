@@ -20,7 +20,8 @@ from superres.evaluation.protocols import (
     get_protocol,
     quantise,
 )
-from superres.imaging.io import list_images, read_image
+from superres.imaging.io import read_image
+from superres.imaging.listing import list_images
 from superres.imaging.resize import imresize, modcrop
 
 DECIBEL, SIMILARITY = 1e-4, 1e-6  # the tolerances of this file

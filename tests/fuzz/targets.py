@@ -25,9 +25,8 @@ from superres.engine.config.check import check_config
 from superres.engine.config.load import load_config
 from superres.engine.train.checkpoint import read_checkpoint
 from superres.errors import UserError
-from superres.imaging.io import encode_image, read_image
+from superres.imaging.io import encode_image, read_image, read_picture
 from superres.registry import MODELS
-from superres.upscaling.reading import read_picture
 
 CONFIG = "edsr_x2c64b16_g1_300k_div2k"
 SMALL = {"type": "EDSR", "scale": 2, "channels": 4, "num_blocks": 1}

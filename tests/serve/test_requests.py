@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from superres.imaging.io import Picture
 from superres.serve.limits import Limits
 from superres.serve.preview import Preview
 from superres.serve.uploads import safe_name
-from superres.upscaling.reading import Picture
 
 from .conftest import NAME
 

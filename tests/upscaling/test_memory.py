@@ -16,10 +16,9 @@ import torch
 from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
 
-from superres.imaging.io import read_image
-from superres.upscaling import python
+from superres.imaging.io import Picture, read_image, read_picture
+from superres.upscaling import python, writing
 from superres.upscaling.enlarge import Enlarger
-from superres.upscaling.reading import Picture, read_picture
 
 ROOT = Path(__file__).resolve().parents[2]
 needs_proc = pytest.mark.skipif(
@@ -37,26 +36,32 @@ class Repeating(torch.nn.Module):
 
 
 @pytest.mark.parametrize("kind", ["png", "tiff"])
-def test_the_whole_result_is_never_held(kind, tmp_path):
-    pixels = np.zeros((3600, 3600, 3), np.uint8)
+def test_a_large_result_is_never_held(kind, tmp_path, monkeypatch):
+    pytest.importorskip("pyvips")
+    monkeypatch.setattr(writing, "_IN_MEMORY", 1 << 20)
+    pixels = np.zeros((2000, 3000, 3), np.uint8)
     pixels += np.arange(0, 200, 8, dtype=np.uint8).repeat(80)[None, : pixels.shape[1], None][:, :1]
     pixels[::50, ::70] = 255
     path = tmp_path / f"large.{kind[:3] if kind == 'tiff' else kind}"
     enlarger = Enlarger(Repeating(), tile=128)
     tracemalloc.start()  # numpy's memory is traced, torch's is not: tiles are small
     try:
-        python.save(path, enlarger, Picture(pixels, "png"), kind)
+        picture = Picture(pixels, "png", info={"dpi": (300, 300)}, icc=b"a profile")
+        python.save(path, enlarger, picture, kind)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
     assert peak < 0.75 * 4 * pixels.nbytes, f"{peak / 2**20:.0f} MiB"
     assert np.array_equal(read_image(path), pixels.repeat(2, 0).repeat(2, 1))
+    with Image.open(path) as image:
+        assert image.info["icc_profile"] == b"a profile"
+        assert round(image.info["dpi"][0]) == 300
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
 
 
 READING = """
 import re, sys
-from superres.upscaling.reading import read_picture
+from superres.imaging.io import read_picture
 from superres.imaging.io import read_image
 read_picture(sys.argv[1])  # what is loaded and kept at the first time
 def peak():

@@ -298,7 +298,7 @@ def test_out_of_memory_goes_on_with_smaller_tiles(network):
         (torch.full((3, 4, 4), -1.0), r"\(x \+ 1\) / 2"),
         (Image.new("RGB", (0, 4)), "no pixels"),
         (7, "int is no picture"),
-        ("absent.png", "no such picture"),
+        ("absent.png", "no such image"),
     ],
 )
 def test_what_is_no_picture(image, message, network):

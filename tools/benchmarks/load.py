@@ -129,15 +129,15 @@ def picture(root: Path, width: int, height: int, kinds: Sequence[str]) -> dict[s
     """One image whose result is ``width`` x ``height``, from disk to disk, in each format."""
     import numpy as np
 
-    from superres.upscaling.png import PngWriter
+    from superres.imaging.io import write_image
 
     source, size = root / "huge.png", (height // SCALE, width // SCALE, 3)
-    with open(source, "wb") as file:  # by bands, so that this process does not hold it either
-        writer = PngWriter(file, size, np.dtype(np.uint8), level=1)
-        for start in range(0, size[0], 250):
-            rng = np.random.default_rng(start)
-            writer.write(photograph(rng, min(250, size[0] - start), size[1]))
-        writer.close()
+    parts = [
+        photograph(np.random.default_rng(start), min(250, size[0] - start), size[1])
+        for start in range(0, size[0], 250)
+    ]
+    write_image(source, np.concatenate(parts))
+    del parts
     runs = {}
     for kind in kinds:
         command = ["upscale", "huge.png", "-o", f"large.{kind}", "--model", MODEL]

@@ -27,8 +27,8 @@ from superres.checkpoints import load_model
 from superres.checkpoints.shipped import shipped
 from superres.cli.main import exit_code
 from superres.evaluation.protocols import evaluate_pair
-from superres.files import list_images
 from superres.imaging.io import read_image
+from superres.imaging.listing import list_images
 from superres.imaging.resize import imresize, modcrop
 
 PAGE = ROOT / "docs/results/photo_scores.json"

@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from superres.datasets.prepare.entries import Entry, TarEntry, ZipEntry
 from superres.errors import UserError
 from superres.files import os_fault
-from superres.imaging.io import IMAGE_SUFFIXES
+from superres.imaging.kinds import IMAGE_SUFFIXES
 
 PLAIN_TAR = (".tar",)
 PACKED_TAR = (".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")

@@ -15,7 +15,6 @@ import numpy as np
 
 from superres.errors import UserError
 from superres.files import os_fault
-from superres.imaging.formats import BrokenPicture, NeedMore, parse_header
 from superres.imaging.io import Channels, ImageHeader, image_header, read_image
 
 _HEAD_BYTES = 1 << 16
@@ -63,14 +62,10 @@ class Entry(ABC):
 
     def header(self) -> ImageHeader:
         """Size, depth and so on, from its first bytes."""
-        data = self.read(_HEAD_BYTES)
         try:
-            try:
-                return parse_header(data, whole=len(data) < _HEAD_BYTES)
-            except NeedMore:
-                return parse_header(self.read())
-        except BrokenPicture as fault:
-            raise UserError(f"{self.label}: {fault}.") from None
+            return image_header(self.read(_HEAD_BYTES), self.label)
+        except UserError:  # most headers are in the first bytes, not all
+            return image_header(self.read(), self.label)
 
 
 @dataclass(frozen=True)

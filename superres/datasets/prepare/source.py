@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from pathlib import Path
 
 from superres.datasets.prepare.archives import (
@@ -18,10 +19,7 @@ from superres.datasets.prepare.entries import Entry, FileEntry
 from superres.datasets.prepare.extract import extracted_entries
 from superres.errors import UserError
 from superres.files import os_fault, unreadable
-from superres.imaging.io import IMAGE_SUFFIXES
-
-#: Pictures to a person, but not to the decoders here.
-_UNREAD = (".gif", ".heic", ".heif", ".avif", ".jp2", ".jxl", ".svg")
+from superres.imaging.listing import is_image, left_out_note
 
 
 class Source:
@@ -87,20 +85,21 @@ class Source:
                 items = sorted(listed, key=lambda item: os.fsencode(item.name))
         except OSError as error:
             raise UserError(os_fault(folder, error, "folder")) from None
+        left_out: Counter[str] = Counter()
         for item in items:
             if item.name.startswith(".") or item.name == "__MACOSX":
                 continue
             below = f"{path}/{item.name}"
             if item.is_dir():
                 self._walk(Path(item.path), below, entries, archives, above | {here})
-            elif item.name.lower().endswith(_UNREAD):
-                self._note(f"{item.path}: pictures of this format are not read, left out")
-            elif item.name.lower().endswith(IMAGE_SUFFIXES):
+            elif item.is_file() and (stem := archive_stem(item.name)) is not None:
+                archives.append((f"{path}/{stem}", Path(item.path)))
+            elif is_image(item.path, left_out):
                 if fault := unreadable(item.path):
                     raise UserError(f"{fault} Mend or remove it; it is not left out silently.")
                 entries.append(FileEntry(below, Path(item.path)))
-            elif item.is_file() and (stem := archive_stem(item.name)) is not None:
-                archives.append((f"{path}/{stem}", Path(item.path)))
+        if left_out:
+            self._note(f"{folder}: {left_out_note(left_out)}")
 
     def _note(self, text: str) -> None:
         if text not in self.notes:  # a recipe may look twice

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,8 +13,12 @@ import numpy as np
 
 from superres.datasets.storage.base import PictureStore
 from superres.datasets.storage.names import PackedNames, encode_name
+from superres.datasets.storage.notes import changes
 from superres.errors import UserError
-from superres.imaging.io import IMAGE_SUFFIXES, Channels, image_shape, list_images, read_image
+from superres.imaging.io import Channels, image_header, image_shape, read_image
+from superres.imaging.listing import list_images
+
+logger = logging.getLogger("superres")
 
 
 class ImageFolder(PictureStore):
@@ -42,11 +47,9 @@ class ImageFolder(PictureStore):
         self._dtype = dtype
         names, files = named_files(self.path, recursive)
         if not len(names):
-            raise UserError(
-                f"{self.path}: no pictures in this folder "
-                f"(known suffixes: {' '.join(IMAGE_SUFFIXES)})."
-            )
+            raise UserError(f"{self.path}: no pictures in this folder.")
         self._names = names
+        self._said: set[str] = set()
         self._files = files
 
     @property
@@ -61,7 +64,13 @@ class ImageFolder(PictureStore):
         return self.path / self._files[i]
 
     def shape_at(self, i: int) -> tuple[int, int, int]:
-        return image_shape(self.file_at(i), self.channels)
+        header = image_header(self.file_at(i))
+        for text in changes(header, self.channels, self._dtype):
+            if text not in self._said:  # in the main process: workers ask for no shapes
+                self._said.add(text)
+                logger.warning("%s: images %s, such as %s", self.path, text, self.name_at(i))
+        count = {"rgb": 3, "grey": 1, "unchanged": header.channels}[self.channels]
+        return header.height, header.width, count
 
     def stored_channels(self, i: int) -> int:
         return image_shape(self.file_at(i))[2]

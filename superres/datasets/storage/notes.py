@@ -1,4 +1,4 @@
-"""What decoding changes in pictures, told from their headers."""
+"""What decoding changes in images, told from their headers."""
 
 from __future__ import annotations
 
@@ -9,30 +9,39 @@ from superres.imaging.io import Channels, ImageHeader
 _SHOWN = 3
 
 
+def changes(header: ImageHeader, channels: Channels = "rgb", dtype: str = "uint8") -> list[str]:
+    """In which ways an image is not decoded as it is stored; words that follow "images".
+
+    Args:
+        channels, dtype: how it is decoded; see :func:`superres.imaging.io.read_image`.
+    """
+    depth = "stored with 8 unless --depth keep" if dtype == "uint8" else "kept"
+    found = {
+        f"with {header.bits} bits per sample, {depth}": header.bits > 8,
+        "with an EXIF rotation, stored as the pixels lie": header.orientation > 1,
+        "with a colour profile (ICC), stored without converting": header.has_icc,
+        "grey, stored as RGB": channels == "rgb" and header.channels == 1,
+        "with transparency, stored without it": channels != "unchanged" and header.has_alpha,
+    }
+    return [text for text, true in found.items() if true] + [
+        f"not stored whole ({note})" for note in header.notes
+    ]
+
+
 def header_notes(
     headers: Mapping[str, ImageHeader], channels: Channels = "rgb", dtype: str = "uint8"
 ) -> list[str]:
-    """How many pictures are changed, or are not taken at their word, in which way, and their names.
+    """How many images are changed, in which way, and their names; see :func:`changes`.
 
     Args:
-        headers: by picture name.
-        channels, dtype: how they are decoded; see :func:`superres.imaging.io.read_image`.
+        headers: by image name.
     """
-    depth = "stored with 8 unless --depth keep" if dtype == "uint8" else "kept"
-    kinds = {
-        "with 16 bits per sample, " + depth: lambda h: h.bits == 16,
-        "with an EXIF rotation, stored as the pixels lie": lambda h: h.orientation > 1,
-        "with a colour profile (ICC), stored without converting": lambda h: h.has_icc,
-    }
-    if channels == "rgb":
-        kinds["grey, stored as RGB"] = lambda h: h.channels == 1
-    if channels != "unchanged":
-        kinds["with transparency, stored without it"] = lambda h: h.has_alpha
+    found: dict[str, list[str]] = {}
+    for name, header in headers.items():
+        for text in changes(header, channels, dtype):
+            found.setdefault(text, []).append(name)
     notes = []
-    for text, test in kinds.items():
-        found = [name for name, header in headers.items() if test(header)]
-        if found:
-            more = f" and {len(found) - _SHOWN} more" if found[_SHOWN:] else ""
-            shown = ", ".join(found[:_SHOWN]) + more
-            notes.append(f"{len(found)} of {len(headers)} {text}: {shown}")
+    for text, names in found.items():
+        more = f" and {len(names) - _SHOWN} more" if names[_SHOWN:] else ""
+        notes.append(f"{len(names)} of {len(headers)} {text}: {', '.join(names[:_SHOWN])}{more}")
     return notes

@@ -17,7 +17,8 @@ from superres.evaluation.embedding import MAX_PICTURES, Shot, chosen
 from superres.evaluation.pairing import pair_by_name
 from superres.evaluation.report import render_report
 from superres.evaluation.results import read_results, write_text
-from superres.imaging.io import list_images, read_image
+from superres.imaging.io import read_image
+from superres.imaging.listing import list_images
 from superres.registry import TRANSFORMS, registered
 
 from .evaluate import digest

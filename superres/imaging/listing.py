@@ -1,0 +1,87 @@
+"""The images of a folder, and what is said of the other files there."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+from superres.errors import UserError
+from superres.files import PathLike, is_folder, os_fault
+from superres.imaging.io import image_header
+from superres.imaging.kinds import IMAGE_SUFFIXES, first_bytes, is_junk, kind_of
+
+
+def is_image(path: PathLike, left_out: Counter[str] | None = None) -> bool:
+    """Whether a file is to be read as an image: by its suffix, else by its content.
+
+    Args:
+        left_out: what is not an image and no known junk is counted there, by suffix.
+    """
+    name = os.path.basename(os.fspath(path))
+    if name.startswith("."):
+        return False
+    if name.lower().endswith(IMAGE_SUFFIXES):
+        return True
+    if not os.path.isfile(path):
+        return False
+    head = first_bytes(path)
+    if (kind := kind_of(head)) is not None and kind.name:
+        try:
+            image_header(path)  # it also refuses raw files that are TIFFs
+            return True
+        except UserError:
+            pass
+    if left_out is not None and not is_junk(name, head):
+        left_out[os.path.splitext(name)[1].lower() or "without a suffix"] += 1
+    return False
+
+
+def left_out_note(left_out: Counter[str]) -> str:
+    """``not read here: 12 .heic, 1 .svg``; empty where nothing was left out."""
+    return "not read here: " + ", ".join(f"{left_out[s]} {s}" for s in sorted(left_out))
+
+
+@functools.cache
+def _say(text: str) -> None:
+    logging.getLogger("superres").warning(text)
+
+
+def list_images(
+    folder: PathLike, recursive: bool = False, say: Callable[[str], object] = _say
+) -> list[Path]:
+    """The images of a folder, see :func:`is_image`, sorted by path; hidden files are left out.
+
+    The order is that of the UTF-8 bytes of the path below ``folder``. Symbolic links are listed,
+    also those that lead nowhere, and pipes: an image that cannot be read is not "not there", so
+    reading it fails. With ``recursive``, linked folders are not entered.
+
+    Args:
+        say: told once which other files there are, and how many; a warning in the log by default.
+
+    Raises:
+        UserError: the folder is missing, unreadable, or not a folder.
+    """
+    root = Path(folder)
+    found: list[Path] = []
+    left_out: Counter[str] = Counter()
+    pending = [root]
+    while pending:
+        current = pending.pop()
+        try:
+            with os.scandir(current) as entries:
+                for entry in entries:
+                    if entry.name.startswith(".") or entry.name == "__MACOSX":
+                        continue
+                    if recursive and entry.is_dir(follow_symlinks=False):
+                        pending.append(Path(entry.path))
+                    elif not is_folder(entry) and is_image(entry.path, left_out):
+                        found.append(Path(entry.path))
+        except OSError as error:
+            raise UserError(os_fault(current, error, "folder")) from None
+    if left_out:
+        say(f"{root}: {left_out_note(left_out)}")
+    return sorted(found, key=lambda path: os.fsencode(path.relative_to(root).as_posix()))

@@ -1,0 +1,113 @@
+"""What a file says beside its pixels, carried over to its result in whatever format that has."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import struct
+import zlib
+from typing import Any
+
+from PIL import Image
+
+from superres.imaging.io import Picture
+from superres.upscaling.provenance import EXIF_TAG
+
+_ORIENTATION, _EXIF_IFD, _WIDTH, _HEIGHT = 274, 0x8769, 0xA002, 0xA003
+_LONGEST = 65_000  # a JPEG's segment, roughly
+_OF_A_TIFF = (*range(256, 260), 262, 273, *range(277, 280), 284, 317, 338, 700, 33723, 34675)
+"""Tags that describe the TIFF that an EXIF block came from, and no other file."""
+
+
+class Metadata:
+    """Of a result of ``size`` (H, W), stored under ``orientation``; ``record``: how it was made.
+
+    The fields are None, or empty, where the source has none. Its preview is not carried on.
+    """
+
+    def __init__(
+        self, source: Picture, size: tuple[int, int], orientation: int, record: str | None
+    ) -> None:
+        info = source.info
+        self.icc, self.orientation, self.record = source.icc, orientation, record
+        self.dpi = tuple(map(float, dpi)) if (dpi := info.get("dpi")) and all(dpi) else None
+        xmp = info.get("xmp") or b""
+        xmp = xmp.encode() if isinstance(xmp, str) else bytes(xmp)
+        self.xmp = re.sub(rb'(tiff:Orientation(?:="|>))[1-8]', rb"\g<1>%d" % orientation, xmp)
+        photoshop = info.get("photoshop")
+        self.iptc = photoshop.get(0x0404, b"") if isinstance(photoshop, dict) else info.get("iptc")
+        text = next((info[k] for k in ("comment", "Comment", "Description") if k in info), b"")
+        self.comment = text.encode() if isinstance(text, str) else bytes(text)
+        self.chunks = source.png_chunks
+        # What there is no room for is dropped, the record first.
+        tries = ((source.exif, record), (source.exif, None), (None, record))
+        self.exif = next((e for pair in tries if (e := self._exif(*pair, size))), None)
+
+    def _exif(
+        self, carried: Image.Exif | None, record: str | None, size: tuple[int, int]
+    ) -> bytes | None:
+        """The block with the new size and record; None where it cannot be written, or is empty."""
+        if carried is None and self.orientation == 1 and record is None:
+            return None
+        with contextlib.suppress(Exception):  # Pillow cannot write all that it reads
+            exif = Image.Exif()
+            if carried is not None:
+                exif.load(carried.tobytes())
+            for tag in (*_OF_A_TIFF, EXIF_TAG):
+                exif.pop(tag, None)
+            if record is not None:
+                exif[EXIF_TAG] = record
+            exif[_ORIENTATION] = self.orientation
+            details = exif.get_ifd(_EXIF_IFD) if _EXIF_IFD in exif else {}
+            if _WIDTH in details:
+                details[_WIDTH], details[_HEIGHT] = size[1], size[0]
+            block = exif.tobytes()
+            return block if len(block) <= (_LONGEST if record else 65_500) else None
+        return None
+
+    def options(self, kind: str) -> dict[str, Any]:
+        """For Pillow's ``save`` of ``jpeg``, ``webp``, ``tiff`` or ``bmp``."""
+        fields = {"icc_profile": self.icc, "exif": self.exif, "dpi": self.dpi, "xmp": self.xmp}
+        names = {"webp": ("icc_profile", "exif", "xmp"), "bmp": ("dpi",)}.get(kind, fields)
+        found = {name: fields[name] for name in names if fields[name]}
+        if kind == "tiff":
+            tags = {
+                tag: value for tag, _, value in self.tags() if tag in (11, 270, 274, 700, 33723)
+            }
+            plain = {t: v[0] if isinstance(v, tuple) else v for t, v in tags.items()}
+            found["tiffinfo"] = {317: 2} | plain
+        if kind == "jpeg" and self.comment:
+            found["comment"] = self.comment
+        if kind == "jpeg" and self.iptc and len(self.iptc) < _LONGEST:
+            body = b"Photoshop 3.0\0" + b"8BIM\4\4\0\0" + struct.pack(">I", len(self.iptc))
+            body += self.iptc + b"\0" * (len(self.iptc) % 2)
+            found["extra"] = b"\xff\xed" + struct.pack(">H", len(body) + 2) + body
+        return found
+
+    def png(self, data: bytes) -> bytes:
+        """A PNG with it in chunks, all before the pixels."""
+        known = {kind for kind, _ in self.chunks}
+        chunks = [c for c in self.chunks if not (self.icc and c[0] in (b"sRGB", b"iCCP"))]
+        if self.icc:
+            chunks.insert(0, (b"iCCP", b"ICC profile\0\0" + zlib.compress(self.icc)))
+        if self.dpi and b"pHYs" not in known:
+            chunks.append((b"pHYs", struct.pack(">IIB", *(round(d / 0.0254) for d in self.dpi), 1)))
+        if not self.chunks and self.xmp:
+            chunks.append((b"iTXt", b"XML:com.adobe.xmp" + b"\0" * 5 + self.xmp))
+        if not self.chunks and self.comment:
+            chunks.append((b"tEXt", b"Comment\0" + self.comment))
+        if self.exif:
+            chunks.append((b"eXIf", self.exif.removeprefix(b"Exif\0\0")))
+        blocks = [
+            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+            for kind, body in chunks
+        ]
+        return b"".join((data[:33], *blocks, data[33:]))
+
+    def tags(self) -> list[tuple[int, int, Any]]:
+        """(tag, type, values) for a TIFF."""
+        found = [(11, 2, self.record), (33723, 7, self.iptc), (34675, 7, self.icc)]
+        found += [(700, 1, self.xmp), (270, 2, self.comment.decode("ascii", "replace"))]
+        if self.dpi:
+            found += [(282, 5, self.dpi[:1]), (283, 5, self.dpi[1:]), (296, 3, (2,))]
+        return [(274, 3, (self.orientation,)), *(tag for tag in found if tag[2])]

@@ -1,0 +1,80 @@
+"""What files say beside their pixels arrives in the result, from each format to each."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image, IptcImagePlugin
+from PIL.PngImagePlugin import PngInfo
+
+from superres.imaging.io import read_picture
+from superres.upscaling.writing import SUFFIX_FORMATS, Target, write_to
+
+from .conftest import icc, scene
+
+XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><dc:title>a bird</dc:title></x:xmpmeta>'
+IPTC = b"\x1c\x02\x78\0\x07caption"
+PHOTOSHOP = b"Photoshop 3.0\0" + b"8BIM\4\4\0\0\0\0\0\x0c" + IPTC
+
+
+def source(suffix: str) -> bytes:
+    image, file = Image.fromarray(scene()), io.BytesIO()
+    options = {"icc_profile": icc(), "dpi": (300, 240)}
+    if suffix == ".jpg":
+        extra = b"\xff\xed" + (len(PHOTOSHOP) + 2).to_bytes(2, "big") + PHOTOSHOP
+        image.save(file, "JPEG", xmp=XMP, comment=b"a note", extra=extra, **options)
+    elif suffix == ".png":
+        texts = PngInfo()
+        texts.add_text("Comment", "a note")
+        texts.add_text("Title", "a title")
+        texts.add_itxt("XML:com.adobe.xmp", XMP.decode())
+        image.save(file, "PNG", pnginfo=texts, **options)
+    elif suffix == ".tif":
+        tags = {700: XMP, 33723: IPTC, 270: "a note"}
+        image.save(file, "TIFF", tiffinfo=tags, **options)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("deep", [False, True])
+@pytest.mark.parametrize("out", [".jpg", ".png", ".tif", ".webp"])
+@pytest.mark.parametrize("given", [".jpg", ".png", ".tif"])
+def test_metadata_goes_from_any_format_to_any(given, out, deep):
+    if deep and out not in (".png", ".tif"):
+        return
+    picture = read_picture(source(given))
+    pixels = picture.pixels.astype(np.uint16) * 257 if deep else picture.pixels
+    kind = SUFFIX_FORMATS[out]
+    write_to(
+        file := io.BytesIO(), iter([pixels]), Target(kind, pixels.shape, pixels.dtype, picture)
+    )
+    again = read_picture(file.getvalue())
+    assert again.icc == icc()
+    xmp = again.info["xmp"]
+    xmp = xmp.encode() if isinstance(xmp, str) else xmp
+    assert xmp.rstrip(b"\0") == XMP
+    if out == ".webp":
+        return
+    assert np.allclose(again.info["dpi"], (300, 240), atol=0.1)
+    with Image.open(file) as image:
+        if given != ".png" and out in (".jpg", ".tif"):
+            assert IptcImagePlugin.getiptcinfo(image)[2, 120] == b"caption"
+        texts = {**image.info, "comment_of_a_tiff": getattr(image, "tag_v2", {}).get(270)}
+    assert any(v in ("a note", b"a note") for v in texts.values())
+    assert given != ".png" or out != ".png" or texts["Title"] == "a title"
+    assert np.array_equal(again.pixels, pixels) or out == ".jpg"
+
+
+def test_floats_in_and_out():
+    values = np.linspace(0, 1, 40 * 56 * 3, dtype=np.float32).reshape(40, 56, 3)
+    given = read_picture(source(".tif"))
+    given.pixels = values
+    for kind, dtype in (("tiff", np.float32), ("png", np.uint16), ("jpeg", np.uint8)):
+        target = Target(kind, values.shape, values.dtype, given)
+        write_to(file := io.BytesIO(), iter([values[:9], values[9:]]), target)
+        again = read_picture(file.getvalue()).pixels
+        assert again.dtype == dtype
+        peak = 1 if dtype == np.float32 else np.iinfo(dtype).max
+        assert np.abs(again / peak - values).max() < (0.02 if kind == "jpeg" else 1e-4)
+        assert ("reduced from float" in str(target.notes)) == (kind != "tiff")
