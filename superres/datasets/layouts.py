@@ -341,6 +341,8 @@ def _one(candidates: list[Place], side: str, scale: int, label: str) -> Place | 
         if len(by_name) > 1:
             break
         (same,) = by_name.values()
+        if sum(not place.packed for place in same) > 1:
+            break  # LR/X4 and LR_x4; a folder beside its own pack is meant to be there
         return min(same, key=lambda p: not p.packed)
     else:
         return None

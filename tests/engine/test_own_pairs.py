@@ -301,6 +301,8 @@ def test_two_candidates(train, tmp_path, capsys):
     root = make(make(tmp_path / "mine", "HR", "LR"), "HR", "LR_x2")
     text = refused(train, root, capsys)
     assert f"{root}/LR and {root}/LR_x2 could all be the low-quality side" in text
+    root = make(make(tmp_path / "spelt", "HR", "LR/X2"), "HR", "LR_x2")
+    assert f"{root}/LR/X2 and {root}/LR_x2 could all be" in refused(train, root, capsys)
     root = make(make(tmp_path / "two", "HR", "LR"), "GT", "LR")
     assert "could all be the high-quality side" in refused(train, root, capsys)
 
