@@ -20,12 +20,12 @@ from superres.stopping import TERMINATED, Terminated, terminable
 _NOT_COMMANDS = {"main"}
 # Commands that are scripts of a checkout now, by their first words.
 _MOVED = {
-    "benchmark": "tools/benchmark.py",
-    "scaling": "tools/maintain/scaling.py",
-    "models record": "tools/maintain/records.py",
-    "models metafile": "tools/maintain/docs.py",
-    "models gallery": "tools/maintain/docs.py gallery",
-    "table --docs": "tools/maintain/docs.py",
+    "benchmark": "python tools/benchmark.py",
+    "scaling": "the page docs/scaling.md",
+    "models record": "python tools/maintain/records.py",
+    "models metafile": "python tools/maintain/docs.py",
+    "models gallery": "the page docs/gallery.md",
+    "table --docs": "python tools/maintain/docs.py",
 }
 
 
@@ -99,7 +99,7 @@ def _run(argv: list[str]) -> int:
         return 0
     for words, where in _MOVED.items():
         if argv[: len(words.split())] == words.split():
-            raise UserError(f"superres {words} is now, in a checkout: python {where}")
+            raise UserError(f"superres {words} is now, in a checkout: {where}")
     name = argv[0]
     if name not in commands():
         hint = did_you_mean(name, commands()) or f": {', '.join(commands())}"

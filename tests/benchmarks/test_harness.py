@@ -63,7 +63,7 @@ def run(*words: str) -> subprocess.CompletedProcess:
 
 def test_the_command_lists_what_there_is():
     names = run("--help").stdout
-    for name in ("data", "infer", "load", "loop", "metrics", "resize", "startup", "train"):
+    for name in ("data", "infer", "loop", "metrics", "resize", "startup", "train"):
         assert f"    {name} " in names
     for words in (["resize", "--repeats", "6"], ["resize", "--json", "/nowhere/x"]):
         done = run(*words)
@@ -80,4 +80,4 @@ def test_the_command_lists_what_there_is():
 def test_commands_that_are_scripts_now_say_where(words, capsys):
     assert main(words.split()) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert (SCRIPT.parents[1] / line.split()[-1 - ("gallery" in words)]).is_file()
+    assert (SCRIPT.parents[1] / line.split()[-1]).is_file()

@@ -348,7 +348,7 @@ def test_a_mean_has_the_scores_that_stand_beside_all_of_it(published_run, scored
 
 def test_the_shipped_configs_are_what_is_published():
     """What ``published_networks.json`` says of a method is what its config here trains."""
-    from maintain import methods
+    from maintain import docs
     from superres.engine.recipes import find_recipes
     from superres.engine.test.published_columns import standing_of_training
 
@@ -356,7 +356,7 @@ def test_the_shipped_configs_are_what_is_published():
     assert len(recipes) > 50
     for recipe in recipes:
         assert standing_of_training(recipe.config).why == [], recipe.name
-        assert methods.published(recipe), recipe.name
+        assert docs.published(recipe), recipe.name
 
 
 def test_the_table_at_the_end_of_a_training(train, tmp_path, capsys):  # noqa: F811

@@ -1,16 +1,39 @@
-"""The locks and the page of licences."""
+"""The locks hold what superres needs, in the tested versions, with hashes."""
 
 from __future__ import annotations
 
+import contextlib
 import re
+from importlib import metadata
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from maintain import ROOT, requirements
-from maintain.licences import PAGE, closure, needed
+from maintain import ROOT
 from maintain.locks import TORCH, packages
+
+
+def requirements(name: str) -> list[str]:
+    """The lines of one file of requirements/, without comments."""
+    lines = (ROOT / f"requirements/{name}.txt").read_text(encoding="utf-8").splitlines()
+    return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+
+
+def closure(roots: list[str]) -> set[str]:
+    """Canonical names of ``roots`` and of what they need, as far as that is installed."""
+    found: set[str] = set()
+    todo = [Requirement(root) for root in roots]
+    while todo:
+        name = canonicalize_name(todo.pop().name)
+        if name in found:
+            continue
+        found.add(name)
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            needs = map(Requirement, metadata.distribution(name).requires or [])
+            todo += [n for n in needs if not n.marker or n.marker.evaluate({"extra": ""})]
+    return found
+
 
 PINNED = dict(line.split("==") for line in requirements("constraints"))
 PINNED = {canonicalize_name(name): version for name, version in PINNED.items()}
@@ -42,12 +65,3 @@ def test_the_locks_hold_all_that_superres_needs(name):
     found = {*locked(name), *locked("lock-common")}
     needs = closure(requirements("runtime"))
     assert needs <= {*found, *(n for n in needs if TORCH.match(n) and n != "torch")}
-
-
-def test_the_page_of_licences_lists_what_is_installed():
-    text = PAGE.read_text(encoding="utf-8")
-    rows = dict(re.findall(r"^\| ([\w-]+) \| ([\d.]+\S*) \|", text, re.M))
-    assert {name: PINNED[name] for name in rows} == rows
-    always, extras = needed()
-    told = {*rows, *re.search(r"Not installed where this was made: (.*)\.", text)[1].split(", ")}
-    assert always | {n for n in extras if n in PINNED} <= told

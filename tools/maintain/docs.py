@@ -1,45 +1,212 @@
-"""Write the pages, tables and cards of this repository that are made from files of it.
+"""Write the tables of docs/reproduce.md and of the method folders, and their ``metafile.yml``.
 
-python tools/maintain/docs.py [gallery|licences|...]
+python tools/maintain/docs.py
+
+They are made of committed files alone: configs, published scores and trainings on record.
 """
 
 from __future__ import annotations
 
-import argparse
-import importlib
+import functools
+import re
 import sys
-from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 if __name__ == "__main__":
     sys.path[:1] = [str(Path(__file__).resolve().parents[i]) for i in (1, 2)]
 
+from maintain import ROOT, markdown_table
+from maintain.records import SETS, TrainingRecord, find_records, results_table
+from superres.checkpoints.files import sha256
+from superres.checkpoints.shipped import shipped
 from superres.cli.main import exit_code
+from superres.engine.config.types import use_scope
+from superres.engine.config.values import to_plain
+from superres.engine.recipes import Recipe
+from superres.engine.test.published_columns import standing_of_training
+from superres.evaluation.published import PublishedScore
+from superres.evaluation.tables import format_published
+from superres.models.summary import Summary, summarise
 
-# Made from committed files alone; the others from what is installed, or by computing.
-ALWAYS = ("methods", "cards", "reproduce", "measurements", "scaling", "compatibility")
-ASKED = ("gallery", "licences")
+START, END = "<!-- made by tools/maintain/docs.py -->", "<!-- end -->"
+HEAD = "# Made by tools/maintain/docs.py: change the configs or the published tables.\n"
+_TITLE = re.compile(r"^# (.+)$", re.MULTILINE)
+_PAPER = re.compile(r"^> (.+?) \[\[paper\]\((\S+?)\)\]", re.MULTILINE)
 
 
-def changes(names: Iterable[str]) -> dict[Path, str]:
-    """The files that are not as they would be made, with what they should hold."""
-    made = {}
-    for name in names:
-        made |= importlib.import_module(f"maintain.{name}").pages()
-    return {p: t for p, t in made.items() if not p.is_file() or p.read_text("utf-8") != t}
+def pages() -> dict[Path, str]:
+    """All files that are made, with what they should hold."""
+    page = ROOT / "docs/reproduce.md"
+    made = {page: filled(page, reproduced())}
+    for readme in sorted((ROOT / "configs").glob("*/README.md")):
+        recipes = [Recipe(path) for path in sorted(readme.parent.glob("*.py"))]
+        made[readme] = filled(readme, method_tables(recipes))
+        made[readme.with_name("metafile.yml")] = metafile(readme, recipes)
+    return made
+
+
+def filled(page: Path, lines: list[str]) -> str:
+    """A page with ``lines`` between its marks."""
+    before, _, rest = page.read_text("utf-8").partition(START)
+    return f"{before}{START}\n" + "\n".join([*lines, END]) + rest.partition(END)[2]
+
+
+def reproduced() -> list[str]:
+    """Every training on record, and the commands that repeat it and its test."""
+    lines = results_table(find_records(), "results")
+    for record in find_records():
+        run, work, scores = record.run, f"work_dirs/{record.name}", record.results["results"]
+        start = f" --cfg-options load_from={run['load_from']}" if run.get("load_from") else ""
+        sets, protocols = (
+            ",".join(dict.fromkeys(s[k] for s in scores)) for k in ("set", "protocol")
+        )
+        lines += [
+            "",
+            f"### {record.name}",
+            "",
+            "<!-- not run: trains for minutes or hours -->",
+            "```bash",
+            f"superres train {run['config']} --seed {run['seed']} --work-dir {work}{start}",
+            f"superres test {run['config']} {work}/best.pth --sets {sets} --protocols {protocols} "
+            f"--out {work}/test",
+            "```",
+        ]
+    return lines
+
+
+@functools.cache
+def summaries(recipe: Recipe) -> list[Summary]:
+    """One per scale, for a result of 1280x720, without what it takes of memory."""
+    use_scope()
+    backbone = to_plain(recipe.config.model)["backbone"]
+    return [summarise(backbone, scale=scale, memory=False) for scale in recipe.scales]
+
+
+@functools.cache
+def published(recipe: Recipe) -> list[PublishedScore]:
+    """What publications say of this network trained so, also with self-ensemble (``+``).
+
+    Nothing of a config that names a method and is of another network or training.
+    """
+    plain, plus = (standing_of_training(recipe.config, None, ensemble) for ensemble in (0, 1))
+    if plain.why:
+        return []
+    return [s for s in (*plain.scores, *plus.scores) if s.scale in recipe.scales]
+
+
+def metafile(readme: Path, recipes: list[Recipe]) -> str:
+    """The text of ``metafile.yml``, in OpenMMLab's form."""
+    text = readme.read_text(encoding="utf-8")
+    name, paper = _TITLE.search(text)[1], _PAPER.search(text)
+    collection: dict[str, Any] = {"Name": name, "README": readme.relative_to(ROOT).as_posix()}
+    if paper:
+        collection["Paper"] = {"Title": paper[1], "URL": paper[2]}
+    models = [_model(recipe, name) for recipe in recipes]
+    content = {"Collections": [collection], "Models": models}
+    return HEAD + yaml.safe_dump(content, sort_keys=False, width=100)
+
+
+def _model(recipe: Recipe, collection: str) -> dict[str, Any]:
+    own = summaries(recipe)
+    single = len(own) == 1
+    sizes = {f"x{s.scale}": "{2}x{1}".format(*s.input) for s in own}
+    # Trained otherwise than the config says (another name), it is in the README's table alone.
+    records = [record for record in find_records() if record.name == recipe.name]
+    return {
+        "Name": recipe.name,
+        "In Collection": collection,
+        "Config": recipe.path.relative_to(ROOT).as_posix(),
+        "Metadata": {
+            "Training Data": recipe.config.train_set,
+            "Iterations": recipe.config.max_iters,
+            "Scale": recipe.scales[0] if single else recipe.scales,
+            "Parameters": own[0].parameters,
+            "FLOPs": own[0].flops if single else {f"x{s.scale}": s.flops for s in own},
+            "FLOPs Input": sizes[f"x{own[0].scale}"] if single else sizes,
+        },
+        **(_files(records[0]) if records else {}),
+        "Results": [
+            *(
+                # The unrounded scores stand in the source.
+                _result(score, (round(score["psnr"], 4), round(score["ssim"], 4)),
+                        f"docs/results/{record.name}/results.json")
+                for record in records
+                for score in record.results["results"]
+                if score["psnr"] is not None
+            ),
+            *(_result(vars(score), (score.psnr, score.ssim), score.source)
+              for score in published(recipe)),
+        ],
+    }  # fmt: skip
+
+
+def _files(record: TrainingRecord) -> dict[str, str]:
+    """The log, and the weights where they are in the package."""
+    digest = record.results["checkpoint"]["sha256"]
+    found = [path.name for path in shipped().values() if sha256(path) == digest]
+    weights = {"Weights": f"superres/weights/{found[0]}"} if found else {}
+    return {**weights, "Training Log": f"docs/results/{record.name}/log.jsonl.gz"}
+
+
+def _result(score: dict[str, Any], values: tuple[float, float | None], source: str) -> dict:
+    degradation = score.get("degradation", "bicubic")
+    return {
+        "Task": "Image Super-Resolution",
+        "Dataset": score["set"],
+        "Scale": score["scale"],
+        **({"Self-ensemble": True} if score["method"].endswith("+") else {}),
+        **({"Degradation": degradation} if degradation != "bicubic" else {}),
+        "Protocol": score["protocol"],
+        "Metrics": {k: v for k, v in zip(("PSNR", "SSIM"), values) if v is not None},
+        "Source": source,
+        **({"Note": score["note"]} if score.get("note") else {}),
+    }
+
+
+def method_tables(recipes: list[Recipe]) -> list[str]:
+    """What the networks of a folder cost, what they reached here and in publications."""
+    networks = []
+    rows: dict[tuple[str, ...], dict[str, str]] = {}
+    for recipe in recipes:
+        own = summaries(recipe)
+        flops = " / ".join(f"{s.flops / 1e9:,.1f}" for s in own)
+        radius = own[0].receptive_radius
+        reach = "whole picture" if radius is None else f"{radius} px"
+        link = f"[{recipe.name}]({recipe.path.name})"
+        networks.append([link, f"{own[0].parameters:,}", flops, reach])
+        for score in published(recipe):
+            name = recipe.name + (" with self-ensemble" if score.method.endswith("+") else "")
+            row = rows.setdefault((name, f"x{score.scale}", score.protocol, score.source), {})
+            row[score.set] = format_published(vars(score))
+    head = ["config", "parameters:", "GFLOPs to 1280x720:", "receptive radius:"]
+    lines = markdown_table(head, networks)
+    names = [recipe.name for recipe in recipes]
+    trained = [record for record in find_records() if record.run["config"] in names]
+    trained.sort(key=lambda record: names.index(record.run["config"]))
+    if trained:
+        compared = any(score.get("published") for r in trained for score in r.results["results"])
+        what = "PSNR / SSIM" + (", difference to the published PSNR" if compared else "")
+        lines += ["", f"Trained with superres ({what}):", ""]
+        lines += results_table(trained, "../../docs/results")
+    if rows:
+        sets = [s for s in SETS if any(s in row for row in rows.values())]
+        lines += ["", "Published scores (PSNR / SSIM), to compare your own with:", ""]
+        lines += markdown_table(
+            ["config", "scale", "protocol", *sets, "source"],
+            [[*key[:3], *(row.get(s, "") for s in sets), key[3]] for key, row in rows.items()],
+        )
+    return lines
 
 
 def main() -> int:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    told = f"of {', '.join((*ALWAYS, *ASKED))}; default: all but the last two"
-    parser.add_argument("names", nargs="*", metavar="NAME", help=told)
-    args = parser.parse_args()
-    if wrong := set(args.names) - {*ALWAYS, *ASKED}:
-        parser.error(f"{', '.join(wrong)}: NAME is {told}")
-    for path, text in changes(args.names or ALWAYS).items():
-        path.write_text(text, encoding="utf-8")
-        print(f"written: {path}")
+    """Write what is not as it would be made."""
+    for path, text in pages().items():
+        if not path.is_file() or path.read_text("utf-8") != text:
+            path.write_text(text, encoding="utf-8")
+            print(f"written: {path}")
     return 0
 
 

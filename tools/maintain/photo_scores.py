@@ -4,7 +4,8 @@ python tools/maintain/photo_scores.py FOLDER [--scales 2,4]
 
 reduces each image of FOLDER by MATLAB's bicubic, saves it as JPEG (4:2:0) of several qualities or
 not at all, enlarges what comes back and scores it by edsr-y. Writes docs/results/photo_scores.json,
-from which the cards of the weights are made. On record: 256x256 crops of DIV2K's validation set.
+and prints the tables for the cards of the weights. On record: 256x256 crops of DIV2K's validation
+set.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ if __name__ == "__main__":
 import numpy as np
 from PIL import Image
 
-from maintain import ROOT
+from maintain import ROOT, markdown_table
 from superres.checkpoints import load_model
 from superres.checkpoints.shipped import shipped
 from superres.cli.main import exit_code
@@ -71,6 +72,10 @@ def main(argv: list[str] | None = None) -> int:
     scores = {f"x{s}": measure(args.folder, int(s)) for s in args.scales.split(",")}
     record = {"images": args.folder.name, "protocol": "edsr-y", "scores": scores}
     PAGE.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    head = ["method", *(str(quality or "clean") for quality in QUALITIES)]
+    for found in scores.values():
+        rows = [[name, *(f"{v:.2f}" for v in row.values())] for name, row in found.items()]
+        print("\n".join(markdown_table(head, rows)))
     return 0
 
 

@@ -4,7 +4,7 @@ python tools/maintain/records.py WORK_DIR RESULTS
 
 puts a finished training into ``docs/results/NAME``: ``results.json`` (of ``superres test``),
 ``run.json``, ``log.jsonl.gz`` and ``config.py`` (as it ran). The tables of the method folders and
-of docs/results are made from these files alone, by ``tools/maintain/docs.py``.
+of docs/reproduce.md are made from these files alone, by ``tools/maintain/docs.py``.
 """
 
 from __future__ import annotations
@@ -13,12 +13,10 @@ import argparse
 import gzip
 import json
 import os
-import re
 import sys
-import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -37,68 +35,48 @@ from superres.evaluation.results import read_results
 RECORDS = ROOT / "docs/results"
 FILES = ("run.json", "results.json", "log.jsonl.gz", "config.py")
 SETS = ("Set5", "Set14", "B100", "Urban100", "Manga109", "DIV2K", "DIV2K_valid_256")
-_AGAIN = "restore it from git, or put the training on record again"
 # What makes two trainings different ones, of what --cfg-options can change.
 _SAME = ("model", "scale", "train_set", "max_iters", "global_batch_size", "lq_patch_size")
 
 
 @dataclass(frozen=True)
 class TrainingRecord:
-    """One folder of ``docs/results``, named as its config, or that and what was different."""
+    """One folder of ``docs/results``.
 
-    folder: Path
+    Attributes:
+        name: of the folder: the config's, or that and what was different.
+        run: what was trained and where, see :func:`write_record`.
+        results: of ``superres test``.
+    """
 
-    @property
-    def name(self) -> str:
-        """The run."""
-        return self.folder.name
-
-    @cached_property
-    def run(self) -> dict[str, Any]:
-        """What was trained and where: see :func:`write_record`."""
-        try:
-            run = json.loads((self.folder / "run.json").read_text(encoding="utf-8"))
-            run["config"], run["iterations"], run["seconds"], run["hardware"], run["note"]
-        except (OSError, ValueError, TypeError, KeyError) as error:
-            path = self.folder / "run.json"
-            raise UserError(f"{path}: cannot be read ({error!r}); {_AGAIN}") from error
-        return run
-
-    @cached_property
-    def results(self) -> dict[str, Any]:
-        """Of ``superres test``."""
-        return read_results(self.folder / "results.json")
-
-    @property
-    def log(self) -> bytes:
-        """``log.jsonl``, unpacked."""
-        path = self.folder / "log.jsonl.gz"
-        try:
-            return gzip.decompress(path.read_bytes())
-        except (OSError, EOFError, zlib.error) as error:
-            raise UserError(f"{path}: cannot be read ({error}); {_AGAIN}") from error
+    name: str
+    run: dict[str, Any]
+    results: dict[str, Any]
 
 
-def find_records(config: str | None = None) -> list[TrainingRecord]:
-    """All records, or those of one config, by name.
+@cache
+def find_records(root: Path = RECORDS) -> tuple[TrainingRecord, ...]:
+    """All records, by name.
 
     Raises:
         UserError: a record lacks one of its files, or is damaged.
     """
-    return [r for r in _all_records(RECORDS) if config is None or r.run["config"] == config]
-
-
-@cache
-def _all_records(root: Path) -> list[TrainingRecord]:
-    folders = sorted({path.parent for name in FILES for path in root.glob(f"*/{name}")})
-    for folder in folders:
+    found = []
+    for folder in sorted({path.parent for name in FILES for path in root.glob(f"*/{name}")}):
         lost = [name for name in FILES if not (folder / name).is_file()]
         if lost:
-            raise UserError(f"{folder}: {', '.join(lost)} missing; {_AGAIN}")
-    return [TrainingRecord(folder) for folder in folders]
+            raise UserError(f"{folder}: {', '.join(lost)} missing; restore it from git")
+        try:
+            run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise UserError(f"{folder}/run.json: {error}; restore it from git") from error
+        found.append(TrainingRecord(folder.name, run, read_results(folder)))
+    return tuple(found)
 
 
-def write_record(work_dir: Path, results: Path, name: str | None = None, note: str = "") -> Path:
+def write_record(
+    work_dir: Path, results: Path, name: str | None = None, note: str = "", root: Path = RECORDS
+) -> Path:
     """Put a finished training on record.
 
     Args:
@@ -106,18 +84,16 @@ def write_record(work_dir: Path, results: Path, name: str | None = None, note: s
         results: the ``results.json`` of ``superres test``, or its folder.
         name: of the record; default: the config's name.
         note: what a reader of the table should know.
+        root: the folder of all records.
 
     Raises:
         UserError: a file is missing or is not what it should be, the training is not finished,
             or the results are of another config than what was trained.
     """
-    if name is not None and not re.fullmatch(r"\w[\w.-]*", name):
-        raise UserError(f"--name {name!r}: letters, digits, '_', '-' and '.' make a record's name")
     log = work_dir / "log.jsonl"
     for path in (log, work_dir / "config.py"):
         if not path.is_file():
             raise UserError(f"{path} is missing: {work_dir} is not the work dir of a training")
-    results = results / "results.json" if results.is_dir() else results
     tested = read_results(results)
     if not tested.get("config"):
         raise UserError(f"{results}: not of `superres test`; it names no config")
@@ -154,14 +130,14 @@ def write_record(work_dir: Path, results: Path, name: str | None = None, note: s
         "versions": tested.get("versions", {}),
         "note": note,
     }
-    folder = RECORDS / (name or config)
+    folder = root / (name or config)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "run.json").write_text(json.dumps(run, indent=2) + "\n", encoding="utf-8")
     (folder / "results.json").write_text(json.dumps(tested, indent=1) + "\n", encoding="utf-8")
     (folder / "config.py").write_bytes((work_dir / "config.py").read_bytes())
     # No time inside: the same log gives the same bytes.
     (folder / "log.jsonl.gz").write_bytes(gzip.compress(log.read_bytes(), mtime=0))
-    _all_records.cache_clear()
+    find_records.cache_clear()
     return folder
 
 
@@ -183,54 +159,46 @@ def _seconds(lines: Iterable[dict[str, Any]]) -> float:
     return total
 
 
-def results_table(records: list[TrainingRecord], results: str) -> list[str]:
+def results_table(records: Iterable[TrainingRecord], results: str) -> list[str]:
     """Markdown: a line per record and scale.
 
     Args:
         records: of one method, or of all.
         results: where docs/results lies, as seen from the file that the table stands in.
     """
-    rows, sets = [], set()
+    rows: dict[tuple[str, ...], dict[str, str]] = {}
+    runs = {record.name: record.run for record in records}
     for record in records:
-        place = f"{results}/{record.name}"
-        links = f"[json]({place}/results.json), [log]({place}/log.jsonl.gz), "
-        links += f"[config]({place}/config.py)"
-        hours, minutes = divmod(round(record.run["seconds"] / 60), 60)
+        for score in record.results["results"]:
+            if score["psnr"] is None:
+                continue
+            text = f"{score['psnr']:.2f} / {score['ssim']:.4f}"
+            difference = (score.get("published") or {}).get("difference") or {}
+            if difference.get("psnr") is not None:
+                text += f" ({difference['psnr']:+.2f})"
+            head = record.name, f"x{score['scale']}", score["protocol"]
+            rows.setdefault(head, {})[score["set"]] = text
+    used = {name for cells in rows.values() for name in cells}
+    shown = [*(s for s in SETS if s in used), *sorted(used - {*SETS})]
+    table = []
+    for head, cells in rows.items():
+        hours, minutes = divmod(round(runs[head[0]]["seconds"] / 60), 60)
         duration = f"{hours} h {minutes:02d} min" if hours else f"{minutes} min"
-        for (scale, protocol), cells in _by_scale(record).items():
-            sets |= set(cells)
-            rows.append(([record.name, f"x{scale}", protocol], cells, [duration, links]))
-    shown = [s for s in SETS if s in sets] + sorted(sets - set(SETS))
-    told = markdown_table(
-        ["run", "scale", "protocol", *shown, "training", "files"],
-        [[*head, *(cells.get(s, "") for s in shown), *tail] for head, cells, tail in rows],
-    )
-    told += ["", f"Trained on {'; '.join(sorted({r.run['hardware'] for r in records}))}."]
+        names = {"json": "results.json", "log": "log.jsonl.gz", "config": "config.py"}
+        links = ", ".join(f"[{k}]({results}/{head[0]}/{name})" for k, name in names.items())
+        table.append([*head, *(cells.get(s, "") for s in shown), duration, links])
+    told = markdown_table(["run", "scale", "protocol", *shown, "training", "files"], table)
+    told += ["", f"Trained on {'; '.join(sorted({run['hardware'] for run in runs.values()}))}."]
     noted: dict[str, list[str]] = {}
-    for record in records:
-        if note := record.run["note"]:
-            noted.setdefault(note, []).append(record.name)
-    left = len(records)
+    for name, run in runs.items():
+        noted.setdefault(run["note"], []).append(name)
+    rest = len(runs)
     for note, names in sorted(noted.items(), key=lambda item: len(item[1])):
-        who = ", ".join(names)
-        if len(names) == left > 1:
-            who = "All of them" if left == len(records) else "All others"
-        told += ["", f"{who}: {note}."]
-        left -= len(names)
+        others = "All others" if len(names) < len(runs) else "All of them"
+        who = others if len(names) == rest > 1 else ", ".join(names)
+        told += ["", f"{who}: {note}."] if note else []
+        rest -= len(names)
     return told
-
-
-def _by_scale(record: TrainingRecord) -> dict[tuple[int, str], dict[str, str]]:
-    cells: dict[tuple[int, str], dict[str, str]] = {}
-    for score in record.results["results"]:
-        if score["psnr"] is None:
-            continue
-        text = f"{score['psnr']:.2f} / {score['ssim']:.4f}"
-        difference = (score.get("published") or {}).get("difference") or {}
-        if difference.get("psnr") is not None:
-            text += f" ({difference['psnr']:+.2f})"
-        cells.setdefault((score["scale"], score["protocol"]), {})[score["set"]] = text
-    return cells
 
 
 def main() -> int:

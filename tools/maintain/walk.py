@@ -1,129 +1,92 @@
 """How far a sample, a weight file, a config, a training and a photo walk through the code.
 
-    python tools/maintain/walk.py [COMMIT ...] [--json FILE]
+    python tools/maintain/walk.py [TREE]
 
-Counts, for each commit (this checkout's files by default), the files of superres that a subject
-goes through and the calls of their functions, by ``sys.setprofile`` in all threads of one process.
-What Python does on import is not counted. Of several commits the ratios to the first are shown.
+Counts the files of superres that each goes through and the calls of their functions, by
+``sys.setprofile`` in all threads of this process. What Python does on import is not counted. TREE
+is another checkout, such as ``git worktree add --detach TREE COMMIT`` makes; default: this one.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import subprocess
+import contextlib
+import io
+import os
 import sys
 import tempfile
+import threading
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
+OPTIONS = """train_set=set val_sets=[] test_sets=[] max_iters=2 checkpoint_interval=2
+    global_batch_size=2 lq_patch_size=16 num_workers=0 tensorboard=False fast=off
+    model.backbone.channels=8 model.backbone.num_blocks=1""".split()  # noqa: SIM905
 
-SUBJECTS = {
-    "sample": "dataset[key]",
-    "weight file": "main(['models', 'info', weights])",
-    "config": "main(['print-config', config])",
-    "training": "main(['train', config, '--work-dir', f'work{turn}', '--seed', '0', *options])",
-    "photo": "main(['upscale', 'photo.png', '--model', 'edsr-s', '--scale', '2', '-o', f'out{turn}'])",  # noqa: E501
-}
 
-PROGRAM = """
-import contextlib, io, json, os, sys, threading
-from pathlib import Path
-subject, tree = sys.argv[1], sys.argv[2]
-import cv2, numpy
-for name in ("a", "b"):
-    os.makedirs("set", exist_ok=True)
-    cv2.imwrite(f"set/{name}.png", numpy.random.default_rng(0).integers(0, 256, (96, 96, 3), "u1"))
-cv2.imwrite("photo.png", numpy.zeros((24, 32, 3), "u1"))
-from superres.cli.main import main
-from superres.datasets.paired import PairedDataset
-from superres.datasets.sampler import SampleKey
-import superres
-assert superres.__file__.startswith(tree), superres.__file__
-weights = tree + "/superres/weights/edsr-s_x2.safetensors"
-config = tree + "/configs/edsr/edsr_x2c64b16_g1_300k_div2k.py"
-options = ["--cfg-options", "train_set=set", "val_sets=[]", "test_sets=[]", "max_iters=2",
-    "checkpoint_interval=2", "global_batch_size=2", "lq_patch_size=16", "num_workers=0",
-    "tensorboard=False", "fast=off", "model.backbone.channels=8", "model.backbone.num_blocks=1"]
-pipeline = [dict(type="PairedRandomCrop", lq_patch_size=16),
-    dict(type="RandomFlip", direction="horizontal"), dict(type="RandomTranspose"),
-    dict(type="PackInputs")]
-dataset = PairedDataset("set", scale=2, pipeline=pipeline)
-key = SampleKey(0, 5, 2)
-files, calls = {}, 0
-def profile(frame, event, _):
-    global calls
-    name = frame.f_code.co_filename
-    own = name.startswith(tree + "/superres/") and frame.f_code.co_name[0] != "<"
-    if event == "call" and own:
-        calls += 1
-        files[name[len(tree) + 1:]] = files.get(name[len(tree) + 1:], 0) + 1
-said = io.StringIO()
-for turn in (1, 2):  # the first one imports
-    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
-        if turn == 2:
-            threading.setprofile(profile)
-            sys.setprofile(profile)
+def subjects(tree: Path) -> dict[str, Callable[[int], Any]]:
+    """What walks, by name: functions of a number, so that each can be called twice."""
+    import cv2
+    import numpy as np
+
+    from superres.cli.main import main
+    from superres.datasets.paired import PairedDataset
+    from superres.datasets.sampler import SampleKey
+
+    def command(*words: object) -> None:
+        if code := main([*map(str, words)]):
+            raise SystemExit(f"{words[0]} ended with {code}")
+
+    os.mkdir("set")
+    for name in ("a", "b"):
+        cv2.imwrite(f"set/{name}.png", np.random.default_rng(0).integers(0, 256, (96, 96, 3), "u1"))
+    cv2.imwrite("photo.png", np.zeros((24, 32, 3), "u1"))
+    kinds = ("PairedRandomCrop", "RandomFlip", "RandomTranspose", "PackInputs")
+    arguments = ({"lq_patch_size": 16}, {"direction": "horizontal"}, {}, {})
+    pipeline = [{"type": kind, **of} for kind, of in zip(kinds, arguments)]
+    dataset = PairedDataset("set", scale=2, pipeline=pipeline)
+    config = tree / "configs/edsr/edsr_x2c64b16_g1_300k_div2k.py"
+    weights = tree / "superres/weights/edsr-s_x2.safetensors"
+    return {
+        "sample": lambda _: dataset[SampleKey(0, 5, 2)],
+        "weight file": lambda _: command("models", "info", weights),
+        "config": lambda _: command("print-config", config),
+        "training": lambda turn: command(
+            *("train", config, "--work-dir", f"work{turn}", "--seed", 0, "--cfg-options"), *OPTIONS
+        ),
+        "photo": lambda turn: command(
+            *("upscale", "photo.png", "--model", "edsr-s", "--scale", 2, "-o", f"out{turn}")
+        ),
+    }
+
+
+def calls_of(walk: Callable[[int], Any], tree: Path) -> Counter[str]:
+    """The calls of one walk by file; the first one, which imports, is not counted."""
+    calls: Counter[str] = Counter()
+
+    def profile(frame: Any, event: str, _: Any) -> None:
+        code = frame.f_code
+        if event == "call" and code.co_name[0] != "<" and code.co_filename.startswith(own):
+            calls[code.co_filename] += 1
+
+    own = f"{tree}/superres/"
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        walk(1)
+        threading.setprofile(profile)
+        sys.setprofile(profile)
         try:
-            result = RUN
+            walk(2)
         finally:
             sys.setprofile(None)
-    assert subject == "sample" or not result, said.getvalue()
-print(json.dumps({"files": len(files), "calls": calls, "where": files}))
-"""
-
-
-def walk(tree: Path, subject: str) -> dict[str, int]:
-    """Files and calls of one subject in a checkout.
-
-    Raises:
-        SystemExit: it cannot be walked there; the end of what it said is shown.
-    """
-    program = PROGRAM.replace("RUN", SUBJECTS[subject])
-    with tempfile.TemporaryDirectory(prefix="walk-") as folder:
-        done = subprocess.run(
-            [sys.executable, "-c", program, subject, str(tree)],
-            cwd=folder,
-            env={"PYTHONPATH": str(tree), "HOME": folder, "PATH": "", "OMP_NUM_THREADS": "1"},
-            capture_output=True,
-            text=True,
-        )
-    if done.returncode:
-        raise SystemExit(f"{tree}: {subject}:\n{done.stderr[-3000:]}")
-    return json.loads(done.stdout.splitlines()[-1])
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Count, print, and write the JSON file."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("commits", nargs="*", metavar="COMMIT")
-    parser.add_argument("--json", type=Path, metavar="FILE")
-    args = parser.parse_args(argv)
-    found: dict[str, dict[str, dict[str, int]]] = {}
-    for commit in args.commits or ["."]:
-        with tempfile.TemporaryDirectory(prefix="walk-") as folder:
-            tree = ROOT
-            git = ["git", "-C", str(ROOT), "worktree"]
-            if args.commits:
-                tree = Path(folder).resolve() / "tree"
-                subprocess.run([*git, "add", "--quiet", "--detach", str(tree), commit], check=True)
-            try:
-                found[commit] = {subject: walk(tree, subject) for subject in SUBJECTS}
-            finally:
-                if args.commits:
-                    subprocess.run([*git, "remove", "--force", str(tree)], check=False)
-    first = next(iter(found.values()))
-    for commit, subjects in found.items():
-        for subject, counts in subjects.items():
-            ratios = "  ".join(
-                f"{counts[what]:>6} {what} ({counts[what] / first[subject][what]:.0%})"
-                for what in ("files", "calls")
-            )
-            print(f"{commit[:12]:<12}  {subject:<12} {ratios}")
-    if args.json:
-        args.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
-    return 0
+            threading.setprofile(None)
+    return calls
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    root = Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).parents[2]).resolve()
+    sys.path[:1] = [str(root)]
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        for name, walk in subjects(root).items():
+            found = calls_of(walk, root)
+            print(f"{name:<12} {len(found):>4} files {sum(found.values()):>7} calls")
