@@ -14,18 +14,17 @@ dist_run() {
         echo "error: GPUS must be a number of processes per machine, found '$gpus'" >&2
         exit 2
     fi
-    local run=() rest=() max_restarts=0 nnodes=${NNODES:-1} conf=
+    local run=() rest=() nnodes=${NNODES:-1} conf= option value
     while [ $# -gt 0 ]; do
-        case $1 in
-            --max-restarts=* | --max_restarts=*) max_restarts=${1#*=} ;;
-            --max-restarts | --max_restarts) max_restarts=${2:?--max-restarts takes a number}; shift ;;
-            --nnodes=*) nnodes=${1#*=} ;;
-            --nnodes) nnodes=${2:?--nnodes takes a number}; shift ;;
-            --rdzv-conf=* | --rdzv_conf=*) conf=${1#*=} ;;
-            --rdzv-conf) conf=${2:?--rdzv-conf takes KEY=VALUE,...}; shift ;;
-            --node-rank=* | --node_rank=* | --local-addr=* | --rdzv-*=* | --rdzv_*=* | --monitor-interval=*) run+=("$1") ;;
-            --node-rank | --node_rank | --local-addr | --rdzv-endpoint | --rdzv-id | --monitor-interval)
-                run+=("$1" "${2:?$1 takes a value}"); shift ;;
+        option=${1%%=*}
+        option=${option//_/-}
+        case $option in
+            --max-restarts | --nnodes | --node-rank | --local-addr | --monitor-interval | --rdzv-*)
+                value=${1#*=}
+                [[ $1 == *=* ]] || { value=${2:?$1 takes a value}; shift; }
+                run+=("$option=$value")
+                [ "$option" != --nnodes ] || nnodes=$value
+                [ "$option" != --rdzv-conf ] || conf=$value ;;
             *) rest+=("$1") ;;
         esac
         shift
@@ -51,21 +50,17 @@ dist_run() {
     fi
     # Shared evenly unless the user says otherwise; torchrun's own default is one thread.
     if [ -z "${OMP_NUM_THREADS:-}" ]; then
-        local cores
-        cores=$(nproc 2>/dev/null || echo 1)
-        export OMP_NUM_THREADS=$((cores > gpus ? cores / gpus : 1))
+        local share=$(($(nproc 2>/dev/null || echo 1) / gpus))
+        export OMP_NUM_THREADS=$((share > 1 ? share : 1))
     fi
-    local python=${PYTHON:-}
-    if [ -z "$python" ]; then
-        python=$(command -v python || command -v python3) || { echo "error: no python found; name one with PYTHON=..." >&2; exit 2; }
-    fi
-    local root
+    local root python
+    python=${PYTHON:-$(command -v python || command -v python3)} ||
+        { echo "error: no python found; name one with PYTHON=..." >&2; exit 2; }
     root=$(cd "$(dirname "$script")/.." && pwd)
     export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}"
     exec "$python" -m superres.engine.distributed.torchrun \
-        --nnodes="$nnodes" --nproc-per-node="$gpus" --max-restarts="$max_restarts" \
+        --nnodes="$nnodes" --nproc-per-node="$gpus" --max-restarts=0 \
         --rdzv-backend=c10d --rdzv-endpoint="$endpoint" --rdzv-id="superres-$id" \
-        --rdzv-conf="$conf" \
-        ${run[@]+"${run[@]}"} \
+        ${run[@]+"${run[@]}"} --rdzv-conf="$conf" \
         "$script" "${positionals[@]}" --launcher pytorch ${rest[@]+"${rest[@]}"}
 }

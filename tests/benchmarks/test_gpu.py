@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -86,41 +87,28 @@ def test_the_whole_rehearsal(tmp_path):
     assert all(path.stat().st_size < 16 * 2**20 for path in files)
 
 
-STAND_IN = """
-import json, pathlib, sys, time
-path = pathlib.Path(sys.argv[sys.argv.index("--results") + 1])
-until = float(sys.argv[sys.argv.index("--until") + 1])
-made = json.loads(path.read_text()) if path.is_file() else {"checks": []}
-for number, name in enumerate(["fine", "dies", "hangs", "last"]):
-    if number < len(made["checks"]):
-        continue
-    made["running"] = name, time.time() + (1 if name == "hangs" else 60)
-    path.write_text(json.dumps(made))
-    if name == "dies":
-        sys.exit(7)
-    if name == "hangs":  # until it ends itself
-        time.sleep(1.2)
-        sys.exit(1)
-    made["checks"].append({"name": name, "outcome": "ok", "text": ""})
-    del made["running"]
-    path.write_text(json.dumps(made))
-"""
-
-
 def test_a_check_that_ends_its_process_costs_only_itself(gpu, tmp_path, monkeypatch, capsys):
-    (tmp_path / "stand_in.py").write_text(STAND_IN)
-    monkeypatch.setattr(gpu, "__file__", str(tmp_path / "stand_in.py"))
-    args = SimpleNamespace(work=tmp_path, out=tmp_path, limit=60, minutes=1)
-    record = gpu.supervise("checks", [], args)
+    module = importlib.import_module("benchmarks._gpu_run")
+    works = {
+        "fine": lambda rig: (True, "", {}),
+        "dies": lambda rig: os._exit(7),
+        "hangs": lambda rig: time.sleep(100),
+        "last": lambda rig: (False, "", {}),
+    }
+    checks = [(name, work, False) for name, work in works.items()]
+    monkeypatch.setattr(module, "stages", lambda: {"checks": checks})
+    monkeypatch.setattr(module.Rig, "left", lambda rig: 100)
+    args = SimpleNamespace(work=tmp_path, out=tmp_path, limit=6, rehearse=True)
+    record = module.run_stage("checks", args)
     assert [(c["name"], c["outcome"], c["text"]) for c in record["checks"]] == [
         ("fine", "ok", ""),
         ("dies", "failed", "its process ended with 7"),
-        ("hangs", "failed", "it did not end in time"),
-        ("last", "ok", ""),
+        ("hangs", "failed", "did not end in time"),
+        ("last", "differs", ""),
     ]
     assert json.loads((tmp_path / "checks.json").read_text()) == record
     assert gpu.summary([("checks", record)]) == 1
-    assert "2 ok, 0 skipped, 0 differs, 2 failed" in capsys.readouterr().out
+    assert "1 ok, 0 skipped, 1 differs, 2 failed" in capsys.readouterr().out
 
 
 def test_photographs_of_a_bundle_fit(gpu, tmp_path):

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import contextlib
 import copy
-import faulthandler
 import functools
 import io
 import json
+import multiprocessing
 import os
 import signal
 import statistics
@@ -84,22 +84,28 @@ class StopAt(Hook):
 
 
 class Rig:
-    """What the checks of a stage share, and its results, which are written after every change."""
+    """What a check works with; and its stage's results, which are written after every change.
 
-    def __init__(self, args: argparse.Namespace) -> None:
-        self.args, self.rehearse, self.ends = args, args.rehearse, args.until
+    Args:
+        args: of the command line.
+        stage: whose check it is.
+        ends: when the check must be over.
+    """
+
+    def __init__(self, args: argparse.Namespace, stage: str, ends: float) -> None:
+        self.args, self.rehearse, self.ends = args, args.rehearse, ends
         self.work, self.out, self.data = args.work, args.out, args.work / "data"
         self.gpu = torch.cuda.is_available() and not args.rehearse
         self.device = torch.device("cuda", 0) if self.gpu else torch.device("cpu")
-        self.per_pixel = 0.0  # seconds of a validation
-        self.path = args.results
+        self.path = results_of(args, stage)
+        if self.path.is_file():
+            self.results = json.loads(self.path.read_text())
+            return
         packed = self.data / "pack.json"
         setup = json.loads(packed.read_text()) if packed.is_file() else {}
         setup |= {"config": CONFIG, "rehearsal": args.rehearse, "cpus": os.cpu_count()}
         name = torch.cuda.get_device_name(0) if self.gpu else None
-        self.results = report(f"gpu {args.child}", [], {}, name, setup) | {"checks": []}
-        if self.path.is_file():  # of the process before, which a check has ended
-            self.results = json.loads(self.path.read_text())
+        self.results = report(f"gpu {stage}", [], {}, name, setup) | {"checks": []}
 
     def save(self) -> None:
         """Write the results; the file is whole at any time."""
@@ -180,43 +186,77 @@ class Rig:
         return torch.cuda.memory_reserved() / 2**20
 
 
-def run_stage(args: argparse.Namespace) -> int:
-    """Make the checks of a stage that have not been made; gives 3 where another process must."""
+def results_of(args: argparse.Namespace, stage: str) -> Path:
+    """Where a stage's results stand: with what somebody takes along, but for packing's."""
+    return (args.work if stage == "pack" else args.out) / f"{stage}.json"
+
+
+def run_stage(stage: str, args: argparse.Namespace) -> dict[str, Any]:
+    """Make the checks of a stage within its time; gives its results.
+
+    Each runs in a fork of this process, which has imported everything and used no device: whatever
+    a check does to its process or to CUDA's state, the next one begins anew.
+    """
+    limit = args.minutes * 60 if stage == "train" else args.limit
+    until, path, todo = time.time() + limit, results_of(args, stage), stages()[stage]
+    path.unlink(missing_ok=True)
+    args.work.mkdir(parents=True, exist_ok=True)
+    print(f"== {stage}, at most {limit:.0f} s", flush=True)
+    for made in todo:
+        # One that hangs leaves time for those behind it.
+        ends = time.time() + (until - time.time()) * (1 if made is todo[-1] else 0.6)
+        process = multiprocessing.get_context("fork").Process(
+            target=check, args=(args, stage, ends, *made)
+        )
+        process.start()
+        try:
+            process.join(max(ends - time.time(), 0) + 1)
+            code = process.exitcode
+        finally:  # whatever it has started ends with it
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.join()
+        record = json.loads(path.read_text()) if path.is_file() else {"checks": []}
+        if made[0] not in [check["name"] for check in record["checks"]]:
+            what = "did not end in time" if code is None else f"its process ended with {code}"
+            print(f"  failed   {made[0]}: {what}", flush=True)
+            record["checks"].append({"name": made[0], "outcome": "failed", "text": what})
+            path.write_text(json.dumps(record, indent=1), encoding="utf-8")
+    return record
+
+
+def stages() -> dict[str, list[Check]]:
+    """The checks of each stage."""
     from benchmarks._gpu_checks import checks
 
-    rig = Rig(args)
-    stages = {"pack": [("pack", pack, False)], "ladder": LADDER, "checks": checks(),
-              "loop": loop(), "train": [("training", train, False)]}  # fmt: skip
-    done = {made["name"] for made in rig.results["checks"]}
-    todo = [made for made in stages[args.child] if made[0] not in done]
-    for name, work, needs_gpu in todo:
-        # One that hangs leaves time for those behind it.
-        left = args.until - time.time()
-        rig.ends = time.time() + left * (1 if name == todo[-1][0] else 0.6)
-        if needs_gpu and not rig.gpu:
-            rig.add(name, "skipped", "needs a CUDA device")
-        elif left < 20:
-            rig.add(name, "skipped", "the stage's time is over")
-        elif not check(rig, name, work) and rig.gpu:
-            return 3  # after an error of CUDA nothing in this process can be trusted
-    return 0
+    return {"pack": [("pack", pack, False)], "ladder": LADDER, "checks": checks(),
+            "loop": loop(), "train": [("training", train, False)]}  # fmt: skip
 
 
-def check(rig: Rig, name: str, work: Callable[[Rig], Found]) -> bool:
-    """Make a check; gives False where an exception ended it."""
-    rig.results["running"] = name, rig.ends
-    rig.save()
+def check(
+    args: argparse.Namespace,
+    stage: str,
+    ends: float,
+    name: str,
+    work: Callable[[Rig], Found],
+    needs_gpu: bool,
+) -> None:
+    """Make a check, in a process group of its own, and add it to the stage's results."""
+    os.setpgid(0, 0)
+    rig = Rig(args, stage, ends)
+    if needs_gpu and not rig.gpu:
+        rig.add(name, "skipped", "needs a CUDA device")
+        return
+    if rig.left() < 20:
+        rig.add(name, "skipped", "the stage's time is over")
+        return
     started, values = time.perf_counter(), {}
-    faulthandler.dump_traceback_later(rig.left() + 1, exit=True)  # also where the GPU hangs
     try:
         fine, text, values = work(rig)
         outcome = "ok" if fine else "differs"
     except Exception as error:
         outcome, text = "failed", last_line(error)
-    faulthandler.cancel_dump_traceback_later()
-    del rig.results["running"]
     rig.add(name, outcome, text, seconds=round(time.perf_counter() - started, 2), **values)
-    return outcome != "failed"
 
 
 def last_line(error: Exception) -> str:
@@ -337,7 +377,11 @@ def loop() -> list[Check]:
                "auto, cache on the device": ("fast='auto'", cached),
                "max, cache on the device": ("fast='max'", cached)}  # fmt: skip
     return [("validation", validation, False)] + [
-        (name, functools.partial(training_loop, options=chosen), name.startswith("max, "))
+        (
+            name,
+            functools.partial(training_loop, name=name, options=chosen),
+            name.startswith("max, "),
+        )
         for name, chosen in options.items()
     ]
 
@@ -356,7 +400,7 @@ def validation(rig: Rig) -> Found:
     elapsed = time.perf_counter() - started
     stores = [s.dataset.gt for s in trainer.eval_sets]
     pixels = sum(int(np.prod(g.shape_at(i)[:2])) for g in stores for i in range(len(g)))
-    rig.per_pixel = elapsed / pixels
+    per_pixel = elapsed / pixels
     lq, times = torch.rand(1, 3, rig.number(339, 40), 510, device=rig.device), []
     with torch.inference_mode():
         for _ in range(3):
@@ -364,29 +408,31 @@ def validation(rig: Rig) -> Found:
             trainer.module.eval()(lq, mode="predict")
             rig.wait()
             times.append((time.perf_counter() - started) / (lq[0, 0].numel() * 16))
-    rig.rows(row("validation, an image of DIV2K", [rig.per_pixel * np.prod(LARGE)], "s"),
+    rig.rows(row("validation, an image of DIV2K", [per_pixel * np.prod(LARGE)], "s"),
              row("of it the network", [min(times) * np.prod(LARGE)], "s"))  # fmt: skip
     difference = abs(evaluation.results.entries[0]["psnr"] - wanted.entries[0]["psnr"])
-    return difference < 1e-2, f"PSNR within {difference:.1e} dB of the CPU's", {}
+    text = f"PSNR within {difference:.1e} dB of the CPU's"
+    return difference < 1e-2, text, {"per_pixel": per_pixel}
 
 
-def training_loop(rig: Rig, options: tuple[str, ...]) -> Found:
+def training_loop(rig: Rig, name: str, options: tuple[str, ...]) -> Found:
     """Rates of a training by the config, without what its first interval holds of the start."""
     count, every = rig.number(5000, 20), rig.number(250, 5)
     trainer = rig.trainer(*options, f"max_iters={count}", f"log_interval={every}",
                           hooks=[StopAt(rig.ends - 10)])  # fmt: skip
     started = time.perf_counter()
     trainer.train()
-    logged, name = trainer.log.logged, rig.results["running"][0]
+    logged = trainer.log.logged
+    per_pixel = next((c["per_pixel"] for c in rig.results["checks"] if "per_pixel" in c), 0)
     rate = statistics.median(r["it_per_s"] for r in logged[1:] or logged)
     start = max(0.0, time.perf_counter() - started - trainer.iter / rate)
-    minutes = (300_000 / rate + start + 60 * 100 * np.prod(LARGE) * rig.per_pixel) / 60
+    minutes = (300_000 / rate + start + 60 * 100 * np.prod(LARGE) * per_pixel) / 60
     whole = row(f"{name}: 300,000 iterations, 60 validations on DIV2K", [minutes], "min")
     rig.rows(row(name, [rate], "it/s"), row(f"{name}: start", [start], "s"), whole)
     said = [line for line in trainer.log.lines if line.startswith(("fast.", "warning"))]
     text = (
         f"{trainer.iter} iterations, loss {logged[-1]['loss']:.4f}, {logged[-1]['data_wait']:.1%} "
-        f"of the time waiting for data{'' if rig.per_pixel else ', validation not measured'}"
+        f"of the time waiting for data{'' if per_pixel else ', validation not measured'}"
     )
     return not any("failed" in s for s in said), "; ".join([text, *said]), {"logged": logged}
 

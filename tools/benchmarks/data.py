@@ -1,4 +1,4 @@
-"""Training samples from disk: ours against PNG decoding, and against merely copying the crops."""
+"""Training samples from disk: ours against PNG sub-images, and against merely copying the crops."""
 
 from __future__ import annotations
 
@@ -7,17 +7,20 @@ import tempfile
 import time
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.harness import Variant, measure, ratio, report, row, single_thread
 from superres.errors import UserError
 
+if TYPE_CHECKING:
+    from benchmarks._sub_images import SubImages
+
 SCALE, LQ_PATCH, BATCH = 4, 48, 16
 HEIGHT, WIDTH = 1356, 2040  # DIV2K's most frequent size
-AS_PNG = 8  # pictures that the others get; decoding them takes the same time again and again
+AS_PNG = 8  # pictures that the other gets; decoding them takes the same time again and again
 PREFETCH = 4
 COUNT = 300  # batches of one timing of the workers
-NAMES = ("whole PNG files", "480x480 sub-image PNGs in LMDB", "superres", "crop copy only")
+NAMES = ("480x480 sub-image PNGs in LMDB", "superres", "crop copy only")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    """Make the same batches in four ways; then let workers deliver ours to an empty step."""
+    """Make the same batches in three ways; then let workers deliver ours to an empty step."""
     if args.pictures < AS_PNG or args.workers < 1:
         raise UserError(f"benchmark data: at least {AS_PNG} --pictures and 1 of --workers")
     if args.temp and not args.temp.is_dir():
@@ -37,8 +40,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory(prefix="superres-data-", dir=args.temp) as folder:
-        _write(Path(folder), args.pictures)
-        rows, ratios = _samples(Path(folder), args.repeats)
+        other = _write(Path(folder), args.pictures)
+        rows, ratios = _samples(Path(folder), other, args.repeats)
         rates = _delivered(_dataset(Path(folder)), args.workers, args.repeats)
     name = "1 worker" if args.workers == 1 else f"{args.workers} workers"
     step = f"step time below which data starves it, {name}"
@@ -67,12 +70,14 @@ def _dataset(root: Path) -> Any:
     return PairedDataset(gt=gt, lq=lq, scale=SCALE, pipeline=pipeline)
 
 
-def _samples(root: Path, repeats: int) -> tuple[list[dict[str, Any]], dict[str, float]]:
-    """Time per sample of the four ways, and the ratios between them."""
+def _samples(
+    root: Path, other: SubImages, repeats: int
+) -> tuple[list[dict[str, Any]], dict[str, float]]:
+    """Time per sample of the three ways, and the ratios between them."""
     import numpy as np
     import torch
 
-    from benchmarks import _data_baselines as others
+    from benchmarks._sub_images import Draw
     from superres.datasets.loader import Collate
     from superres.datasets.sampler import IterationSampler
 
@@ -92,30 +97,24 @@ def _samples(root: Path, repeats: int) -> tuple[list[dict[str, Any]], dict[str, 
             np.copyto(room[0][i % BATCH], lq)
             np.copyto(room[1][i % BATCH], gt)
 
-    # The others make batches of the same draws, from the pictures that they have. They are told
-    # what was drawn: drawing costs them nothing.
+    # The other makes batches of the same draws, from the pictures that it has. It is told what was
+    # drawn: drawing costs it nothing.
     shared = [key for key in keys if key.index < AS_PNG]
     batches = [shared[:BATCH], shared[BATCH : 2 * BATCH]]
-    draws = [[others.Draw.of(dataset[key]["meta"]) for key in batch] for batch in batches]
-    files = others.PngFiles(root, LQ_PATCH, SCALE)
-    sub_images = others.SubImages(root, LQ_PATCH, SCALE, dataset.lq.shape_at(0))
-    for other in (files, sub_images):
-        for batch, drawn in zip(batches, draws):
-            made = collate([dataset[key] for key in batch])
-            if not all(map(torch.equal, other(drawn), (made["inputs"], made["gt"]))):
-                raise AssertionError(f"{type(other).__name__} and superres disagree")
-    placed = [sub_images.place(drawn) for drawn in draws]
+    placed = [other.place([Draw.of(dataset[key]["meta"]) for key in batch]) for batch in batches]
+    for batch, place in zip(batches, placed):
+        made = collate([dataset[key] for key in batch])
+        if not all(map(torch.equal, other.batch(place), (made["inputs"], made["gt"]))):
+            raise AssertionError("the sub-images and superres disagree")
     calls = (
-        (lambda: files(draws[0]), BATCH),
-        (lambda: [sub_images.batch(p) for p in placed], 2 * BATCH),
+        (lambda: [other.batch(place) for place in placed], 2 * BATCH),
         (ours, len(keys)),
         (copy_only, len(keys)),
     )
     rows = measure([Variant(n, c, i, "us/sample") for n, (c, i) in zip(NAMES, calls)], repeats)
     return rows, {
-        "whole PNG / superres": ratio(rows, NAMES[0], NAMES[2]),
-        "sub-image LMDB / superres (at least 60)": ratio(rows, NAMES[1], NAMES[2]),
-        "superres / crop copy only (at most 2.5)": ratio(rows, NAMES[2], NAMES[3]),
+        "sub-image LMDB / superres (at least 60)": ratio(rows, NAMES[0], NAMES[1]),
+        "superres / crop copy only (at most 2.5)": ratio(rows, NAMES[1], NAMES[2]),
     }
 
 
@@ -142,26 +141,24 @@ def _delivered(dataset: Any, workers: int, repeats: int) -> list[float]:
     return rates[1:]  # the first one met cold workers
 
 
-def _write(root: Path, count: int) -> None:
-    """The same pictures packed by superres, as PNG files and as PNG sub-images in LMDBs."""
+def _write(root: Path, count: int) -> SubImages:
+    """The same pictures packed by superres, and the first of them as sub-images, which it gives."""
     import numpy as np
 
-    from benchmarks import _data_baselines as others
+    from benchmarks._sub_images import SubImages, photographs
     from superres.datasets.pack import pack_images
     from superres.imaging.resize import imresize
 
-    photographs = []
-    for gt in others.photographs(AS_PNG, HEIGHT, WIDTH):
-        others.write_both(root, f"{len(photographs):04d}", 1, gt)
-        others.write_both(root, f"{len(photographs):04d}", SCALE, imresize(gt, 1 / SCALE))
-        photographs.append(gt)
+    pictures = list(photographs(AS_PNG, HEIGHT, WIDTH))
+    other = SubImages(root, LQ_PATCH, SCALE)
+    for i, gt in enumerate(pictures):
+        other.add(f"{i:04d}", gt)
 
-    def picture(i: int) -> np.ndarray:  # more are the same ones, turned about
-        return np.roll(photographs[i % AS_PNG], 101 * (i // AS_PNG), axis=1)
+    def image(i: int, scale: int) -> np.ndarray:  # more are the same ones, turned about
+        gt = np.roll(pictures[i % AS_PNG], 101 * (i // AS_PNG), axis=1)
+        return gt if scale == 1 else imresize(gt, 1 / scale)
 
-    def reduced(i: int) -> np.ndarray:
-        return imresize(picture(i), 1 / SCALE)
-
-    for make, target in ((picture, "HR.lmdb"), (reduced, f"LR_bicubic_X{SCALE}.lmdb")):
-        loaders = ((f"{i:04d}", partial(make, i)) for i in range(count))
+    for scale, target in ((1, "HR.lmdb"), (SCALE, f"LR_bicubic_X{SCALE}.lmdb")):
+        loaders = ((f"{i:04d}", partial(image, i, scale)) for i in range(count))
         pack_images(loaders, root / target, num_workers=0)
+    return other

@@ -7,26 +7,23 @@ torch and scikit-image, and no network,
     python tools/benchmarks/gpu.py --wheels BUNDLE/wheels --photos BUNDLE/photos --out RESULTS
 
 runs the stages ``pack ladder checks loop train``, or those that are named. Each writes
-``RESULTS/STAGE.json`` after every check, so that whatever ends it, the results up to there stay. A
-stage runs in a process of its own; where a check kills that process or hangs, another process
-goes on with the next check. ``--rehearse`` runs everything on a CPU, with small numbers.
+``RESULTS/STAGE.json`` after every check, so that whatever ends it, the results up to there stay.
+Each check runs in a process of its own: one that dies or hangs costs only itself. ``--rehearse``
+runs everything on a CPU, with small numbers.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import importlib.metadata
 import importlib.util
 import io
-import json
 import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -56,57 +53,51 @@ def parser() -> argparse.ArgumentParser:
     add("--cfg-options", nargs="+", action="extend", default=[], help="for the stage train")
     add("--rehearse", action="store_true", help="on a CPU, with small numbers")
     add("--to", type=Path, help="what the stage bundle writes (WORK/bundle)")
-    add("--child", choices=STAGES, help=argparse.SUPPRESS)
-    add("--until", type=float, help=argparse.SUPPRESS)
-    add("--results", type=Path, help=argparse.SUPPRESS)
     return made
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the stages; gives 1 where a check failed, 2 for a mistake in the arguments."""
-    argv = sys.argv[1:] if argv is None else argv
     args = parser().parse_args(argv)
     args.work = args.work or Path(f"work_dirs/gpu{'-rehearsal' * args.rehearse}")
     args.out, args.to = args.out or args.work / "out", args.to or args.work / "bundle"
-    if args.child:
-        from benchmarks._gpu_run import run_stage
-
-        return run_stage(args)
     stages = args.stages or [*["bundle"] * args.rehearse, *STAGES]
     wrong = [f"no such stage: {s}" for s in stages if s not in (*STAGES, "bundle")]
     folders = (*args.photos, args.wheels, args.resume_from)
     wrong += [f"no such folder: {f}" for f in folders if f and not f.is_dir()]
     if not wrong and "bundle" in stages:
         bundle(args)
-        argv = [*argv, "--photos", str(args.to / "photos")]
+        args.photos.append(args.to / "photos")
     stages = [s for s in stages if s != "bundle"]
     if not wrong and stages:
-        path = install(args.wheels, args.work / "site-packages")
+        install(args.wheels, args.work / "site-packages")
         lacking = [module for module in NEEDED if not importlib.util.find_spec(module)]
         wrong = [f"not installed here: {', '.join(lacking)}; give --wheels"] if lacking else []
     if wrong:
         parser().error(wrong[0])
     if not stages:
         return 0
+    from benchmarks._gpu_run import run_stage
+
     if not (args.work / "data" / "pack.json").is_file():
         stages = ["pack", *(s for s in stages if s != "pack")]
     args.out.mkdir(parents=True, exist_ok=True)
-    os.environ |= {"PYTHONPATH": os.pathsep.join(path), "PYTHONUNBUFFERED": "1"}
     if args.rehearse:
         shutil.rmtree(args.work / "train", ignore_errors=True)
-    results = [(s, supervise(s, argv, args)) for s in stages]
+    results = [(s, run_stage(s, args)) for s in stages]
     if args.rehearse and "train" in stages:
         print("-- a second visit: the training goes on from its resume file")
         shutil.rmtree(args.work / "train")
-        argv = [*argv, "--resume-from", str(args.out)]
-        results.append(("train", supervise("train", argv, args)))
+        args.resume_from = args.out
+        results.append(("train", run_stage("train", args)))
     return summary(results)
 
 
-def install(wheels: Path | None, target: Path) -> list[str]:
-    """Install the wheels of packages that are not here into a folder; gives the import path."""
+def install(wheels: Path | None, target: Path) -> None:
+    """Install the wheels of packages that are not here into a folder, and import from there."""
     path = [str(target.resolve()), str(ROOT)]
     sys.path[:0] = path
+    os.environ |= {"PYTHONPATH": os.pathsep.join(path), "PYTHONUNBUFFERED": "1"}
     names = (d.metadata["Name"] or "" for d in importlib.metadata.distributions())
     found = {name.lower().replace("-", "_") for name in names}
     wheels = sorted(wheels.glob("*.whl")) if wheels else []
@@ -116,47 +107,6 @@ def install(wheels: Path | None, target: Path) -> list[str]:
         subprocess.run([*pip, "--target", str(target), *wanted], check=True)
         importlib.invalidate_caches()
         print(f"installed {len(wanted)} wheels into {target}")
-    return path
-
-
-def supervise(stage: str, argv: list[str], args: argparse.Namespace) -> dict[str, Any]:
-    """Run a stage to its end or to its time limit; gives its results.
-
-    A process that ends before all checks are through is followed by another, which goes on with
-    the check after the one that ended it.
-    """
-    limit = args.minutes * 60 if stage == "train" else args.limit
-    until = time.time() + limit
-    # Results are the files that somebody takes along: what packing said is not among them.
-    results = (args.work if stage == "pack" else args.out) / f"{stage}.json"
-    record: dict[str, Any] = {"checks": []}
-    results.unlink(missing_ok=True)
-    args.work.mkdir(parents=True, exist_ok=True)
-    print(f"== {stage}, at most {limit:.0f} s", flush=True)
-    command = [sys.executable, str(Path(__file__).resolve()), *argv, "--child", stage]
-    command += ["--results", str(results), "--until", str(until)]
-    while True:
-        before, code = len(record["checks"]), None
-        process = subprocess.Popen(command, start_new_session=True)
-        try:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                code = process.wait(max(until - time.time(), 0) + 15)
-        finally:  # whatever it has started ends with it
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-        if results.is_file():
-            record = json.loads(results.read_text(encoding="utf-8"))
-        running = record.pop("running", None)
-        if running or not record["checks"]:
-            name, ends = running or ("start", until)
-            late = time.time() > ends
-            text = "it did not end in time" if late else f"its process ended with {code}"
-            record["checks"].append({"name": name, "outcome": "failed", "text": text})
-            print(f"  failed   {name}: {text}", flush=True)
-            results.write_text(json.dumps(record, indent=1), encoding="utf-8")
-        if code == 0 or len(record["checks"]) == before or time.time() > until:
-            return record
 
 
 def summary(results: list[tuple[str, dict[str, Any]]]) -> int:

@@ -6,11 +6,8 @@ meet the same drift, so the ratios of one run can be trusted where single times 
 
 from __future__ import annotations
 
-import contextlib
 import gc
-import importlib.metadata
 import os
-import platform
 import statistics
 import sys
 import time
@@ -110,12 +107,13 @@ def report(
         setup: what was measured (sizes, threads, batch), for the reader.
     """
     from superres.engine.train.provenance import processor_name
+    from superres.evaluation.results import versions
 
     return {
         "schema": 1,
         "benchmark": benchmark,
         "device": device or processor_name(),
-        "versions": versions(),
+        "versions": versions(*_LIBRARIES),
         "setup": dict(setup or {}),
         "variants": [dict(r) for r in rows],
         "ratios": {name: float(value) for name, value in ratios.items()},
@@ -123,7 +121,8 @@ def report(
 
 
 def print_report(result: Mapping[str, Any]) -> None:
-    """Print a report as two tables."""
+    """Print a report as two tables, as Markdown has them."""
+    from rich import box
     from rich.console import Console
     from rich.table import Table
 
@@ -131,10 +130,10 @@ def print_report(result: Mapping[str, Any]) -> None:
     console.print(f"benchmark {result['benchmark']} on {result['device']}")
     for part in ("versions", "setup"):
         console.print(", ".join(f"{k} {v}" for k, v in result[part].items()))
-    table = Table("variant", "median", "unit", "repeats")
+    table = Table("variant", "median", "unit", "repeats", box=box.MARKDOWN)
     for line in result["variants"]:
         table.add_row(line["name"], f"{line['median']:,.4g}", line["unit"], str(line["repeats"]))
-    ratios = Table("ratio", "value")
+    ratios = Table("ratio", "value", box=box.MARKDOWN)
     for name, value in result["ratios"].items():
         ratios.add_row(name, f"{value:,.2f}")
     for shown in (table, ratios):
@@ -146,19 +145,7 @@ def single_thread() -> None:
     """Let numpy's BLAS, OpenCV and torch (if it is loaded) compute on one thread.
 
     Call it first thing in ``run``: numpy reads the environment when it is imported.
-
-    Raises:
-        UserError: numpy is loaded, and its threads cannot be limited any more.
     """
-    if "numpy" in sys.modules:
-        try:
-            from threadpoolctl import threadpool_limits
-        except ImportError:
-            raise UserError(
-                "benchmark: numpy is loaded, so its threads cannot be limited any more; install "
-                "threadpoolctl"
-            ) from None
-        threadpool_limits(limits=1)
     os.environ |= {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL")}
     from superres.imaging._cv2 import import_cv2
 
@@ -174,15 +161,6 @@ def environment() -> dict[str, str]:
     own = [str(Path(file).parents[1]) for file in (superres.__file__, __file__)]
     path = [*own, *filter(None, [os.environ.get("PYTHONPATH")])]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(path)}
-
-
-def versions() -> dict[str, str]:
-    """Versions of Python and of the libraries that the numbers depend on, without importing."""
-    found = {"python": platform.python_version()}
-    for name in ("superres", *_LIBRARIES):
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            found[name] = importlib.metadata.version(name)
-    return found
 
 
 def _in_unit(variant: Variant, seconds: Sequence[float]) -> list[float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +21,6 @@ LADDER = {
 }
 COMPILED = {"+ compile": ["fast=dict(compile=True)", "amp='bfloat16'"]}
 GPU = {"+ cuda_graph (fast='max')": ["fast='max'", "amp='bfloat16'"]}
-PRODUCTS = {
-    "float32": "large matrix product, float32",
-    "bfloat16": "large matrix product, bfloat16",
-}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,7 +38,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
     gpu = torch.cuda.is_available()
     device = torch.device("cuda", 0) if gpu else torch.device("cpu")
-    count, side = (50, 8192) if gpu else (1, 1536)
+    count = 50 if gpu else 1
     ladder = LADDER | (COMPILED if args.compile or gpu else {}) | (GPU if gpu else {})
     with tempfile.TemporaryDirectory(prefix="superres-train-") as folder:
         root = Path(folder)
@@ -60,41 +56,22 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         operations = _operations(trainers[OFF], batch)
         memory = {n: _memory(t, batch, device) for n, t in trainers.items()}
 
-        def variant(name: str, call: Any, times: int) -> Variant:
-            def calls() -> None:
-                for i in range(times):
-                    call(i)
-                if gpu:
-                    torch.cuda.synchronize()
+        def updates(call: Any) -> None:
+            for i in range(count):
+                call(i)
+            if gpu:
+                torch.cuda.synchronize()
 
-            return Variant(name, calls, times, "it/s")
-
-        def product(dtype: torch.dtype) -> Any:
-            a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
-            return lambda _: torch.mm(a, b)
-
-        variants = [variant(PLAIN, lambda _: plain(), count)]
-        variants += [
-            variant(n, lambda i, t=t: t.step(batch, i), count) for n, t in trainers.items()
-        ]
-        variants += [variant(n, product(getattr(torch, t)), 4) for t, n in PRODUCTS.items()]
+        calls = {PLAIN: lambda _: plain()}
+        calls |= {n: lambda i, t=t: t.step(batch, i) for n, t in trainers.items()}
+        variants = [Variant(n, partial(updates, c), count, "it/s") for n, c in calls.items()]
         rows = measure(variants, args.repeats, warmup=2 if gpu or args.compile else 1)
-        waiting = _waiting(trainers[DEFAULT], 50 if gpu else 8)
-    speed = {r["name"]: r["median"] for r in rows}
-    peaks = {t: speed.pop(n) * 2 * side**3 / 1e12 for t, n in PRODUCTS.items()}
-    ratios = {f"{n} / {PLAIN}": ratio(rows, n, PLAIN) for n in speed if n != PLAIN}
-    more = [r for r in rows if r["name"] in speed]
-    for name, rate in speed.items():
+    ratios = {f"{n} / {PLAIN}": ratio(rows, n, PLAIN) for n in trainers}
+    for name, rate in [(r["name"], r["median"]) for r in rows]:
         rates = {"images/s": rate * cfg.global_batch_size, "TFLOP/s": rate * operations / 1e12}
-        more += [row(name, [value] * args.repeats, unit) for unit, value in rates.items()]
-        # Steps in bfloat16 are held against the product in bfloat16.
-        half = name.startswith(("+ bfloat16", "+ compile", "+ cuda"))
-        share = rates["TFLOP/s"] / peaks["bfloat16" if half else "float32"]
-        ratios[f"{name}: share of the matrix product's rate"] = share
+        rows += [row(name, [value] * args.repeats, unit) for unit, value in rates.items()]
     # Compiled code makes tensors that nobody sees.
-    more += [row(n, [m], "MiB at the peak") for n, m in memory.items() if gpu or "compile" not in n]
-    more += [row(PRODUCTS[t], [peak] * args.repeats, "TFLOP/s") for t, peak in peaks.items()]
-    ratios[f"{DEFAULT}: share of time waiting for data"] = waiting
+    rows += [row(n, [m], "MiB at the peak") for n, m in memory.items() if gpu or "compile" not in n]
     setup = {
         "config": args.config,
         "options": " ".join(args.cfg_options) or "none",
@@ -106,7 +83,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         "TFLOP per iteration": operations / 1e12,
     }
     name = torch.cuda.get_device_name(device) if gpu else None
-    return report("train", more, ratios, device=name, setup=setup)
+    return report("train", rows, ratios, device=name, setup=setup)
 
 
 def _batch(cfg: Any, scale: int, device: Any) -> dict[str, Any]:
@@ -171,19 +148,3 @@ def _memory(trainer: Any, batch: dict, device: Any) -> float:
     with LiveBytes() as live:
         trainer.step(batch, 0)
     return live.peak / 2**20
-
-
-def _waiting(trainer: Any, iterations: int) -> float:
-    """Share of the loop's time that it waits for data, with the config's workers."""
-    trainer.max_iters = trainer.iter + iterations + 4
-    started = [0.0, 0.0]
-    step = trainer.step
-
-    def counted(batch: Any, seed: int) -> Any:
-        if trainer.max_iters - trainer.iter == iterations:  # the workers have started
-            started[:] = time.perf_counter(), trainer.data_wait
-        return step(batch, seed)
-
-    trainer.step = counted
-    trainer.train()
-    return (trainer.data_wait - started[1]) / (time.perf_counter() - started[0])

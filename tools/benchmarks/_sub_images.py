@@ -1,4 +1,4 @@
-"""What the data benchmark compares: its pictures, and how others make a batch of crops."""
+"""What the data benchmark compares with: batches of crops from PNG sub-images in LMDBs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from superres.imaging.io import read_image
 from superres.imaging.photographs import photograph
 from superres.imaging.resize import imresize
 
-SUB_IMAGE, STEP = 480, 240  # HR pixels, as BasicSR and MMEditing cut DIV2K
+SIDE, STEP = 480, 240  # HR pixels, as BasicSR and MMEditing cut DIV2K
 _PHOTOS = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "motorcycle_left.png")
 
 
@@ -61,18 +61,6 @@ def corners(length: int, size: int, step: int) -> list[int]:
     return starts if starts[-1] + size == length else [*starts, length - size]
 
 
-def write_both(root: Path, name: str, s: int, picture: np.ndarray) -> None:
-    """A picture at 1/``s`` of the full size: as a file, and as sub-images in an LMDB."""
-    (root / f"png_X{s}").mkdir(exist_ok=True)
-    (root / f"png_X{s}" / f"{name}.png").write_bytes(encode(picture))
-    size, step = SUB_IMAGE // s, STEP // s
-    with lmdb.open(str(root / f"sub_X{s}"), map_size=1 << 32) as env, env.begin(write=True) as txn:
-        for top in corners(picture.shape[0], size, step):
-            for left in corners(picture.shape[1], size, step):
-                sub = picture[top : top + size, left : left + size]
-                txn.put(f"{name}/{top}/{left}".encode(), encode(sub))
-
-
 def augment(patch: np.ndarray, view: int) -> torch.Tensor:
     """Flips and rotation of one crop, colour order, tensor: as the other toolboxes do it."""
     if view & 1:
@@ -84,49 +72,35 @@ def augment(patch: np.ndarray, view: int) -> torch.Tensor:
     return torch.from_numpy(cv2.cvtColor(np.ascontiguousarray(patch), cv2.COLOR_BGR2RGB))
 
 
-class PngFiles:
-    """Batches of crops from PNG files of whole images.
+class SubImages:
+    """Batches of crops, HR and LR each from an LMDB of PNG files.
 
     Args:
-        root, patch, scale: where :func:`write_both` wrote; LR patch; scale.
+        root: folder to write the LMDBs in.
+        patch, scale: LR patch; scale.
     """
 
     def __init__(self, root: Path, patch: int, scale: int) -> None:
-        self.root, self.patch, self.scale = root, patch, scale
+        self.patch, self.scale = patch, scale
+        self.shape = (0, 0)  # of LR
+        self.stores = {s: lmdb.open(str(root / f"sub_X{s}"), 1 << 32) for s in (scale, 1)}
 
-    def __call__(self, draws: list[Draw]) -> tuple[torch.Tensor, ...]:
-        """(lq, gt) of these draws: decode, crop, augment, stack."""
-        batches = []
-        for s in (self.scale, 1):
-            factor = self.scale // s
-            patch, tensors = self.patch * factor, []
-            for name, top, left, view in draws:
-                image = cv2.imread(str(self.root / f"png_X{s}" / f"{name}.png"))
-                y, x = top * factor, left * factor
-                tensors.append(augment(image[y : y + patch, x : x + patch], view))
-            batches.append(torch.stack(tensors))
-        return tuple(batches)
-
-
-class SubImages(PngFiles):
-    """Batches of crops from PNG sub-images in LMDBs.
-
-    Args:
-        shape: of the LR images.
-    """
-
-    def __init__(self, root: Path, patch: int, scale: int, shape: tuple[int, ...]) -> None:
-        super().__init__(root, patch, scale)
-        self.shape = shape
-        self.opened = {
-            s: lmdb.open(str(root / f"sub_X{s}"), readonly=True, lock=False, readahead=False)
-            for s in (scale, 1)
-        }
+    def add(self, name: str, picture: np.ndarray) -> None:
+        """Cut a picture, and what it is reduced to, into sub-images."""
+        for s, store in self.stores.items():
+            image = picture if s == 1 else imresize(picture, 1 / s)
+            self.shape = image.shape[:2] if s != 1 else self.shape
+            size, step = SIDE // s, STEP // s
+            with store.begin(write=True) as transaction:
+                for top in corners(image.shape[0], size, step):
+                    for left in corners(image.shape[1], size, step):
+                        sub = encode(image[top : top + size, left : left + size])
+                        transaction.put(f"{name}/{top}/{left}".encode(), sub)
 
     def place(self, draws: list[Draw]) -> list[tuple[str, int, int, Draw]]:
         """For each draw a sub-image that holds its crop: the image's name, its corner in LR
         pixels, and the draw with the crop's corner counted from there."""
-        size, step = SUB_IMAGE // self.scale, STEP // self.scale
+        size, step = SIDE // self.scale, STEP // self.scale
         placed = []
         for d in draws:
             # The last that begins before the crop holds it: crops are at most half as large.
@@ -138,10 +112,10 @@ class SubImages(PngFiles):
     def batch(self, placed: list[tuple[str, int, int, Draw]]) -> tuple[torch.Tensor, ...]:
         """(lq, gt): decode, crop, augment, stack."""
         batches = []
-        for s, environment in self.opened.items():
+        for s, store in self.stores.items():
             factor = self.scale // s
             patch, tensors = self.patch * factor, []
-            with environment.begin(buffers=True) as transaction:
+            with store.begin(buffers=True) as transaction:
                 for name, y, x, (_, top, left, view) in placed:
                     value = transaction.get(f"{name}/{y * factor}/{x * factor}".encode())
                     image = cv2.imdecode(np.frombuffer(value, np.uint8), cv2.IMREAD_COLOR)
@@ -149,7 +123,3 @@ class SubImages(PngFiles):
                     tensors.append(augment(image[top : top + patch, left : left + patch], view))
             batches.append(torch.stack(tensors))
         return tuple(batches)
-
-    def __call__(self, draws: list[Draw]) -> tuple[torch.Tensor, ...]:
-        """(lq, gt) of these draws."""
-        return self.batch(self.place(draws))
