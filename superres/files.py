@@ -92,8 +92,12 @@ def write_atomically(
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replace a text file in one step, in UTF-8; raises as :func:`write_atomically`."""
-    write_atomically(path, lambda file: file.write(text.encode()), durable=True)
+    """Replace a text file in one step, in UTF-8; raises as :func:`write_atomically`.
+
+    What stands for bytes that are no text, as names of files may hold, is written as an escape.
+    """
+    data = text.encode("utf-8", "backslashreplace")
+    write_atomically(path, lambda file: file.write(data), durable=True)
 
 
 @contextlib.contextmanager

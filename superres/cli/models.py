@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 import re
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -189,10 +190,6 @@ def _size(text: str) -> tuple[int, int]:
 
 
 def _print(name: str, summary: Summary) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
     def mega(count: int) -> str:
         return f"{count / 2**20:,.0f} MiB"
 
@@ -215,23 +212,18 @@ def _print(name: str, summary: Summary) -> None:
     }
     for key, text in lines.items():
         print(f"  {key:<18} {text}")
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in ("part", "type", "convolutions", "parameters", "GFLOPs", "output"):
-        right = column in ("convolutions", "parameters", "GFLOPs")
-        table.add_column(column, justify="right" if right else "left", no_wrap=True)
+    rows = []
     for part in summary.parts:
-        table.add_row(
-            part.name,
-            part.type,
-            str(part.layers or ""),
-            f"{part.parameters:,}" if part.parameters else "",
-            f"{part.flops / 1e9:,.2f}" if part.flops else "",
-            shape(part.output),
-        )
-    Console(width=None if _on_terminal() else 100).print(table, markup=False, highlight=False)
+        numbers = [str(part.layers or ""), f"{part.parameters:,}" if part.parameters else ""]
+        flops = f"{part.flops / 1e9:,.2f}" if part.flops else ""
+        rows.append([part.name, part.type, *numbers, flops, shape(part.output)])
+    _show(["part", "type", "convolutions", "parameters", "GFLOPs", "output"], rows)
 
 
-def _on_terminal() -> bool:
-    import sys
+def _show(head: list[str], rows: list[list[str]]) -> None:
+    from rich.console import Console
 
-    return sys.stdout.isatty()
+    from superres.evaluation.render import print_tables
+    from superres.evaluation.tables import Table
+
+    print_tables([Table(head, rows)], Console(width=None if sys.stdout.isatty() else 120))

@@ -10,6 +10,7 @@ image, with the confidence interval of the difference.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from superres.output import printable
 
 if TYPE_CHECKING:
     from superres.evaluation.merge import Run
+    from superres.evaluation.tables import Table
 
 FORMATS = ("terminal", "md", "csv", "latex", "json")
 
@@ -46,32 +48,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Merge, compare, write."""
+    from superres.evaluation import render
     from superres.evaluation.merge import compare, difference_table, merge_runs
-    from superres.evaluation.tables import result_tables
+    from superres.evaluation.tables import entries_of, result_tables
+    from superres.files import write_text
 
     record, warnings = merge_runs([_read(text) for text in args.results])
     for warning in warnings:
         print(printable(f"warning: {warning}"), file=sys.stderr)
     if args.protocol:
         record = _only(record, [p for text in args.protocol for p in text.split(",")])
-    pair = args.compare or _two_methods(record)
+    methods = list(dict.fromkeys(entry["method"] for entry in record["results"]))
+    pair = args.compare or (methods if len(methods) == 2 else None)
     lines = compare(record, *pair) if pair else []
     tables = result_tables(record)
     if lines:
         tables.append(difference_table(lines, *pair))
-    text = None
-    if args.format in ("md", "latex"):
-        from superres.evaluation.render import latex, markdown
-
-        text = markdown(tables) if args.format == "md" else latex(tables)
-    elif args.format == "csv":
-        from superres.evaluation.render import csv_text
-        from superres.evaluation.tables import entries_of
-
-        text = csv_text(entries_of(record), lines, pair, record.get("metrics") or ())
+    if args.format == "csv":
+        text = render.csv_text(entries_of(record), lines, pair, record.get("metrics") or ())
     elif args.format == "json":
         text = _json(record, lines, pair)
-    _show(tables, text, args.out)
+    elif args.format == "terminal":
+        text = _terminal(tables, None if sys.stdout.isatty() and not args.out else 160)
+    else:
+        text = render.markdown(tables) if args.format == "md" else render.latex(tables)
+    if args.out is None:
+        print(text, end="")
+    else:
+        write_text(args.out, text)
+        print(f"written: {args.out}")
     return 0
 
 
@@ -97,48 +102,25 @@ def _only(record: dict[str, Any], protocols: list[str]) -> dict[str, Any]:
     return {**record, **chosen}
 
 
-def _two_methods(record: dict[str, Any]) -> list[str] | None:
-    methods = list(dict.fromkeys(entry["method"] for entry in record["results"]))
-    return methods if len(methods) == 2 else None
-
-
 def _json(record: dict[str, Any], lines: list[dict[str, Any]], pair: list[str] | None) -> str:
-    import dataclasses
-    import json
+    from superres.evaluation.results import as_json
 
-    from superres.evaluation.results import json_safe
-
-    compared = [
-        {
-            **line,
-            **{key: line[key] and dataclasses.asdict(line[key]) for key in ("psnr", "ssim")},
-        }
-        for line in lines
-    ]
     content = {"schema": 1, **record}
     if pair:
-        content["comparison"] = {"first": pair[0], "second": pair[1], "cells": compared}
-    return json.dumps(json_safe(content), indent=2, allow_nan=False) + "\n"
+        cells = [
+            {k: dataclasses.asdict(v) if dataclasses.is_dataclass(v) else v for k, v in of.items()}
+            for of in lines
+        ]
+        content["comparison"] = {"first": pair[0], "second": pair[1], "cells": cells}
+    return as_json(content)
 
 
-def _show(tables: list[Any], text: str | None, out: Path | None) -> None:
-    """On the terminal, or to a file."""
-    if text is None:
-        import io
+def _terminal(tables: list[Table], width: int | None) -> str:
+    from rich.console import Console
 
-        from rich.console import Console
+    from superres.evaluation.render import print_tables
 
-        from superres.evaluation.render import print_tables
-
-        buffer = io.StringIO()
-        wide = out is not None or not sys.stdout.isatty()
-        console = Console(width=160 if wide else None, file=buffer if out else None)
+    console = Console(width=width)
+    with console.capture() as shown:
         print_tables(tables, console)
-        text = buffer.getvalue()
-    if out is None:
-        print(text, end="")
-        return
-    from superres.evaluation.results import write_text
-
-    write_text(out, text)
-    print(f"written: {out}")
+    return shown.get()

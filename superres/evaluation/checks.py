@@ -34,22 +34,15 @@ def check_pair(
             f"found {sr.shape[1]}x{sr.shape[0]} (width x height)"
         )
     peak = data_range_of(sr, hr, data_range)
-    if border < 0 or 2 * border >= min(sr.shape[:2]):
+    height, width = (side - 2 * border for side in sr.shape[:2])
+    if border < 0 or min(height, width) < smallest:
+        window = "the SSIM window of " if smallest > 1 else ""
         raise UserError(
-            f"shaving {border} px from each side leaves nothing of a picture of "
-            f"{sr.shape[1]}x{sr.shape[0]}: use larger pictures or a smaller border"
+            f"the picture is {width}x{height} after shaving {border} px from each side, smaller "
+            f"than {window}{smallest}x{smallest}: score larger pictures"
         )
-    if border:
-        inside = slice(border, -border)
-        sr, hr = sr[inside, inside], hr[inside, inside]
-    height, width = sr.shape[:2]
-    if min(height, width) < smallest:
-        shaved = f" after shaving {border} px" if border else ""
-        raise UserError(
-            f"the picture is {width}x{height}{shaved}, smaller than the SSIM window of "
-            f"{smallest}x{smallest}: score larger pictures"
-        )
-    return sr, hr, peak
+    inside = slice(border, -border or None)
+    return sr[inside, inside], hr[inside, inside], peak
 
 
 def peak_of(sr: np.ndarray, hr: np.ndarray) -> float:

@@ -1,20 +1,15 @@
-"""Training curves from a work dir's ``log.jsonl``, as SVG that needs nothing else."""
+"""Training curves from a work dir's ``log.jsonl``, drawn as SVG."""
 
 from __future__ import annotations
 
+import io
 import json
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from markupsafe import Markup, escape
-
 Series = Mapping[str, Sequence[tuple[float, float]]]
 
-_WIDTH, _HEIGHT = 480, 260
-_LEFT, _RIGHT, _TOP, _BOTTOM = 60, 12, 30, 34
-_COLOURS = 6  # --c0 to --c5 of the report's style
 _POINTS = 400
 _LARGEST = 1e18
 
@@ -70,74 +65,30 @@ def _is_drawable(value: object) -> bool:
     return known and abs(value) < _LARGEST
 
 
-def line_chart(title: str, series: Series, over: str = "iterations") -> Markup:
-    """An SVG of lines over something, with axes and a legend; names are escaped."""
-    kept = {name: _thinned(points) for name, points in series.items() if points}
-    xs = [x for points in kept.values() for x, _ in points]
-    ys = [y for points in kept.values() for _, y in points]
-    if not xs:
-        return Markup("")
-    x_ticks, y_ticks = _ticks(min(xs), max(xs)), _ticks(min(ys), max(ys))
-    x_low, x_high = min(min(xs), x_ticks[0]), max(max(xs), x_ticks[-1])
-    y_low, y_high = min(min(ys), y_ticks[0]), max(max(ys), y_ticks[-1])
+def line_chart(title: str, series: Series) -> str:
+    """An SVG of lines over iterations, with axes and a legend; names are escaped in it.
 
-    def place(x: float, y: float) -> tuple[float, float]:
-        across = (x - x_low) / ((x_high - x_low) or 1)
-        up = (y - y_low) / ((y_high - y_low) or 1)
-        return (
-            _LEFT + across * (_WIDTH - _LEFT - _RIGHT),
-            _HEIGHT - _BOTTOM - up * (_HEIGHT - _TOP - _BOTTOM),
-        )
+    Of a long run means of neighbours are drawn, no more points than can be seen.
+    """
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
 
-    parts = [
-        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT + 16 * len(kept)}" role="img" '
-        f'aria-label="{escape(title)} over {escape(over)}">',
-        f'<text x="{_LEFT}" y="16">{escape(title)}</text>',
-    ]
-    for tick in y_ticks:
-        y = place(x_low, tick)[1]
-        parts.append(
-            f'<line class="axis" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
-            f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{_short(tick)}</text>'
-        )
-    for tick in x_ticks:
-        x = place(tick, y_low)[0]
-        parts.append(
-            f'<text x="{x:.1f}" y="{_HEIGHT - _BOTTOM + 16}" text-anchor="middle">'
-            f"{_short(tick)}</text>"
-        )
-    for number, (name, points) in enumerate(kept.items()):
-        colour = f"var(--c{number % _COLOURS})"
-        at = " ".join("{:.1f},{:.1f}".format(*place(*point)) for point in points)
-        y = _HEIGHT + 16 * number
-        parts.append(f'<polyline class="curve" stroke="{colour}" points="{at}"/>')
-        if len(points) == 1:
-            x0, y0 = place(*points[0])
-            parts.append(f'<circle cx="{x0:.1f}" cy="{y0:.1f}" r="3" fill="{colour}"/>')
-        parts.append(
-            f'<line x1="{_LEFT}" x2="{_LEFT + 18}" y1="{y}" y2="{y}" class="curve" '
-            f'stroke="{colour}"/><text x="{_LEFT + 24}" y="{y + 4}">{escape(name)}</text>'
-        )
-    return Markup("".join(parts) + "</svg>")
-
-
-def _thinned(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Means of neighbours, so that a long run draws no more points than can be seen."""
-    size = -(-len(points) // _POINTS)
-    groups = [points[i : i + size] for i in range(0, len(points), size)]
-    return [(sum(x for x, _ in g) / len(g), sum(y for _, y in g) / len(g)) for g in groups]
-
-
-def _ticks(low: float, high: float) -> list[float]:
-    """About five round numbers that span low to high."""
-    if not high > low:
-        return [low]
-    raw = (high - low) / 4
-    magnitude = 10 ** math.floor(math.log10(raw))
-    step = next(m * magnitude for m in (1, 2, 2.5, 5, 10) if m * magnitude >= raw * 0.999)
-    first, last = math.floor(low / step), math.ceil(high / step)
-    return [n * step for n in range(first, last + 1)]
-
-
-def _short(value: float) -> str:
-    return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+    figure, out = Figure(figsize=(6, 3.4), layout="constrained"), io.StringIO()
+    axes = figure.subplots()
+    for points in filter(None, series.values()):
+        size = -(-len(points) // _POINTS)
+        groups = [points[i : i + size] for i in range(0, len(points), size)]
+        means = [[sum(values) / len(group) for values in zip(*group)] for group in groups]
+        axes.plot(*zip(*means), marker="o" if len(means) == 1 else None)
+    axes.set_title(title, parse_math=False)
+    axes.grid(alpha=0.3)
+    names = [name for name, points in series.items() if points]
+    for text in axes.legend(axes.lines, names, frameon=False).texts:
+        text.set_parse_math(False)
+    for text in figure.findobj(mpl.text.Text):
+        text.set_color("#888")  # to be read on white and on black
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": title}):
+        said = dict.fromkeys(("Date", "Creator", "Format", "Type"))  # nothing
+        figure.savefig(out, format="svg", transparent=True, metadata=said)
+    svg = out.getvalue().partition("<svg")[2]
+    return f'<svg role="img" aria-label="{title} over iterations"{svg}'

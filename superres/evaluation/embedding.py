@@ -26,7 +26,6 @@ LABELS = {
     "error": f"error |SR - HR|, {ERROR_GAIN} times",
 }
 
-_ORDER = ("HR", "error", "SR", "bicubic", "LR")
 _OF_HR = 2.5  # all layers together take at least so many times what HR takes
 
 # (longest side in pixels, WebP quality; None is lossless), the best first.
@@ -85,18 +84,16 @@ def embed(shot: Shot, budget: int) -> Embedded:
     layers = _layers(shot)
     height, width = layers["SR"].shape[:2]
     for side, quality in _STEPS:
-        if quality is None and 4 * min(side, height) * min(side, width) > budget:
-            continue  # lossless takes some 2 bytes per pixel and layer: don't try in vain
         top, left, rows, columns = _part(layers["HR"], shot.scale, side)
-        encoded = {}
+        if quality is None and 4 * rows * columns > budget:
+            continue  # lossless takes some 2 bytes per pixel and layer
+        encoded: dict[str, str] = {}
         # HR, which takes most, first: most steps that are too large end there.
-        for name in sorted(layers, key=_ORDER.index):
+        for name in ("HR", *(name for name in layers if name != "HR")):
             cut = _cut(layers[name], name, shot.scale, (top, left, rows, columns))
-            coarser = 25 if name == "error" and quality else 0
-            encoded[name] = _uri(cut, quality and quality - coarser)
-            used = len(encoded["HR"]) * _OF_HR if len(encoded) == 1 else 0
-            used = max(used, sum(map(len, encoded.values())))
-            if used > budget and (side, quality) != _STEPS[-1]:
+            encoded[name] = _uri(cut, quality and quality - 25 * (name == "error"))
+            size = max(len(encoded["HR"]) * _OF_HR, sum(map(len, encoded.values())))
+            if size > budget and (side, quality) != _STEPS[-1]:
                 break
         else:
             break

@@ -15,10 +15,10 @@ import numpy as np
 from superres.errors import UserError, did_you_mean
 from superres.evaluation.metrics import BASIC
 from superres.evaluation.protocols import Protocol, compared
-from superres.evaluation.record import IMAGE, RESULT
+from superres.evaluation.record import Image, Result
 from superres.registry import METRICS, registered
 
-_TAKEN = {*RESULT.needed, *RESULT.optional, *IMAGE.needed, *IMAGE.optional}
+_TAKEN = {*Result.__annotations__, *Image.__annotations__}
 
 
 class ExtraMetrics:
@@ -124,10 +124,13 @@ def _made(kind: Any, options: Mapping[str, Any], device: str) -> Any:
     try:
         takes_device = "device" in inspect.signature(found).parameters
         return found(**{**({"device": device} if takes_device else {}), **options})
-    except ModuleNotFoundError as error:
-        lacking = f"{error.name or library}, which is not installed or not whole"
+    except (ImportError, RuntimeError, AttributeError) as error:
+        what = "broken here: packages that do not fit each other are the usual reason"
+        if isinstance(error, ModuleNotFoundError):
+            library, what = error.name or library, "not installed or not whole"
         raise UserError(
-            f"{kind} needs {lacking} ({error}): {install}, or leave it out of the metrics"
+            f"{kind} needs {library}, which is {what} ({error}): {install}, or leave it out of the "
+            "metrics"
         ) from None
     except OSError as error:  # of urllib, requests and the file system
         import torch
@@ -136,11 +139,6 @@ def _made(kind: Any, options: Mapping[str, Any], device: str) -> Any:
             f"{kind} needs weights that are fetched on first use, and they cannot be had: "
             f"{error}. Run it once with network access, copy the cache folder "
             f"({torch.hub.get_dir()}) from a machine that has it, or leave it out of the metrics"
-        ) from None
-    except (ImportError, RuntimeError, AttributeError) as error:
-        raise UserError(
-            f"{kind} needs {library}, which is broken here: {error}. Packages that do not "
-            f"fit each other are the usual reason; {install}"
         ) from None
     except (TypeError, ValueError) as error:
         raise UserError(f"metrics: {kind}: {error}") from None

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from superres.errors import UserError
 from superres.evaluation.statistics import Interval, mean_and_deviation, paired_difference
-from superres.evaluation.tables import Entry, Table, is_partial
+from superres.evaluation.tables import Entry, Table, entries_of, is_partial
 
 Cell = tuple[str, str, int, str]
 """Method, set, scale, protocol."""
-
 
 _CONVENTION = ("init", "scale", "scales", "rgb_mean", "rgb_std", "img_range")
 """Arguments of a network that may differ between its scales, or files of it."""
@@ -25,7 +25,7 @@ class Run:
 
     Attributes:
         source: where it came from, for messages.
-        record: see :func:`superres.evaluation.results.results_record`.
+        record: see :class:`superres.evaluation.record.Record`.
         name: what to call its method instead of what it says.
     """
 
@@ -38,6 +38,11 @@ class Run:
         """What tells two runs of one method apart."""
         checkpoint = self.record.get("checkpoint") or {}
         return str(checkpoint.get("sha256") or self.record.get("sr_dir") or self.source)
+
+    @property
+    def config(self) -> str:
+        """The name of its config, without folder and suffix."""
+        return re.split(r"[\\/]", str(self.record.get("config", "")))[-1].partition(".")[0]
 
 
 def merge_runs(runs: Sequence[Run]) -> tuple[dict[str, Any], list[str]]:
@@ -52,32 +57,30 @@ def merge_runs(runs: Sequence[Run]) -> tuple[dict[str, Any], list[str]]:
             of one cell differ though the weights are the same.
     """
     protocols: dict[str, Any] = {}
+    metrics: dict[str, Any] = {}
     cells: dict[Cell, dict[str, tuple[Entry, str]]] = {}
     baselines: set[str] = set()
     names = _names(runs)
     warnings = [*_different_pictures(runs), *_no_seeds(runs, names)]
-    metrics: dict[str, Any] = {}
-    for run, own in zip(runs, names):
-        metrics.update(run.record.get("metrics") or {})
-        for name, protocol in run.record["protocols"].items():
-            if _rules(protocols.setdefault(name, protocol)) != _rules(protocol):
-                raise UserError(f"{run.source}: its protocol {name!r} is not that of the others")
+    for run, name in zip(runs, names):
+        metrics |= run.record.get("metrics") or {}
+        for key, protocol in run.record["protocols"].items():
+            if _rules(protocols.setdefault(key, protocol)) != _rules(protocol):
+                raise UserError(f"{run.source}: its protocol {key!r} is not that of the others")
         for entry in run.record.get("baselines", ()):
             baselines.add(entry["method"])
-            told = _add(cells, entry, entry["method"], "", run.source)
-            if told:
+            if told := _keep(cells, entry, entry["method"], "", run.source):
                 warnings.append(told)
         for entry in run.record["results"]:
-            told = _add(cells, entry, own or entry["method"], run.weights, run.source)
-            if told:
+            if told := _keep(cells, entry, name or entry["method"], run.weights, run.source):
                 raise UserError(
                     f"{told}, though the weights are the same; name them apart, NAME=PATH"
                 )
     entries = []
     for (method, *_), found in cells.items():
-        merged, warning = _mean([entry for entry, _ in found.values()], method, [*metrics])
+        merged, more = _mean([entry for entry, _ in found.values()], method, [*metrics])
         entries.append(merged)
-        warnings += warning
+        warnings += more
     return {
         "protocols": protocols,
         **({"metrics": metrics} if metrics else {}),
@@ -91,37 +94,22 @@ def _names(runs: Sequence[Run]) -> list[str | None]:
     configs: dict[str, set[str]] = {}
     for run in runs:
         for entry in run.record["results"]:
-            configs.setdefault(entry["method"], set()).add(_stem(run))
-    return [
-        run.name
-        or next(
-            (
-                _stem(run) + ("+" if entry["method"].endswith("+") else "")
-                for entry in run.record["results"]
-                if len(_without_scale(configs[entry["method"]])) > 1
-            ),
-            None,
-        )
-        for run in runs
-    ]
-
-
-def _stem(run: Run) -> str:
-    return str(run.record.get("config", "")).replace("\\", "/").rpartition("/")[2].partition(".")[0]
-
-
-def _without_scale(stems: Iterable[str]) -> set[str]:
-    """Config names but for their scale: one method has a config per scale."""
-    import re
-
-    return {re.sub(r"_x\d+(?=[a-z_])", "_x", stem) for stem in stems}
+            # One method has a config per scale.
+            stem = re.sub(r"_x\d+(?=[a-z_])", "_x", run.config)
+            configs.setdefault(entry["method"], set()).add(stem)
+    names = []
+    for run in runs:
+        several = [e["method"] for e in run.record["results"] if len(configs[e["method"]]) > 1]
+        own = run.config + "+" * several[0].endswith("+") if several else None
+        names.append(run.name or own)
+    return names
 
 
 def _rules(protocol: Mapping[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in protocol.items() if k not in ("line", "description", "source")}
 
 
-def _add(
+def _keep(
     cells: dict[Cell, dict[str, tuple[Entry, str]]],
     entry: Entry,
     method: str,
@@ -129,29 +117,21 @@ def _add(
     source: str,
 ) -> str | None:
     """Keep an entry, the first one of the same weights; tells of a second one that differs."""
-    key = (method, entry["set"], entry["scale"], entry["protocol"])
-    found = cells.setdefault(key, {})
-    before = found.setdefault(weights, (entry, source))
-    if before[0] is entry or _same(before[0], entry):
-        return None
-    where = f"{entry['set']} x{entry['scale']} by {entry['protocol']}"
-    return (
-        f"{source} and {before[1]}: {method} on {where} scores {_psnr(entry)} and "
-        f"{_psnr(before[0])}: other low-quality pictures, other tiles, or images missing"
-    )
-
-
-def _same(first: Entry, second: Entry) -> bool:
-    """Equal but for rounding on another machine."""
-    return all(
-        (first[key] is None) == (second[key] is None)
-        and (first[key] is None or abs(first[key] - second[key]) < limit)
+    cell = method, entry["set"], entry["scale"], entry["protocol"]
+    before, where = cells.setdefault(cell, {}).setdefault(weights, (entry, source))
+    scores = [e["psnr"] if e["psnr"] is not None else math.nan for e in (entry, before)]
+    # Equal but for rounding on another machine.
+    if all(
+        before[key] == entry[key]
+        or (None not in (before[key], entry[key]) and abs(before[key] - entry[key]) < limit)
         for key, limit in (("psnr", 5e-4), ("ssim", 5e-6))
+    ):
+        return None
+    return (
+        f"{source} and {where}: {method} on {cell[1]} x{cell[2]} by {cell[3]} scores "
+        f"{scores[0]:.4f} and {scores[1]:.4f}: other low-quality pictures, other tiles, or images "
+        "missing"
     )
-
-
-def _psnr(entry: Entry) -> str:
-    return "-" if entry["psnr"] is None else f"{entry['psnr']:.4f}"
 
 
 def _different_pictures(runs: Sequence[Run]) -> list[str]:
@@ -172,19 +152,20 @@ def _different_pictures(runs: Sequence[Run]) -> list[str]:
 
 def _no_seeds(runs: Sequence[Run], names: Sequence[str | None]) -> list[str]:
     """Methods whose runs are not seeds of one training: other iterations, sets or networks."""
-    found: dict[tuple[str, str], dict[str, None]] = {}
-    for run, own in zip(runs, names):
-        record = run.record
-        network = {k: v for k, v in (record.get("network") or {}).items() if k not in _CONVENTION}
+    found: dict[tuple[str, str], set[str]] = {}
+    for run, name in zip(runs, names):
+        network = run.record.get("network") or {}
         facts = {
-            "iterations": record.get("iter"),
-            "training sets": record.get("train_set"),
-            "networks": ", ".join(f"{k}={v}" for k, v in sorted(network.items())) or None,
+            "iterations": run.record.get("iter"),
+            "training sets": run.record.get("train_set"),
+            "networks": ", ".join(
+                f"{k}={v}" for k, v in sorted(network.items()) if k not in _CONVENTION
+            ),
         }
-        for method in {own or entry["method"] for entry in record["results"]}:
+        for method in {name or entry["method"] for entry in run.record["results"]}:
             for what, value in facts.items():
-                if value is not None:
-                    found.setdefault((method, what), {})[str(value)] = None
+                if value not in (None, ""):
+                    found.setdefault((method, what), set()).add(str(value))
     return [
         f"{method}: runs of {what} {' and '.join(sorted(values))} are averaged as if they were "
         "seeds; name them apart, NAME=PATH"
@@ -196,7 +177,7 @@ def _no_seeds(runs: Sequence[Run], names: Sequence[str | None]) -> list[str]:
 def _mean(
     entries: Sequence[Entry], method: str, metrics: Sequence[str]
 ) -> tuple[dict[str, Any], list[str]]:
-    """The entry of one cell from those of all seeds."""
+    """The entry of one cell from those of all seeds, and what to warn of."""
     first = {**entries[0], "method": method}
     if len(entries) == 1:
         return first, []
@@ -205,26 +186,30 @@ def _mean(
     warnings = []
     if len(scored) < len(entries):
         warnings.append(f"{where}: {len(entries) - len(scored)} of {len(entries)} runs have none")
-    names = [tuple(image["name"] for image in entry["images"]) for entry in scored]
-    if len(set(names)) > 1:
+    if len({tuple(image["name"] for image in entry["images"]) for entry in scored}) > 1:
         warnings.append(f"{where}: the runs were scored on different images")
     if not scored:
         return first, warnings
-    for key in ("psnr", "ssim", *metrics):
-        values = [entry[key] for entry in scored if entry.get(key) is not None]
-        if len(values) == len(scored):
-            first[key], first[f"{key}_std"] = mean_and_deviation(values)
-        else:
-            first.pop(key, None)
+    first = {key: value for key, value in first.items() if key not in metrics}
+    keys = [k for k in ("psnr", "ssim", *metrics) if all(e.get(k) is not None for e in scored)]
+    for key in keys:
+        first[key], deviation = mean_and_deviation([entry[key] for entry in scored])
+        if deviation is not None:
+            first[f"{key}_std"] = deviation
     first["runs"] = len(scored)
-    kept = [key for key in metrics if key in first]
-    first["images"] = _mean_images(scored, ("psnr", "ssim", *kept))
-    if first["psnr_std"] is None:
-        del first["psnr_std"], first["ssim_std"]
+    images: dict[str, list[Mapping[str, Any]]] = {}
+    for entry in scored:
+        for image in entry["images"]:
+            images.setdefault(image["name"], []).append(image)
+    first["images"] = [
+        {"name": name, **{key: _mean_of_all(found, key, len(scored)) for key in keys}}
+        for name, found in images.items()
+    ]
     published = first.pop("published", None)
     if published and all(_source(entry) == _source(entries[0]) for entry in entries):
+        partial = is_partial(first)
         difference = {
-            k: None if published[k] is None or is_partial(first) else first[k] - published[k]
+            k: None if published[k] is None or partial else first[k] - published[k]
             for k in ("psnr", "ssim")
         }
         first["published"] = {**published, "difference": difference}
@@ -232,29 +217,16 @@ def _mean(
     return {**first, **({"notes": [*notes]} if notes else {})}, warnings
 
 
+def _mean_of_all(images: Sequence[Mapping[str, Any]], key: str, runs: int) -> float | None:
+    """An image's mean over all runs; None where one has none."""
+    values = [image[key] for image in images if None not in (image["psnr"], image.get(key))]
+    return mean_and_deviation(values)[0] if len(values) == runs else None
+
+
 def _source(entry: Entry) -> Any:
     """Whose published score stands beside an entry; a mean has one that is beside all of it."""
     published = entry.get("published")
     return published and (published["method"], published["source"])
-
-
-def _mean_images(entries: Sequence[Entry], keys: Sequence[str]) -> list[dict[str, Any]]:
-    """Each image's mean over the runs; none where a run has none."""
-    values: dict[str, list[Mapping[str, Any]]] = {}
-    for entry in entries:
-        for image in entry["images"]:
-            values.setdefault(image["name"], []).append(image)
-    images = []
-    for name, found in values.items():
-        known = len(found) == len(entries) and all(i["psnr"] is not None for i in found)
-        means = {
-            key: math.fsum(i[key] for i in found) / len(found)
-            if known and all(i.get(key) is not None for i in found)
-            else None
-            for key in keys
-        }
-        images.append({"name": name, **means})
-    return images
 
 
 def compare(record: Mapping[str, Any], first: str, second: str) -> list[dict[str, Any]]:
@@ -267,25 +239,23 @@ def compare(record: Mapping[str, Any], first: str, second: str) -> list[dict[str
     Raises:
         UserError: a method that the record does not have.
     """
-    entries = [*record["baselines"], *record["results"]]
-    known = list(dict.fromkeys(entry["method"] for entry in entries))
+    cells = {(e["method"], e["set"], e["scale"], e["protocol"]): e for e in entries_of(record)}
+    known = dict.fromkeys(method for method, *_ in cells)
     for name in (first, second):
         if name not in known:
             raise UserError(f"--compare: there is no method {name!r}, but {', '.join(known)}")
     found = []
-    cells = {(e["method"], e["set"], e["scale"], e["protocol"]): e for e in entries}
     for (method, *cell), entry in cells.items():
         other = cells.get((second, *cell))
-        if method != first or other is None:
-            continue
-        line = dict(zip(("set", "scale", "protocol"), cell))
-        for key in ("psnr", "ssim"):
-            scores = [
-                {i["name"]: i[key] for i in e["images"] if i[key] is not None}
-                for e in (entry, other)
-            ]
-            line[key] = paired_difference(*scores)
-        found.append(line)
+        if method == first and other is not None:
+            line = dict(zip(("set", "scale", "protocol"), cell))
+            for key in ("psnr", "ssim"):
+                scores = [
+                    {i["name"]: i[key] for i in e["images"] if i[key] is not None}
+                    for e in (entry, other)
+                ]
+                line[key] = paired_difference(*scores)
+            found.append(line)
     return found
 
 
@@ -298,9 +268,8 @@ def difference_table(lines: Sequence[Mapping[str, Any]], first: str, second: str
         title=f"{first} - {second}",
     )
     for line in lines:
-        psnr, ssim = line["psnr"], line["ssim"]
-        count = str(psnr.count) if psnr else "0"
-        cells = [*_interval(psnr, 3), *_interval(ssim, 5)]
+        count = str(line["psnr"].count) if line["psnr"] else "0"
+        cells = [*_interval(line["psnr"], 3), *_interval(line["ssim"], 5)]
         table.rows.append([f"{line['set']} x{line['scale']}", line["protocol"], count, *cells])
     table.notes = [
         f"{first} less {second}, image by image: the mean difference, and Student's 95 % "

@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from superres.evaluation.tables import Table, cost_table, entries_of, is_partial, result_tables
+from superres.evaluation.tables import Table, all_tables, entries_of
 from superres.output import printable
 
 if TYPE_CHECKING:
@@ -31,9 +31,7 @@ def print_table(record: Mapping[str, Any], console: Console) -> None:
 
     Beneath each stands what its protocol does, and what is missing from it.
     """
-    tables = result_tables(record)
-    cost = cost_table(record)
-    print_tables([*tables, *([cost] if cost else [])], console)
+    print_tables(all_tables(record), console)
 
 
 def print_tables(tables: Iterable[Table], console: Console) -> None:
@@ -152,37 +150,32 @@ def csv_text(
             with the bounds of the confidence interval in the last columns.
         metrics: optional metrics, each a column at the end.
     """
-    out = io.StringIO()
-    metrics = [*metrics]
-    writer = csv.DictWriter(out, [*CSV_COLUMNS, *metrics], lineterminator="\n")
-    writer.writeheader()
+    lines = []
     for entry in entries:
-        published = entry.get("published") or {}
-        difference = published.get("difference") or {}
-        images = entry.get("images", ())
-        missing = sum(i["psnr"] is None and i.get("psnr_note") != "inf" for i in images)
-        line = {key: entry.get(key) for key in (*CSV_COLUMNS[:9], *metrics)}
-        line.update(
-            psnr=entry.get("psnr_note", entry["psnr"]),
-            images=len(images),
-            not_scored=missing if is_partial(entry) else 0,
-            published_psnr=published.get("psnr"),
-            published_ssim=published.get("ssim"),
-            difference_psnr=difference.get("psnr"),
-            difference_ssim=difference.get("ssim"),
-            published_source=published.get("source"),
-            notes="; ".join(entry.get("notes", ())),
-        )
-        writer.writerow({key: _harmless(value) for key, value in line.items()})
+        images, published = entry.get("images", ()), entry.get("published") or {}
+        line = {
+            **entry,
+            "psnr": entry.get("psnr_note", entry["psnr"]),
+            "images": len(images),
+            "not_scored": sum(i["psnr"] is None and i.get("psnr_note") != "inf" for i in images),
+            "published_source": published.get("source"),
+            "notes": "; ".join(entry.get("notes", ())),
+        }
+        for of, scores in (("published", published), ("difference", published.get("difference"))):
+            line |= {f"{of}_{key}": (scores or {}).get(key) for key in ("psnr", "ssim")}
+        lines.append(line)
     for difference in differences:
-        line = {key: difference[key] for key in ("set", "scale", "protocol")}
-        line["method"] = f"{pair[0]} - {pair[1]}"
+        line = {**difference, "method": " - ".join(pair or ())}
         for key in ("psnr", "ssim"):
-            interval = difference[key]
-            if interval is not None:
+            if (interval := line.pop(key)) is not None:
                 line |= {key: interval.mean, "images": interval.count}
                 line |= {f"{key}_low": interval.low, f"{key}_high": interval.high}
-        writer.writerow({key: _harmless(value) for key, value in line.items()})
+        lines.append(line)
+    out = io.StringIO()
+    columns = [*CSV_COLUMNS, *metrics]
+    writer = csv.DictWriter(out, columns, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({key: _harmless(value) for key, value in line.items()} for line in lines)
     return out.getvalue()
 
 
@@ -195,8 +188,7 @@ def _harmless(value: Any) -> Any:
 
 def result_files(record: Mapping[str, Any]) -> dict[str, str]:
     """The texts of ``results.md``, ``results.csv`` and ``results.tex``."""
-    cost = cost_table(record)
-    tables = [*result_tables(record), *([cost] if cost else [])]
+    tables = all_tables(record)
     return {
         "results.md": markdown(tables),
         "results.csv": csv_text(entries_of(record), metrics=record.get("metrics") or ()),

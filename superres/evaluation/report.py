@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from superres.evaluation.curves import Series, line_chart
 from superres.evaluation.embedding import LABELS, TOTAL_BYTES, Shot, embed
-from superres.evaluation.tables import Entry, cost_table, entries_of, result_tables
+from superres.evaluation.tables import all_tables, entries_of
 
 TEMPLATES = Path(__file__).with_name("templates")
 
@@ -53,21 +53,20 @@ def render_report(
         fields = {"set": shot.set, "scale": shot.scale, "name": shot.name, "text": text}
         size = {"layers": part.layers, "width": part.width, "height": part.height}
         embedded.append({**fields, **size})
-    cost = cost_table(record)
     own = {
         name: (TEMPLATES / f"report.{name}").read_text(encoding="utf-8") for name in ("css", "js")
     }
     return environment.get_template("report.html").render(
         title=_title(record),
         facts=_facts(record),
-        tables=[*result_tables(record), *([cost] if cost else [])],
+        tables=all_tables(record),
         shots=embedded,
         data={"shots": embedded, "labels": LABELS, "order": list(LABELS)},
         picture_note=picture_note,
         score_columns=columns,
         score_rows=rows,
         errors=_errors(record),
-        curves=[line_chart(title, series) for title, series in (curves or {}).items()],
+        curves=[Markup(line_chart(title, of)) for title, of in (curves or {}).items()],
         details=_details(record),
         # Files of this package, not of the user.
         css=Markup(own["css"]),
@@ -163,10 +162,7 @@ def _errors(record: Mapping[str, Any]) -> list[str]:
     lines = []
     for entry in entries_of(record):
         where = f"{entry['set']} x{entry['scale']}"
-        lines += [f"{where}: {note}" for note in _set_faults(entry)]
+        faults = [note for note in entry.get("notes", ()) if note.startswith("not scored")]
+        lines += [f"{where}: {fault}" for fault in faults]
         lines += [f"{where}, {i['name']}: {i['error']}" for i in entry["images"] if "error" in i]
     return list(dict.fromkeys(lines))
-
-
-def _set_faults(entry: Entry) -> Sequence[str]:
-    return [note for note in entry.get("notes", ()) if note.startswith("not scored")]

@@ -7,6 +7,7 @@ Shared by ``superres test`` and ``superres score``. A record is plain data (see
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import errno
 import importlib.metadata
 import json
@@ -23,12 +24,12 @@ from superres.errors import UserError
 from superres.evaluation.published import PublishedScore
 from superres.evaluation.record import SCHEMA, fault_of, mean_of, wrong_means
 from superres.evaluation.tables import is_partial
-from superres.imaging.io import write_atomically
+from superres.files import write_text
 
 if TYPE_CHECKING:
     from superres.evaluation.protocols import Protocol
 
-_LIBRARIES = ("superres", "numpy", "opencv-python", "opencv-python-headless", "torch", "mmengine")
+_LIBRARIES = ("numpy", "opencv-python", "opencv-python-headless", "torch", "mmengine")
 ON_DISK = {"DIV2K_valid": "DIV2K", "DIV2K_valid_HR": "DIV2K", "BSD100": "B100"}
 """What publications call a set, by what it is called on disk."""
 SIZES = {"Set5": 5, "Set14": 14, "B100": 100, "Urban100": 100, "Manga109": 109, "DIV2K": 100}
@@ -138,14 +139,12 @@ def results_record(
         metrics: what the results' further metrics are, see ``ExtraMetrics.described``.
         extra: further top-level entries (device, LR fingerprint, parameters, ...).
     """
-    import dataclasses
-
     return {
         "schema": SCHEMA,
         "checkpoint": None if checkpoint is None else dict(checkpoint),
         "results": [dict(result) for result in results],
         "protocols": {p.name: {**dataclasses.asdict(p), "line": p.line()} for p in protocols},
-        "versions": _versions(),
+        "versions": versions(*_LIBRARIES),
         **({"metrics": metrics} if metrics else {}),
         **extra,
     }
@@ -184,24 +183,23 @@ def write_results(path: str | os.PathLike[str], record: Mapping[str, Any]) -> Pa
     if path.suffix != ".json":
         path = path / "results.json"
     require_folder(path.parent)
-    write_text(path, json.dumps(json_safe(record), indent=2, allow_nan=False) + "\n")
+    write_text(path, as_json(record))
     return path
+
+
+def as_json(record: Mapping[str, Any]) -> str:
+    """The text of a record's file; see :func:`write_results`."""
+    return json.dumps(json_safe(record), indent=2, allow_nan=False) + "\n"
 
 
 def write_tables(folder: str | os.PathLike[str], record: Mapping[str, Any]) -> list[Path]:
     """Write ``results.md``, ``results.csv`` and ``results.tex`` beside ``results.json``."""
     from superres.evaluation.render import result_files
 
-    paths = []
-    for name, text in result_files(record).items():
-        paths.append(Path(folder) / name)
-        write_text(paths[-1], text)
-    return paths
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file atomically."""
-    write_atomically(path, lambda file: file.write(text.encode("utf-8", "backslashreplace")))
+    texts = {Path(folder) / name: text for name, text in result_files(record).items()}
+    for path, text in texts.items():
+        write_text(path, text)
+    return [*texts]
 
 
 def json_safe(value: Any) -> Any:
@@ -268,9 +266,10 @@ def _with_infinities(value: Any) -> Any:
     return [_with_infinities(item) for item in value] if isinstance(value, list) else value
 
 
-def _versions() -> dict[str, str]:
+def versions(*libraries: str) -> dict[str, str]:
+    """Of Python, superres and those libraries that are installed, without importing them."""
     found = {"python": platform.python_version(), "superres": __version__}
-    for name in _LIBRARIES:
+    for name in libraries:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             found[name] = importlib.metadata.version(name)
     return found

@@ -68,27 +68,20 @@ def mean_and_deviation(values: Sequence[float]) -> tuple[float, float | None]:
 def student_quantile(probability: float, freedom: int) -> float:
     """The quantile of Student's t distribution, by bisection of its distribution function.
 
+    That is a finite series in the angle atan(t / sqrt(freedom)) for whole degrees of freedom
+    (Abramowitz and Stegun 26.7.3 and 26.7.4): images are counted.
+
     Args:
         probability: above 0.5 and below 1.
         freedom: degrees of freedom, at least 1.
     """
-    low, high = 0.0, 1.0
-    while _student_cdf(high, freedom) < probability:
-        high *= 2
-    for _ in range(60):
-        middle = (low + high) / 2
-        less = _student_cdf(middle, freedom) < probability
-        low, high = (middle, high) if less else (low, middle)
-    return high
-
-
-def _student_cdf(t: float, freedom: int) -> float:
-    """P(T <= t) for t >= 0, by the finite series for whole degrees of freedom (Abramowitz and
-    Stegun 26.7.3 and 26.7.4): images are counted."""
-    angle, odd = math.atan(t / math.sqrt(freedom)), freedom % 2
+    odd, low, high = freedom % 2, 0.0, math.pi / 2
     j = np.arange(1, (freedom - 2) // 2 + 1)
-    ratios = math.cos(angle) ** 2 * (2 * j - 1 + odd) / (2 * j + odd)
-    series = math.sin(angle) * (1 + np.cumprod(ratios).sum())
-    if not odd:
-        return 0.5 + series / 2
-    return 0.5 + (angle + (freedom > 1) * math.cos(angle) * series) / math.pi
+    for _ in range(60):
+        angle = (low + high) / 2
+        ratios = math.cos(angle) ** 2 * (2 * j - 1 + odd) / (2 * j + odd)
+        share = math.sin(angle) * (1 + np.cumprod(ratios).sum())
+        if odd:
+            share = (angle + (freedom > 1) * math.cos(angle) * share) * 2 / math.pi
+        low, high = (angle, high) if 0.5 + share / 2 < probability else (low, angle)
+    return math.sqrt(freedom) * math.tan(low)

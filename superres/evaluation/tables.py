@@ -135,10 +135,8 @@ def format_cell(entry: Entry) -> str:
 
 def is_partial(entry: Entry) -> bool:
     """Some images are missing from the mean."""
-    return any(
-        image["psnr"] is None and image.get("psnr_note") != "inf"
-        for image in entry.get("images", ())
-    )
+    images = entry.get("images", ())
+    return any(i["psnr"] is None and i.get("psnr_note") != "inf" for i in images)
 
 
 def format_published(published: Mapping[str, Any]) -> str:
@@ -159,22 +157,14 @@ def format_difference(entry: Entry) -> str:
     return text if difference.get("ssim") is None else f"{text} / {difference['ssim']:+.4f}"
 
 
-def cost_table(record: Mapping[str, Any]) -> Table | None:
-    """Parameters, operations, time and memory; None where a record has none of them."""
+def all_tables(record: Mapping[str, Any]) -> list[Table]:
+    """:func:`result_tables`, and one of parameters, operations, time and memory, if known."""
+    tables = result_tables(record)
     costs = {cost["scale"]: cost for cost in record.get("costs", ())}
-    runtime = record.get("runtime", ())
-    if not runtime:
-        return None
-    table = Table(
-        ["set", "parameters", "GFLOPs", "s/image (median)", "s in all", "peak MiB"],
-        [],
-        title="cost",
-    )
-    table.groups = [1] * (len(table.header) - 1)
-    for line in runtime:
-        cost = costs.get(line["scale"], {})
-        memory = line.get("memory_mb")
-        table.rows.append(
+    rows = []
+    for line in record.get("runtime", ()):
+        cost, memory = costs.get(line["scale"]), line.get("memory_mb")
+        rows.append(
             [
                 f"{line['set']} x{line['scale']}",
                 f"{cost['parameters']:,}" if cost else "",
@@ -184,10 +174,12 @@ def cost_table(record: Mapping[str, Any]) -> Table | None:
                 "" if memory is None else f"{memory:,.0f}",
             ]
         )
-    device = record.get("device", "")
-    table.notes = [
-        f"Time of the network and of moving pictures to and from it, on {device}; peak MiB: "
-        f"{record.get('memory_means', '')}. GFLOPs to make a picture of 1280x720, an addition and "
-        "a multiplication being two."
-    ]
-    return table
+    if rows:
+        note = (
+            "Time of the network and of moving pictures to and from it, on "
+            f"{record.get('device', '')}; peak MiB: {record.get('memory_means', '')}. GFLOPs to "
+            "make a picture of 1280x720, an addition and a multiplication being two."
+        )
+        head = ["set", "parameters", "GFLOPs", "s/image (median)", "s in all", "peak MiB"]
+        tables.append(Table(head, rows, title="cost", notes=[note]))
+    return tables

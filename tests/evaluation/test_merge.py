@@ -143,9 +143,9 @@ def test_the_command(folders, tmp_path, capsys):
     ("content", "said"),
     [
         ("{", "no JSON"),
-        ("[]", "no list 'results'"),
+        ("[]", "the file is '[]', no object"),
         ('{"results": [], "schema": 9, "protocols": {}}', "schema is 9"),
-        ('{"results": [{"set": "a"}], "schema": 1, "protocols": {}}', "method, scale"),
+        ('{"results": [{"set": "a"}], "schema": 1, "protocols": {}}', "results[0] has no method"),
         (None, "No such file"),
     ],
 )

@@ -148,7 +148,7 @@ HOLED[3, 7, 1] = np.nan
         (IMAGE, FLOAT / 255, {}, r"HR is float with values up to 1"),
         (IMAGE, FLOAT * 257, {}, r"HR has values in .*outside \[0, 255\]"),
         (HOLED, IMAGE, {}, "SR has 1 NaN or infinite samples, the first in row 3, column 7"),
-        (IMAGE, IMAGE, {"border": 10}, "shaving 10 px.*24x20"),
+        (IMAGE, IMAGE, {"border": 10}, "4x0 after shaving 10 px"),
         (IMAGE, IMAGE, {"border": -1}, "shaving -1 px"),
         (IMAGE, IMAGE, {"channel": "Y"}, "channel must be 'rgb' or 'y'"),
         (IMAGE.astype(np.int64), IMAGE, {}, "samples of int64"),

@@ -123,11 +123,12 @@ def test_names_from_outside_are_harmless():
 
 
 def test_nothing_is_fetched():
-    text = render_report(record(entry("ours", {"a": 30.0})), [shot()], 1)
+    curves = {"loss": {"loss": [(1, 1.0), (2, 0.5)]}}
+    text = render_report(record(entry("ours", {"a": 30.0})), [shot()], 1, curves)
     assert "default-src 'none'" in text
     assert not re.findall(r"(?:src|href)\s*=\s*[\"'](?!#)", text)
     assert "@import" not in text
-    assert not re.findall(r"url\(|https?://", text)
+    assert not re.findall(r"url\((?!#)|https?://", re.sub(r"xmlns(:\w+)?=\S+", "", text))
 
 
 def test_without_pictures_there_are_tables():
@@ -175,8 +176,7 @@ def test_curves_of_a_resumed_run(tmp_path):
     assert curves["PSNR in dB"] == {"Set5 x2 (edsr-y)": [(4, 30.0)]}
     chart = line_chart("loss", {"a<b": [(n, 1 / (n + 1)) for n in range(5000)]})
     assert "a&lt;b" in chart
-    assert chart.count(",") <= 400
-    assert line_chart("empty", {}) == ""
+    assert len(chart) < 30_000  # means of neighbours
 
 
 def test_a_picture_without_ssim():

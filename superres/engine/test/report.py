@@ -16,7 +16,8 @@ from superres.evaluation.curves import read_curves
 from superres.evaluation.embedding import MAX_PICTURES, Shot, chosen
 from superres.evaluation.pairing import pair_by_name
 from superres.evaluation.report import render_report
-from superres.evaluation.results import read_results, write_text
+from superres.evaluation.results import read_results
+from superres.files import write_text
 from superres.imaging.io import read_image
 from superres.imaging.listing import list_images
 from superres.registry import TRANSFORMS, registered
