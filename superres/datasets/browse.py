@@ -29,7 +29,6 @@ def first_pairs(
     Raises:
         UserError: all pictures are smaller than the patch.
     """
-    scales = getattr(dataset, "scales", None)
     # Training leaves these out too, which moves all draws.
     skip = dataset.too_small() if hasattr(dataset, "too_small") else []
     if skip and len(skip) == len(dataset):
@@ -37,9 +36,7 @@ def first_pairs(
             f"{dataset.gt.path}: every picture is smaller than the patch; lower lq_patch_size (or "
             "gt_patch_size), or take larger pictures"
         )
-    sampler = IterationSampler(
-        len(dataset), global_batch_size, seed, start=iteration, scales=scales, skip=skip
-    )
+    sampler = IterationSampler.of(dataset, global_batch_size, seed, start=iteration, skip=skip)
     pairs: list[dict[str, Any]] = []
     for keys in sampler:
         batch = collate([dataset[key] for key in keys[: count - len(pairs)]])

@@ -232,12 +232,7 @@ def free_memory(device: torch.device) -> int | None:
 
 def _shape(part: Any, side: str, i: int) -> tuple[int, ...]:
     """The shape of a picture, without reading it."""
-    shape = part.gt.shape_at(i)
-    if side == "gt":
-        return shape
-    if part.lq is not None:
-        return part.lq.shape_at(part.lq_number(i))
-    return (shape[0] // part.scale, shape[1] // part.scale, shape[2])
+    return part.gt.shape_at(i) if side == "gt" else part.lq_shape(i)
 
 
 def _bytes(part: Any, side: str) -> int:

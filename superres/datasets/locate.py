@@ -69,7 +69,7 @@ def locate(spec: Spec, data_root: str | Path, scale: int, needs_lq: bool = True)
             one of the known layouts (:data:`superres.datasets.layouts.LAYOUTS`).
             ``DIV2K_train/LR_unknown`` takes that degradation instead of the bicubic; it must be
             there. Or ``dict(gt=FOLDER, lq=FOLDER, name=NAME)``, where ``lq`` and ``name`` may be
-            left out.
+            left out. ``dict(name=NAME)`` is the set of that name.
         data_root: where names are looked for.
         scale: of the pairs.
         needs_lq: whether the low-quality side is read where it is there; else it is made, and what
@@ -79,6 +79,8 @@ def locate(spec: Spec, data_root: str | Path, scale: int, needs_lq: bool = True)
         UserError: nothing usable is there; or images lie beside it that are not used, although
             they may be the low-quality side.
     """
+    if isinstance(spec, Mapping) and set(spec) == {"name"}:
+        spec = spec["name"]
     if isinstance(spec, Mapping):
         return _named(spec, Path(data_root))
     if not isinstance(spec, str) or not spec:
@@ -135,7 +137,7 @@ def _named(spec: Mapping[str, Any], data_root: Path) -> PairedSet:
         )
         raise UserError(
             f"the set {dict(spec)}: {wrong}; write dict(gt=FOLDER, lq=FOLDER), and name=NAME for "
-            "tables"
+            "tables, weight=NUMBER in a list of training sets"
         )
     found = []
     for key in ("gt", "lq"):

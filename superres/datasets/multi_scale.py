@@ -10,6 +10,7 @@ from torch.utils.data import Dataset
 from superres.errors import UserError
 from superres.registry import DATASETS
 
+from .joined import build_dataset
 from .sampler import SampleKey
 
 
@@ -37,8 +38,7 @@ class MultiScaleDataset(Dataset):
             raise UserError("MultiScaleDataset: scales is empty; give e.g. scales=[2, 3, 4]")
         self.scales = [int(scale) for scale in scales]
         self.parts = {
-            scale: DATASETS.build({**dataset, "scale": scale, "seed": seed})
-            for scale in self.scales
+            scale: build_dataset({**dataset, "scale": scale, "seed": seed}) for scale in self.scales
         }
         self.name = self._first.name
         for part in self.parts.values():
@@ -68,6 +68,11 @@ class MultiScaleDataset(Dataset):
     def gt(self) -> Any:
         """The store of the ground truth."""
         return self._first.gt
+
+    @property
+    def shares(self) -> Any:
+        """As :attr:`superres.datasets.joined.JoinedDataset.shares`."""
+        return getattr(self._first, "shares", None)
 
     def __len__(self) -> int:
         return len(self._first)

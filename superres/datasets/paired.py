@@ -50,6 +50,7 @@ class PairedDataset(Dataset):
         cache: keep the training set, decoded, in memory and make the batches there: 'gpu', 'cpu',
             or 'device' for the GPU where there is one. See
             :mod:`superres.datasets.device_cache`.
+        check_pairs: whether a training first looks at a few pairs (:mod:`.pair_check`).
         seed: set by the engine from the run's seed.
 
     Raises:
@@ -69,6 +70,7 @@ class PairedDataset(Dataset):
         channels: str = "rgb",
         dtype: str = "uint8",
         cache: str | None = None,
+        check_pairs: bool = True,
         seed: int = 0,
     ) -> None:
         self._degrade = TRANSFORMS.build(make_lq) if isinstance(make_lq, dict) else None
@@ -90,7 +92,7 @@ class PairedDataset(Dataset):
         self.seed = seed
         self.border = border
         self.make_lq = make_lq
-        self.cache = cache
+        self.cache, self.check_pairs = cache, check_pairs
         self.gt: PictureStore = open_store(gt, channels=channels, dtype=dtype)
         self.lq: PictureStore | None = None
         if lq is not None and make_lq == "auto":
@@ -179,6 +181,13 @@ class PairedDataset(Dataset):
     def lq_number(self, i: int) -> int:
         """The number in the ``lq`` store of the partner of ground truth ``i``."""
         return i if self.lq_index is None else int(self.lq_index[i])
+
+    def lq_shape(self, i: int) -> tuple[int, int, int]:
+        """The shape of the low-quality side of picture ``i``, without reading it."""
+        if self.lq is not None:
+            return self.lq.shape_at(self.lq_number(i))
+        height, width, channels = self.gt.shape_at(i)
+        return height // self.scale, width // self.scale, channels
 
     def load(self, i: int) -> tuple[Any, np.ndarray]:
         """(lq, gt) of picture ``i``; ``gt`` cropped to ``scale`` times ``lq``, top left."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from typing import NamedTuple
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.random.bit_generator import ISeedSequence
@@ -42,6 +42,7 @@ class _Key(ISeedSequence):
         return self.words
 
 
+_ROUND = 4096  # draws, of which each set with a weight has its share
 _START = np.zeros(4, np.uint64)  # the counter; as an array numpy need not take a number apart
 
 
@@ -53,6 +54,10 @@ class IterationSampler:
     takes the *r*-th equal share of the batch. So the same (seed, i) gives the same samples after a
     resume, for any number of workers and for any number of ranks.
 
+    With ``shares``, a set's share of the samples is its weight: each round of some thousand draws
+    holds as many of every set, in an order made from (seed, round), and the *j*-th of a set's own
+    draws is entry ``j mod n`` of the set's own permutations, as above.
+
     Args:
         size: pictures in the dataset.
         global_batch_size: samples of one iteration over all ranks.
@@ -60,8 +65,8 @@ class IterationSampler:
         rank, world_size: this process among those that share the batch.
         start, stop: first iteration and the one before which to end (None: never).
         scales: for multi-scale training: one of them is drawn per iteration from (seed, i).
-
         skip: pictures that are never drawn (too small for the patch).
+        shares: (pictures, weight) of each of the sets that the dataset consists of, in order.
 
     Raises:
         UserError: an empty dataset, or a batch that the ranks cannot share equally.
@@ -78,11 +83,17 @@ class IterationSampler:
         stop: int | None = None,
         scales: list[int] | None = None,
         skip: Collection[int] = (),
+        shares: Sequence[tuple[int, float]] | None = None,
     ) -> None:
-        self.usable = np.setdiff1d(np.arange(size), np.fromiter(skip, np.int64)) if skip else None
-        size -= len(skip)
-        if size < 1:
-            raise UserError("the training set is empty")
+        usable = np.setdiff1d(np.arange(size), np.fromiter(skip, np.int64))
+        ends = np.cumsum([count for count, _ in shares] if shares else [size])
+        # Of each set the pictures that are drawn.
+        self.sets = np.split(usable, np.searchsorted(usable, ends[:-1]))
+        if not all(len(pictures) for pictures in self.sets):
+            raise UserError("the training set, or one of the sets with a weight, is empty")
+        weights = np.array([weight for _, weight in shares or ()])
+        self.counts = np.maximum(1, np.rint(_ROUND * weights / weights.sum())).astype(int).tolist()
+        size = sum(self.counts) or len(usable)
         if global_batch_size % world_size:
             raise UserError(
                 f"global_batch_size {global_batch_size} cannot be shared equally by "
@@ -98,13 +109,37 @@ class IterationSampler:
         self.scales = scales
         self._epoch: tuple[int, np.ndarray] | None = None
 
+    @classmethod
+    def of(cls, dataset: Any, *args: Any, **options: Any) -> IterationSampler:
+        """Of a dataset, which may have ``scales`` and ``shares``."""
+        own = {key: getattr(dataset, key, None) for key in ("scales", "shares")}
+        return cls(len(dataset), *args, **own, **options)
+
     def _permutation(self, epoch: int) -> np.ndarray:
+        """The pictures of an epoch, or of a round where sets have shares, in their order."""
         if self._epoch is None or self._epoch[0] != epoch:
             # The epoch's stream lies apart from those of the draws: bit 63 is never set in a draw.
             generator = sample_generator(self.seed, (1 << 63) | epoch)
-            order = generator.permutation(self.size)
-            self._epoch = (epoch, order if self.usable is None else self.usable[order])
+            if self.counts:
+                which = np.repeat(np.arange(len(self.counts)), self.counts)
+                order = self._of_sets(epoch, generator.permutation(which))
+            else:
+                order = self.sets[0][generator.permutation(self.size)]
+            self._epoch = (epoch, order)
         return self._epoch[1]
+
+    def _of_sets(self, turn: int, which: np.ndarray) -> np.ndarray:
+        """The pictures of a round, of whose draws it is said from which set they come."""
+        order = np.empty(len(which), np.int64)
+        for number, (pictures, count) in enumerate(zip(self.sets, self.counts)):
+            epochs, places = np.divmod(turn * count + np.arange(count), len(pictures))
+            drawn = np.empty(count, np.int64)
+            for epoch in np.unique(epochs).tolist():
+                stream = (1 << 63) | (1 << 61) | (number << 44) | epoch
+                permuted = sample_generator(self.seed, stream).permutation(pictures)
+                drawn[epochs == epoch] = permuted[places[epochs == epoch]]
+            order[which == number] = drawn
+        return order
 
     def scale_of(self, iteration: int) -> int | None:
         """The scale of one iteration's batch, the same on all ranks."""

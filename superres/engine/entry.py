@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from mmengine.config import Config
 
+from superres.datasets.joined import leaves
 from superres.errors import UserError
 from superres.files import write_text
 
@@ -233,8 +234,8 @@ def _train(
 
 def _sources(trainer: Any) -> list[str]:
     """Where the images of each set come from, and what of them is not used."""
-    parts = getattr(trainer.train_dataset, "parts", {None: trainer.train_dataset}).values()
-    sets = [("train", part) for part in parts]
+    train = leaves(trainer.train_dataset)
+    sets = [(f"train ({word})" if word else "train", part) for word, part in train]
     sets += [(f"{s.role} {s.key}", s.dataset) for s in trainer.eval_sets]
     lines = []
     for name, dataset in sets:

@@ -62,12 +62,12 @@ def _browse(args: argparse.Namespace) -> int:
     The very samples of iteration I and the following ones, with the config's seed.
     """
     from superres.datasets.browse import contact_sheet, first_pairs
+    from superres.datasets.joined import build_dataset
     from superres.engine.config.check import check_config
     from superres.engine.config.load import load_config
     from superres.engine.config.types import blame
     from superres.errors import UserError
     from superres.imaging.io import write_image
-    from superres.registry import DATASETS
 
     if args.count < 1 or args.iteration < 0:
         raise UserError("--count must be at least 1 and --iteration at least 0")
@@ -77,7 +77,7 @@ def _browse(args: argparse.Namespace) -> int:
     seed = cfg.seed or 0
     node = {**cfg.train_dataloader["dataset"], "seed": seed}
     with blame("train_dataloader.dataset", node):
-        dataset = DATASETS.build(node)
+        dataset = build_dataset(node)
     pairs = first_pairs(dataset, cfg.global_batch_size, seed, args.iteration, args.count)
     out = args.out or Path(f"{Path(args.config).stem}_browse.png")
     write_image(out, contact_sheet(pairs))

@@ -57,6 +57,10 @@ class PictureStore(ABC):
     def dtype(self) -> np.dtype | None:
         """The sample type of all pictures, or None where they differ or it is not known."""
 
+    def changed(self) -> str:
+        """What a message says of files that are not those that were opened; empty: they are."""
+        return ""
+
     def close(self) -> None:  # noqa: B027 (not every store has something open)
         """Let go of what is open. Pictures already handed out stay valid."""
 

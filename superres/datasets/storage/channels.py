@@ -64,6 +64,9 @@ class ConvertedStore(PictureStore):
     def dtype(self) -> np.dtype | None:
         return self.store.dtype
 
+    def changed(self) -> str:
+        return self.store.changed()
+
     def close(self) -> None:
         self.store.close()
 

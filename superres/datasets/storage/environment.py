@@ -65,6 +65,7 @@ class Environment:
                 f"{data}: the database is damaged ({fault}). Copy it again, or prepare or pack it "
                 "again with --overwrite."
             )
+        self._as_opened = _identity(data)
         self._txn = self._env.begin(buffers=True)
         self.txnid = self._env.info()["last_txnid"]
 
@@ -81,6 +82,17 @@ class Environment:
                 f"{self.path}: the database is damaged ({error}). Prepare or pack it again "
                 "with --overwrite, or restore a copy."
             ) from None
+
+    def keys(self) -> Iterator[bytes]:
+        """All keys of the main database, sorted; no value is touched."""
+        with self._txn.cursor() as cursor:
+            yield from map(bytes, cursor.iternext(values=False))
+
+    def changed(self) -> str:
+        """What a message says of a data file that is not the one that was opened; else empty."""
+        if _identity(self.data_file) == self._as_opened:
+            return ""
+        return f"{self.data_file}: was changed, replaced or removed while it was in use"
 
     def array(self, value: memoryview, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
         """A read-only array on a value, without a copy; keeps the environment mapped.
@@ -118,6 +130,14 @@ class _Mapped:
             "typestr": typestr,
             "data": (address, True),
         }
+
+
+def _identity(file: Path) -> tuple[int, ...] | None:
+    try:
+        status = os.stat(file)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 _OPEN: weakref.WeakValueDictionary[tuple[int, int], Environment] = weakref.WeakValueDictionary()

@@ -36,7 +36,7 @@ class ForeignLmdb(PictureStore):
 
     Raises:
         UserError: missing or truncated database, missing or malformed ``meta_info.txt`` (names
-            the line).
+            the line), keys listed there that the database lacks.
     """
 
     def __init__(
@@ -51,6 +51,15 @@ class ForeignLmdb(PictureStore):
         self._names, self._shapes = _read_meta(self.path / META_FILE)
         self._environment: Environment | None = open_environment(self.path)
         self._pid = os.getpid()
+        there = set(self._environment.keys())
+        absent = [name for i, name in enumerate(self._names) if self._names.encoded(i) not in there]
+        if absent:
+            shown = ", ".join(map(repr, absent[:3]))
+            more = f" and {len(absent) - 3} more" if absent[3:] else ""
+            raise UserError(
+                f"{self.path}: {META_FILE} lists {shown}{more}, and the database has no such key. "
+                "Copy it again, or take these lines out."
+            )
 
     def __getstate__(self) -> dict:
         return {**self.__dict__, "_environment": None}
@@ -73,14 +82,10 @@ class ForeignLmdb(PictureStore):
         """Picture ``i``, decoded.
 
         Raises:
-            KeyError: ``meta_info.txt`` lists it and the database lacks it; names both.
             UserError: its PNG is damaged, or its size is not the one listed.
         """
         i = self._check_number(i)
-        key = self._names.encoded(i)
-        value = self._open().get(key)
-        if value is None:
-            raise KeyError(f"{self.path} lacks the key {self._names[i]!r} that {META_FILE} lists")
+        value = self._open().get(self._names.encoded(i))
         label = f"{self.path}, entry {self._names[i]!r}"
         image = read_image(value, self.channels, self._dtype, label=label)
         if image.shape[:2] != self.shape_at(i)[:2]:
@@ -89,6 +94,9 @@ class ForeignLmdb(PictureStore):
                 f"says {self.shape_at(i)[0]}x{self.shape_at(i)[1]}."
             )
         return image
+
+    def changed(self) -> str:
+        return self._open().changed()
 
     def close(self) -> None:
         self._environment = None

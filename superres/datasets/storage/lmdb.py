@@ -124,6 +124,9 @@ class ImageLmdb(PictureStore):
         opened.checked[i] = 1
         return image
 
+    def changed(self) -> str:
+        return self._open().environment.changed()
+
     def close(self) -> None:
         self._opened = None
 

@@ -20,6 +20,7 @@ import torch
 from mmengine.config import Config
 
 import superres
+from superres.datasets.joined import stores
 from superres.engine.config.values import to_plain
 from superres.errors import UserError
 
@@ -78,15 +79,10 @@ def dataset_facts(dataset: Any) -> dict[str, str]:
     For packs that is the index, which holds the checksums of all pixels; for folders the names
     and sizes, since to read all pictures would take minutes.
     """
-    facts: dict[str, str] = {}
-    for scale, part in sorted(getattr(dataset, "parts", {None: dataset}).items(), key=str):
-        for side in ("gt", "lq"):
-            store = getattr(part, side, None)
-            if store is None:
-                continue
-            label = side if scale is None else f"{side} x{scale}"
-            facts[label] = f"{len(store)} pictures, digest {_store_digest(store)[:12]}"
-    return facts
+    return {
+        label: f"{len(store)} pictures, digest {_store_digest(store)[:12]}"
+        for label, store in stores(dataset)
+    }
 
 
 def _store_digest(store: Any) -> str:

@@ -40,7 +40,9 @@ from .spandrel_model import FOREIGN
 # What goes with the weights in a file, so that an export may have folded it in.
 _FOLDED = {"rgb_mean", "rgb_std", "img_range", "res_scale"}
 # Where a training set lies and how it is read, which changes no sample.
-_PLACE = {"type", "name", "data_root", "scale", "seed", "pipeline", "cache", "gt", "lq"}
+_PLACE = {
+    *("type", "name", "data_root", "scale", "seed", "pipeline", "cache", "gt", "lq", "check_pairs")
+}
 _USUAL = {"make_lq": "auto", "border": "reflect", "dtype": "uint8", "channels": "rgb"}
 _OURS = {"PairedDataset", "MultiScaleDataset", "Restorer", "MultiScaleRestorer"}
 _HARMLESS_HOOKS = {"TraceHook", "TensorboardHook", "LoggerHook"}
@@ -209,8 +211,9 @@ def _training(config: Mapping[str, Any]) -> dict[str, Any]:
     pipeline = [dict(transform) for transform in inner["pipeline"]]
     crop = pipeline.pop(0) if pipeline[0]["type"] == "PairedRandomCrop" else {}
     wrapper = dict(config["optim_wrapper"])
-    loss = dict(model.get("loss") or {"type": "L1Loss"})
-    loss.pop("weights", None)  # where VGG's lie
+    loss = model.get("loss") or {"type": "L1Loss"}
+    if isinstance(loss, Mapping):
+        loss = {key: value for key, value in loss.items() if key != "weights"}  # where VGG's lie
     hooks = [hook.get("type") for hook in config.get("custom_hooks") or []]
     types = [dataset["type"], inner["type"], model["type"]]
     return {
@@ -244,7 +247,8 @@ def _set_name(dataset: Mapping[str, Any]) -> str:
     sides = [str(dataset[side]) for side in ("gt", "lq") if dataset.get(side)]
     if sides:
         return " and ".join(sides)
-    return Path(str(dataset["name"])).name.removesuffix("_HR")
+    names = dataset["name"] if isinstance(dataset["name"], list) else [dataset["name"]]
+    return " + ".join(Path(str(name)).name.removesuffix("_HR") for name in names)
 
 
 def _iterations(loaded: LoadedWeights) -> Any:

@@ -106,8 +106,9 @@ def table_record(
 def _train_set(meta: Mapping[str, Any]) -> str | None:
     """The name of what the weights were trained on, where the checkpoint tells."""
     config = meta.get("config")
-    name = config.get("train_set") if isinstance(config, Mapping) else None
-    return name if isinstance(name, str) else None
+    names = config.get("train_set") if isinstance(config, Mapping) else None
+    names = names if isinstance(names, list) else [names]
+    return " + ".join(names) if all(isinstance(name, str) for name in names) else None
 
 
 def _costs(

@@ -11,6 +11,8 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.optim import build_optim_wrapper
 
+from superres.datasets.joined import build_dataset, leaves
+from superres.datasets.pair_check import check_pairs
 from superres.engine.config.fill import hook_configs
 from superres.engine.config.mmengine_hooks import check_priority, uncalled
 from superres.engine.config.types import blame
@@ -20,7 +22,7 @@ from superres.engine.run_log import RunLog
 from superres.engine.test.sets import EvalSet, prepare_sets
 from superres.errors import UserError
 from superres.inference import upscale_tensor
-from superres.registry import DATASETS, HOOKS, MODELS
+from superres.registry import HOOKS, MODELS
 
 from .load_from import load_from
 from .message_hub import LastScalars
@@ -58,6 +60,8 @@ def build_trainer(
     dataset = training_set(cfg)
     left_out = too_small(dataset, log.warn)
     eval_sets = prepare_sets(cfg, log.warn)
+    for scored in eval_sets:
+        check_pairs(scored.dataset, 4)
     module = _restorer(cfg, eval_sets, device, fast, log)
     model = wrap(module, device, launch.world_size())
     with blame("optim_wrapper", cfg.optim_wrapper):
@@ -89,11 +93,14 @@ def training_set(cfg: Config) -> Any:
     """The dataset of ``train_dataloader``, which draws by the config's seed.
 
     Raises:
-        UserError: it cannot be built or read.
+        UserError: it cannot be built or read, or its pairs do not belong together.
     """
     dataset_cfg = {**cfg.train_dataloader["dataset"], "seed": cfg.seed}
     with blame("train_dataloader.dataset", dataset_cfg):
-        return DATASETS.build(dataset_cfg)
+        dataset = build_dataset(dataset_cfg)
+    for _, part in leaves(dataset):
+        check_pairs(part)
+    return dataset
 
 
 def _restorer(

@@ -11,6 +11,7 @@ import torch
 import superres
 from superres.checkpoints.formats.base import full_config
 from superres.checkpoints.state import load_strictly
+from superres.datasets.joined import leaves
 from superres.engine.config.values import to_plain
 from superres.errors import UserError
 
@@ -42,7 +43,7 @@ def meta(run: Trainer, iteration: int) -> dict[str, Any]:
 
 def _facts(run: Trainer) -> dict[str, Any]:
     """What the weights depend on, which a resumed run may change."""
-    parts = getattr(run.train_dataset, "parts", {None: run.train_dataset}).values()
+    parts = [part for _, part in leaves(run.train_dataset)]
     lq = [part.lq_from for part in parts if getattr(part, "lq_from", None)]
     return {"config": to_plain(run.cfg), "pictures": run.image_count, "lq": lq}
 
@@ -97,9 +98,10 @@ def _restore_rest(run: Trainer, content: dict[str, Any], then: Mapping[str, Any]
         run.log.warn(f"seed {run.seed} differs from the checkpoint's {then.get('seed')}: {others}")
     before = then.get("config", {}).get("train_set")
     count = then.get("pictures", run.image_count)  # older files do not tell
-    if (before, count) != (run.cfg.get("train_set"), run.image_count):
+    now = to_plain(run.cfg.get("train_set"))
+    if (before, count) != (now, run.image_count):
         run.log.warn(
-            f"train_set {run.cfg.get('train_set')!r} with {run.image_count} pictures differs "
+            f"train_set {now!r} with {run.image_count} pictures differs "
             f"from the checkpoint's {before!r} with {count}: {others}"
         )
     if then.get("global_batch_size") != run.cfg.global_batch_size:

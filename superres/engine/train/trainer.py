@@ -20,6 +20,7 @@ from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapper
 from mmengine.runner.priority import get_priority
 
+from superres.datasets.joined import stores
 from superres.datasets.loader import shut_down, train_loader
 from superres.datasets.sampler import IterationSampler
 from superres.engine.distributed import launch
@@ -164,15 +165,14 @@ class Trainer:
 
     def _run(self) -> None:
         """Start the workers, iterate, and end them."""
-        sampler = IterationSampler(
-            len(self.train_dataset),
+        sampler = IterationSampler.of(
+            self.train_dataset,
             self.cfg.global_batch_size,
             self.seed,
             self.rank,
             self.world_size,
             start=self.iter,
             stop=self.max_iters,
-            scales=getattr(self.train_dataset, "scales", None),
             skip=self.parts.left_out,
         )
         options = {k: v for k, v in self.cfg.train_dataloader.items() if k != "dataset"}
@@ -238,12 +238,30 @@ class Trainer:
         iteration = self.iter if iteration is None else iteration
         if self.last_saved == iteration:
             return
+        self._require_unchanged_data()
         content = resume.capture(self, iteration)
         self.last_saved = iteration
         if self.rank == 0:
             path = save_iteration(content, self.work_dir, iteration, keep)
             self.log.debug(f"saved {path}")
         launch.barrier()
+
+    def _require_unchanged_data(self) -> None:
+        """The packs are those that this process opened; called by all ranks.
+
+        Raises:
+            UserError: on all ranks, where one is not.
+        """
+        found = (store.changed() for _, store in stores(self.train_dataset))
+        fault = next(filter(None, found), "")
+        faults = [fault for fault in launch.gather(fault) if fault]
+        if faults:
+            launch.speak_as_one()
+            kept = self.last_good_checkpoint
+            raise UserError(
+                f"{faults[0]}. What was trained since {kept.name if kept else 'the start'} may "
+                "have seen either; no checkpoint was written. Put the pack right and --resume"
+            )
 
     def resume(self, wanted: Path | None = None) -> bool:
         """Continue from the newest readable checkpoint, or from ``wanted``; False: none there."""

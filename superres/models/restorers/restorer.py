@@ -21,7 +21,7 @@ class Restorer(BaseModel):
     Args:
         backbone: a network, or the config of one, that maps (N, C, h, w) in [0, 1] to (N, C,
             h * scale, w * scale).
-        loss: config of one loss, or a dict of named ones that are summed.
+        loss: config of one loss; a list of such, or a dict of named ones, is summed.
         data_preprocessor: config; :class:`DataPreprocessor` by default.
         inference: arguments of :func:`superres.inference.upscale_tensor` for ``predict``, such as
             ``dict(tile='edsr-chop', self_ensemble=True)``.
@@ -30,7 +30,7 @@ class Restorer(BaseModel):
     def __init__(
         self,
         backbone: dict[str, Any] | torch.nn.Module,
-        loss: dict[str, Any] | None = None,
+        loss: dict[str, Any] | list[dict[str, Any]] | None = None,
         data_preprocessor: dict[str, Any] | None = None,
         inference: dict[str, Any] | None = None,
     ) -> None:
@@ -41,6 +41,8 @@ class Restorer(BaseModel):
         built = isinstance(backbone, torch.nn.Module)
         self.backbone = backbone if built else with_scale(MODELS.build(backbone), backbone)
         losses = loss or {"type": "L1Loss"}
+        if isinstance(losses, list | tuple):
+            losses = {str(i): one for i, one in enumerate(losses, start=1)}
         named = {"loss": losses} if "type" in losses else losses
         self.losses = torch.nn.ModuleDict(
             {

@@ -1,0 +1,154 @@
+"""Whether the two sides of a set belong together, by a look at a few pairs before a training.
+
+Sizes and names are right where somebody shuffled one side, cut it a pixel further on, or took
+another crop; the network then learns blur. So the low-quality image is laid over the high-quality
+one, reduced by plain means: it must fit where it lies better than elsewhere. Blur, noise and JPEG
+make that weaker, but do not move the place.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from superres.errors import UserError
+from superres.imaging._cv2 import import_cv2
+
+_PAIRS = 8
+_WINDOW = 128  # low-quality pixels, in the middle of an image
+_LEAST = 16  # smaller images tell nothing
+_DETAIL = 7  # low-quality pixels: what is larger is brightness, which different images share
+_FLAT = 0.002  # of full scale: the deviation of what shows nothing
+# In deviations of the correlation over all places. Of two different images it seldom exceeds 6
+# anywhere, and 4 at a given place; of a pair it is 10 to 40.
+_FITS, _FITS_NOT = 8.0, 4.5
+_LAYOUT = 0.5  # the correlation of brightness, which strong noise leaves as it is
+_MARGIN = 3  # low-quality pixels that shifts are tried within
+_MOVED, _ALIKE = 0.65, 0.5  # high-quality pixels
+_ENOUGH = 3  # pairs that are shifted alike
+
+
+def check_pairs(dataset: Any, count: int = _PAIRS) -> None:
+    """Look at some pairs of a :class:`PairedDataset`, spread over the set.
+
+    What may be meant so is added to the dataset's ``notes``.
+
+    Raises:
+        UserError: low-quality images that show something else than their partners, or all lie
+            beside their place by as much; named.
+    """
+    if getattr(dataset, "lq", None) is None or not dataset.check_pairs:
+        return
+    numbers = np.unique(np.linspace(0, len(dataset) - 1, count).round().astype(int)).tolist()
+    strange, shifts = [], []
+    for i in numbers:
+        fault, shift = _look(*_windows(dataset, i), dataset.scale)
+        if fault:
+            strange.append(f"{dataset.lq.name_at(dataset.lq_number(i))} {fault}")
+        elif shift is not None:
+            shifts.append(shift)
+    place = f"{dataset.lq.path}, {{}} {dataset.gt.path}"
+    if strange:
+        text = (
+            f"{len(strange)} of {len(numbers)} pairs that were looked at do not belong together: "
+            f"{place.format('of')}: {'; '.join(strange[:4])}"
+        )
+        if 3 * len(strange) >= len(numbers):
+            raise UserError(f"{text}. {_ANYWAY}")
+        dataset.notes.append(text)
+    if not shifts:
+        return
+    moved = np.median(shifts, axis=0)
+    alike = (np.abs(np.array(shifts) - moved).max(axis=1) < _ALIKE).mean()
+    if abs(moved).max() < _MOVED or alike < 2 / 3:
+        return
+    down, right = moved.round(1).tolist()
+    text = (
+        f"{place.format('against')}: shifted by {abs(down):g} px {'down' if down < 0 else 'up'} "
+        f"and {abs(right):g} px {'right' if right < 0 else 'left'} (high-quality pixels)"
+    )
+    if abs(moved + (dataset.scale - 1) / 2).max() < _ALIKE / 2:
+        dataset.notes.append(f"{text}, as images are of which every n-th pixel was taken")
+    elif len(shifts) < _ENOUGH:
+        dataset.notes.append(f"{text}, by the {len(shifts)} of its images that tell")
+    else:
+        raise UserError(f"{text}, in {len(shifts)} pairs that were looked at. {_ANYWAY}")
+
+
+_ANYWAY = (
+    "Give both sides the same names and the same crop; or train on them as they are by "
+    "check_pairs=False (train_dataloader.dataset.check_pairs, eval_dataset.check_pairs)"
+)
+
+
+def _windows(dataset: Any, i: int) -> tuple[np.ndarray, np.ndarray]:
+    """The middle of a pair, brightness in [0, 1]."""
+    lq, gt = dataset.load(i)
+    scale = dataset.scale
+    sides = [min(n, _WINDOW) for n in lq.shape[:2]]
+    starts = [(n - side) // 2 for n, side in zip(lq.shape[:2], sides)]
+
+    def part(image: Any, times: int) -> np.ndarray:
+        cut = tuple(slice(a * times, (a + n) * times) for a, n in zip(starts, sides))
+        pixels = np.asarray(image[cut])
+        return pixels[..., :3].mean(axis=2, dtype=np.float32) / np.iinfo(pixels.dtype).max
+
+    return part(lq, 1), part(gt, scale)
+
+
+def _look(lq: np.ndarray, gt: np.ndarray, scale: int) -> tuple[str, np.ndarray | None]:
+    """What is wrong with a pair, and by how many high-quality pixels (down, right) it is off."""
+    cv2 = import_cv2()
+    height, width = lq.shape
+    reduced = cv2.blur(gt, (scale, scale), anchor=(0, 0))  # at any place, the mean from there on
+    small = reduced[::scale, ::scale]
+    fine = lq - cv2.blur(lq, (_DETAIL, _DETAIL))
+    fine_gt = reduced - cv2.blur(reduced, (_DETAIL * scale,) * 2)
+    if min(lq.shape) < _LEAST or min(fine.std(), fine_gt.std()) < _FLAT:
+        return "", None
+    spectrum = np.fft.rfft2(fine) * np.conj(np.fft.rfft2(fine_gt[::scale, ::scale]))
+    spectrum[0, 0] = 0
+    fit = np.fft.irfft2(spectrum, s=lq.shape)
+    fit /= fit.std()
+    here = np.roll(fit, (2, 2), (0, 1))[:5, :5].max()
+    if here < _FITS_NOT:
+        down, right = ((n + s // 2) % s - s // 2 for n, s in zip(_argmax(fit), lq.shape))
+        if fit.max() > _FITS:
+            return f"fits {down} px down and {right} px right of its place", None
+        if np.corrcoef(lq.ravel(), small.ravel())[0, 1] < _LAYOUT:
+            return "shows another image", None
+    if here < _FITS:
+        return "", None
+    m, reach = _MARGIN, 2 * scale + 1
+    inner = fine[m : height - m, m : width - m]
+    tried = range(-reach, reach + 1)
+    starts = [[(m * scale + dy, m * scale + dx) for dx in tried] for dy in tried]
+    places = np.array(
+        [
+            [
+                _correlation(inner, fine_gt[y::scale, x::scale][: height - 2 * m, : width - 2 * m])
+                for y, x in row
+            ]
+            for row in starts
+        ]
+    )
+    y, x = _argmax(places)
+    return "", np.array([_peak(places[:, x], y), _peak(places[y], x)]) - reach
+
+
+def _argmax(values: np.ndarray) -> tuple[int, ...]:
+    return tuple(int(i) for i in np.unravel_index(values.argmax(), values.shape))
+
+
+def _correlation(a: np.ndarray, b: np.ndarray) -> float:
+    a, b = a - a.mean(), b - b.mean()
+    return float((a * b).sum() / np.sqrt((a * a).sum() * (b * b).sum() + 1e-12))
+
+
+def _peak(values: np.ndarray, i: int) -> float:
+    """Where the parabola through the largest value and its neighbours has its top."""
+    if not 0 < i < len(values) - 1:
+        return float(i)
+    before, top, behind = values[i - 1 : i + 2].tolist()
+    return i + 0.5 * (before - behind) / (before - 2 * top + behind - 1e-12)
