@@ -249,7 +249,10 @@ def _words(option: str, value: str) -> Any:
         return _none(DictAction._parse_iterable(value))
     except (AssertionError, IndexError, RecursionError) as error:
         reason = "nested too deeply" if isinstance(error, RecursionError) else error
-        raise UserError(f"--cfg-options {option[:200]}: cannot be read ({reason})") from None
+        raise UserError(
+            f"--cfg-options {option[:200]}: cannot be read ({reason}). Write quotes around names "
+            "and paths: [dict(gt='/a')]"
+        ) from None
 
 
 def _literal(node: ast.expr, text: str) -> Any:
@@ -263,9 +266,9 @@ def _literal(node: ast.expr, text: str) -> Any:
             return ast.get_source_segment(text, part)
 
     if isinstance(node, ast.List):
-        return [_literal(item, text) for item in node.elts]
+        return [inside(item) for item in node.elts]
     if isinstance(node, ast.Tuple):
-        return tuple(_literal(item, text) for item in node.elts)
+        return tuple(inside(item) for item in node.elts)
     if isinstance(node, ast.Dict):
         return {ast.literal_eval(k): inside(v) for k, v in zip(node.keys, node.values)}
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "dict":
