@@ -24,6 +24,7 @@ _FLAT = 0.002  # of full scale: the deviation of what shows nothing
 # anywhere, and 4 at a given place; of a pair it is 10 to 40.
 _FITS, _FITS_NOT = 8.0, 4.5
 _LAYOUT = 0.5  # the correlation of brightness, which strong noise leaves as it is
+_CLEAR = 0.3  # the correlation from which on its place is believed
 _MARGIN = 3  # low-quality pixels that shifts are tried within
 _MOVED, _ALIKE = 0.65, 0.5  # high-quality pixels
 _ENOUGH = 3  # pairs that are shifted alike
@@ -118,8 +119,6 @@ def _look(lq: np.ndarray, gt: np.ndarray, scale: int) -> tuple[str, np.ndarray |
             return f"fits {down} px down and {right} px right of its place", None
         if np.corrcoef(lq.ravel(), small.ravel())[0, 1] < _LAYOUT:
             return "shows another image", None
-    if here < _FITS:
-        return "", None
     m, reach = _MARGIN, 2 * scale + 1
     inner = fine[m : height - m, m : width - m]
     tried = range(-reach, reach + 1)
@@ -134,6 +133,8 @@ def _look(lq: np.ndarray, gt: np.ndarray, scale: int) -> tuple[str, np.ndarray |
         ]
     )
     y, x = _argmax(places)
+    if places[y, x] < _CLEAR:
+        return "", None
     return "", np.array([_peak(places[:, x], y), _peak(places[y], x)]) - reach
 
 
