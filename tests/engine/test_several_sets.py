@@ -106,7 +106,7 @@ def noisy(image):
 CHANGES = {
     "another image": lambda images, i: images[i - 1],
     "shifted by": lambda images, i: np.roll(images[i], 1, 1),
-    "px right of its place": lambda images, i: np.roll(images[i], 12, 1),
+    "do not belong together": lambda images, i: np.roll(images[i], 12, 1),
     "": lambda images, i: noisy(images[i]),
 }
 
