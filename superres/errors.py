@@ -25,6 +25,12 @@ def did_you_mean(word: object, known: Iterable[object], cutoff: float = 0.5) -> 
     return f"; did you mean {' or '.join(near)}?" if near else ""
 
 
+def some(names: Iterable[object], count: int = 8) -> str:
+    """``'a, b and 3 more'``: a few names and how many more there are."""
+    names = list(map(str, names))
+    return ", ".join(names[:count]) + (f" and {len(names) - count} more" if names[count:] else "")
+
+
 def from_worker(error: BaseException) -> BaseException:
     """The user's mistake inside an error that a data-loader worker sent, else the error itself.
 

@@ -11,7 +11,7 @@ import contextlib
 import sys
 
 from superres.cli._data import checks, packs, pictures, prepare
-from superres.cli._data.common import check_json
+from superres.cli._data.common import run_and_report
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,9 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the subcommand; gives the exit code."""
-    check_json(getattr(args, "json", None))
     try:
-        return args.function(args)
+        return run_and_report(args)
     except KeyboardInterrupt:
         with contextlib.suppress(OSError):  # of a terminal that has gone
             print("stopped; run the same command again to go on", file=sys.stderr)

@@ -7,15 +7,16 @@ nowhere made them; MATLAB's two generations differ within two pixels of the bord
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from superres.datasets.conventions import CONVENTIONS, ground_truth_for
-from superres.datasets.jobs import run_jobs
 from superres.datasets.pairing import match_names
 from superres.datasets.storage import PictureStore, open_store
+from superres.datasets.storage.pool import in_order
 from superres.errors import UserError
 from superres.imaging.io import read_image
 
@@ -80,14 +81,15 @@ def fingerprint(
     """
     if scale < 2:
         raise UserError(f"--scale: a whole number from 2 on, not {scale}")
-    work, names = _work(Path(lq), Path(gt), scale)
+    read, names = _pairs(Path(lq), Path(gt), scale)
+    work = partial(_compare, read, scale)
     names = names[:limit] if limit else names
     pictures = []
     totals: dict[str, list[int]] = {}
     samples = 0
-    for i, result in run_jobs(work, len(names), num_workers):
-        if isinstance(result, str):
-            raise UserError(f"{lq}, {names[i]}: {result}")
+    for i, result, fault in in_order(work, len(names), num_workers):
+        if fault:
+            raise UserError(f"{lq}, {names[i]}: {fault}")
         samples += result["samples"]
         exact = [name for name, (count, _) in result["found"].items() if count == 0]
         nearest = min(result["found"], key=lambda name: result["found"][name])
@@ -130,40 +132,29 @@ def fingerprint(
     }
 
 
-class _Folders:
-    """Picklable work on the pairs of two stores."""
-
-    def __init__(self, lq: PictureStore, gt: PictureStore, scale: int) -> None:
-        self.lq, self.gt, self.scale = lq, gt, scale
-        self.partner = match_names(gt, lq, scale)
-
-    def __call__(self, i: int) -> dict[str, Any]:
-        number = i if self.partner is None else int(self.partner[i])
-        return _compare(self.lq.read_at(number), self.gt.read_at(i), self.scale)
-
-
-class _Files:
-    """The same for two files."""
-
-    def __init__(self, lq: Path, gt: Path, scale: int) -> None:
-        self.lq, self.gt, self.scale = lq, gt, scale
-
-    def __call__(self, i: int) -> dict[str, Any]:
-        return _compare(read_image(self.lq), read_image(self.gt), self.scale)
-
-
-def _compare(lq: np.ndarray, gt: np.ndarray, scale: int) -> dict[str, Any]:
-    lq, gt = rgb8(lq), rgb8(gt)
+def _compare(read: Callable[[int], Any], scale: int, i: int) -> dict[str, Any]:
+    lq, gt = map(rgb8, read(i))
     return {"samples": lq.size, "found": fingerprint_pair(lq, gt, scale)}
 
 
-def _work(lq: Path, gt: Path, scale: int) -> tuple[Callable[[int], dict[str, Any]], list[str]]:
+def _from_files(lq: Path, gt: Path, _: int) -> tuple[np.ndarray, np.ndarray]:
+    return read_image(lq), read_image(gt)
+
+
+def _from_stores(
+    lq: PictureStore, gt: PictureStore, partner: np.ndarray | None, i: int
+) -> tuple[np.ndarray, np.ndarray]:
+    return lq.read_at(i if partner is None else int(partner[i])), gt.read_at(i)
+
+
+def _pairs(lq: Path, gt: Path, scale: int) -> tuple[Callable[[int], Any], list[str]]:
+    """What reads a pair by its number, picklable, and the names of the pairs."""
     if lq.is_file() and gt.is_file():
-        return _Files(lq, gt, scale), [gt.stem]
+        return partial(_from_files, lq, gt), [gt.stem]
     if lq.is_file() != gt.is_file():
         raise UserError(f"{lq} and {gt}: give two folders, two databases or two pictures.")
-    stores = open_store(lq), open_store(gt)
-    return _Folders(*stores, scale), list(stores[1].names())
+    low, high = open_store(lq), open_store(gt)
+    return partial(_from_stores, low, high, match_names(high, low, scale)), list(high.names())
 
 
 def rgb8(image: np.ndarray) -> np.ndarray:

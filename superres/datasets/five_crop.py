@@ -8,24 +8,23 @@ files that came with the set are not used. So 800 pictures become 4000 pairs.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from superres.datasets.conventions import by_name
 from superres.datasets.pack import PackReport, pack_images
-from superres.datasets.prepare.making import picture_stamp
-from superres.datasets.storage import PictureStore, open_store
-from superres.datasets.storage.names import PackedNames, encode_name
+from superres.datasets.storage import open_store
 from superres.datasets.storage.places import check_apart, check_set_name
-from superres.datasets.storage.sources import PackSource
+from superres.datasets.storage.sources import DerivedSource
 from superres.datasets.verify.sets import find_sets
 from superres.errors import UserError
 
 #: In torchvision's order.
 CROPS = ("tl", "tr", "bl", "br", "center")
+PARTS = tuple(f"_{crop}" for crop in CROPS)
 CONVENTION = "pil-bicubic"
 
 
@@ -60,33 +59,8 @@ def five_crop_pair(image: np.ndarray, crop: str, scale: int) -> tuple[np.ndarray
     return resize(gt, size), gt
 
 
-class FiveCropSource(PackSource):
-    """One side of the five crops of every picture of a store."""
-
-    def __init__(self, store: PictureStore, scale: int, side: str) -> None:
-        self._store, self._scale, self._side = store, scale, side
-        entries = sorted(
-            (encode_name(f"{name}_{crop}"), i, crop)
-            for i, name in enumerate(store.names())
-            for crop in CROPS
-        )
-        self.names = PackedNames.from_encoded(name for name, _, _ in entries)
-        self._entries = [(i, crop) for _, i, crop in entries]
-
-    def load(self, i: int) -> np.ndarray:
-        number, crop = self._entries[i]
-        pair = five_crop_pair(_read(self._store, number), crop, self._scale)
-        return np.ascontiguousarray(pair[self._side == "gt"])
-
-    def stamp(self, i: int) -> bytes:
-        number, crop = self._entries[i]
-        return b"%s of %s" % (crop.encode(), picture_stamp(self._store, number))
-
-
-@functools.lru_cache(maxsize=1)
-def _read(store: PictureStore, number: int) -> np.ndarray:
-    """The five crops of a picture follow one another; it is decoded once."""
-    return store.read_verified_at(number)
+def _side(image: np.ndarray, part: str, scale: int, side: str) -> np.ndarray:
+    return five_crop_pair(image, part[1:], scale)[side == "gt"]
 
 
 def five_crop(
@@ -130,7 +104,7 @@ def five_crop(
         progress = step(f"{folder.name}: {file}") if step else None
         reports.append(
             pack_images(
-                FiveCropSource(store, scale, side),
+                DerivedSource(store, partial(_side, scale=scale, side=side), "", PARTS),
                 folder / file,
                 num_workers=num_workers,
                 progress=progress,

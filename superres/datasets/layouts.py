@@ -100,22 +100,6 @@ def read_side(folders: Sequence[str]) -> Side | None:
     return Side(low and not high, scale, kind if low else "", "_".join(word))
 
 
-def side_of(folders: Sequence[str]) -> tuple[Side | None, int]:
-    """The side that a path below a set's folder lies in, and how many of its folders say so.
-
-    The folders behind them belong to the images' names: ``HR/cats/1.png``.
-    """
-    found, count = None, 0
-    for depth in range(1, min(len(folders), _DEEPEST) + 1):
-        side = read_side(folders[:depth])
-        if side is None:
-            break  # below what is no side lie other sets
-        filler = _FILLER.issuperset(_tokens(folders[depth - 1]))
-        if not found or filler or (side.scale, side.word) != (found.scale, found.word):
-            found, count = side, depth
-    return found, count
-
-
 def _tokens(folder: str) -> list[str]:
     """``'LRbicx4.lmdb'`` to ``['lrbic', 'x4']``; ``'GTmod12'`` to ``['gtmod', '12']``."""
     text = re.sub(r"\.lmdb$", "", folder, flags=re.IGNORECASE)

@@ -26,16 +26,12 @@ from superres.datasets.layouts import (
 from superres.datasets.storage.writer import PARTIAL_SUFFIX
 from superres.errors import UserError
 
-PREPARE_COMMANDS = {
-    "DIV2K": "superres data prepare div2k --root ARCHIVES --out {root}",
-    "FLICKR2K": "superres data prepare flickr2k --root ARCHIVES --out {root}",
-    "DF2K": "superres data prepare df2k --root ARCHIVES --out {root}",
-    "291": "superres data prepare 291 --root PICTURES --out {root}",
-    "SET5": "superres data prepare benchmark --root ARCHIVES --out {root}",
-    "SET14": "superres data prepare benchmark --root ARCHIVES --out {root}",
-    "B100": "superres data prepare benchmark --root ARCHIVES --out {root}",
-    "URBAN100": "superres data prepare benchmark --root ARCHIVES --out {root}",
-    "MANGA109": "superres data prepare benchmark --root ARCHIVES --out {root}",
+_RECIPES = {
+    "DIV2K": "div2k",
+    "FLICKR2K": "flickr2k",
+    "DF2K": "df2k",
+    "291": "291",
+    **dict.fromkeys(("SET5", "SET14", "B100", "URBAN100", "MANGA109"), "benchmark"),
 }
 
 
@@ -202,7 +198,7 @@ def _unused(gt: Place, lq: Place | None, strays: list[Place], scale: int) -> str
 
 def _not_found(spec: str, data_root: str | Path, tried: list[Path], scale: int) -> str:
     names = [part.upper() for part in reversed(Path(spec).parts)]
-    key = next((k for name in names for k in PREPARE_COMMANDS if name.startswith(k)), None)
+    recipe = next((_RECIPES[k] for name in names for k in _RECIPES if name.startswith(k)), None)
     there = next((p for p in tried if p.is_dir()), None)
     if there is not None:
         inside = sorted(p.name for p in there.iterdir())
@@ -226,8 +222,9 @@ def _not_found(spec: str, data_root: str | Path, tried: list[Path], scale: int) 
             what = f"{there}: preparing it was interrupted ({unfinished[0]}); run it again to go on"
     else:
         what = f"the set {spec!r} is not there (looked at {', '.join(map(str, tried))})"
-    if key:
-        return f"{what}. Make it with: {PREPARE_COMMANDS[key].format(root=data_root)}"
+    if recipe:
+        command = f"superres data prepare {recipe} --root ARCHIVES --out {data_root}"
+        return f"{what}. Make it with: {command}"
     return (
         f"{what}. Give a folder of images, a prepared set, or dict(gt=FOLDER, lq=FOLDER) by "
         "--cfg-options (data_root, train_set, val_sets, test_sets), or pack one with: "

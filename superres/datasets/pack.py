@@ -1,38 +1,40 @@
 """Pack pictures into a raw LMDB, take them out again, join packs.
 
 Decoding runs in worker processes, one process writes. Only a few pictures are in memory at a
-time. An interrupted pack (``kill -9`` too) is continued by running it again; see
-:mod:`superres.datasets.storage.writer`.
+time.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from superres.datasets.storage import ImageLmdb, PictureStore, open_store
-from superres.datasets.storage.environment import DATA_FILE, open_environment
-from superres.datasets.storage.names import encode_name
+import numpy as np
+
+from superres.datasets.storage import ImageFolder, ImageLmdb, PictureStore, open_store
+from superres.datasets.storage.environment import DATA_FILE
 from superres.datasets.storage.notes import header_notes
 from superres.datasets.storage.places import check_apart
-from superres.datasets.storage.pool import load_in_order
+from superres.datasets.storage.pool import in_order
 from superres.datasets.storage.sources import (
-    FolderSource,
     ListSource,
     Loader,
     PackSource,
     StoreSource,
+    as_pixels,
 )
-from superres.datasets.storage.writer import SOURCES, PackWriter, parse_source
+from superres.datasets.storage.writer import PackWriter, pixel_checksum
 from superres.datasets.unpack import extract, unpack
 from superres.errors import UserError
-from superres.files import lock_target
+from superres.files import lock_target, unreadable
 from superres.imaging.io import Channels
 
 __all__ = ["PackReport", "extract", "merge", "pack_images", "unpack"]
@@ -49,7 +51,7 @@ class PackReport:
         target: the finished database.
         count: pictures in it.
         added: pictures packed by this run.
-        reused: pictures that an earlier run had packed.
+        reused: all of them, where an earlier run had packed the same.
         failed: (name, fault) of the pictures that were left out.
         bytes: size of the database file.
         seconds: wall-clock time.
@@ -75,7 +77,6 @@ def pack_images(
     recursive: bool = False,
     num_workers: int | None = None,
     progress: Progress | None = None,
-    resume: bool = True,
     overwrite: bool = False,
     strict: bool = False,
     info: dict | None = None,
@@ -83,7 +84,7 @@ def pack_images(
     """Pack pictures into a database that :class:`ImageLmdb` reads.
 
     A second run on a finished target that is up to date does nothing; after an interruption it
-    goes on where the first one stopped. The source is never written.
+    begins anew. The source is never written.
 
     Args:
         source: a folder of pictures; another store (BasicSR's, MMEditing's); or pairs of a name
@@ -95,39 +96,38 @@ def pack_images(
             needs the usual ``if __name__ == "__main__"``); 0 decodes in this process; None
             begins here and starts one per CPU where enough work remains.
         progress: see :data:`Progress`.
-        resume: False throws an unfinished pack away instead of continuing it.
         overwrite: replace a finished database at ``target`` that differs from the source, or
             whose pixels do not match their checksums.
-        strict: a picture that cannot be read fails the pack once all have been tried; the good
-            ones are kept for the next run. Otherwise it is left out and reported.
+        strict: a picture that cannot be read fails the pack once all have been tried. Otherwise
+            it is left out and reported.
         info: JSON-able notes kept in the database (``scale``, ``kind``, ...).
 
     Raises:
         UserError: no pictures, none readable, clashing names (both are named), another process
             packing to ``target``, an existing ``target`` that differs, a read-only place, a full
-            disk (what was packed is kept), ``strict`` and a bad picture.
+            disk, ``strict`` and a bad picture.
     """
     started = time.monotonic()
     target = Path(os.path.abspath(target))
     packing = _as_source(source, target, channels, dtype, recursive)
     report = PackReport(target)
-    options = {"channels": channels, "dtype": dtype}
-    info = json.loads(json.dumps(info or {}))
-    if target.exists() and _up_to_date(target, packing, options, info, overwrite, report):
+    info = {
+        **json.loads(json.dumps(info or {})),
+        "options": {"channels": channels, "dtype": dtype},
+        "made_from": _made_from(packing),
+    }
+    if target.exists() and _up_to_date(target, packing, info, overwrite, report):
         report.notes.append("already there and up to date")
         lock = target.with_name(target.name + ".lock")
         if lock.exists():  # left by one that was killed when it had just finished
             with contextlib.suppress(UserError):
                 lock_target(target, "packing to").release()
     else:
-        with PackWriter(target, options, resume, overwrite) as writer:
-            todo = _plan(writer, packing)
-            report.reused = len(packing.names) - len(todo)
-            _pack(writer, packing, todo, num_workers, progress, report)
+        with PackWriter(target, overwrite) as writer:
+            _pack(writer, packing, num_workers, progress, report)
             if report.failed and (strict or len(report.failed) == len(packing.names)):
                 raise UserError(_failure(target, report))
-            info = _full_info(info, options, packing, report.failed)
-            report.count = writer.finish(info)
+            report.count = writer.finish({**info, "left_out": dict(report.failed)})
             report.notes += writer.notes + _header_notes(packing, channels, dtype)
     report.bytes = (target / DATA_FILE).stat().st_size
     report.seconds = time.monotonic() - started
@@ -161,10 +161,10 @@ def _as_source(
     elif isinstance(source, str | os.PathLike):
         folder = Path(os.path.abspath(source))
         check_apart(target, folder)
-        if (folder / DATA_FILE).exists():
-            packing = StoreSource([open_store(folder, channels, dtype)])
-        else:
-            packing = FolderSource(folder, channels, dtype, recursive)
+        store = open_store(folder, channels, dtype, recursive)
+        if isinstance(store, ImageFolder):
+            _require_readable(store)
+        packing = StoreSource([store])
     else:
         packing = ListSource(source, channels, dtype)
     if not len(packing.names):
@@ -172,13 +172,15 @@ def _as_source(
     return packing
 
 
+def _require_readable(store: ImageFolder) -> None:
+    faults = [fault for i in range(len(store)) if (fault := unreadable(store.file_at(i)))]
+    if faults:
+        more = f" (and {len(faults) - 1} more like it)" if faults[1:] else ""
+        raise UserError(f"{faults[0]}{more} Mend or remove it; it is not left out silently.")
+
+
 def _up_to_date(
-    target: Path,
-    packing: PackSource,
-    options: dict,
-    info: dict,
-    overwrite: bool,
-    report: PackReport,
+    target: Path, packing: PackSource, info: dict, overwrite: bool, report: PackReport
 ) -> bool:
     """Whether the finished database at ``target`` is what this pack would make.
 
@@ -194,25 +196,25 @@ def _up_to_date(
             return False
         raise
     left_out = store.info.get("left_out", {})
-    if {**store.info, "left_out": {}} == {**info, "options": options, "left_out": {}}:
-        made = {name: stamp for _, stamp, name in map(parse_source, _sources_of(target))}
-        stamps = {packing.names.encoded(i): packing.stamp(i) for i in range(len(packing.names))}
-        report.failed = [
-            (name, fault)
-            for name, (stamp, fault) in left_out.items()
-            if stamps.get(encode_name(name)) == stamp.encode()
-        ]
-        for name, _ in report.failed:
-            del stamps[encode_name(name)]
-        if made == stamps and not (overwrite and _damaged(store)):
-            report.count = report.reused = len(made)
-            return True
+    same = store.info == {**info, "left_out": left_out}
+    if same and not (overwrite and _damaged(store)):
+        report.failed = list(left_out.items())
+        report.count = report.reused = len(store)
+        return True
     if overwrite:
         return False
     raise UserError(
         f"{target}: already there with {len(store)} pictures, and not what this pack would make "
         f"({len(packing.names)} pictures). Choose another target, or ask to overwrite it."
     )
+
+
+def _made_from(packing: PackSource) -> str:
+    """A digest of what a pack is made from: changes when any picture does."""
+    digest = hashlib.sha256()
+    for i in range(len(packing.names)):
+        digest.update(packing.names.encoded(i) + b"\0" + packing.stamp(i) + b"\n")
+    return digest.hexdigest()
 
 
 def _header_notes(packing: PackSource, channels: Channels, dtype: str) -> list[str]:
@@ -232,57 +234,28 @@ def _damaged(store: ImageLmdb) -> bool:
         return True
 
 
-def _sources_of(target: Path) -> Iterator[memoryview]:
-    return open_environment(target).values(SOURCES)
-
-
-def _full_info(
-    info: dict, options: dict, packing: PackSource, failed: list[tuple[str, str]]
-) -> dict:
-    """The notes kept in the database: the caller's, the options, and what was left out and why."""
-    left_out = {
-        name: (packing.stamp(packing.names.index(name)).decode(), fault) for name, fault in failed
-    }
-    return {**info, "options": options, "left_out": left_out}
-
-
-def _plan(writer: PackWriter, packing: PackSource) -> list[int]:
-    """The pictures still to be packed; what is no longer in the source is removed."""
-    done = writer.done()
-    todo = []
-    for i in range(len(packing.names)):
-        name = packing.names.encoded(i)
-        if name in done and done[name][1] == packing.stamp(i):
-            del done[name]
-        else:
-            todo.append(i)
-    writer.remove([number for number, _ in done.values()])
-    return todo
-
-
 def _pack(
     writer: PackWriter,
     packing: PackSource,
-    todo: list[int],
     num_workers: int | None,
     progress: Progress | None,
     report: PackReport,
 ) -> None:
-    total = len(packing.names)
-    try:
-        for i, pixels, crc32, fault in load_in_order(packing, todo, num_workers):
-            name = packing.names[i]
-            if fault:
-                report.failed.append((name, fault))
-            else:
-                writer.add(packing.names.encoded(i), packing.stamp(i), pixels, crc32)
-                report.added += 1
-            if progress is not None:
-                progress(report.reused + report.added + len(report.failed), total, name)
-    except KeyboardInterrupt:
-        writer.flush()
-        raise
-    writer.flush()
+    work, count = partial(_load, packing), len(packing.names)
+    for i, loaded, fault in in_order(work, count, num_workers, packing.decodes):
+        name = packing.names[i]
+        if fault:
+            report.failed.append((name, fault))
+        else:
+            writer.add(packing.names.encoded(i), *loaded)
+            report.added += 1
+        if progress is not None:
+            progress(i + 1, count, name)
+
+
+def _load(packing: PackSource, i: int) -> tuple[np.ndarray, int]:
+    pixels = as_pixels(packing.load(i))
+    return pixels, pixel_checksum(pixels)
 
 
 def _failure(target: Path, report: PackReport) -> str:
@@ -291,7 +264,7 @@ def _failure(target: Path, report: PackReport) -> str:
     if more > 0:
         shown += f"\n  ... and {more} more"
     return (
-        f"{target}: not finished, {len(report.failed)} of "
-        f"{len(report.failed) + report.added + report.reused} pictures cannot be packed:\n{shown}\n"
-        "The others are kept. Put these right or remove them, and run the same command again."
+        f"{target}: not made, {len(report.failed)} of {len(report.failed) + report.added} pictures "
+        f"cannot be packed:\n{shown}\n"
+        "Put these right or remove them, and run the same command again."
     )

@@ -19,7 +19,6 @@ from .locate import locate
 from .pairing import match_names
 from .sampler import SampleKey, sample_generator
 from .storage import ImageLmdb, PictureStore, open_store
-from .storage.channels import in_channels
 from .transforms.compose import Pipeline
 
 _KEEP = 1024  # pictures whose views and names a process keeps at hand, some 1.5 MB
@@ -99,8 +98,9 @@ class PairedDataset(Dataset):
             self.lq = open_store(lq, channels=channels, dtype=dtype)
         self.lq_from = None if self.lq is None else str(lq)
         self.channels = channels
-        self.gt = in_channels(self.gt, channels)
-        self.lq = None if self.lq is None else in_channels(self.lq, channels)
+        for store in (self.gt, self.lq):
+            if isinstance(store, ImageLmdb):
+                store.as_channels = {"grey": 1, "rgb": 3}.get(channels)
         self.lq_index = self._match() if self.lq is not None else None
         self._check_sizes()
         self.notes += self._unused()

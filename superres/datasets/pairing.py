@@ -11,7 +11,7 @@ from functools import partial
 
 import numpy as np
 
-from superres.errors import UserError
+from superres.errors import UserError, some
 
 from .storage import PictureStore
 
@@ -129,10 +129,9 @@ def match_names(gt: PictureStore, lq: PictureStore, scale: int) -> np.ndarray | 
             + ", ".join(t.format(n="NAME", s=scale) for t in TEMPLATES[1:4])
         )
     if missing:
-        shown = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if missing[5:] else "")
         raise UserError(
             f"{lq.path}: {len(missing)} of {len(gt)} images of {gt.path} have no partner here: "
-            f"{shown}"
+            f"{some(missing, 5)}"
         )
     if len(lq) == len(gt) and (numbers == np.arange(len(gt))).all():
         return None

@@ -1,4 +1,4 @@
-"""Packing under kill -9, full disks and competition: nothing lost, nothing half done."""
+"""Packing under kill -9, full disks and competition: nothing half done."""
 
 from __future__ import annotations
 
@@ -84,9 +84,9 @@ def kill_after(process: subprocess.Popen, pictures: int) -> None:
     process.stderr.close()
 
 
-def test_kill_9_at_any_time_and_continue(tmp_path, folder):
+def test_kill_9_at_any_time_and_run_again(tmp_path, folder):
     target = tmp_path / "hr.lmdb"
-    for pictures in (1, 9, 10, 17, 25, 39, COUNT):
+    for pictures in (1, 10, 25, 39, COUNT):
         kill_after(start(folder, target), pictures)
         if target.exists():  # killed after the last commit: then it must be whole
             break
@@ -96,31 +96,12 @@ def test_kill_9_at_any_time_and_continue(tmp_path, folder):
             with pytest.raises(UserError):
                 open_store(tmp_path / "hr.lmdb.partial")
     report = pack_images(folder, target)
-    # A batch holds three pictures here, so at most three of the 39 seen were not committed.
-    assert report.reused >= 36
     assert report.count == COUNT
     assert_complete(target, folder)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["hr.lmdb", "pack_it.py"]
 
 
-@pytest.mark.slow
-def test_kill_9_at_random_times_many_times(tmp_path, folder):
-    rng = np.random.default_rng(4)
-    for round_ in range(4):
-        target = tmp_path / f"{round_}.lmdb"
-        for _ in range(60):
-            process = start(folder, target, pause=0.002)
-            process.stdout.readline()
-            time.sleep(rng.uniform(0, 0.12))
-            process.kill()
-            process.communicate()
-            if target.exists():
-                break
-        pack_images(folder, target)
-        assert_complete(target, folder)
-
-
-def test_killed_between_the_index_and_the_rename(tmp_path, folder, monkeypatch):
+def test_stopped_between_the_index_and_the_rename(tmp_path, folder, monkeypatch):
     from superres.datasets.storage.writer import PackWriter
 
     target = tmp_path / "hr.lmdb"
@@ -128,9 +109,7 @@ def test_killed_between_the_index_and_the_rename(tmp_path, folder, monkeypatch):
         patched.setattr(PackWriter, "_move", lambda *_: (_ for _ in ()).throw(SystemExit))
         with pytest.raises(SystemExit):
             pack_images(folder, target)
-    assert not target.exists()
-    assert pack_images(folder, target).reused == COUNT
-    assert_complete(target, folder)
+    assert not list(tmp_path.iterdir())
 
 
 def test_workers_die_with_a_killed_packer(tmp_path, folder):
@@ -150,7 +129,7 @@ def test_workers_die_with_a_killed_packer(tmp_path, folder):
     assert report.count == COUNT
 
 
-def test_a_killed_worker_is_one_message_and_keeps_what_is_done(tmp_path, folder):
+def test_a_killed_worker_is_one_message(tmp_path, folder):
     process = start(folder, tmp_path / "hr.lmdb", workers=2, pause=0.05)
     for _ in range(5):
         process.stdout.readline()
@@ -160,8 +139,8 @@ def test_a_killed_worker_is_one_message_and_keeps_what_is_done(tmp_path, folder)
             break
     out, err = process.communicate(timeout=60)
     assert process.returncode == 2, err
-    assert "USER ERROR A packing process died" in out
-    assert pack_images(folder, tmp_path / "hr.lmdb").reused >= 4
+    assert "USER ERROR A working process died" in out
+    assert not (tmp_path / "hr.lmdb.partial").exists()
 
 
 def _children(pid: int) -> list[int]:
@@ -174,16 +153,6 @@ def _alive(pid: int) -> bool:
         return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
     except OSError:
         return False
-
-
-def test_ctrl_c_keeps_what_was_loaded(tmp_path, folder):
-    process = start(folder, tmp_path / "hr.lmdb", pause=0.3)
-    for _ in range(2):  # less than a batch
-        process.stdout.readline()
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=60)
-    assert process.returncode != 0
-    assert pack_images(folder, tmp_path / "hr.lmdb").reused >= 2
 
 
 def test_two_processes_on_one_target(tmp_path, folder):
@@ -207,7 +176,7 @@ def test_finished_by_another_process_just_before_the_lock(tmp_path, folder):
     target = tmp_path / "hr.lmdb"
     pack_images(folder, target)
     with pytest.raises(UserError, match="has just finished it"):
-        PackWriter(target, {})
+        PackWriter(target)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["hr.lmdb"]
     assert_complete(target, folder)
 
@@ -220,8 +189,8 @@ def test_a_lock_left_by_a_killed_process_is_no_lock(tmp_path, folder):
     assert_complete(target, folder)
 
 
-@pytest.mark.parametrize("limit", [1, 5_000, 70_000, 200_000, 520_000])
-def test_a_full_disk_keeps_what_was_packed(tmp_path, folder, limit):
+@pytest.mark.parametrize("limit", [1, 70_000, 520_000])
+def test_a_full_disk(tmp_path, folder, limit):
     """A file-size limit stands in for the full disk: the same failed writes, another errno."""
     resource = pytest.importorskip("resource")
     target = tmp_path / "hr.lmdb"
@@ -237,8 +206,6 @@ def test_a_full_disk_keeps_what_was_packed(tmp_path, folder, limit):
     assert not target.exists()
     report = pack_images(folder, target)
     assert report.count == COUNT
-    if limit >= 200_000:
-        assert report.reused > 5
     assert_complete(target, folder)
 
 
@@ -263,8 +230,7 @@ def test_a_really_full_filesystem(small_disk, tmp_path, folder):
     assert process.returncode == 2, out + err
     assert "the disk is full: 0 MiB are free" in out
     subprocess.run(["mount", "-o", "remount,size=20m", str(small_disk)], check=True)
-    report = pack_images(folder, target)
-    assert report.reused > 5
+    pack_images(folder, target)
     assert_complete(target, folder)
 
 

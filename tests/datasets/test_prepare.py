@@ -309,7 +309,7 @@ def test_a_broken_picture_is_left_out_of_a_folder_and_fails_a_pair_set(tmp_path)
 
     root = paired(tmp_path / "pairs", 3, scales=(2,))
     (root / "LR_bicubic" / "X2" / "p1x2.png").write_bytes(whole[:40])
-    with pytest.raises(UserError, match=r"LR_bicubic_X2\.lmdb: not finished, 1 of 3"):
+    with pytest.raises(UserError, match=r"LR_bicubic_X2\.lmdb: not made, 1 of 3"):
         run("folder", root, tmp_path / "d")
 
 

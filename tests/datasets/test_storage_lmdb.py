@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import os
 import pickle
-import re
 import shutil
 import subprocess
 import sys
@@ -102,23 +101,7 @@ def test_a_miss_names_database_and_key(store):
             store.read_at(beyond)
 
 
-def test_offsets_are_where_lmdb_keeps_the_values(store):
-    """The file read at the noted offsets, against what LMDB itself returns."""
-    environment = store._open().environment
-    data = (store.path / "data.mdb").read_bytes()
-    for i in range(len(store)):
-        record = store._open().index[i]
-        value = environment.get(layout.entry_key(int(record["key"])))
-        assert record["offset"] > 0
-        assert data[record["offset"] :][: len(value)] == value
-    tiny = {"tiny": picture(4, 4), "large": picture(99, 99)}
-    mixed = pack(tiny, store.path.with_name("mixed.lmdb"))
-    assert mixed._open().index["offset"][mixed.index("tiny")] == 0
-    assert all(np.array_equal(mixed.read(name), image) for name, image in tiny.items())
-
-
 def test_a_compacted_or_edited_database_still_reads_right(store, tmp_path):
-    """Compacting moves the pixels in the file: the noted offsets must not be used any more."""
     store.close()
     (tmp_path / "compact.lmdb").mkdir()
     edit(store.path, lambda txn: txn.put(b"\xff\xff note", b"x" * 10_000))
@@ -127,29 +110,9 @@ def test_a_compacted_or_edited_database_still_reads_right(store, tmp_path):
         env.copy(str(tmp_path / "compact.lmdb"), compact=True)
     for path in (store.path, tmp_path / "compact.lmdb"):
         again = ImageLmdb(path)
-        assert again._open().pixels is None
         for i, name in enumerate(sorted(PICTURES)):
             assert np.array_equal(again.read(name), PICTURES[name])
             assert again.verify_entry(i)
-
-
-def test_a_read_touches_only_the_pages_of_its_crop(tmp_path):
-    """Against a file of which nothing is in memory: few pages are, after a crop."""
-    big = pack({"big": picture(2000, 2000)}, tmp_path / "big.lmdb")
-    resident = Path(f"/proc/{os.getpid()}/smaps")
-    if not resident.exists():
-        pytest.skip("needs Linux's /proc")
-
-    def touched() -> int:
-        blocks = re.split(r"^(?=[0-9a-f]+-[0-9a-f]+ )", resident.read_text(), flags=re.M)
-        mine = [block for block in blocks if "big.lmdb/data.mdb" in block]
-        return sum(int(re.search(r"Rss:\s+(\d+) kB", block)[1]) for block in mine)
-
-    before = touched()
-    assert big.read("big")[700:748, 800:848].sum() > 0
-    assert touched() - before < 2_500  # the picture has 11,719 KiB
-    assert big.read("big").sum() > 0
-    assert touched() - before > 9_000  # the measure sees a whole picture
 
 
 def test_two_stores_and_a_link_share_one_environment(store, tmp_path):
@@ -331,7 +294,7 @@ def test_flipped_pixels_are_found_by_the_checksum_and_named(store):
 
 def test_a_changed_byte_is_found_by_the_first_read_of_each_process(store, tmp_path):
     """Training reads by this: once per entry, so that a later crop costs what it did."""
-    at = int(store._open().index["offset"][3]) + 40
+    at = (store.path / "data.mdb").read_bytes().index(PICTURES["im03"].tobytes()[:64]) + 40
     assert np.array_equal(store.read_checked_at(3), PICTURES["im03"])
     with open(store.path / "data.mdb", "r+b") as file:
         file.seek(at)
@@ -348,27 +311,6 @@ def test_a_changed_byte_is_found_by_the_first_read_of_each_process(store, tmp_pa
     dataset = PairedDataset(gt=str(store.path), scale=2)
     with pytest.raises(UserError, match="'im03' do not match their checksum"):
         dataset.load(3)
-
-
-def test_flipped_tree_pages_never_end_in_anything_but_a_user_error(store, tmp_path):
-    whole = (store.path / "data.mdb").read_bytes()
-    broken = tmp_path / "broken.lmdb"
-    broken.mkdir()
-    pages = [at for at in range(0, len(whole), 4096) if not whole[at + 10] & 4]
-    rng = np.random.default_rng(8)
-    faults = 0
-    for _ in range(150):
-        data = bytearray(whole)
-        data[int(rng.choice(pages)) + int(rng.integers(0, rng.choice([48, 400, 4096])))] ^= 1 << 3
-        (broken / "data.mdb").unlink(missing_ok=True)
-        (broken / "data.mdb").write_bytes(bytes(data))
-        try:
-            opened = open_store(broken)
-            for i in range(len(opened)):
-                faults += not opened.verify_entry(i)
-        except UserError:
-            faults += 1
-    assert faults > 10
 
 
 def test_flipped_index_unknown_version_and_missing_entry(store):

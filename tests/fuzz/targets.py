@@ -12,15 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
-import lmdb
 import numpy as np
 import safetensors.torch
 import torch
 
 from superres.checkpoints import build_network, read_weights, save_safetensors
 from superres.cli.main import main
-from superres.datasets.pack import pack_images
-from superres.datasets.storage import open_store
 from superres.engine.config.check import check_config
 from superres.engine.config.load import load_config
 from superres.engine.train.checkpoint import read_checkpoint
@@ -95,39 +92,6 @@ def image_seeds() -> list[bytes]:
         Image.fromarray(picture()).convert(mode).save(file, kind, **options)
         found.append(file.getvalue())
     return found
-
-
-def run_lmdb(data: bytes, folder: Path) -> None:
-    """The first byte: which layout; then ``meta_info.txt`` up to a zero byte; then ``data.mdb``."""
-    foreign, rest = data[:1] == b"F", data[1:]
-    meta, _, rest = rest.partition(b"\0") if foreign else (b"", b"", rest)
-    if foreign:
-        (folder / "meta_info.txt").write_bytes(meta)
-    (folder / "data.mdb").write_bytes(rest)
-    with open_store(folder, "unchanged", "keep") as store:
-        for i in range(min(len(store), 50)):
-            with contextlib.suppress(UserError, KeyError):  # documented, and of one picture
-                store.name_at(i), store.shape_at(i), store.read_verified_at(i)
-
-
-def lmdb_seeds() -> list[bytes]:
-    """A pack of ours, and a database of BasicSR's layout with pages of every kind."""
-    with tempfile.TemporaryDirectory() as name:
-        root = Path(name)
-        items = [(f"a{i}", picture) for i in range(3)]
-        items.append(("large", lambda: picture(60, 50)))
-        pack_images(items, root / "ours", num_workers=0)
-        theirs = root / "theirs"
-        theirs.mkdir()
-        lines = []
-        with lmdb.open(str(theirs), map_size=1 << 22) as env, env.begin(write=True) as put:
-            for i in range(40):
-                height = 60 if i == 20 else 4 + i % 9
-                put.put(f"{i:04}".encode(), encode_image(picture(height, 20), ".png"))
-                lines.append(f"{i:04}.png ({height},20,3) 1\n")
-        ours, theirs = (root / n / "data.mdb" for n in ("ours", "theirs"))
-        head = b"F" + "".join(lines).encode() + b"\0"
-        return [b"O" + ours.read_bytes(), head + theirs.read_bytes()]
 
 
 def run_checkpoints(data: bytes, folder: Path) -> None:
@@ -253,7 +217,6 @@ _JSON += (b"[" * 2000, b'"type": "os.system"', b'"../.."', b'"<script>"', b"0", 
 
 TARGETS = {
     "images": Target(run_images, image_seeds, (b"\xff\xff\xff\xff", b"\0\0\0\0", b"\x7f\xff")),
-    "lmdb": Target(run_lmdb, lmdb_seeds, (b"\xff" * 8, bytes(8))),
     "checkpoints": Target(run_checkpoints, checkpoint_seeds, (b"cos\nsystem\n", b"R", b"h")),
     "metadata": Target(run_metadata, metadata_seeds, _JSON),
     "options": Target(

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from superres.cli._data.common import command, workers, write_json
+from superres.cli._data.common import Record, command, workers
 from superres.options import scales, whole, whole_scale
 
 
@@ -43,7 +43,7 @@ def _verify_arguments(commands: Any) -> None:
     workers(parser)
 
 
-def _verify(args: argparse.Namespace) -> int:
+def _verify(args: argparse.Namespace) -> Record:
     """Check that sets are complete, whole, paired, exactly bicubic, and leak no test picture.
 
     Counts, names, decoding, checksums, channels, depth, sizes, whether LR is MATLAB's bicubic of
@@ -66,9 +66,8 @@ def _verify(args: argparse.Namespace) -> int:
             step=told.step,
         )
     print_verification(record)
-    write_json(args.json, record)
     faults = {p["fault"] for one in record["sets"] for p in one["problems"]}
-    return 2 if "unreadable" in faults else int(not record["ok"])
+    return {**record, "code": 2 if "unreadable" in faults else int(not record["ok"])}
 
 
 def _fingerprint_arguments(commands: Any) -> None:
@@ -82,7 +81,7 @@ def _fingerprint_arguments(commands: Any) -> None:
     workers(parser)
 
 
-def _fingerprint(args: argparse.Namespace) -> int:
+def _fingerprint(args: argparse.Namespace) -> Record:
     """Tell which known convention made low-quality pictures: MATLAB, ports of it, PIL, OpenCV.
 
     For each convention the number of samples that differ and the largest difference; one that
@@ -102,5 +101,4 @@ def _fingerprint(args: argparse.Namespace) -> int:
             progress=told.step("comparing"),
         )
     print_fingerprint(record)
-    write_json(args.json, record)
-    return 0
+    return record

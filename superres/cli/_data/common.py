@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import argparse
 import inspect
-import json as jsons
+import json
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from superres.options import whole
 from superres.output import printable
 
+Record = dict[str, Any]
+"""What a subcommand reports; ``failed`` are (name, fault) of pictures, ``code`` an exit code."""
+
 
 def command(
     commands: Any,
     name: str,
-    function: Callable[[argparse.Namespace], int],
-    json: bool = True,
+    function: Callable[[argparse.Namespace], Record],
+    report: bool = True,
 ) -> argparse.ArgumentParser:
     """A subcommand whose help is its function's docstring."""
     text = inspect.cleandoc(function.__doc__ or "")
@@ -30,7 +33,7 @@ def command(
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.set_defaults(function=function)
-    if json:
+    if report:
         parser.add_argument("--json", type=Path, metavar="FILE", help="write the report here too")
     return parser
 
@@ -45,14 +48,33 @@ def workers(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def check_json(path: Path | None) -> None:
-    """Refuse a report's place before the work is done that it reports.
+def run_and_report(args: argparse.Namespace) -> int:
+    """Run a subcommand, tell what it left out, write its report; gives the exit code.
 
     Raises:
-        UserError: a folder, one that does not exist above it, no permission.
+        UserError: of the subcommand; a place where no report can be written, before anything is
+            done.
     """
-    if path is None:
-        return
+    path = getattr(args, "json", None)
+    if path is not None:
+        _check_place(path)
+    record = args.function(args)
+    code = record.pop("code", None)
+    failed = record.get("failed", [])
+    for name, fault in failed:
+        print(printable(f"left out: {name}: {fault}"), file=sys.stderr)
+    if path is not None:
+        from superres.imaging.io import write_atomically
+
+        if "failed" in record:
+            record["failed"] = [{"name": name, "fault": fault} for name, fault in failed]
+        record = {"schema": 1, "command": args.subcommand, **record}
+        text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
+        write_atomically(path, lambda file: file.write(text.encode("utf-8", "surrogateescape")))
+    return int(bool(failed)) if code is None else code
+
+
+def _check_place(path: Path) -> None:
     from superres.errors import UserError
 
     if path.is_dir():
@@ -63,25 +85,7 @@ def check_json(path: Path | None) -> None:
         raise UserError(f"--json: {path}: no permission to write into {path.parent}")
 
 
-def write_json(path: Path | None, record: dict[str, Any]) -> None:
-    """Write a report atomically; nothing where there is no path."""
-    if path is None:
-        return
-    from superres.imaging.io import write_atomically
-
-    data = (jsons.dumps(record, indent=2, ensure_ascii=False) + "\n").encode(
-        "utf-8", "surrogateescape"
-    )
-    write_atomically(path, lambda file: file.write(data))
-
-
-def tell_left_out(failed: Iterable[tuple[str, str]]) -> None:
-    """Name the pictures that could not be done, and why."""
-    for name, fault in failed:
-        print(printable(f"left out: {name}: {fault}"), file=sys.stderr)
-
-
-def pack_record(report: Any) -> dict[str, Any]:
+def pack_record(report: Any) -> Record:
     """Print what a :class:`superres.datasets.pack.PackReport` says; gives it for JSON."""
     for note in report.notes:
         print(printable(f"note: {report.target}: {note}"))
@@ -89,14 +93,4 @@ def pack_record(report: Any) -> dict[str, Any]:
         f"{report.target}: {report.count} pictures, {report.added} new, "
         f"{report.bytes / 2**20:.1f} MiB, {report.seconds:.1f} s"
     )
-    tell_left_out(report.failed)
-    return {
-        "target": str(report.target),
-        "count": report.count,
-        "added": report.added,
-        "reused": report.reused,
-        "bytes": report.bytes,
-        "seconds": round(report.seconds, 3),
-        "failed": [{"name": name, "fault": fault} for name, fault in report.failed],
-        "notes": report.notes,
-    }
+    return vars(report) | {"target": str(report.target), "seconds": round(report.seconds, 3)}

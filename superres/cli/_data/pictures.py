@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from superres.cli._data.common import command, pack_record, workers, write_json
+from superres.cli._data.common import Record, command, pack_record, workers
 from superres.options import whole_scale
 
 
@@ -20,7 +20,7 @@ def add_arguments(commands: Any) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace what differs at TARGET")
     workers(parser)
 
-    parser = command(commands, "browse", _browse, json=False)
+    parser = command(commands, "browse", _browse, report=False)
     parser.add_argument("config", metavar="CONFIG")
     parser.add_argument("--out", type=Path, metavar="FILE.png", help="default: CONFIG_browse.png")
     parser.add_argument("--count", type=int, default=24, metavar="N", help="samples (default 24)")
@@ -33,7 +33,7 @@ def add_arguments(commands: Any) -> None:
     )
 
 
-def _five_crop(args: argparse.Namespace) -> int:
+def _five_crop(args: argparse.Namespace) -> Record:
     """Make super-image's five-crop training pairs, offline, into LMDBs.
 
     Four corners and the centre of every picture, half its size; LR by PIL's bicubic.
@@ -51,12 +51,10 @@ def _five_crop(args: argparse.Namespace) -> int:
             overwrite=args.overwrite,
             step=told.step,
         )
-    records = [pack_record(report) for report in reports]
-    write_json(args.json, {"schema": 1, "command": "five-crop", "packs": records})
-    return 0
+    return {"packs": [pack_record(report) for report in reports]}
 
 
-def _browse(args: argparse.Namespace) -> int:
+def _browse(args: argparse.Namespace) -> Record:
     """Draw a contact sheet of what the network sees after the pipeline.
 
     The very samples of iteration I and the following ones, with the config's seed.
@@ -82,4 +80,4 @@ def _browse(args: argparse.Namespace) -> int:
     out = args.out or Path(f"{Path(args.config).stem}_browse.png")
     write_image(out, contact_sheet(pairs))
     print(f"{out}: {len(pairs)} samples from iteration {args.iteration} on, seed {seed}")
-    return 0
+    return {}

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import superres
-from superres.cli._data.common import command, tell_left_out, workers, write_json
+from superres.cli._data.common import Record, command, workers
 from superres.options import scales
 
 _RECIPES = Path(superres.__file__).parent / "datasets" / "prepare" / "recipes"
@@ -39,13 +39,14 @@ def add_arguments(commands: Any) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace what differs at TARGET")
 
 
-def _prepare(args: argparse.Namespace) -> int:
+def _prepare(args: argparse.Namespace) -> Record:
     """Make sets that configs find, from downloaded archives or folders.
 
     Makes TARGET/SET/HR.lmdb and LR_bicubic_X2.lmdb, ... (data_root=TARGET in a config). Missing
     low-quality pictures are made by MATLAB's bicubic, exactly. Run it again after an interruption:
-    it goes on where it stopped.
+    what is finished is kept.
     """
+    from superres.cli._data.tables import print_verification
     from superres.cli._progress import Progress
     from superres.datasets.prepare import Options, prepare
 
@@ -64,34 +65,23 @@ def _prepare(args: argparse.Namespace) -> int:
     )
     with Progress() as told:
         reports = prepare(args.name, options, told)
-    record: dict[str, Any] = {"schema": 1, "command": "prepare", "recipe": args.name, "sets": []}
-    code = 0
+    sets, failed = [], []
     for report in reports:
         for pack in report.packs:
             print(
                 f"{pack['path']}: {pack['count']} pictures ({pack['made']}), "
                 f"{pack['added']} new, {pack['bytes'] / 2**20:.1f} MiB, {pack['seconds']:.1f} s"
             )
-        tell_left_out(report.failed)
-        record["sets"].append(
-            {
-                "name": report.name,
-                "path": str(report.path),
-                "packs": report.packs,
-                "notes": report.notes,
-                "warnings": report.warnings,
-                "failed": [{"name": n, "fault": f} for n, f in report.failed],
-            }
-        )
-        code = code if report.ok else 1
+        failed += report.failed
+        known = {k: v for k, v in vars(report).items() if k not in ("verification", "incomplete")}
+        faults = [{"name": name, "fault": fault} for name, fault in report.failed]
+        sets.append({**known, "path": str(report.path), "failed": faults})
+    record = {"recipe": args.name, "sets": sets, "failed": failed}
     if options.verify:
-        from superres.cli._data.tables import print_verification
-
         record["verification"] = [report.verification for report in reports]
         for report in reports:
             print_verification(report.verification)
-    write_json(args.json, record)
-    return code
+    return {**record, "code": int(not all(report.ok for report in reports))}
 
 
 def _recipes() -> dict[str, str]:

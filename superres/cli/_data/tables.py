@@ -32,10 +32,11 @@ def print_verification(record: dict[str, Any]) -> None:
         table.add_column(column, justify="right" if column in ("pictures", "errors") else "left")
     for one in record["sets"]:
         errors = sum(p["severity"] == "error" for p in one["problems"])
+        errors -= sum(side["errors"] for side in one["sides"])
         table.add_row(_text(one["name"]), "HR", str(one["count"]), "", str(errors))
         for side in one["sides"]:
-            name = f"LR_{side['degradation']} X{side['scale']}"
-            table.add_row("", _text(name), str(side["count"]), _verdicts(side), "")
+            name, errors = f"LR_{side['degradation']} X{side['scale']}", str(side["errors"])
+            table.add_row("", _text(name), str(side["count"]), _verdicts(side), errors)
     console.print(table)
     for severity in ("note", "error"):
         found = [p for one in record["sets"] for p in one["problems"] if p["severity"] == severity]

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from superres.datasets.prepare.entries import Entry
-from superres.errors import UserError
+from superres.datasets.prepare.source import Entry
+from superres.errors import UserError, some
 
 
 @dataclass
@@ -86,13 +86,6 @@ def add(pictures: dict[str, Entry], name: str, entry: Entry) -> None:
     beside = first.file.parent == entry.file.parent and first.folders == entry.folders
     if beside and PurePosixPath(first.path).stem == entry.stem:
         raise UserError(
-            f"{first.label} and {entry.label} have the same name without their suffix. Rename or "
+            f"{first.file} and {entry.file} have the same name without their suffix. Rename or "
             "remove one of them."
         )
-
-
-def some(names: Iterable[str], count: int = 8) -> str:
-    """A few names and how many more there are."""
-    names = list(names)
-    more = f" and {len(names) - count} more" if len(names) > count else ""
-    return ", ".join(names[:count]) + more

@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import os
 import pkgutil
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from superres.datasets.pack import PackReport, pack_images
+import numpy as np
+
+from superres.datasets.pack import pack_images
 from superres.datasets.prepare.check import check_plan
-from superres.datasets.prepare.files import write_files
-from superres.datasets.prepare.making import BicubicSource, EntrySource
 from superres.datasets.prepare.plan import Options, SetPlan
-from superres.datasets.prepare.source import Source
-from superres.datasets.storage import open_store
+from superres.datasets.prepare.source import Entry, Scratch, Source
+from superres.datasets.storage import PictureStore, open_store
 from superres.datasets.storage.places import check_apart, check_set_name
-from superres.datasets.storage.sources import PackSource
+from superres.datasets.storage.sources import DerivedSource
+from superres.datasets.storage.writer import PARTIAL_SUFFIX
+from superres.datasets.unpack import unpack
 from superres.datasets.verify import verify
 from superres.errors import UserError
+from superres.imaging.resize import imresize, modcrop
 
 _SHOWN = 20
 
@@ -109,48 +112,31 @@ def prepare(name: str, options: Options, told: Told | None = None) -> list[SetRe
     check_apart(out, root)
     if out.exists() and not out.is_dir():
         raise UserError(f"{out}: a file, not a folder (--out).")
-    scratch = out.with_name(f".{out.name}.extracted")
     told.say(f"looking through {root}")
-    source = Source(root, scratch)
-    try:
+    with Scratch(out.with_name(f".{out.name}.extracted")) as scratch:
+        source = Source(root, scratch)
         plans = chosen.plan(source, options)
-    except UserError:
-        _remove_empty(scratch)
-        raise
-    for note in source.notes[:_SHOWN]:
-        told.say(f"note: {note}")
-    if source.notes[_SHOWN:]:
-        told.say(f"note: ... and {len(source.notes) - _SHOWN} more left out (--json lists all)")
-    reports = []
-    for plan in plans:
-        check_apart(out / plan.name, root)
-        report = SetReport(plan.name, out / plan.name)
-        if shortfall := plan.incomplete():
-            report.warnings.append(shortfall)
-            report.incomplete = plan.must_be_complete and not options.allow_partial
-            told.say(f"warning: {shortfall}")
-        step = told.step(f"{plan.name}: checking headers")
-        report.notes += check_plan(plan, options.scales, options.allow_partial, step)
-        report.notes += plan.notes
-        for note in report.notes:
-            told.say(f"note: {note}")
-        reports.append(report)
+        reports = []
+        for plan in plans:
+            check_apart(out / plan.name, root)
+            report = SetReport(plan.name, out / plan.name)
+            if shortfall := plan.incomplete():
+                report.warnings.append(shortfall)
+                report.incomplete = plan.must_be_complete and not options.allow_partial
+                told.say(f"warning: {shortfall}")
+            step = told.step(f"{plan.name}: checking headers")
+            check_plan(plan, options.scales, options.allow_partial, step)
+            reports.append(report)
+        for plan, report in zip(plans, reports):
+            report.notes += plan.notes
+            _make(plan, report, options, scratch, told)
     if reports:
         reports[0].notes += source.notes
-    for plan, report in zip(plans, reports):
-        _make(plan, report, options, told)
+    for note in (note for report in reports for note in report.notes[:_SHOWN]):
+        told.say(f"note: {note}")
     if options.verify:
         _verify(reports, options, told)
-    if scratch.exists():
-        shutil.rmtree(scratch, ignore_errors=True)
     return reports
-
-
-def _remove_empty(folder: Path) -> None:
-    """Remove folders that hold nothing; what was extracted is kept for the next run."""
-    for base, _, _ in os.walk(folder, topdown=False):
-        with contextlib.suppress(OSError):
-            os.rmdir(base)
 
 
 def _verify(reports: list[SetReport], options: Options, told: Told) -> None:
@@ -173,23 +159,36 @@ def _verify(reports: list[SetReport], options: Options, told: Told) -> None:
         }
 
 
-def _make(plan: SetPlan, report: SetReport, options: Options, told: Told) -> None:
-    packed = options.format == "lmdb"
+def _make(plan: SetPlan, report: SetReport, options: Options, scratch: Scratch, told: Told) -> None:
     # Where both sides are given, a picture that is left out of one breaks the pairs; and a set
     # that people know by its count must not be short of some without anybody noticing.
     strict = bool(plan.lq) or (plan.expected is not None and not options.allow_partial)
 
-    def side(what: str, folder: str, scale: int, source: PackSource, info: dict) -> Path:
-        target = report.path / (f"{what}.lmdb" if packed else folder)
+    def side(name: str, folder: str, source: Any, **info: Any) -> Path:
+        """Pack one side; as files, where these are wanted, by way of a pack."""
+        as_files = options.format == "folder"
+        target = report.path / (folder if as_files else f"{name}.lmdb")
         step = told.step(f"{plan.name}: {target.relative_to(report.path)}")
-        done = _write(source, target, scale, info, options, strict, step)
+        done = pack_images(
+            source,
+            scratch.folder / plan.name / f"{name}.lmdb" if as_files else target,
+            dtype=options.dtype,
+            num_workers=options.num_workers,
+            progress=step,
+            overwrite=options.overwrite or as_files,
+            strict=strict,
+            info=info,
+        )
+        if as_files:
+            done.added = _as_files(done.target, target, info.get("scale", 1), options.overwrite)
         report.failed += done.failed
+        report.notes += [f"{plan.name}: {note}" for note in done.notes if name == "HR"]
         report.packs.append(
             {
                 "path": str(target),
                 "count": done.count,
                 "added": done.added,
-                "reused": done.reused,
+                "reused": done.count - done.added,
                 "bytes": done.bytes,
                 "seconds": round(done.seconds, 3),
                 "made": info["made"],
@@ -198,19 +197,13 @@ def _make(plan: SetPlan, report: SetReport, options: Options, told: Told) -> Non
         )
         return target
 
-    def pictures(entries: dict) -> EntrySource:
-        return EntrySource(entries, "rgb", options.dtype)
+    def pictures(entries: dict[str, Entry]) -> list[tuple[str, Path]]:
+        return [(name, entry.file) for name, entry in entries.items()]
 
-    given = {"made": "as given"}
-    gt = side("HR", "HR", 1, pictures(plan.gt), {"role": "gt", **given})
+    given = "as given"
+    gt = side("HR", "HR", pictures(plan.gt), role="gt", made=given)
     gt_at = {
-        scale: side(
-            f"HR_X{scale}",
-            f"HR_X{scale}",
-            1,
-            pictures(entries),
-            {"role": "gt", "scale": scale, **given},
-        )
+        scale: side(f"HR_X{scale}", f"HR_X{scale}", pictures(entries), role="gt", made=given)
         for scale, entries in plan.gt_at.items()
         if scale in options.scales
     }
@@ -219,32 +212,51 @@ def _make(plan: SetPlan, report: SetReport, options: Options, told: Told) -> Non
         # Where people bring an LR side of their own, a bicubic one would be taken before it.
         kinds = own if own and plan.own_lq else {"bicubic": None} | own
         for kind, entries in kinds.items():
-            info: dict[str, Any] = {"role": "lq", "scale": scale, "degradation": kind}
+            info = {"role": "lq", "scale": scale, "degradation": kind, "made": given}
             if entries is not None:
-                source: PackSource = pictures(entries)
-                info |= given
+                source: Any = pictures(entries)
             else:
-                source = BicubicSource(open_store(gt_at.get(scale, gt)), scale, options.border)
+                store = open_store(gt_at.get(scale, gt), "unchanged", "keep", recursive=True)
+                source = _bicubic(store, scale, options.border)
                 info["made"] = f"exact bicubic, border {options.border}"
-            side(f"LR_{kind}_X{scale}", f"LR_{kind}/X{scale}", scale, source, info)
+            side(f"LR_{kind}_X{scale}", f"LR_{kind}/X{scale}", source, **info)
 
 
-def _write(
-    source: PackSource,
-    target: Path,
-    scale: int,
-    info: dict,
-    options: Options,
-    strict: bool,
-    progress: Callable[[int, int, str], None],
-) -> PackReport:
-    common = {
-        "num_workers": options.num_workers,
-        "progress": progress,
-        "overwrite": options.overwrite,
-        "strict": strict,
-    }
-    if options.format == "lmdb":
-        return pack_images(source, target, dtype=options.dtype, info=info, **common)
-    suffix = f"x{scale}" if scale > 1 else ""
-    return write_files(source, target, suffix, info={**info, "dtype": options.dtype}, **common)
+def _bicubic(store: PictureStore, scale: int, border: str) -> DerivedSource:
+    """The exact bicubic of pictures that are cropped at the bottom and the right first."""
+    make = partial(_reduced, scale=scale, border=border)
+    return DerivedSource(store, make, f"bicubic x{scale} {border}")
+
+
+def _reduced(image: np.ndarray, _: str, scale: int, border: str) -> np.ndarray:
+    return imresize(modcrop(image, scale), 1 / scale, border=border)
+
+
+def _as_files(pack: Path, folder: Path, scale: int, overwrite: bool) -> int:
+    """Write a pack's pictures as PNG files, as far as they are not there; gives their number."""
+    suffix = f"x{scale}.png" if scale > 1 else ".png"
+    partial_folder = folder.with_name(folder.name + PARTIAL_SUFFIX)
+    if folder.exists():
+        files = open_store(folder, "unchanged", "keep", recursive=True)
+        if _same(files, open_store(pack), suffix):
+            return 0
+        if not overwrite:
+            raise UserError(
+                f"{folder}: already there, and not what would be made now. Choose another target, "
+                "or ask to overwrite it (--overwrite)."
+            )
+        shutil.rmtree(folder)
+    shutil.rmtree(partial_folder, ignore_errors=True)
+    written = unpack(pack, partial_folder, suffix=suffix)
+    partial_folder.rename(folder)
+    return written
+
+
+def _same(files: PictureStore, pack: PictureStore, suffix: str) -> bool:
+    names = [name + suffix.removesuffix(".png") for name in pack.names()]
+    try:
+        return sorted(names) == list(files.names()) and all(
+            np.array_equal(files.read(name), pack.read_at(i)) for i, name in enumerate(names)
+        )
+    except UserError:  # a file is damaged
+        return False

@@ -43,7 +43,7 @@ def open_store(
         if (partial / DATA_FILE).exists():
             raise UserError(
                 f"{path}: not there yet, its packing was interrupted ({partial.name} is beside "
-                "it). Run the same pack command again: it continues where it stopped."
+                "it). Run the same pack command again."
             )
         raise UserError(f"{path}: no such folder.")
     if not path.is_dir():

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 
-from superres.datasets.storage.tree import tree_fault
 from superres.errors import UserError
 
 DATA_FILE = "data.mdb"
@@ -41,8 +40,7 @@ class Environment:
                 readonly=True,
                 create=False,
                 lock=False,
-                readahead=False,
-                max_dbs=1,
+                readahead=True,  # a first look is at the whole picture
             )
         except lmdb.InvalidError:
             raise UserError(f"{data}: not an LMDB database, or a damaged one.") from None
@@ -58,16 +56,8 @@ class Environment:
                 f"{data}: truncated, {size} of {needed} bytes are there. Copy it again, or pack "
                 "it again."
             )
-        fault = tree_fault(data)
-        if fault:
-            self._env.close()
-            raise UserError(
-                f"{data}: the database is damaged ({fault}). Copy it again, or prepare or pack it "
-                "again with --overwrite."
-            )
         self._as_opened = _identity(data)
         self._txn = self._env.begin(buffers=True)
-        self.txnid = self._env.info()["last_txnid"]
 
     def get(self, key: bytes) -> memoryview | None:
         """The value of a key, zero-copy: valid only while this object lives. None if absent.
@@ -101,20 +91,6 @@ class Environment:
         """
         address = np.frombuffer(value, np.uint8).__array_interface__["data"][0]
         return np.asarray(_Mapped(self, address, dtype.str, shape))
-
-    def values(self, database: bytes) -> Iterator[memoryview]:
-        """All values of a named sub-database; nothing where there is none of that name."""
-        import lmdb
-
-        try:
-            handle = self._env.open_db(database, self._txn, create=False)
-        except lmdb.Error:
-            return
-        with self._txn.cursor(handle) as cursor:
-            try:
-                yield from cursor.iternext(keys=False, values=True)
-            except lmdb.Error as error:
-                raise UserError(f"{self.path}: the database is damaged ({error}).") from None
 
 
 class _Mapped:

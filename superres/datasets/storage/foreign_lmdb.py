@@ -20,7 +20,7 @@ import numpy as np
 from superres.datasets.storage.base import PictureStore
 from superres.datasets.storage.environment import Environment, open_environment
 from superres.datasets.storage.names import PackedNames, encode_name
-from superres.errors import UserError
+from superres.errors import UserError, some
 from superres.imaging.io import Channels, read_image
 
 META_FILE = "meta_info.txt"
@@ -54,11 +54,9 @@ class ForeignLmdb(PictureStore):
         there = set(self._environment.keys())
         absent = [name for i, name in enumerate(self._names) if self._names.encoded(i) not in there]
         if absent:
-            shown = ", ".join(map(repr, absent[:3]))
-            more = f" and {len(absent) - 3} more" if absent[3:] else ""
             raise UserError(
-                f"{self.path}: {META_FILE} lists {shown}{more}, and the database has no such key. "
-                "Copy it again, or take these lines out."
+                f"{self.path}: {META_FILE} lists {some(map(repr, absent), 3)}, and the database "
+                "has no such key. Copy it again, or take these lines out."
             )
 
     def __getstate__(self) -> dict:

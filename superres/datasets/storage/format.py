@@ -8,13 +8,11 @@ endian             Keys are numbers, so that names may have any length and alpha
 ``index``          one :data:`RECORD` per picture, sorted by the UTF-8 bytes of the names
 ``names``          all names, UTF-8, one after the other, in the same order
 ``header``         JSON: format, version, state, count, crc32 of index + names, txnid, info
-``sources``        a sub-database: what each entry was made from (see ``writer``)
 =================  =============================================================================
 
 The index and the names are read in place from the memory map: opening a million pictures reads
-neither into Python objects, and a name is found by binary search. Records also say where in the
-file the pixels lie (see ``pages``); that holds as long as the last transaction is the header's
-``txnid``. After a later write, or ``mdb_copy -c``, readers look the keys up instead.
+neither into Python objects, and a name is found by binary search. Older packs have a sub-database
+``sources``, and in ``offset`` the places of the pixels in the file, which nothing reads any more.
 """
 
 from __future__ import annotations
@@ -31,8 +29,7 @@ FORMAT = "superres-lmdb"
 VERSION = 1
 HEADER, INDEX, NAMES = b"header", b"index", b"names"
 
-#: One picture: its key, where its name ends in the names, where its pixels lie in the file (0:
-#: in a tree page, to be looked up), its shape, sample type and checksum.
+#: One picture: its key, where its name ends in the names, its shape, sample type and checksum.
 RECORD = np.dtype(
     [
         ("key", "<u8"),

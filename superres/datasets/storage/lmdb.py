@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
 import os
 import zlib
 from collections.abc import Sequence
@@ -15,15 +14,20 @@ from superres.datasets.storage.base import PictureStore
 from superres.datasets.storage.environment import Environment, open_environment
 from superres.datasets.storage.names import PackedNames
 from superres.errors import UserError
+from superres.imaging.io import with_channels
+
+# Looking an entry up, LMDB touches all its pages; so each process looks it up once. A view that
+# is kept costs some 300 bytes.
+_KEPT = 1 << 16
 
 
 class ImageLmdb(PictureStore):
     """A database written by :func:`superres.datasets.pack.pack_images`.
 
-    ``read`` returns a read-only view on the memory map: nothing is copied, and a crop of it
-    touches only the pages that it needs. The pages belong to the system's file cache, shared by
-    all processes, so a worker's own memory does not grow with the dataset. The index is not read
-    into Python objects either.
+    ``read`` returns a read-only view on the memory map: nothing is copied, and after the first
+    look at a picture a crop touches only the pages that it needs. The pages belong to the
+    system's file cache, shared by all processes, so a worker's own memory does not grow with the
+    dataset. The index is not read into Python objects either.
 
     Args:
         path: the database folder.
@@ -34,11 +38,12 @@ class ImageLmdb(PictureStore):
 
     Attributes:
         info: what the packer noted (``scale``, ``source``, ``kind``, ...).
-        channels: the numbers of channels that its pictures have.
+        as_channels: 1 or 3 where pictures are to be read as luma or RGB, whatever was packed.
     """
 
     def __init__(self, path: str | os.PathLike) -> None:
         self.path = Path(path)
+        self.as_channels: int | None = None
         self._opened: _Opened | None = None
         opened = _Opened(self.path, check=True)
         self._crc32 = opened.crc32
@@ -49,7 +54,6 @@ class ImageLmdb(PictureStore):
         if code >= len(layout.SAMPLE_TYPES):
             raise UserError(f"{self.path}: its index names an unknown sample type.")
         self._dtype = layout.SAMPLE_TYPES[code] if code == codes.min() else None
-        self.channels = set(np.unique(opened.index["channels"]).tolist())
         self._opened = opened
 
     def __getstate__(self) -> dict:
@@ -66,7 +70,11 @@ class ImageLmdb(PictureStore):
         return self._open().names
 
     def shape_at(self, i: int) -> tuple[int, int, int]:
-        return self._record(i)[3:6]
+        height, width, channels = self._record(i)[3:6]
+        return height, width, self.as_channels or channels
+
+    def stored_channels(self, i: int) -> int:
+        return self._record(i)[5]
 
     def dtype_at(self, i: int) -> np.dtype:
         """The sample type of picture ``i``: uint8 or uint16."""
@@ -78,24 +86,32 @@ class ImageLmdb(PictureStore):
         Raises:
             UserError: the entry is missing or has the wrong length: the file is damaged.
         """
-        key, _, offset, height, width, channels, code, _, _ = self._record(i)
-        opened = self._open()
-        dtype = layout.SAMPLE_TYPES[code]
-        if offset and opened.pixels is not None:
-            try:
-                return np.ndarray((height, width, channels), dtype, opened.pixels, offset)
-            except (TypeError, ValueError, OverflowError):  # beyond the end of the file
-                raise self._damaged(i) from None
-        value = opened.environment.get(layout.entry_key(key))
-        if value is None or len(value) != height * width * channels * dtype.itemsize:
-            raise self._damaged(i)
-        return opened.environment.array(value, dtype, (height, width, channels))
+        return self._converted(self._stored(i))
 
-    def _damaged(self, i: int) -> UserError:
-        return UserError(
-            f"{self.path}: the entry {self.name_at(i)!r} is damaged. Prepare or pack it "
-            "again with --overwrite, or restore a copy."
-        )
+    def _converted(self, image: np.ndarray) -> np.ndarray:
+        same = self.as_channels in (None, image.shape[2])
+        return image if same else _Converted(image, self.as_channels)  # type: ignore[return-value]
+
+    def _stored(self, i: int) -> np.ndarray:
+        i = self._check_number(i)
+        opened = self._open()
+        image = opened.images.get(i)
+        if image is None:
+            if len(opened.images) >= _KEPT:
+                opened.images.clear()
+            image = opened.images[i] = self._look_up(i, opened.environment)
+        return image
+
+    def _look_up(self, i: int, environment: Environment) -> np.ndarray:
+        key, _, _, height, width, channels, code, _, _ = self._record(i)
+        dtype = layout.SAMPLE_TYPES[code]
+        value = environment.get(layout.entry_key(key))
+        if value is None or len(value) != height * width * channels * dtype.itemsize:
+            raise UserError(
+                f"{self.path}: the entry {self.name_at(i)!r} is damaged. Prepare or pack it "
+                "again with --overwrite, or restore a copy."
+            )
+        return environment.array(value, dtype, (height, width, channels))
 
     def checksum_at(self, i: int) -> int:
         """The CRC-32 that was stored with the pixels of picture ``i``."""
@@ -103,25 +119,23 @@ class ImageLmdb(PictureStore):
 
     def verify_entry(self, i: int) -> bool:
         """Whether the pixels of picture ``i`` have the checksum that was stored with them."""
-        return zlib.crc32(self.read_at(i)) == self.checksum_at(i)
+        return zlib.crc32(self._stored(i)) == self.checksum_at(i)
 
     def read_verified_at(self, i: int) -> np.ndarray:
-        image = self.read_at(i)
-        if zlib.crc32(image) != self.checksum_at(i):
+        if not self.verify_entry(i):
             raise UserError(
                 f"{self.path}: the pixels of {self.name_at(i)!r} do not match their checksum. "
                 "Prepare or pack it again with --overwrite, or restore a copy."
             )
-        return image
+        return self.read_at(i)
 
     def read_checked_at(self, i: int) -> np.ndarray:
         i = self._check_number(i)
-        opened = self._open()
-        if opened.checked[i]:
+        checked = self._open().checked
+        if checked[i]:
             return self.read_at(i)
-        opened.read_ahead(int(opened.index[i]["offset"]), self.read_at(i).nbytes)
         image = self.read_verified_at(i)
-        opened.checked[i] = 1
+        checked[i] = 1
         return image
 
     def changed(self) -> str:
@@ -170,31 +184,31 @@ class _Opened:
             )
         self.pid = os.getpid()
         self.environment = environment
-        # Where the pixels lie is known unless someone has written to the file since.
-        known = header["txnid"] == environment.txnid
-        self.pixels = _map(environment.data_file) if known else None
         self.crc32 = header["crc32"]
         self.info = header["info"]
         plain = np.dtype(np.uint8)
         self.index = environment.array(index, plain, (len(index),)).view(layout.RECORD)
         blob = environment.array(names, plain, (len(names),))
         self.names = PackedNames(blob, self.index["name_end"])
+        self.images: dict[int, np.ndarray] = {}
         self.checked = bytearray(count)  # the entries whose pixels were compared by this process
 
-    def read_ahead(self, offset: int, size: int) -> None:
-        """Have the system fetch all of an entry at once, not page by page as it is touched."""
-        if offset and self.pixels is not None and hasattr(mmap, "MADV_WILLNEED"):
-            start = offset - offset % mmap.PAGESIZE
-            self.pixels.madvise(mmap.MADV_WILLNEED, start, offset + size - start)
 
+class _Converted:
+    """A picture with other channels, converted where it is looked at and only there."""
 
-def _map(file: Path) -> mmap.mmap:
-    """A file as read-only memory, read page by page as it is touched."""
-    with open(file, "rb") as opened:
-        pages = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
-    if hasattr(mmap, "MADV_RANDOM"):
-        pages.madvise(mmap.MADV_RANDOM)  # crops are scattered: reading ahead would be wasted
-    return pages
+    ndim = 3
+
+    def __init__(self, image: np.ndarray, count: int) -> None:
+        self.image, self.count = image, count
+        self.shape, self.dtype = (*image.shape[:2], count), image.dtype
+
+    def __getitem__(self, key: tuple[slice, slice]) -> _Converted:
+        return _Converted(self.image[key], self.count)
+
+    def __array__(self, dtype: np.dtype | None = None, copy: bool | None = None) -> np.ndarray:
+        whole = with_channels(self.image, self.count)
+        return whole if dtype is None else whole.astype(dtype)
 
 
 def read_header(path: Path, environment: Environment) -> dict:
@@ -210,6 +224,6 @@ def read_header(path: Path, environment: Environment) -> dict:
     if header["state"] != "complete":
         raise UserError(
             f"{path}: an unfinished pack, its packing was interrupted. Run the same pack command "
-            "again: it continues where it stopped."
+            "again."
         )
     return header

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from superres.errors import some
 from superres.imaging.io import Channels, ImageHeader
 
 _SHOWN = 3
@@ -42,6 +43,5 @@ def header_notes(
             found.setdefault(text, []).append(name)
     notes = []
     for text, names in found.items():
-        more = f" and {len(names) - _SHOWN} more" if names[_SHOWN:] else ""
-        notes.append(f"{len(names)} of {len(headers)} {text}: {', '.join(names[:_SHOWN])}{more}")
+        notes.append(f"{len(names)} of {len(headers)} {text}: {some(names, _SHOWN)}")
     return notes

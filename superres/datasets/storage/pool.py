@@ -1,4 +1,4 @@
-"""Load pictures in worker processes, in order, with a few of them in memory."""
+"""Work on numbered pictures in processes, in order, with a few of them in memory."""
 
 from __future__ import annotations
 
@@ -8,80 +8,79 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from itertools import islice
+from typing import Any
 
-import numpy as np
-
-from superres.datasets.storage.sources import PackSource, as_pixels
-from superres.datasets.storage.writer import pixel_checksum
 from superres.errors import UserError
 
-# Workers are worth starting when at least this much decoding remains: each of them has to start
-# Python and import this package first.
+# Workers are worth starting when at least this much remains: each of them has to start Python
+# and import this package first.
 _WORTH_SECONDS = 8.0
 _TRY_SECONDS = 1.0
 
-Loaded = tuple[int, np.ndarray | None, int, str]
+Work = Callable[[int], Any]
+Done = tuple[int, Any, str]
 
 
-def load_in_order(
-    source: PackSource, numbers: list[int], num_workers: int | None = None
-) -> Iterator[Loaded]:
-    """Yield (number, pixels or None, crc32, fault) for each of ``numbers``, in their order.
+def in_order(
+    work: Work, count: int, num_workers: int | None = None, worth: bool = True
+) -> Iterator[Done]:
+    """Yield (i, ``work(i)``, fault) for i in 0..count-1, in this order.
+
+    The result is None and ``fault`` the message where the work raised UserError or KeyError.
 
     Args:
-        num_workers: 0 loads in this process; None begins in this process and starts one worker
-            per CPU where enough work remains.
+        work: picklable; sent once to each worker.
+        num_workers: 0 works in this process; None begins in this process and starts one worker
+            per CPU where enough work remains, and ``worth`` says that it is worth sharing.
 
     Raises:
         UserError: a negative number of workers; a worker died (killed, or out of memory).
     """
     if num_workers is not None and num_workers < 0:
         raise UserError(f"num_workers must be at least 0, not {num_workers}")
-    if num_workers == 0 or not numbers:
-        yield from (_load(source, i) for i in numbers)
-    elif num_workers is None:
-        count, spent = 0, 0.0
-        while count < len(numbers) and not (source.decodes and spent >= _TRY_SECONDS):
+    numbers = iter(range(count))
+    if num_workers is None:
+        done, spent = 0, 0.0
+        while done < count and not (worth and spent >= _TRY_SECONDS):
             started = time.perf_counter()
-            loaded = _load(source, numbers[count])
+            result = _do(work, next(numbers))
             spent += time.perf_counter() - started
-            count += 1
-            yield loaded
-        rest = numbers[count:]
-        worth = rest and spent / count * len(rest) >= _WORTH_SECONDS
-        yield from load_in_order(source, rest, _usable_cpus() if worth else 0)
+            done += 1
+            yield result
+        much = done < count and spent / done * (count - done) >= _WORTH_SECONDS
+        num_workers = _usable_cpus() if much else 0
+    if num_workers:
+        yield from _in_workers(work, numbers, num_workers)
     else:
-        yield from _load_in_workers(source, numbers, num_workers)
+        yield from (_do(work, i) for i in numbers)
 
 
-def _load_in_workers(source: PackSource, numbers: list[int], num_workers: int) -> Iterator[Loaded]:
+def _in_workers(work: Work, numbers: Iterable[int], num_workers: int) -> Iterator[Done]:
     from multiprocessing import get_context, resource_tracker
 
     if hasattr(resource_tracker, "ensure_running"):
         resource_tracker.ensure_running()  # starting it would unblock SIGINT
     executor = ProcessPoolExecutor(
-        num_workers, mp_context=get_context("spawn"), initializer=_start, initargs=(source,)
+        num_workers, mp_context=get_context("spawn"), initializer=_start, initargs=(work,)
     )
     waiting: deque = deque()
-    remaining = iter(numbers)
+    numbers = iter(numbers)
     try:
         while True:
-            while len(waiting) <= 2 * num_workers:
-                i = next(remaining, None)
-                if i is None:
-                    break
+            for i in islice(numbers, 2 * num_workers + 1 - len(waiting)):
                 with _sigint_blocked():  # submitting starts the workers
-                    waiting.append(executor.submit(_load_here, i))
+                    waiting.append(executor.submit(_do_here, i))
             if not waiting:
                 return
             yield waiting.popleft().result()
     except BrokenProcessPool:
         raise UserError(
-            "A packing process died, perhaps for lack of memory. What was packed is kept: run "
-            "the same command again, with fewer workers if it happens again."
+            "A working process died, perhaps for lack of memory. Run the same command again, with "
+            "fewer workers if it happens again."
         ) from None
     finally:
         executor.shutdown(wait=True, cancel_futures=True)
@@ -100,21 +99,20 @@ def _sigint_blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _load(source: PackSource, i: int) -> Loaded:
+def _do(work: Work, i: int) -> Done:
     try:
-        pixels = as_pixels(source.load(i))
+        return i, work(i), ""
     except (UserError, KeyError) as error:
-        return i, None, 0, str(error.args[0])
-    return i, pixels, pixel_checksum(pixels), ""
+        return i, None, str(error.args[0])
 
 
-_source: PackSource | None = None
+_work: Work | None = None
 
 
-def _start(source: PackSource) -> None:
-    """In a worker: take the source, leave Ctrl-C to the parent, and die with it."""
-    global _source
-    _source = source
+def _start(work: Work) -> None:
+    """In a worker: take the work, leave Ctrl-C to the parent, and die with it."""
+    global _work
+    _work = work
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
@@ -131,8 +129,8 @@ def _start(source: PackSource) -> None:
         threading.Thread(target=watch, daemon=True).start()
 
 
-def _load_here(i: int) -> Loaded:
-    return _load(_source, i)
+def _do_here(i: int) -> Done:
+    return _do(_work, i)
 
 
 def _usable_cpus() -> int:

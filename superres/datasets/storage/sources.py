@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 from abc import ABC, abstractmethod
@@ -11,12 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from superres.datasets.storage.base import PictureStore
-from superres.datasets.storage.folder import ImageFolder, named_files
+from superres.datasets.storage.folder import ImageFolder
 from superres.datasets.storage.format import SAMPLE_TYPES
 from superres.datasets.storage.lmdb import ImageLmdb
 from superres.datasets.storage.names import PackedNames, encode_name
 from superres.errors import UserError
-from superres.files import unreadable
 from superres.imaging.io import Channels, ImageHeader, image_header, read_image
 
 Loader = str | os.PathLike | Callable[[], np.ndarray]
@@ -50,27 +50,6 @@ class PackSource(ABC):
         return None
 
 
-class FolderSource(PackSource):
-    """The picture files of a folder."""
-
-    def __init__(self, folder: Path, channels: Channels, dtype: str, recursive: bool) -> None:
-        self._folder, self._channels, self._dtype = folder, channels, dtype
-        self.names, self._files = named_files(folder, recursive)
-        faults = [f for file in self._files if (f := unreadable(self._folder / file))]
-        if faults:
-            more = f" (and {len(faults) - 1} more like it)" if faults[1:] else ""
-            raise UserError(f"{faults[0]}{more} Mend or remove it; it is not left out silently.")
-
-    def load(self, i: int) -> np.ndarray:
-        return read_image(self._folder / self._files[i], self._channels, self._dtype)
-
-    def stamp(self, i: int) -> bytes:
-        return _file_stamp(self._folder / self._files[i])
-
-    def header(self, i: int) -> ImageHeader:
-        return image_header(self._folder / self._files[i])
-
-
 class ListSource(PackSource):
     """(name, path or callable that returns the picture); callables must be picklable."""
 
@@ -95,6 +74,10 @@ class ListSource(PackSource):
     def stamp(self, i: int) -> bytes:
         loader = self._loaders[i]
         return b"" if callable(loader) else _file_stamp(Path(loader))
+
+    def header(self, i: int) -> ImageHeader | None:
+        loader = self._loaders[i]
+        return None if callable(loader) else image_header(loader)
 
 
 class StoreSource(PackSource):
@@ -123,15 +106,53 @@ class StoreSource(PackSource):
 
     def stamp(self, i: int) -> bytes:
         s, number = self._where[i].tolist()
-        store = self._stores[s]
-        if isinstance(store, ImageLmdb):
-            return b"crc32 %08x" % store.checksum_at(number)
-        return _file_stamp(store.path) + b" %d" % number
+        return _picture_stamp(self._stores[s], number)
 
     def header(self, i: int) -> ImageHeader | None:
         s, number = self._where[i].tolist()
         store = self._stores[s]
         return image_header(store.file_at(number)) if isinstance(store, ImageFolder) else None
+
+
+class DerivedSource(PackSource):
+    """Pictures made of a store's.
+
+    Args:
+        make: ``make(picture, part)``, picklable.
+        what: how they are made, for stamps.
+        parts: each picture gives one for each of these, by its name and the part.
+    """
+
+    def __init__(
+        self,
+        store: PictureStore,
+        make: Callable[[np.ndarray, str], np.ndarray],
+        what: str,
+        parts: Sequence[str] = ("",),
+    ) -> None:
+        self._store, self._make, self._what = store, make, what
+        entries = sorted(
+            (encode_name(name + part), i, part)
+            for i, name in enumerate(store.names())
+            for part in parts
+        )
+        self.names = PackedNames.from_encoded(name for name, _, _ in entries)
+        self._entries = [(i, part) for _, i, part in entries]
+
+    def load(self, i: int) -> np.ndarray:
+        number, part = self._entries[i]
+        return np.ascontiguousarray(self._make(_read(self._store, number), part))
+
+    def stamp(self, i: int) -> bytes:
+        number, part = self._entries[i]
+        made = f"{self._what}{part.removeprefix('_')} of "
+        return made.encode() + _picture_stamp(self._store, number)
+
+
+@functools.lru_cache(maxsize=1)
+def _read(store: PictureStore, number: int) -> np.ndarray:
+    """The parts of a picture follow one another; it is decoded once."""
+    return store.read_verified_at(number)
 
 
 def as_pixels(image: object) -> np.ndarray:
@@ -157,6 +178,14 @@ def _file_stamp(path: Path) -> bytes:
     except OSError:
         return b"missing"  # loading it will say so
     return b"%d bytes, %d ns" % (status.st_size, status.st_mtime_ns)
+
+
+def _picture_stamp(store: PictureStore, i: int) -> bytes:
+    if isinstance(store, ImageLmdb):
+        return b"crc32 %08x" % store.checksum_at(i)
+    if isinstance(store, ImageFolder):
+        return _file_stamp(store.file_at(i))
+    return _file_stamp(store.path) + b" %d" % i
 
 
 def _describe(loader: Loader) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,12 +12,18 @@ import numpy as np
 from superres.datasets.fingerprint import rgb8
 from superres.datasets.storage import ImageLmdb, PictureStore
 from superres.datasets.storage.folder import ImageFolder
-from superres.datasets.verify.judge import judge
+from superres.datasets.verify.judge import GOOD, judge
 from superres.errors import UserError
 from superres.imaging._cv2 import import_cv2
 
 #: Side of the small grey picture by which look-alikes are found.
 SIGNATURE = 16
+
+_FAULTS = {
+    "rounding": "not the exact bicubic, off by rounding",
+    "scale": "wrong scale",
+    "content": "not the bicubic of its ground truth",
+}
 
 
 @dataclass
@@ -43,48 +50,51 @@ class Inspect:
         self.gt, self.gt_at, self.sides = gt, gt_at, sides
 
     def __call__(self, i: int) -> dict[str, Any]:
-        """Problems, verdicts, and what identifies the picture."""
-        problems: list[dict[str, str]] = []
-        result: dict[str, Any] = {"problems": problems, "verdicts": {}}
+        """Problems, (side, verdict) of the low-quality ones, and what identifies the picture."""
+        problems = Problems()
+        result: dict[str, Any] = {"problems": problems, "verdicts": []}
         gt = _read(self.gt, i, problems)
         if gt is not None:
             result |= {
                 "channels": gt.shape[2],
                 "bits": 8 * gt.dtype.itemsize,
-                "size": gt.shape[:2],
                 "hash": _hash(gt),
-                "signature": signature(rgb8(gt)).tobytes().hex(),
+                "signature": signature(rgb8(gt)).ravel(),
             }
-        name = self.gt.name_at(i)
         for side in self.sides:
             number = side.partner[i]
             if number < 0:
                 continue
-            lq = _read(side.store, number, problems)
             own = self.gt_at.get(side.scale)
-            whole = gt if own is None else _read(own, own.index(name), problems)
+            store, at = (self.gt, i) if own is None else (own, own.index(self.gt.name_at(i)))
+            lq = _read(side.store, number, problems)
+            whole = gt if own is None else _read(own, at, problems)
             if lq is None or whole is None:
                 continue
-            where = label(side.store, number)
-            whose = label(self.gt, i) if own is None else label(own, own.index(name))
-            kinds = _compare_kinds(where, lq, whose, whole)
-            problems += kinds
-            if any(p["fault"] == "channels" and p["severity"] == "error" for p in kinds):
+            where, whose = label(side.store, number), label(store, at)
+            if not _same_kind(where, lq, whose, whole, problems):
                 continue  # it cannot be the bicubic, and that is no further fault
             if side.expected is None:
                 _check_size(where, lq, whose, whole, side.scale, problems)
                 continue
             verdict = judge(rgb8(lq), rgb8(whole), side.scale, side.expected)
-            result["verdicts"][f"{side.kind} X{side.scale}"] = {
-                "kind": verdict.kind,
-                "convention": verdict.convention,
-                "detail": verdict.detail,
-                "differing": verdict.differing,
-                "largest": verdict.largest,
-                "file": where,
-                "gt": whose,
-            }
+            found = (verdict.kind, verdict.convention)
+            result["verdicts"].append(((side.kind, side.scale), found))
+            if verdict.kind not in GOOD:
+                text = (
+                    f"{_FAULTS.get(verdict.kind, 'not the bicubic')}: {verdict.detail}; of {whose}"
+                )
+                problems.add("error", verdict.kind, where, text)
         return result
+
+
+class Problems(list):
+    """Findings, as they are written to JSON."""
+
+    def add(self, severity: str, fault: str, file: str | Path, message: str) -> None:
+        """Add one; ``severity`` is ``error`` or ``note``."""
+        found = {"severity": severity, "fault": fault, "file": str(file), "message": message}
+        self.append(found)
 
 
 def label(store: PictureStore, i: int) -> str:
@@ -94,59 +104,45 @@ def label(store: PictureStore, i: int) -> str:
     return f"{store.path}: {store.name_at(i)}"
 
 
-def problem(severity: str, fault: str, file: str, message: str) -> dict[str, str]:
-    """One finding; ``severity`` is ``error`` or ``note``."""
-    return {"severity": severity, "fault": fault, "file": file, "message": message}
-
-
-def _read(store: PictureStore, i: int, problems: list[dict[str, str]]) -> np.ndarray | None:
+def _read(store: PictureStore, i: int, problems: Problems) -> np.ndarray | None:
     where = label(store, i)
-    fault = "checksum" if isinstance(store, ImageLmdb) else "decode"
     try:
         image = store.read_verified_at(i)
     except (UserError, KeyError) as error:
-        text = str(error.args[0])
-        problems.append(problem("error", fault, where, text.removeprefix(f"{where}: ")))
+        fault = "checksum" if isinstance(store, ImageLmdb) else "decode"
+        problems.add("error", fault, where, str(error.args[0]).removeprefix(f"{where}: "))
         return None
     if image.shape[2] == 4:
-        problems.append(
-            problem("error", "channels", where, "has an alpha channel; training needs RGB or grey")
-        )
+        text = "has an alpha channel; training needs RGB or grey"
+        problems.add("error", "channels", where, text)
     return image
 
 
-def _compare_kinds(where: str, lq: np.ndarray, whose: str, gt: np.ndarray) -> list[dict[str, str]]:
-    found = []
+def _same_kind(where: str, lq: np.ndarray, whose: str, gt: np.ndarray, problems: Problems) -> bool:
+    """Whether the channels of a pair fit; what does not is told."""
     if lq.dtype != gt.dtype:
         text = f"{8 * lq.dtype.itemsize} bits per sample, its ground truth {whose} has "
-        text += f"{8 * gt.dtype.itemsize}"
-        found.append(problem("error", "depth", where, text))
-    if (lq.shape[2] == 1) != (gt.shape[2] == 1):
-        grey, colour, pixels = (where, whose, gt) if lq.shape[2] == 1 else (whose, where, lq)
-        if (pixels[..., :1] == pixels[..., :3]).all():
-            text = f"grey, and {colour} is stored as RGB, though its colours are grey"
-            found.append(problem("note", "channels", grey, text))
-        else:
-            text = f"grey, and its counterpart {colour} is RGB"
-            found.append(problem("error", "channels", grey, text))
-    return found
+        problems.add("error", "depth", where, f"{text}{8 * gt.dtype.itemsize}")
+    if (lq.shape[2] == 1) == (gt.shape[2] == 1):
+        return True
+    grey, colour, pixels = (where, whose, gt) if lq.shape[2] == 1 else (whose, where, lq)
+    if (pixels[..., :1] == pixels[..., :3]).all():
+        text = f"grey, and {colour} is stored as RGB, though its colours are grey"
+        problems.add("note", "channels", grey, text)
+        return True
+    problems.add("error", "channels", grey, f"grey, and its counterpart {colour} is RGB")
+    return False
 
 
 def _check_size(
-    where: str,
-    lq: np.ndarray,
-    whose: str,
-    gt: np.ndarray,
-    scale: int,
-    problems: list[dict[str, str]],
+    where: str, lq: np.ndarray, whose: str, gt: np.ndarray, scale: int, problems: Problems
 ) -> None:
-    rest = [g - scale * q for g, q in zip(gt.shape[:2], lq.shape[:2])]
-    if not all(0 <= r < scale for r in rest):
+    if not all(0 <= g - scale * q < scale for g, q in zip(gt.shape[:2], lq.shape[:2])):
         text = (
             f"it is {lq.shape[1]}x{lq.shape[0]}, and its ground truth {whose} is "
             f"{gt.shape[1]}x{gt.shape[0]}: not x{scale}"
         )
-        problems.append(problem("error", "scale", where, text))
+        problems.add("error", "scale", where, text)
 
 
 def _hash(image: np.ndarray) -> str:

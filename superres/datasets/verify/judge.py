@@ -62,7 +62,9 @@ def judge(lq: np.ndarray, gt: np.ndarray, scale: int, expected: str = "matlab") 
     reference = None
     for name in wanted:
         made = by_name(name).make(whole, size)
-        if np.array_equal(made, lq):
+        # Libraries' versions differ by a level in what they blur and filter.
+        alike = by_name(name).family == "other" and _mean_difference(made, lq) < _SHARE
+        if alike or np.array_equal(made, lq):
             return Verdict("exact", convention=name)
         reference = made if reference is None else reference
     difference = np.abs(reference.astype(np.int16) - lq)

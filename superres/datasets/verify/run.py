@@ -4,33 +4,37 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from superres.datasets.conventions import CONVENTIONS
-from superres.datasets.jobs import run_jobs
 from superres.datasets.pairing import partner_numbers
 from superres.datasets.storage import ImageLmdb, PictureStore, open_store
 from superres.datasets.storage.folder import ImageFolder
-from superres.datasets.verify.counts import check_names, mixtures
-from superres.datasets.verify.inspect import Inspect, Side, label, problem
-from superres.datasets.verify.judge import GOOD
+from superres.datasets.storage.pool import in_order
+from superres.datasets.verify.inspect import Inspect, Problems, Side, label
 from superres.datasets.verify.sets import FoundSet, find_sets
 from superres.datasets.verify.twins import Identity, duplicates, leaks
-from superres.errors import UserError
+from superres.errors import UserError, some
 from superres.files import unreadable
 
 Step = Callable[[str], Callable[[int, int, str], None]]
 
-_FAULTS = {
-    "rounding": "not the exact bicubic, off by rounding",
-    "kernel": "not the bicubic",
-    "scale": "wrong scale",
-    "shifted": "not the bicubic",
-    "channels": "not the bicubic",
-    "content": "not the bicubic of its ground truth",
-}
+
+@dataclass(frozen=True)
+class _Wish:
+    """What a person asked for; see :func:`verify`."""
+
+    scales: Sequence[int] | None
+    count: int | None
+    allow_partial: bool
+    degradation: str
+    num_workers: int | None
+    step: Step
 
 
 def verify(
@@ -64,27 +68,28 @@ def verify(
     Raises:
         UserError: there is no set; an unknown ``degradation``.
     """
-    step = step or (lambda text: lambda done, total, name: None)
     known = ["auto", "any", *(convention.name for convention in CONVENTIONS)]
     if degradation not in known:
         raise UserError(f"--degradation {degradation!r}: there are {', '.join(known)}")
+    silent = step or (lambda text: lambda done, total, name: None)
+    wish = _Wish(scales, count, allow_partial, degradation, num_workers, silent)
     folders = [folder] if isinstance(folder, str | Path) else list(folder)
     found = [one for place in folders for one in find_sets(Path(place))]
-    others = [other for place in against for other in find_sets(Path(place))]
-    records, identities = [], []
-    for one in found:
-        record, identity = _verify_set(
-            one, scales, count, allow_partial, degradation, num_workers, step
-        )
-        records.append(record)
-        identities.append(identity)
-    tests = [_identify(other, num_workers, step) for other in others]
-    for one, record, identity in zip(found, records, identities):
-        against_it = list(tests)
-        if not one.test:
-            against_it += [i for o, i in zip(found, identities) if o.test]
-        _find_leaks(record, identity, against_it)
-    errors = sum(p["severity"] == "error" for r in records for p in r["problems"])
+    looked = [(one, *_verify_set(one, wish)) for one in found]
+    tests = [_identify(other, wish) for place in against for other in find_sets(Path(place))]
+    for one, record, identity in looked:
+        others = [] if one.test else [i for other, _, i in looked if other.test]
+        for test in (*tests, *others):
+            if identity and test and test.store.path != identity.store.path:
+                for ours, theirs, how in leaks(identity, test):
+                    text = f"occurs in the test set {test.name}, as {theirs}: {how}"
+                    record["problems"].add("error", "leak", ours, text)
+    records = [record for _, record, _ in looked]
+    for record in records:
+        wrong = [p["file"] for p in record["problems"] if p["severity"] == "error"]
+        for side in record["sides"]:
+            side["errors"] = sum(file.startswith(side["path"]) for file in wrong)
+    errors = sum(p["severity"] == "error" for record in records for p in record["problems"])
     return {
         "schema": 1,
         "command": "verify",
@@ -96,16 +101,8 @@ def verify(
     }
 
 
-def _verify_set(
-    found: FoundSet,
-    scales: Sequence[int] | None,
-    count: int | None,
-    allow_partial: bool,
-    degradation: str,
-    num_workers: int | None,
-    step: Step,
-) -> tuple[dict[str, Any], Identity | None]:
-    problems: list[dict[str, str]] = []
+def _verify_set(found: FoundSet, wish: _Wish) -> tuple[dict[str, Any], Identity | None]:
+    problems = Problems()
     record: dict[str, Any] = {
         "name": found.name,
         "gt": str(found.gt),
@@ -115,69 +112,84 @@ def _verify_set(
     }
     for path in found.unfinished:
         text = "packing was interrupted; run the same prepare or pack command again"
-        problems.append(problem("error", "unfinished", str(path), text))
-    for text in found.unused:
-        severity = "note" if found.lq else "error"  # where it may be the LR
-        problems.append(problem(severity, "unused", str(found.home), text))
+        problems.add("error", "unfinished", path, text)
+    unused = [f"{path} holds images and is not used" for path in found.unused]
+    for text in (*unused, *filter(None, [found.unread])):  # an error where it may be the LR
+        problems.add("note" if found.lq else "error", "unused", found.home, text)
     gt = _open(found.gt, problems)
     if gt is None:
         return record, None
     record["count"] = len(gt)
-    problems += check_names(found, gt, count, allow_partial)
+    _check_names(found, gt, wish, problems)
     gt_at = {s: store for s, path in found.gt_at.items() if (store := _open(path, problems))}
-    for scale in scales or ():
+    for scale in wish.scales or ():
         if not any(s == scale for _, s in found.lq):
             # A set of ground truths alone is fine: training makes the rest on the fly.
             text = f"there is no low-quality side for x{scale}"
-            severity = "error" if found.lq else "note"
-            problems.append(problem(severity, "count", str(found.gt.parent), text))
+            problems.add("error" if found.lq else "note", "count", found.gt.parent, text)
     sides = []
     for (kind, scale), path in found.lq.items():
-        if scales and scale not in scales:
+        if wish.scales and scale not in wish.scales:
             continue
-        store = _open(path, problems)
-        if store is not None:
-            side = Side(kind, scale, store, [], _expected(kind, store, degradation))
+        if (store := _open(path, problems)) is not None:
+            side = Side(kind, scale, store, [], _expected(kind, store, wish.degradation))
             side.partner = _partners(gt_at.get(scale, gt), side, problems)
             sides.append(side)
-    inspect = Inspect(gt, gt_at, sides)
     identity = Identity(found.name, gt)
-    verdicts: dict[str, Counter] = {f"{s.kind} X{s.scale}": Counter() for s in sides}
     kinds: Counter = Counter()
-    progress = step(f"{found.name}: verifying")
-    for i, result in run_jobs(inspect, len(gt), num_workers):
-        if isinstance(result, str):
-            problems.append(problem("error", "decode", label(gt, i), result))
-            continue
-        problems += result["problems"]
-        for name, verdict in result["verdicts"].items():
-            verdicts[name][verdict["kind"], verdict["convention"]] += 1
-            if verdict["kind"] not in GOOD:
-                text = f"{_FAULTS[verdict['kind']]}: {verdict['detail']}; of {verdict['gt']}"
-                problems.append(problem("error", verdict["kind"], verdict["file"], text))
+    verdicts: dict[tuple[str, int], Counter] = {(s.kind, s.scale): Counter() for s in sides}
+    for result in _look(identity, gt_at, sides, wish, problems):
+        for key, verdict in result["verdicts"]:
+            verdicts[key][verdict] += 1
         if "hash" in result:
-            identity.add(i, result["hash"], result["signature"])
             kinds["channels", result["channels"]] += 1
-            kinds["depth", result["bits"]] += 1
-        progress(i + 1, len(gt), gt.name_at(i))
-    problems += mixtures(found, kinds)
+            kinds["bits per sample", result["bits"]] += 1
+    _tell_mixtures(found, kinds, problems)
     for fault in problems:
         if fault["fault"] == "decode" and os.path.lexists(fault["file"]):
             fault["fault"] = "unreadable" if unreadable(fault["file"]) else "decode"
     for first, second in duplicates(identity):
         known = found.known_duplicate(first, second)
         text = f"has the same pixels as {first}" + (", as in everybody's copy" if known else "")
-        problems.append(problem("note" if known else "error", "duplicate", second, text))
-    for side in sides:
-        record["sides"].append(_side_record(side, verdicts[f"{side.kind} X{side.scale}"]))
+        problems.add("note" if known else "error", "duplicate", second, text)
+    record["sides"] = [_side_record(side, verdicts[side.kind, side.scale]) for side in sides]
     return record, identity
 
 
-def _open(path: Path, problems: list[dict[str, str]]) -> PictureStore | None:
+def _look(
+    identity: Identity,
+    gt_at: dict[int, PictureStore],
+    sides: list[Side],
+    wish: _Wish,
+    problems: Problems,
+) -> Iterator[dict[str, Any]]:
+    """What is found in each picture of a set."""
+    gt = identity.store
+    progress = wish.step(f"{identity.name}: looking at every picture")
+    for i, result, fault in in_order(Inspect(gt, gt_at, sides), len(gt), wish.num_workers):
+        if fault:
+            problems.add("error", "decode", label(gt, i), fault)
+        else:
+            problems += result["problems"]
+            if "hash" in result:
+                identity.add(i, result["hash"], result["signature"])
+            yield result
+        progress(i + 1, len(gt), gt.name_at(i))
+
+
+def _identify(found: FoundSet, wish: _Wish) -> Identity:
+    """Hashes and signatures of a set that only serves for comparison."""
+    identity = Identity(found.name, open_store(found.gt, "unchanged", "keep"))
+    for _ in _look(identity, {}, [], wish, Problems()):
+        pass
+    return identity
+
+
+def _open(path: Path, problems: Problems) -> PictureStore | None:
     try:
         return open_store(path, "unchanged", "keep")
     except UserError as error:
-        problems.append(problem("error", "decode", str(path), str(error)))
+        problems.add("error", "decode", path, str(error))
         return None
 
 
@@ -189,17 +201,13 @@ def _expected(kind: str, store: PictureStore, degradation: str) -> str | None:
     return store.info.get("convention", "matlab") if isinstance(store, ImageLmdb) else "matlab"
 
 
-def _partners(gt: PictureStore, side: Side, problems: list[dict[str, str]]) -> list[int]:
+def _partners(gt: PictureStore, side: Side, problems: Problems) -> list[int]:
     numbers = partner_numbers(gt, side.store, side.scale)
-    used = set(numbers)
-    for i, number in enumerate(numbers):
-        if number < 0:
-            text = f"has no partner in {side.store.path}"
-            problems.append(problem("error", "names", label(gt, i), text))
-    for i in range(len(side.store)):
-        if i not in used:
-            text = f"has no ground truth of its name in {gt.path}"
-            problems.append(problem("error", "names", label(side.store, i), text))
+    for i in np.flatnonzero(np.array(numbers) < 0).tolist():
+        problems.add("error", "names", label(gt, i), f"has no partner in {side.store.path}")
+    for i in sorted(set(range(len(side.store))) - set(numbers)):
+        text = f"has no ground truth of its name in {gt.path}"
+        problems.add("error", "names", label(side.store, i), text)
     return numbers
 
 
@@ -221,24 +229,29 @@ def _side_record(side: Side, verdicts: Counter) -> dict[str, Any]:
     }
 
 
-def _identify(found: FoundSet, num_workers: int | None, step: Step) -> Identity | None:
-    """Hashes and signatures of a set that only serves for comparison."""
-    gt = open_store(found.gt, "unchanged", "keep")
-    identity = Identity(found.name, gt)
-    progress = step(f"{found.name}: reading")
-    for i, result in run_jobs(Inspect(gt, {}, []), len(gt), num_workers):
-        if not isinstance(result, str) and "hash" in result:
-            identity.add(i, result["hash"], result["signature"])
-        progress(i + 1, len(gt), gt.name_at(i))
-    return identity
+def _check_names(found: FoundSet, gt: PictureStore, wish: _Wish, problems: Problems) -> None:
+    """Compare a set's names with those that are known of it, or their number with the wanted."""
+    expected = found.expected if wish.count is None else wish.count
+    severity = "note" if wish.allow_partial else "error"
+    if isinstance(expected, int):
+        if len(gt) != expected:
+            text = f"{len(gt)} pictures, and {found.name} has {expected}"
+            problems.add(severity, "count", found.gt, text)
+        return
+    missing = [name for name in expected or () if name not in gt]
+    if missing:
+        text = f"{len(gt)} pictures, {found.name} has {len(expected)}; missing: {some(missing)}"
+        problems.add(severity, "count", found.gt, text)
+    for i, name in enumerate(gt.names() if expected else ()):
+        if name not in expected:
+            text = f"{name!r} is no name of {found.name} ({expected[0]} to {expected[-1]})"
+            problems.add("error", "names", label(gt, i), text)
 
 
-def _find_leaks(
-    record: dict[str, Any], train: Identity | None, tests: list[Identity | None]
-) -> None:
-    for test in tests:
-        if train is None or test is None or test.store.path == train.store.path:
-            continue
-        for ours, theirs, how in leaks(train, test):
-            text = f"occurs in the test set {test.name}, as {theirs}: {how}"
-            record["problems"].append(problem("error", "leak", ours, text))
+def _tell_mixtures(found: FoundSet, kinds: Counter, problems: Problems) -> None:
+    """Tell of sets whose pictures differ in channels or depth, or are not 8-bit RGB or grey."""
+    for what, usual in (("channels", {1, 3}), ("bits per sample", {8})):
+        values = {value: n for (kind, value), n in kinds.items() if kind == what}
+        if len(values) > 1 or set(values) - usual:
+            text = ", ".join(f"{n} pictures with {v} {what}" for v, n in sorted(values.items()))
+            problems.add("note", what.split()[0].replace("bits", "depth"), found.gt, text)

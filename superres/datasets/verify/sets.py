@@ -57,7 +57,8 @@ class FoundSet:
         gt_at: scale -> ground truths of that scale's own.
         lq: (degradation, scale) -> the low-quality side.
         unfinished: packs whose packing was interrupted.
-        unused: what lies beside its sides and is neither.
+        unused: folders with images beside its sides that are neither.
+        unread: what is called its low-quality side and is none, with the reason.
     """
 
     name: str
@@ -65,7 +66,8 @@ class FoundSet:
     gt_at: dict[int, Path] = field(default_factory=dict)
     lq: dict[tuple[str, int], Path] = field(default_factory=dict)
     unfinished: list[Path] = field(default_factory=list)
-    unused: list[str] = field(default_factory=list)
+    unused: list[Path] = field(default_factory=list)
+    unread: str = ""
 
     @property
     def home(self) -> Path:
@@ -99,7 +101,7 @@ def find_sets(folder: Path) -> list[FoundSet]:
     """
     if not folder.exists():
         raise UserError(f"{folder}: no such folder.")
-    found = list(_sets_at(folder, 3))
+    found = list(sets_at(folder, 3))
     if not found and holds_images(folder):
         found = [FoundSet(folder.name.removesuffix(".lmdb"), folder)]
     if not found:
@@ -110,7 +112,12 @@ def find_sets(folder: Path) -> list[FoundSet]:
     return found
 
 
-def _sets_at(folder: Path, depth: int) -> Iterator[FoundSet]:
+def sets_at(folder: Path, depth: int) -> Iterator[FoundSet]:
+    """The sets with sides at a folder, or where none is at it those up to ``depth`` levels below.
+
+    Raises:
+        UserError: a folder cannot be read; folders could be either side.
+    """
     if is_lmdb(folder):
         return
     try:
@@ -136,13 +143,9 @@ def _sets_at(folder: Path, depth: int) -> Iterator[FoundSet]:
         low = [p for p in low if p.side.word == word] or (low if len(words) == 1 else [])
         found = _set_of(name, [p for p in high if p.side.word == word] + low, unfinished)
         if not word:
-            found.unused = [
-                f"{p.path} holds images and is not used"
-                for p in where
-                if p.side is None and not RESULTS.match(p.path.name)
-            ]
-        if not found.lq and (unread := unread_low_side(folder, where, word, 0)):
-            found.unused.append(unread)
+            strays = [p.path for p in where if p.side is None]
+            found.unused = [path for path in strays if not RESULTS.match(path.name)]
+        found.unread = "" if found.lq else unread_low_side(folder, where, word, 0)
         yield found
     direct = not words and holds_images(folder)
     low = [p for p in where if p.side and p.side.low]
@@ -153,7 +156,7 @@ def _sets_at(folder: Path, depth: int) -> Iterator[FoundSet]:
         used |= {path.parent for path in used} | set(unfinished)
         for path in inside:
             if path not in used:
-                yield from _sets_at(path, depth - 1)
+                yield from sets_at(path, depth - 1)
 
 
 def _set_of(name: str, where: list[Place], unfinished: list[Path]) -> FoundSet:

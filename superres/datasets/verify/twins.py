@@ -31,11 +31,11 @@ class Identity:
     hashes: dict[str, list[int]] = field(default_factory=dict)
     signatures: list[np.ndarray] = field(default_factory=list)
 
-    def add(self, number: int, digest: str, small: str) -> None:
+    def add(self, number: int, digest: str, small: np.ndarray) -> None:
         """Take in one picture."""
         self.numbers.append(number)
         self.hashes.setdefault(digest, []).append(number)
-        self.signatures.append(np.frombuffer(bytes.fromhex(small), np.uint8))
+        self.signatures.append(small)
 
 
 def duplicates(identity: Identity) -> Iterator[tuple[str, str]]:

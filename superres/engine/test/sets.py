@@ -13,7 +13,7 @@ from superres.checkpoints.formats.base import full_config
 from superres.datasets.locate import Spec, locate, set_name, split_optional
 from superres.engine.config.load import parse_options
 from superres.engine.config.values import scales_of, to_plain
-from superres.errors import UserError
+from superres.errors import UserError, some
 from superres.evaluation.protocols import PROTOCOLS, Protocol, get_protocol
 from superres.evaluation.results import ON_DISK, SIZES
 from superres.registry import DATASETS
@@ -66,8 +66,8 @@ def notes_on(dataset: Any) -> list[str]:
         notes.append(f"LR made here from HR (MATLAB's bicubic, {border} border)")
     extra = getattr(dataset, "extra", [])
     if extra:
-        shown = ", ".join(extra[:5]) + (f" and {len(extra) - 5} more" if extra[5:] else "")
-        notes.append(f"{len(extra)} LR pictures have no HR and are not in the mean: {shown}")
+        names = some(extra, 5)
+        notes.append(f"{len(extra)} LR pictures have no HR and are not in the mean: {names}")
     name = ON_DISK.get(dataset.name, dataset.name)
     if SIZES.get(name, len(dataset)) != len(dataset):
         notes.append(f"{len(dataset)} images; published scores of {name} are of {SIZES[name]}")

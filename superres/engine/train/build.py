@@ -20,7 +20,7 @@ from superres.engine.config.values import to_plain
 from superres.engine.distributed import launch
 from superres.engine.run_log import RunLog
 from superres.engine.test.sets import EvalSet, prepare_sets
-from superres.errors import UserError
+from superres.errors import UserError, some
 from superres.inference import upscale_tensor
 from superres.registry import HOOKS, MODELS
 
@@ -203,7 +203,7 @@ def too_small(dataset: Any, warn: Callable[[str], None]) -> list[int]:
     if not left_out:
         return []
     names = [dataset.gt.name_at(i) for i in left_out]
-    shown = ", ".join(names[:10]) + (f" and {len(names) - 10} more" if names[10:] else "")
+    shown = some(names)
     if len(left_out) == len(dataset):
         raise UserError(
             f"{dataset.gt.path}: every picture is smaller than the patch ({shown}); lower "

@@ -8,93 +8,83 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from superres.datasets.layouts import Place, choose_sides, side_of
+from superres.datasets.layouts import is_lmdb
 from superres.datasets.pairing import partners
-from superres.datasets.prepare.entries import Entry
 from superres.datasets.prepare.plan import SetPlan, add
+from superres.datasets.prepare.source import Entry
+from superres.datasets.verify.sets import FoundSet, sets_at
 from superres.errors import UserError
+from superres.imaging.io import image_header, read_image
+from superres.imaging.listing import list_images
 
 # SelfExSR: a ground truth for each scale; results of methods lie beside (.._SRF_2_A+.png)
 _SELFEXSR = r"image_SRF_(?P<scale>\d+)/(?P<name>.+?)_SRF_\d+_(?P<side>HR|LR)"
 _PLAIN = re.compile(r"(?P<name>[^/]+?)(?:_GT|_HR)?")
 
 
-def layout_of(
-    pictures: Iterable[tuple[str, Entry]], label: str, plain: bool = True
-) -> SetPlan | None:
+def layout_of(pictures: Iterable[tuple[str, Entry]], folder: Path) -> SetPlan | None:
     """Sort the pictures of one set.
 
     Args:
         pictures: the path below the set's folder, and the entry.
-        label: the set's folder, for messages.
-        plain: whether pictures right in the folder count as ground truths.
+        folder: the set's folder.
 
     Returns:
         A plan without a name, or None for a folder in no known layout.
 
     Raises:
-        UserError: clashing names; several sets, or folders that could be the same side.
+        UserError: clashing names; folders that could be the same side.
     """
+    for found in sets_at(folder, 0):
+        return plan_of(found)
     pictures = [(str(PurePosixPath(path).with_suffix("")), e) for path, e in pictures]
-    plan = _by_folders(pictures, label) or _selfexsr(pictures)
-    if plan is not None:
+    if plan := _selfexsr(pictures):
         return plan
-    gt = {}
-    for path, entry in pictures if plain else ():
+    gt: dict[str, Entry] = {}
+    for path, entry in pictures:
         if match := _PLAIN.fullmatch(path):
             add(gt, match["name"], entry)
     return SetPlan("", gt) if gt else None
 
 
-def _by_folders(pictures: list[tuple[str, Entry]], label: str) -> SetPlan | None:
-    """The sides by what their folders are called; see :mod:`superres.datasets.layouts`."""
-    high: dict[Place, dict[str, Entry]] = {}
-    low: dict[tuple[str, str, int], dict[str, Entry]] = {}
-    for path, entry in pictures:
-        *folders, name = path.split("/")
-        side, count = side_of(folders)
-        if side is None:
-            continue
-        of_side = (
-            low.setdefault((side.word, side.kind or "unknown", side.scale or 0), {})
-            if side.low
-            else high.setdefault(
-                Place(Path(label, *folders[:count]), side, tuple(folders[:count])), {}
-            )
-        )
-        add(of_side, "/".join((*folders[count:], name)), entry)
-    if not high:
-        return None
-    sets = sorted({place.side.word: place.path.name for place in high}.values())
-    if len(sets) > 1:
+def plan_of(found: FoundSet) -> SetPlan:
+    """The plan, without a name, of a set whose two sides are known.
+
+    Raises:
+        UserError: clashing names; nothing but the low-quality side is missing, and what lies here
+            may be it.
+    """
+    if not found.lq and (found.unread or found.unused):
+        unread = f"{found.unread}, and the high-quality side has no other. Move it away"
         raise UserError(
-            f"{label}: several sets are here ({', '.join(sets)}). Put the two sides of each into a "
-            "folder of its own, and prepare them one by one"
+            unread
+            if found.unread
+            else f"{found.unused[0]} holds images that would not be used, and the high-quality "
+            "side has no low-quality one. Call that folder LR, or move it away"
         )
-    own = {place.side.scale: place for place in high if place.side.scale}
-    first = choose_sides(high, 0, None, label)[0] or own[min(own)]
-    plan = SetPlan("", high[first])
-    plan.gt_at = {s: high[place] for s, place in sorted(own.items()) if place != first}
-    word = first.side.word
-    for key in sorted(key for key in low if key[0] == word) or sorted(low):
-        _, kind, scale = key
-        images = low[key]
-        partner = partners(list(plan.gt), list(images), scale or 1)
-        names = {list(images)[at]: name for name, at in zip(plan.gt, partner) if at >= 0}
-        images = {names.get(name, name): entry for name, entry in images.items()}
-        plan.lq.setdefault((kind, scale or _ratio(plan.gt, images)), images)
+    sides = [found.gt, *found.gt_at.values(), *found.lq.values()]
+    gt = _pictures(found.gt, sides)
+    plan = SetPlan("", gt)
+    plan.gt_at = {s: _pictures(p, sides) for s, p in found.gt_at.items() if p != found.gt}
+    for (kind, scale), path in found.lq.items():
+        images = _pictures(path, sides)
+        partner = partners(list(gt), list(images), scale)
+        names = {list(images)[at]: name for name, at in zip(gt, partner) if at >= 0}
+        plan.lq[kind, scale] = {names.get(name, name): e for name, e in images.items()}
+    plan.notes += [f"{path}: images that are not used" for path in found.unused]
     return plan
 
 
-def _ratio(gt: dict[str, Entry], lq: dict[str, Entry]) -> int:
-    """The scale of a side whose name states none, by the sizes of a pair."""
-    for name, entry in lq.items():
-        if name in gt:
-            return max(1, round(gt[name].header().height / entry.header().height))
-    raise UserError(
-        f"{next(iter(lq.values())).label}: the folder's name states no scale, and no image has a "
-        "partner by its name; call it LR_x2, LR_x3 or LR_x4"
-    )
+def _pictures(folder: Path, sides: list[Path]) -> dict[str, Entry]:
+    """Those of one side; below it too, where no other side lies there."""
+    if is_lmdb(folder):
+        raise UserError(f"{folder}: packed already. Give a folder of pictures (--root)")
+    deep = not any(other != folder and other.is_relative_to(folder) for other in sides)
+    found: dict[str, Entry] = {}
+    for file in list_images(folder, recursive=deep):
+        below = file.relative_to(folder)
+        add(found, below.with_suffix("").as_posix(), Entry(below.as_posix(), file))
+    return found
 
 
 def _selfexsr(pictures: list[tuple[str, Entry]]) -> SetPlan | None:
@@ -123,7 +113,7 @@ def _joined(by_scale: dict[int, dict[str, Entry]]) -> SetPlan:
     (481x321: 480x320 at x2, but 480x321 at x3) keep ground truths of their own.
     """
     area = {
-        scale: sum(h.height * h.width for h in (entry.header() for entry in gt.values()))
+        scale: sum(h.height * h.width for h in (image_header(entry.file) for entry in gt.values()))
         for scale, gt in by_scale.items()
     }
     first = max(sorted(by_scale), key=area.__getitem__)
@@ -142,7 +132,7 @@ def _crops(whole: dict[str, Entry], parts: dict[str, Entry]) -> bool:
     if whole.keys() != parts.keys():
         return False
     for name, entry in parts.items():
-        part, all_of_it = entry.load(dtype="keep"), whole[name].load(dtype="keep")
+        part, all_of_it = (read_image(e.file, dtype="keep") for e in (entry, whole[name]))
         if not np.array_equal(all_of_it[: part.shape[0], : part.shape[1]], part):
             return False
     return True

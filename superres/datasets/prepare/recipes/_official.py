@@ -11,9 +11,9 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from superres.datasets.prepare.entries import Entry
-from superres.datasets.prepare.plan import SetPlan, add, some
-from superres.errors import UserError
+from superres.datasets.prepare.plan import SetPlan, add
+from superres.datasets.prepare.source import Entry
+from superres.errors import UserError, some
 
 _FOLDER = re.compile(
     r"(?P<set>DIV2K_(?:train|valid|test)|DIV2K|Flickr2K)_"
@@ -61,13 +61,13 @@ def official_pictures(entries: list[Entry], which: str) -> Official:
         name = _NAME.fullmatch(entry.stem)
         stated = {int(s) for s in (folder["scale"], folder["bicubic"], *rest) if s}
         if name is None:
-            found.strange.append(entry.label)
+            found.strange.append(str(entry.file))
             continue
         stated |= {int(name["scale"])} if name["scale"] else set()
         if len(stated) > 1:
             scales = " and ".join(f"x{s}" for s in sorted(stated))
             raise UserError(
-                f"{entry.label}: its folder and its name disagree on the scale: {scales}"
+                f"{entry.file}: its folder and its name disagree on the scale: {scales}"
             )
         kind = folder["kind"] or ("bicubic" if folder["bicubic"] else None)
         if kind is None and not stated:
@@ -75,7 +75,7 @@ def official_pictures(entries: list[Entry], which: str) -> Official:
         elif kind is not None and stated:
             add(found.lq.setdefault((kind.lower(), stated.pop()), {}), name["name"], entry)
         else:
-            found.strange.append(entry.label)
+            found.strange.append(str(entry.file))
     return found
 
 

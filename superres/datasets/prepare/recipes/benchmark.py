@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
-from superres.datasets.prepare.entries import Entry
 from superres.datasets.prepare.plan import Options, SetPlan
 from superres.datasets.prepare.recipes._layouts import layout_of
-from superres.datasets.prepare.source import Source
+from superres.datasets.prepare.source import Entry, Source
 from superres.errors import UserError
 
 ARCHIVES = "benchmark|sr_?testing|set5|set14|b100|bsds?_?100|urban100|manga109"
@@ -28,7 +28,7 @@ def plan(source: Source, options: Options) -> list[SetPlan]:
             places[name].setdefault(entry.folders[: depth + 1], []).append((below, entry))
     plans = []
     for name, candidates in places.items():
-        found = [layout_of(pictures, name) for pictures in candidates.values()]
+        found = [layout_of(inside, _folder(*inside[0])) for inside in candidates.values()]
         found = [p for p in found if p is not None]
         if found:
             best = max(found, key=lambda p: (bool(p.lq), len(p.gt)))
@@ -57,3 +57,8 @@ def _set_folder(folders: tuple[str, ...]) -> tuple[int, str] | None:
             name = "b100" if name.startswith("bsd") else name
             return depth, next(known for known in SETS if known.lower() == name)
     return None
+
+
+def _folder(below: str, entry: Entry) -> Path:
+    """The set's folder on disk, from one of its pictures and its path in it."""
+    return entry.file.parents[below.count("/")]
