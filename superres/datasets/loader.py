@@ -23,7 +23,7 @@ from superres.stopping import STOPS
 
 from .device_cache import CachedLoader, cache_device, wanted_cache
 from .sampler import IterationSampler
-from .slots import FilledSlot, OwnMemory, SlotFiller, SlotName, SlotRing, available
+from .slots import Made, SlotFiller, SlotName, SlotRing, available
 from .transforms.views import apply_view, view_shape
 
 cv2 = import_cv2()
@@ -251,7 +251,7 @@ class _WorkerBatches:
             _data_loader(
                 _Iterations(loader.dataset, loader.sampler),
                 batch_sampler=_Tasks(loader.sampler, self._ring, at_once),
-                collate_fn=_Fill(SlotFiller(collate, fresh)),
+                collate_fn=_Fill(SlotFiller(self._ring.key, collate, fresh)),
                 **options,
             )
         )
@@ -263,12 +263,8 @@ class _WorkerBatches:
         if not self._taken:
             self._taken.extend(next(self._tasks))
         batch = self._taken.popleft()
-        if isinstance(batch, FilledSlot):
-            return self._ring.take(batch)
-        if isinstance(batch, OwnMemory):
-            self._ring.not_used(*batch)
-            return batch.batch
-        return batch  # copied to pinned memory already
+        # Copied to pinned memory it has been taken already.
+        return self._ring.take(batch) if isinstance(batch, Made) else batch
 
     def _shutdown_workers(self) -> None:
         self._tasks._shutdown_workers()

@@ -39,7 +39,7 @@ def check_pairs(dataset: Any, count: int = _PAIRS) -> None:
         UserError: low-quality images that show something else than their partners, or all lie
             beside their place by as much; named.
     """
-    if getattr(dataset, "lq", None) is None or not dataset.check_pairs:
+    if getattr(dataset, "lq", None) is None or not getattr(dataset, "check_pairs", False):
         return
     numbers = np.unique(np.linspace(0, len(dataset) - 1, count).round().astype(int)).tolist()
     strange, shifts = [], []

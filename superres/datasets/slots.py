@@ -12,11 +12,9 @@ import itertools
 import math
 import mmap
 import os
-import pickle
 import sys
 import weakref
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,57 +27,26 @@ _ALIGNED = 64
 class SlotName(NamedTuple):
     """What a worker has to know of a slot."""
 
-    ring: int
     number: int
     path: str
     size: int
 
 
-@dataclass(frozen=True)
-class FilledSlot:
-    """A batch without its pixels: where in which slot they are."""
+class Made(NamedTuple):
+    """A batch on its way from a worker, its pixels in a slot or in memory of the worker's own."""
 
-    slot: SlotName
+    ring: int
+    slot: SlotName | None
     layout: dict[str, tuple[int, int, tuple[int, ...], str]]
-    """Key -> first and last byte, shape, type."""
+    """Of what is in the slot: key -> first and last byte, shape, type."""
     rest: dict[str, Any]
 
     def pin_memory(self) -> dict[str, Any]:
         """A copy in pinned memory, after which the slot is free (called by torch's DataLoader)."""
-        batch = _RINGS[self.slot.ring].take(self)
         return {
             key: value.pin_memory() if isinstance(value, torch.Tensor) else value
-            for key, value in batch.items()
+            for key, value in _RINGS[self.ring].take(self).items()
         }
-
-
-class LazyList(Sequence):
-    """A list that stays as it was sent until somebody looks into it.
-
-    What stands beside the pixels is wanted in few iterations; unpacking it takes longer than
-    everything else that is done to take a batch.
-    """
-
-    def __init__(self, items: list[Any]) -> None:
-        self._packed: bytes | None = pickle.dumps(items, pickle.HIGHEST_PROTOCOL)
-        self._count = len(items)
-        self._items: list[Any] = []
-
-    def _unpacked(self) -> list[Any]:
-        if self._packed is not None:
-            self._items, self._packed = pickle.loads(self._packed), None
-        return self._items
-
-    def __len__(self) -> int:
-        return self._count
-
-    def __getitem__(self, key: Any) -> Any:
-        return self._unpacked()[key]
-
-    def __eq__(self, other: object) -> bool:
-        return self._unpacked() == (other if isinstance(other, list) else list(other))
-
-    __hash__ = None
 
 
 class _Slot:
@@ -112,8 +79,8 @@ class SlotRing:
         self.slots: dict[int, _Slot] = {}
         self._size = 0  # of the largest batch seen
         self._numbers = itertools.count()
-        self._key = next(_KEYS)
-        _RINGS[self._key] = self
+        self.key = next(_KEYS)
+        _RINGS[self.key] = self
         self._unused: int | None = None
 
     def offer(self) -> SlotName | None:
@@ -141,25 +108,22 @@ class SlotRing:
 
     def _give(self, number: int, slot: _Slot) -> SlotName:
         slot.away = True
-        return SlotName(self._key, number, slot.path, slot.size)
+        return SlotName(number, slot.path, slot.size)
 
-    def take(self, filled: FilledSlot) -> dict[str, Any]:
+    def take(self, made: Made) -> dict[str, Any]:
         """The batch as a worker made it."""
-        slot = self.slots[filled.slot.number]
-        batch = dict(filled.rest)
-        for key, (first, last, shape, dtype) in filled.layout.items():
+        batch = dict(made.rest)
+        slot = self.slots[made.slot.number] if made.slot else None
+        for key, (first, last, shape, dtype) in made.layout.items():
             pixels = slot.memory[first:last]
             pixels = (pixels if dtype == "|u1" else pixels.view(dtype)).reshape(shape)
             batch[key] = torch.from_numpy(pixels)
-        slot.away = False
+        if slot is not None:
+            slot.away = False
+        if not made.layout:  # there was no slot, or a smaller one
+            tensors = [value for value in batch.values() if isinstance(value, torch.Tensor)]
+            self._size = max(self._size, sum(_room(t.nbytes) for t in tensors))
         return batch
-
-    def not_used(self, name: SlotName | None, batch: dict[str, Any]) -> None:
-        """A worker used memory of its own: note how large its batch is."""
-        if name is not None:
-            self.slots[name.number].away = False
-        tensors = [value for value in batch.values() if isinstance(value, torch.Tensor)]
-        self._size = max(self._size, sum(_room(t.nbytes) for t in tensors))
 
     def close(self) -> None:
         """Give back what no batch refers to."""
@@ -176,42 +140,28 @@ def _room(size: int) -> int:
     return -(-size // _ALIGNED) * _ALIGNED
 
 
-class OwnMemory(NamedTuple):
-    """A batch in a worker's own memory, and the slot that it had no use for."""
-
-    slot: SlotName | None
-    batch: dict[str, Any]
-
-    def pin_memory(self) -> OwnMemory:
-        """Called by torch's DataLoader."""
-        pinned = {
-            key: value.pin_memory() if isinstance(value, torch.Tensor) else value
-            for key, value in self.batch.items()
-        }
-        return OwnMemory(self.slot, pinned)
-
-
 class SlotFiller:
     """In a worker: makes a batch in the slot that it was told to use.
 
     Args:
+        ring: the key of the ring that the slots are of.
         collate: ``collate(samples, allocate)`` gives the batch in memory that it allocates.
         fresh: allocates where there is no slot.
     """
 
-    def __init__(self, collate: Callable[..., dict[str, Any]], fresh: Allocate) -> None:
-        self.collate, self.fresh = collate, fresh
-        self._mapped: dict[tuple[int, int], np.ndarray] = {}
+    def __init__(self, ring: int, collate: Callable[..., dict[str, Any]], fresh: Allocate) -> None:
+        self.ring, self.collate, self.fresh = ring, collate, fresh
+        self._mapped: dict[int, np.ndarray] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"collate": self.collate, "fresh": self.fresh, "_mapped": {}}
+        return {**self.__dict__, "_mapped": {}}
 
-    def __call__(self, task: tuple[SlotName | None, list[Any]]) -> FilledSlot | OwnMemory:
+    def __call__(self, task: tuple[SlotName | None, list[Any]]) -> Made:
         """The batch of (slot, samples)."""
         slot, samples = task
         memory = self._memory(slot) if slot is not None else None
         if memory is None:
-            return OwnMemory(slot, self.collate(samples, self.fresh))
+            return Made(self.ring, slot, {}, self.collate(samples, self.fresh))
         layout: list[tuple[int, int, tuple[int, ...], str]] = []
         used = 0
 
@@ -228,27 +178,22 @@ class SlotFiller:
         try:
             batch = self.collate(samples, allocate)
         except _TooSmall:
-            return OwnMemory(slot, self.collate(samples, self.fresh))
+            return Made(self.ring, slot, {}, self.collate(samples, self.fresh))
         keys = [key for key, value in batch.items() if isinstance(value, torch.Tensor)]
-        rest = {
-            key: LazyList(value) if isinstance(value, list) else value
-            for key, value in batch.items()
-            if key not in keys
-        }
-        return FilledSlot(slot, dict(zip(keys, layout)), rest)
+        rest = {key: value for key, value in batch.items() if key not in keys}
+        return Made(self.ring, slot, dict(zip(keys, layout)), rest)
 
     def _memory(self, slot: SlotName) -> np.ndarray | None:
-        key = (slot.ring, slot.number)
-        if key not in self._mapped:
+        if slot.number not in self._mapped:
             try:
                 fd = os.open(slot.path, os.O_RDWR)
                 try:
-                    self._mapped[key] = np.frombuffer(mmap.mmap(fd, slot.size), np.uint8)
+                    self._mapped[slot.number] = np.frombuffer(mmap.mmap(fd, slot.size), np.uint8)
                 finally:
                     os.close(fd)
             except OSError:  # e.g. a /proc that hides other processes
                 return None
-        return self._mapped[key]
+        return self._mapped[slot.number]
 
 
 class _TooSmall(Exception):

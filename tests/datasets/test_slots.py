@@ -14,7 +14,7 @@ import torch
 
 from superres.datasets.loader import WorkerLoader, collate, fresh, train_loader
 from superres.datasets.sampler import IterationSampler
-from superres.datasets.slots import FilledSlot, OwnMemory, SlotFiller, SlotRing, available
+from superres.datasets.slots import SlotFiller, SlotRing, available
 
 pytestmark = pytest.mark.skipif(not available(), reason="slots need Linux's memfd")
 
@@ -25,15 +25,16 @@ def samples(value: int, side: int = 8) -> list[dict]:
 
 
 def handed_over(ring: SlotRing, filler: SlotFiller, made: list[dict]) -> dict:
-    got = filler((ring.offer(), made))
-    if isinstance(got, FilledSlot):
-        return ring.take(got)
-    ring.not_used(*got)
-    return got.batch
+    return ring.take(filler((ring.offer(), made)))
+
+
+def ring_of(most: int) -> tuple[SlotRing, SlotFiller]:
+    ring = SlotRing(most)
+    return ring, SlotFiller(ring.key, collate, fresh)
 
 
 def test_a_slot_is_used_again_once_nobody_looks():
-    ring, filler = SlotRing(most=2), SlotFiller(collate, fresh)
+    ring, filler = ring_of(2)
     assert ring.offer() is None  # how large a batch is, the first one shows
     handed_over(ring, filler, samples(1))
     kept = handed_over(ring, filler, samples(2))
@@ -51,14 +52,14 @@ def test_a_slot_is_used_again_once_nobody_looks():
 
 
 def test_more_batches_kept_than_slots():
-    ring, filler = SlotRing(most=3), SlotFiller(collate, fresh)
+    ring, filler = ring_of(3)
     kept = [handed_over(ring, filler, samples(n)) for n in range(10)]
     assert [int(b["inputs"][0, 0, 0, 0]) for b in kept] == list(range(10))
     assert len(ring.slots) == 3
 
 
 def test_larger_batches_get_larger_slots():
-    ring, filler = SlotRing(most=2), SlotFiller(collate, fresh)
+    ring, filler = ring_of(2)
     for side in (4, 4, 16, 16, 4, 16, 32, 4, 32):
         batch = handed_over(ring, filler, samples(side, side))
         assert batch["gt"].shape == (2, side, side, 3)
@@ -67,7 +68,7 @@ def test_larger_batches_get_larger_slots():
 
 
 def test_sixteen_bits():
-    ring, filler = SlotRing(most=2), SlotFiller(collate, fresh)
+    ring, filler = ring_of(2)
     deep = np.arange(8 * 8 * 3, dtype=np.uint16).reshape(8, 8, 3) * 300
     made = [{"inputs": deep, "view": 0, "meta": {}}]
     for _ in range(3):
@@ -76,18 +77,17 @@ def test_sixteen_bits():
 
 
 def test_a_worker_that_cannot_reach_the_slot_uses_its_own_memory():
-    ring, filler = SlotRing(most=2), SlotFiller(collate, fresh)
+    ring, filler = ring_of(2)
     handed_over(ring, filler, samples(1))
     hidden = ring.offer()._replace(path="/proc/0/fd/0")
     got = filler((hidden, samples(5)))
-    assert isinstance(got, OwnMemory)
-    ring.not_used(*got)
-    assert (got.batch["inputs"] == 5).all()
+    assert not got.layout
+    assert (ring.take(got)["inputs"] == 5).all()
     assert not any(slot.away for slot in ring.slots.values())
 
 
 def test_nothing_is_left_open():
-    ring, filler = SlotRing(most=4), SlotFiller(collate, fresh)
+    ring, filler = ring_of(4)
     before = set(os.listdir("/proc/self/fd"))
     kept = [handed_over(ring, filler, samples(n)) for n in range(6)]
     ring.close()
