@@ -134,7 +134,7 @@ def _link(root):
 
 def _other_format(root):
     (root / "LR").mkdir()
-    (root / "LR" / "img_000.gif").write_bytes(b"GIF89a")
+    (root / "LR" / "img_000.heic").write_bytes(b"\0\0\0\x18ftypheic")
 
 
 def _nested_link(root):
