@@ -5,10 +5,10 @@ checked; further keys are left alone. null is what is not known. Numbers are unr
 which JSON has not, is null with ``"psnr_note": "inf"`` beside it.
 """
 
+import functools
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Annotated, Any, NotRequired, TypedDict, get_args, get_origin
-from typing import get_type_hints as hints_of
+from typing import Annotated, Any, NotRequired, TypedDict, get_args, get_origin, get_type_hints
 
 SCHEMA = 1
 _LARGEST = 1e18
@@ -167,6 +167,11 @@ def fault_of(record: Any) -> str:
     return found or next(_contradictions(record), "")
 
 
+@functools.cache
+def _fields(model: type) -> dict[str, Any]:
+    return get_type_hints(model, include_extras=True)
+
+
 _NAMES = {str: "text", float: "number", int: "whole number", list: "list", dict: "object"}
 
 
@@ -188,13 +193,14 @@ def _faults(value: Any, kind: Any, where: str) -> Iterator[str]:
     good = isinstance(value, (int, float) if plain is float else plain)
     if plain in (int, float):  # JSON knows whole numbers of any size, which sums cannot take
         good = good and not isinstance(value, bool)
-        good = good and (abs(value) < _LARGEST or (isinstance(value, float) and value - value != 0))
+        endless = isinstance(value, float) and not math.isfinite(value)
+        good = good and (endless or abs(value) < _LARGEST)
     if plain is str:
         good = good and "\0" not in value  # which no path holds
     if not good or (allowed is not None and value not in allowed):
         yield f"{where or 'the file'} is {str(value)[:40]!r}, no {_NAMES[plain]} that can be here"
     elif model:
-        for key, of in hints_of(kind, include_extras=True).items():
+        for key, of in _fields(kind).items():
             if key in value:
                 yield from _faults(value[key], of, f"{where}.{key}".lstrip("."))
             elif key in kind.__required_keys__:

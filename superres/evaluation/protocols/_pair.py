@@ -100,34 +100,28 @@ def _fit_hr(sr: np.ndarray, hr: np.ndarray, scale: int, rules: Protocol) -> np.n
     if sr.ndim < 2 or hr.ndim < 2 or sr.shape[:2] == hr.shape[:2]:
         return hr
     height, width = sr.shape[:2]
-    sizes = f"expected {hr.shape[1]}x{hr.shape[0]} (HR), found {width}x{height} (SR)"
-    if rules.on_mismatch == "resize":
-        if max(abs(hr.shape[0] - height), abs(hr.shape[1] - width)) >= scale:
-            raise UserError(f"SR and HR differ by {scale} px or more: {sizes}")
-        resized = pillow_bicubic(hr, height, width)
+    missing = (hr.shape[0] - height, hr.shape[1] - width)
+    limit = rules.max_crop or scale - 1
+    if rules.on_mismatch == "resize" and max(map(abs, missing)) < scale:
         warnings.warn(
             f"protocol {rules.name} resizes HR from {hr.shape[1]}x{hr.shape[0]} to "
             f"{width}x{height}, which raises the score: compare it with no other protocol",
             stacklevel=4,
         )
-        return resized
-    limit = rules.max_crop or scale - 1
-    missing = (hr.shape[0] - height, hr.shape[1] - width)
-    if rules.on_mismatch == "error" or min(missing) < 0 or max(missing) > limit:
-        raise UserError(
-            f"SR and HR differ in size: {sizes}, width x height. Protocol {rules.name} "
-            + (
-                "allows no difference"
-                if rules.on_mismatch == "error"
-                else f"allows HR to be larger by at most {limit} px at scale {scale}"
-            )
-            + (
-                "; where LR was rounded up, super-image resizes HR"
-                if -scale < min(missing) < 0 and max(missing) < scale
-                else ""
-            )
-        )
-    return hr[:height, :width]
+        return pillow_bicubic(hr, height, width)
+    if rules.on_mismatch == "crop" and min(missing) >= 0 and max(missing) <= limit:
+        return hr[:height, :width]
+    allowed = {
+        "error": "allows no difference",
+        "resize": f"allows less than {scale} px of difference",
+        "crop": f"allows HR to be larger by at most {limit} px at scale {scale}",
+    }[rules.on_mismatch]
+    if rules.on_mismatch != "resize" and -scale < min(missing) < 0 and max(missing) < scale:
+        allowed += "; where LR was rounded up, super-image resizes HR"
+    raise UserError(
+        f"SR and HR differ in size: expected {hr.shape[1]}x{hr.shape[0]} (HR), found "
+        f"{width}x{height} (SR), width x height. Protocol {rules.name} {allowed}"
+    )
 
 
 def pillow_bicubic(image: np.ndarray, height: int, width: int) -> np.ndarray:
