@@ -44,7 +44,7 @@ def check_pairs(dataset: Any, count: int = _PAIRS) -> None:
     numbers = np.unique(np.linspace(0, len(dataset) - 1, count).round().astype(int)).tolist()
     strange, shifts = [], []
     for i in numbers:
-        fault, shift = _look(*_windows(dataset, i), dataset.scale)
+        fault, shift = alignment(*_windows(dataset, i), dataset.scale)
         if fault:
             strange.append(f"{dataset.lq.name_at(dataset.lq_number(i))} {fault}")
         elif shift is not None:
@@ -84,7 +84,7 @@ _ANYWAY = (
 
 
 def _windows(dataset: Any, i: int) -> tuple[np.ndarray, np.ndarray]:
-    """The middle of a pair, brightness in [0, 1]."""
+    """The middle of a pair."""
     lq, gt = dataset.load(i)
     scale = dataset.scale
     sides = [min(n, _WINDOW) for n in lq.shape[:2]]
@@ -92,15 +92,25 @@ def _windows(dataset: Any, i: int) -> tuple[np.ndarray, np.ndarray]:
 
     def part(image: Any, times: int) -> np.ndarray:
         cut = tuple(slice(a * times, (a + n) * times) for a, n in zip(starts, sides))
-        pixels = np.asarray(image[cut])
-        return pixels[..., :3].mean(axis=2, dtype=np.float32) / np.iinfo(pixels.dtype).max
+        return np.asarray(image[cut])
 
     return part(lq, 1), part(gt, scale)
 
 
-def _look(lq: np.ndarray, gt: np.ndarray, scale: int) -> tuple[str, np.ndarray | None]:
-    """What is wrong with a pair, and by how many high-quality pixels (down, right) it is off."""
+def alignment(lq: np.ndarray, gt: np.ndarray, scale: int) -> tuple[str, np.ndarray | None]:
+    """How a low-quality image lies over its partner.
+
+    Args:
+        lq, gt: (h, w, C) and (h * scale, w * scale, C), uint8 or uint16.
+
+    Returns:
+        What is wrong, where it shows something else; and else by how many high-quality pixels
+        (down, right) what it shows lies before its place, None where it does not tell.
+    """
     cv2 = import_cv2()
+    lq, gt = (
+        side[..., :3].mean(axis=2, dtype=np.float32) / np.iinfo(side.dtype).max for side in (lq, gt)
+    )
     height, width = lq.shape
     reduced = cv2.blur(gt, (scale, scale), anchor=(0, 0))  # at any place, the mean from there on
     small = reduced[::scale, ::scale]

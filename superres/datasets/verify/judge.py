@@ -8,9 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from superres.datasets.conventions import CONVENTIONS, Convention, by_name, ground_truth_for
+from superres.datasets.pair_check import alignment
 from superres.errors import UserError
-from superres.imaging._cv2 import import_cv2
-from superres.imaging.resize import imresize
 
 #: Verdicts that are no fault.
 GOOD = ("exact", "border")
@@ -21,8 +20,7 @@ _ROUNDING_LEVELS = 2
 _WINDOW = 192
 # of the samples may be a level off where a library is of another version
 _SHARE = 0.02
-# Two different pictures seldom correlate so well, and one that was harmed seldom worse.
-_LIKE = 0.75
+_MOVED = 0.4  # ground-truth pixels
 
 
 @dataclass(frozen=True)
@@ -83,14 +81,17 @@ def judge(lq: np.ndarray, gt: np.ndarray, scale: int, expected: str = "matlab") 
         return Verdict(kind, text, known.name, **found)
     if np.array_equal(reference[..., ::-1], lq):
         return Verdict("channels", "red and blue are swapped", **found)
-    shift = _shift(lq, whole, reference, scale)
-    if shift is not None:
-        return Verdict("shifted", shift, **found)
+    fault, shift = "", None
+    if whole.shape[:2] == (size[0] * scale, size[1] * scale):
+        fault, shift = alignment(*_middle(lq, whole), scale)
+    if shift is not None and abs(shift).max() > _MOVED:
+        down, right = (0.0 - shift.round(1)).tolist()
+        text = f"shifted by {down:g} down and {right:g} right (in ground-truth pixels)"
+        return Verdict("shifted", text, **found)
     if found["largest"] <= _ROUNDING_LEVELS:
         return Verdict("rounding", f"off by at most {found['largest']} levels", **found)
-    likeness = _correlation(reference, lq)
-    if likeness < _LIKE:
-        return Verdict("content", f"another picture (correlation {likeness:.2f})", **found)
+    if fault:
+        return Verdict("content", f"another picture, or another part of it: it {fault}", **found)
     return Verdict("kernel", f"by no known kernel (up to {found['largest']} levels off)", **found)
 
 
@@ -132,57 +133,3 @@ def _middle(lq: np.ndarray, whole: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     top, left = (height - h) // 2, (width - w) // 2
     rows, columns = slice(top * scale, (top + h) * scale), slice(left * scale, (left + w) * scale)
     return lq[top : top + h, left : left + w], whole[rows, columns]
-
-
-def _shift(lq: np.ndarray, whole: np.ndarray, reference: np.ndarray, scale: int) -> str | None:
-    """How far ``lq`` lies from where it should, in ground-truth pixels; None if it does not."""
-    cv2 = import_cv2()
-    if min(lq.shape[:2]) < 8:
-        return None
-    lq, whole = _middle(lq, whole)
-    if lq.shape != reference.shape:
-        reference = imresize(whole, size=lq.shape[:2])
-    a, b = (image.astype(np.float32).mean(axis=2) for image in (reference, lq))
-    window = cv2.createHanningWindow(a.shape[::-1], cv2.CV_32F)
-    (x, y), _ = cv2.phaseCorrelate(a - a.mean(), b - b.mean(), window)
-    # A shift by one pixel of the ground truth is a fraction of one here, easily missed.
-    places = {(dy, dx) for dy in _near(y * scale) for dx in _near(x * scale)}
-    places |= {(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1)}
-    best = None
-    for dy, dx in sorted(places - {(0, 0)}):
-        rows = _inside(dy, scale, lq.shape[0])
-        columns = _inside(dx, scale, lq.shape[1])
-        if not lq[rows, columns].size:
-            continue
-        moved = imresize(np.roll(whole, (dy, dx), (0, 1)), size=lq.shape[:2])
-        left, stays = (
-            float(np.abs(made[rows, columns].astype(np.int16) - lq[rows, columns]).mean())
-            for made in (moved, reference)
-        )
-        if best is None or left < best[0]:
-            best = left, stays, dy, dx
-    if best is None:
-        return None
-    left, stays, dy, dx = best
-    # A whole-pixel shift is met exactly; one between pixels leaves a part of the difference.
-    if left == 0 < stays or (left < 0.5 * stays and stays > 0.5):
-        about = "" if left == 0 else "about "
-        return f"shifted by {about}{dy} down and {dx} right (in ground-truth pixels)"
-    return None
-
-
-def _near(value: float) -> list[int]:
-    middle = round(value)
-    return [middle - 1, middle, middle + 1]
-
-
-def _inside(offset: int, scale: int, length: int) -> slice:
-    """What a shift by ``offset`` ground-truth pixels does not wrap around, nor the border touch."""
-    margin = _BORDER + -(-abs(offset) // scale)
-    return slice(margin, max(margin, length - margin))
-
-
-def _correlation(a: np.ndarray, b: np.ndarray) -> float:
-    x, y = (image.astype(np.float64).ravel() - image.mean() for image in (a, b))
-    scale = float(np.sqrt((x @ x) * (y @ y)))
-    return float(x @ y) / scale if scale else float(np.array_equal(a, b))
