@@ -40,6 +40,27 @@ def test_every_module_but_the_adapters():
     assert loaded(f"import {', '.join(sorted(names))}") == []
 
 
+@pytest.mark.parametrize("name", ["edsr-s", "edsr-photo"])
+def test_a_network_that_comes_with_the_package(name, tmp_path):
+    pytest.importorskip("ncnn")
+    image = np.random.default_rng(0).integers(0, 256, (90, 70, 3), np.uint8)
+    Image.fromarray(image).save(tmp_path / "a.png")
+    command = (
+        "from superres.cli.main import main; "
+        f"assert not main(['upscale', {str(tmp_path / 'a.png')!r}, '--model', {name!r}, "
+        "'--device', 'cpu', '--scale', '2', %s]); assert not main(['upscale', '--list-models'])"
+    )
+    assert loaded(command % "'--backend', 'auto'") == []
+    call = f"import superres; superres.upscale({name!r}, {str(tmp_path / 'a.png')!r}, scale=2)"
+    assert loaded(call) == []
+    found = np.array(Image.open(tmp_path / "a_x2.png")).astype(int)
+    # What was made on one back end is not made again on another.
+    assert loaded(command % "'--backend', 'torch'") == ["mmengine", "torch"]
+    wanted = superres.load_model(name, 2, device="cpu").upscale(image, backend="torch")
+    assert np.abs(found - wanted).max() <= 1
+    assert (found != wanted).mean() < 1e-3
+
+
 def test_an_exported_network_on_the_command_line(tmp_path):
     pytest.importorskip("onnxruntime")
     pytest.importorskip("onnx")

@@ -11,9 +11,10 @@ import torch
 from torch import nn
 
 from superres.checkpoints.detect import UnknownNetwork
-from superres.checkpoints.files import open_weights, resolve
-from superres.checkpoints.formats.base import build_meta, build_named
+from superres.checkpoints.files import open_weights
+from superres.checkpoints.formats.base import build_meta, build_named, full_config
 from superres.checkpoints.reading import LoadedWeights, read_weights
+from superres.checkpoints.shipped import resolve
 from superres.checkpoints.state import clean, find_state
 from superres.errors import UserError
 
@@ -118,7 +119,7 @@ def build_network(loaded: LoadedWeights) -> nn.Module:
         # A network that makes tensors outside its state dict has to be built for real.
         model = build_named(loaded.config)
         model.load_state_dict(loaded.state_dict, strict=True)
-    model.superres_config = dict(loaded.config)  # so that it can be saved again
+    model.superres_config = full_config(loaded.config)  # so that it can be saved again
     return model
 
 

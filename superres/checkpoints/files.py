@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import warnings
 import zipfile
 import zlib
-from collections.abc import Mapping
 from math import isfinite
 from pathlib import Path
 from typing import Any
 
-import safetensors
-import safetensors.torch
 import torch
 
 from superres.checkpoints import pickled
-from superres.checkpoints.names import PUBLISHED, fetch
-from superres.checkpoints.shipped import full_name, shipped, unknown_name
-from superres.errors import ScaleNeeded, UserError
+from superres.checkpoints.light import damaged, is_safetensors, open_safetensors, read_head
+from superres.errors import UserError
 
 _BOMB_SIZE, _BOMB_RATIO = 64 << 20, 100
 # What zipfile raises for damaged names, sizes, flags and kinds of compression.
@@ -29,11 +24,6 @@ _BROKEN_ZIP = (
     *(zipfile.BadZipFile, zlib.error, OSError, EOFError),
     *(RuntimeError, ValueError, OverflowError),
 )
-
-CHECKSUM_KEY = "superres_crc32"
-"""Metadata entry of our ``.safetensors`` files, see `checksums`."""
-
-SUFFIXES = (".pth", ".pt", ".bin", ".ckpt", ".safetensors")
 
 
 def open_weights(path: Path) -> tuple[Any, dict[str, str]]:
@@ -48,14 +38,9 @@ def open_weights(path: Path) -> tuple[Any, dict[str, str]]:
         UserError: no such file, not a weight file, truncated or damaged (the entry is named), or
             a pickle that holds more than tensors and plain data.
     """
-    try:
-        with path.open("rb") as file:
-            head = file.read(512)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
-    _reject_text(path, head)
-    if head[8:9] == b"{":
-        return _open_safetensors(path)
+    head = read_head(path)
+    if is_safetensors(head):
+        return open_safetensors(path, "pt")
     if not head.startswith((b"PK", b"\x80")):
         raise UserError(
             f"{path}: not a weight file (neither a PyTorch nor a safetensors file); it begins with "
@@ -68,77 +53,6 @@ def sha256(path: Path) -> str:
     """SHA-256 of a file, 64 hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _reject_text(path: Path, head: bytes) -> None:
-    text = head.lstrip().lower()
-    if path.suffix.lower() == ".onnx" or (text.startswith(b"<?xml") and b"<net " in text):
-        raise UserError(
-            f"{path}: this is a program for ONNX Runtime or OpenVINO, not weights; give the weight "
-            "file that it was exported from"
-        )
-    if not head:
-        raise UserError(f"{path}: the file is empty; download or copy it again")
-    if text.startswith((b"<!doctype", b"<html", b"<?xml", b"<head", b"<script")):
-        raise UserError(
-            f"{path}: this is a web page, not weights. The download link led to a page (a log-in, "
-            "a notice, an error); open it in a browser and save the file itself."
-        )
-    if text.startswith(b"version https://git-lfs"):
-        raise UserError(
-            f"{path}: this is a Git LFS pointer, not the weights; run 'git lfs pull' where it "
-            "was cloned, or download the file itself"
-        )
-
-
-def _open_safetensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
-    try:
-        with safetensors.safe_open(path, framework="pt", device="cpu") as file:
-            metadata = file.metadata() or {}
-            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    except (safetensors.SafetensorError, ValueError, OSError) as error:
-        raise UserError(
-            f"{path}: a truncated or damaged safetensors file ({error}); download or copy it again"
-        ) from error
-    _compare_checksums(path, state, metadata)
-    return state, metadata
-
-
-def checksums(state: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> dict[str, str]:
-    """The metadata entry by which reading notices a changed byte: safetensors has none itself.
-
-    Args:
-        state: the tensors of the file.
-        metadata: its other text entries.
-    """
-    return {CHECKSUM_KEY: json.dumps(_sums(state, metadata))}
-
-
-def _sums(state: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> dict[str, int]:
-    found = {f"metadata {key}": zlib.crc32(text.encode()) for key, text in metadata.items()}
-    for key, value in state.items():
-        data = value.detach().contiguous().reshape(-1).view(torch.uint8).numpy()
-        found[key] = zlib.crc32(f"{value.dtype} {tuple(value.shape)}".encode(), zlib.crc32(data))
-    return found
-
-
-def _compare_checksums(
-    path: Path, state: Mapping[str, torch.Tensor], metadata: Mapping[str, str]
-) -> None:
-    if CHECKSUM_KEY not in metadata:
-        return  # not of superres, or of a version that wrote none
-    try:
-        wanted = dict(json.loads(metadata[CHECKSUM_KEY]))
-    except (ValueError, TypeError, RecursionError):
-        wanted = {}
-    found = _sums(state, {k: v for k, v in metadata.items() if k != CHECKSUM_KEY})
-    wrong = sorted(key for key in {*wanted, *found} if wanted.get(key) != found.get(key))
-    if wrong:
-        raise UserError(_damaged(path, wrong[0]))
-
-
-def _damaged(path: Path, entry: str) -> str:
-    return f"{path}: damaged, the checksum of {entry} is wrong; download or copy it again"
 
 
 def _check_zip(path: Path) -> None:
@@ -165,7 +79,7 @@ def _check_zip(path: Path) -> None:
             f"{path}: truncated or damaged ({error}); download or copy it again"
         ) from error
     if broken:
-        raise UserError(_damaged(path, broken))
+        raise UserError(damaged(path, broken))
 
 
 def _open_pickle(path: Path) -> Any:
@@ -216,54 +130,6 @@ def _refusal(path: Path, name: str) -> str:
         "that hold only tensors and plain numbers and text. If you trust where it comes from, open "
         "it in the program that made it and torch.save(model.state_dict(), 'weights.pth')."
     )
-
-
-def resolve(name_or_path: str | Path, scale: int | None) -> Path:
-    """The weight file that is meant: a path, a folder with files named after scales, or a name.
-
-    Raises:
-        UserError: no such file or name, or a name or folder with several weight files and no
-            ``scale`` to choose.
-    """
-    path = Path(name_or_path).expanduser()
-    if not os.path.exists(path):  # Path.exists raises where the name is too long
-        name = full_name(str(name_or_path), scale)
-        if name is not None:
-            return fetch(name) if name in PUBLISHED else shipped()[name]
-    if os.path.isdir(path):
-        return path / choose(sorted(os.listdir(path)), scale, str(path))
-    if not os.path.isfile(path):
-        raise UserError(unknown_name(str(name_or_path)))
-    return path
-
-
-def choose(names: list[str], scale: int | None, where: str) -> str:
-    """The weight file for ``scale`` among the files of a folder or repository.
-
-    Raises:
-        ScaleNeeded: they are named after scales, and none is given to choose by.
-        UserError: none, or several that it could be.
-    """
-    weights = [n for n in names if n.endswith(SUFFIXES) and "/" not in n]
-    fitting = weights
-    if scale is not None:
-        named = {n: scale_in_name(n) for n in weights}
-        fitting = [n for n in weights if named[n] == scale] or [n for n in weights if not named[n]]
-    for some in (fitting, [n for n in fitting if n.endswith(".safetensors")]):
-        if len(some) == 1:
-            return some[0]
-    here = ", ".join(weights) or "none"
-    if scale is None and any(map(scale_in_name, weights)):
-        raise ScaleNeeded(f"{where}: needs a scale to choose by; weight files there: {here}")
-    wanted = "one weight file" if scale is None else f"weights for x{scale} in one file"
-    raise UserError(f"{where}: needs {wanted}, or the name of a file; weight files there: {here}")
-
-
-def scale_in_name(name: str) -> int | None:
-    """The scale in a file name such as ``edsr_x2.pt`` or ``pytorch_model_2x.pt``, if it is one."""
-    found = re.findall(r"(?:^|[_-])(?:x(\d+)(?![\dx])|(\d+)x(?![a-z\d]))", name)
-    scales = {int(first or second) for first, second in found}
-    return scales.pop() if len(scales) == 1 else None
 
 
 def neighbour_config(path: Path) -> dict[str, Any] | None:

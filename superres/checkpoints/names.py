@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import http.client
 import os
-import urllib.error
-import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -89,6 +86,8 @@ def fetch(name: str) -> Path:
     Raises:
         UserError: it cannot be downloaded or stored, or is not the published file.
     """
+    import urllib.error
+
     published = PUBLISHED[name]
     file = cache_dir() / published.filename
     if file.is_file():
@@ -131,6 +130,10 @@ def fetch(name: str) -> Path:
 
 def _go_on(url: str, out: BinaryIO) -> None:
     """Download to the end of a file that may hold the beginning already; OSError if it breaks."""
+    import http.client
+    import urllib.error
+    import urllib.request
+
     have = out.seek(0, os.SEEK_END)
     request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
     try:

@@ -14,8 +14,8 @@ import torch
 from torch import nn
 
 from superres.checkpoints.building import load_model
-from superres.checkpoints.files import choose
 from superres.checkpoints.reading import LoadedWeights, plain, read_weights
+from superres.checkpoints.shipped import choose
 from superres.checkpoints.writing import safetensors_bytes, write_whole
 from superres.errors import UserError
 

@@ -13,24 +13,15 @@ from typing import Any
 import torch
 
 from superres.checkpoints.detect import check_neighbour, detect, neighbour_hints, shorten
-from superres.checkpoints.files import (
-    neighbour_config,
-    open_weights,
-    resolve,
-    scale_in_name,
-    sha256,
-)
+from superres.checkpoints.files import neighbour_config, open_weights, sha256
 from superres.checkpoints.formats import OWN
 from superres.checkpoints.formats.base import full_config, network_shapes
+from superres.checkpoints.light import CONFIG_TENSOR, METADATA_KEY, parse_config
 from superres.checkpoints.mean_shift import fold_mean_shift
+from superres.checkpoints.shipped import resolve, scale_in_name
 from superres.checkpoints.state import State, check_floating, clean, find_state
 from superres.errors import ScaleNeeded, UserError
 from superres.output import printable
-
-METADATA_KEY = "superres_config"
-"""Metadata entry of our safetensors files: the backbone's config as JSON."""
-CONFIG_TENSOR = "superres_config"
-"""The same as a tensor of bytes (uint8), in files for programs that drop a file's metadata."""
 
 
 @dataclass
@@ -194,7 +185,7 @@ def _own(tree: Any, metadata: Mapping[str, str], where: str) -> LoadedWeights | 
     notes: list[str] = []
     meta: Mapping[str, Any] = {}
     if METADATA_KEY in metadata:
-        config = _parse_config(metadata[METADATA_KEY], where)
+        config = parse_config(metadata[METADATA_KEY], where)
         state = {key: value for key, value in tree.items() if key != CONFIG_TENSOR}
     elif isinstance(tree, Mapping) and _has_backbone(tree.get("state_dict")):
         state = tree["state_dict"]
@@ -253,16 +244,6 @@ def _has_backbone(state: Any) -> bool:
     return isinstance(state, Mapping) and any(
         str(key).removeprefix("module.").startswith("backbone.") for key in state
     )
-
-
-def _parse_config(text: str, where: str) -> dict[str, Any]:
-    try:
-        config = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{where}: its metadata is damaged ({error}); export it again") from error
-    if not isinstance(config, dict) or "type" not in config:
-        raise UserError(f"{where}: its metadata holds no network config; export it again")
-    return config
 
 
 def plain(value: Any) -> Any:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from pathlib import Path
 
-from superres.checkpoints.names import PUBLISHED
+from superres.checkpoints.names import PUBLISHED, fetch
 from superres.errors import ScaleNeeded, UserError
 
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
@@ -14,6 +15,9 @@ WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 
 DEFAULT = "edsr-s"
 """What commands take where no model is named."""
+
+SUFFIXES = (".pth", ".pt", ".bin", ".ckpt", ".safetensors")
+"""Of weight files."""
 
 _SCALED = re.compile(r"(.+)_x(\d+)")
 
@@ -74,3 +78,51 @@ def unknown_name(name: str) -> str:
         f"superres ({', '.join(shipped()) or 'none here'}) or one of the published names "
         f"{', '.join(PUBLISHED)}. 'superres upscale --list-models' lists them all"
     )
+
+
+def resolve(name_or_path: str | Path, scale: int | None) -> Path:
+    """The weight file that is meant: a path, a folder with files named after scales, or a name.
+
+    Raises:
+        UserError: no such file or name, or a name or folder with several weight files and no
+            ``scale`` to choose.
+    """
+    path = Path(name_or_path).expanduser()
+    if not os.path.exists(path):  # Path.exists raises where the name is too long
+        name = full_name(str(name_or_path), scale)
+        if name is not None:
+            return fetch(name) if name in PUBLISHED else shipped()[name]
+    if os.path.isdir(path):
+        return path / choose(sorted(os.listdir(path)), scale, str(path))
+    if not os.path.isfile(path):
+        raise UserError(unknown_name(str(name_or_path)))
+    return path
+
+
+def choose(names: list[str], scale: int | None, where: str) -> str:
+    """The weight file for ``scale`` among the files of a folder or repository.
+
+    Raises:
+        ScaleNeeded: they are named after scales, and none is given to choose by.
+        UserError: none, or several that it could be.
+    """
+    weights = [n for n in names if n.endswith(SUFFIXES) and "/" not in n]
+    fitting = weights
+    if scale is not None:
+        named = {n: scale_in_name(n) for n in weights}
+        fitting = [n for n in weights if named[n] == scale] or [n for n in weights if not named[n]]
+    for some in (fitting, [n for n in fitting if n.endswith(".safetensors")]):
+        if len(some) == 1:
+            return some[0]
+    here = ", ".join(weights) or "none"
+    if scale is None and any(map(scale_in_name, weights)):
+        raise ScaleNeeded(f"{where}: needs a scale to choose by; weight files there: {here}")
+    wanted = "one weight file" if scale is None else f"weights for x{scale} in one file"
+    raise UserError(f"{where}: needs {wanted}, or the name of a file; weight files there: {here}")
+
+
+def scale_in_name(name: str) -> int | None:
+    """The scale in a file name such as ``edsr_x2.pt`` or ``pytorch_model_2x.pt``, if it is one."""
+    found = re.findall(r"(?:^|[_-])(?:x(\d+)(?![\dx])|(\d+)x(?![a-z\d]))", name)
+    scales = {int(first or second) for first, second in found}
+    return scales.pop() if len(scales) == 1 else None

@@ -10,9 +10,9 @@ from typing import Any
 import safetensors.torch
 from torch import Tensor, nn
 
-from superres.checkpoints.files import checksums
 from superres.checkpoints.formats.base import full_config, network_shapes
-from superres.checkpoints.reading import METADATA_KEY, plain
+from superres.checkpoints.light import METADATA_KEY, checksums
+from superres.checkpoints.reading import plain
 from superres.files import write_atomically
 
 

@@ -153,8 +153,9 @@ def _explain_import(error: ImportError) -> str | None:
     if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("superres"):
         package = {"mmcv": "mmcv-lite"}.get(error.name, error.name)
         return (
-            f"the package {package!r} is not installed here ({sys.executable}); "
-            "install superres with its requirements: pip install -e . in its folder"
+            f"the package {package!r} is not installed here ({sys.executable}); this needs all of "
+            "superres: pip install . in its folder (requirements/upscale.txt is for upscaling "
+            "with networks that come with it)"
         )
     return None
 

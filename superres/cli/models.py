@@ -171,9 +171,8 @@ def _network(args: argparse.Namespace) -> tuple[dict[str, Any], list[int]]:
 
 def _names_weights(name: str) -> bool:
     """Whether a name is that of weights: a file, a folder with some in it, a published name."""
-    from superres.checkpoints.files import SUFFIXES
     from superres.checkpoints.names import PUBLISHED
-    from superres.checkpoints.shipped import model_names, shipped
+    from superres.checkpoints.shipped import SUFFIXES, model_names, shipped
 
     if os.path.isfile(name):
         return not name.endswith(".py")

@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--open", action="store_true", help="open the page in a browser")
     add("--keep", metavar="DIR", help="keep results there; else nothing stays")
     add("--device", default="auto", help="cpu, cuda, cuda:1; default: auto")
-    add("--backend", default="auto", help="auto (the fastest), torch, onnxruntime, openvino")
+    add("--backend", default="auto", help="auto (the fastest), ncnn, openvino, onnxruntime, torch")
     add("--max-upload", default="64M", metavar="BYTES", help="of one file (default: 64M)")
     add("--max-pixels", default="24M", metavar="N", help="of one picture (default: 24M)")
     add("--max-seconds", type=float, default=1800, metavar="S", help="for one (default: 1800)")

@@ -15,6 +15,7 @@ Exit code 0: all done; 1: some failed, listed at the end; 2: nothing could be st
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import sys
@@ -23,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from superres.errors import UserError
 from superres.options import any_scale, count
-from superres.output import drop_output
+from superres.output import drop_output, printable
 from superres.stopping import TERMINATED, Terminated
 
 if TYPE_CHECKING:
@@ -43,8 +44,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--self-ensemble", action="store_true", help="mean of eight views: better, 8 times slower")
     add("--tile", default="auto", metavar="auto|N|edsr-chop|off", help="side of tiles, input px")
-    add("--device", default="auto", help="cpu, cuda, cuda:1; default: auto")
-    add("--backend", default="auto", help="auto (the fastest), torch, onnxruntime, openvino")
+    add("--device", default="auto", help="cpu, cuda, cuda:1, vulkan, mps; default: cuda, else cpu")
+    add("--backend", default="auto", help="auto (the fastest), ncnn, openvino, onnxruntime, torch")
+    add(
+        "--precision",
+        default="fp32",
+        choices=("fp32", "bf16", "fp16"),
+        help="bf16, fp16: by torch, where the processor or GPU is faster with them",
+    )
     add(
         "--memory",
         metavar="BYTES",
@@ -78,12 +85,15 @@ def run(args: argparse.Namespace) -> int:
         args.inputs, args.compare = [args.compare], ""
     if not args.inputs:
         raise UserError("name a picture, a folder, a pattern in quotes, or - for standard input")
-    from superres.upscaling.jobs import STREAM
+    to_stdout = args.output == "-" or ("-" in args.inputs and args.output is None)
+    stream = sys.stderr if to_stdout else sys.stdout
+    # Before anything large is imported. A reader that has gone is met again, and told, later.
+    with contextlib.suppress(BrokenPipeError):
+        print(f"preparing {printable(args.model)}", file=stream, flush=True)
     from superres.upscaling.names import shown
 
     try:
-        to_stdout = args.output == STREAM or (STREAM in args.inputs and args.output is None)
-        return _upscale(args, sys.stderr if to_stdout else sys.stdout)
+        return _upscale(args, stream)
     except UserError as error:  # messages of other rooms name files as they are
         raise UserError("\n".join(shown(line) for line in str(error).split("\n"))) from error
 
@@ -102,22 +112,22 @@ def _upscale(args: argparse.Namespace, stream: Any) -> int:
     tile = parse_tile(args.tile)
     budget = None if args.memory is None else count(args.memory, "--memory", 1024)
     try:
-        chosen = choose_network(args.model, args.scale, args.device, args.weights_format)
+        asked = args.model, args.scale, args.device, args.weights_format
+        chosen = choose_network(*asked, args.backend if args.precision == "fp32" else "torch")
     except UserError as error:  # other commands know no format but that of weights
         raise UserError(str(error).replace("(--format)", "(--weights-format)")) from None
     found = list_jobs(args.inputs, args.output, chosen.scale, args.format)
     if found.missing and not found.jobs:
         raise UserError("; ".join(f"{name}: {why}" for name, why in found.missing))
     _check_places(args, found.jobs)
-    settings = chosen.settings(tile, args.self_ensemble)
+    settings = chosen.settings(tile, args.self_ensemble, args.precision)
     options = Options(settings, args.format, quality, args.overwrite, args.compare, limit)
 
     used = {"backend": None}
 
     def make() -> Any:
-        enlarger, used["backend"] = chosen.enlarger(
-            args.backend, tile=tile, self_ensemble=args.self_ensemble, memory_budget=budget
-        )
+        tiling = {"tile": tile, "self_ensemble": args.self_ensemble, "memory_budget": budget}
+        enlarger, used["backend"] = chosen.enlarger(args.backend, args.precision, **tiling)
         view.say(_headline(chosen, used["backend"], args))
         return enlarger
 
@@ -147,8 +157,8 @@ def _upscale(args: argparse.Namespace, stream: Any) -> int:
 
 def _headline(chosen: ChosenNetwork, backend: str, args: argparse.Namespace) -> str:
     words = [f"{chosen.label} on {chosen.device}, back end {backend}"]
-    if args.self_ensemble:
-        words.append("self-ensemble")
+    words += [args.precision] * (args.precision != "fp32")
+    words += ["self-ensemble"] * args.self_ensemble
     return ", ".join(words) + "".join(f"\nnote: {note}" for note in chosen.notes)
 
 

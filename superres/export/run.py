@@ -14,8 +14,7 @@ from torch import nn
 
 import superres
 from superres.checkpoints import LoadedWeights, build_network, load_model, read_weights
-from superres.checkpoints.files import checksums
-from superres.checkpoints.reading import CONFIG_TENSOR, METADATA_KEY
+from superres.checkpoints.light import CONFIG_TENSOR, METADATA_KEY, checksums
 from superres.checkpoints.spandrel_networks import SpandrelNetwork
 from superres.errors import UserError
 from superres.export import programs, weights

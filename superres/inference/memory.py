@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
+import importlib.util
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,17 @@ _FALLBACK = 2 * 1024**3  # where the system does not tell what is free
 def on_gpu(device: Any) -> bool:
     """Whether a device, a name or a `torch.device`, is a CUDA device."""
     return str(device).startswith("cuda")
+
+
+def cuda_is_likely() -> bool:
+    """Whether torch, which is not imported for it, may find a CUDA (or ROCm) device here."""
+    if not importlib.util.find_spec("torch") or os.environ.get("CUDA_VISIBLE_DEVICES") == "":
+        return False
+    try:
+        ctypes.CDLL("nvcuda.dll" if os.name == "nt" else "libcuda.so.1")
+        return True
+    except OSError:
+        return os.path.exists("/dev/kfd")
 
 
 def free_memory(device: Any) -> int:

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from superres.checkpoints.formats.base import build_named
-from superres.checkpoints.reading import CONFIG_TENSOR, read_config_tensor
+from superres.checkpoints.light import CONFIG_TENSOR
+from superres.checkpoints.reading import read_config_tensor
 from superres.checkpoints.spandrel_networks import package
 from superres.export.weights import SPANDREL_NETWORKS
 

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from superres.checkpoints import pick_device
 from superres.checkpoints.shipped import DEFAULT, model_names, shipped, variants
 from superres.errors import ScaleNeeded, UserError
 from superres.inference.backends import check_name
@@ -55,7 +54,10 @@ class Offers:
         self, given: Sequence[str] = (), device: str = "auto", backend: str = "auto"
     ) -> None:
         check_name(backend)
-        pick_device(device)  # else the first picture would be the first to tell
+        if device not in ("auto", "cpu", "vulkan"):  # which need no torch
+            from superres.checkpoints import pick_device
+
+            pick_device(device)  # else the first picture would be the first to tell
         self.device, self.backend = device, backend
         self._ready: OrderedDict[tuple, tuple[Enlarger, list[str]]] = OrderedDict()
         self._offers: dict[str, Offer] = {}
@@ -79,7 +81,7 @@ class Offers:
         """An `Enlarger`, and notes for a person. Not to be called from two threads at once."""
         key = (offer.name, scale, self_ensemble)
         if key not in self._ready:
-            chosen = choose_network(offer.given, scale, self.device)
+            chosen = choose_network(offer.given, scale, self.device, backend=self.backend)
             made, backend = chosen.enlarger(
                 self.backend, self_ensemble=self_ensemble, memory_budget=_BUDGET
             )
@@ -96,7 +98,7 @@ class Offers:
         scales: Sequence[int] = tuple(own)
         if not scales:
             try:
-                module = choose_network(given, None, self.device).module
+                module = choose_network(given, None, self.device, backend=self.backend).module
                 scales = tuple(getattr(module, "scales", None) or (int(module.scale),))
             except ScaleNeeded:  # it makes any
                 scales = _USUAL_SCALES

@@ -14,9 +14,10 @@ from PIL import Image
 
 from superres.errors import UserError
 from superres.imaging.io import Picture, from_pillow, read_picture
-from superres.inference.backends import best
+from superres.inference.backends import Backend, best
 from superres.upscaling.channels import channels_of
 from superres.upscaling.enlarge import Enlarger
+from superres.upscaling.networks import choose_network
 from superres.upscaling.writing import (
     SUFFIX_FORMATS,
     Target,
@@ -35,13 +36,14 @@ _upscalers: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 _preparing = threading.Lock()
 
 
-def upscale(model: nn.Module, image: Any, **options: Any) -> Any:
+def upscale(model: nn.Module | str | Path, image: Any, **options: Any) -> Any:
     """Enlarge a picture, or a list of pictures, with a network.
 
     Args:
         model: maps (N, C, h, w) in [0, 1] to (N, C, h * scale, w * scale); has ``scale``, and
             ``receptive_radius`` where it is known. Every network of this package and of
-            `superres.load_model`.
+            `superres.load_model`. Or what `--model` of the command takes, a name or a file, which
+            is loaded by each call; what ncnn computes is loaded without torch.
         image: one of
 
             - a Pillow picture of any mode: a Pillow picture, of the same mode where it is L, LA,
@@ -62,6 +64,9 @@ def upscale(model: nn.Module, image: Any, **options: Any) -> Any:
         UserError: something that is no picture, an impossible option.
     """
     call = {key: options.pop(key) for key in ("out", "clamp") if key in options}
+    if isinstance(model, str | os.PathLike):
+        wanted = {key: options.get(key) for key in ("scale", "backend") if options.get(key)}
+        model = choose_network(model, **wanted).module
     # The back end of the last call is used again, as long as the weights are the same.
     key = (tuple(sorted(options.items(), key=lambda item: item[0])), _stamp(model))
     with _preparing:  # threads that ask for the same wait for the first
@@ -82,8 +87,8 @@ class PictureUpscaler:
     Args:
         model: see :func:`upscale`.
         scale: of the result, if not the network's own: any number from 1.
-        backend: ``'auto'`` is the fastest that is installed; or ``'torch'``, ``'onnxruntime'``,
-            ``'openvino'``.
+        backend: ``'auto'`` is the fastest that is installed; or ``'ncnn'``, ``'openvino'``,
+            ``'onnxruntime'``, ``'torch'``.
         max_pixels: the limit on pictures that are read from files.
         **tiling: ``tile``, ``overlap``, ``self_ensemble``, ``memory_budget`` of
             :class:`superres.inference.Tiling`.
@@ -101,13 +106,16 @@ class PictureUpscaler:
         max_pixels: int | None = None,
         **tiling: Any,
     ) -> None:
-        parameter = next(model.parameters(), None)
-        was_training = model.training
-        model.eval()
-        try:
-            net = best(model, "cpu" if parameter is None else parameter.device, backend)
-        finally:
-            model.train(was_training)
+        if isinstance(model, Backend):
+            net = best(model, "cpu", backend)
+        else:
+            parameter = next(model.parameters(), None)
+            was_training = model.training
+            model.eval()
+            try:
+                net = best(model, "cpu" if parameter is None else parameter.device, backend)
+            finally:
+                model.train(was_training)
         self.backend, self._said = net.name, list(net.notes)
         self._enlarger = Enlarger(net, scale, channels_of(model), **tiling)
         self.max_pixels = max_pixels
@@ -270,7 +278,7 @@ def _check_range(least: float, largest: float, what: str) -> None:
 
 def _stamp(model: nn.Module) -> tuple:
     """Changes with every training step, every loading of weights, and every move."""
-    tensors = [*model.parameters(), *model.buffers()]
+    tensors = [] if isinstance(model, Backend) else [*model.parameters(), *model.buffers()]
     return (
         getattr(model, "scale", None),
         tuple((t.data_ptr(), t._version, t.device) for t in tensors),

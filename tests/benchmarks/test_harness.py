@@ -63,7 +63,7 @@ def run(*words: str) -> subprocess.CompletedProcess:
 
 def test_the_command_lists_what_there_is():
     names = run("--help").stdout
-    for name in ("data", "infer", "loop", "metrics", "resize", "startup", "train"):
+    for name in ("data", "infer", "loop", "metrics", "photo", "resize", "startup", "train"):
         assert f"    {name} " in names
     for words in (["resize", "--repeats", "6"], ["resize", "--json", "/nowhere/x"]):
         done = run(*words)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import os
 import subprocess
@@ -114,11 +113,12 @@ def test_reading_holds_the_file_and_its_pixels_once(tmp_path):
 
 
 MANY_SIZES = """
-import re, torch
+import re, sys, torch
 from superres.inference.backends import best
 from superres.upscaling.networks import choose_network
 torch.set_num_threads(1)
-net = best(choose_network("edsr-s_x2").module, "cpu", "openvino")
+name = sys.argv[1]
+net = best(choose_network("edsr-s_x2", device="cpu", backend=name).module, "cpu", name)
 def own():
     return int(re.search(r"Pss_Anon:\\s+(\\d+)", open("/proc/self/smaps_rollup").read())[1]) * 1024
 for side in range(60):
@@ -131,10 +131,11 @@ print((own() - before) / 120)
 
 
 @needs_proc
-@pytest.mark.skipif(not importlib.util.find_spec("openvino"), reason="no openvino here")
-def test_pictures_of_ever_new_sizes_take_no_more_memory(tmp_path):
+@pytest.mark.parametrize("name", ["openvino", "ncnn"])
+def test_pictures_of_ever_new_sizes_take_no_more_memory(name, tmp_path):
+    pytest.importorskip(name)
     done = subprocess.run(
-        [sys.executable, "-c", MANY_SIZES], cwd=ROOT, capture_output=True, text=True, check=True,
-        env={**os.environ, "SUPERRES_HOME": str(tmp_path)},
+        [sys.executable, "-c", MANY_SIZES, name], cwd=ROOT, capture_output=True, text=True,
+        env={**os.environ, "SUPERRES_HOME": str(tmp_path)}, check=True,
     )  # fmt: skip
     assert float(done.stdout.splitlines()[-1]) < 350_000, "bytes for each size"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import subprocess
 import sys
@@ -65,11 +66,14 @@ def network(scale: int) -> nn.Module:
     """EDSR-baseline with random weights, always the same."""
     import torch
 
+    from superres.checkpoints.formats.base import full_config
     from superres.registry import MODELS
 
     torch.manual_seed(0)
     config = {"type": "EDSR", "channels": CHANNELS, "num_blocks": BLOCKS, "scale": scale}
-    return MODELS.build(config).eval()
+    made = MODELS.build(config).eval()
+    made.superres_config = full_config(config)  # as a network from a file
+    return made
 
 
 def _time(args: Any, scale: int, device: torch.device, rows: list, ratios: dict) -> None:
@@ -102,6 +106,8 @@ def _calls(
     nets: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {"eager PyTorch": plain}
     if device.type == "cpu":
         nets |= {f"superres {name}": best(net, device, name) for name in reversed(installed())}
+        with contextlib.suppress(UserError):  # on a processor without it
+            nets["superres torch bf16"] = best(net, device, "torch", dtype="bf16")
     else:
         nets |= {
             f"superres torch {dtype}{' compiled' * compiled}": best(

@@ -1,10 +1,11 @@
-"""Back ends: the same network computed by PyTorch, ONNX Runtime or OpenVINO.
+"""Back ends: the same network computed by ncnn, OpenVINO, ONNX Runtime or PyTorch.
 
 Importing this loads none of them.
 """
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 import logging
 import threading
@@ -22,9 +23,14 @@ logger = logging.getLogger("superres")
 
 __all__ = ["NAMES", "Backend", "NotConvertible", "as_network", "best", "check_name", "installed"]
 
-NAMES = ("openvino", "onnxruntime", "torch")
+NAMES = ("ncnn", "openvino", "onnxruntime", "torch")
 """On a CPU the fastest first."""
-_NEEDS = {"openvino": ("openvino",), "onnxruntime": ("onnxruntime", "onnx"), "torch": ()}
+_NEEDS = {
+    "ncnn": ("ncnn",),
+    "openvino": ("openvino",),
+    "onnxruntime": ("onnxruntime", "onnx"),
+    "torch": (),
+}
 
 # Conversions silence standard output while they last, which is one for all threads.
 _converting = threading.Lock()
@@ -59,7 +65,7 @@ def best(
         device: where to run; ``'auto'`` is the first CUDA device if there is one, else the CPU.
         backend: ``'auto'`` or one of `NAMES`. Automatic is PyTorch on a CUDA device, else the
             first of those installed that can run this network; ``notes`` then says why not an
-            earlier one.
+            earlier one. Only networks that were loaded from a file are tried on ncnn.
         dtype, compile: see `TorchBackend`; other back ends compute in float32 only, so asking
             for either takes PyTorch.
 
@@ -74,6 +80,8 @@ def best(
     if isinstance(model, Backend):
         if backend not in ("auto", model.name):
             raise UserError(f"this network is a program for {model.name}, not for {backend}")
+        if dtype != "fp32" or compile:
+            raise UserError(f"back end {model.name!r} has no dtype and no compile")
         return model
     import torch
 
@@ -97,6 +105,8 @@ def best(
             ) from error
     notes = []
     for name in installed():
+        if name == "ncnn" and not hasattr(model, "superres_config"):
+            continue
         try:
             made = _make(name, model, device)
         except NotConvertible as error:
@@ -117,9 +127,8 @@ def check_name(backend: str) -> None:
     if backend not in ("auto", *NAMES):
         raise UserError(f"backend {backend!r} is not known; choose auto, {', '.join(NAMES)}")
     if backend != "auto" and (missing := _missing(backend)):
-        raise UserError(
-            f"back end {backend!r} needs {' and '.join(missing)}: pip install 'superres[{backend}]'"
-        )
+        extra = "ncnn" if backend == "ncnn" else f"'superres[{backend}]'"
+        raise UserError(f"back end {backend!r} needs {' and '.join(missing)}: pip install {extra}")
 
 
 def _make(name: str, model: nn.Module, device: torch.device, *options: Any) -> Backend:
@@ -128,12 +137,30 @@ def _make(name: str, model: nn.Module, device: torch.device, *options: Any) -> B
             from superres.inference.backends.pytorch import TorchBackend
 
             return TorchBackend(model, device, *options)
+        if device.type != "cpu":
+            raise UserError(f"back end {name!r} runs on the CPU only, not on {device}")
+        if name == "ncnn":
+            return _ncnn(model)
         from superres.inference.backends.converted import convert
         from superres.inference.backends.onnx_runtime import OnnxRuntimeBackend
         from superres.inference.backends.open_vino import OpenVinoBackend
 
         kinds = (OnnxRuntimeBackend, OpenVinoBackend)
-        return convert(next(kind for kind in kinds if kind.name == name), model, device)
+        return convert(next(kind for kind in kinds if kind.name == name), model)
+
+
+def _ncnn(model: nn.Module) -> Backend:
+    """Written from the weights, and compared with what PyTorch computes."""
+    from superres.inference.backends import conversion
+    from superres.inference.backends.ncnn_backend import NcnnBackend
+
+    config = getattr(model, "superres_config", None)
+    if config is None:
+        raise NotConvertible("the network does not come from a file, which would tell its config")
+    state = {key: value.detach().cpu().numpy() for key, value in model.state_dict().items()}
+    made = NcnnBackend(config, state, model.scale)
+    conversion.check(copy.deepcopy(model).cpu().float().eval(), made)
+    return made
 
 
 def _missing(name: str) -> list[str]:

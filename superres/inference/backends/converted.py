@@ -6,10 +6,8 @@ import copy
 import logging
 from pathlib import Path
 
-import torch
 from torch import nn
 
-from superres.errors import UserError
 from superres.inference.backends import cache, conversion
 from superres.inference.backends.base import NotConvertible, Program, one_line
 from superres.inference.backends.pytorch import facts
@@ -17,7 +15,7 @@ from superres.inference.backends.pytorch import facts
 logger = logging.getLogger("superres")
 
 
-def convert(kind: type[Program], model: nn.Module, device: torch.device) -> Program:
+def convert(kind: type[Program], model: nn.Module) -> Program:
     """The network as a program, from the cache or converted now.
 
     It is made once for all image sizes, compared with PyTorch on images of two sizes and kept in
@@ -25,15 +23,11 @@ def convert(kind: type[Program], model: nn.Module, device: torch.device) -> Prog
 
     Args:
         model: any network with ``scale``; it is copied.
-        device: the CPU.
 
     Raises:
         NotConvertible: the runtime lacks an operation, its result differs, its package is broken,
             or there is no room for its file.
-        UserError: another device.
     """
-    if device.type != "cpu":
-        raise UserError(f"back end {kind.name!r} runs on the CPU only, not on {device}")
     program = kind(*facts(model))
     try:
         versions = kind.versions()

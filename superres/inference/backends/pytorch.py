@@ -143,14 +143,20 @@ class TorchNetwork(Backend):
         return (y if y.dtype == torch.float64 else y.float()).detach().cpu().numpy()
 
 
+def _has_bfloat16() -> bool:
+    """Whether this processor multiplies bfloat16 (AVX-512 BF16, AMX, or Arm's)."""
+    return torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+
 class TorchBackend(TorchNetwork):
     """Channels-last weights, constants folded, no gradients.
 
     Args:
         model: any network with ``scale``; it is copied.
         device: where to run.
-        dtype: ``'fp32'``; ``'fp16'`` or ``'bf16'`` only for a CUDA device, where they are faster;
-            results are then within `HALF_TOLERANCE` of float32's.
+        dtype: ``'fp32'``; ``'fp16'`` or ``'bf16'`` where they are faster: on a CUDA device, and
+            ``'bf16'`` on a processor that has it; results are then within `HALF_TOLERANCE` of
+            float32's.
         compile: let ``torch.compile`` make kernels, for all sizes at once; without a compiler
             that works here it falls back to running as it is and says so in ``notes``.
 
@@ -167,10 +173,11 @@ class TorchBackend(TorchNetwork):
     ) -> None:
         if dtype not in DTYPES:
             raise UserError(f"dtype {dtype!r} is not known; choose one of {', '.join(DTYPES)}")
-        if dtype != "fp32" and device.type != "cuda":
+        bfloat16 = dtype == "bf16" and device.type == "cpu" and _has_bfloat16()
+        if dtype != "fp32" and device.type != "cuda" and not bfloat16:
             raise UserError(
-                f"dtype {dtype!r} makes nothing faster on {device.type}; leave it out, or use a "
-                "CUDA device"
+                f"dtype {dtype!r} makes nothing faster on this {device.type}; leave it out, or use "
+                "a CUDA device"
             )
         Backend.__init__(self, *facts(model))
         self.device, self._dtype = device, DTYPES[dtype]

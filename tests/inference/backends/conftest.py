@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from superres.checkpoints.formats.base import full_config
 from superres.registry import MODELS
 
 
@@ -17,7 +18,7 @@ def cache(tmp_path, monkeypatch):
 
 @pytest.fixture
 def build():
-    """A small network of a type, in evaluation mode."""
+    """A small network of a type, in evaluation mode, as one that was loaded from a file."""
 
     def make(type="EDSR", **arguments):
         small = {
@@ -30,6 +31,13 @@ def build():
             "VDSR": {"in_channels": 3, "out_channels": 3, "channels": 8, "scale": 2},
         }
         torch.manual_seed(0)
-        return MODELS.build({"type": type, **small.get(type, {}), **arguments}).eval()
+        config = {"type": type, **small.get(type, {}), **arguments}
+        network = MODELS.build(config).eval()
+        network.superres_config = full_config(config)
+        for module in network.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                for name in ("weight", "bias", "running_mean", "running_var"):
+                    getattr(module, name).data.uniform_(0.5, 1.5)
+        return network
 
     return make

@@ -30,6 +30,8 @@ NETWORKS = [
     {"type": "SRCNN", "interpolation": "matlab", "scale": 3},
     {"type": "SRResNet"},
     {"type": "MSRResNet", "scale": 2},
+    {"type": "MSRResNet", "upsample_act": True, "rgb_mean": [0.4, 0.5, 0.6], "img_range": 255.0},
+    {"type": "MDSR", "res_scale": 0.1, "attention": "bam", "attention_in_pre": True},
     {"type": "VDSR"},
 ]
 TOLERANCE = 1e-5
@@ -54,7 +56,7 @@ def difference(backend, network, size, batch=1):
     return float((found - wanted).abs().max() / wanted.abs().max().clamp(min=1))
 
 
-@pytest.mark.parametrize("name", ["torch", "onnxruntime", "openvino"])
+@pytest.mark.parametrize("name", ["torch", "onnxruntime", "openvino", "ncnn"])
 @pytest.mark.parametrize("config", NETWORKS, ids=lambda c: "-".join(map(str, c.values())))
 def test_numbers_of_the_network_at_any_size(name, config, build):
     need(name)
@@ -185,7 +187,7 @@ def test_falls_back_to_pytorch_and_says_why(network, cache, monkeypatch):
     monkeypatch.setattr("superres.inference.backends.logger.warning", lambda *a: told.append(a))
     backend = best(network().eval())
     assert backend.name == "torch"
-    assert len(backend.notes) == len(installed()) - 1
+    assert len(backend.notes) == len(set(installed()) - {"torch", "ncnn"})
     assert all("\n" not in note for note in backend.notes)
     assert len(told) == len(backend.notes)
     assert not cache.exists() or not list(cache.iterdir())
@@ -262,6 +264,7 @@ def test_memory_is_counted_for_every_back_end(build):
     network = build(channels=32)
     x = torch.rand(1, 3, 200, 300)
     each = {name: best(network, backend=name).bytes_per_pixel for name in installed()}
+    assert each.pop("ncnn", 0) < each["torch"]  # whose large maps exist in small tiles only
     assert len(set(each.values())) == 1
     # At x4 the last convolution's input alone is 32 floats at 16 pixels.
     assert each["torch"] > 32 * 16 * 4
@@ -272,8 +275,10 @@ def test_memory_is_counted_for_every_back_end(build):
 def test_requests_that_cannot_be(build, monkeypatch):
     with pytest.raises(UserError, match="not known; choose auto"):
         best(build(), backend="tensorrt")
-    with pytest.raises(UserError, match="makes nothing faster on cpu"):
-        best(build(), dtype="bf16")
+    monkeypatch.setattr("superres.inference.backends.pytorch._has_bfloat16", lambda: False)
+    for dtype in ("bf16", "fp16"):
+        with pytest.raises(UserError, match="makes nothing faster on this cpu"):
+            best(build(), dtype=dtype)
     with pytest.raises(UserError, match="dtype 'int8' is not known"):
         best(build(), "cpu", "torch", dtype="int8")
     with pytest.raises(UserError, match="no dtype and no compile"):
@@ -293,6 +298,17 @@ def test_compile_falls_back_without_a_compiler(build, monkeypatch):
     backend = best(build(), compile=True)
     assert difference(backend, build(), (9, 8)) <= TOLERANCE
     assert "no compiler here" in backend.notes[0]
+
+
+def test_bfloat16_on_a_processor_that_has_it(build):
+    from superres.inference.backends.pytorch import HALF_TOLERANCE, _has_bfloat16
+
+    if not _has_bfloat16():
+        pytest.skip("this processor has no bfloat16")
+    network = build()
+    backend = best(network, dtype="bf16")
+    assert (backend.name, backend._dtype) == ("torch", torch.bfloat16)
+    assert 0 < difference(backend, network, (40, 30)) <= HALF_TOLERANCE["bf16"]
 
 
 @pytest.mark.gpu

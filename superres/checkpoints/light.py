@@ -1,0 +1,152 @@
+"""Read safetensors without torch: our own files, with the network's config in the metadata."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+
+from superres.errors import UserError
+
+METADATA_KEY = "superres_config"
+"""Metadata entry of our safetensors files: the backbone's config as JSON."""
+CONFIG_TENSOR = "superres_config"
+"""The same as a tensor of bytes (uint8), in files for programs that drop a file's metadata."""
+CHECKSUM_KEY = "superres_crc32"
+"""Metadata entry of our ``.safetensors`` files, see `checksums`."""
+
+
+def read_own(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]] | None:
+    """Config and weights of one of our safetensors files; None where it is something else.
+
+    Raises:
+        UserError: see `read_head` and `open_safetensors`.
+    """
+    if not is_safetensors(read_head(path)):
+        return None
+    try:
+        state, metadata = open_safetensors(path, "np")
+    except TypeError:  # a type that numpy lacks, such as bfloat16
+        return None
+    state.pop(CONFIG_TENSOR, None)
+    if METADATA_KEY not in metadata:
+        return None
+    return parse_config(metadata[METADATA_KEY], str(path)), state
+
+
+def read_head(path: Path) -> bytes:
+    """The first bytes of a weight file.
+
+    Raises:
+        UserError: it cannot be read, or is empty, a web page, a pointer or a program.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(512)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
+    text = head.lstrip().lower()
+    if path.suffix.lower() == ".onnx" or (text.startswith(b"<?xml") and b"<net " in text):
+        raise UserError(
+            f"{path}: this is a program for ONNX Runtime or OpenVINO, not weights; give the weight "
+            "file that it was exported from"
+        )
+    if not head:
+        raise UserError(f"{path}: the file is empty; download or copy it again")
+    if text.startswith((b"<!doctype", b"<html", b"<?xml", b"<head", b"<script")):
+        raise UserError(
+            f"{path}: this is a web page, not weights. The download link led to a page (a log-in, "
+            "a notice, an error); open it in a browser and save the file itself."
+        )
+    if text.startswith(b"version https://git-lfs"):
+        raise UserError(
+            f"{path}: this is a Git LFS pointer, not the weights; run 'git lfs pull' where it "
+            "was cloned, or download the file itself"
+        )
+    return head
+
+
+def is_safetensors(head: bytes) -> bool:
+    """Whether a file begins as safetensors do."""
+    return head[8:9] == b"{"
+
+
+def open_safetensors(path: Path, framework: str) -> tuple[dict[str, Any], dict[str, str]]:
+    """The tensors of a file (``'np'``: arrays, ``'pt'``: torch's) and its text metadata.
+
+    Raises:
+        UserError: truncated, damaged, or a checksum is wrong (the entry is named).
+        TypeError: a type of numbers that numpy lacks.
+    """
+    try:
+        with safetensors.safe_open(path, framework=framework) as file:
+            metadata = file.metadata() or {}
+            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except (safetensors.SafetensorError, ValueError, OSError) as error:
+        raise UserError(
+            f"{path}: a truncated or damaged safetensors file ({error}); download or copy it again"
+        ) from error
+    if CHECKSUM_KEY not in metadata:
+        return state, metadata  # not of superres, or of a version that wrote none
+    try:
+        wanted = dict(json.loads(metadata[CHECKSUM_KEY]))
+    except (ValueError, TypeError, RecursionError):
+        wanted = {}
+    found = _sums(state, {k: v for k, v in metadata.items() if k != CHECKSUM_KEY})
+    wrong = sorted(key for key in {*wanted, *found} if wanted.get(key) != found.get(key))
+    if wrong:
+        raise UserError(damaged(path, wrong[0]))
+    return state, metadata
+
+
+def checksums(state: Mapping[str, Any], metadata: Mapping[str, str]) -> dict[str, str]:
+    """The metadata entry by which reading notices a changed byte: safetensors has none itself.
+
+    Args:
+        state: the tensors of the file.
+        metadata: its other text entries.
+    """
+    return {CHECKSUM_KEY: json.dumps(_sums(state, metadata))}
+
+
+def _sums(state: Mapping[str, Any], metadata: Mapping[str, str]) -> dict[str, int]:
+    found = {f"metadata {key}": zlib.crc32(text.encode()) for key, text in metadata.items()}
+    for key, value in state.items():
+        kind = str(value.dtype).removeprefix("torch.")
+        begin = zlib.crc32(as_bytes(value))
+        found[key] = zlib.crc32(f"torch.{kind} {tuple(value.shape)}".encode(), begin)
+    return found
+
+
+def as_bytes(value: Any) -> np.ndarray:
+    """An array's or tensor's memory as uint8."""
+    if not isinstance(value, np.ndarray):
+        import torch
+
+        return value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+    return np.ascontiguousarray(value).reshape(-1).view(np.uint8)
+
+
+def damaged(path: Path, entry: str) -> str:
+    """The message for a wrong checksum."""
+    return f"{path}: damaged, the checksum of {entry} is wrong; download or copy it again"
+
+
+def parse_config(text: str, where: str) -> dict[str, Any]:
+    """The config in a file's metadata.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    try:
+        config = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{where}: its metadata is damaged ({error}); export it again") from error
+    if not isinstance(config, dict) or "type" not in config:
+        raise UserError(f"{where}: its metadata holds no network config; export it again")
+    return config

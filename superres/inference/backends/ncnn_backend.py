@@ -1,0 +1,108 @@
+"""ncnn: float32 with Winograd's convolutions on the CPU, or a GPU by Vulkan."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from superres.errors import UserError
+from superres.inference.backends.base import NotConvertible, Program, one_line, threads
+from superres.inference.backends.ncnn_networks import write
+from superres.inference.windows import Axis, in_tiles, joined
+
+_SECOND_PART = 32 << 20
+"""Bytes for the maps of a tile of the second part; ncnn holds about three times as much."""
+
+
+class NcnnBackend(Program):
+    """A network of this package, from its config and weights, without torch.
+
+    Args:
+        config: with the network's ``type`` and all of its arguments.
+        state: name -> array.
+        scale: of several, the one to take.
+        device: ``'cpu'``, or ``'vulkan'`` for the first GPU that has it.
+
+    Raises:
+        NotConvertible: ncnn is not there, or this network cannot be written for it.
+        UserError: no Vulkan here.
+    """
+
+    name = "ncnn"
+
+    def __init__(
+        self,
+        config: Mapping[str, Any],
+        state: Mapping[str, np.ndarray],
+        scale: int,
+        device: str = "cpu",
+    ) -> None:
+        try:
+            import ncnn
+        except Exception as error:  # a broken package raises anything
+            raise NotConvertible(f"it cannot be imported ({one_line(error)})") from error
+        self._net, self._mat = ncnn.Net(), ncnn.Mat
+        option = self._net.opt
+        option.num_threads = threads() or option.num_threads
+        for lower in ("fp16_packed", "fp16_storage", "fp16_arithmetic", "bf16_storage"):
+            setattr(option, f"use_{lower}", False)
+        if device == "vulkan":
+            if not ncnn.get_gpu_count():
+                raise UserError("device 'vulkan': ncnn finds no GPU with Vulkan; leave it out")
+            option.use_vulkan_compute = True
+        w = self._written = write(config, state, scale)
+        try:
+            with tempfile.TemporaryDirectory(prefix="superres-") as folder:
+                file = Path(folder) / "weights.bin"  # of one in memory ncnn keeps the address
+                file.write_bytes(w.weights)
+                bad = self._net.load_param_mem(w.param) or self._net.load_model(str(file))
+        except OSError as error:
+            raise NotConvertible(f"it cannot be written ({error.strerror or error})") from error
+        if bad:
+            raise NotConvertible("it cannot be loaded")
+        first, second = w.bytes_per_pixel
+        super().__init__(scale, w.radius, w.channels[0], lambda: first + 8 * w.channels[1])
+        self.device, self.scales = device, tuple(config.get("scales") or (scale,))
+        side = math.isqrt(int(_SECOND_PART / max(second, 1))) - 2 * (w.reach or 0)
+        self._side = max(16, side)
+
+    def _run(self, x: np.ndarray) -> np.ndarray:
+        results = [self._one(image) for image in x]
+        return results[0][None] if len(results) == 1 else np.stack(results)
+
+    def _one(self, x: np.ndarray) -> np.ndarray:
+        """(C, h, w) to (C, h * scale, w * scale)."""
+        w = self._written
+        if not w.two_parts:
+            return self._part({"in": x}, "out")
+        maps = self._part({"in": x}, "cut")
+        if w.sees_input:
+            maps = np.concatenate([maps, x])
+        rows, columns = (
+            Axis(length, self.scale, length * self.scale, w.reach).windows(self._side)
+            for length in maps.shape[1:]
+        )
+
+        def run(tile: np.ndarray) -> np.ndarray:
+            given = {"cut": tile[0, : w.channels[1]]}
+            if w.sees_input:
+                given["in"] = tile[0, w.channels[1] :]
+            return self._part(given, "out")[None]
+
+        bands = in_tiles(lambda low, high: maps[None, :, low:high], rows, columns, run)
+        return joined(bands, x.shape[1] * self.scale)[0]
+
+    def _part(self, given: Mapping[str, np.ndarray], wanted: str) -> np.ndarray:
+        extractor = self._net.create_extractor()
+        for name, array in given.items():
+            # A copy: layers that work in place ask who else holds the memory; arrays cannot tell.
+            extractor.input(name, self._mat(np.ascontiguousarray(array)).clone())
+        failed, mat = extractor.extract(wanted)
+        if failed:
+            raise MemoryError("ncnn: out of memory")
+        return np.asarray(mat)

@@ -1,0 +1,205 @@
+"""The forward of our networks for `ncnn_graph`, one function per class of models.backbones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from superres.inference.backends.base import NotConvertible
+from superres.inference.backends.ncnn_graph import RELU, SIGMOID, Blob, Graph, Written
+
+_LUMA = (0.299, 0.587, 0.114)  # makes the mean of a one-channel network of an RGB one
+_DRLN_GROUPS = (3, 3, 3, 3, 4, 4)
+Config = Mapping[str, Any]
+
+
+def write(config: Config, state: Mapping[str, np.ndarray], scale: int) -> Written:
+    """A network in ncnn's form.
+
+    Args:
+        config: with the network's ``type`` and all of its arguments.
+        state: name -> array.
+        scale: of several, the one to write.
+
+    Raises:
+        NotConvertible: not a network that is known here, or other weights than it has.
+    """
+    forward = _FORWARDS.get(config.get("type"))
+    if forward is None:
+        raise NotConvertible(f"{config.get('type')} is not among the networks that are written")
+    try:
+        g = Graph(state, config["in_channels"])
+        mean, gain = _convention(config, config["in_channels"])
+        y = forward(g, config, g.scaled(g.input, gain, -mean * gain), scale)
+        mean, gain = _convention(config, config["out_channels"])
+        written = g.finish(g.scaled(y, 1 / gain, mean))
+    except (AttributeError, KeyError, ValueError, TypeError, IndexError) as error:
+        raise NotConvertible(f"its config and its weights do not fit ({error})") from error
+    others = ("pre_process.", "upsample.") if config["type"] == "MDSR" else ()
+    left = {k for k in g.unused if not k.endswith("num_batches_tracked")}
+    if left := {key for key in left if not key.startswith((*others, "fusions.3."))}:
+        raise NotConvertible(f"its config tells nothing of the weights {min(left)}")
+    if (y.channels, y.factor) != (config["out_channels"], scale):
+        raise NotConvertible(f"its weights are not those of x{scale}")
+    return written
+
+
+def _convention(config: Config, channels: int) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and gain per channel, see models.layers.normalise."""
+    values = []
+    for given, default in ((config["rgb_mean"], 0.0), (config["rgb_std"], 1.0)):
+        value = np.asarray([default] * channels if given is None else given, np.float64)
+        values.append(np.array([value @ _LUMA]) if channels == 1 and value.size == 3 else value)
+    mean, std = values
+    span, factor = float(config["img_range"]), float(config.get("res_scale", 1))
+    finite = np.isfinite([*mean, *std, span, factor]).all()
+    if not (mean.shape == std.shape == (channels,) and finite and min(*std, span) > 0):
+        raise NotConvertible("its mean, range or residual scale is none")
+    return mean, span / std
+
+
+def _edsr(g: Graph, c: Config, x: Blob, scale: int) -> Blob:
+    first = body = g.conv("conv_first", x)
+    for i in range(c["num_blocks"]):
+        body = _block(g, f"body.{i}", body, c["res_scale"])
+    body = _attention(g, "attention", g.conv("conv_after_body", body), c["attention"])
+    return g.conv("conv_last", _upsample(g, "upsample", g.cut(g.add(first, body)), scale))
+
+
+def _mdsr(g: Graph, c: Config, x: Blob, scale: int) -> Blob:
+    first, attention = g.conv("conv_first", x), c["attention"]
+    for i in (0, 1):
+        gate = attention if c["attention_in_pre"] else None
+        first = _block(g, f"pre_process.{scale}.{i}", first, c["res_scale"], gate)
+    body = first
+    for i in range(c["num_blocks"]):
+        body = _block(g, f"body.{i}", body, c["res_scale"], attention)
+    x = g.cut(g.add(first, g.conv("conv_after_body", body)))
+    return g.conv("conv_last", _upsample(g, f"upsample.{scale}", x, scale))
+
+
+def _msrresnet(g: Graph, c: Config, x: Blob, scale: int) -> Blob:
+    leaky = (2, 0.1)
+    y = g.conv("conv_first", x, leaky)
+    for i in range(c["num_blocks"]):
+        y = _block(g, f"body.{i}", y)
+    after = (lambda name, y: g.leaky_relu(y, 0.1)) if c["upsample_act"] else None
+    y = _upsample(g, "upsample", g.cut(y), scale, after=after)
+    y = g.conv("conv_last", g.conv("conv_hr", y, leaky))
+    return g.add(y, g.bilinear(x, scale))
+
+
+def _srresnet(g: Graph, c: Config, x: Blob, scale: int) -> Blob:
+    first = body = g.prelu("act_first", g.conv("conv_first", x))
+    for i in range(c["num_blocks"]):
+        name = f"body.{i}"
+        y = g.conv(f"{name}.conv1", body, norm=f"{name}.norm1")
+        y = g.conv(f"{name}.conv2", g.prelu(f"{name}.act", y), norm=f"{name}.norm2")
+        body = g.add(body, y)
+    body = g.conv("conv_after_body", body, norm="norm_after_body")
+    y = _upsample(g, "upsample", g.cut(g.add(first, body)), scale, after=g.prelu)
+    return g.conv("conv_last", y)
+
+
+def _rcan(g: Graph, c: Config, x: Blob, scale: int) -> Blob:
+    first = body = g.conv("conv_first", x)
+    for i in range(c["num_groups"]):
+        y = body
+        for j in range(c["num_blocks"]):
+            y = _block(g, f"body.{i}.blocks.{j}", y, attention="channel")
+        body = g.add(body, g.conv(f"body.{i}.conv", y))
+    x = g.cut(g.add(first, g.conv("conv_after_body", body)))
+    return g.conv("conv_last", _upsample(g, "upsample", x, scale))
+
+
+def _drln(g: Graph, c: Config, x: Blob, scale: int) -> Blob:
+    first = skip = fused = g.conv("conv_first", x)
+    index = 0
+    for group, size in enumerate(_DRLN_GROUPS):
+        dense, current = fused, skip
+        for position in range(size):
+            dense = g.concat([dense, _drlm(g, f"blocks.{index}", current, c["attention"])])
+            if (group, position) == (1, 0):
+                current = skip  # as published: the fourth fusion's output is dropped
+            else:
+                current = fused = g.conv(f"fusions.{index}", dense, RELU)
+            index += 1
+        skip = g.add(fused, skip)
+    y = _upsample(g, "upsample", g.cut(g.add(skip, first)), scale, before=RELU)
+    return g.conv("conv_last", y)
+
+
+def _drlm(g: Graph, name: str, x: Blob, attention: str) -> Blob:
+    for unit in ("r1", "r2", "r3"):
+        y = g.conv(f"{name}.{unit}.conv2", g.conv(f"{name}.{unit}.conv1", x, RELU))
+        x = g.concat([x, g.relu(g.add(x, y))])
+    return _attention(g, f"{name}.attention", g.conv(f"{name}.fuse", x, RELU), attention)
+
+
+def _srcnn(g: Graph, c: Config, x: Blob, scale: int) -> Blob:
+    x = g.bicubic(x, scale, c["interpolation"])
+    return g.conv("conv3", g.conv("conv2", g.conv("conv1", x, RELU), RELU))
+
+
+def _vdsr(g: Graph, c: Config, x: Blob, scale: int) -> Blob:
+    x = g.bicubic(x, scale, c["interpolation"])
+    y = g.conv("conv_first", x, RELU)
+    for i in range(c["num_layers"] - 2):
+        y = g.conv(f"body.{i}", y, RELU)
+    return g.add(x, g.conv("conv_last", y))
+
+
+def _block(g: Graph, name: str, x: Blob, factor: float = 1.0, attention: str | None = None) -> Blob:
+    """conv - ReLU - conv, attention, times ``factor``, plus the input."""
+    y = g.conv(f"{name}.conv1", x, RELU)
+    y = g.conv(f"{name}.conv2", y, factor=1.0 if attention else factor)
+    if attention:
+        y = g.times(_attention(g, f"{name}.attention", y, attention), factor)
+    return g.add(x, y)
+
+
+def _attention(g: Graph, name: str, x: Blob, kind: str | None) -> Blob:
+    if kind is None:
+        return x
+    pooled = g.pooled(x)
+    if kind == "channel":
+        return g.gate(x, g.dense(f"{name}.up", g.dense(f"{name}.down", pooled, RELU), SIGMOID))
+    if kind == "laplacian":
+        pyramid = g.concat([g.dense(f"{name}.c{i}", pooled, RELU) for i in (1, 2, 3)])
+        return g.gate(x, g.dense(f"{name}.c4", pyramid, SIGMOID))
+    if kind == "bam":
+        channel = g.prelu(f"{name}.ca.relu1", g.dense(f"{name}.ca.fc1", pooled))
+        place = g.conv(f"{name}.sa.conv1", g.largest(x), SIGMOID)
+        return g.gate(g.gate(x, place), g.dense(f"{name}.ca.fc2", channel, SIGMOID))
+    raise NotConvertible(f"its attention {kind!r} is not among those that are written")
+
+
+def _upsample(
+    g: Graph,
+    name: str,
+    x: Blob,
+    scale: int,
+    before: Sequence[float] = (),
+    after: Callable[[str, Blob], Blob] | None = None,
+) -> Blob:
+    """Convolutions and pixel shuffles, with activations before or after the shuffle."""
+    factor = 3 if scale == 3 else 2
+    for stage in range(1 if scale == 3 else scale.bit_length() - 1):
+        y = g.conv(f"{name}.{stage}.upsample_conv", x, before)
+        x = g.shuffle(y, factor)
+        x = after(f"{name}.{stage}.act_after", x) if after else x
+    return x
+
+
+_FORWARDS = {
+    "DRLN": _drln,
+    "EDSR": _edsr,
+    "MDSR": _mdsr,
+    "MSRResNet": _msrresnet,
+    "RCAN": _rcan,
+    "SRCNN": _srcnn,
+    "SRResNet": _srresnet,
+    "VDSR": _vdsr,
+}
