@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -42,10 +43,7 @@ class NcnnBackend(Program):
         scale: int,
         device: str = "cpu",
     ) -> None:
-        try:
-            import ncnn
-        except Exception as error:  # a broken package raises anything
-            raise NotConvertible(f"it cannot be imported ({one_line(error)})") from error
+        ncnn = _import_ncnn()
         self._net, self._mat = ncnn.Net(), ncnn.Mat
         option = self._net.opt
         option.num_threads = threads() or option.num_threads
@@ -106,3 +104,17 @@ class NcnnBackend(Program):
         if failed:
             raise MemoryError("ncnn: out of memory")
         return np.asarray(mat)
+
+
+def _import_ncnn() -> Any:
+    """The module. Its threads wait asleep: spinning, beside other work, they take twice as long."""
+    added = "OMP_WAIT_POLICY" not in os.environ
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # its OpenMP looks when it is loaded
+    try:
+        import ncnn
+    except Exception as error:  # a broken package raises anything
+        raise NotConvertible(f"it cannot be imported ({one_line(error)})") from error
+    finally:
+        if added:
+            del os.environ["OMP_WAIT_POLICY"]
+    return ncnn
