@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -41,6 +42,7 @@ def main(param: str, model: str, photo: str, out: str) -> None:
 
     net = ncnn.Net()
     net.opt.use_fp16_packed = net.opt.use_fp16_storage = net.opt.use_fp16_arithmetic = False
+    net.opt.num_threads = int(os.environ.get("OMP_NUM_THREADS") or net.opt.num_threads)
     net.load_param(param)
     net.load_model(model)
     x = cv2.imread(photo)[..., ::-1].astype(np.float32).transpose(2, 0, 1) / 255

@@ -16,8 +16,8 @@ from superres.inference.backends.base import NotConvertible, Program, one_line, 
 from superres.inference.backends.ncnn_networks import write
 from superres.inference.windows import Axis, in_tiles, joined
 
-_SECOND_PART = 32 << 20
-"""Bytes for the maps of a tile of the second part; ncnn holds about three times as much."""
+_SECOND_PART = 64 << 20
+"""Bytes for a tile of a network's second part, whose maps are the large ones."""
 
 
 class NcnnBackend(Program):
@@ -46,6 +46,8 @@ class NcnnBackend(Program):
         ncnn = _import_ncnn()
         self._net, self._mat = ncnn.Net(), ncnn.Mat
         option = self._net.opt
+        self._pools = (ncnn.UnlockedPoolAllocator(), ncnn.PoolAllocator())
+        option.blob_allocator, option.workspace_allocator = self._pools
         option.num_threads = threads() or option.num_threads
         for lower in ("fp16_packed", "fp16_storage", "fp16_arithmetic", "bf16_storage"):
             setattr(option, f"use_{lower}", False)
@@ -71,6 +73,7 @@ class NcnnBackend(Program):
 
     def _run(self, x: np.ndarray) -> np.ndarray:
         results = [self._one(image) for image in x]
+        self._give_back()
         return results[0][None] if len(results) == 1 else np.stack(results)
 
     def _one(self, x: np.ndarray) -> np.ndarray:
@@ -79,6 +82,7 @@ class NcnnBackend(Program):
         if not w.two_parts:
             return self._part({"in": x}, "out")
         maps = self._part({"in": x}, "cut")
+        self._give_back()
         if w.sees_input:
             maps = np.concatenate([maps, x])
         rows, columns = (
@@ -95,6 +99,11 @@ class NcnnBackend(Program):
         bands = in_tiles(lambda low, high: maps[None, :, low:high], rows, columns, run)
         return joined(bands, x.shape[1] * self.scale)[0]
 
+    def _give_back(self) -> None:
+        """Free what the pools keep for the next image: it would be of another size, and large."""
+        for pool in self._pools:
+            pool.clear()
+
     def _part(self, given: Mapping[str, np.ndarray], wanted: str) -> np.ndarray:
         extractor = self._net.create_extractor()
         for name, array in given.items():
@@ -103,7 +112,9 @@ class NcnnBackend(Program):
         failed, mat = extractor.extract(wanted)
         if failed:
             raise MemoryError("ncnn: out of memory")
-        return np.asarray(mat)
+        result = np.array(mat)
+        del mat, extractor  # what they hold goes back to the pools
+        return result
 
 
 def _import_ncnn() -> Any:

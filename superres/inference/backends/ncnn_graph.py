@@ -20,7 +20,7 @@ to that one; None where it sees the whole image."""
 
 _HERE: Reach = ((0, 0),)
 _CUBIC = {"torch": -0.75, "matlab": -0.5}  # the cubic's a, as models.layers.BicubicUpsample has it
-_WORKSPACE = 3.0  # what a convolution makes of its input, padded and transformed, over the input
+_WORKSPACE = 8.0  # bytes that a convolution and the pools hold over those of its input, measured
 
 
 @dataclass(frozen=True)
