@@ -2,6 +2,5 @@
 
 from . import hooks
 from .train import optim
-from .train.speed import sharded_optimizer as zero
 
-__all__ = ["hooks", "optim", "zero"]
+__all__ = ["hooks", "optim"]

@@ -65,18 +65,21 @@ def train(
         UserError: whatever can be put right: an unknown key (with near matches), a missing set.
     """
     from .entry import train as run
+    from .train.checkpoint import BEST, iteration_files
 
-    config = _config(config_or_name, overrides or options)
-    folder = _work_dir(config, work_dir, options, overrides)
+    folders: list[Path] = []
     code = run(
-        config,
-        work_dir=str(folder),
+        _config(config_or_name, overrides or options),
+        work_dir=None if work_dir is None else os.fspath(work_dir),
         resume=None if resume is None else os.fspath(resume),
         seed=seed,
         amp=amp,
         options=as_options({**overrides, **(options or {})}),
+        told=folders.append,
     )
-    return TrainingRun(folder, _checkpoint(folder), code == 0)
+    best = folders[0] / BEST
+    newest = next((path for _, path in iteration_files(folders[0])), None)
+    return TrainingRun(folders[0], best if best.is_file() else newest, code == 0)
 
 
 def test(
@@ -172,25 +175,3 @@ def _config(config_or_name: Any, changes: Any) -> Any:
     if changes:
         raise UserError("change a Config object itself; overrides go with a config's name or path")
     return config_or_name
-
-
-def _work_dir(
-    config_or_name: Any, work_dir: Any, options: dict[str, Any] | None, overrides: dict[str, Any]
-) -> Path:
-    """The folder that the run will use, by the rule of the command."""
-    from .config.load import load_config
-
-    if work_dir is not None:
-        return Path(work_dir)
-    config = config_or_name
-    if isinstance(config, os.PathLike | str):
-        config = load_config(os.fspath(config), as_options({**overrides, **(options or {})}))
-    stem = Path(config.filename).stem if config.filename else "run"
-    return Path(config.get("work_dir") or Path("work_dirs") / stem)
-
-
-def _checkpoint(folder: Path) -> Path | None:
-    if (folder / "best.pth").is_file():
-        return folder / "best.pth"
-    numbered = sorted(folder.glob("iter_*.pth"), key=lambda p: int(p.stem.rpartition("_")[2]))
-    return numbered[-1] if numbered else None

@@ -29,7 +29,7 @@ from .distributed.failure_report import is_broken_exchange
 from .run_log import RunLog
 from .train.checkpoint import iteration_files
 from .train.provenance import commit, hardware
-from .train.work_dir import lock_work_dir, open_work_dir, set_aside, set_aside_newer
+from .train.work_dir import open_work_dir, set_aside
 
 
 def prepare(
@@ -82,10 +82,10 @@ def guarded(work: Callable[[], int]) -> int:
         if not is_broken_exchange(error):
             peers.announce(error)
             raise
-        fault = peers.explain(error)
-        if fault.text:
-            print(f"error [rank {launch.rank()}]: {fault.text}", file=sys.stderr, flush=True)
-        return fault.code
+        text, code = peers.explain(error)
+        if text:
+            print(f"error [rank {launch.rank()}]: {text}", file=sys.stderr, flush=True)
+        return code
     finally:
         launch.leave()
 
@@ -101,6 +101,7 @@ def train(
     trace: str | None = None,
     deterministic: bool = False,
     auto_scale_lr: bool = False,
+    told: Callable[[Path], None] = lambda _: None,
 ) -> int:
     """Train from a config; gives the exit code.
 
@@ -114,52 +115,39 @@ def train(
         launcher: 'none', 'pytorch' or 'slurm', instead of the config's.
         options: ``KEY=VALUE`` changes to the config.
         trace: file for a record of every iteration.
+        told: of the work dir, once it is ours.
 
     Raises:
         UserError: whatever the user can put right.
     """
-    options = list(options or [])
-    if seed is not None:
-        options.append(f"seed={seed}")
-    if deterministic:
-        options.append("deterministic=True")
-    if auto_scale_lr:
-        options.append("auto_scale_lr.enable=True")
-    return guarded(lambda: _join_and_train(name, work_dir, resume, amp, launcher, options, trace))
+    changes = {"seed": seed, "deterministic": deterministic or None}
+    changes["auto_scale_lr.enable"] = auto_scale_lr or None
+    given = [f"{key}={value}" for key, value in changes.items() if value is not None]
 
-
-def _join_and_train(
-    name: str | Config,
-    work_dir: str | None,
-    resume: str | None,
-    amp: bool,
-    launcher: str | None,
-    options: list[str],
-    trace: str | None,
-) -> int:
-    cfg, device = prepare(name, launcher, options, resume=resume, amp=amp)
-    if amp:
-        cfg.amp = cfg.get("amp") or True
-    rank = launch.rank()
-    stem = Path(cfg.filename).stem if cfg.filename else "run"
-    folder = Path(work_dir or cfg.get("work_dir") or Path("work_dirs") / stem)
-    resume = resume or _resume_by_config(cfg, folder)
-    lock, mistake, reporter = None, None, RunLog(rank, level=log_level(cfg.get("log_level")))
-    try:
+    def work() -> int:
+        cfg, device = prepare(name, launcher, [*(options or []), *given], resume=resume, amp=amp)
+        if amp:
+            cfg.amp = cfg.get("amp") or True
+        stem = Path(cfg.filename).stem if cfg.filename else "run"
+        folder = Path(work_dir or cfg.get("work_dir") or Path("work_dirs") / stem)
+        start = resume or _resume_by_config(cfg, folder)
+        reporter = RunLog(launch.rank(), level=log_level(cfg.get("log_level")))
+        lock, mistake = None, None
         try:
-            if rank == 0:
-                open_work_dir(folder)
-                lock = lock_work_dir(folder, reporter.warn)
-        except UserError as error:
-            mistake = error
-        consistency.share_mistake(mistake, everywhere=True)
-        try:
-            return _train(cfg, device, folder, reporter, resume, trace)
+            try:
+                if launch.rank() == 0:
+                    lock = open_work_dir(folder, reporter.warn)
+            except UserError as error:
+                mistake = error
+            consistency.share_mistake(mistake, everywhere=True)
+            told(folder)
+            return _train(cfg, device, folder, reporter, start, trace)
         finally:
             reporter.close()
-    finally:
-        if lock:
-            lock.release()
+            if lock:
+                lock.release()
+
+    return guarded(work)
 
 
 def _resume_by_config(cfg: Config, folder: Path) -> str | None:
@@ -247,10 +235,9 @@ def _sources(trainer: Any) -> list[str]:
 
 def _take_over(folder: Path, reporter: RunLog, resume: str | None, branch_at: int | None) -> None:
     """Move aside what this run would mix with, and start its log."""
-    moved = set_aside(folder) if resume is None else None
-    if branch_at is not None:
-        # Going on from an older checkpoint: the newer ones are of a branch that is given up.
-        moved = set_aside_newer(folder, branch_at)
+    # Going on from an older checkpoint: the newer ones are of a branch that is given up.
+    mixed = resume is None or branch_at is not None
+    moved = set_aside(folder, branch_at) if mixed else None
     if moved:
         reporter.say(f"an earlier run's files were moved to {moved}, nothing of it is lost")
     reporter.log_to(folder / "log.jsonl")
@@ -266,51 +253,26 @@ def _saved_seed(folder: Path, wanted: Path | None) -> int | None:
 def test(
     name: str | Config,
     checkpoint: str,
-    out: str | None = None,
-    save_images: bool = False,
-    sets: list[str] | None = None,
-    protocols: list[str] | None = None,
-    baseline: str = "bicubic",
-    weight_format: str | None = None,
-    self_ensemble: bool = False,
-    tile: str | None = None,
     launcher: str | None = None,
     options: list[str] | None = None,
-    name_in_tables: str | None = None,
-    report: bool = False,
-    published: bool = False,
+    **wanted: Any,
 ) -> int:
     """Score a checkpoint on the config's sets, print the tables, write ``results.json``.
+
+    Args:
+        name, launcher, options: as in :func:`train`.
+        checkpoint: see :func:`superres.engine.test.runner.run_test`.
+        wanted: of :class:`superres.engine.test.runner.TestOptions`.
 
     Raises:
         UserError: whatever the user can put right.
     """
-    inference: dict[str, Any] = {}
-    if self_ensemble:
-        inference["self_ensemble"] = True
-    if tile is not None:
-        inference["tile"] = tile
-    if out is None and (save_images or report):
-        raise UserError(f"--{'report' if report else 'save-images'} needs --out DIR")
 
     def work() -> int:
-        from .test.runner import run_test
+        from .test.runner import TestOptions, run_test
 
-        cfg, device = prepare(name, launcher, options, sets=sets, protocols=protocols)
-        return run_test(
-            cfg,
-            device,
-            Path(checkpoint),
-            out=Path(out) if out else None,
-            save_images=save_images,
-            sets=sets,
-            protocols=protocols,
-            baseline=None if baseline == "none" else baseline,
-            weight_format=weight_format,
-            inference=inference,
-            name=name_in_tables,
-            report=report,
-            published=published,
-        )
+        how = TestOptions(**wanted)
+        cfg, device = prepare(name, launcher, options, sets=how.sets, protocols=how.protocols)
+        return run_test(cfg, device, Path(checkpoint), how)
 
     return guarded(work)

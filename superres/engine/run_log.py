@@ -7,6 +7,7 @@ import datetime
 import errno
 import json
 import logging
+import os
 import sys
 import time
 from collections import deque
@@ -76,10 +77,7 @@ class RunLog:
             f"{losses}  lr {record['lr']:.2e}  {record['it_per_s']:.2f} it/s  "
             f"data wait {record['data_wait']:.1%}  ETA {eta}  {record['memory_mb']:.0f} MB"
         )
-        if self._terminal() and self.level <= logging.INFO:
-            self._bar(record["iter"], total, line)
-        else:
-            self._print(f"iter {record['iter']}/{total}  {line}")
+        self.progress(record["iter"], total, line, f"iter {record['iter']}/{total}  {line}")
 
     def validation(self, iteration: int, results: Any, seconds: float) -> None:
         """The scores of one validation."""
@@ -109,15 +107,21 @@ class RunLog:
         )
         self._print(f"validation at iter {iteration}: {scores}  [{seconds:.1f} s]")
 
+    def alert(self, text: str) -> None:
+        """A line on the error output, of any rank, above the progress bar."""
+        if self._progress is not None:
+            self._progress.console.print(printable(text), highlight=False, markup=False)
+        else:
+            print(printable(text), file=sys.stderr, flush=True)
+
     def table(self, record: dict[str, Any]) -> None:
         """The tables of a record as results.json holds it, at the end of a run."""
-        if self.level > logging.INFO:
-            return
         from rich.console import Console
 
         from superres.evaluation.render import print_table
 
         self.close()
+        # Off a terminal the width would be cut to 80 columns.
         print_table(record, Console(width=None if self._terminal() else 160))
 
     def close(self) -> None:
@@ -129,12 +133,19 @@ class RunLog:
     def _terminal(self) -> bool:
         return sys.stdout.isatty()
 
-    def _bar(self, done: int, total: int, line: str) -> None:
+    def progress(self, done: int, total: int, note: str, line: str | None) -> None:
+        """How far rank 0 is: a bar with a note on a terminal, elsewhere a line."""
+        if self.rank:
+            return
+        if not self._terminal() or self.level > logging.INFO:
+            if line:
+                self._print(line)
+            return
         if self._progress is None:
             self._progress = bar(sys.stdout)
             self._task = self._progress.add_task("", total=total, count="", note="")
         count = f"{done}/{total}"
-        self._progress.update(self._task, completed=done, count=count, note=printable(line))
+        self._progress.update(self._task, completed=done, count=count, note=printable(note))
 
     def _print(self, text: str, level: int = logging.INFO) -> None:
         if level < self.level:
@@ -182,19 +193,15 @@ class RunLog:
 
         A log that cannot be written must not end a run whose checkpoints may still be fine.
         """
+        lines = b"".join(json.dumps(record).encode() + b"\n" for record in self._held)
         try:
             with open(self.log_file, "ab", buffering=0) as file:
-                while self._held:
-                    size = file.tell()
-                    line = json.dumps(self._held[0]).encode() + b"\n"
-                    try:
-                        while line:
-                            line = line[file.write(line) :]
-                    except OSError:
-                        file.truncate(size)
-                        raise
-                    self._held.popleft()
-                self._log_fault = ""
+                size = file.tell()
+                if file.write(lines) < len(lines):
+                    file.truncate(size)
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            self._held.clear()
+            self._log_fault = ""
         except OSError as error:
             if self._log_fault != error.strerror:
                 self._log_fault = error.strerror

@@ -74,13 +74,13 @@ def test_messages_that_troubleshooting_quotes_exist():
 def test_names_in_the_tables_for_other_toolboxes_exist():
     """Configs, formats and protocols that the page names are those of superres."""
     from superres.checkpoints import TARGETS
-    from superres.engine.recipes import find_recipes
+    from superres.engine.config.load import shipped_configs
     from superres.evaluation.protocols import PROTOCOLS
 
     text = (ROOT / "docs/coming_from.md").read_text(encoding="utf-8")
     names = set(re.findall(r"[\w-]+_x[\dx]+[ck]\w+_g1_\w+", text))
     assert len(names) > 4
-    assert names <= {recipe.name for recipe in find_recipes()}
+    assert names <= shipped_configs().keys()
     for protocol in ("mmediting-rgb", "mmediting-ssim-bug", "edsr-y", "edsr-div2k", "super-image"):
         assert f"`{protocol}`" in text or f" {protocol}`" in text
         assert protocol in PROTOCOLS

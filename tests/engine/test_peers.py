@@ -14,7 +14,6 @@ import pytest
 
 from superres.engine.distributed import agreement as consistency
 from superres.engine.distributed import launch
-from superres.engine.distributed.failure_report import Process, where
 from superres.engine.train.checkpoint import iteration_files, read_checkpoint
 from superres.errors import UserError
 from superres.imaging.io import write_image
@@ -87,7 +86,7 @@ def test_what_may_differ_between_machines_does(options, world, tmp_path):
 
 
 def test_ranks_that_differ_alike_are_told_together(monkeypatch):
-    base = {"torch": "2.13.0", "superres": "1, source abc"}
+    base = {"torch": "2.13.0", "superres": "1"}
     everyone = [base, base, {**base, "torch": "2.9"}, {**base, "torch": "2.9"}, {"torch": "2.13.0"}]
     monkeypatch.setattr(
         launch, "gather", lambda value: everyone if value == base else list("abcde")
@@ -95,23 +94,7 @@ def test_ranks_that_differ_alike_are_told_together(monkeypatch):
     with pytest.raises(UserError) as caught:
         consistency.require_same("program", base)
     assert "ranks 2, 3: torch: 2.9 instead of 2.13.0." in str(caught.value)
-    assert "rank 4: superres: nothing instead of 1, source abc" in str(caught.value)
-
-
-def test_the_source_is_part_of_the_program(monkeypatch, tmp_path):
-    first = consistency.source_digest()
-    package = tmp_path / "superres"
-    shutil.copytree(
-        consistency.Path(consistency.superres.__file__).parent,
-        package,
-        ignore=shutil.ignore_patterns("__pycache__", "_share"),
-    )
-    monkeypatch.setattr(consistency.superres, "__file__", str(package / "__init__.py"))
-    fresh = consistency.source_digest.__wrapped__
-    assert fresh() == first
-    with open(package / "errors.py", "a") as file:
-        file.write("# changed\n")
-    assert fresh() != first
+    assert "rank 4: superres: nothing instead of 1" in str(caught.value)
 
 
 def test_a_killed_rank_is_named(options, tmp_path):
@@ -145,12 +128,8 @@ def test_a_rank_that_hangs_is_named_within_the_timeout(options, tmp_path, kind):
     ranks[1].communicate()
     assert ranks[0].returncode == 1, output
     assert "Traceback" not in output
-    if kind == "stopped":
-        assert f"rank 1 (process {ranks[1].pid}" in output
-        assert "gives no answer" in output
-    else:
-        assert "hangs in" in output
-        assert "iterate (trainer.py" in output or "before_train_iter" in output
+    assert f"rank 1 (process {ranks[1].pid}" in output
+    assert ("gives no answer" if kind == "stopped" else "hangs") in output
 
 
 def test_a_rank_that_does_not_come(options, tmp_path):
@@ -240,9 +219,3 @@ def test_a_timeout_that_is_none(monkeypatch, text):
     monkeypatch.setenv(launch.TIMEOUT, text)
     with pytest.raises(UserError, match="number of minutes"):
         launch.timeout()
-
-
-def test_where_a_thread_is():
-    place = where(sys._getframe())
-    assert not place["waiting"]
-    assert str(Process("gpu1", 7)) == "process 7 on gpu1"

@@ -21,7 +21,7 @@ import torch
 from superres.engine.hooks.trace import TraceHook
 from superres.engine.run_log import RunLog
 from superres.engine.train.checkpoint import iteration_files, read_checkpoint, save_atomically
-from superres.engine.train.work_dir import lock_work_dir, open_work_dir
+from superres.engine.train.work_dir import open_work_dir
 from superres.errors import UserError, from_worker
 from superres.imaging.io import write_image
 from superres.registry import MODELS
@@ -106,7 +106,7 @@ def test_saving_never_damages_what_is_there(tmp_path):
 def test_a_second_run_in_the_same_work_dir_is_refused(train, tmp_path, capsys):
     folder = tmp_path / "work"
     folder.mkdir()
-    lock = lock_work_dir(folder)
+    lock = open_work_dir(folder)
     assert train() == 2
     assert f"process {os.getpid()}" in capsys.readouterr().err
     lock.release()
@@ -162,16 +162,16 @@ def test_fewer_pictures_than_a_batch_is_fine(train, tmp_path):
 
 
 def test_a_lock_does_not_outlive_its_run(tmp_path):
-    lock_work_dir(tmp_path).release()
-    lock = lock_work_dir(tmp_path)
+    open_work_dir(tmp_path).release()
+    lock = open_work_dir(tmp_path)
     with pytest.raises(UserError, match="in use by process"):
-        lock_work_dir(tmp_path)
+        open_work_dir(tmp_path)
     lock.release()
 
 
 def test_a_lock_does_not_outlive_its_run_in_a_worker(tmp_path):
     """A loader's worker is forked with all files open, and outlives a killed run by seconds."""
-    lock = lock_work_dir(tmp_path)
+    lock = open_work_dir(tmp_path)
     worker = os.fork()
     if not worker:
         time.sleep(60)
@@ -181,7 +181,7 @@ def test_a_lock_does_not_outlive_its_run_in_a_worker(tmp_path):
         deadline = time.monotonic() + 20
         while True:  # the worker needs a moment to let go
             try:
-                lock_work_dir(tmp_path).release()
+                open_work_dir(tmp_path).release()
                 break
             except UserError:
                 assert time.monotonic() < deadline
@@ -191,15 +191,14 @@ def test_a_lock_does_not_outlive_its_run_in_a_worker(tmp_path):
 
 
 def test_a_second_run_leaves_what_the_first_is_writing(tmp_path):
-    lock = lock_work_dir(tmp_path)
+    lock = open_work_dir(tmp_path)
     writing = tmp_path / ".iter_3.tmp"
     writing.write_bytes(b"half")
-    open_work_dir(tmp_path)
     with pytest.raises(UserError, match=rf"process {os.getpid()} on \S+ since 2\d\d\d-"):
-        lock_work_dir(tmp_path)
+        open_work_dir(tmp_path)
     assert writing.exists()
     lock.release()
-    lock_work_dir(tmp_path).release()
+    open_work_dir(tmp_path).release()
     assert not writing.exists()
 
 
@@ -209,7 +208,7 @@ def test_a_filesystem_without_locks_is_told(tmp_path, monkeypatch):
 
     monkeypatch.setattr(fcntl, "flock", no_locks)
     told = []
-    lock_work_dir(tmp_path, told.append).release()
+    open_work_dir(tmp_path, told.append).release()
     assert "has no locks" in told[0]
     assert "No locks available" in told[0]
 

@@ -23,9 +23,9 @@ from maintain.records import SETS, TrainingRecord, find_records, results_table
 from superres.checkpoints.files import sha256
 from superres.checkpoints.shipped import shipped
 from superres.cli.main import exit_code
+from superres.engine.config.load import load_config
 from superres.engine.config.types import use_scope
-from superres.engine.config.values import to_plain
-from superres.engine.recipes import Recipe
+from superres.engine.config.values import scales_of, to_plain
 from superres.engine.test.published_columns import standing_of_training
 from superres.evaluation.published import PublishedScore
 from superres.evaluation.tables import format_published
@@ -35,6 +35,15 @@ START, END = "<!-- made by tools/maintain/docs.py -->", "<!-- end -->"
 HEAD = "# Made by tools/maintain/docs.py: change the configs or the published tables.\n"
 _TITLE = re.compile(r"^# (.+)$", re.MULTILINE)
 _PAPER = re.compile(r"^> (.+?) \[\[paper\]\((\S+?)\)\]", re.MULTILINE)
+
+
+class Recipe:
+    """A config that comes with the package, and what its tables say."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.name = path, path.stem
+        self.config = load_config(str(path))
+        self.scales = scales_of(self.config)
 
 
 def pages() -> dict[Path, str]:

@@ -6,8 +6,6 @@ Each check raises one :class:`~superres.errors.UserError` that names the key.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
-from typing import Any
 
 import torch
 from mmengine.config import Config
@@ -15,21 +13,11 @@ from mmengine.config import Config
 from superres import registry
 from superres.errors import UserError
 
-from .ecosystem import OPTIMISER, seed, whole
+from .ecosystem import OPTIMISER
 from .mmengine_hooks import ITERATIONS, type_name
 from .network_check import check_network, follow_channels
 from .types import check_types, of_its_kind, use_scope
-from .values import to_plain
-
-POSITIVE_INTEGERS = (
-    "max_iters",
-    "global_batch_size",
-    "val_interval",
-    "checkpoint_interval",
-    "log_interval",
-    "max_keep_checkpoints",
-    "accumulate",
-)
+from .values import MISSING, get, require, to_plain, walk
 
 
 def check_scale(cfg: Config) -> None:
@@ -45,19 +33,9 @@ def check_scale(cfg: Config) -> None:
     if not scales or not all(type(s) is int and s > 0 for s in scales):
         raise UserError(f"config: scale = {scale!r} must be a whole number such as 2, 3 or 4")
 
-    def stated(node: Any, path: str) -> Iterator[tuple[str, Any]]:
-        if isinstance(node, dict):
-            for key, value in node.items():
-                here = f"{path}.{key}" if path else key
-                if key in ("scale", "scales") and path:
-                    yield here, value
-                else:
-                    yield from stated(value, here)
-        elif isinstance(node, (list, tuple)):
-            for i, value in enumerate(node):
-                yield from stated(value, f"{path}.{i}")
-
-    for path, value in stated(cfg._cfg_dict, ""):
+    for path, value in walk(cfg):
+        if "." not in path or path.rpartition(".")[2] not in ("scale", "scales"):
+            continue
         values = list(value) if isinstance(value, (list, tuple)) else [value]
         if not set(values) <= set(scales):
             raise UserError(
@@ -67,22 +45,21 @@ def check_scale(cfg: Config) -> None:
 
 
 _KINDS = {
-    "model": dict,
-    "model.backbone": dict,
-    "optim_wrapper": dict,
-    "optim_wrapper.optimizer": dict,
-    "optim_wrapper.clip_grad": dict,
-    "optim_wrapper.paramwise_cfg": dict,
-    "train_dataloader": dict,
-    "train_dataloader.dataset": dict,
-    "train_dataloader.prefetch_factor": int,
-    "param_scheduler": list,
-    "custom_hooks": list,
-    "load_from": str,
-    "work_dir": str,
-    "deterministic": bool,
+    **dict.fromkeys(
+        ("model", "model.backbone", "optim_wrapper", "optim_wrapper.optimizer"), "dict"
+    ),
+    **dict.fromkeys(("train_dataloader", "train_dataloader.dataset"), "dict"),
+    **dict.fromkeys(("optim_wrapper.clip_grad", "optim_wrapper.paramwise_cfg"), "dict or None"),
+    **dict.fromkeys(("param_scheduler", "custom_hooks"), "list or None"),
+    **dict.fromkeys(("load_from", "work_dir"), "path or None"),
+    **dict.fromkeys(("max_iters", "global_batch_size", "log_interval", "accumulate"), "count"),
+    **dict.fromkeys(("val_interval", "checkpoint_interval"), "count or None"),
+    "max_keep_checkpoints": "count or None",
+    "train_dataloader.prefetch_factor": "count",
+    "num_workers": "count or 0",
+    "seed": "seed",
+    "deterministic": "yes or no",
 }
-_MAY_BE_NONE = ("param_scheduler", "custom_hooks", "load_from", "work_dir")
 _KEYS = {
     "clip_grad": "type max_norm norm_type error_if_nonfinite foreach clip_value",
     "paramwise_cfg": "custom_keys bias_lr_mult bias_decay_mult norm_decay_mult dwconv_decay_mult "
@@ -92,29 +69,15 @@ _KEYS = {
 
 
 def check_shapes(cfg: Config) -> None:
-    """What must be a dict, a list or a path is one.
+    """What must be a dict, a list, a path or a number is one.
 
     Raises:
         UserError: naming the key.
     """
-    words = {
-        dict: "a dict",
-        list: "a list",
-        str: "a path",
-        int: "a whole number of at least 1",
-        bool: "True or False",
-    }
     for path, kind in _KINDS.items():
-        node: Any = cfg._cfg_dict
-        for part in path.split("."):
-            if not isinstance(node, dict) or part not in node:
-                break
-            node = node[part]
-        else:
-            if node is None and (path in _MAY_BE_NONE or path.split(".")[-1] in _KEYS):
-                continue
-            if not isinstance(node, kind) or (kind is int and node < 1):
-                raise UserError(f"config: {path} = {node!r} must be {words[kind]}")
+        value = get(cfg._cfg_dict, path)
+        if value is not MISSING:
+            require(path, value, kind)
     for key in ("param_scheduler", "custom_hooks"):
         for i, entry in enumerate(cfg.get(key) or []):
             if not isinstance(entry, dict) or "type" not in entry:
@@ -138,21 +101,12 @@ def check_shapes(cfg: Config) -> None:
         )
 
 
-def check_numbers(cfg: Config, world_size: int = 1) -> None:
-    """Counts are positive whole numbers, and the batch divides among the ranks.
+def check_batch(cfg: Config, world_size: int = 1) -> None:
+    """The batch divides among the ranks and into parts.
 
     Raises:
         UserError: naming the key.
     """
-    for key in POSITIVE_INTEGERS:
-        value = cfg.get(key, 1)
-        if value is None and key in ("val_interval", "checkpoint_interval", "max_keep_checkpoints"):
-            continue
-        whole(key, value)
-    workers = cfg.get("num_workers", 0)
-    if type(workers) is not int or workers < 0:
-        raise UserError(f"config: num_workers = {workers!r} must be a whole number of at least 0")
-    seed("seed", cfg.get("seed"))
     batch = cfg.get("global_batch_size", world_size)
     if batch % world_size:
         raise UserError(
@@ -214,7 +168,7 @@ def check_config(cfg: Config, world_size: int = 1) -> None:
         )
     check_shapes(cfg)
     check_scale(cfg)
-    check_numbers(cfg, world_size)
+    check_batch(cfg, world_size)
     check_types(cfg)
     follow_channels(cfg, check_network(cfg))
     check_optimizer(cfg)

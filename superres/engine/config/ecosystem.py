@@ -13,8 +13,8 @@ wins over them. Two that contradict each other in one place are an error.
 from __future__ import annotations
 
 import logging
-import math
-from collections.abc import Callable, Collection, Iterator
+import re
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import mmengine.hooks
@@ -23,7 +23,8 @@ from mmengine.config import Config
 from superres.errors import UserError, did_you_mean
 
 from .mmengine_hooks import DEFAULT_HOOKS, ITERATIONS, MMENGINE_HOOKS, translate_hooks, type_name
-from .origin import Depth, settle
+from .reading import Source
+from .values import require
 
 SECTIONS = {
     "default_hooks": "a hook of your own stands in custom_hooks",
@@ -82,41 +83,9 @@ REFUSED = {
 """Top-level keys of mmengine and mmcv that are not read, and what to write instead."""
 
 
-def whole(path: str, value: Any) -> int:
-    """A count: at least 1."""
-    if type(value) is not int or value < 1:
-        raise UserError(f"config: {path} = {value!r} must be a whole number of at least 1")
-    return value
-
-
-def _backend(path: str, value: Any) -> str:
-    if value not in ("nccl", "gloo"):
-        raise UserError(f"config: {path} = {value!r} must be 'nccl' or 'gloo'")
-    return value
-
-
-def _seconds(path: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
-        raise UserError(f"config: {path} = {value!r} must be a number of seconds")
-    return value
-
-
-def _whole_or_never(path: str, value: Any) -> int | None:
+def _never(path: str, value: Any) -> int | None:
     """mmengine writes -1 for 'never' and for 'no limit'."""
-    return None if type(value) is int and value in (-1, 0) else whole(path, value)
-
-
-def _yes_or_no(path: str, value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise UserError(f"config: {path} = {value!r} must be True or False")
-    return value
-
-
-def seed(path: str, value: Any) -> int | None:
-    """A seed, or None to draw one."""
-    if value is not None and (type(value) is not int or not 0 <= value < 2**63):
-        raise UserError(f"config: {path} = {value!r} must be a whole number from 0 to 2**63 - 1")
-    return value
+    return None if type(value) is int and value in (-1, 0) else require(path, value, "count")
 
 
 def _best(path: str, value: Any) -> str | None:
@@ -126,35 +95,32 @@ def _best(path: str, value: Any) -> str | None:
         raise UserError(f"config: {path} = {value!r}: there is one best.pth; name one metric")
     if names[0] is None:
         return None
-    head, sign, protocol = str(names[0]).partition("@")
-    cell, slash, metric = head.rpartition("/")
-    known = metric.lower() in ("psnr", "ssim")
-    return cell + slash + (metric.lower() if known else metric) + sign + protocol
+    cell, slash, metric = str(names[0]).rpartition("/")
+    known = re.match("(?i)(psnr|ssim)(?=@|$)", metric)
+    return cell + slash + (known[0].lower() + metric[known.end() :] if known else metric)
 
 
-def _unchanged(path: str, value: Any) -> Any:
-    return value  # what reads it checks it
-
-
-_SAME: dict[str, tuple[str, Callable[[str, Any], Any]]] = {
-    "randomness.seed": ("seed", seed),
-    "randomness.deterministic": ("deterministic", _yes_or_no),
-    "train_cfg.max_iters": ("max_iters", whole),
-    "train_cfg.val_interval": ("val_interval", whole),
-    "default_hooks.checkpoint.interval": ("checkpoint_interval", _whole_or_never),
-    "default_hooks.checkpoint.max_keep_ckpts": ("max_keep_checkpoints", _whole_or_never),
+_START_METHOD = "train_dataloader.start_method"
+_SAME: dict[str, tuple[str, str | Callable[[str, Any], Any] | None]] = {
+    "randomness.seed": ("seed", "seed"),
+    "randomness.deterministic": ("deterministic", "yes or no"),
+    "train_cfg.max_iters": ("max_iters", "count"),
+    "train_cfg.val_interval": ("val_interval", "count"),
+    "default_hooks.checkpoint.interval": ("checkpoint_interval", _never),
+    "default_hooks.checkpoint.max_keep_ckpts": ("max_keep_checkpoints", _never),
     "default_hooks.checkpoint.save_best": ("save_best", _best),
-    "default_hooks.logger.interval": ("log_interval", whole),
-    "env_cfg.cudnn_benchmark": ("fast.autotune", _yes_or_no),
-    "env_cfg.mp_cfg.mp_start_method": ("train_dataloader.start_method", _unchanged),
-    "train_dataloader.multiprocessing_context": ("train_dataloader.start_method", _unchanged),
-    "train_dataloader.batch_size": ("global_batch_size", whole),
-    "train_dataloader.num_workers": ("num_workers", _unchanged),
-    "train_dataloader.pin_memory": ("train_dataloader.pin_memory", _yes_or_no),
-    "env_cfg.dist_cfg.backend": ("env_cfg.dist_cfg.backend", _backend),
-    "env_cfg.dist_cfg.timeout": ("env_cfg.dist_cfg.timeout", _seconds),
+    "default_hooks.logger.interval": ("log_interval", "count"),
+    "env_cfg.cudnn_benchmark": ("fast.autotune", "yes or no"),
+    "env_cfg.mp_cfg.mp_start_method": (_START_METHOD, None),
+    "train_dataloader.multiprocessing_context": (_START_METHOD, None),
+    "train_dataloader.batch_size": ("global_batch_size", "count"),
+    "train_dataloader.num_workers": ("num_workers", None),
+    "train_dataloader.pin_memory": ("train_dataloader.pin_memory", "yes or no"),
+    "env_cfg.dist_cfg.backend": ("env_cfg.dist_cfg.backend", "backend"),
+    "env_cfg.dist_cfg.timeout": ("env_cfg.dist_cfg.timeout", "seconds"),
 }
-"""OpenMMLab's spelling: ours, and what checks and converts the value."""
+"""OpenMMLab's spelling: ours, and the kind of the value or what converts it; None: whoever reads it
+checks it."""
 
 _EPOCHS = f"{ITERATIONS}; write by_epoch=False"
 _MAX_ITERS = f"{ITERATIONS}; write max_iters = N"
@@ -239,24 +205,20 @@ _NO_EFFECT: dict[str, tuple[Any, ...]] = {
 """Why it has none, and the values that say what is done anyway."""
 
 
-def refuse(cfg: Config, unread: Collection[str]) -> None:
-    """Raise UserError for a top-level key of OpenMMLab's that has another form here.
-
-    Args:
-        cfg: as read.
-        unread: its keys that its own code does not use.
-    """
-    for key in REFUSED:
-        if key in unread and cfg[key]:
-            raise UserError(f"config {cfg.filename}: {key} is not read here; {REFUSED[key]}")
+_BELOW: dict[str, dict[str, None]] = {}
+"""The known keys directly inside a dotted key."""
+for _path in sorted((*_SAME, *_NO_EFFECT, *_AS_IS, *_OUR_LOADER)):
+    _parts = _path.split(".")
+    for _i in range(1, len(_parts)):
+        _BELOW.setdefault(".".join(_parts[:_i]), {})[_parts[_i]] = None
 
 
-def translate(cfg: Config, depth: Depth, processes: int = 1) -> list[str]:
+def translate(cfg: Config, source: Source, processes: int = 1) -> list[str]:
     """Move what is in OpenMMLab's spelling to superres's keys, in place.
 
     Args:
         cfg: as read.
-        depth: see :mod:`.origin`.
+        source: where each key was written.
         processes: of the run: ``train_dataloader.batch_size`` is that of one.
 
     Returns:
@@ -266,20 +228,21 @@ def translate(cfg: Config, depth: Depth, processes: int = 1) -> list[str]:
         UserError: what would train differently, and two keys that contradict each other.
     """
     root, notes = cfg._cfg_dict, _check_scalars(cfg._cfg_dict)
-    translate_hooks(root, depth, notes)
+    translate_hooks(root, source, notes)
     for path, value in list(_leaves(root)):
         _drop(root, path)
         if path.endswith("._scope_") or value == {}:
             continue
-        if value is not None and known_below(path):
-            inside = ", ".join(known_below(path))
+        if value is not None and path in _BELOW:
+            inside = ", ".join(_BELOW[path])
             raise UserError(f"config: {path} = {value!r} must be a dict of {inside}")
         if path in _SAME:
-            ours, convert = _SAME[path]
-            value = convert(path, value)
+            ours, kind = _SAME[path]
+            if kind is not None:
+                value = kind(path, value) if callable(kind) else require(path, value, kind)
             if path == "train_dataloader.batch_size":
                 value *= processes
-            settle(root, path, ours, value, depth)
+            source.settle(root, path, ours, value)
         elif path in _NO_EFFECT:
             why, *accepted = _NO_EFFECT[path]
             if value not in accepted:
@@ -288,7 +251,7 @@ def translate(cfg: Config, depth: Depth, processes: int = 1) -> list[str]:
             advice, *accepted = _AS_IS[path]
             if (type_name(value) if path.endswith(".type") else value) not in accepted:
                 raise UserError(f"config: {path} = {value!r}: {advice}")
-        elif value is not None or not known_below(path):
+        elif value is not None or path not in _BELOW:
             raise UserError(_unknown(path))
     for section in SECTIONS:
         if root.get(section) == {} and section != "train_dataloader":
@@ -300,7 +263,7 @@ def _leaves(root: dict) -> Iterator[tuple[str, Any]]:
     """All values in :data:`SECTIONS`, by dotted key."""
 
     def walk(node: Any, path: str) -> Iterator[tuple[str, Any]]:
-        if not isinstance(node, dict) or not (node and known_below(path)):
+        if not isinstance(node, dict) or not node or path not in _BELOW:
             yield path, node
             return
         for key, value in node.items():
@@ -354,18 +317,11 @@ def _drop(node: dict, path: str) -> None:
         del node[head]
 
 
-def known_below(path: str) -> list[str]:
-    """The known keys directly inside a dotted key."""
-    inside = f"{path}."
-    every = (*_SAME, *_NO_EFFECT, *_AS_IS, *_OUR_LOADER)
-    return sorted({p[len(inside) :].split(".")[0] for p in every if p.startswith(inside)})
-
-
 def _unknown(path: str) -> str:
     parent, _, key = path.rpartition(".")
-    near = did_you_mean(key, known_below(parent))
+    near = did_you_mean(key, _BELOW.get(parent, ()))
     return (
         f"config: {parent} has no key {key!r}"
         + (near or f": {SECTIONS[path.split('.')[0]]}.")
-        + f" Known: {', '.join(known_below(parent))}"
+        + f" Known: {', '.join(_BELOW.get(parent, ()))}"
     )

@@ -17,56 +17,44 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import Config, ConfigDict, DictAction
+from mmengine.config import Config, DictAction
 from mmengine.utils import import_modules_from_strings
 
 from superres.errors import UserError, did_you_mean
 from superres.paths import share_dir
 
-from .ecosystem import REFUSED, SCALARS, SECTIONS, known_below, refuse, translate
+from .ecosystem import REFUSED, SCALARS, SECTIONS, translate
 from .handed_on import TOP_LEVEL, hand_on
-from .origin import base_files, depths
 from .processes import planned_size, will_be_first
-from .types import accepted_arguments
-from .unused_keys import (
-    READ_KEYS,
-    SETS,
-    check_keys,
-    referred,
-    runtime_keys,
-    used_names,
-    whole_sets,
-)
-from .values import MISSING, as_parts, get, to_plain
+from .reading import COMMAND_LINE, SETS, Source, read_config
+from .values import MISSING, get, put, to_plain
 
 logger = logging.getLogger("superres")
 
-_SUFFIXES = (".py", ".yml", ".yaml", ".json")
-_LONGEST = 10_000
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][\w.]*)\}")
 _DEEPEST_REFERENCE = 5
 
-OPTIONAL_KEYS = (
-    "eval_dataset",
-    "load_from",
-    "load_format",
-    "work_dir",
-    "custom_imports",
-    "custom_hooks",
-    "ema",
-    "amp",
-    "fast",
-    "deterministic",
-    "accumulate",
-    "recompute",
-    "save_best",
-    "protocols",
-    "metrics",
-    "auto_scale_lr",
-    *SCALARS,
-    *SECTIONS,
+KEYS = (
+    *("scale", "model", "num_workers", "data_root", *SETS, "lq_patch_size", "margin"),
+    *("degradation", "train_pipeline", "train_dataloader", "published", "max_iters"),
+    *("global_batch_size", "val_interval", "checkpoint_interval", "optim_wrapper"),
+    *("param_scheduler", "default_scope", "seed", "log_interval", "max_keep_checkpoints"),
+    *("tensorboard",),
 )
-"""Top-level keys that a command line may add although no config file has to state them."""
+"""Top-level keys that the program reads, and that the configs of the package state."""
+
+OPTIONAL_KEYS = (
+    *("eval_dataset", "load_from", "load_format", "work_dir", "custom_imports", "custom_hooks"),
+    *("ema", "amp", "fast", "deterministic", "accumulate", "recompute", "save_best", "protocols"),
+    *("metrics", "auto_scale_lr", *SCALARS, *SECTIONS),
+)
+"""Those that a command line may add although no config file has to state them."""
+
+
+def shipped_configs() -> dict[str, Path]:
+    """The configs that come with the package, by their bare names."""
+    files = sorted(share_dir("configs").rglob("*.py"))
+    return {path.stem: path for path in files if "_base_" not in path.parts}
 
 
 def find_config(name: str) -> Path:
@@ -85,7 +73,7 @@ def find_config(name: str) -> Path:
     parts = path.parts[1:] if path.parts[:1] == ("configs",) else path.parts
     if parts and os.path.isfile(root.joinpath(*parts)):
         return root.joinpath(*parts)
-    known = {p.stem: p for p in sorted(root.rglob("*.py")) if "_base_" not in p.parts}
+    known = shipped_configs()
     if path.name.removesuffix(".py") in known and len(path.parts) == 1:
         return known[path.name.removesuffix(".py")]
     what = "is a folder, not a config file" if os.path.isdir(path) else "does not exist"
@@ -111,71 +99,34 @@ def load_config(
             or in ``options`` (with near matches).
     """
     changes = parse_options(options or [])
-    known = {*READ_KEYS, *OPTIONAL_KEYS, *runtime_keys()}
     if isinstance(name, Config):
-        cfg = copy.deepcopy(name)
-        written = os.path.isfile(cfg.filename or "")
-        files = base_files(Path(cfg.filename)) if written else {}
-        as_file = read_config(Path(cfg.filename)) if written else cfg
-        depth = depths(
-            files, changes, lambda key: get(cfg._cfg_dict, key) != get(as_file._cfg_dict, key)
-        )
-        refuse(cfg, set(cfg) - {name for file in files for name in used_names(file)})
+        cfg, source = copy.deepcopy(name), Source()
+        if os.path.isfile(cfg.filename or ""):
+            as_file, source = read_config(Path(cfg.filename))
+            source.changed = lambda key: get(cfg._cfg_dict, key) != get(as_file._cfg_dict, key)
     else:
-        path = find_config(name)
-        cfg, files = read_config(path), base_files(path)
-        depth = depths(files, changes)
-        check_keys(cfg, files, known)
-    used = known | referred(cfg._cfg_dict)
+        cfg, source = read_config(find_config(name))
+    _check_keys(cfg, source)
     before = {key: to_plain(cfg[key]) for key in TOP_LEVEL if key in cfg}
+    used = {*KEYS, *OPTIONAL_KEYS, *_referred(cfg)}
     for key, value in changes.items():
-        if key.startswith("fast.") and "fast" in cfg:
-            cfg.fast = as_parts(cfg.fast)
         _check_option(cfg, key, used)
-        _set(cfg, key, value)
+        put(cfg._cfg_dict, key, value)
+        source.stated[key] = COMMAND_LINE
     for key in cfg:
-        cfg[key] = resolve_references(cfg[key], cfg._cfg_dict)
+        cfg[key] = _resolved(cfg[key], cfg._cfg_dict)
     import_custom_modules(cfg)
-    notes = translate(cfg, depth, planned_size(launcher or cfg.get("launcher")))
+    notes = translate(cfg, source, planned_size(launcher or cfg.get("launcher")))
     if notes and will_be_first():
         logger.warning(f"config {cfg.filename}: has no effect here: {'; '.join(notes)}")
     for key in SETS:
-        if key in cfg:  # a set called 291 is a name, not a number
-            value = cfg[key]
-            if isinstance(value, (list, tuple)):
-                cfg[key] = [v if isinstance(v, dict) else str(v) for v in value]
-            elif not isinstance(value, dict):
-                cfg[key] = str(value)
+        value = cfg.get(key, {})
+        if isinstance(value, (list, tuple)):
+            cfg[key] = [v if isinstance(v, dict) else str(v) for v in value]
+        elif not isinstance(value, dict):
+            cfg[key] = str(value)  # a set called 291 is a name, not a number
     hand_on(cfg, before)
     return cfg
-
-
-def read_config(path: Path) -> Config:
-    """A config's file with what it inherits, as it is written.
-
-    Raises:
-        UserError: whatever is wrong with the files, with file and line.
-    """
-    base_files(path)
-    if path.suffix not in _SUFFIXES:
-        raise UserError(f"{path} is no config: they end in {', '.join(_SUFFIXES)}")
-    try:
-        with whole_sets():
-            return Config.fromfile(str(path), use_predefined_variables=False, lazy_import=False)
-    except SyntaxError as error:
-        # mmengine copies configs to a temporary folder, so the reported name is not the user's.
-        raise UserError(_locate_syntax_error(path, error)) from error
-    except UserError:
-        raise
-    except FileNotFoundError as error:
-        raise UserError(
-            f"config {path}: a file of its _base_ does not exist: {error.filename or error}"
-        ) from error
-    except Exception as error:  # the config is the user's Python program: anything can come out
-        where, line = _innermost_config_line(error, path)
-        raise UserError(
-            f"config {where}{f', line {line}' if line else ''}: {type(error).__name__}: {error}"
-        ) from error
 
 
 def import_custom_modules(cfg: Config) -> None:
@@ -187,31 +138,68 @@ def import_custom_modules(cfg: Config) -> None:
             raise UserError(f"config: custom_imports: {error}") from error
 
 
-def _locate_syntax_error(path: Path, error: SyntaxError) -> str:
-    for file in base_files(path):
-        try:
-            compile(file.read_text(encoding="utf-8"), str(file), "exec")
-        except SyntaxError as found:
-            text = (found.text or "").strip()
-            return f"config {file}, line {found.lineno}: {found.msg}" + (
-                f": {text}" if text else ""
-            )
-        except (OSError, UnicodeDecodeError) as found:
-            return f"config {file}: {found}"
-    return f"config {path}: {error.msg}"
+def _resolved(node: Any, root: dict, inside: int = 0) -> Any:
+    """A config's part with classes by their names, and the values of ``'${key}'`` in place.
+
+    Registries take full names of classes, too. References are the older way to hand values on.
+
+    Raises:
+        UserError: no such key, or keys that refer to each other in a circle.
+    """
+    if isinstance(node, dict):
+        return type(node)((k, _resolved(v, root, inside)) for k, v in node.items())
+    if isinstance(node, list | tuple):
+        return type(node)(_resolved(v, root, inside) for v in node)
+    if hasattr(node, "__qualname__"):
+        return f"{node.__module__}.{node.__qualname__}"
+    if not isinstance(node, str) or "${" not in node:
+        return node
+    if inside > _DEEPEST_REFERENCE:
+        raise UserError(f"config: {node!r} refers to itself")
+
+    def value(match: re.Match) -> Any:
+        found = get(root, match[1])
+        if found is MISSING:
+            near = did_you_mean(match[1], root)
+            raise UserError(f"config: {node!r} refers to a key that does not exist{near}")
+        return _resolved(found, root, inside + 1)
+
+    whole = _REFERENCE.fullmatch(node)
+    return value(whole) if whole else _REFERENCE.sub(lambda match: str(value(match)), node)
 
 
-def _innermost_config_line(error: Exception, path: Path) -> tuple[Path, int | None]:
-    """Where the user's own code failed: the last frame that lies in one of the config's files."""
-    files = {str(file.resolve()): file for file in base_files(path)}
-    where, line = path, None
-    trace = error.__traceback__
-    while trace is not None:
-        name = trace.tb_frame.f_code.co_filename
-        if name and str(Path(name).resolve()) in files:
-            where, line = files[str(Path(name).resolve())], trace.tb_lineno
-        trace = trace.tb_next
-    return where, line
+def _referred(cfg: Config) -> set[str]:
+    """The top-level keys that a config's ``'${key}'`` refer to."""
+    return {name.partition(".")[0] for name in _REFERENCE.findall(str(cfg._cfg_dict))}
+
+
+def _check_keys(cfg: Config, source: Source) -> None:
+    """Tell of top-level keys that neither the program nor the config's own Python code reads.
+
+    A leading underscore silences this. A config as a run leaves it in its work dir has lost that
+    code, so it is only warned about what looks like a slip.
+
+    Raises:
+        UserError: a key of OpenMMLab's that has another form here, or that resembles a known one.
+            Others are told in a warning.
+    """
+    known = {*KEYS, *OPTIONAL_KEYS}
+    unread = {key for key in cfg if key not in known and not key.startswith("_")}
+    if not unread:
+        return
+    used = source.used_names() | _referred(cfg)
+    resolved = len(source.files) < 2 and not _referred(cfg)
+    for key in sorted(unread - used):
+        if key in REFUSED:
+            if cfg[key]:
+                raise UserError(f"config {cfg.filename}: {key} is not read here; {REFUSED[key]}")
+            continue
+        near = did_you_mean(key, known, 0.8)
+        text = f"config {cfg.filename}: nothing reads its key {key!r}"
+        if near and not resolved:
+            raise UserError(f"{text}{near} (A value of your own starts with an underscore.)")
+        if (near or not resolved) and will_be_first():
+            logger.warning(text)
 
 
 def parse_options(options: list[str]) -> dict[str, Any]:
@@ -220,163 +208,80 @@ def parse_options(options: list[str]) -> dict[str, Any]:
     Values are Python literals, ``dict(...)``, or mmengine's notation: text without quotes.
 
     Raises:
-        UserError: an option without ``=``.
+        UserError: an option without ``=``, or that cannot be read.
     """
     parsed = {}
     for option in options:
         key, sign, value = option.partition("=")
-        if not sign or not key.strip():
+        key, value = key.strip(), value.strip()
+        if not sign or not key:
             raise UserError(f"--cfg-options takes KEY=VALUE, found {option!r}")
         try:
-            parsed[key.strip()] = _literal(
-                ast.parse(value.strip(), mode="eval").body, value.strip()
-            )
-        except (SyntaxError, ValueError, TypeError):
-            parsed[key.strip()] = _words(option, value.strip())
-        except (MemoryError, RecursionError):  # how Python's parser says it
-            raise UserError(f"--cfg-options {option[:80]}...: nested too deeply") from None
+            parsed[key] = _value(value)
+        except (AssertionError, IndexError, TypeError, ValueError, MemoryError, RecursionError):
+            shown = option if len(option) <= 200 else f"{option[:200]}..."
+            raise UserError(
+                f"--cfg-options {shown}: cannot be read. Write quotes around names and paths: "
+                "[dict(gt='/a')]"
+            ) from None
     return parsed
 
 
-def _words(option: str, value: str) -> Any:
-    """mmengine's notation: ``[a,b]`` without quotes."""
-    if len(value) > _LONGEST:  # its parser looks through the rest at every comma
-        raise UserError(
-            f"--cfg-options {option[:80]}...: more than {_LONGEST} characters; write quotes around "
-            "the words, or put it into a config file"
-        )
+def _value(text: str) -> Any:
     try:
-        return _none(DictAction._parse_iterable(value))
-    except (AssertionError, IndexError, RecursionError) as error:
-        reason = "nested too deeply" if isinstance(error, RecursionError) else error
-        raise UserError(
-            f"--cfg-options {option[:200]}: cannot be read ({reason}). Write quotes around names "
-            "and paths: [dict(gt='/a')]"
-        ) from None
+        node = ast.parse(text, mode="eval").body
+    except (SyntaxError, ValueError):
+        return DictAction._parse_iterable(text)
+    return _literal(node, text)
 
 
 def _literal(node: ast.expr, text: str) -> Any:
-    """A Python literal in which ``dict(a=b)`` may stand for ``{'a': 'b'}``; nothing is run."""
-
-    def inside(part: ast.expr) -> Any:
-        # Words need no quotes there either, also those with hyphens or slashes in them.
-        try:
-            return _literal(part, text)
-        except ValueError:
-            return ast.get_source_segment(text, part)
-
-    if isinstance(node, ast.List):
-        return [inside(item) for item in node.elts]
-    if isinstance(node, ast.Tuple):
-        return tuple(inside(item) for item in node.elts)
+    """A Python literal; words need no quotes, ``dict(a=b)`` is ``{'a': 'b'}``; nothing is run."""
+    words = ast.get_source_segment(text, node)
+    if isinstance(node, ast.List | ast.Tuple):
+        items = [_literal(item, text) for item in node.elts]
+        return tuple(items) if words.startswith("(") else items
     if isinstance(node, ast.Dict):
-        return {ast.literal_eval(k): inside(v) for k, v in zip(node.keys, node.values)}
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "dict":
-        if node.args or any(keyword.arg is None for keyword in node.keywords):
-            raise ValueError("dict takes keywords only")
-        return {keyword.arg: inside(keyword.value) for keyword in node.keywords}
-    return ast.literal_eval(node)
+        return {_literal(k, text): _literal(v, text) for k, v in zip(node.keys, node.values)}
+    if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "dict" and not node.args:
+        return {keyword.arg: _literal(keyword.value, text) for keyword in node.keywords}
+    try:
+        return ast.literal_eval(node)
+    except ValueError:
+        return DictAction._parse_int_float_bool(words)
 
 
-def _none(value: Any) -> Any:
-    return None if value in ("None", "null") else value
-
-
-def _check_option(cfg: Config, key: str, known: Collection[str]) -> None:
-    """An option may set a key that is there, or an argument that the named type accepts."""
-    node: Any = cfg._cfg_dict
-    parts = key.split(".")
-    if (parts[0] in SECTIONS and parts[0] != "train_dataloader") or parts[0] == "auto_scale_lr":
+def _check_option(cfg: Config, key: str, used: Collection[str]) -> None:
+    """An option may set a key that something reads; :mod:`.check` knows what a type accepts."""
+    first = key.split(".")[0]
+    if (first in SECTIONS and first != "train_dataloader") or first in ("auto_scale_lr", "fast"):
         return  # which are checked as a whole
-    if parts[0] in node and parts[0] not in known and not parts[0].startswith("_"):
-        raise UserError(
-            f"--cfg-options {key}: only the config's own Python code uses {parts[0]!r}, and has "
-            "used it up before options are put in; set what it is used in ('superres print-config')"
-        )
-    for depth, part in enumerate(parts):
-        so_far = ".".join(parts[:depth])
-        if isinstance(node, (list, tuple)):
-            if not part.isdecimal() or len(part) > 9 or int(part) >= len(node):
-                raise UserError(
-                    f"--cfg-options {key}: {so_far} is a list of {len(node)} entries, "
-                    f"{part!r} is not one of 0..{len(node) - 1}"
-                )
-            node = node[int(part)]
-            continue
-        if not isinstance(node, dict):
-            raise UserError(f"--cfg-options {key}: {so_far} is {node!r}, which has no key {part!r}")
-        if part in node:
-            node = node[part]
-            continue
-        if depth == 0:
-            if part in OPTIONAL_KEYS:
-                return
-            if part in REFUSED:
-                raise UserError(f"--cfg-options {key}: {part} is not read here; {REFUSED[part]}")
-            raise UserError(
-                f"--cfg-options {key}: the config has no key {part!r}"
-                + (
-                    did_you_mean(part, [*node, *OPTIONAL_KEYS])
-                    or "; its keys: " + ", ".join(sorted(node))
-                )
-            )
-        accepted = accepted_arguments(node)
-        if accepted is not None:
-            accepted |= set(known_below(so_far))
-        if accepted is None or part in accepted or parts[0] == "fast":  # fast.resolve knows those
-            return
-        raise UserError(
-            f"--cfg-options {key}: {so_far} has no key {part!r}"
-            + (
-                did_you_mean(part, [*node, *accepted])
-                or "; known: " + ", ".join(sorted({*node, *accepted}))
-            )
-        )
-
-
-def _set(cfg: Config, key: str, value: Any) -> None:
     node: Any = cfg._cfg_dict
-    *path, last = key.split(".")
-    for part in path:
-        if isinstance(node, (list, tuple)):
+    where = f"--cfg-options {key}:"
+    if first not in node:
+        if first in OPTIONAL_KEYS:
+            return
+        if first in REFUSED:
+            raise UserError(f"{where} {first} is not read here; {REFUSED[first]}")
+        known = {*node, *OPTIONAL_KEYS}
+        near = did_you_mean(first, known) or f"; known: {', '.join(sorted(known))}"
+        raise UserError(f"{where} the config has no key {first!r}{near}")
+    if first not in used and not first.startswith("_"):
+        raise UserError(
+            f"{where} only the config's own Python code uses {first!r}, and has used it up before "
+            "options are put in; set what it is used in ('superres print-config')"
+        )
+    so_far = ""
+    for part in key.split("."):
+        if isinstance(node, list):
+            if not part.isdecimal() or int(part) >= len(node):
+                raise UserError(
+                    f"{where} {so_far} is a list of {len(node)} entries, {part!r} is not one of "
+                    f"0..{len(node) - 1}"
+                )
             node = node[int(part)]
-            continue
-        if part not in node or not isinstance(node[part], (dict, list)):
-            node[part] = ConfigDict()
-        node = node[part]
-    if isinstance(node, list):
-        node[int(last)] = value
-    elif isinstance(value, (dict, list)):
-        node[last] = ConfigDict({last: value})[last]
-    else:
-        node[last] = value
-
-
-def resolve_references(node: Any, root: dict, inside: int = 0) -> Any:
-    """The values of ``'${key}'`` in place, as configs of superres before 1.0 wrote them.
-
-    Raises:
-        UserError: no such key, or keys that refer to each other in a circle.
-    """
-    if isinstance(node, dict):
-        return type(node)((k, resolve_references(v, root, inside)) for k, v in node.items())
-    if isinstance(node, list | tuple):
-        return type(node)(resolve_references(v, root, inside) for v in node)
-    if hasattr(node, "__qualname__"):  # a class; registries take its full name, too
-        return f"{node.__module__}.{node.__qualname__}"
-    if not isinstance(node, str) or "${" not in node:
-        return node
-
-    def value(match: re.Match) -> Any:
-        found = get(root, match[1])
-        if found is MISSING:
-            raise UserError(
-                f"config: {node!r} refers to a key that does not exist"
-                + did_you_mean(match[1], root)
-            )
-        if inside > _DEEPEST_REFERENCE:
-            raise UserError(f"config: {node!r} refers to itself")
-        return resolve_references(found, root, inside + 1)
-
-    whole = _REFERENCE.fullmatch(node)
-    return value(whole) if whole else _REFERENCE.sub(lambda match: str(value(match)), node)
+        elif isinstance(node, dict):
+            node = node.get(part)
+        elif node is not None:
+            raise UserError(f"{where} {so_far} is {node!r}, which has no key {part!r}")
+        so_far = f"{so_far}.{part}" if so_far else part

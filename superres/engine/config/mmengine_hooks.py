@@ -11,12 +11,14 @@ from collections.abc import Callable
 from typing import Any
 
 import mmengine.hooks
+from mmengine.config import Config
 from mmengine.runner.priority import Priority, get_priority
 
 from superres.errors import UserError
 from superres.registry import HOOKS
 
-from .origin import Depth, settle
+from .reading import Source
+from .values import require, to_plain
 
 ITERATIONS = "training counts iterations, not epochs"
 _LOOP = "the training loop does this itself"
@@ -37,14 +39,11 @@ MMENGINE_HOOKS = {
     "RuntimeInfoHook": _LOOP,
     "DistSamplerSeedHook": _LOOP,
 }
-_OTHERS_HOOKS = {
+_BY_NAME = {
     "ExponentialMovingAverageHook": "write ema = 0.999",  # MMagic's and MMEditing's
     "BasicVisualizationHook": "write tensorboard = True",
-}
-_OURS = {
-    "CheckpointHook": MMENGINE_HOOKS["CheckpointHook"],
-    "LoggerHook": MMENGINE_HOOKS["LoggerHook"],
-    "EvaluationHook": "write val_interval = N and save_best",
+    "EvaluationHook": "write val_interval = N and save_best",  # ours
+    **{name: MMENGINE_HOOKS[name] for name in ("CheckpointHook", "LoggerHook")},
 }
 DEFAULT_HOOKS = {
     "checkpoint": "CheckpointHook",
@@ -58,7 +57,7 @@ DEFAULT_HOOKS = {
 ``visualization`` is every toolbox's own."""
 
 
-def translate_hooks(root: dict, depth: Depth, notes: list[str]) -> None:
+def translate_hooks(root: dict, source: Source, notes: list[str]) -> None:
     """Take those of mmengine's hooks out of ``custom_hooks`` that something else stands for."""
     entries, defaults = [], root.get("default_hooks")
     if isinstance(defaults, dict):
@@ -84,12 +83,12 @@ def translate_hooks(root: dict, depth: Depth, notes: list[str]) -> None:
                     f"config: {averages[0]} and {path} both average; remove one of them"
                 )
             averages.append(path)
-            settle(root, path, "ema", _ema(path, entry), depth)
+            source.settle(root, path, "ema", _ema(path, entry))
             continue
         like = _mmengine_hook(kind)
-        advice = _OTHERS_HOOKS.get(name, "") if kind is None else MMENGINE_HOOKS.get(like, "")
-        if getattr(kind, "__module__", "").startswith("superres.engine.hooks."):
-            advice = _OURS.get(name, "")  # each is there already
+        there = getattr(kind, "__module__", "").startswith("superres.engine.hooks.")
+        by_name = kind is None or there
+        advice = _BY_NAME.get(name, "") if by_name else MMENGINE_HOOKS.get(like, "")
         if advice is _LOOP and like == kind.__name__:
             notes.append(f"{path}: {name} ({_LOOP})")
         elif advice:
@@ -144,20 +143,15 @@ def _ema(path: str, entry: dict) -> float | dict[str, Any]:
     for key, (accepted, advice) in _EMA_AS_IS.items():
         if rest.pop(key, accepted) != accepted:
             raise UserError(f"config: {path}.{key} = {entry[key]!r}: {advice}")
-    momentum = rest.pop("momentum", 0.0002)
-    if not isinstance(momentum, float) or not 0 < momentum < 1:
-        raise UserError(f"config: {path}.momentum = {momentum!r} must lie between 0 and 1")
-    ema = {"decay": rest.pop("decay", 1 - momentum)}
-    if "begin_iter" in rest:
-        ema["begin"] = rest.pop("begin_iter")
-    for key in ("begin", "interval", "priority"):
-        if key in rest:
-            ema[key] = rest.pop(key)
-    for key in rest:
-        raise UserError(
-            f"config: {path}: EMAHook takes no argument {key!r}; it takes momentum, begin_iter, "
-            "interval and priority"
-        )
+    momentum = require(f"{path}.momentum", rest.pop("momentum", 0.0002), "share")
+    ema = {"decay": 1 - momentum}
+    for key, value in rest.items():
+        if key not in ("decay", "begin", "begin_iter", "interval", "priority"):
+            raise UserError(
+                f"config: {path}: EMAHook takes no argument {key!r}; it takes momentum, "
+                "begin_iter, interval and priority"
+            )
+        ema[key.removesuffix("_iter")] = value
     return ema if ema.keys() - {"decay"} else ema["decay"]
 
 
@@ -174,3 +168,30 @@ def type_name(kind: Any) -> str:
     """``'mmengine.EMAHook'`` and the class itself as 'EMAHook'."""
     name = kind if isinstance(kind, str) else getattr(kind, "__name__", repr(kind))
     return re.split(r"\.|::", name)[-1]
+
+
+_OF_EVERY_RUN: dict[str, tuple[str, dict[str, str]]] = {
+    "logger": ("LoggerHook", {"interval": "log_interval"}),
+    "param_scheduler": ("ParamSchedulerHook", {}),
+    "checkpoint": (
+        "CheckpointHook",
+        {"interval": "checkpoint_interval", "max_keep_ckpts": "max_keep_checkpoints"},
+    ),
+    "evaluation": ("EvaluationHook", {"interval": "val_interval", "save_best": "save_best"}),
+    "visualization": ("TensorboardHook", {}),
+}
+"""Type, and which top-level key each argument is taken from."""
+
+
+def hook_configs(cfg: Config) -> dict[str, dict[str, Any]]:
+    """The configs of the hooks of every run, by name; their arguments stand at the top."""
+    found: dict[str, dict[str, Any]] = {}
+    if cfg.get("ema"):
+        ema = to_plain(cfg.ema)
+        found["ema"] = {"type": "EMAHook", **(ema if isinstance(ema, dict) else {"decay": ema})}
+    for name, (kind, keys) in _OF_EVERY_RUN.items():
+        given = {argument: to_plain(cfg[key]) for argument, key in keys.items() if key in cfg}
+        found[name] = {"type": kind, **given}
+    if cfg.get("tensorboard", True) is False:
+        del found["visualization"]
+    return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import torch
@@ -14,11 +15,37 @@ from superres.errors import UserError
 from superres.models.layers import on_meta, with_scale
 
 from .types import accepted_arguments, blame, find_type, of_its_kind
-from .values import scales_of, to_plain
+from .values import same_argument, scales_of, to_plain
 
 _SIDE = 48
 """Of the images, without numbers in them, that a network of one's own is tried on."""
 _KINDS = {1: "grey", 3: "rgb"}
+
+
+def network_differences(
+    found: Mapping[str, Any],
+    wanted: Mapping[str, Any],
+    ignored: Collection[str] = (),
+    same: Callable[[str, Any, Any], bool] = same_argument,
+) -> dict[str, tuple[Any, Any]]:
+    """In what two configs of networks differ, with today's defaults written out.
+
+    Args:
+        found, wanted: networks' configs; of two types that is all that is said.
+        ignored: arguments that may differ.
+        same: whether an argument's two values are the same.
+
+    Returns:
+        The values of both by argument.
+    """
+    if found.get("type") != wanted["type"]:
+        return {"type": (found.get("type"), wanted["type"])}
+    ours, theirs = to_plain(full_config(found)), to_plain(full_config(wanted))
+    return {
+        key: (ours.get(key), theirs.get(key))
+        for key in sorted({*ours, *theirs} - {"type", *ignored})
+        if not same(key, ours.get(key), theirs.get(key))
+    }
 
 
 def check_network(cfg: Config) -> int | None:

@@ -6,6 +6,8 @@ from mmengine.config import Config
 
 from superres.errors import UserError
 
+from .values import require
+
 KEYS = ("enable", "base_batch_size", "applied")
 
 
@@ -29,23 +31,14 @@ def scale_lr(cfg: Config) -> str:
         raise UserError(
             f"config: auto_scale_lr = {wanted!r} must be dict(enable=True, base_batch_size=16)"
         )
-    if not isinstance(wanted.get("enable", False), bool):
-        raise UserError(
-            f"config: auto_scale_lr.enable = {wanted['enable']!r} must be True or False"
-        )
-    if not wanted.get("enable"):
+    if not require("auto_scale_lr.enable", wanted.get("enable", False), "yes or no"):
         return ""
     if wanted.get("applied"):
         raise UserError(
             f"config: auto_scale_lr was applied before: the learning rate is {wanted['applied']:g} "
             "times what it was. Remove auto_scale_lr.applied to scale it again"
         )
-    base = wanted.get("base_batch_size")
-    if type(base) is not int or base < 1:
-        raise UserError(
-            f"config: auto_scale_lr.base_batch_size = {base!r} must be the batch size that the "
-            "learning rate was chosen for, e.g. 16"
-        )
+    base = require("auto_scale_lr.base_batch_size", wanted.get("base_batch_size"), "count")
     optimizer = cfg.optim_wrapper.optimizer
     if not isinstance(optimizer.get("lr"), (int, float)):
         raise UserError("config: auto_scale_lr needs a number in optim_wrapper.optimizer.lr")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
-from math import isfinite
 from typing import Any
 
 from mmengine.config import Config
@@ -15,6 +14,8 @@ from mmengine.registry import DefaultScope
 
 from superres import registry
 from superres.errors import UserError, did_you_mean
+
+from .values import KINDS, walk
 
 _READ_BY_BUILDERS = {Hook: {"priority"}, OptimWrapper: {"constructor", "paramwise_cfg"}}
 
@@ -50,12 +51,7 @@ def known_types() -> list[str]:
 
 
 def accepted_arguments(node: Any) -> set[str] | None:
-    """The keywords that ``dict(type=...)`` may carry; None where anything goes.
-
-    A dict without ``type`` accepts the keys that it has and no others.
-    """
-    if "type" not in node:
-        return set(node)
+    """The keywords that ``dict(type=...)`` may carry; None where anything goes."""
     cls = find_type(node["type"])
     if cls is None:
         return None
@@ -79,18 +75,7 @@ def accepted_arguments(node: Any) -> set[str] | None:
 
 def walk_types(node: Any) -> list[tuple[str, dict]]:
     """All dicts with a ``type`` in a config, each with its dotted path, in the file's order."""
-    found, pending = [], [("", node._cfg_dict if isinstance(node, Config) else node)]
-    while pending:
-        path, node = pending.pop()
-        inside: Any = ()
-        if isinstance(node, dict):
-            inside = node.items()
-            if "type" in node:
-                found.append((path, node))
-        elif isinstance(node, list | tuple):
-            inside = enumerate(node)
-        pending += reversed([(f"{path}.{k}" if path else str(k), v) for k, v in inside])
-    return found
+    return [(path, part) for path, part in walk(node) if isinstance(part, dict) and "type" in part]
 
 
 def check_types(cfg: Config) -> None:
@@ -143,18 +128,14 @@ def blame(path: str, node: Any) -> Iterator[None]:
 
 def of_its_kind(value: Any, default: Any) -> str | None:
     """What an argument must be, or None if it is that; its default tells."""
-    number = isinstance(value, (int, float)) and not isinstance(value, bool) and isfinite(value)
-    if isinstance(default, bool):
-        return None if isinstance(value, bool) else "True or False"
-    if isinstance(default, int):
-        whole = isinstance(value, int) and not isinstance(value, bool) and value > 0
-        return None if whole else "a whole number of at least 1"
-    if isinstance(default, float):
-        return None if number else "a number"
     if isinstance(default, tuple):
         if value is None and isinstance(default[0], float):
             return None
         entries = value if isinstance(value, (list, tuple)) and value else [None]
-        if any(of_its_kind(v, default[0]) for v in entries):
-            return f"a list such as {list(default)}"
-    return None
+        wrong = any(of_its_kind(v, default[0]) for v in entries)
+        return f"a list such as {list(default)}" if wrong else None
+    kind = {bool: "yes or no", int: "count", float: "number"}.get(type(default))
+    if kind is None:
+        return None
+    holds, words = KINDS[kind]
+    return None if holds(value) else words

@@ -1,19 +1,68 @@
-"""Values of a config by dotted key, and as plain Python."""
+"""Values of a config: by dotted key, as plain Python, and what each kind of them must be."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
+from superres.errors import UserError
+
 MISSING = object()
+
+
+def _whole(value: Any, least: int) -> bool:
+    return type(value) is int and value >= least
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "count": (lambda value: _whole(value, 1), "a whole number of at least 1"),
+    "count or 0": (lambda value: _whole(value, 0), "a whole number of at least 0"),
+    "count or None": (
+        lambda value: value is None or _whole(value, 1),
+        "a whole number of at least 1, or None",
+    ),
+    "number": (_number, "a number"),
+    "share": (lambda value: isinstance(value, float) and 0 < value < 1, "between 0 and 1"),
+    "seconds": (lambda value: _number(value) and value > 0, "a number of seconds"),
+    "seed": (
+        lambda value: value is None or (_whole(value, 0) and value < 2**63),
+        "a whole number from 0 to 2**63 - 1",
+    ),
+    "yes or no": (lambda value: isinstance(value, bool), "True or False"),
+    "dict": (lambda value: isinstance(value, dict), "a dict"),
+    "dict or None": (lambda value: value is None or isinstance(value, dict), "a dict"),
+    "list or None": (lambda value: value is None or isinstance(value, list), "a list"),
+    "path or None": (lambda value: value is None or isinstance(value, str), "a path"),
+    "backend": (lambda value: value in ("nccl", "gloo"), "'nccl' or 'gloo'"),
+}
+"""What a value must be: the test, and how a message says it."""
+
+
+def require(path: str, value: Any, kind: str) -> Any:
+    """The value of a dotted key, which is of one of :data:`KINDS`.
+
+    Raises:
+        UserError: it is not.
+    """
+    holds, words = KINDS[kind]
+    if not holds(value):
+        raise UserError(f"config: {path} = {value!r} must be {words}")
+    return value
 
 
 def as_parts(fast: Any) -> dict[str, Any]:
     """The config's ``fast`` as a dict, of which one part can be set by itself."""
     if isinstance(fast, dict):
         return fast
-    return {"preset": fast if isinstance(fast, str) else "off" if fast is False else "auto"}
+    named = {None: "auto", True: "auto", False: "off"}
+    return {"preset": named[fast] if fast is None or isinstance(fast, bool) else fast}
 
 
 def get(node: Any, path: str) -> Any:
@@ -25,15 +74,30 @@ def get(node: Any, path: str) -> Any:
     return node
 
 
-def put(node: dict, path: str, value: Any) -> None:
-    """Set a dotted key; one of ``fast`` opens its preset."""
+def put(node: Any, path: str, value: Any) -> None:
+    """Set a dotted key, of lists by number; one of ``fast`` opens its preset."""
     head, _, rest = path.partition(".")
+    key = int(head) if isinstance(node, list) else head
     if not rest:
-        node[head] = value
+        node[key] = ConfigDict({"value": value})["value"]
         return
     if head == "fast":
         node[head] = ConfigDict(as_parts(node.get(head)))
-    put(node.setdefault(head, ConfigDict()), rest, value)
+    elif isinstance(node, dict) and not isinstance(node.get(head), dict | list):
+        node[head] = ConfigDict()
+    put(node[key], rest, value)
+
+
+def walk(node: Any) -> list[tuple[str, Any]]:
+    """All parts of a config, each with its dotted path, in the file's order."""
+    found, pending = [], [("", node._cfg_dict if isinstance(node, Config) else node)]
+    while pending:
+        path, node = pending.pop()
+        found.append((path, node))
+        inside: Any = enumerate(node) if isinstance(node, list | tuple) else ()
+        inside = node.items() if isinstance(node, dict) else inside
+        pending += reversed([(f"{path}.{k}" if path else str(k), v) for k, v in inside])
+    return found
 
 
 def scales_of(cfg: Config) -> list[int]:

@@ -10,8 +10,6 @@ import hashlib
 import json
 import sys
 from collections.abc import Callable
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import mmengine
@@ -21,7 +19,7 @@ from mmengine.config import Config
 
 import superres
 from superres.datasets.joined import stores
-from superres.engine.config.values import to_plain
+from superres.engine.config.values import to_plain, walk
 from superres.errors import UserError
 
 from . import launch
@@ -31,46 +29,19 @@ LOCAL_KEYS = ("data_root", "num_workers", "prefetch_factor", "start_method", "wo
 
 
 def config_facts(cfg: Config) -> dict[str, str]:
-    """The leaves of a config by dotted key, but for :data:`LOCAL_KEYS`."""
-    facts: dict[str, str] = {}
-
-    def walk(node: Any, path: str) -> None:
-        if isinstance(node, dict) and node:
-            for key, value in node.items():
-                if key not in LOCAL_KEYS:
-                    walk(value, f"{path}.{key}" if path else key)
-        elif isinstance(node, list) and any(isinstance(x, (dict, list)) for x in node):
-            for i, value in enumerate(node):
-                walk(value, f"{path}.{i}")
-        else:
-            facts[path] = repr(node)
-
-    walk(to_plain(cfg), "")
-    return facts
-
-
-def program_facts() -> dict[str, str]:
-    """Versions of what computes, and a digest of this package's source."""
-    python = ".".join(map(str, sys.version_info[:2]))
+    """The values of a config by dotted key, but for :data:`LOCAL_KEYS`."""
     return {
-        "superres": f"{superres.__version__}, source {source_digest()[:12]}",
-        "torch": str(torch.__version__),
-        "numpy": str(numpy.__version__),
-        "mmengine": str(mmengine.__version__),
-        "python": python,
+        path: repr(value)
+        for path, value in walk(to_plain(cfg))
+        if not isinstance(value, dict | list) and not {*LOCAL_KEYS} & {*path.split(".")}
     }
 
 
-@cache
-def source_digest() -> str:
-    """sha256 over the package's Python files."""
-    root = Path(superres.__file__).parent
-    digest = hashlib.sha256()
-    for path in sorted(root.rglob("*.py")):
-        if "_share" not in path.parts:
-            digest.update(f"{path.relative_to(root).as_posix()}\n".encode())
-            digest.update(path.read_bytes())
-    return digest.hexdigest()
+def program_facts() -> dict[str, str]:
+    """Versions of what computes."""
+    modules = {"superres": superres, "torch": torch, "numpy": numpy, "mmengine": mmengine}
+    python = ".".join(map(str, sys.version_info[:2]))
+    return {"python": python, **{name: str(m.__version__) for name, m in modules.items()}}
 
 
 def dataset_facts(dataset: Any) -> dict[str, str]:

@@ -1,9 +1,8 @@
 """What a run of several processes says when one of them fails, dies or hangs.
 
 The other processes only see that an exchange broke off or took too long. To tell which process is
-to blame, and where it stands, every process has a thread that answers a roll call: it says where
-in the program its main thread is. The calls go through the store in which the processes found
-each other. No clock of one machine is ever compared with another's.
+to blame, each has a thread that answers a roll call, through the store in which they found each
+other. (torch's ``monitored_barrier`` names a process that hangs, but none that has died.)
 """
 
 from __future__ import annotations
@@ -14,8 +13,7 @@ import os
 import sys
 import threading
 import time
-from dataclasses import dataclass
-from types import FrameType
+from collections.abc import Callable
 from typing import Any
 
 from torch import distributed
@@ -40,105 +38,74 @@ _BROKEN = (
 )
 
 
-@dataclass(frozen=True)
-class Fault:
-    """What another process is to blame for.
-
-    Attributes:
-        text: which one, and what to do; empty where another process says the same.
-        code: to exit with.
-    """
-
-    text: str
-    code: int
-
-
-@dataclass(frozen=True)
-class Process:
-    """One of the run's processes: its machine and number there."""
-
-    host: str
-    pid: int
-
-    def __str__(self) -> str:
-        return f"process {self.pid} on {self.host}"
-
-
 class Peers:
     """The processes of a run, as one of them sees the rest.
 
     Args:
         store: shared by the processes of this attempt.
         rank: of this process.
-        processes: of all ranks.
+        processes: of all ranks, such as ``process 17 on gpu2``.
     """
 
-    def __init__(self, store: Any, rank: int, processes: list[Process]) -> None:
+    def __init__(self, store: Any, rank: int, processes: list[str]) -> None:
         self.store, self.rank, self.processes = store, rank, processes
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._answer, daemon=True, name="roll call")
-        self._thread.start()
+        threading.Thread(target=self._answer, daemon=True, name="roll call").start()
 
     def close(self) -> None:
         """End the thread."""
         self._stop.set()
 
     def announce(self, error: BaseException) -> None:
-        """Tell the others that this process ends, and why."""
-        known = isinstance(error, UserError)
-        text = str(error) if known else f"{type(error).__name__}: {error}"
-        note = {"text": text, "code": 2 if known else 1}
-        _within(GRACE_SECONDS, lambda: self.store.set(f"failed/{self.rank}", json.dumps(note)))
+        """Tell the others that this process ends, and with which code."""
+        code = 2 if isinstance(error, UserError) else 1
+        _within(GRACE_SECONDS, lambda: self.store.set(f"failed/{self.rank}", json.dumps(code)))
 
-    def explain(self, error: BaseException) -> Fault:
-        """What a broken exchange means. Takes some seconds."""
+    def explain(self, error: BaseException) -> tuple[str, int]:
+        """What a broken exchange means, and the code to exit with. Takes some seconds.
+
+        The text is empty where another process has told its own story, or tells this one.
+        """
         heard = _within(2 * GRACE_SECONDS, self._roll_call)
         first = str(error).strip().splitlines()[0][:200]
         if heard is None:
-            return Fault(
+            return (
                 f"contact to {self._name(0)} is lost, where the processes meet: the network of "
                 f"this machine or of that one is down, or rank 0 has ended ({first}). "
                 "Continue with --resume",
                 1,
             )
-        failures, places = heard
-        if failures:  # that process has told its own story
-            return Fault("", max(note["code"] for note in failures.values()))
-        missing = [r for r in range(len(self.processes)) if r not in places]
-        if self.rank != min(places):
-            return Fault("", 1)
+        failures, waiting = heard
+        if failures or self.rank != min(waiting):
+            return "", max(failures.values(), default=1)
+        lost = [f"{self._name(r)} gives no answer: it has died, hangs or is cut off"
+                for r in range(len(self.processes)) if r not in waiting]  # fmt: skip
         # Those that are inside an exchange are waiting for the ones that are not.
-        slow = [r for r, place in places.items() if not place["waiting"]]
-        told = [f"{self._name(r)} gives no answer: it has died, hangs or is cut off"
-                for r in missing]  # fmt: skip
-        told += [f"{self._name(r)} hangs in {places[r]['place']}" for r in slow]
-        what = "; ".join(told[:8]) + (f" and {len(told) - 8} more" if told[8:] else "")
-        return Fault(
+        lost += [f"{self._name(r)} hangs" for r, waits in waiting.items() if not waits]
+        what = "; ".join(lost[:8]) + (f" and {len(lost) - 8} more" if lost[8:] else "")
+        return (
             f"the processes have lost each other: {what or 'all of them still answer'} ({first}). "
             "Every checkpoint saved so far is whole, continue with --resume. "
-            "SUPERRES_DIST_TIMEOUT_MINUTES "
-            "sets how long one waits for the others",
+            "SUPERRES_DIST_TIMEOUT_MINUTES sets how long one waits for the others",
             1,
         )
 
     def _name(self, rank: int) -> str:
         return f"rank {rank} ({self.processes[rank]})"
 
-    def _roll_call(self) -> tuple[dict[int, Any], dict[int, Any]]:
-        """(announced failures, answers) by rank."""
+    def _roll_call(self) -> tuple[dict[int, int], dict[int, bool]]:
+        """By rank: exit codes that were announced, and whether those that answer wait."""
         self.store.set("roll", "1")
-        self.store.set(f"answer/{self.rank}", json.dumps({"place": "", "waiting": True}))
-        failures: dict[int, Any] = {}
-        answers: dict[int, Any] = {}
+        self.store.set(f"answer/{self.rank}", "true")
+        failures: dict[int, int] = {}
+        answers: dict[int, bool] = {}
         deadline = time.monotonic() + GRACE_SECONDS
-        while time.monotonic() < deadline:
+        # Even if all have answered: one that fails may be about to say so.
+        while time.monotonic() < deadline and not failures:
             for kind, found in (("failed", failures), ("answer", answers)):
                 for r in range(len(self.processes)):
                     if r not in found and self.store.check([f"{kind}/{r}"]):
                         found[r] = json.loads(self.store.get(f"{kind}/{r}"))
-            if failures:
-                break
-            # Even if all have answered: one that fails may be about to say so.
             time.sleep(0.1)
         return failures, answers
 
@@ -148,31 +115,22 @@ class Peers:
             store = self.store.clone() if hasattr(self.store, "clone") else self.store
             while not self._stop.wait(POLL_SECONDS):
                 if store.check(["roll"]):
-                    place = where(sys._current_frames().get(main))
-                    store.set(f"answer/{self.rank}", json.dumps(place))
+                    store.set(f"answer/{self.rank}", json.dumps(_waits(main)))
                     return
 
 
-def where(frame: FrameType | None) -> dict[str, Any]:
-    """Where a thread is: the innermost line of ours, and whether it waits for other processes."""
-    place, waiting = "", False
-    here = frame
-    while here is not None:
-        file = here.f_code.co_filename
-        name = here.f_code.co_name
-        if f"{os.sep}torch{os.sep}distributed{os.sep}" in file or name in (
-            "_engine_run_backward",
-            "explain",
-            "announce",
-        ):
-            waiting = True
-        if not place and f"{os.sep}superres{os.sep}" in file:
-            place = f"{name} ({os.path.basename(file)}, line {here.f_lineno})"
-        here = here.f_back
-    return {"place": place, "waiting": waiting}
+def _waits(thread: int | None) -> bool:
+    """Whether a thread is inside an exchange with other processes."""
+    frame = sys._current_frames().get(thread)
+    while frame is not None:
+        inside = f"{os.sep}torch{os.sep}distributed{os.sep}" in frame.f_code.co_filename
+        if inside or frame.f_code.co_name in ("_engine_run_backward", "explain", "announce"):
+            return True
+        frame = frame.f_back
+    return False
 
 
-def _within(seconds: float, do: Any) -> Any:
+def _within(seconds: float, do: Callable[[], Any]) -> Any:
     """The result of ``do()``, or None if it fails or takes longer: a store may be out of reach."""
     result: list[Any] = []
 
@@ -186,15 +144,13 @@ def _within(seconds: float, do: Any) -> Any:
     return result[0] if result else None
 
 
-def is_broken_exchange(error: BaseException) -> bool:
+def is_broken_exchange(error: BaseException | None) -> bool:
     """Whether an exception says that an exchange between processes failed."""
     kinds = (distributed.DistBackendError, distributed.DistNetworkError, distributed.DistStoreError)
-    seen: BaseException | None = error
-    while seen is not None:
-        text = str(seen).lower()
-        if isinstance(seen, kinds) or (
-            isinstance(seen, RuntimeError) and any(words in text for words in _BROKEN)
-        ):
+    while error is not None:
+        text = str(error).lower()
+        told = isinstance(error, RuntimeError) and any(words in text for words in _BROKEN)
+        if told or isinstance(error, kinds):
             return True
-        seen = seen.__cause__
+        error = error.__cause__
     return False

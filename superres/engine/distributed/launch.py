@@ -16,11 +16,12 @@ import uuid
 from typing import Any
 
 import torch
+from mmengine import dist
 from torch import distributed
 
 from superres.errors import UserError
 
-from .failure_report import Peers, Process
+from .failure_report import Peers
 
 LAUNCHERS = ("none", "pytorch", "slurm")
 JOINED = "SUPERRES_JOINED"
@@ -33,12 +34,12 @@ _peers: Peers | None = None
 
 def rank() -> int:
     """This process's number, 0 where there is only one."""
-    return distributed.get_rank() if distributed.is_initialized() else 0
+    return dist.get_rank()
 
 
 def world_size() -> int:
     """Number of processes of the run."""
-    return distributed.get_world_size() if distributed.is_initialized() else 1
+    return dist.get_world_size()
 
 
 def peers() -> Peers | None:
@@ -53,28 +54,20 @@ def barrier() -> None:
 
 def gather(value: object) -> list:
     """The values of all ranks in their order, on every rank."""
-    if world_size() == 1:
-        return [value]
-    values: list = [None] * world_size()
-    distributed.all_gather_object(values, value, group=_control)
-    return values
+    return dist.all_gather_object(value, _control)
 
 
 def broadcast(value: object) -> object:
     """Rank 0's value, on every rank."""
-    if world_size() == 1:
-        return value
     box = [value]
-    distributed.broadcast_object_list(box, src=0, group=_control)
+    dist.broadcast_object_list(box, 0, _control)
     return box[0]
 
 
 def largest(number: int) -> int:
     """The largest of the ranks' numbers, without a word to the GPU."""
-    if world_size() == 1:
-        return number
     box = torch.tensor([number])
-    distributed.all_reduce(box, distributed.ReduceOp.MAX, group=_control)
+    dist.all_reduce(box, "max", _control)
     return int(box.item())
 
 
@@ -228,7 +221,7 @@ def _meet(backend: str, wait: datetime.timedelta) -> None:
             "that they share in GLOO_SOCKET_IFNAME (and NCCL_SOCKET_IFNAME)"
         ) from error
     if size > 1:
-        own = Process(socket.gethostname(), os.getpid())
+        own = f"process {os.getpid()} on {socket.gethostname()}"
         _peers = Peers(store, number, gather(own))
 
 

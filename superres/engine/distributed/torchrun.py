@@ -7,11 +7,8 @@ user's mistake and on 130 and 143 for a saved stop, so the first failure's code 
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import sys
-import threading
-import time
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -29,7 +26,6 @@ def main(argv: list[str] | None = None) -> int:
     from torch.distributed.run import main as torchrun
 
     argv = sys.argv[1:] if argv is None else argv
-    threading.Thread(target=_leave_if_cut_off, daemon=True).start()
     # Slurm's early notice, of which torchrun would die; to the ranks it is as SIGTERM.
     signal.signal(signal.SIGUSR1, lambda *_: signal.raise_signal(signal.SIGTERM))
     try:
@@ -74,43 +70,6 @@ def _ended(code: int) -> str:
         name = f"signal {-code}"
     why = ", as the system does when memory runs out" if name == "SIGKILL" else ""
     return f"was ended by {name}{why}"
-
-
-def _leave_if_cut_off(seconds: float = 5.0) -> None:
-    """End when a rank has ended and torchrun does not notice.
-
-    Between two looks at its ranks torchrun asks the first machine for news, and where the network
-    is gone it waits for the answer for ever (torch 2.13).
-    """
-    since = None
-    while hasattr(os, "waitid"):
-        time.sleep(0.5)
-        try:
-            ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-        except ChildProcessError:
-            ended = None
-        if ended is None or not _asks_the_store():
-            since = None
-        elif since is None:
-            since = time.monotonic()
-        elif time.monotonic() - since > seconds:
-            code = ended.si_status if ended.si_code == os.CLD_EXITED else 128 + ended.si_status
-            print(
-                f"error: process {ended.si_pid} ended with code {code}, and the first machine "
-                "cannot be reached",
-                file=sys.stderr,
-                flush=True,
-            )
-            os._exit(code or 1)  # the ranks that are left are told by the system
-
-
-def _asks_the_store() -> bool:
-    frame = sys._current_frames().get(threading.main_thread().ident)
-    while frame is not None:
-        if frame.f_code.co_name == "_call_store":
-            return True
-        frame = frame.f_back
-    return False
 
 
 def _no_meeting(argv: list[str], error: BaseException) -> str:

@@ -10,7 +10,7 @@ from mmengine.hooks import Hook
 from torch import Tensor
 
 from superres.checkpoints.state import load_strictly
-from superres.errors import UserError
+from superres.engine.config.values import require
 from superres.registry import HOOKS
 
 
@@ -31,13 +31,9 @@ class EMAHook(Hook):
     priority = "NORMAL"
 
     def __init__(self, decay: float = 0.999, begin: int = 0, interval: int = 1) -> None:
-        if not isinstance(decay, float) or not 0 < decay < 1:
-            raise UserError(f"config: ema.decay = {decay!r} must lie between 0 and 1")
-        for name, value, least in (("begin", begin, 0), ("interval", interval, 1)):
-            if type(value) is not int or value < least:
-                raise UserError(
-                    f"config: ema.{name} = {value!r} must be a whole number of at least {least}"
-                )
+        require("ema.decay", decay, "share")
+        require("ema.begin", begin, "count or 0")
+        require("ema.interval", interval, "count")
         self.decay, self.begin, self.interval = decay, begin, interval
         self.updates = 0
         self.module: torch.nn.Module | None = None  # the averaged restorer

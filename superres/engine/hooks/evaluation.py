@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import Any
 
@@ -82,7 +83,7 @@ class EvaluationHook(Hook):
             on_failure=runner.log.warn,
             extras=self.extras,
         )
-        if runner.rank == 0:
+        if runner.rank == 0 and runner.log.level <= logging.INFO:
             described = (runner.iter, runner.image_count, self.extras.described())
             runner.log.table(table_record(runner.cfg, sets, self.results, baseline, *described))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from superres.errors import UserError, did_you_mean
@@ -10,24 +11,25 @@ from .evaluate import EvalResults
 from .sets import EvalSet
 
 
+@dataclass
 class Selection:
     """The best score so far of one set's metric.
 
-    Args:
+    Attributes:
         set_name, metric: which score decides; None where there is nothing to decide by.
         role: 'validation' or 'test'. Choosing by a test set makes its score an optimistic one,
             so it is told and written down.
-        protocol: by which the score is taken; None: by the set's first.
+        wanted_protocol: by which the score is taken; '': by the set's first.
+        score, iter, protocol: the best one, after how many iterations, and by what it was taken.
     """
 
-    def __init__(
-        self, set_name: str | None, metric: str, role: str, protocol: str | None = None
-    ) -> None:
-        self.set_name, self.metric, self.role = set_name, metric, role
-        self.wanted_protocol = protocol
-        self.score: float | None = None
-        self.iter: int | None = None
-        self.protocol: str | None = None
+    set_name: str | None = None
+    metric: str = "psnr"
+    role: str = "none"
+    wanted_protocol: str = ""
+    score: float | None = None
+    iter: int | None = None
+    protocol: str | None = None
 
     @classmethod
     def from_wish(cls, wanted: str | None, sets: list[EvalSet], warn: Any) -> Selection:
@@ -39,34 +41,28 @@ class Selection:
         Raises:
             UserError: it names a set or protocol that is not validated by, or another metric.
         """
-        protocol = ""
         if not wanted or not sets:
-            return cls(None, "psnr", "none")
+            return cls()
         if wanted in ("auto", "psnr", "ssim"):
-            name, metric = sets[0].key, "ssim" if wanted == "ssim" else "psnr"
-        else:
-            cell, _, protocol = str(wanted).partition("@")
-            name, _, metric = cell.rpartition("/")
-            known = [f"{s.key}/{m}" for s in sets for m in ("psnr", "ssim")]
-            if protocol:
-                known = [
-                    f"{s.key}/{m}@{p.name}"
-                    for s in sets
-                    for p in s.protocols
-                    for m in ("psnr", "ssim")
-                ]
-            if wanted not in known:
-                raise UserError(
-                    f"config: save_best = {wanted!r} is none of {', '.join(known)}"
-                    + did_you_mean(wanted, known)
-                )
+            wanted = f"{sets[0].key}/{'psnr' if wanted == 'auto' else wanted}"
+        cell, at, protocol = str(wanted).partition("@")
+        known = [
+            f"{s.key}/{metric}{at}{by}"
+            for s in sets
+            for by in ([p.name for p in s.protocols] if at else [""])
+            for metric in ("psnr", "ssim")
+        ]
+        if wanted not in known:
+            near = did_you_mean(wanted, known)
+            raise UserError(f"config: save_best = {wanted!r} is none of {', '.join(known)}{near}")
+        name, _, metric = cell.rpartition("/")
         role = next(s.role for s in sets if s.key == name)
         if role == "test":
             warn(
                 f"the best checkpoint is chosen by {name}, a test set: its score will be an "
                 "optimistic one, and results.json says so. Name a validation set in val_sets"
             )
-        return cls(name, metric, role, protocol or None)
+        return cls(name, metric, role, protocol)
 
     def better(self, results: EvalResults, iteration: int) -> str | None:
         """Note a new best score; gives a line about it, or None if it is not better."""
@@ -96,6 +92,6 @@ class Selection:
         """Continue from a checkpoint's record, if it was about the same score."""
         if not record or (record["set"], record["metric"]) != (self.set_name, self.metric):
             return
-        if self.wanted_protocol in (None, record.get("protocol")):
+        if self.wanted_protocol in ("", record.get("protocol")):
             self.score, self.iter = record["score"], record["iter"]
             self.protocol = record.get("protocol")

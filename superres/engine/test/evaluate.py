@@ -21,7 +21,7 @@ from superres.errors import UserError
 from superres.evaluation.extra_metrics import ExtraMetrics
 from superres.evaluation.protocols import Protocol, classical_bicubic, evaluate_pair
 from superres.evaluation.results import set_result
-from superres.imaging.io import with_channels
+from superres.imaging.io import with_channels, write_image
 from superres.imaging.resize import imresize
 
 from .eval_pair import read_pair
@@ -182,50 +182,58 @@ def _score(
     on_failure: Callable[[str], None] | None,
     extras: ExtraMetrics | None,
 ) -> dict[str, Any]:
-    """One image: its scores by all protocols, what it took, and what went wrong."""
+    """One image: its row of results.json by each protocol, and (protocol or '', note) pairs."""
     name = eval_set.dataset.gt.name_at(index)
-    image: dict[str, Any] = {"name": name, "scores": {}, "errors": {}, "extra": {}, "notes": []}
+    image: dict[str, Any] = {"rows": {}, "notes": []}
+    facts: dict[str, Any] = {}
     faults: list[str] = []
-    lacking: list[str] = []
+    fault = None
     try:
         pair = read_pair(eval_set, index)
-        image["notes"] += pair.notes
-        image["lq_sha256"] = digest(pair.lq)
-        sr, record = _apply(method, pair.lq, eval_set)
-        image.update(record, notes=image["notes"] + record.get("notes", []))
+        image["lq_sha256"] = name + digest(pair.lq)
+        sr, facts = _apply(method, pair.lq, eval_set)
+        image["notes"] = [("", note) for note in [*pair.notes, *facts.pop("notes", ())]]
         sr = sr * pair.gain if pair.gain != 1 else sr
         whole = quantise(sr, pair.gt.dtype)
         if save_dir is not None:
-            _save(save_dir / eval_set.name / f"x{eval_set.scale}" / f"{name}.png", whole)
-            image["sr_sha256"] = digest(whole)
+            target = save_dir / eval_set.name / f"x{eval_set.scale}" / f"{name}.png"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            write_image(target, whole)
+            facts["sr_sha256"] = digest(whole)
         if on_picture is not None:
             on_picture(eval_set, name, pair.lq, whole, pair.gt)
-        for protocol in eval_set.protocols:
-            try:
-                if method is bicubic and protocol.round_y:
-                    hr = with_channels(pair.hr, 3)
-                    scored = classical_bicubic(hr, eval_set.scale), hr
-                else:
-                    scored = sr, pair.hr
-                scores = _by(protocol, *scored, eval_set.scale, image["notes"])
-                image["scores"][protocol.name] = scores
-                if extras is not None and scored[0] is sr:  # the classical row is luma alone
-                    found = extras.score(*scored, eval_set.scale, protocol)
-                    image["extra"][protocol.name] = found
-                    lacking += [
-                        f"{name} of {eval_set.name} by {protocol.name}: {error}"
-                        for error in found[1].values()
-                    ]
-            except UserError as error:
-                image["errors"][protocol.name] = str(error)
-                faults.append(f"{name} of {eval_set.name} by {protocol.name}: {error}")
     except UserError as error:
-        image["error"] = str(error)
+        fault = str(error)
         faults.append(f"{name} of {eval_set.name}: {error}")
+    for protocol in eval_set.protocols:
+        row: dict[str, Any] = {"name": name, "psnr": None, "ssim": None}
+        image["rows"][protocol.name] = row
+        by = f"{name} of {eval_set.name} by {protocol.name}"
+        if fault is None:
+            classical = method is bicubic and protocol.round_y  # which is luma alone
+            hr = with_channels(pair.hr, 3) if classical else pair.hr
+            try:
+                result = classical_bicubic(hr, eval_set.scale) if classical else sr
+                scores, resized = _by(protocol, result, hr, eval_set.scale)
+                row.update(scores)
+                if resized:
+                    note = "HR was resized, which raises the score"
+                    image["notes"].append((protocol.name, note))
+                if extras is not None and not classical:
+                    found, lacking = extras.score(result, hr, eval_set.scale, protocol)
+                    row.update(found, **({"metric_errors": lacking} if lacking else {}))
+                    if on_failure:  # without a listener only what has no score at all ends the run
+                        faults += [f"{by}: {error}" for error in lacking.values()]
+            except UserError as error:
+                row["error"] = str(error)
+                faults.append(f"{by}: {error}")
+        else:
+            row["error"] = fault
+        row.update(facts)
     if faults and on_failure is None:
         raise UserError(faults[0])
-    for fault in dict.fromkeys(faults + lacking) if on_failure else ():
-        on_failure(f"not scored: {fault}")
+    for told in dict.fromkeys(faults):
+        on_failure(f"not scored: {told}")
     return image
 
 
@@ -250,23 +258,15 @@ def _apply(method: Method, lq: np.ndarray, eval_set: EvalSet) -> tuple[np.ndarra
 
 
 def _by(
-    protocol: Protocol, sr: np.ndarray, hr: np.ndarray, scale: int, notes: list[str]
-) -> dict[str, float]:
-    """The scores by one protocol; grey pictures have two dimensions to the metrics."""
+    protocol: Protocol, sr: np.ndarray, hr: np.ndarray, scale: int
+) -> tuple[dict[str, float], bool]:
+    """The scores by one protocol, for which grey images have two dimensions, and whether HR was
+    resized for them."""
     sr, hr = (x[:, :, 0] if x.ndim == 3 and x.shape[2] == 1 else x for x in (sr, hr))
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         scores = evaluate_pair(sr, hr, scale, protocol)
-    if any("resizes HR" in str(w.message) for w in said):
-        notes.append(f"@{protocol.name}: HR was resized, which raises the score")
-    return scores
-
-
-def _save(target: Path, picture: np.ndarray) -> None:
-    from superres.imaging.io import write_image
-
-    target.parent.mkdir(parents=True, exist_ok=True)
-    write_image(target, picture)
+    return scores, any("resizes HR" in str(w.message) for w in said)
 
 
 def digest(picture: np.ndarray) -> str:
@@ -286,57 +286,30 @@ def _collect(
     gathered.sort(key=lambda entry: entry[:2])
     for number, eval_set in enumerate(sets):
         images = [entry for n, _, entry in gathered if n == number]
-        digests = [i["name"] + i["lq_sha256"] for i in images if "lq_sha256" in i]
+        digests = [image["lq_sha256"] for image in images if "lq_sha256" in image]
         if digests:
             joined = "\n".join(digests).encode()
             results.lq_sha256[eval_set.key] = hashlib.sha256(joined).hexdigest()
         for protocol in eval_set.protocols:
+            rows = [image["rows"][protocol.name] for image in images]
             entry = set_result(
                 eval_set.name,
                 eval_set.scale,
                 protocol.name,
-                [_row(image, protocol.name) for image in images],
+                rows,
                 label,
                 notes=[*_notes(images, protocol.name, eval_set.error), *eval_set.notes],
-                metrics=[
-                    metric
-                    for metric in metrics
-                    if any(protocol.name in image["extra"] for image in images)
-                ],
+                metrics=[metric for metric in metrics if any(metric in row for row in rows)],
             )
             results.entries.append({**entry, "role": eval_set.role})
     return results
 
 
-def _row(image: dict[str, Any], protocol: str) -> dict[str, Any]:
-    """One image of results.json."""
-    row = {"name": image["name"], **image["scores"].get(protocol, {"psnr": None, "ssim": None})}
-    scores, errors = image["extra"].get(protocol, ({}, {}))
-    row.update(scores)
-    if errors:
-        row["metric_errors"] = errors
-    error = image.get("error") or image["errors"].get(protocol)
-    if error:
-        row["error"] = error
-    row.update(
-        {k: image[k] for k in ("seconds", "memory_mb", "inference", "sr_sha256") if k in image}
-    )
-    return row
-
-
 def _notes(images: list[dict[str, Any]], protocol: str, error: str) -> list[str]:
-    """What was said of images, each sentence once, and of how many. A note that begins with
-    ``@NAME: `` is for that protocol only."""
-    counts: Counter[str] = Counter()
-    for image in images:
-        for note in image["notes"]:
-            prefix, _, rest = note.partition(": ")
-            if not prefix.startswith("@"):
-                counts[note] += 1
-            elif prefix == f"@{protocol}":
-                counts[rest] += 1
+    """What was said of images, each sentence once, and of how many."""
+    said = [note for i in images for of, note in i["notes"] if of in ("", protocol)]
     told = [
         note if count == len(images) else f"{note} ({count} of {len(images)} images)"
-        for note, count in counts.items()
+        for note, count in Counter(said).items()
     ]
     return [f"not scored: {error}", *told] if error else told

@@ -22,6 +22,7 @@ from superres.checkpoints.formats import OWN
 from superres.checkpoints.formats.base import full_config
 from superres.datasets.conventions import by_name
 from superres.datasets.layouts import read_side
+from superres.engine.config.network_check import network_differences
 from superres.engine.config.values import same_argument, to_plain
 from superres.errors import UserError
 from superres.evaluation.published import (
@@ -152,14 +153,20 @@ def _network_differences(
     found: Mapping[str, Any], network: PublishedNetwork, ignored: set[str]
 ) -> list[str]:
     wanted = dict(network.network)
-    if found.get("type") != wanted["type"]:
+    skipped = ignored | {"init", "scale"} | ({"scales"} - wanted.keys())
+    differing = network_differences(found, wanted, skipped)
+    if "type" in differing:
         return [f"the network is a {found.get('type')} instead of a {wanted['type']}"]
     if not registered(MODELS, wanted["type"]).__module__.startswith("superres."):
         return [f"the network is one of your own by the name of {wanted['type']}"]
-    full, theirs = to_plain(full_config(found)), to_plain(full_config(wanted))
-    skipped = ignored | {"type", "init", "scale"} | ({"scales"} - wanted.keys())
-    changed = _changes(full, theirs, sorted({*full, *theirs} - skipped))
-    return [f"the network differs: {changed}"] if changed else []
+    return [f"the network differs: {_told(differing)}"] if differing else []
+
+
+def _told(differing: Mapping[str, tuple[Any, Any]]) -> str:
+    return "; ".join(
+        f"{key} {_shown(here)} instead of {_shown(there)}"
+        for key, (here, there) in differing.items()
+    )
 
 
 def _training_differences(
@@ -263,10 +270,12 @@ def _changes(found: Mapping[str, Any], wanted: Mapping[str, Any], keys: list[str
     ours, theirs = (
         {k: v for key in keys for k, v in _flat(of.get(key), key)} for of in (found, wanted)
     )
-    return "; ".join(
-        f"{key} {_shown(ours.get(key))} instead of {_shown(theirs.get(key))}"
-        for key in dict.fromkeys([*ours, *theirs])
-        if not same_argument(key, ours.get(key), theirs.get(key))
+    return _told(
+        {
+            key: (ours.get(key), theirs.get(key))
+            for key in dict.fromkeys([*ours, *theirs])
+            if not same_argument(key, ours.get(key), theirs.get(key))
+        }
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from superres.datasets.conventions import CONVENTIONS
 from superres.datasets.fingerprint import fingerprint_pair, rgb8
 from superres.engine.config.values import scales_of, to_plain
 from superres.errors import UserError
+from superres.evaluation.protocols import Protocol
 from superres.evaluation.published import find_published
 from superres.evaluation.results import results_record, with_published
 from superres.models.summary import summarise, summarise_network
@@ -32,51 +34,71 @@ FINGERPRINTED = 3
 """So many pictures of a set, the smallest, are compared with the known ways to make LR."""
 
 
+@dataclass(frozen=True)
+class Tested:
+    """What a test is about.
+
+    Attributes:
+        cfg: says on what it was tested.
+        checkpoint: as it was given: a path, or a name of weights in the package or downloaded.
+        loaded, module: what was in it, and the restorer with that.
+        device: on which the restorer lies.
+        standing: what of it is published.
+        inference: arguments of :func:`superres.inference.upscale_tensor`.
+    """
+
+    cfg: Config
+    checkpoint: Path
+    loaded: LoadedWeights
+    module: torch.nn.Module
+    device: torch.device
+    standing: Standing
+    inference: dict[str, Any]
+
+
 def test_record(
-    cfg: Config,
-    checkpoint: Path,
-    loaded: LoadedWeights,
+    of: Tested,
     eval_sets: list[EvalSet],
     results: EvalResults,
     baselines: EvalResults,
-    device: torch.device,
-    inference: dict[str, Any],
-    module: torch.nn.Module,
-    standing: Standing,
     metrics: Mapping[str, Any],
 ) -> dict[str, Any]:
     """The record of a test; see :func:`superres.evaluation.results.results_record`."""
-    used = {p.name: p for s in eval_sets for p in s.protocols}
-    file = loaded.path  # the checkpoint may be a name, of weights in the package or downloaded
-    meta = loaded.meta
-    inference = {**module.inference, **inference}
+    cfg, loaded, standing, meta = of.cfg, of.loaded, of.standing, of.loaded.meta
+    on_cpu = of.device.type == "cpu"
     sets = [_set(s, results.lq_sha256.get(s.key)) for s in eval_sets]
     degradation = (cfg.get("published") or {}).get("degradation", "bicubic")
     compared = comparison(sets, standing, degradation, baselines.entries)
+    names = to_plain(meta.get("config") or {}).get("train_set")
+    names = names if isinstance(names, list) else [names]
     return results_record(
         [compared(entry, ours=True) for entry in results.entries],
-        used.values(),
-        {"path": str(checkpoint), "sha256": sha256(file)},
+        _protocols(eval_sets),
+        {"path": str(of.checkpoint), "sha256": sha256(loaded.path)},
         metrics,
         baselines=[compared(entry, ours=False) for entry in baselines.entries],
         config=str(cfg.filename),
         format=loaded.format,
         network=dict(loaded.config),
         published_network=standing.method and {"method": standing.method, "by": standing.known_by},
-        train_set=_train_set(meta),
+        train_set=" + ".join(names) if all(isinstance(n, str) for n in names) else None,
         iter=meta.get("iter"),
         seed=meta.get("seed"),
-        selection=meta.get("selection") if file.name == "best.pth" else None,
-        parameters=sum(p.numel() for p in module.backbone.parameters()),
-        costs=_costs(loaded, scales_of(cfg), module),
+        selection=meta.get("selection") if loaded.path.name == "best.pth" else None,
+        parameters=sum(p.numel() for p in of.module.backbone.parameters()),
+        costs=_costs(loaded, scales_of(cfg), of.module),
         runtime=_runtime(results.entries),
         sets=sets,
         eval_dataset=to_plain(cfg.get("eval_dataset") or {}),
-        inference=inference,
-        device=torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
-        threads=torch.get_num_threads() if device.type == "cpu" else None,
-        memory_means=MEMORY_MEANS[device.type],
+        inference=of.inference,
+        device="cpu" if on_cpu else torch.cuda.get_device_name(of.device),
+        threads=torch.get_num_threads() if on_cpu else None,
+        memory_means=MEMORY_MEANS[of.device.type],
     )
+
+
+def _protocols(eval_sets: list[EvalSet]) -> list[Protocol]:
+    return list({p.name: p for s in eval_sets for p in s.protocols}.values())
 
 
 def table_record(
@@ -94,21 +116,12 @@ def table_record(
     scores = standing.scores if standing.method else []
     bicubic_scores = find_published("Bicubic")
     named = [{**entry, "method": f"iteration {iteration}"} for entry in results.entries]
-    used = {p.name: p for s in eval_sets for p in s.protocols}
     return results_record(
         [with_published(entry, scores) for entry in named],
-        used.values(),
+        _protocols(eval_sets),
         metrics=metrics,
         baselines=[with_published(entry, bicubic_scores) for entry in baselines.entries],
     )
-
-
-def _train_set(meta: Mapping[str, Any]) -> str | None:
-    """The name of what the weights were trained on, where the checkpoint tells."""
-    config = meta.get("config")
-    names = config.get("train_set") if isinstance(config, Mapping) else None
-    names = names if isinstance(names, list) else [names]
-    return " + ".join(names) if all(isinstance(name, str) for name in names) else None
 
 
 def _costs(
@@ -125,14 +138,8 @@ def _costs(
                 cost = summarise(loaded.config, scale=scale if several else None, memory=False)
         except UserError:  # it needs numbers, or an operation has no meta implementation
             continue
-        found.append(
-            {
-                "scale": scale,
-                "parameters": cost.parameters,
-                "flops": cost.flops,
-                "flops_input": list(cost.input),
-            }
-        )
+        sizes = {"parameters": cost.parameters, "flops": cost.flops}
+        found.append({"scale": scale, **sizes, "flops_input": list(cost.input)})
     return found
 
 
@@ -160,26 +167,19 @@ def _set(eval_set: EvalSet, digest: str | None) -> dict[str, Any]:
     if dataset is None:
         return {**described, "error": eval_set.error}
     made = dataset.lq is None
+    if not made:
+        origin = _convention(eval_set)
+    elif isinstance(dataset.make_lq, dict):
+        origin = {"convention": []}
+    else:
+        origin = {"convention": ["matlab" if dataset.border == "reflect" else "matlab-old"]}
     return {
         **described,
         "gt": str(dataset.gt.path),
         "lq": None if made else str(dataset.lq.path),
         "images": len(dataset),
-        "lq_fingerprint": {
-            "sha256": digest,
-            **(
-                {"made_here": True, "convention": _made_by(dataset)}
-                if made
-                else {"made_here": False, **_convention(eval_set)}
-            ),
-        },
+        "lq_fingerprint": {"sha256": digest, "made_here": made, **origin},
     }
-
-
-def _made_by(dataset: Any) -> list[str]:
-    if isinstance(dataset.make_lq, dict):
-        return []
-    return ["matlab" if dataset.border == "reflect" else "matlab-old"]
 
 
 def _convention(eval_set: EvalSet) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,119 +15,143 @@ from superres.checkpoints.detect import UnknownNetwork
 from superres.checkpoints.formats.base import full_config
 from superres.checkpoints.state import load_strictly
 from superres.engine.config.ecosystem import log_level
+from superres.engine.config.network_check import network_differences
 from superres.engine.config.values import scales_of, to_plain
 from superres.engine.distributed import launch
 from superres.engine.run_log import RunLog
 from superres.errors import UserError
-from superres.evaluation.render import print_table
 from superres.evaluation.results import require_folder, write_results, write_tables
 from superres.inference import parse_tile
-from superres.output import bar, printable
 from superres.registry import MODELS
 
 from .evaluate import EvalResults, bicubic, evaluate, extra_metrics
 from .published_columns import method_label, standing_of_weights
-from .record import test_record
+from .record import Tested, test_record
 from .sets import EvalSet, prepare_sets
 from .spandrel_model import FOREIGN, foreign_subject
 
 
-def run_test(
-    cfg: Config,
-    device: torch.device,
-    checkpoint: Path,
-    out: Path | None = None,
-    save_images: bool = False,
-    sets: list[str] | None = None,
-    protocols: list[str] | None = None,
-    baseline: str | None = "bicubic",
-    weight_format: str | None = None,
-    inference: dict[str, Any] | None = None,
-    name: str | None = None,
-    report: bool = False,
-    published: bool = False,
-) -> int:
+@dataclass(frozen=True)
+class TestOptions:
+    """How a checkpoint is tested.
+
+    Attributes:
+        out: where ``results.json``, the tables and, with ``save_images``, the images go.
+        sets, protocols: instead of the config's.
+        baseline: 'bicubic' adds that row, 'none' does not.
+        weight_format: for published files that cannot tell their format.
+        self_ensemble: average of the eight views; False does as the config says.
+        tile: None does as the config says; see :func:`superres.inference.parse_tile`.
+        name_in_tables: what tables call the method.
+        report: also write ``report.html``, and the images that it shows.
+        published: the weights are those of the publication that the config names.
+
+    Raises:
+        UserError: images or a report without a place for them.
+    """
+
+    out: str | None = None
+    save_images: bool = False
+    sets: list[str] | None = None
+    protocols: list[str] | None = None
+    baseline: str = "bicubic"
+    weight_format: str | None = None
+    self_ensemble: bool = False
+    tile: str | None = None
+    name_in_tables: str | None = None
+    report: bool = False
+    published: bool = False
+
+    def __post_init__(self) -> None:
+        if self.out is None and (self.save_images or self.report):
+            raise UserError(f"--{'report' if self.report else 'save-images'} needs --out DIR")
+
+    @property
+    def inference(self) -> dict[str, Any]:
+        """Arguments of :func:`superres.inference.upscale_tensor` that are asked for."""
+        found: dict[str, Any] = {"self_ensemble": True} if self.self_ensemble else {}
+        return found if self.tile is None else {**found, "tile": parse_tile(self.tile)}
+
+
+def run_test(cfg: Config, device: torch.device, checkpoint: Path, how: TestOptions) -> int:
     """Score ``checkpoint``; gives the exit code: 1 where some images could not be scored.
 
     Args:
         cfg: a checked config.
         checkpoint: ours (averaged weights are preferred), a published weight file, or one of a
             network that only spandrel knows, which takes the place of the config's.
-        out: where ``results.json``, the tables and, with ``save_images``, the pictures go.
-        sets, protocols: instead of the config's.
-        baseline: 'bicubic' adds that row.
-        weight_format: for published files that cannot tell their format.
-        inference: arguments of :func:`superres.inference.upscale_tensor`.
-        name: what tables call the method.
-        report: also write ``report.html``, and the pictures that it shows.
-        published: the weights are those of the publication that the config names.
 
     Raises:
         UserError: whatever the user can put right, and that nothing could be scored.
     """
     reporter = RunLog(launch.rank(), level=log_level(cfg.get("log_level")))
-    inference = dict(inference or {})
-    if isinstance(inference.get("tile"), str):
-        inference["tile"] = parse_tile(inference["tile"])
-    cfg, loaded, module = _subject(cfg, checkpoint, weight_format)
+    cfg, loaded, module = _subject(cfg, checkpoint, how.weight_format)
     reporter.say(loaded.summary)
-    plus = bool({**module.inference, **inference}.get("self_ensemble"))
-    standing = standing_of_weights(cfg, loaded, plus, stated=published)
+    inference = {**module.inference, **how.inference}
+    plus = bool(inference.get("self_ensemble"))
+    standing = standing_of_weights(cfg, loaded, plus, stated=how.published)
     if standing.why:
         reporter.say(f"no published name or scores: {'; '.join(standing.why)}")
     module = module.to(device)
-    eval_sets = prepare_sets(cfg, reporter.warn, sets, protocols, keep_broken=True)
+    eval_sets = prepare_sets(cfg, reporter.warn, how.sets, how.protocols, keep_broken=True)
     if loaded.format == FOREIGN:
         for eval_set in eval_sets:
             eval_set.channels = loaded.config["in_channels"]
     if not eval_sets:
         raise UserError("there is no set to test on; name them in test_sets or by --sets")
-    label = name or method_label(cfg, loaded, standing, plus)
+    label = how.name_in_tables or method_label(cfg, loaded, standing, plus)
+    out = Path(how.out) if how.out else None
     if out:
         require_folder(out)  # now, not after hours of work
     extras = extra_metrics(cfg, device)
-
     failures: list[str] = []
 
     def failed(text: str) -> None:
         if text not in failures:  # what the baseline has told already
             failures.append(text)
-            progress.say(f"warning: {text}")
+            reporter.alert(f"warning: {text}")
 
     total = sum(len(s.dataset) for s in eval_sets if s.dataset is not None)
+    steps, done, last = total * (2 if how.baseline != "none" else 1), 0, None
+
+    def step(name: str) -> None:
+        nonlocal done, last
+        done += 1
+        reporter.progress(done, steps, name, None if name == last else f"testing {name} ...")
+        last = name
+
     baselines = EvalResults()
-    save_dir = out / "images" if out and (save_images or report) else None
-    with _Progress(reporter.rank, total * (2 if baseline else 1)) as progress:
-        options = {"progress": progress.step, "on_failure": failed, "extras": extras}
-        try:
-            if baseline:
-                baselines = evaluate(bicubic, eval_sets, device, label="Bicubic", **options)
-            results = evaluate(
-                module,
-                eval_sets,
-                device,
-                save_dir=save_dir,
-                label=label,
-                **options,
-                **inference,
-            )
-        except KeyboardInterrupt:
-            progress.stopped(save_dir)
-            raise
+    save_dir = out / "images" if out and (how.save_images or how.report) else None
+    options = {"progress": step, "on_failure": failed, "extras": extras}
+    try:
+        if how.baseline != "none":
+            baselines = evaluate(bicubic, eval_sets, device, label="Bicubic", **options)
+        places = {"save_dir": save_dir, "label": label}
+        results = evaluate(module, eval_sets, device, **places, **options, **how.inference)
+    except KeyboardInterrupt:
+        kept = f"; the pictures in {save_dir} are whole" if save_dir else ""
+        with contextlib.suppress(OSError):  # of a terminal that has gone
+            if reporter.rank == 0:
+                reporter.alert(
+                    f"stopped after {done} of {steps} steps{kept}. Nothing is scored until all "
+                    "is done, so results.json was not written: run the same command again"
+                )
+        raise
+    finally:
+        reporter.close()
     _require_scores(results, eval_sets, failures)
-    incomplete = _incomplete(results) or _incomplete(baselines)
     if reporter.rank == 0:
-        parts = (loaded, eval_sets, results, baselines, device, inference, module, standing)
-        record = test_record(cfg, checkpoint, *parts, extras.described())
+        tested = Tested(cfg, checkpoint, loaded, module, device, standing, inference)
+        record = test_record(tested, eval_sets, results, baselines, extras.described())
         _warn_of_selection(record["selection"], reporter)
         # Files first: nobody may be reading what is printed.
-        written = _write(out, record, report, reporter) if out else []
-        _print(record)
+        written = _write(out, record, how.report, reporter) if out else []
+        reporter.table(record)
         if written:
             others = "".join(f", {path.name}" for path in written[1:])
             reporter.say(f"written: {written[0]}{others}")
     launch.barrier()
-    return 1 if incomplete else 0
+    return 1 if _incomplete(results) or _incomplete(baselines) else 0
 
 
 def _write(out: Path, record: dict[str, Any], report: bool, reporter: RunLog) -> list[Path]:
@@ -183,10 +207,22 @@ def build_module(cfg: Config, loaded: LoadedWeights) -> torch.nn.Module:
         UserError: the file is of another model than the config's; the differences are named.
     """
     wanted = to_plain(cfg.model)
-    differences = _differences(wanted["backbone"], loaded.config, _own_affairs(loaded))
+    tested = full_config(wanted["backbone"])
+    several = full_config(loaded.config).get("scales")
+    if set(_as_list(tested.get("scales"))) <= set(_as_list(several)):
+        tested = {**tested, "scales": several}  # tested at some of its scales
+    differences = network_differences(
+        loaded.config, tested, _own_affairs(loaded), lambda _, a, b: a == b
+    )
     if differences:
+        told = [
+            f"its network is a {found}, the config's a {here}"
+            if key == "type"
+            else f"{key} is {found!r}, the config's {here!r}"
+            for key, (found, here) in differences.items()
+        ]
         raise UserError(
-            f"{loaded.path} is of another model than {cfg.filename}: {'; '.join(differences)}. "
+            f"{loaded.path} is of another model than {cfg.filename}: {'; '.join(told)}. "
             "Give the config (and the --cfg-options) that it was trained with"
         )
     module = MODELS.build({**wanted, "backbone": dict(loaded.config)})
@@ -204,19 +240,6 @@ def _own_affairs(loaded: LoadedWeights) -> set[str]:
     return {"init"}
 
 
-def _differences(wanted: dict[str, Any], found: dict[str, Any], ignored: set[str]) -> list[str]:
-    if wanted["type"] != found["type"]:
-        return [f"its network is a {found['type']}, the config's a {wanted['type']}"]
-    full_wanted, full_found = to_plain(full_config(wanted)), to_plain(full_config(found))
-    if set(_as_list(full_wanted.get("scales"))) <= set(_as_list(full_found.get("scales"))):
-        full_wanted["scales"] = full_found.get("scales")  # tested at some of its scales
-    return [
-        f"{key} is {full_found.get(key)!r}, the config's {full_wanted.get(key)!r}"
-        for key in sorted({*full_wanted, *full_found} - ignored)
-        if full_wanted.get(key) != full_found.get(key)
-    ]
-
-
 def _as_list(value: Any) -> list[Any]:
     return list(value) if isinstance(value, (list, tuple)) else [value]
 
@@ -227,57 +250,3 @@ def _warn_of_selection(selection: dict[str, Any] | None, reporter: RunLog) -> No
             f"this checkpoint was chosen by its {selection['metric']} on {selection['set']}, a "
             "test set: that column is an optimistic one"
         )
-
-
-def _print(record: dict[str, Any]) -> None:
-    from rich.console import Console
-
-    # Off a terminal the width would be cut to 80 columns.
-    print_table(record, Console(width=None if sys.stdout.isatty() else 160))
-
-
-class _Progress:
-    """A bar on a terminal; elsewhere a line when a set begins."""
-
-    def __init__(self, rank: int, total: int) -> None:
-        self.done, self.total = 0, total
-        self.last: str | None = None
-        self.quiet = rank != 0
-        self.bar = None if self.quiet else bar(sys.stdout)
-        if self.bar:
-            self.task = self.bar.add_task("", total=total, count="", note="")
-
-    def __enter__(self) -> _Progress:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.bar:
-            self.bar.stop()
-
-    def say(self, text: str) -> None:
-        """A line, above the bar where there is one; every rank tells of its own images."""
-        if self.bar:
-            self.bar.console.print(printable(text), highlight=False, markup=False)
-        else:
-            print(printable(text), file=sys.stderr, flush=True)
-
-    def stopped(self, pictures: Path | None) -> None:
-        """What an interrupted run leaves, and how to go on."""
-        if self.quiet:
-            return
-        kept = f"; the pictures in {pictures} are whole" if pictures else ""
-        with contextlib.suppress(OSError):  # of a terminal that has gone
-            self.say(
-                f"stopped after {self.done} of {self.total} steps{kept}. Nothing is scored until "
-                "all is done, so results.json was not written: run the same command again"
-            )
-
-    def step(self, name: str) -> None:
-        """One image of ``name`` is done."""
-        self.done += 1
-        if self.bar:
-            count = f"{self.done}/{self.total}"
-            self.bar.update(self.task, advance=1, count=count, description=name)
-        elif not self.quiet and name != self.last:
-            print(f"testing {name} ...", flush=True)
-        self.last = name

@@ -12,6 +12,7 @@ from mmengine.config import Config
 from superres.checkpoints.formats.base import full_config
 from superres.datasets.locate import Spec, locate, set_name, split_optional
 from superres.engine.config.load import parse_options
+from superres.engine.config.types import blame
 from superres.engine.config.values import scales_of, to_plain
 from superres.errors import UserError, some
 from superres.evaluation.protocols import PROTOCOLS, Protocol, get_protocol
@@ -149,7 +150,8 @@ def prepare_sets(
             options["type"] = "ScoredDataset"
             options["round_up"] = any(p.on_mismatch == "resize" for p in chosen)
         try:
-            dataset = DATASETS.build(options)
+            with blame("eval_dataset", options):
+                dataset = DATASETS.build(options)
         except UserError as error:
             if not keep_broken:
                 raise

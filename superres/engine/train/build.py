@@ -13,8 +13,7 @@ from mmengine.optim import build_optim_wrapper
 
 from superres.datasets.joined import build_dataset, leaves
 from superres.datasets.pair_check import check_pairs
-from superres.engine.config.fill import hook_configs
-from superres.engine.config.mmengine_hooks import check_priority, uncalled
+from superres.engine.config.mmengine_hooks import check_priority, hook_configs, uncalled
 from superres.engine.config.types import blame
 from superres.engine.config.values import to_plain
 from superres.engine.distributed import launch
@@ -25,12 +24,11 @@ from superres.inference import upscale_tensor
 from superres.registry import HOOKS, MODELS
 
 from .load_from import load_from
-from .message_hub import LastScalars
-from .optim import optim_config, schedulers
+from .optim import LastScalars, optim_config, schedulers
 from .speed.options import Fast, resolve
 from .speed.recompute import recompute
 from .step import TrainStep
-from .trainer import Parts, Trainer
+from .trainer import Trainer
 
 
 def build_trainer(
@@ -66,25 +64,13 @@ def build_trainer(
     model = wrap(module, device, launch.world_size())
     with blame("optim_wrapper", cfg.optim_wrapper):
         optim_wrapper = build_optim_wrapper(module, optim_config(cfg, fast, device))
-    message_hub = optim_wrapper.message_hub = LastScalars()
-    accumulate = cfg.get("accumulate", 1)
-    parts = Parts(
-        cfg=cfg,
-        device=device,
-        work_dir=work_dir,
-        log=log,
-        train_dataset=dataset,
-        left_out=left_out,
-        eval_sets=eval_sets,
-        module=module,
-        model=model,
-        optim_wrapper=optim_wrapper,
-        param_schedulers=schedulers(cfg, optim_wrapper),
-        step=TrainStep(model, module, optim_wrapper, device, fast, accumulate, log.say),
-        fast=fast,
-        message_hub=message_hub,
-    )
-    trainer = Trainer(parts, [*hooks, *build_hooks(cfg, log.warn)])
+    optim_wrapper.message_hub = LastScalars()
+    parts = cfg.get("accumulate", 1)
+    step = TrainStep(model, module, optim_wrapper, device, fast, parts, log.say)
+    schedules = schedulers(cfg, optim_wrapper)
+    trainer = Trainer(cfg, work_dir, log, dataset, left_out, eval_sets, step, schedules)
+    for hook in [*hooks, *build_hooks(cfg, log.warn)]:
+        trainer.register_hook(hook)
     trainer.call_hook("before_run")
     return trainer
 
@@ -112,14 +98,7 @@ def _restorer(
         module = MODELS.build(to_plain(cfg.model)).to(device)
     backbone = module.backbone
     if cfg.get("load_from"):
-        load_from(
-            backbone,
-            cfg.model["backbone"],
-            cfg.load_from,
-            cfg.get("load_format"),
-            log.say,
-            log.debug,
-        )
+        load_from(backbone, cfg, log)
     grey = (cfg.get("eval_dataset") or {}).get("channels") == "grey"
     rehearse(backbone, eval_sets, 1 if grey else 3, device)
     if fast.channels_last:

@@ -20,6 +20,36 @@ from superres.registry import OPTIM_WRAPPERS
 
 from .speed.options import FORMS, Fast, optimizer_options
 
+
+class LastScalars:
+    """Stands in for mmengine's MessageHub: keeps the last value of each scalar only.
+
+    The original appends every value to a numpy array that is copied on each append, which costs
+    more per iteration the longer a run lasts.
+    """
+
+    def __init__(self) -> None:
+        self.scalars: dict[str, Any] = {}
+        self.runtime_info: dict[str, Any] = {}
+
+    def update_scalar(self, key: str, value: Any, count: int = 1, resumed: bool = True) -> None:
+        """Note the latest value."""
+        self.scalars[key.removeprefix("train/")] = value
+
+    def update_scalars(self, values: dict[str, Any], resumed: bool = True) -> None:
+        """Note several."""
+        for key, value in values.items():
+            self.update_scalar(key, value["value"] if isinstance(value, dict) else value)
+
+    def update_info(self, key: str, value: Any, resumed: bool = True) -> None:
+        """Note a piece of information."""
+        self.runtime_info[key] = value
+
+    def get_info(self, key: str, default: Any = None) -> Any:
+        """Give it back."""
+        return self.runtime_info.get(key, default)
+
+
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -107,7 +137,7 @@ def fit_layout(optimizer: torch.optim.Optimizer) -> None:
     Another order in memory would be computed with by other loops, and their last bits differ.
     """
     for parameter, state in optimizer.state.items():
-        for key, value in (state or {}).items():  # a sharded optimiser has None for others' shares
+        for key, value in state.items():
             if isinstance(value, torch.Tensor) and value.shape == parameter.shape:
                 state[key] = torch.empty_like(
                     parameter, dtype=value.dtype, requires_grad=False
@@ -143,9 +173,8 @@ def optim_config(cfg: Config, fast: Fast, device: torch.device) -> dict[str, Any
     if config.get("type", "OptimWrapper") in ("OptimWrapper", "AutocastOptimWrapper"):
         config = {"dtype": fast.amp or "float32", **config, "type": "AutocastOptimWrapper"}
         config.setdefault("device_type", device.type)
-    optimizer = config.get("optimizer")
-    if isinstance(optimizer, dict):
+    if isinstance(config.get("optimizer"), dict):  # a constructor of one's own may want several
+        optimizer = config["optimizer"]
         known = OPTIMIZERS.get(optimizer.get("type"))
-        options = optimizer_options(known, optimizer, fast, device)
-        config["optimizer"] = {**optimizer, **options}
+        optimizer.update(optimizer_options(known, optimizer, fast, device))
     return config

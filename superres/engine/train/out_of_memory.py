@@ -18,33 +18,24 @@ __all__ = ["is_out_of_memory", "while_training", "while_validating"]
 
 def while_training(run: Trainer, error: BaseException) -> UserError:
     """The error to raise instead of the allocator's: the settings to change, best ones first."""
-    cfg = run.cfg
-    share = cfg.global_batch_size // run.world_size
-    accumulate = cfg.get("accumulate", 1)
-    advice = []
-    more = next((n for n in range(accumulate + 1, share + 1) if share % n == 0), None)
-    if more:
-        advice.append(
-            f"accumulate={more} (now {accumulate}: {share // accumulate} samples at a time; "
-            "the result stays the same)"
-        )
-    blocks = block_lists(run.module.backbone)
-    if blocks and not cfg.get("recompute"):
-        shown = ",".join(f"'{b}'" for b in blocks[:2])
-        advice.append(f'"recompute=[{shown}]" (a third more arithmetic; the result stays the same)')
-    if not run.fast.amp:
-        advice.append("amp=True (half the bytes)")
-    if cfg.train_dataloader["dataset"].get("cache"):
-        advice.append("train_dataloader.dataset.cache=None (the training set is in memory, too)")
-    patch = to_plain(cfg.get("lq_patch_size"))
-    if patch:
-        advice.append(f"lq_patch_size (now {patch})")
-    if share > 1:
-        advice.append(f"global_batch_size (now {cfg.global_batch_size}; another training)")
+    cfg, share = run.cfg, run.cfg.global_batch_size // run.world_size
+    parts = cfg.get("accumulate", 1)
+    more = next((n for n in range(parts + 1, share + 1) if share % n == 0), None)
+    blocks = "" if cfg.get("recompute") else ",".join(map(repr, block_lists(run.module.backbone)))
+    advice = {
+        f"accumulate={more} (now {parts}: {share // parts} samples at a time; the result stays the "
+        "same)": more,
+        f'"recompute=[{blocks}]" (a third more arithmetic; the result stays the same)': blocks,
+        "amp=True (half the bytes)": not run.fast.amp,
+        "train_dataloader.dataset.cache=None": cfg.train_dataloader["dataset"].get("cache"),
+        f"lq_patch_size (now {to_plain(cfg.get('lq_patch_size'))})": cfg.get("lq_patch_size"),
+        f"global_batch_size (now {cfg.global_batch_size}; another training)": share > 1,
+    }
     return UserError(
         f"out of memory on {run.device} in iteration {run.iter + 1} "
         f"(peak {peak_memory_mb(run.device):.0f} MB): {_first_line(error)}. Settings to change "
-        f"with --cfg-options, the harmless ones first: {'; '.join(advice)}. {_kept(run)}"
+        "with --cfg-options, the harmless ones first: "
+        f"{'; '.join(text for text, helps in advice.items() if helps)}. {_kept(run)}"
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
 
 import superres
 from superres.checkpoints.formats.base import full_config
@@ -16,10 +17,16 @@ from superres.engine.config.values import to_plain
 from superres.errors import UserError
 
 from .optim import schedulers
-from .validate_checkpoint import check_meta, check_optimizer, check_schedule
+from .speed.options import FORMS
 
 if TYPE_CHECKING:
     from .trainer import Trainer
+
+_LAST_ITERATION = 10**9
+_LARGEST = 1e18
+_LIKE_WEIGHTS = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer", "square_avg")
+_UNFIT = (ValueError, KeyError, TypeError, AttributeError, IndexError)
+"""What comes of a checkpoint that holds something else than ours."""
 
 
 def meta(run: Trainer, iteration: int) -> dict[str, Any]:
@@ -70,20 +77,26 @@ def restore(run: Trainer, content: dict[str, Any], path: str) -> None:
     Raises:
         UserError: a checkpoint of another model or optimiser.
     """
-    then = check_meta(content, path)
+    then = content.get("meta")
+    done = then.get("iter") if isinstance(then, Mapping) else None
+    if type(done) is not int or not 0 <= done <= _LAST_ITERATION:
+        raise UserError(
+            f"{path}: no whole training checkpoint, its iteration is {str(done)[:40]}; resume from "
+            "another"
+        )
     load_strictly(run.module, content["state_dict"], path)
-    check_optimizer(run.optim_wrapper.optimizer, content["optimizer"], path)
     try:
+        _check_optimizer(run.optim_wrapper.optimizer, content["optimizer"])
         run.optim_wrapper.load_state_dict(content["optimizer"])
-    except (ValueError, KeyError) as error:
+    except _UNFIT as error:
         raise UserError(f"{path}: its optimiser state does not fit the config: {error}") from error
-    run.iter = then["iter"]
+    run.iter = done
     try:
         _restore_rest(run, content, then)
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+    except _UNFIT as error:
         raise UserError(
             f"{path}: no whole training checkpoint of superres ({type(error).__name__}: "
-            f"{str(error).splitlines()[0][:200] if str(error) else ''}); resume from another"
+            f"{str(error).partition(chr(10))[0][:200]}); resume from another"
         ) from error
     run.log.say(f"resumed from {path} at iteration {run.iter}")
 
@@ -120,8 +133,10 @@ def _restore_schedule(run: Trainer, content: dict[str, Any], then: Mapping[str, 
     )
     if same:
         for scheduler, saved in zip(run.param_schedulers, content["param_schedulers"]):
-            known = scheduler.state_dict().keys()
-            check_schedule(saved)
+            known = scheduler.state_dict()
+            for key in ("last_step", "_global_step", "base_values", "_last_value"):
+                if not _alike(known[key], saved[key]):
+                    raise ValueError(f"{key} of its schedule is {str(saved[key])[:40]}")
             scheduler.load_state_dict({k: v for k, v in saved.items() if k in known})
         return
     run.log.warn(
@@ -134,3 +149,55 @@ def _restore_schedule(run: Trainer, content: dict[str, Any], then: Mapping[str, 
     for _ in range(run.iter):
         for scheduler in run.param_schedulers:
             scheduler.step()
+
+
+def _check_optimizer(optimizer: torch.optim.Optimizer, saved: Any) -> None:
+    """Compare an optimiser's state from a checkpoint with the one that is to take it over.
+
+    The kernels that update weights trust the sizes of what the optimiser remembers: numbers for
+    another size would be read and written beyond their end.
+
+    Raises:
+        ValueError, KeyError, TypeError, AttributeError, IndexError: they do not fit.
+    """
+    weights: list[Tensor] = []
+    for mine, other in zip(optimizer.param_groups, saved["param_groups"], strict=True):
+        first = len(weights)
+        weights += mine["params"]
+        if other["params"] != list(range(first, len(weights))):
+            raise ValueError("its groups are of other weights")
+        for key in mine.keys() - {"params", *FORMS}:
+            # Switches come with new versions of PyTorch; what is no switch was always there.
+            new = key not in other and isinstance(mine[key], bool | None)
+            if not new and not _alike(mine[key], other[key]):
+                raise ValueError(f"{key} = {str(other[key])[:40]}")
+    kept = saved["state"]
+    for index, state in kept.items():
+        if state.keys() != kept[min(kept)].keys():
+            raise ValueError(f"of weight {index} it keeps {', '.join(map(str, state))}")
+        for name, value in state.items():
+            first_step = name == "momentum_buffer" and value is None
+            if first_step or name not in ("step", *_LIKE_WEIGHTS):
+                continue  # optimisers of others are free in what they keep
+            if not _alike(0.0 if name == "step" else weights[index], value):
+                raise ValueError(f"{name} of weight {index} is {str(value)[:40]}")
+
+
+def _alike(own: Any, saved: Any) -> bool:
+    """Whether a value of a checkpoint can take the place of this run's."""
+    if isinstance(own, Tensor) and own.numel() > 1:
+        return _is_plain(saved) and saved.shape == own.shape
+    if isinstance(own, bool | None):
+        return saved is own
+    if isinstance(own, list | tuple):
+        fits = isinstance(saved, list | tuple) and len(saved) == len(own)
+        return fits and all(map(_alike, own, saved))
+    if isinstance(own, int | float | Tensor):  # a tensor: of a run that CUDA graphs were used in
+        plain = type(saved) in (int, float) or (_is_plain(saved) and saved.numel() == 1)
+        return plain and abs(float(saved)) < _LARGEST
+    return isinstance(saved, type(own))
+
+
+def _is_plain(value: Any) -> bool:
+    dense = isinstance(value, Tensor) and value.layout is torch.strided and not value.is_nested
+    return dense and not value.is_quantized and not value.is_meta and value.is_floating_point()

@@ -47,7 +47,7 @@ class TrainStep:
     ) -> None:
         self.model, self.module, self.optim_wrapper = model, module, optim_wrapper
         self.device, self.accumulate, self.say = device, accumulate, say
-        fast = fast or Fast()
+        self.fast = fast = fast or Fast()
         # A restorer with a step of its own, as mmengine's conventions allow (several optimisers).
         self.own_step = type(module).train_step is not BaseModel.train_step
         if self.own_step and accumulate > 1:

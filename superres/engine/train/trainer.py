@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapper
@@ -29,57 +28,28 @@ from superres.errors import UserError, from_worker
 
 from . import resume
 from .checkpoint import find_resumable, iteration_files, save_iteration
-from .message_hub import LastScalars
 from .out_of_memory import is_out_of_memory, while_training
 from .signals import StopRequest, held_back
-from .speed.options import Fast, torch_settings
+from .speed.options import torch_settings
 from .speed.prefetch import CudaPrefetcher
 from .step import TrainStep, step_seed
 
 
-@dataclass(frozen=True)
-class Parts:
-    """What a run is made of.
+@dataclass
+class Trainer:
+    """One run. mmengine hooks see it as their ``runner``.
 
     Attributes:
         cfg: the complete config, checked.
-        device: that everything lies on.
         work_dir: exists and is ours.
         log: where lines and figures go.
         train_dataset: samples by (scale, index, draw) keys.
         left_out: indices of images that are too small for a patch.
         eval_sets: the opened validation and test sets.
-        module: the restorer.
-        model: the same, or the DistributedDataParallel around it.
-        optim_wrapper, param_schedulers: mmengine's.
-        step: one update.
-        fast: which parts of the fast step are used.
-    """
-
-    cfg: Config
-    device: torch.device
-    work_dir: Path
-    log: RunLog
-    train_dataset: Any
-    left_out: list[int]
-    eval_sets: list[Any]
-    module: torch.nn.Module
-    model: torch.nn.Module
-    optim_wrapper: OptimWrapper
-    param_schedulers: list[Any]
-    step: TrainStep
-    fast: Fast
-    message_hub: LastScalars
-
-
-class Trainer:
-    """One run. mmengine hooks see it as their ``runner``.
-
-    Args:
-        parts: from :func:`superres.engine.train.build.build_trainer`.
-        hooks: called in the order of their priorities.
-
-    Attributes:
+        step: one update; ``device``, ``module`` (the restorer), ``model`` (the same, or the
+            DistributedDataParallel around it), ``optim_wrapper`` and ``fast`` are its own.
+        param_schedulers: mmengine's.
+        hooks: in the order of their priorities; see :meth:`register_hook`.
         iter: finished iterations; within ``before_train_iter`` and ``after_train_iter`` the number
             of the running one, from 0, as in mmengine.
         stopping: the loop ends after this iteration.
@@ -87,27 +57,32 @@ class Trainer:
         earlier: the facts of the runs that this one goes on from, see :func:`.resume.meta`.
     """
 
-    def __init__(self, parts: Parts, hooks: list[Hook]) -> None:
-        self.parts = parts
-        self.cfg, self.device, self.work_dir = parts.cfg, parts.device, parts.work_dir
-        self.log, self.logger = parts.log, parts.log.logger
-        self.train_dataset, self.eval_sets = parts.train_dataset, parts.eval_sets
-        self.module, self.model = parts.module, parts.model
-        self.optim_wrapper, self.param_schedulers = parts.optim_wrapper, parts.param_schedulers
-        self.step, self.fast, self.message_hub = parts.step, parts.fast, parts.message_hub
+    cfg: Config
+    work_dir: Path
+    log: RunLog
+    train_dataset: Any
+    left_out: list[int]
+    eval_sets: list[Any]
+    step: TrainStep
+    param_schedulers: list[Any]
+    hooks: list[Hook] = field(default_factory=list, init=False)
+    iter: int = field(default=0, init=False)
+    data_wait: float = field(default=0.0, init=False)
+    last_saved: int = field(default=-1, init=False)
+    stopping: bool = field(default=False, init=False)
+    earlier: list[dict[str, Any]] = field(default_factory=list, init=False)
+
+    def __post_init__(self) -> None:
+        self.logger, self.device, self.fast = self.log.logger, self.step.device, self.step.fast
+        self.module, self.model = self.step.module, self.step.model
+        self.optim_wrapper: OptimWrapper = self.step.optim_wrapper
+        self.message_hub = self.optim_wrapper.message_hub
         self.rank, self.world_size = launch.rank(), launch.world_size()
-        self.iter, self.epoch = 0, 0
-        self.max_iters, self.max_epochs = parts.cfg.max_iters, 1
-        self.seed: int = parts.cfg.seed
-        self.data_wait = 0.0
-        self.last_saved = -1
-        self.earlier: list[dict[str, Any]] = []
-        self.stopping = False
+        self.epoch, self.max_epochs = 0, 1
+        self.max_iters: int = self.cfg.max_iters
+        self.seed: int = self.cfg.seed
         self.first_lrs = [g["lr"] for g in self.optim_wrapper.optimizer.param_groups]
         self.stop = StopRequest()
-        self.hooks: list[Hook] = []
-        for hook in hooks:
-            self.register_hook(hook)
 
     def register_hook(self, hook: Hook) -> None:
         """Insert by priority, behind those of the same priority."""
@@ -173,7 +148,7 @@ class Trainer:
             self.world_size,
             start=self.iter,
             stop=self.max_iters,
-            skip=self.parts.left_out,
+            skip=self.left_out,
         )
         options = {k: v for k, v in self.cfg.train_dataloader.items() if k != "dataset"}
         options["pin_memory"] = options.get("pin_memory", True) and self.device.type == "cuda"
@@ -226,7 +201,7 @@ class Trainer:
     @property
     def image_count(self) -> int:
         """Images that samples are drawn from."""
-        return len(self.train_dataset) - len(self.parts.left_out)
+        return len(self.train_dataset) - len(self.left_out)
 
     def save_checkpoint(self, iteration: int | None = None, keep: int | None = None) -> None:
         """Write ``iter_N.pth`` on rank 0, once per iteration; all ranks call this.

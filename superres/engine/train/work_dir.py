@@ -16,11 +16,12 @@ from .checkpoint import iteration_files
 _OWN = ("iter_*.pth", "best.pth", "last_checkpoint", "log.jsonl", "config.py", "tensorboard")
 
 
-def open_work_dir(path: Path) -> None:
-    """Make the folder and see that it can be written to.
+def open_work_dir(path: Path, warn: Callable[[str], None] = lambda _: None) -> Lock:
+    """Make the folder, keep a second run out of it, and remove what a killed one left half written.
 
     Raises:
-        UserError: a file is in the way, or no permission, or no room.
+        UserError: a file is in the way, no permission, no room, or another process holds it; the
+            message says which, where and since when.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -34,14 +35,6 @@ def open_work_dir(path: Path) -> None:
             f"work dir {path} cannot be written to: {error.strerror}; choose another with "
             "--work-dir"
         ) from error
-
-
-def lock_work_dir(path: Path, warn: Callable[[str], None] = lambda _: None) -> Lock:
-    """Keep a second run out of a work dir, and remove what a killed one left half written.
-
-    Raises:
-        UserError: another process holds it; the message says which, where and since when.
-    """
     lock = Lock(
         path / ".lock",
         f"work dir {path} is in use by {{holder}}; wait for it or choose another with --work-dir",
@@ -51,23 +44,21 @@ def lock_work_dir(path: Path, warn: Callable[[str], None] = lambda _: None) -> L
     return lock
 
 
-def set_aside(path: Path) -> Path | None:
-    """Move an earlier run's files into ``previous_runs/TIME/``; None where there are none."""
-    files = sorted({found for pattern in _OWN for found in path.glob(pattern)})
-    if not any(f.suffix == ".pth" or f.name == "log.jsonl" for f in files):
+def set_aside(path: Path, beyond: int | None = None) -> Path | None:
+    """Move an earlier run's files into ``previous_runs/TIME/``; None where there are none.
+
+    Args:
+        path: the work dir.
+        beyond: only its checkpoints beyond this iteration, and the best one if there are any.
+    """
+    if beyond is None:
+        files = sorted({found for pattern in _OWN for found in path.glob(pattern)})
+        told = any(f.suffix == ".pth" or f.name == "log.jsonl" for f in files)
+    else:
+        newer = [file for number, file in iteration_files(path) if number > beyond]
+        files, told = [*newer, *path.glob("best.pth")], newer
+    if not told:
         return None
-    return _move(path, files)
-
-
-def set_aside_newer(path: Path, iteration: int) -> Path | None:
-    """The same for checkpoints beyond ``iteration``, and for the best one if there are any."""
-    files = [file for number, file in iteration_files(path) if number > iteration]
-    if not files:
-        return None
-    return _move(path, [*files, *path.glob("best.pth")])
-
-
-def _move(path: Path, files: list[Path]) -> Path:
     target = path / "previous_runs" / time.strftime("%Y%m%d_%H%M%S")
     number = 1
     while target.exists():

@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 
+from superres.engine.config.values import as_parts
 from superres.errors import UserError, did_you_mean
 
 PRESETS = ("auto", "max", "off")
@@ -83,71 +84,52 @@ def resolve(
         UserError: an unknown preset or part, or a value that a part cannot have.
     """
     wanted, preset = _wanted(fast)
-    gpu, strongest = device.type == "cuda", preset == "max"
+    gpu, most = device.type == "cuda", preset == "max"
     notes: list[str] = []
-    dtype = _amp_dtype(wanted["amp"], amp, strongest, device, notes)
-
-    def choose(part: str, default: bool, possible: bool = True, why: str = "") -> bool:
-        value = wanted[part]
-        if value is True and not possible:
-            notes.append(f"fast.{part}: {why}; going on without")
-        return possible and (default and preset != "off" if value == "auto" else value)
-
-    only_gpu = f"there is no GPU, the device is {device.type}"
-    compiled = choose("compile", strongest and gpu)
-    graph = choose(
-        "cuda_graph",
-        strongest and gpu and world_size == 1 and dtype != "float16",
-        gpu and world_size == 1 and dtype != "float16",
-        only_gpu
-        if not gpu
-        else "float16 needs its loss scale looked at in every step"
-        if world_size == 1
-        else f"it is for one process, and there are {world_size}",
-    )
-    tf32 = wanted["tf32"]
-    if not gpu:
-        if tf32 is True:
-            notes.append(f"fast.tf32: {only_gpu}; going on without")
-        tf32 = None
-    elif tf32 == "auto":
-        tf32 = True if strongest else None
-    return (
-        Fast(
-            amp=dtype,
-            channels_last=choose("channels_last", _likes_channels_last(device)),
-            compile=compiled,
-            cuda_graph=graph,
-            fused=choose("fused", True),
-            prefetch=choose("prefetch", gpu, gpu, only_gpu),
-            autotune=choose("autotune", gpu, gpu, only_gpu) and not deterministic,
-            tf32=tf32,
-        ),
-        notes,
-    )
+    dtype = _amp_dtype(wanted["amp"], amp, most, device, notes)
+    no_gpu = "" if gpu else f"there is no GPU, the device is {device.type}"
+    no_graph = no_gpu
+    if not no_graph and world_size > 1:
+        no_graph = f"it is for one process, and there are {world_size}"
+    elif not no_graph and dtype == "float16":
+        no_graph = "float16 needs its loss scale looked at in every step"
+    rules: dict[str, tuple[bool, str]] = {  # whether 'auto' takes it; why it cannot be had
+        "channels_last": (_likes_channels_last(device), ""),
+        "compile": (most and gpu, ""),
+        "cuda_graph": (most, no_graph),
+        "fused": (True, ""),
+        "prefetch": (True, no_gpu),
+        "autotune": (not deterministic, no_gpu),
+        "tf32": (most, no_gpu),
+    }
+    chosen: dict[str, Any] = {}
+    for part, (default, obstacle) in rules.items():
+        if wanted[part] is True and obstacle:
+            notes.append(f"fast.{part}: {obstacle}; going on without")
+        automatic = default and preset != "off"
+        chosen[part] = not obstacle and (automatic if wanted[part] == "auto" else wanted[part])
+    if deterministic:
+        chosen["autotune"] = False
+    if no_gpu or (wanted["tf32"] == "auto" and not most):
+        chosen["tf32"] = None
+    return Fast(amp=dtype, **chosen), notes
 
 
 def _wanted(fast: Any) -> tuple[dict[str, Any], str]:
     parts: dict[str, Any] = dict.fromkeys(PARTS, "auto")
-    preset = "auto"
-    if isinstance(fast, dict):
-        given = dict(fast)
-        preset = given.pop("preset", "auto")
-        for key, value in given.items():
-            if key not in parts:
-                raise UserError(
-                    f"config: fast has no part {key!r}{did_you_mean(key, parts)}. "
-                    f"Its parts: preset, {', '.join(PARTS)}"
-                )
-            allowed = (True, False, "auto", *(("bfloat16", "float16") if key == "amp" else ()))
-            if not any(value is a or (isinstance(a, str) and value == a) for a in allowed):
-                shown = ", ".join(map(repr, allowed))
-                raise UserError(f"config: fast.{key} = {value!r} must be one of {shown}")
-            parts[key] = value
-    elif fast is False:
-        preset = "off"
-    elif fast is not None and fast is not True:
-        preset = fast
+    given = dict(as_parts(fast))
+    preset = given.pop("preset", "auto")
+    for key, value in given.items():
+        if key not in parts:
+            raise UserError(
+                f"config: fast has no part {key!r}{did_you_mean(key, parts)}. "
+                f"Its parts: preset, {', '.join(PARTS)}"
+            )
+        allowed = ["auto", *(("bfloat16", "float16") if key == "amp" else ())]
+        if not isinstance(value, bool) and value not in allowed:
+            shown = ", ".join(map(repr, (True, False, *allowed)))
+            raise UserError(f"config: fast.{key} = {value!r} must be one of {shown}")
+        parts[key] = value
     if preset not in PRESETS:
         raise UserError(
             f"config: fast = {preset!r} must be one of {', '.join(map(repr, PRESETS))}, or a dict "

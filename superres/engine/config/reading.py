@@ -1,0 +1,176 @@
+"""A config's files: read once, by mmengine, while noting what each of them states."""
+
+from __future__ import annotations
+
+import ast
+import math
+import os
+import re
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from superres.errors import UserError
+from superres.paths import share_dir
+
+from .values import MISSING, get, put, walk
+
+SETS = ("train_set", "val_sets", "test_sets")
+"""Keys whose values name sets of images."""
+
+_SUFFIXES = (".py", ".yml", ".yaml", ".json")
+COMMAND_LINE, CHANGED, LEAF = 0, 1, 2
+"""How far behind the command line: that itself, what was changed in a Config object, the config;
+then the files that it inherits from. Those of ``configs/_base_`` hold defaults, so anything wins
+over them."""
+
+
+@dataclass
+class Source:
+    """Where a config's values were written, so that of two spellings the later one can win.
+
+    Attributes:
+        files: the config and all that it inherits from, outermost first.
+        stated: how far behind the command line each dotted key was written.
+        changed: whether a key of a Config object differs from what its file says.
+    """
+
+    files: list[Path] = field(default_factory=list)
+    stated: dict[str, float] = field(default_factory=dict)
+    changed: Callable[[str], bool] = lambda _: False
+
+    def settle(self, root: dict, theirs: str, ours: str, value: Any) -> None:
+        """Give ``ours`` the value of ``theirs``, unless it was itself written later.
+
+        Raises:
+            UserError: both were written in one place, and differ.
+        """
+        here = get(root, ours)
+        if here == value:
+            return
+        far = self._depth(ours, math.inf if here is MISSING else LEAF)
+        near = self._depth(theirs, LEAF)
+        if near > far:
+            return
+        if near == far < math.inf and here is not MISSING:
+            raise UserError(
+                f"config: {theirs} asks for {ours} = {value!r}, but {ours} = {here!r} is there as "
+                "well; remove one of them"
+            )
+        put(root, ours, value)
+
+    def _depth(self, path: str, unknown: float) -> float:
+        known = [
+            far
+            for other, far in self.stated.items()
+            if f"{path}.".startswith(f"{other}.") or other.startswith(f"{path}.")
+        ]
+        if COMMAND_LINE not in known and self.changed(path):
+            return CHANGED
+        return min(known, default=unknown)
+
+    def used_names(self) -> set[str]:
+        """Names that the files' Python code reads, those of ``_base_`` included."""
+        found: set[str] = set()
+        for file in self.files:
+            text = file.read_text(encoding="utf-8")
+            found |= set(re.findall(r"_base_\.([A-Za-z_]\w*)", text))
+            if file.suffix == ".py":
+                names = (n for n in ast.walk(ast.parse(text)) if isinstance(n, ast.Name))
+                found |= {name.id for name in names if isinstance(name.ctx, ast.Load)}
+        return found
+
+
+def read_config(path: Path) -> tuple[Config, Source]:
+    """A config's file with what it inherits, as it is written.
+
+    Raises:
+        UserError: whatever is wrong with the files, with file and line.
+    """
+    if path.suffix not in _SUFFIXES:
+        raise UserError(f"{path} is no config: they end in {', '.join(_SUFFIXES)}")
+    source, opened = Source(), [path]
+    try:
+        with _watched(source, opened):
+            read = Config.fromfile(str(path), use_predefined_variables=False, lazy_import=False)
+    except UserError:
+        raise
+    except Exception as error:  # the config is the user's Python program: anything can come out
+        raise UserError(_told(opened[-1], error)) from error
+    return read, source
+
+
+def _told(file: Path, error: Exception) -> str:
+    """What went wrong while a file was read, and in which line."""
+    if isinstance(error, SyntaxError):
+        found = error.__context__ if isinstance(error.__context__, SyntaxError) else error
+        text = f": {found.text.strip()}" if found.text else ""
+        return f"config {file}, line {found.lineno}: {found.msg}{text}"
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if frame.filename == os.path.abspath(file)]
+    where = f"{file}, line {lines[-1]}" if lines else str(file)
+    return f"config {where}: {type(error).__name__}: {error}"
+
+
+@contextmanager
+def _watched(source: Source, opened: list[Path]) -> Iterator[None]:
+    """Have mmengine tell of each file that it reads, and merge sets as wholes.
+
+    mmengine merges dicts key by key, and refuses one in the place of another value. With a set
+    (``train_set = dict(gt=..., lq=...)``), and where the base has no dict, as in ``ema = None``,
+    the later value stands instead of the earlier one.
+
+    Args:
+        source: is filled in.
+        opened: the config; the files that are being read, where reading ends with an error.
+    """
+    read, merge = Config._file2dict, Config._merge_a_into_b
+    defaults, merging = share_dir("configs") / "_base_", False
+
+    def read_file(filename: str, *args: Any, **options: Any) -> Any:
+        file = Path(filename)
+        if not file.is_file():
+            raise UserError(f"config {opened[-1]}: a file of its _base_ does not exist: {file}")
+        if source.files:
+            if any(os.path.samefile(file, other) for other in opened):
+                raise UserError(f"config {file} inherits from itself: look at its _base_")
+            opened.append(file)
+        source.files.append(file)
+        found = read(filename, *args, **options)
+        if len(opened) > 1:
+            opened.pop()
+        return found
+
+    def merge_keys(a: dict, b: dict, allow_list_keys: bool = False) -> dict:
+        nonlocal merging
+        if not merging:  # of a whole file
+            shipped = defaults in opened[-1].resolve().parents
+            level = math.inf if shipped else len(opened) - 1 + LEAF
+            for dotted, value in walk(a):
+                if isinstance(value, dict):
+                    continue
+                source.stated[dotted] = min(level, source.stated.get(dotted, math.inf))
+        outer, merging = merging, True
+        try:
+            inherited = b if isinstance(b, dict) else {}
+            other = [k for k in a if k in SETS or not isinstance(inherited.get(k, {}), dict)]
+            whole = {key: a[key] for key in other}
+            for value in whole.values():
+                if isinstance(value, dict):
+                    value.pop("_delete_", None)
+            rest = {key: value for key, value in a.items() if key not in whole}
+            merged = merge(rest, b, allow_list_keys)
+            return {**merged, **whole} if whole else merged
+        finally:
+            merging = outer
+
+    Config._file2dict, Config._merge_a_into_b = staticmethod(read_file), staticmethod(merge_keys)
+    try:
+        yield
+    finally:
+        Config._file2dict, Config._merge_a_into_b = staticmethod(read), staticmethod(merge)
