@@ -124,39 +124,37 @@ def alignment(lq: np.ndarray, gt: np.ndarray, scale: int) -> tuple[str, np.ndarr
     spectrum[0, 0] = 0
     fit = np.fft.irfft2(spectrum, s=lq.shape)
     fit /= fit.std()
-    here = np.roll(fit, (2, 2), (0, 1))[:5, :5].max()
-    if here < _FITS_NOT:
+    near = np.roll(fit, (2, 2), (0, 1))[:5, :5]
+    if near.max() < _FITS_NOT:
         down, right = ((n + s // 2) % s - s // 2 for n, s in zip(_argmax(fit), lq.shape))
         if fit.max() > _FITS:
             return f"fits {down} px down and {right} px right of its place", None
         if np.corrcoef(lq.ravel(), small.ravel())[0, 1] < _LAYOUT:
             return "shows another image", None
-    m, reach = _MARGIN, 2 * scale + 1
-    inner = fine[m : height - m, m : width - m]
-    tried = range(-reach, reach + 1)
-    starts = [[(m * scale + dy, m * scale + dx) for dx in tried] for dy in tried]
-    places = np.array(
-        [
-            [
-                _correlation(inner, fine_gt[y::scale, x::scale][: height - 2 * m, : width - 2 * m])
-                for y, x in row
-            ]
-            for row in starts
-        ]
-    )
+    # Found to a low-quality pixel; around there, each high-quality one.
+    m, top, left = _MARGIN, *(scale * (2 - i) for i in _argmax(near))
+    inner = _unit(fine[m : height - m, m : width - m])
+    tried = range(-scale, scale + 1)
+
+    def correlation(dy: int, dx: int) -> float:
+        there = fine_gt[m * scale + top + dy :: scale, m * scale + left + dx :: scale]
+        return float(np.vdot(inner, _unit(there[: inner.shape[0], : inner.shape[1]])))
+
+    places = np.array([[correlation(dy, dx) for dx in tried] for dy in tried])
     y, x = _argmax(places)
     if places[y, x] < _CLEAR:
         return "", None
-    return "", np.array([_peak(places[:, x], y), _peak(places[y], x)]) - reach
+    found = np.array([_peak(places[:, x], y) + top, _peak(places[y], x) + left])
+    return "", found - scale
 
 
 def _argmax(values: np.ndarray) -> tuple[int, ...]:
     return tuple(int(i) for i in np.unravel_index(values.argmax(), values.shape))
 
 
-def _correlation(a: np.ndarray, b: np.ndarray) -> float:
-    a, b = a - a.mean(), b - b.mean()
-    return float((a * b).sum() / np.sqrt((a * a).sum() * (b * b).sum() + 1e-12))
+def _unit(values: np.ndarray) -> np.ndarray:
+    values = values - values.mean()
+    return values / (np.linalg.norm(values) + 1e-6)
 
 
 def _peak(values: np.ndarray, i: int) -> float:
