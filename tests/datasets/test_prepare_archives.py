@@ -226,16 +226,3 @@ def test_a_member_below_thousands_of_folders(kind, tmp_path):
     else:
         tar_of(tmp_path / "s" / f"a.{kind}", members, "w:gz" if "gz" in kind else "w")
     assert "lies more than 100 folders deep" in refused(tmp_path / "s", tmp_path / "d")
-
-
-@pytest.mark.parametrize("kind", ["tar", "tar.gz"])
-@pytest.mark.parametrize("time", ["nan", "inf", "1e300", "-5"])
-def test_a_member_of_an_impossible_time(kind, time, tmp_path):
-    member = tarfile.TarInfo("ok.png")
-    member.size, member.pax_headers = len(PNG[0]), {"mtime": time}
-    path = tmp_path / "s" / f"a.{kind}"
-    path.parent.mkdir()
-    with tarfile.open(path, "w:gz" if "gz" in kind else "w", format=tarfile.PAX_FORMAT) as archive:
-        archive.addfile(member, io.BytesIO(PNG[0]))
-    run(tmp_path / "s", tmp_path / "d", name="x")
-    assert len(open_store(tmp_path / "d" / "x" / "HR.lmdb")) == 1
