@@ -14,7 +14,7 @@ from superres.checkpoints.detect import UnknownNetwork
 from superres.checkpoints.files import open_weights
 from superres.checkpoints.formats.base import build_meta, build_named, full_config
 from superres.checkpoints.reading import LoadedWeights, read_weights
-from superres.checkpoints.shipped import resolve
+from superres.checkpoints.shipped import resolve, usual_scale, variants
 from superres.checkpoints.state import clean, find_state
 from superres.errors import UserError
 
@@ -33,7 +33,8 @@ def load_model(
     Args:
         name_or_path: a weight file of any known format, a folder in the Hugging Face layout, or
             the name of a published file (`superres.checkpoints.PUBLISHED`).
-        scale: the scale it must have; selects one in a network for several scales (MDSR).
+        scale: the scale it must have; selects one in a network for several scales (MDSR). None
+            of a name that is there for several is x4, as on the command line.
         format: where the keys alone cannot tell the format, its name; 'spandrel' leaves the file
             to that package, which is also asked about files that are of no format known here.
         device: where to put it; 'auto' is the first CUDA device if there is one, else the CPU.
@@ -47,6 +48,9 @@ def load_model(
         UserError: see `read_weights`; also a file that holds a part of a network only.
     """
     picked = pick_device(device)
+    if scale is None and not Path(name_or_path).exists() and (own := variants(str(name_or_path))):
+        scale = usual_scale(own)
+        logger.info("%s: x%d of %s", name_or_path, scale, ", ".join(f"x{s}" for s in own))
     if format == "spandrel":
         return foreign_network(name_or_path, scale, None).to(picked)
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
+from collections.abc import Collection
 from pathlib import Path
 
 from superres.checkpoints.names import PUBLISHED, fetch
@@ -15,6 +16,9 @@ WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 
 DEFAULT = "edsr-s"
 """What commands take where no model is named."""
+
+USUAL_SCALE = 4
+"""Where neither the person nor the model settles the scale."""
 
 SUFFIXES = (".pth", ".pt", ".bin", ".ckpt", ".safetensors")
 """Of weight files."""
@@ -35,6 +39,11 @@ def variants(name: str) -> dict[int, str]:
         if match and match[1] == name:
             found[int(match[2])] = full
     return dict(sorted(found.items()))
+
+
+def usual_scale(scales: Collection[int]) -> int:
+    """The scale that is taken of several where nobody asks for one: x4, else the largest."""
+    return USUAL_SCALE if USUAL_SCALE in scales else max(scales)
 
 
 def full_name(name: str, scale: int | None) -> str | None:

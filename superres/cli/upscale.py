@@ -28,6 +28,7 @@ from superres.output import drop_output, printable
 from superres.stopping import TERMINATED, Terminated
 
 if TYPE_CHECKING:
+    from superres.upscaling.automatic import Networks
     from superres.upscaling.networks import ChosenNetwork
     from superres.upscaling.run import Result
 
@@ -37,7 +38,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("inputs", nargs="*", metavar="INPUT", help="files, folders, quoted patterns, or -")
     add("-o", "--output", metavar="OUT", help="file, folder, or - (default: beside the input)")
-    add("--model", default="edsr-s", metavar="NAME|FILE", help="default: edsr-s")
+    add(
+        "--model",
+        default="auto",
+        metavar="NAME|FILE",
+        help="default: auto, edsr-photo for JPEG and other lossy inputs, edsr-s for lossless ones",
+    )
     add("--weights-format", metavar="FORMAT", help="of a weight file that does not tell it")
     add(
         "--scale", type=any_scale, metavar="S", help="1 to 64, also 1.5; default: the model's, or 4"
@@ -89,7 +95,8 @@ def run(args: argparse.Namespace) -> int:
     stream = sys.stderr if to_stdout else sys.stdout
     # Before anything large is imported. A reader that has gone is met again, and told, later.
     with contextlib.suppress(BrokenPipeError):
-        print(f"preparing {printable(args.model)}", file=stream, flush=True)
+        what = "" if args.model == "auto" else f" {printable(args.model)}"
+        print(f"preparing{what} ...", file=stream, flush=True)
     from superres.upscaling.names import shown
 
     try:
@@ -99,9 +106,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _upscale(args: argparse.Namespace, stream: Any) -> int:
+    import functools
+
     from superres.cli._upscale_progress import ProgressView
     from superres.imaging.io import max_pixels_allowed
     from superres.inference import parse_tile
+    from superres.upscaling.automatic import Networks
     from superres.upscaling.jobs import list_jobs
     from superres.upscaling.networks import choose_network
     from superres.upscaling.run import Options, pending, run_jobs
@@ -111,32 +121,41 @@ def _upscale(args: argparse.Namespace, stream: Any) -> int:
     quality = _quality(args.quality)
     tile = parse_tile(args.tile)
     budget = None if args.memory is None else count(args.memory, "--memory", 1024)
+    backend = args.backend if args.precision == "fp32" else "torch"
+    choose = functools.partial(
+        choose_network, device=args.device, format=args.weights_format, backend=backend
+    )
     try:
-        asked = args.model, args.scale, args.device, args.weights_format
-        chosen = choose_network(*asked, args.backend if args.precision == "fp32" else "torch")
+        networks = Networks(args.model, args.scale, choose)
     except UserError as error:  # other commands know no format but that of weights
         raise UserError(str(error).replace("(--format)", "(--weights-format)")) from None
-    found = list_jobs(args.inputs, args.output, chosen.scale, args.format)
+    found = list_jobs(args.inputs, args.output, networks.scale, args.format)
     if found.missing and not found.jobs:
         raise UserError("; ".join(f"{name}: {why}" for name, why in found.missing))
     _check_places(args, found.jobs)
-    settings = chosen.settings(tile, args.self_ensemble, args.precision)
+
+    def settings(source: Any) -> Any:
+        return networks.of(source).settings(tile, args.self_ensemble, args.precision)
+
     options = Options(settings, args.format, quality, args.overwrite, args.compare, limit)
 
-    used = {"backend": None}
+    made: dict[str, tuple[Any, str]] = {}  # label -> an enlarger and its back end
 
-    def make() -> Any:
-        tiling = {"tile": tile, "self_ensemble": args.self_ensemble, "memory_budget": budget}
-        enlarger, used["backend"] = chosen.enlarger(args.backend, args.precision, **tiling)
-        view.say(_headline(chosen, used["backend"], args))
-        return enlarger
+    def enlarger_for(source: Any) -> Any:
+        chosen = networks.of(source)
+        if chosen.label not in made:
+            tiling = {"tile": tile, "self_ensemble": args.self_ensemble, "memory_budget": budget}
+            made[chosen.label] = chosen.enlarger(args.backend, args.precision, **tiling)
+            notes = [note for note in (networks.why(chosen), *chosen.notes) if note]
+            view.say(_headline(chosen, made[chosen.label][1], notes, args))
+        return made[chosen.label][0]
 
     todo = len(pending(found.jobs, options))
     with ProgressView(found.jobs, todo, stream) as view:
         for note in found.notes:
             view.say(note)
         try:
-            results = run_jobs(found.jobs, make, options, view)
+            results = run_jobs(found.jobs, enlarger_for, options, view)
             code = 130 if any(r.status == "interrupted" for r in results) else 0
         except Terminated:
             results, code = view.results, TERMINATED
@@ -151,15 +170,17 @@ def _upscale(args: argparse.Namespace, stream: Any) -> int:
         code = 1
     _summary(results, found, code, stream)
     if args.json:
-        _write_json(Path(args.json), chosen, used["backend"], results, found.missing)
+        _write_json(Path(args.json), networks, made, results, found.missing)
     return code
 
 
-def _headline(chosen: ChosenNetwork, backend: str, args: argparse.Namespace) -> str:
+def _headline(
+    chosen: ChosenNetwork, backend: str, notes: list[str], args: argparse.Namespace
+) -> str:
     words = [f"{chosen.label} on {chosen.device}, back end {backend}"]
     words += [args.precision] * (args.precision != "fp32")
     words += ["self-ensemble"] * args.self_ensemble
-    return ", ".join(words) + "".join(f"\nnote: {note}" for note in chosen.notes)
+    return ", ".join(words) + "".join(f"\nnote: {note}" for note in notes)
 
 
 def _summary(results: list[Result], found: Any, code: int, stream: Any) -> None:
@@ -248,20 +269,19 @@ def _list_models() -> int:
     return 0
 
 
-def _write_json(
-    path: Path, chosen: ChosenNetwork, backend: str | None, results: list, missing: list
-) -> None:
+def _write_json(path: Path, networks: Networks, made: dict, results: list, missing: list) -> None:
     from superres.files import write_atomically
     from superres.upscaling.names import shown
 
+    used = list(networks.used.values())
     record = {
         "schema": 1,
         "command": "upscale",
-        "model": chosen.label,
-        "scale": chosen.scale,
-        "device": str(chosen.device),
-        "backend": backend,
-        "notes": chosen.notes,
+        "model": ", ".join(chosen.label for chosen in used),
+        "scale": networks.scale,
+        "device": ", ".join(dict.fromkeys(str(chosen.device) for chosen in used)) or None,
+        "backend": ", ".join(dict.fromkeys(backend for _, backend in made.values())) or None,
+        "notes": [note for chosen in used for note in chosen.notes],
         "results": [result.as_dict() for result in results],
         "missing": [{"source": shown(name), "error": why} for name, why in missing],
     }

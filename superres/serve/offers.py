@@ -10,6 +10,7 @@ from pathlib import Path
 from superres.checkpoints.shipped import DEFAULT, model_names, shipped, variants
 from superres.errors import ScaleNeeded, UserError
 from superres.inference.backends import check_name
+from superres.upscaling.automatic import AUTO, PHOTO, for_image
 from superres.upscaling.enlarge import Enlarger
 from superres.upscaling.networks import choose_network
 
@@ -63,6 +64,8 @@ class Offers:
         self._offers: dict[str, Offer] = {}
         for text in given:
             self._add(text)
+        if own := variants(PHOTO):
+            self._offers[AUTO] = Offer(AUTO, AUTO, tuple(own))
         here = shipped()
         for name in model_names():
             if name in here or any(full in here for full in variants(name).values()):
@@ -77,11 +80,18 @@ class Offers:
         """The offer of that name."""
         return self._offers.get(name)
 
-    def enlarger(self, offer: Offer, scale: int, self_ensemble: bool) -> tuple[Enlarger, list[str]]:
-        """An `Enlarger`, and notes for a person. Not to be called from two threads at once."""
-        key = (offer.name, scale, self_ensemble)
+    def enlarger(
+        self, offer: Offer, scale: int, self_ensemble: bool, source: Path | None = None
+    ) -> tuple[Enlarger, list[str]]:
+        """An `Enlarger`, and notes for a person. Not to be called from two threads at once.
+
+        Args:
+            source: the picture, by whose kind ``auto`` chooses.
+        """
+        given = for_image(source, scale) if offer.given == AUTO else offer.given
+        key = (given, scale, self_ensemble)
         if key not in self._ready:
-            chosen = choose_network(offer.given, scale, self.device, backend=self.backend)
+            chosen = choose_network(given, scale, self.device, backend=self.backend)
             made, backend = chosen.enlarger(
                 self.backend, self_ensemble=self_ensemble, memory_budget=_BUDGET
             )

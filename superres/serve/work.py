@@ -169,7 +169,7 @@ class Work:
         kind = SUFFIX_FORMATS[FORMATS[job.format]] if job.format else native_format(picture)
         job.phase = "preparing the network"
         self._check(job)
-        enlarger, said = self.offers.enlarger(job.offer, job.scale, job.self_ensemble)
+        enlarger, said = self.offers.enlarger(job.offer, job.scale, job.self_ensemble, job.source)
         size = enlarger.size(height, width)
         check_format(kind, size, job.name)
         turn = picture.orientation in (5, 6, 7, 8)

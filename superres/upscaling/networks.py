@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from superres.checkpoints.light import as_bytes, read_own
 from superres.checkpoints.names import PUBLISHED
-from superres.checkpoints.shipped import SUFFIXES, resolve, scale_in_name, shipped, variants
+from superres.checkpoints.shipped import (
+    SUFFIXES,
+    resolve,
+    scale_in_name,
+    shipped,
+    usual_scale,
+    variants,
+)
 from superres.errors import ScaleNeeded, UserError
 from superres.inference.backends import Backend, NotConvertible, best
 from superres.inference.memory import cuda_is_likely
@@ -25,9 +32,6 @@ if TYPE_CHECKING:
     import torch
 
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")  # owner/name on the Hugging Face hub
-
-USUAL_SCALE = 4
-"""Where neither the person nor the model settles the scale."""
 
 
 @dataclass
@@ -240,5 +244,5 @@ def _nearest(scales: list[int], wanted: float | None) -> int:
     if not scales:
         raise UserError("this network states no scale")
     if wanted is None:
-        return USUAL_SCALE if USUAL_SCALE in scales else max(scales)
+        return usual_scale(scales)
     return min((s for s in scales if s >= wanted), default=max(scales))

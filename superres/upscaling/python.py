@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import math
 import os
 import threading
@@ -12,9 +14,12 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from PIL import Image
 
-from superres.errors import UserError
+from superres.checkpoints.shipped import USUAL_SCALE
+from superres.errors import UserError, did_you_mean
 from superres.imaging.io import Picture, from_pillow, read_picture
+from superres.inference import Tiling
 from superres.inference.backends import Backend, best
+from superres.upscaling.automatic import AUTO, for_image
 from superres.upscaling.channels import channels_of
 from superres.upscaling.enlarge import Enlarger
 from superres.upscaling.networks import choose_network
@@ -34,47 +39,76 @@ if TYPE_CHECKING:
 
 _upscalers: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 _preparing = threading.Lock()
+_OPTIONS = ("backend", "max_pixels", *(field.name for field in dataclasses.fields(Tiling)))
 
 
-def upscale(model: nn.Module | str | Path, image: Any, **options: Any) -> Any:
+def upscale(
+    image: Any,
+    model: nn.Module | str | Path = AUTO,
+    scale: float | None = None,
+    **options: Any,
+) -> Any:
     """Enlarge a picture, or a list of pictures, with a network.
 
     Args:
-        model: maps (N, C, h, w) in [0, 1] to (N, C, h * scale, w * scale); has ``scale``, and
-            ``receptive_radius`` where it is known. Every network of this package and of
-            `superres.load_model`. Or what `--model` of the command takes, a name or a file, which
-            is loaded by each call; what ncnn computes is loaded without torch.
         image: one of
 
+            - a path: a Pillow picture, upright; with ``out=PATH`` the result is written there
+              with all that its source carries, and the path is given back;
             - a Pillow picture of any mode: a Pillow picture, of the same mode where it is L, LA,
               RGB, RGBA or I;16, with its profile and EXIF;
             - an array (H, W), (H, W, C) or (N, H, W, C), C = 1 to 4, RGB order, uint8, uint16, or
               float in [0, 1]: an array of that form and type;
             - a tensor (C, H, W) or (N, C, H, W), C = 1 to 4, uint8 or float in [0, 1]: a tensor
               of that form and type, on the same device;
-            - a path: a Pillow picture, upright; with ``out=PATH`` the result is written there
-              with all that its source carries, and the path is given back;
             - a list or tuple of these: a list.
+        model: a name or a weight file, as ``--model`` of the command takes them; the last few
+            stay ready, and what ncnn computes is loaded without torch. ``'auto'`` is
+            ``edsr-s`` for a picture that is known to come from a lossless file (PNG, TIFF, ...),
+            else ``edsr-photo``, which is for JPEGs. Or a module that maps (N, C, h, w) in [0, 1]
+            to (N, C, h * scale, w * scale) and has ``scale``, and ``receptive_radius`` where it
+            is known, as every network of `superres.load_model` has.
+        scale: of the result, any number from 1; None is the network's own, or 4 of several.
         **options: of :class:`PictureUpscaler`; ``out`` and ``clamp`` of its call.
 
     Returns:
         What is said above. Values are clamped to their range unless ``clamp=False``.
 
     Raises:
-        UserError: something that is no picture, an impossible option.
+        UserError: something that is no picture, no model, an option that is not known or not
+            possible.
     """
+    known = {*_OPTIONS, "out", "clamp"}
+    if wrong := [name for name in options if name not in known]:
+        raise UserError(f"upscale() has no option {wrong[0]!r}{did_you_mean(wrong[0], known)}")
+    if model == AUTO and isinstance(image, list | tuple):
+        return [upscale(item, model, scale, **options) for item in image]
     call = {key: options.pop(key) for key in ("out", "clamp") if key in options}
-    if isinstance(model, str | os.PathLike):
-        wanted = {key: options.get(key) for key in ("scale", "backend") if options.get(key)}
-        model = choose_network(model, **wanted).module
-    # The back end of the last call is used again, as long as the weights are the same.
+    options["scale"] = scale
+    if not isinstance(model, str | os.PathLike):
+        return _ready(model, options)(image, **call)
+    if model == AUTO:
+        options["scale"] = scale or USUAL_SCALE
+        model = for_image(image, options["scale"])
+    changed = os.stat(model).st_mtime_ns if os.path.isfile(model) else None
+    module = _named(str(model), options["scale"], options.get("backend", "auto"), changed)
+    return _ready(module, options)(image, **call)
+
+
+@functools.lru_cache(maxsize=4)
+def _named(name: str, scale: float | None, backend: str, changed: int | None) -> Any:
+    return choose_network(name, scale, backend=backend).module
+
+
+def _ready(model: nn.Module | Backend, options: dict[str, Any]) -> PictureUpscaler:
+    """The upscaler of the last call, as long as weights and options are the same."""
     key = (tuple(sorted(options.items(), key=lambda item: item[0])), _stamp(model))
     with _preparing:  # threads that ask for the same wait for the first
         known = _upscalers.get(model)
         if known is None or known[0] != key:
             known = (key, PictureUpscaler(model, **options))
             _upscalers[model] = known
-    return known[1](image, **call)
+    return known[1]
 
 
 class PictureUpscaler:

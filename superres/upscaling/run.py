@@ -51,10 +51,10 @@ class Options:
         overwrite: do again what is there.
         compare: None; '' for a comparison beside each result; a file (``.html`` or a picture).
         max_pixels: the limit on inputs.
-        settings: what results depend on, beside their sources.
+        settings: of a source: what its result depends on, beside it.
     """
 
-    settings: Settings
+    settings: Callable[[Path | str], Settings]
     format: str | None = None
     quality: int | None = None
     overwrite: bool = False
@@ -114,12 +114,16 @@ def pending(jobs: list[Job], options: Options) -> list[Job]:
 
 
 def run_jobs(
-    jobs: list[Job], make_enlarger: Callable[[], Enlarger], options: Options, listener: Listener
+    jobs: list[Job],
+    enlarger_for: Callable[[Path | str], Enlarger],
+    options: Options,
+    listener: Listener,
 ) -> list[Result]:
     """Do the jobs; one that fails does not stop the others.
 
     Args:
-        make_enlarger: called when the first job needs it: preparing a network takes seconds.
+        enlarger_for: of a source; called for those that are enlarged, since preparing a network
+            takes seconds.
         listener: told of all that happens.
 
     Returns:
@@ -130,8 +134,8 @@ def run_jobs(
         UserError: the network cannot be prepared.
     """
     results: list[Result] = []
-    enlarger: Enlarger | None = None
     for job in jobs:
+        enlarger = None
         result = Result(str(job.source), str(job.target))
         results.append(result)
         begin = time.monotonic()
@@ -139,8 +143,8 @@ def run_jobs(
             listener.begin(job)
             full = False
             if _look(job, options, result):
-                if result.status != "skipped" and enlarger is None:
-                    enlarger = make_enlarger()  # what is wrong with it is wrong for all
+                if result.status != "skipped":
+                    enlarger = enlarger_for(job.source)  # what is wrong with it is wrong for all
                 full = _attempt(job, enlarger, options, listener, result, len(jobs) == 1)
             result.seconds = time.monotonic() - begin
             listener.end(job, result)
@@ -235,9 +239,9 @@ def _settings(job: Job, options: Options) -> Settings:
     """Those of one job: the quality counts where the format has one, and 95 is JPEG's usual one."""
     kind = None if options.quality is None or job.video else _kind(job, options)
     if kind not in ("jpeg", "webp") or (kind, options.quality) == ("jpeg", 95):
-        return options.settings
-    words = (*options.settings.options, f"quality {options.quality}")
-    return replace(options.settings, options=words)
+        return options.settings(job.source)
+    settings = options.settings(job.source)
+    return replace(settings, options=(*settings.options, f"quality {options.quality}"))
 
 
 def _can_be_read_twice(source: Path | str) -> bool:
@@ -249,7 +253,7 @@ def _do(job: Job, enlarger: Enlarger, options: Options, listener: Listener, resu
         from superres.upscaling.video import upscale_video
 
         files = Path(job.source), Path(job.target)
-        done = upscale_video(*files, enlarger, listener.tiles, options.settings)
+        done = upscale_video(*files, enlarger, listener.tiles, options.settings(job.source))
         result.size, result.result_size, result.notes = done.size, done.result_size, done.notes
         return
     kind = _kind(job, options)

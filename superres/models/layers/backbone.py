@@ -27,7 +27,7 @@ class Backbone(nn.Module):
         """
         import superres  # its public functions: networks know nothing of picture files
 
-        return superres.upscale(self, image, **options)
+        return superres.upscale(image, self, **options)
 
     def upscaler(self, **options: Any) -> Any:
         """A :class:`superres.upscaling.PictureUpscaler`: many pictures, buffers and back end kept.
