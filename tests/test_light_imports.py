@@ -51,7 +51,7 @@ def test_a_network_that_comes_with_the_package(name, tmp_path):
         "'--device', 'cpu', '--scale', '2', %s]); assert not main(['upscale', '--list-models'])"
     )
     assert loaded(command % "'--backend', 'auto'") == []
-    call = f"import superres; superres.upscale({name!r}, {str(tmp_path / 'a.png')!r}, scale=2)"
+    call = f"import superres; superres.upscale({str(tmp_path / 'a.png')!r}, {name!r}, 2)"
     assert loaded(call) == []
     found = np.array(Image.open(tmp_path / "a_x2.png")).astype(int)
     # What was made on one back end is not made again on another.
