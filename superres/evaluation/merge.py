@@ -61,7 +61,7 @@ def merge_runs(runs: Sequence[Run]) -> tuple[dict[str, Any], list[str]]:
     cells: dict[Cell, dict[str, tuple[Entry, str]]] = {}
     baselines: set[str] = set()
     names = _names(runs)
-    warnings = [*_different_pictures(runs), *_no_seeds(runs, names)]
+    warnings = _disagreements(runs, names)
     for run, name in zip(runs, names):
         metrics |= run.record.get("metrics") or {}
         for key, protocol in run.record["protocols"].items():
@@ -134,44 +134,37 @@ def _keep(
     )
 
 
-def _different_pictures(runs: Sequence[Run]) -> list[str]:
-    """Sets whose low-quality pictures are not the same in all runs."""
-    seen: dict[tuple[str, int], tuple[str, str]] = {}
-    warnings = []
-    for run in runs:
+def _disagreements(runs: Sequence[Run], names: Sequence[str | None]) -> list[str]:
+    """Where rows are not of the same low-quality pictures, or averaged runs are not seeds of one
+    training: other iterations, sets or networks."""
+    found: dict[tuple[str, str], dict[str, str]] = {}  # (subject, what) -> value -> source
+    for run, name in zip(runs, names):
+        facts: dict[tuple[str, str], Any] = {}
         for line in run.record.get("sets", ()):
             digest = (line.get("lq_fingerprint") or {}).get("sha256")
-            key = (line["set"], line["scale"])
-            if digest and seen.setdefault(key, (digest, run.source))[0] != digest:
-                warnings.append(
-                    f"{key[0]} x{key[1]}: the low-quality pictures of {run.source} are not those "
-                    f"of {seen[key][1]}; the rows cannot be compared"
-                )
-    return warnings
-
-
-def _no_seeds(runs: Sequence[Run], names: Sequence[str | None]) -> list[str]:
-    """Methods whose runs are not seeds of one training: other iterations, sets or networks."""
-    found: dict[tuple[str, str], set[str]] = {}
-    for run, name in zip(runs, names):
-        network = run.record.get("network") or {}
-        facts = {
-            "iterations": run.record.get("iter"),
-            "training sets": run.record.get("train_set"),
-            "networks": ", ".join(
-                f"{k}={v}" for k, v in sorted(network.items()) if k not in _CONVENTION
-            ),
-        }
+            facts[f"{line['set']} x{line['scale']}", "pictures"] = digest
+        network = sorted((run.record.get("network") or {}).items())
+        told = ", ".join(f"{k}={v}" for k, v in network if k not in _CONVENTION)
         for method in {name or entry["method"] for entry in run.record["results"]}:
-            for what, value in facts.items():
-                if value not in (None, ""):
-                    found.setdefault((method, what), set()).add(str(value))
-    return [
-        f"{method}: runs of {what} {' and '.join(sorted(values))} are averaged as if they were "
-        "seeds; name them apart, NAME=PATH"
-        for (method, what), values in found.items()
-        if len(values) > 1
-    ]
+            facts[method, "iterations"] = run.record.get("iter")
+            facts[method, "training sets"] = run.record.get("train_set")
+            facts[method, "networks"] = told
+        for key, value in facts.items():
+            if value not in (None, ""):
+                found.setdefault(key, {}).setdefault(str(value), run.source)
+    warnings = []
+    for (subject, what), values in found.items():
+        if len(values) > 1 and what == "pictures":
+            warnings.append(
+                f"{subject}: the low-quality pictures of {' and '.join(values.values())} differ; "
+                "the rows cannot be compared"
+            )
+        elif len(values) > 1:
+            warnings.append(
+                f"{subject}: runs of {what} {' and '.join(sorted(values))} are averaged as if they "
+                "were seeds; name them apart, NAME=PATH"
+            )
+    return warnings
 
 
 def _mean(
