@@ -198,7 +198,7 @@ def _renumber(
         blocks = [k for k in state if ".conv2." in k]
         state.update({key: state[key] * ratio for key in blocks})
         notes.append(f"residual scale {config['res_scale']:g} folded into the weights")
-    factor = read_as["img_range"] / config["img_range"]
+    factor = read_as.get("img_range", 1) / config.get("img_range", 1)
     if factor != 1:
         if not homogeneous(config):
             raise UserError(
@@ -225,7 +225,7 @@ def homogeneous(config: Mapping[str, Any]) -> bool:
         return not config.get("attention")
     if config["type"] == "SRCNNAblation":
         return not config.get("batch_norm")
-    return config["type"] in ("MSRResNet", "SRCNN", "VDSR")
+    return config["type"] in ("MSRResNet", "RDN", "SRCNN", "VDSR")
 
 
 def _mean(config: Mapping[str, Any]) -> list[float]:

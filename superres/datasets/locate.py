@@ -41,12 +41,14 @@ class PairedSet:
 
     Attributes:
         notes: what lies there and is not used.
+        only: which of the images are used, see :func:`superres.datasets.storage.chosen.chosen`.
     """
 
     name: str
     gt: Path
     lq: Path | None
     notes: tuple[str, ...] = ()
+    only: str | None = None
 
 
 Spec = str | Mapping[str, Any]
@@ -64,8 +66,9 @@ def locate(spec: Spec, data_root: str | Path, scale: int, needs_lq: bool = True)
         spec: a name below ``data_root`` or a path: of a folder of images, an LMDB, or a folder in
             one of the known layouts (:data:`superres.datasets.layouts.LAYOUTS`).
             ``DIV2K_train/LR_unknown`` takes that degradation instead of the bicubic; it must be
-            there. Or ``dict(gt=FOLDER, lq=FOLDER, name=NAME)``, where ``lq`` and ``name`` may be
-            left out. ``dict(name=NAME)`` is the set of that name.
+            there. Or ``dict(gt=FOLDER, lq=FOLDER, name=NAME, only=LIST)``, of which ``gt`` must be
+            there; ``{scale}`` in ``lq`` is the scale's number. ``dict(name=NAME)`` is the set of
+            that name.
         data_root: where names are looked for.
         scale: of the pairs.
         needs_lq: whether the low-quality side is read where it is there; else it is made, and what
@@ -78,7 +81,7 @@ def locate(spec: Spec, data_root: str | Path, scale: int, needs_lq: bool = True)
     if isinstance(spec, Mapping) and set(spec) == {"name"}:
         spec = spec["name"]
     if isinstance(spec, Mapping):
-        return _named(spec, Path(data_root))
+        return _named(spec, Path(data_root), scale)
     if not isinstance(spec, str) or not spec:
         raise UserError(
             f"{spec!r} is not a set: give a name, a path, or dict(gt=FOLDER, lq=FOLDER)"
@@ -123,8 +126,8 @@ def locate(spec: Spec, data_root: str | Path, scale: int, needs_lq: bool = True)
     raise UserError(_not_found(spec, data_root, tried, scale))
 
 
-def _named(spec: Mapping[str, Any], data_root: Path) -> PairedSet:
-    unknown = set(spec) - {"gt", "lq", "name"}
+def _named(spec: Mapping[str, Any], data_root: Path, scale: int) -> PairedSet:
+    unknown = set(spec) - {"gt", "lq", "name", "only", "validate"}
     paths = {"gt": spec.get("gt"), "lq": spec.get("lq") or ""}
     no_path = [key for key, path in paths.items() if not isinstance(path, str | os.PathLike)]
     if unknown or no_path:
@@ -140,15 +143,19 @@ def _named(spec: Mapping[str, Any], data_root: Path) -> PairedSet:
         if spec.get(key) is None:
             found.append(None)
             continue
-        candidates = [data_root / spec[key], Path(spec[key])]
+        folder = os.fspath(spec[key]).replace("{scale}", str(scale))
+        candidates = [data_root / folder, Path(folder)]
         place = next((p for p in candidates if holds_images(p)), None)
         if place is None:
             raise UserError(
-                f"{key} = {os.fspath(spec[key])!r} of a set: no images and no LMDB there (looked "
+                f"{key} = {folder!r} of a set: no images and no LMDB there (looked "
                 f"at {', '.join(map(str, dict.fromkeys(candidates)))})"
             )
         found.append(place)
-    return PairedSet(set_name(spec), *found)
+    only = spec.get("only")
+    if only and (data_root / only).is_file():
+        only = str(data_root / only)
+    return PairedSet(set_name(spec), *found, only=only)
 
 
 def set_name(spec: Spec) -> str:

@@ -19,6 +19,7 @@ from .locate import locate
 from .pairing import match_names
 from .sampler import SampleKey, sample_generator
 from .storage import ImageLmdb, PictureStore, open_store
+from .storage.chosen import ChosenPictures, chosen
 from .transforms.compose import Pipeline
 
 _KEEP = 1024  # pictures whose views and names a process keeps at hand, some 1.5 MB
@@ -81,9 +82,10 @@ class PairedDataset(Dataset):
         if gt is None and name is None:
             raise UserError("PairedDataset takes the name of a set, or gt (and lq) paths")
         self.notes: list[str] = []
+        only = None
         if gt is None:
             found = locate(name, data_root, scale, needs_lq=make_lq == "auto" and lq is None)
-            self.name, gt, lq = found.name, found.gt, lq or found.lq
+            self.name, gt, lq, only = found.name, found.gt, lq or found.lq, found.only
             self.notes += found.notes
         else:
             self.name = name or Path(gt).name
@@ -101,6 +103,7 @@ class PairedDataset(Dataset):
         for store in (self.gt, self.lq):
             if isinstance(store, ImageLmdb):
                 store.as_channels = {"grey": 1, "rgb": 3}.get(channels)
+        self.gt = self.gt if only is None else chosen(self.gt, only)
         self.lq_index = self._match() if self.lq is not None else None
         self._check_sizes()
         self.notes += self._unused()
@@ -127,7 +130,7 @@ class PairedDataset(Dataset):
 
     def _unused(self) -> list[str]:
         """What of the low-quality side belongs to no ground truth."""
-        if self.lq is None or len(self.lq) <= len(self.gt):
+        if self.lq is None or len(self.lq) <= len(self.gt) or isinstance(self.gt, ChosenPictures):
             return []
         more = len(self.lq) - len(self.gt)
         text = f"{more} of {len(self.lq)} images of {self.lq.path} have no partner and are not used"

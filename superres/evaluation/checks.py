@@ -92,7 +92,8 @@ def data_range_of(sr: np.ndarray, hr: np.ndarray, data_range: float | None = Non
         if image.dtype.kind != "f":
             continue
         low, high = float(image.min()), float(image.max())
-        if 0 < high <= 1 and low >= 0:
+        # What a network makes before it has learnt anything is all but black, and even.
+        if high - low > 0.1 and high <= 1 and low >= 0:
             raise UserError(
                 f"{name} is float with values up to {high:.4g}: it looks like [0, 1] where "
                 f"[0, {peak:.0f}] is expected; multiply it, or pass data_range explicitly"

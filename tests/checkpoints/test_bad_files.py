@@ -147,16 +147,16 @@ def test_strict(edsr_pytorch, tmp_path, change, words):
 
 
 def test_another_network_names_the_nearest_format_and_the_difference(tmp_path):
-    rrdb = {}
+    other = {}
     for i in range(2):
         for k in (1, 2, 3):
             for c in (1, 2, 3, 4, 5):
-                rrdb[f"body.{i}.rdb{k}.conv{c}.weight"] = torch.zeros(4, 4, 3, 3)
+                other[f"body.{i}.dense{k}.conv{c}.weight"] = torch.zeros(4, 4, 3, 3)
     for name in ("conv_first", "conv_body", "conv_up1", "conv_up2", "conv_hr", "conv_last"):
-        rrdb[f"{name}.weight"] = rrdb[f"{name}.bias"] = torch.zeros(4)
+        other[f"{name}.weight"] = other[f"{name}.bias"] = torch.zeros(4)
     file = tmp_path / "esrgan.pth"
-    torch.save({"params_ema": rrdb}, file)
-    with pytest.raises(UserError, match=r"Nearest is \w+ as .*missing .*conv.*unexpected .*rdb#"):
+    torch.save({"params_ema": other}, file)
+    with pytest.raises(UserError, match=r"Nearest is \w+ as .*missing .*conv.*unexpected .*dense#"):
         read_weights(file)
     resnet = {"conv1.weight": torch.zeros(64, 3, 7, 7), "bn1.weight": torch.zeros(64)}
     resnet |= {"layer1.0.conv1.weight": torch.zeros(64, 64, 3, 3), "fc.weight": torch.zeros(9, 9)}

@@ -81,11 +81,11 @@ def test_spandrel_is_as_it_was_for_others(spandrel):
         registry.load(MODELS.build({"type": "SRCNN"}).state_dict())  # without our marker
 
 
-def test_an_esrgan_runs_here(spandrel, tmp_path):
+def test_an_esrgan_plus_runs_here(spandrel, tmp_path):
     from spandrel.architectures.ESRGAN import ESRGAN
 
     torch.manual_seed(0)
-    reference = ESRGAN(num_filters=8, num_blocks=1, scale=4).eval()
+    reference = ESRGAN(num_filters=8, num_blocks=1, scale=4, plus=True).eval()
     torch.save({"params_ema": reference.state_dict()}, tmp_path / "some_esrgan.pth")
     network = load_model(tmp_path / "some_esrgan.pth", device="cpu")
     assert (network.scale, network.receptive_radius, network.in_channels) == (4, None, 3)

@@ -20,7 +20,7 @@ def esrgan(spandrel, tmp_path):  # noqa: F811
     from spandrel.architectures.ESRGAN import ESRGAN
 
     torch.manual_seed(0)
-    network = ESRGAN(in_nc=12, num_filters=8, num_blocks=1, shuffle_factor=2).eval()
+    network = ESRGAN(in_nc=12, num_filters=8, num_blocks=1, shuffle_factor=2, plus=True).eval()
     torch.save({"params_ema": network.state_dict()}, tmp_path / "some_esrgan.pth")
     return tmp_path / "some_esrgan.pth", network
 

@@ -34,6 +34,11 @@ TINY = {
     "srresnet": ("SRResNet", {"channels": 8, "num_blocks": 1}, (2, 3, 4)),
     "msrresnet": ("MSRResNet", {"channels": 8, "num_blocks": 1}, (2, 3, 4)),
     "msrresnet_act": ("MSRResNet", {"channels": 8, "num_blocks": 1, "upsample_act": True}, (4,)),
+    "rdn": ("RDN", {"channels": 8, "num_blocks": 2, "num_layers": 2, "growth": 4}, (2, 3, 4, 8)),
+    "rrdbnet": ("RRDBNet", {"channels": 8, "num_blocks": 1, "growth": 4}, (1, 2, 8, 4)),
+    "rrdbnet_old": ("RRDBNet", {"channels": 8, "num_blocks": 1, "unshuffle": 1}, (1, 2)),
+    "srvgg": ("SRVGGNetCompact", {"channels": 8, "num_convs": 2}, (1, 2, 4)),
+    "srvgg_relu": ("SRVGGNetCompact", {"channels": 8, "num_convs": 1, "act": "relu"}, (3,)),
     "srcnn": ("SRCNN", {"channels": (8, 4)}, (1, 2, 3, 4)),
     "srcnn_955": ("SRCNN", {"channels": (8, 4), "kernel_sizes": (9, 5, 5)}, (3,)),
     "srcnn_matlab": ("SRCNN", {"channels": (8, 4), "interpolation": "matlab"}, (2, 3)),
@@ -190,7 +195,9 @@ def test_one_channel(kind):
     assert network(torch.rand(1, 1, 6, 6)).shape == (1, 1, 6 * scales[-1], 6 * scales[-1])
 
 
-@pytest.mark.parametrize("kind", ["EDSR", "MDSR", "DRLN", "RCAN", "SRResNet", "MSRResNet"])
+@pytest.mark.parametrize(
+    "kind", ["EDSR", "MDSR", "DRLN", "RCAN", "SRResNet", "MSRResNet", "RDN", "RRDBNet"]
+)
 def test_unknown_scale_is_a_user_error(kind):
     scale = {"scales": (2, 5)} if kind == "MDSR" else {"scale": 5}
     with pytest.raises(UserError, match=f"{kind} has no x5"):
@@ -312,6 +319,12 @@ COUNTS = [
     ({"type": "MSRResNet", "scale": 4}, 1517571),
     ({"type": "RCAN", "scale": 2}, 15444667 - 24),
     ({"type": "RCAN", "scale": 2, "num_blocks": 4}, 3534883),
+    *[({"type": "RDN", "scale": s}, n) for s, n in ((2, 22123395), (3, 22308035), (4, 22271107))],
+    ({"type": "RRDBNet"}, 16697987),
+    ({"type": "RRDBNet", "scale": 2}, 16703171),
+    ({"type": "RRDBNet", "num_blocks": 6}, 4467779),
+    ({"type": "SRVGGNetCompact", "num_convs": 32}, 1213296),
+    ({"type": "SRVGGNetCompact"}, 621424),
     ({"type": "SRCNN"}, 20099),
     ({"type": "VDSR"}, 664704),
     ({"type": "VDSR", "in_channels": 3, "out_channels": 3, "bias": True}, 668251 - 24),

@@ -1,4 +1,5 @@
-"""MMEditing 0.x and MMagic: EDSR, MSRResNet, SRCNN under ``generator.`` in ``state_dict``; 0..1.
+"""MMEditing 0.x and MMagic, under ``generator.`` in ``state_dict``: EDSR, MSRResNet, SRCNN, RDN,
+RRDBNet; 0..1.
 
 EDSR subtracts the mean, a plain attribute that is not in the file. The residual scale is not in
 the file either and is 1 in the published weights.
@@ -18,6 +19,8 @@ from superres.checkpoints.formats.base import (
     count,
     scale_of,
 )
+from superres.checkpoints.formats.esrgan import RrdbLayout
+from superres.checkpoints.formats.rdn import RdnLayout
 from superres.errors import UserError
 
 
@@ -108,6 +111,6 @@ FORMAT = Format(
     "mmediting",
     "MMEditing / MMagic",
     "0..1, mean subtracted in EDSR",
-    (EdsrLayout(), MsrresnetLayout(), SrcnnLayout()),
+    (EdsrLayout(), MsrresnetLayout(), SrcnnLayout(), RdnLayout(), RrdbLayout()),
     ("mmagic", "mmedit"),
 )

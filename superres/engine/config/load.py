@@ -21,6 +21,8 @@ from mmengine.config import Config, DictAction
 from mmengine.utils import import_modules_from_strings
 
 from superres.errors import UserError, did_you_mean
+from superres.interop.configs import recipe_of
+from superres.interop.openmmlab import evaluation
 from superres.paths import share_dir
 
 from .ecosystem import REFUSED, SCALARS, SECTIONS, translate
@@ -105,7 +107,16 @@ def load_config(
             as_file, source = read_config(Path(cfg.filename))
             source.changed = lambda key: get(cfg._cfg_dict, key) != get(as_file._cfg_dict, key)
     else:
-        cfg, source = read_config(find_config(name))
+        path = find_config(name)
+        cfg, source = read_config(path)
+        recipe = recipe_of(cfg._cfg_dict, path)
+        told = recipe.notes if recipe else evaluation(cfg._cfg_dict, str(path))
+        if recipe:  # another toolbox's
+            with recipe.file() as leaf:
+                cfg, source = read_config(leaf)
+            object.__setattr__(cfg, "_filename", str(path))
+        if told and will_be_first():
+            logger.warning(f"config {path}: {'; '.join(told)}")
     _check_keys(cfg, source)
     before = {key: to_plain(cfg[key]) for key in TOP_LEVEL if key in cfg}
     used = {*KEYS, *OPTIONAL_KEYS, *_referred(cfg)}

@@ -97,7 +97,10 @@ def read_config(path: Path) -> tuple[Config, Source]:
     source, opened = Source(), [path]
     try:
         with _watched(source, opened):
-            read = Config.fromfile(str(path), use_predefined_variables=False, lazy_import=False)
+            lazy = path.suffix == ".py" and "read_base()" in path.read_text(encoding="utf-8")
+            read = Config.fromfile(str(path), lazy_import=lazy)
+        if lazy:  # its classes are yet to be imported
+            read, source.files = Config(read.to_dict(), filename=str(path)), [path]
     except UserError:
         raise
     except Exception as error:  # the config is the user's Python program: anything can come out

@@ -8,6 +8,7 @@ import numpy as np
 
 from superres.datasets.paired import PairedDataset
 from superres.datasets.pairing import partner_numbers
+from superres.datasets.storage.chosen import ChosenPictures
 from superres.errors import UserError
 from superres.evaluation.protocols import pillow_bicubic
 from superres.registry import DATASETS
@@ -49,7 +50,8 @@ class ScoredDataset(PairedDataset):
             return super()._match()  # says how pairs are named
         self.faults = dict.fromkeys(alone, f"it has no low-quality picture in {self.lq.path}")
         used = set(numbers.tolist())
-        self.extra = [self.lq.name_at(i) for i in range(len(self.lq)) if i not in used]
+        rest = [] if isinstance(self.gt, ChosenPictures) else range(len(self.lq))
+        self.extra = [self.lq.name_at(i) for i in rest if i not in used]
         return numbers
 
     def _unused(self) -> list[str]:

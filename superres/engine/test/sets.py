@@ -132,6 +132,10 @@ def prepare_sets(
     needs_lq = cfg.get("eval_dataset", {}).get("make_lq", "auto") == "auto"
     for (spec, role), scale in itertools.product(wanted, scales):
         spec, optional = split_optional(spec)
+        if isinstance(spec, dict) and spec.get("validate") is False:  # 'superres test' alone
+            if not keep_broken:
+                continue
+            optional = True
         root = cfg.get("data_root", ".")
         try:
             spec, found = _locate(spec, root, scale, needs_lq)

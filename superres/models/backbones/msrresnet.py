@@ -44,7 +44,8 @@ class MSRResNet(Backbone):
         scale: 2, 3 or 4.
         upsample_act: leaky ReLU after each pixel shuffle.
         rgb_mean, rgb_std, img_range: numeric convention, see `EDSR`; none by default.
-        init: 'pytorch' or 'mmediting' (Kaiming-normal times 0.1, the upsampler times 1).
+        init: 'pytorch', 'mmediting' (Kaiming-normal times 0.1, the upsampler times 1) or 'basicsr'
+            (times 0.1 throughout).
 
     Raises:
         UserError: a scale or init that does not exist, unequal channels.
@@ -65,7 +66,7 @@ class MSRResNet(Backbone):
     ) -> None:
         super().__init__()
         check_scale(scale, "MSRResNet", (2, 3, 4))
-        check_init(init)
+        check_init(init, "basicsr")
         if in_channels != out_channels:
             raise UserError(
                 f"MSRResNet adds its input: in_channels ({in_channels}) and out_channels "
@@ -83,10 +84,10 @@ class MSRResNet(Backbone):
         self.denormalise = Denormalise(out_channels, rgb_mean, rgb_std, img_range)
         trunk = ("conv", 1 + 2 * num_blocks)
         self.receptive_radius = receptive_radius([trunk, *upsample_steps(scale), ("conv", 2)])
-        if init == "mmediting":
+        if init != "pytorch":
             kaiming_scaled([self.conv_first, self.conv_hr, self.conv_last], 0.1)
             kaiming_scaled(self.body.modules(), 0.1)
-            kaiming_scaled(self.upsample.modules(), 1.0)
+            kaiming_scaled(self.upsample.modules(), 1.0 if init == "mmediting" else 0.1)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, h, w) in [0, 1] to (N, C, h * scale, w * scale), not clamped."""

@@ -11,10 +11,10 @@ from superres.errors import UserError
 INITS = ("pytorch", "mmediting")
 
 
-def check_init(init: str) -> None:
-    """UserError unless ``init`` is one of `INITS`."""
-    if init not in INITS:
-        raise UserError(f"init={init!r} is not known; choose one of {', '.join(INITS)}")
+def check_init(init: str, *more: str) -> None:
+    """UserError unless ``init`` is one of `INITS` or of ``more``, which one network has."""
+    if init not in (*INITS, *more):
+        raise UserError(f"init={init!r} is not known; choose one of {', '.join((*INITS, *more))}")
 
 
 def kaiming_scaled(modules: Iterable[nn.Module], scale: float = 1.0) -> None:

@@ -1,0 +1,189 @@
+"""The option line of EDSR-PyTorch: ``--model EDSR --scale 2 --patch_size 96``."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from typing import Any
+
+from superres.errors import UserError
+from superres.interop.recipe import FLIPS, Recipe, Tree
+
+_BENCHMARKS = ("Set5", "Set14", "B100", "Urban100")
+_DEFAULTS: dict[str, Any] = {
+    **{"model": "EDSR", "scale": "4", "n_resblocks": 16, "n_feats": 64, "res_scale": 1.0},
+    **{"n_resgroups": 10, "reduction": 16, "G0": 64, "RDNconfig": "B", "act": "relu"},
+    **{"rgb_range": 255, "n_colors": 3, "patch_size": 192, "batch_size": 16, "n_threads": 6},
+    **{"dir_data": "../../../dataset", "data_train": "DIV2K", "data_test": "DIV2K"},
+    **{"data_range": "1-800/801-810", "epochs": 300, "test_every": 1000, "lr": 1e-4},
+    **{"decay": "200", "gamma": 0.5, "optimizer": "ADAM", "momentum": 0.9, "epsilon": 1e-8},
+    **{"weight_decay": 0.0, "gclip": 0.0, "loss": "1*L1", "seed": 1, "split_batch": 1},
+    **{"lr_decay": 0, "save": "", "pre_train": "", "print_every": 100, "template": "."},
+}
+_NOTHING_TO_DO = {
+    **{"ext": 1, "n_GPUs": 1, "shift_mean": 1, "decay_type": 1},
+    **{"reset": 0, "save_models": 0, "cpu": 0},
+}
+_ELSEWHERE = {
+    **{"load": 1, "resume": 1, "extend": 1, "precision": 1, "skip_threshold": 1, "dir_demo": 1},
+    **{"test_only": 0, "self_ensemble": 0, "chop": 0, "save_results": 0, "save_gt": 0, "debug": 0},
+}
+"""Options, and how many values they take, that are no part of a training."""
+
+
+def translate(line: str) -> Recipe:
+    """The training that ``python main.py LINE`` runs, in superres's keys.
+
+    Args:
+        line: what stands behind ``main.py``; that and what is before it may be there.
+
+    Raises:
+        UserError: an option that is unknown, or that would train otherwise here.
+    """
+    try:
+        words = shlex.split(line)
+    except ValueError as error:
+        raise UserError(f"the option line {line!r}: {error}") from None
+    words = words[next((i for i, w in enumerate(words) if w.startswith("--")), 0) :]
+    given, recipe = _parse(words)
+    elsewhere = [key for key in _ELSEWHERE if getattr(given, key) not in (None, False)]
+    recipe.notes += [f"--{key} is no part of a training" for key in elsewhere]
+    _template(given)
+    scales = [int(s) for s in str(given.scale).split("+") if s.isdecimal()]
+    if not scales or (len(scales) > 1 and given.model != "MDSR"):
+        raise _refusal("scale", given.scale)
+    config = recipe.config
+    config["scale"] = scales if given.model == "MDSR" else scales[0]
+    kind = "MultiScaleRestorer" if given.model == "MDSR" else "Restorer"
+    config["model"] = {"type": kind, "backbone": _network(given), "loss": _loss(given.loss)}
+    _data(given, config, scales)
+    _schedule(given, config)
+    return recipe
+
+
+def _parse(words: list[str]) -> tuple[argparse.Namespace, Recipe]:
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=True, exit_on_error=False)
+    for key, value in _DEFAULTS.items():
+        parser.add_argument(f"--{key}", type=type(value), default=value)
+    for key, values in {**_NOTHING_TO_DO, **_ELSEWHERE}.items():
+        parser.add_argument(f"--{key}", **({} if values else {"action": "store_true"}))
+    parser.add_argument("--no_augment", action="store_true")
+    try:
+        given, unknown = parser.parse_known_args(words)
+    except argparse.ArgumentError as error:
+        raise UserError(f"the option line: {error}") from None
+    if unknown:
+        raise UserError(f"the option line: {unknown[0]} is no option of EDSR-PyTorch's training")
+    return given, Recipe("EDSR-PyTorch")
+
+
+def _refusal(key: str, value: Any) -> UserError:
+    return UserError(f"the option line: --{key} {value} has no counterpart here")
+
+
+def _template(given: argparse.Namespace) -> None:
+    """What ``--template`` sets, over what the line says."""
+    name = given.template
+    if "EDSR_paper" in name:
+        given.model, given.n_resblocks, given.n_feats, given.res_scale = "EDSR", 32, 256, 0.1
+    elif "MDSR" in name:
+        given.model, given.patch_size, given.epochs = "MDSR", 48, 650
+    elif "RCAN" in name:
+        given.model, given.n_resgroups, given.n_resblocks, given.n_feats = "RCAN", 10, 20, 64
+    elif name != ".":
+        raise _refusal("template", name)
+
+
+def _network(given: argparse.Namespace) -> Tree:
+    """The network, whose weights start as torch's."""
+    found: Tree = {
+        **{"type": given.model, "in_channels": given.n_colors, "out_channels": given.n_colors},
+        **{"channels": given.n_feats, "num_blocks": given.n_resblocks},
+        **{"img_range": float(given.rgb_range)},
+    }
+    if given.act != "relu":
+        raise _refusal("act", given.act)
+    if given.model == "EDSR":
+        found["res_scale"] = given.res_scale
+    elif given.model == "RCAN":
+        found |= {"num_groups": given.n_resgroups, "reduction": given.reduction}
+    elif given.model == "RDN":
+        if given.RDNconfig != "B":  # A shuffles fewer channels than it has between blocks
+            raise _refusal("RDNconfig", given.RDNconfig)
+        found |= {"channels": given.G0, "num_blocks": 16, "num_layers": 8, "growth": 64}
+    elif given.model != "MDSR":
+        raise _refusal("model", given.model)
+    return found
+
+
+def _loss(text: str) -> Tree:
+    weight, _, name = text.partition("*")
+    kinds = {"L1": "L1Loss", "MSE": "MSELoss"}
+    if name not in kinds or not weight.replace(".", "", 1).isdecimal():
+        raise _refusal("loss", text)
+    scaled = {} if float(weight) == 1 else {"loss_weight": float(weight)}
+    return {"type": kinds[name], **scaled}
+
+
+def _data(given: argparse.Namespace, config: Tree, scales: list[int]) -> None:
+    config["data_root"] = given.dir_data
+    ranges = [part for part in given.data_range.split("/") if part]
+    if given.data_train != "DIV2K":
+        raise _refusal("data_train", given.data_train)
+    config["train_set"] = _div2k(ranges[0] if len(ranges) > 1 else "1-800")
+    config["train_set"].pop("name")
+    names = given.data_test.split("+")
+    if not set(names) <= {"DIV2K", *_BENCHMARKS}:
+        raise _refusal("data_test", given.data_test)
+    config["val_sets"] = [_div2k(ranges[-1]) if n == "DIV2K" else _benchmark(n) for n in names]
+    config["test_sets"] = []
+    config["global_batch_size"], config["num_workers"] = given.batch_size, given.n_threads
+    config["accumulate"] = given.split_batch
+    several = len(scales) > 1
+    config["lq_patch_size"] = given.patch_size if several else given.patch_size // scales[0]
+    flips = [] if given.no_augment else FLIPS
+    config["train_pipeline"] = [{"type": "PairedRandomCrop"}, *flips, {"type": "PackInputs"}]
+    if given.model == "MDSR":
+        part = {"type": "MultiScaleDataset", "dataset": {"type": "PairedDataset"}}
+        config["train_dataloader"] = {"dataset": part}
+
+
+def _div2k(only: str) -> Tree:
+    low = "DIV2K/DIV2K_train_LR_bicubic/X{scale}"
+    return {"gt": "DIV2K/DIV2K_train_HR", "lq": low, "only": only, "name": "DIV2K"}
+
+
+def _benchmark(name: str) -> Tree:
+    folder = f"benchmark/{name}"
+    return {"gt": f"{folder}/HR", "lq": f"{folder}/LR_bicubic/X{{scale}}", "name": name}
+
+
+def _schedule(given: argparse.Namespace, config: Tree) -> None:
+    every = given.test_every
+    config["max_iters"] = given.epochs * every
+    config["val_interval"] = config["checkpoint_interval"] = every
+    optimizer: Tree = {"type": {"ADAM": "Adam"}.get(given.optimizer, given.optimizer)}
+    optimizer["lr"] = given.lr
+    if given.optimizer == "SGD":
+        optimizer["momentum"] = given.momentum
+    else:
+        optimizer["eps"] = given.epsilon
+    if given.optimizer == "ADAM":
+        optimizer["betas"] = (0.9, 0.999)
+    if given.weight_decay:
+        optimizer["weight_decay"] = given.weight_decay
+    config["optim_wrapper"] = {"type": "OptimWrapper", "optimizer": optimizer}
+    if given.gclip:
+        config["optim_wrapper"]["clip_grad"] = {"type": "value", "clip_value": given.gclip}
+    decay = given.decay.split("-")
+    if given.lr_decay:  # of older versions: again and again
+        decay = range(given.lr_decay, given.epochs, given.lr_decay)
+    steps = [int(step) * every for step in decay]
+    config["param_scheduler"] = [
+        {"type": "MultiStepLR", "by_epoch": False, "milestones": steps, "gamma": given.gamma}
+    ]
+    config["seed"], config["log_interval"] = given.seed, given.print_every
+    if given.save:
+        config["work_dir"] = f"work_dirs/{given.save}"
+    if given.pre_train:
+        config["load_from"] = given.pre_train
