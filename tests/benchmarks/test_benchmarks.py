@@ -9,7 +9,8 @@ import pytest
 
 from benchmark import main
 from benchmarks import _sub_images as others
-from benchmarks import data, loop, train
+from benchmarks import data, loop, photo, train
+from benchmarks.harness import row
 from superres.errors import UserError
 from superres.inference import backends
 
@@ -171,3 +172,17 @@ def test_images_cost_a_decoder_what_photographs_do():
 def test_mistakes(words, told):
     with pytest.raises(UserError, match=told):
         main(["data", *words])
+
+
+def test_photo_times_the_command_against_a_script(tmp_path, monkeypatch):
+    pytest.importorskip("ncnn")
+
+    def once(variants, repeats):
+        return [(variant.call(), row(variant.name, [1.0], variant.unit))[1] for variant in variants]
+
+    monkeypatch.setattr(photo, "measure", once)
+    file = tmp_path / "out.json"
+    assert main(["photo", "--json", str(file), "--side", "24"]) == 0
+    result = json.loads(file.read_text(encoding="utf-8"))
+    assert len(result["variants"]) == 7
+    assert result["ratios"]["superres upscale, edsr-s / ncnn script, edsr-s"] == 1

@@ -135,11 +135,7 @@ class Graph:
         """a + b."""
         return self._binary(0, a, b)
 
-    def relu(self, x: Blob) -> Blob:
-        """max(x, 0)."""
-        return self._like("ReLU", x)
-
-    def leaky_relu(self, x: Blob, slope: float) -> Blob:
+    def relu(self, x: Blob, slope: float = 0.0) -> Blob:
         """max(x, slope * x)."""
         return self._like("ReLU", x, f"0={slope}")
 

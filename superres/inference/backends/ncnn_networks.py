@@ -85,7 +85,7 @@ def _msrresnet(g: Graph, c: Config, x: Blob, scale: int) -> Blob:
     y = g.conv("conv_first", x, leaky)
     for i in range(c["num_blocks"]):
         y = _block(g, f"body.{i}", y)
-    after = (lambda name, y: g.leaky_relu(y, 0.1)) if c["upsample_act"] else None
+    after = (lambda name, y: g.relu(y, 0.1)) if c["upsample_act"] else None
     y = _upsample(g, "upsample", g.cut(y), scale, after=after)
     y = g.conv("conv_last", g.conv("conv_hr", y, leaky))
     return g.add(y, g.bilinear(x, scale))
