@@ -188,7 +188,8 @@ def _judged(head: bytes, directory: ImageFileDirectory_v2) -> Page:
             f"a {kind} TIFF{layers} with {words}{' ' * bool(words)}samples of {bits} bits, which "
             "is not read here; convert it to 8 or 16 bits"
         )
-    if (bits > 8 and not planar and samples not in (1, 3, 4)) or (photometric == 6 and planar):
+    odd = samples not in (1, 3, 4) if bits > 8 else photometric == 0 and samples > 1
+    if (odd and not planar) or (photometric == 6 and planar):
         lie = "apart" if planar else "interleaved"
         raise Refused(
             f"a {kind} TIFF of {samples} bands with {bits} bits, {lie}, which is not read here; "

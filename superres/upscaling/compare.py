@@ -14,7 +14,8 @@ import numpy as np
 from superres.errors import UserError
 from superres.files import write_atomically
 from superres.imaging.comparison import comparison
-from superres.imaging.io import from_pillow, read_picture, write_image
+from superres.imaging.io import read_picture, write_image
+from superres.imaging.samples import from_pillow
 from superres.upscaling.names import shown
 from superres.upscaling.writing import on_white, to_pillow, turned
 

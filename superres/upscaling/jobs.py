@@ -14,6 +14,7 @@ from superres.errors import UserError
 from superres.files import unreadable
 from superres.imaging.kinds import IMAGE_SUFFIXES, first_bytes, is_video
 from superres.imaging.listing import is_image, left_out_note
+from superres.upscaling.animation import is_animation
 from superres.upscaling.names import shown
 from superres.upscaling.video_codec import CONTAINERS
 from superres.upscaling.writing import FORMATS, SUFFIX_FORMATS
@@ -251,7 +252,9 @@ def _suffix_of(source: Path, format: str | None) -> str:
     if format is not None:
         same = SUFFIX_FORMATS.get(source.suffix.lower()) == SUFFIX_FORMATS[FORMATS[format]]
         return source.suffix if same else FORMATS[format]
-    return source.suffix if source.suffix.lower() in SUFFIX_FORMATS else ".png"
+    if source.suffix.lower() in SUFFIX_FORMATS or is_animation(source):
+        return source.suffix
+    return ".png"
 
 
 def _keeps_suffix(source: Path | str, format: str | None) -> bool:

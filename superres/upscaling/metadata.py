@@ -19,6 +19,10 @@ _OF_A_TIFF = (*range(256, 260), 262, 273, *range(277, 280), 284, 317, 338, 700, 
 """Tags that describe the TIFF that an EXIF block came from, and no other file."""
 
 
+def _bytes(value: str | bytes | None) -> bytes:
+    return value.encode() if isinstance(value, str) else bytes(value or b"")
+
+
 class Metadata:
     """Of a result of ``size`` (H, W), stored under ``orientation``; ``record``: how it was made.
 
@@ -31,14 +35,14 @@ class Metadata:
         info = source.info
         self.icc, self.orientation, self.record = source.icc, orientation, record
         self.dpi = tuple(map(float, dpi)) if (dpi := info.get("dpi")) and all(dpi) else None
-        xmp = info.get("xmp") or b""
-        xmp = xmp.encode() if isinstance(xmp, str) else bytes(xmp)
-        self.xmp = re.sub(rb'(tiff:Orientation(?:="|>))[1-8]', rb"\g<1>%d" % orientation, xmp)
-        photoshop = info.get("photoshop")
-        self.iptc = photoshop.get(0x0404, b"") if isinstance(photoshop, dict) else info.get("iptc")
-        text = next((info[k] for k in ("comment", "Comment", "Description") if k in info), b"")
-        self.comment = text.encode() if isinstance(text, str) else bytes(text)
+        turn = rb"\g<1>%d" % orientation
+        self.xmp = re.sub(rb'(tiff:Orientation(?:="|>))[1-8]', turn, _bytes(info.get("xmp")))
+        self.iptc = _bytes(info.get("iptc") or dict(info.get("photoshop") or ()).get(0x0404))
+        notes = (info.get(key) for key in ("comment", "Comment", "Description"))
+        self.comment = _bytes(next(filter(None, notes), None))
         self.chunks = source.png_chunks
+        texts = {tag: (source.exif or {}).get(tag) for tag in (271, 272, 305, 306, 315, 33432)}
+        self.texts = {tag: text for tag, text in texts.items() if isinstance(text, str)}
         # What there is no room for is dropped, the record first.
         tries = ((source.exif, record), (source.exif, None), (None, record))
         self.exif = next((e for pair in tries if (e := self._exif(*pair, size))), None)
@@ -66,16 +70,10 @@ class Metadata:
         return None
 
     def options(self, kind: str) -> dict[str, Any]:
-        """For Pillow's ``save`` of ``jpeg``, ``webp``, ``tiff`` or ``bmp``."""
+        """For Pillow's ``save`` of ``jpeg``, ``webp`` or ``bmp``."""
         fields = {"icc_profile": self.icc, "exif": self.exif, "dpi": self.dpi, "xmp": self.xmp}
-        names = {"webp": ("icc_profile", "exif", "xmp"), "bmp": ("dpi",)}.get(kind, fields)
-        found = {name: fields[name] for name in names if fields[name]}
-        if kind == "tiff":
-            tags = {
-                tag: value for tag, _, value in self.tags() if tag in (11, 270, 274, 700, 33723)
-            }
-            plain = {t: v[0] if isinstance(v, tuple) else v for t, v in tags.items()}
-            found["tiffinfo"] = {317: 2} | plain
+        names = {"webp": ("icc_profile", "exif", "xmp"), "bmp": ("dpi",), "tiff": ()}
+        found = {name: fields[name] for name in names.get(kind, fields) if fields[name]}
         if kind == "jpeg" and self.comment:
             found["comment"] = self.comment
         if kind == "jpeg" and self.iptc and len(self.iptc) < _LONGEST:
@@ -86,18 +84,17 @@ class Metadata:
 
     def png(self, data: bytes) -> bytes:
         """A PNG with it in chunks, all before the pixels."""
-        known = {kind for kind, _ in self.chunks}
-        chunks = [c for c in self.chunks if not (self.icc and c[0] in (b"sRGB", b"iCCP"))]
-        if self.icc:
-            chunks.insert(0, (b"iCCP", b"ICC profile\0\0" + zlib.compress(self.icc)))
-        if self.dpi and b"pHYs" not in known:
-            chunks.append((b"pHYs", struct.pack(">IIB", *(round(d / 0.0254) for d in self.dpi), 1)))
-        if not self.chunks and self.xmp:
-            chunks.append((b"iTXt", b"XML:com.adobe.xmp" + b"\0" * 5 + self.xmp))
-        if not self.chunks and self.comment:
-            chunks.append((b"tEXt", b"Comment\0" + self.comment))
-        if self.exif:
-            chunks.append((b"eXIf", self.exif.removeprefix(b"Exif\0\0")))
+        chunks = [c for c in self.chunks if not (self.icc and c[0] == b"sRGB")]
+        dpi = [round(d / 0.0254) for d in self.dpi or ()]  # per metre
+        fresh = {
+            b"iCCP": self.icc and b"ICC profile\0\0" + zlib.compress(self.icc),
+            b"eXIf": self.exif and self.exif.removeprefix(b"Exif\0\0"),
+        }
+        if not self.chunks:  # of another format
+            fresh[b"pHYs"] = dpi and struct.pack(">IIB", *dpi, 1)
+            fresh[b"iTXt"] = self.xmp and b"XML:com.adobe.xmp" + bytes(5) + self.xmp
+            fresh[b"tEXt"] = self.comment and b"Comment\0" + self.comment
+        chunks += [(kind, body) for kind, body in fresh.items() if body]
         blocks = [
             struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
             for kind, body in chunks
@@ -105,8 +102,9 @@ class Metadata:
         return b"".join((data[:33], *blocks, data[33:]))
 
     def tags(self) -> list[tuple[int, int, Any]]:
-        """(tag, type, values) for a TIFF."""
+        """(tag, type, values) for a TIFF; of EXIF the texts."""
         found = [(11, 2, self.record), (33723, 7, self.iptc), (34675, 7, self.icc)]
+        found += [(tag, 2, text) for tag, text in self.texts.items()]
         found += [(700, 1, self.xmp), (270, 2, self.comment.decode("ascii", "replace"))]
         if self.dpi:
             found += [(282, 5, self.dpi[:1]), (283, 5, self.dpi[1:]), (296, 3, (2,))]

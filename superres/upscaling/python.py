@@ -16,7 +16,8 @@ from PIL import Image
 
 from superres.checkpoints.shipped import USUAL_SCALE
 from superres.errors import UserError, did_you_mean
-from superres.imaging.io import Picture, from_pillow, read_picture
+from superres.imaging.io import Picture, read_picture
+from superres.imaging.samples import from_pillow
 from superres.inference import Tiling
 from superres.inference.backends import Backend, best
 from superres.upscaling.automatic import AUTO, for_image

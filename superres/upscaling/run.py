@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from superres.errors import UserError
-from superres.files import is_special, os_fault
+from superres.files import is_special, os_fault, write_atomically
 from superres.imaging.io import read_picture
 from superres.stopping import Terminated
+from superres.upscaling.animation import find_animation, is_animation, save_animation
 from superres.upscaling.compare import as_rgb, save_page
 from superres.upscaling.enlarge import Enlarger, NotFinite
 from superres.upscaling.jobs import STREAM, Job
@@ -255,8 +256,15 @@ def _do(job: Job, enlarger: Enlarger, options: Options, listener: Listener, resu
         files = Path(job.source), Path(job.target)
         done = upscale_video(*files, enlarger, listener.tiles, options.settings(job.source))
         result.size, result.result_size, result.notes = done.size, done.result_size, done.notes
+        if done.lost:
+            raise UserError(
+                f"{shown(job.target)}: written, but without its {' and '.join(done.lost)}, which "
+                f"{files[1].suffix} cannot hold; write to .mkv"
+            )
         return
     kind = _kind(job, options)
+    if _moves(job, kind, enlarger, options, listener, result):
+        return
     if job.source == STREAM:
         picture = read_picture(sys.stdin.buffer.read(), options.max_pixels, "standard input")
     else:
@@ -279,6 +287,33 @@ def _do(job: Job, enlarger: Enlarger, options: Options, listener: Listener, resu
     result.notes += [*target.notes, *enlarger.notes]
 
 
+def _moves(
+    job: Job,
+    kind: str | None,
+    enlarger: Enlarger,
+    options: Options,
+    listener: Listener,
+    result: Result,
+) -> bool:
+    """Do an animation, where the source is one and the result can be."""
+    if STREAM in (job.source, job.target) or not _can_be_read_twice(job.source):
+        return False
+    found = find_animation(Path(job.source), options.max_pixels)
+    if found is None or found.kind != kind:
+        return False
+    result.size, result.result_size = found.size[::-1], enlarger.size(*found.size)[::-1]
+    check_size(kind, result.result_size[::-1], shown(job.source))
+    make_folder(Path(job.target).parent)
+    write_atomically(
+        Path(job.target),
+        lambda file: save_animation(file, Path(job.source), found, enlarger, listener.tiles),
+    )
+    result.notes = list(enlarger.notes)
+    if kind == "gif":
+        result.notes.append("a GIF has 256 colours, and pixels show or do not")
+    return True
+
+
 def _kind(job: Job, options: Options) -> str | None:
     """The format to write; None for the source's own."""
     wanted = SUFFIX_FORMATS[FORMATS[options.format]] if options.format else None
@@ -286,6 +321,8 @@ def _kind(job: Job, options: Options) -> str | None:
         return wanted
     suffix = Path(job.target).suffix
     kind = SUFFIX_FORMATS.get(suffix.lower())
+    if kind is None and is_animation(job.source):
+        kind = {".gif": "gif", ".apng": "png"}.get(suffix.lower())
     if kind is None:
         raise UserError(
             f"{shown(job.target)}: cannot write {suffix or 'a file without a suffix'}; use "

@@ -42,12 +42,14 @@ class VideoResult:
         size, result_size: (width, height), rotation applied.
         frames: of the result.
         notes: sentences for a person.
+        lost: ``sound``, ``subtitles``: streams that the result does not hold.
     """
 
     size: tuple[int, int]
     result_size: tuple[int, int]
     frames: int
     notes: list[str] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
 
 
 def parts_folder(target: Path) -> Path:
@@ -119,10 +121,10 @@ def upscale_video(
     end = float((last + durations[last]) * clip.time_base)
     if end < 0.9 * clip.seconds - 0.1:
         notes.append(f"its pictures end at {end:.1f} s of {clip.seconds:.1f} s: truncated?")
-    join(source, parts.pieces, target, {}, notes, parts.record)
+    lost = join(source, parts.pieces, target, {}, notes, parts.record)
     count = len(durations)
     parts.remove()
-    return VideoResult(clip.size[::-1], (width, height), count, notes)
+    return VideoResult(clip.size[::-1], (width, height), count, notes, lost)
 
 
 def _encode(

@@ -75,6 +75,7 @@ class Frame:
     pts: int
     duration: int
     colours: dict[str, int]
+    interlaced: bool = False
 
 
 def open_clip(path: Path) -> Any:
@@ -116,12 +117,25 @@ def probe(path: Path) -> Clip:
         deep = format is not None and any(c.bits > 8 for c in format.components)
         time_base, aspect = stream.time_base, stream.sample_aspect_ratio
         stored = (stream.height, stream.width)
+    notes = [] if format is None else _reduced(format)
     for frame in frames(path, None, deep, []):
         size = frame.pixels.shape[:2]
         if aspect and size == stored[::-1] != stored:  # turned by a quarter
             aspect = 1 / aspect
-        return Clip(path, time_base, rate, count, seconds, size, deep, aspect or None)
+        if frame.interlaced:
+            notes.append("interlaced: its combs are enlarged, too; deinterlace it first")
+        return Clip(path, time_base, rate, count, seconds, size, deep, aspect or None, notes)
     raise UserError(f"{shown(path)}: no frame of it can be decoded")
+
+
+def _reduced(format: Any) -> list[str]:
+    """What the pixels of a clip lose in a result, which is 4:2:0."""
+    notes = []
+    if any(c.is_alpha for c in format.components):
+        notes.append("its transparency is lost")
+    if format.is_rgb or (len(format.components) > 1 and format.chroma_height(16) == 16):
+        notes.append("its colours are stored with half the lines and columns (4:2:0)")
+    return notes
 
 
 def frames(path: Path, after: int | None, deep: bool, notes: list[str]) -> Iterator[Frame]:
@@ -130,9 +144,11 @@ def frames(path: Path, after: int | None, deep: bool, notes: list[str]) -> Itera
     with open_clip(path) as container:
         stream = video_stream(container)
         stream.thread_type = "AUTO"
-        if after is not None:
+        # AVI gives times in the order of decoding, raw streams none: there frames are counted.
+        counted = container.format.name in ("avi", "h264", "hevc", "m4v", "mpegvideo")
+        if after is not None and not counted:
             _seek(container, stream, after)
-        last, broken = after, 0
+        last, broken, number = after, 0, 0
         step = round(1 / ((stream.average_rate or 25) * stream.time_base)) or 1
         packets = container.demux(stream)
         while True:
@@ -147,8 +163,9 @@ def frames(path: Path, after: int | None, deep: bool, notes: list[str]) -> Itera
                     break
                 continue
             for frame in decoded:
-                pts = frame.pts
-                if pts is None:  # raw streams have no times
+                pts = number * step if counted else frame.pts
+                number += 1
+                if pts is None:
                     pts = 0 if last is None else last + step
                 if last is not None and pts <= last:
                     continue
@@ -190,7 +207,7 @@ def _frame(frame: Any, pts: int, duration: int, deep: bool) -> Frame:
     pixels = to_rgb(planes, 16 if deep else 8, space, full)
     if frame.rotation % 360:
         pixels = np.ascontiguousarray(np.rot90(pixels, round(frame.rotation / 90)))
-    return Frame(pixels, pts, duration, colours)
+    return Frame(pixels, pts, duration, colours, bool(frame.interlaced_frame))
 
 
 def _space(space: int, height: int) -> int:
@@ -219,7 +236,10 @@ class SegmentWriter:
         stream.pix_fmt = "yuv420p10le" if self._clip.deep else "yuv420p"
         stream.time_base = context.time_base = self._clip.time_base
         context.options = {
-            "libx264": {"crf": "17", "preset": "medium", "bf": "0"},
+            "libx264": {
+                "crf": "17", "preset": "medium", "bf": "0",
+                "x264-params": "force-cfr=1",  # else it declares the time base as its rate
+            },
             "libvpx-vp9": {
                 "crf": "24", "b": "0", "lag-in-frames": "0", "cpu-used": "4", "auto-alt-ref": "0",
                 "row-mt": "1", "deadline": "good",

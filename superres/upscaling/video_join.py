@@ -25,13 +25,16 @@ def join(
     durations: dict[int, int],
     notes: list[str],
     record: str | None = None,
-) -> None:
+) -> list[str]:
     """Write ``target`` whole: the pieces one after the other, all else copied from ``source``.
 
     Args:
         durations: length of frames by their time, in ticks; containers do not keep all.
         notes: told what the container cannot hold.
         record: how it was made, for its comment.
+
+    Returns:
+        ``sound``, ``subtitles``: streams that the container cannot hold.
 
     Raises:
         UserError: it cannot be written.
@@ -46,7 +49,7 @@ def join(
             av.open(str(temporary), "w", format=kind) as out,
         ):
             _describe(out, original.metadata, record)
-            _fill(out, original, first, pieces, notes, durations)
+            return _fill(out, original, first, pieces, notes, durations)
     except OSError as error:  # PyAV's errors are OSErrors, too
         raise write_fault(target, error) from None
 
@@ -71,15 +74,18 @@ def write_fault(target: Path, error: OSError) -> UserError:
 
 def _fill(
     out: Any, original: Any, first: Any, pieces: list[Path], notes: list[str], durations: dict
-) -> None:
+) -> list[str]:
+    """Mux all; returns the kinds of streams that were left out though people see or hear them."""
     av = import_av()
     chosen = video_stream(original)
     video = out.add_stream_from_template(first.streams.video[0])
     video.time_base = chosen.time_base
+    if out.format.name == "avi":  # which has one rate, the inverse of this
+        video.time_base = 1 / (chosen.average_rate or chosen.guessed_rate)
     video.metadata.update(
         {k: v for k, v in chosen.metadata.items() if k in ("language", "title", "handler_name")}
     )
-    copied = {}
+    copied, lost = {}, []
     for stream in original.streams:
         if stream.index == chosen.index:
             continue
@@ -92,6 +98,7 @@ def _fill(
             copy.disposition = stream.disposition
         except (av.error.FFmpegError, ValueError, AttributeError) as error:
             notes.append(f"the {stream.type} stream {stream.index} was left out ({error})")
+            lost.append("sound" if stream.type == "audio" else "subtitles")
             continue
         copied[stream.index] = copy
     with contextlib.suppress(Exception):  # few containers have chapters
@@ -105,6 +112,7 @@ def _fill(
     )
     for _, packet in packets:
         out.mux(packet)
+    return lost
 
 
 def _video(pieces: list[Path], out: Any, durations: dict) -> Iterator[tuple[Fraction, Any]]:

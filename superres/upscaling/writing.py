@@ -16,7 +16,8 @@ from PIL import Image
 from superres.errors import UserError
 from superres.files import write_atomically
 from superres.imaging.encode import encode_image
-from superres.imaging.io import Picture, to_8_bit
+from superres.imaging.io import Picture
+from superres.imaging.samples import to_8_bit
 from superres.imaging.tiff import add_tags
 from superres.upscaling.large import write_large
 from superres.upscaling.metadata import Metadata
@@ -217,10 +218,12 @@ def _encoded(image: np.ndarray, target: Target, metadata: Metadata) -> bytes:
     elif kind == "png":
         options = {"compress_level": 4}
     elif kind == "tiff":
-        options |= {"compression": "tiff_adobe_deflate"}
+        options |= {"compression": "tiff_adobe_deflate", "tiffinfo": {317: 2}}
     name = {"pnm": "PPM"}.get(kind, kind.upper())
     buffer = io.BytesIO()  # encoders hide an OSError of the file behind their own
     picture.save(buffer, name, **options)
+    if kind == "tiff":
+        add_tags(buffer, metadata.tags())
     return metadata.png(buffer.getvalue()) if kind == "png" else buffer.getvalue()
 
 

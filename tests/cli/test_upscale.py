@@ -55,7 +55,7 @@ def test_a_folder_of_every_kind(zoo, upscale, tmp_path):
     said = upscale(zoo, "-o", out, "--json", report, code=1)
     names = {p.relative_to(out).as_posix() for p in out.rglob("*") if p.is_file()}
     sources = {p.relative_to(zoo).as_posix() for p in zoo.rglob("*") if p.is_file()}
-    assert names == (sources - {"cut.jpg", "text.png", "moving.gif"}) | {"moving.png"}
+    assert names == sources - {"cut.jpg", "text.png"}
     for name in sorted(names):
         if name not in ("one.png", "turned.tif"):
             assert opened(out / name).size == (112, 80), name
@@ -84,7 +84,7 @@ def test_a_folder_of_every_kind(zoo, upscale, tmp_path):
     with Image.open(out / "turned.tif") as turned:
         assert turned.tag_v2[274] == 6
     # What went wrong.
-    for words in ("text.png: not a picture", "cut.jpg: truncated", "2 failed", "first of its 3"):
+    for words in ("text.png: not a picture", "cut.jpg: truncated", "2 failed"):
         assert words in said
     assert "new\\nline\\xff.png" in said
     record = json.loads(report.read_text())

@@ -21,7 +21,9 @@ PHOTOSHOP = b"Photoshop 3.0\0" + b"8BIM\4\4\0\0\0\0\0\x0c" + IPTC
 
 def source(suffix: str) -> bytes:
     image, file = Image.fromarray(scene()), io.BytesIO()
-    options = {"icc_profile": icc(), "dpi": (300, 240)}
+    exif = Image.Exif()
+    exif[271] = "a maker"
+    options = {"icc_profile": icc(), "dpi": (300, 240), "exif": exif}
     if suffix == ".jpg":
         extra = b"\xff\xed" + (len(PHOTOSHOP) + 2).to_bytes(2, "big") + PHOTOSHOP
         image.save(file, "JPEG", xmp=XMP, comment=b"a note", extra=extra, **options)
@@ -32,7 +34,8 @@ def source(suffix: str) -> bytes:
         texts.add_itxt("XML:com.adobe.xmp", XMP.decode())
         image.save(file, "PNG", pnginfo=texts, **options)
     elif suffix == ".tif":
-        tags = {700: XMP, 33723: IPTC, 270: "a note"}
+        tags = {700: XMP, 33723: IPTC, 270: "a note", 271: "a maker"}
+        del options["exif"]  # which Pillow leaves out beside tags
         image.save(file, "TIFF", tiffinfo=tags, **options)
     return file.getvalue()
 
@@ -51,6 +54,7 @@ def test_metadata_goes_from_any_format_to_any(given, out, deep):
     )
     again = read_picture(file.getvalue())
     assert again.icc == icc()
+    assert again.exif[271] == "a maker"
     xmp = again.info["xmp"]
     xmp = xmp.encode() if isinstance(xmp, str) else xmp
     assert xmp.rstrip(b"\0") == XMP

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from maintain.formats import Repeating
 from superres.cli.main import main
 from superres.errors import UserError
 from superres.upscaling import video as module
@@ -285,3 +286,62 @@ def test_known_colours():
     assert to_420(blue, 8, 1, False).ravel().tolist() == [16] * 4 + [128, 128]
     blue[..., 2] = 255
     assert to_420(blue, 8, 1, False).ravel().tolist() == [32] * 4 + [240, 118]
+
+
+def plain_clip(path, rate, container=None, pix_fmt="yuv420p", codec="libx264", count=12, **options):
+    """A clip of a constant rate, without sound."""
+    with av.open(str(path), "w", format=container) as out:
+        video = out.add_stream(codec, rate=rate, options=options)
+        video.width, video.height, video.pix_fmt = 48, 32, pix_fmt
+        for index in range(count):
+            shifted = np.roll(scene(32, 48), index, axis=1)
+            out.mux(video.encode(av.VideoFrame.from_ndarray(shifted, format="rgb24")))
+        out.mux(video.encode(None))
+
+
+@pytest.mark.parametrize("given", [".mp4", ".mkv", ".avi"])
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".avi"])
+def test_the_rate_is_declared_and_no_frame_is_lost(given, suffix, tmp_path):
+    rate = Fraction(24000, 1001)
+    source, target = tmp_path / f"clip{given}", tmp_path / f"out{suffix}"
+    plain_clip(source, rate)
+    assert upscale_video(source, target, Enlarger(Repeating())).frames == 12
+    with av.open(str(target)) as clip:
+        declared = clip.streams.video[0].average_rate
+        assert float(declared) == pytest.approx(float(rate), rel=0.01)
+        assert len(list(clip.decode(video=0))) == 12
+
+
+@pytest.mark.parametrize(
+    ("pix_fmt", "codec", "options", "words"),
+    [
+        ("yuv444p", "libx264", {}, "half the lines and columns"),
+        ("yuva420p", "ffv1", {}, "transparency is lost"),
+        ("yuv420p", "libx264", {"x264-params": "tff=1"}, "interlaced"),
+    ],
+)
+def test_what_a_clip_loses_is_told(pix_fmt, codec, options, words, tmp_path):
+    source = tmp_path / "clip.mkv"
+    plain_clip(source, 25, pix_fmt=pix_fmt, codec=codec, **options)
+    result = upscale_video(source, tmp_path / "out.mkv", Enlarger(Repeating()))
+    assert words in " ".join(result.notes)
+
+
+def test_lost_sound_is_no_success(tmp_path, weights, capsys):
+    make_clip(tmp_path / "clip.mp4", count=4)
+    command = ["upscale", str(tmp_path / "clip.mp4"), "-o", str(tmp_path / "out.webm")]
+    command += ["--model", weights(2), "--backend", "torch"]
+    assert main(command) == 1
+    assert "written, but without its sound, which .webm cannot hold" in capsys.readouterr().err
+    assert (tmp_path / "out.webm").is_file()
+
+
+@pytest.mark.parametrize(
+    ("name", "container"), [("clip.vob", "vob"), ("clip.flv", "flv"), ("film", "matroska")]
+)
+def test_films_are_told_by_content(name, container, tmp_path, weights):
+    codec = "mpeg2video" if container == "vob" else "libx264"
+    plain_clip(tmp_path / name, 25, container, codec=codec)
+    command = ["upscale", str(tmp_path / name), "-o", f"{tmp_path}/out/", "--model", weights(2)]
+    assert main([*command, "--backend", "torch"]) == 0
+    assert probe(next((tmp_path / "out").iterdir())).size == (64, 96)

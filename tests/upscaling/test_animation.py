@@ -1,0 +1,51 @@
+"""Animations keep their frames, durations, loops and transparency, and their kind."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image, ImageSequence
+
+from maintain.formats import Repeating
+from superres.upscaling.animation import find_animation, save_animation
+from superres.upscaling.enlarge import Enlarger
+
+
+def shown(source) -> tuple[list[np.ndarray], list[float], int | None]:
+    with Image.open(source) as image:
+        frames, durations = [], []
+        for frame in ImageSequence.Iterator(image):
+            frames.append(np.asarray(frame.convert("RGBA")).astype(int))
+            durations.append(frame.info["duration"])
+        return frames, durations, image.info.get("loop")
+
+
+@pytest.mark.parametrize("loop", [0, 3])
+@pytest.mark.parametrize("alpha", [False, True])
+@pytest.mark.parametrize("name", ["a.gif", "a.webp", "a.png", "a.apng"])
+def test_every_frame_arrives(name, alpha, loop, tmp_path):
+    frames = []
+    for step in range(4):
+        pixels = np.zeros((20, 30, 4 if alpha else 3), np.uint8)
+        pixels[5:15, 5 + 4 * step : 12 + 4 * step, :3] = (200, 40 * step, 90)
+        pixels[5:15, 5 + 4 * step : 12 + 4 * step, 3:] = 255
+        frames.append(Image.fromarray(pixels))
+    kind = {"a.apng": "PNG"}.get(name)
+    options = {"a.gif": {"disposal": 2}, "a.webp": {"lossless": True}}.get(name, {})
+    durations = [50, 100, 150, 200]
+    frames[0].save(
+        tmp_path / name, kind, save_all=True, append_images=frames[1:], loop=loop,
+        duration=durations, **options,
+    )  # fmt: skip
+    animation = find_animation(tmp_path / name)
+    save_animation(out := io.BytesIO(), tmp_path / name, animation, Enlarger(Repeating()))
+    before, after = shown(tmp_path / name), shown(out)
+    assert after[1:] == (durations, loop) == before[1:]
+    for small, large in zip(before[0], after[0], strict=True):
+        wanted = small.repeat(2, 0).repeat(2, 1)
+        assert (large[..., 3] == wanted[..., 3]).all()
+        assert np.abs((large - wanted) * (wanted[..., 3:] > 0)).max() <= 1
+    frames[0].save(tmp_path / "still.png")
+    assert find_animation(tmp_path / "still.png") is None
