@@ -4,12 +4,14 @@
 
 Each commit is checked out into a worktree of its own and runs with an environment of its own: this
 one where the requirements are equal, else one that the commit's ``tools/make_env.sh`` makes. With
-seed 0 the traces and the last weights of four trainings, the scores of the shipped networks and
-the pixels of one image of each kind must be equal. Speeds are ratios of medians, the commits'
-rounds interleaved. A speed has changed where the slowest round of one commit is faster than the
-fastest of the other and the medians lie more than 5 % apart: a few rounds show no less.
+seed 0, on the CPU, the traces and the last weights of four trainings must be equal, the scores of
+the shipped networks to six decimals, and the pixels of one image of each kind but for one level in
+one of 100,000 samples. Speeds are ratios of medians, the commits' rounds interleaved. A speed has
+changed where the slowest round of one commit is faster than the fastest of the other and the
+medians lie more than 5 % apart: a few rounds show no less.
 
-Exit code 1 where something differs or a speed has changed.
+Exit code 1 where something differs, a tool of a commit fails or a speed has changed; 2 where
+nothing can be compared. What is not committed is not compared.
 """
 
 from __future__ import annotations
@@ -21,8 +23,9 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -31,12 +34,18 @@ import cv2
 import numpy as np
 import torch
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from superres.cli.main import exit_code
+from superres.errors import UserError
+
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = ("traces", "scores", "images", "benchmarks")
 SCALES = (2, 3, 4)
 SEEN = 1.05  # medians closer than this are equal: machines drift by as much from minute to minute
 # Variants without a line of superres: where they change, the machine did; they are shown only.
-PLAIN = ("cv2", "python loop", "crop copy", "whole PNG", "480x480")
+PLAIN = ("cv2", "python", "crop copy", "whole PNG", "480x480", "PSNR-Y plain", "SSIM-Y plain")
+PLAIN += ("import torch",)
 
 # Options whose spelling changed: (a file that only the newer spelling's commits have, the option
 # as written below, the older spelling).
@@ -61,7 +70,7 @@ class Commit:
     """One commit, checked out.
 
     Attributes:
-        name: as given.
+        name: OLD or NEW, and as given.
         tree: its worktree.
         python: of its environment.
         out: where its results lie.
@@ -76,55 +85,91 @@ class Commit:
         """Run one of the commit's own tools; returns what it printed.
 
         Raises:
-            SystemExit: it failed; the end of its output is shown.
+            UserError: it failed; the end of its output is shown.
         """
         words = [str(a) for a in arguments]
         for newer, spelt, older in SPELLINGS:
             if not (self.tree / newer).exists():
                 words = [older if word == spelt else word for word in words]
         start = launcher or (self.python, f"tools/{tool}.py")
-        env = {**os.environ, "PYTHONPATH": str(self.tree), "OMP_NUM_THREADS": "1"}
-        env["PATH"] = f"{Path(self.python).parent}{os.pathsep}{env['PATH']}"
-        done = subprocess.run(
-            [*start, *words], cwd=self.tree, env=env, capture_output=True, text=True
+        path = f"{Path(self.python).parent}{os.pathsep}{os.environ['PATH']}"
+        own = {"PYTHONPATH": str(self.tree), "PYTHON": self.python, "PATH": path}
+        own |= {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+        return run_to_end(f"{self.name}: {tool}", [*start, *words], self.tree, own)
+
+
+def run_to_end(label: str, command: list[str], folder: Path, env: dict[str, str]) -> str:
+    """What a command printed.
+
+    It has a session of its own: Ctrl-C reaches it once, as a SIGTERM that it has time to heed.
+    torchrun, killed or told twice, would leave its ranks behind.
+
+    Raises:
+        UserError: it failed; the end of its output is shown.
+    """
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        command, cwd=folder, env={**os.environ, **env}, text=True, start_new_session=True,
+        stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe,
+    ) as process:  # fmt: skip
+        try:
+            printed, told = process.communicate()
+        except BaseException:
+            process.terminate()
+            try:
+                process.communicate(timeout=60)
+            except subprocess.TimeoutExpired:
+                process.kill()
+            raise
+    if process.returncode:
+        end = (printed + told)[-3000:]
+        raise UserError(
+            f"{label} ended with {process.returncode}: {' '.join(command)}\n{end}".rstrip()
         )
-        if done.returncode:
-            end = (done.stdout + done.stderr)[-3000:]
-            raise SystemExit(
-                f"{self.name}: {tool} {' '.join(words)} ended with {done.returncode}:\n{end}"
-            )
-        return done.stdout
+    return printed
+
+
+def commit_hash(name: str) -> str:
+    """The commit that a name stands for.
+
+    Raises:
+        UserError: there is none.
+    """
+    git = ["git", "-C", str(ROOT), "rev-parse", "--verify", "--end-of-options"]
+    done = subprocess.run([*git, f"{name}^{{commit}}"], capture_output=True, text=True)
+    if done.returncode:
+        raise UserError(f"{name}: {ROOT} has no such commit; name a branch, a tag or a hash")
+    return done.stdout.strip()
 
 
 @contextlib.contextmanager
-def checked_out(name: str, root: Path) -> Iterator[Commit]:
+def checked_out(name: str, commit: str, root: Path) -> Iterator[Commit]:
     """A commit in a worktree below ``root``, removed afterwards."""
-    tree, out = root / "tree", root / "out"
-    git = ["git", "-C", str(ROOT), "worktree"]
-    subprocess.run([*git, "add", "--quiet", "--detach", str(tree), name], check=True)
+    tree, out, python = root / "tree", root / "out", sys.executable
+    out.mkdir(parents=True)
+    git = ["git", "worktree"]
     try:
-        out.mkdir()
-        python = sys.executable
+        run_to_end(name, [*git, "add", "--quiet", "--detach", str(tree), commit], ROOT, {})
         if requirements(tree) != requirements(ROOT):
+            print(f"{name}: other requirements; making an environment", file=sys.stderr)
             make = 'source tools/make_env.sh; superres_make_env "$PWD" tests'
-            env = {**os.environ, "SUPERRES_VENV": str(root / "venv")}
-            subprocess.run(["bash", "-c", make], cwd=tree, env=env, check=True)
+            env = {"SUPERRES_VENV": str(root / "venv"), "SUPERRES_PYTHON": python}
+            run_to_end(f"{name}: its environment", ["bash", "-c", make], tree, env)
             python = str(root / "venv/bin/python")
-        commit = Commit(name, tree, python, out)
-        where = commit.run(
-            "", "-c", "import superres; print(superres.__file__)", launcher=(python,)
-        )
+        made = Commit(name, tree, python, out)
+        where = made.run("", "-c", "import superres; print(superres.__file__)", launcher=(python,))
         if not where.startswith(str(tree)):
-            raise SystemExit(f"{name}: the environment imports {where.strip()}, not {tree}")
-        yield commit
+            raise UserError(f"{name}: the environment imports {where.strip()}, not {tree}")
+        yield made
     finally:
-        subprocess.run([*git, "remove", "--force", str(tree)], check=False)
+        remove = [*git, "remove", "--force", str(tree)]
+        subprocess.run(remove, cwd=ROOT, check=False, capture_output=True)
 
 
 def requirements(tree: Path) -> str:
     """What a checkout needs, to compare."""
-    names = ("runtime.txt", "constraints.txt")
-    return "".join((tree / "requirements" / n).read_text(encoding="utf-8") for n in names)
+    files = [tree / "requirements" / name for name in ("runtime.txt", "constraints.txt")]
+    return "".join(f"{f.name}\n{f.read_text(encoding='utf-8')}" for f in files if f.is_file())
 
 
 def photographs(folder: Path) -> None:
@@ -181,6 +226,8 @@ def train(commit: Commit, data: Path, name: str, iterations: int) -> tuple[list[
 
 def compare_trainings(old: tuple[list[str], dict], new: tuple[list[str], dict]) -> str:
     """What differs between two trainings; empty where nothing does."""
+    if not all((*old, *new)):
+        return "a trace or the weights are empty"
     for i, (a, b) in enumerate(zip(old[0], new[0])):
         if a != b:
             return f"line {i + 1} of the traces differs: {a[:120]} / {b[:120]}"
@@ -188,7 +235,9 @@ def compare_trainings(old: tuple[list[str], dict], new: tuple[list[str], dict]) 
         return f"{len(old[0])} and {len(new[0])} lines of trace"
     if old[1].keys() != new[1].keys():
         return f"weights: {sorted(old[1].keys() ^ new[1].keys())[:3]}"
-    differing = [k for k in old[1] if not torch.equal(old[1][k], new[1][k])]
+    differing = [
+        k for k, v in old[1].items() if v.dtype != new[1][k].dtype or not torch.equal(v, new[1][k])
+    ]
     return f"weights differ: {', '.join(differing[:3])}" if differing else ""
 
 
@@ -205,13 +254,23 @@ def scores(commit: Commit, holdout: Path) -> dict[str, float]:
     return found
 
 
+def compare_scores(old: dict[str, float], new: dict[str, float]) -> str:
+    """What differs in the sixth decimal or before."""
+    if not old or old.keys() != new.keys():
+        return f"other scores: {sorted(old.keys() ^ new.keys())}"
+    off = [k for k in old if round(old[k], 6) != round(new[k], 6)]
+    return "; ".join(f"{k} {old[k]:.6f} / {new[k]:.6f}" for k in off)
+
+
 def images(commit: Commit, folder: Path) -> dict[str, np.ndarray]:
     """The results of one image of each kind, by torch in one plan of tiles."""
     out = commit.out / "images"
     options = ["--model", "edsr-s", "--scale", 2, "--backend", "torch", "--tile", 64, "-o", out]
     commit.run("upscale", folder, *options)
     read = {p.name: cv2.imread(str(p), cv2.IMREAD_UNCHANGED) for p in sorted(out.iterdir())}
-    return {name: image for name, image in read.items() if image is not None}
+    if len(read) != len(list(folder.iterdir())) or any(v is None for v in read.values()):
+        raise UserError(f"{commit.name}: not every image became a readable one: {sorted(read)}")
+    return read
 
 
 def compare_images(old: dict[str, np.ndarray], new: dict[str, np.ndarray]) -> str:
@@ -221,12 +280,14 @@ def compare_images(old: dict[str, np.ndarray], new: dict[str, np.ndarray]) -> st
     faults = []
     for name, image in old.items():
         if image.shape != new[name].shape or image.dtype != new[name].dtype:
-            faults.append(f"{name}: {image.shape} {image.dtype} / {new[name].shape}")
+            other = new[name]
+            faults.append(f"{name}: {image.shape} {image.dtype} / {other.shape} {other.dtype}")
             continue
         difference = np.abs(image.astype(np.int64) - new[name])
         if difference.max() > 1 or (difference > 0).mean() > 1e-5:
+            count = np.count_nonzero(difference)
             faults.append(
-                f"{name}: {(difference > 0).mean():.2%} of samples, up to {difference.max()} levels"
+                f"{name}: {count} of {image.size} samples, up to {difference.max()} levels"
             )
     return "; ".join(faults)
 
@@ -237,8 +298,13 @@ def same_speed(old: list[float], new: list[float]) -> bool:
     return overlap or 1 / SEEN <= median(new) / median(old) <= SEEN
 
 
-def benchmark(commits: list[Commit], name: str, rounds: int) -> list[dict[str, Any]]:
-    """Ratio NEW / OLD of each variant, the rounds of both, and whether no change is seen."""
+def benchmark(
+    commits: list[Commit], name: str, rounds: int
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Ratio NEW / OLD of each variant, the rounds of both, and whether no change is seen.
+
+    Also the variants that only one of the commits has.
+    """
     measured: list[dict[str, list[float]]] = [{} for _ in commits]
     for number in range(rounds):
         for commit, found in zip(commits, measured):
@@ -256,7 +322,7 @@ def benchmark(commits: list[Commit], name: str, rounds: int) -> list[dict[str, A
         rows.append(
             {**row, "old": a, "new": b, "within": variant.startswith(PLAIN) or same_speed(a, b)}
         )
-    return sorted(rows, key=lambda row: row["variant"])
+    return sorted(rows, key=lambda row: row["variant"]), sorted(old.keys() ^ new.keys())
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -272,53 +338,75 @@ def main(argv: list[str] | None = None) -> int:
     parts = args.only.split(",")
     if not set(parts) <= set(PARTS):
         parser.error(f"--only takes {', '.join(PARTS)}")
-    sys.path.insert(0, str(ROOT))
+    if min(args.iterations, args.rounds) < 1:
+        parser.error("--iterations and --rounds are at least 1")
+    if args.json and (args.json.is_dir() or not os.access(args.json.absolute().parent, os.W_OK)):
+        raise UserError(f"--json: {args.json} cannot be written; give a file in an existing folder")
+    given = {"OLD": args.old, "NEW": args.new}
+    hashes = {side: commit_hash(name) for side, name in given.items()}
+    for side, name in given.items():
+        print(f"{side} {name}: {hashes[side]}", flush=True)
+    if subprocess.run(["git", "diff", "--quiet", "HEAD"], cwd=ROOT, check=False).returncode:
+        print(f"note: changes in {ROOT} that are not committed are not compared", file=sys.stderr)
     rows: list[dict[str, Any]] = []
+    speeds: list[dict[str, Any]] = []
 
-    def note(what: str, fault: str) -> None:
+    def note(what: str, compare: Callable[[], str]) -> None:
+        try:
+            fault = compare()
+        except UserError as error:
+            fault = str(error)
+        except (OSError, LookupError) as error:  # a file that a tool no longer writes so
+            fault = repr(error)
         rows.append({"what": what, "equal": not fault, "fault": fault})
         print(f"{what:<28} {fault or 'equal'}", flush=True)
+
+    def show_speeds(name: str) -> str:
+        found, odd = benchmark(commits, name, args.rounds)
+        for row in found:
+            speeds.append(row)
+            rounds = "  ".join(
+                f"{side} {min(row[side]):.4g}..{max(row[side]):.4g}" for side in ("old", "new")
+            )
+            verdict = "" if row["within"] else "  CHANGED"
+            print(
+                f"{name + ': ' + row['variant']:<60} x {row['ratio']:.3f}  {rounds}{verdict}",
+                flush=True,
+            )
+        return f"in one commit only: {', '.join(odd)}" if odd else ""
 
     with (
         tempfile.TemporaryDirectory(prefix="yardstick-") as folder,
         contextlib.ExitStack() as stack,
     ):
-        root = Path(folder)
+        root = Path(folder).resolve()
         photographs(root / "photographs")
         kinds(root / "kinds")
-        commits = []
-        for name, given in (("old", args.old), ("new", args.new)):
-            (root / name).mkdir()
-            commits.append(stack.enter_context(checked_out(given, root / name)))
-        if "traces" in parts:
-            for training in TRAININGS:
-                done = [
-                    train(c, root / "photographs/train", training, args.iterations) for c in commits
-                ]
-                note(f"training: {training}", compare_trainings(*done))
+        commits = [
+            stack.enter_context(checked_out(f"{side} {name}", hashes[side], root / side))
+            for side, name in given.items()
+        ]
+
+        def each(measure: Callable[..., Any], *arguments: object) -> list[Any]:
+            return [measure(commit, *arguments) for commit in commits]
+
+        data, holdout = root / "photographs/train", root / "photographs/holdout"
+        for name in TRAININGS if "traces" in parts else ():
+            pair = partial(each, train, data, name, args.iterations)
+            note(f"training: {name}", lambda pair=pair: compare_trainings(*pair()))
         if "scores" in parts:
-            old, new = (scores(c, root / "photographs/holdout") for c in commits)
-            off = [k for k in old if k not in new or round(old[k], 6) != round(new[k], 6)]
-            note("scores of edsr-s", f"differ: {', '.join(off)}" if off or not old else "")
+            note("scores of edsr-s", lambda: compare_scores(*each(scores, holdout)))
         if "images" in parts:
-            note("upscaled images", compare_images(*(images(c, root / "kinds") for c in commits)))
-        speeds = []
+            note("upscaled images", lambda: compare_images(*each(images, root / "kinds")))
         for name in BENCHMARKS if "benchmarks" in parts else ():
-            for row in benchmark(commits, name, args.rounds):
-                speeds.append(row)
-                rounds = "  ".join(
-                    f"{side} {min(row[side]):.4g}..{max(row[side]):.4g}" for side in ("old", "new")
-                )
-                verdict = "" if row["within"] else "  CHANGED"
-                print(
-                    f"{name + ': ' + row['variant']:<60} x {row['ratio']:.3f}  {rounds}{verdict}",
-                    flush=True,
-                )
+            note(f"variants of {name}", partial(show_speeds, name))
     if args.json:
-        result = {"schema": 1, "old": args.old, "new": args.new, "equal": rows, "speeds": speeds}
-        args.json.write_text(json.dumps(result, indent=2) + "\n")
+        result = {"schema": 1, **{k.lower(): v for k, v in hashes.items()}}
+        args.json.write_text(
+            json.dumps({**result, "equal": rows, "speeds": speeds}, indent=2) + "\n"
+        )
     return int(not all([*(r["equal"] for r in rows), *(s["within"] for s in speeds)]))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_code(main))
