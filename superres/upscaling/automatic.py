@@ -58,9 +58,11 @@ class Networks:
         """What a person is told of a choice that was not theirs; empty where it was."""
         if self.name != AUTO:
             return ""
-        photo = chosen is self.used.get(PHOTO)
-        for_what = "JPEG, WebP, video and what is unknown" if photo else "lossless files"
-        return f"--model auto: {PHOTO if photo else DEFAULT} for {for_what}"
+        if chosen is self.used.get(PHOTO):
+            return f"--model auto: {PHOTO} for JPEG, WebP, video and what is unknown"
+        if _photo_offers(self._scale):
+            return f"--model auto: {DEFAULT} for lossless files"
+        return f"--model auto: {DEFAULT}, since there is no {PHOTO} for x{self._scale:g}"
 
     def _get(self, name: str) -> ChosenNetwork:
         if name not in self.used:
@@ -84,13 +86,17 @@ def _head(source: Path | str) -> bytes:
         return b""
 
 
+def _photo_offers(scale: float) -> bool:
+    return max(variants(PHOTO), default=0) >= scale
+
+
 def for_image(image: Any, scale: float) -> str:
     """The model for what :func:`superres.upscale` is given.
 
     A path by its content, a Pillow picture by the format it came from; arrays, tensors and other
     pictures, whose past is not known, as if they had been compressed.
     """
-    if max(variants(PHOTO), default=0) < scale:
+    if not _photo_offers(scale):
         return DEFAULT
     if isinstance(image, str | Path):
         return model_for(_head(image))
