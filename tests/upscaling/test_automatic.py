@@ -13,7 +13,6 @@ import superres
 from superres.cli.main import main
 from superres.upscaling.automatic import AUTO, for_image, model_for
 
-
 PIXELS = np.random.default_rng(0).integers(60, 200, (24, 20, 3), np.uint8)
 
 
