@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import logging
 import os
 import signal
 import socket
@@ -27,6 +28,14 @@ if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 _HERE = {"localhost", "::1", "0.0.0.0", "", None, socket.gethostname()}
+
+
+@pytest.fixture(autouse=True)
+def _heard() -> None:
+    """Packages that other tests use in this process may have configured logging."""
+    logger = logging.getLogger("superres")
+    logger.disabled, logger.propagate = False, True
+    logger.setLevel(logging.NOTSET)
 
 
 @pytest.fixture(scope="session", autouse=True)

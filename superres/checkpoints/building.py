@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,7 @@ def load_model(
         UserError: see `read_weights`; also a file that holds a part of a network only.
     """
     picked = pick_device(device)
-    if scale is None and not Path(name_or_path).exists() and (own := variants(str(name_or_path))):
+    if scale is None and not os.path.exists(name_or_path) and (own := variants(str(name_or_path))):
         scale = usual_scale(own)
         logger.info("%s: x%d of %s", name_or_path, scale, ", ".join(f"x{s}" for s in own))
     if format == "spandrel":

@@ -14,9 +14,6 @@ BASE = ROOT / "configs/edsr/edsr_x2c64b16_g1_300k_div2k.py"
 
 @pytest.fixture(autouse=True)
 def heard(caplog):
-    """Packages that other tests use in this process may have configured logging."""
-    logger = logging.getLogger("superres")
-    logger.disabled, logger.propagate = False, True
     with caplog.at_level(logging.WARNING, logger="superres"):
         yield
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -161,10 +160,6 @@ def run(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Run:
-    # Packages that other tests use in this process may have configured logging.
-    logger = logging.getLogger("superres")
-    monkeypatch.setattr(logger, "disabled", False)
-    monkeypatch.setattr(logger, "propagate", True)
     return Run(tmp_path, world, capsys, caplog)
 
 

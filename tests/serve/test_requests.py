@@ -184,7 +184,7 @@ def test_only_listed_models_scales_and_formats(server, photo, weights):
     mine = {"name": NAME, "scales": [2, 3], "own": [3]}
     assert mine in server.config["models"]
     others = {model["name"] for model in server.config["models"]} - {NAME}
-    assert others <= {"edsr-s", "edsr-photo"}  # what comes with the package
+    assert others <= {"auto", "edsr-s", "edsr-photo"}  # what comes with the package
     assert str(weights.parent) not in server.ask("GET", "/").body.decode()
 
 
