@@ -32,7 +32,9 @@ _HERE = {"localhost", "::1", "0.0.0.0", "", None, socket.gethostname()}
 
 @pytest.fixture(autouse=True)
 def _heard() -> None:
-    """Packages that other tests use in this process may have configured logging."""
+    """What other tests of this process left: logging that packages configured, a rank's name."""
+    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE"):
+        os.environ.pop(name, None)
     logger = logging.getLogger("superres")
     logger.disabled, logger.propagate = False, True
     logger.setLevel(logging.NOTSET)
