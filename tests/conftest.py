@@ -33,11 +33,13 @@ _HERE = {"localhost", "::1", "0.0.0.0", "", None, socket.gethostname()}
 @pytest.fixture(autouse=True)
 def _heard() -> None:
     """What other tests of this process left: logging that packages configured, a rank's name."""
-    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE"):
+    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "SLURM_PROCID"):
         os.environ.pop(name, None)
     logger = logging.getLogger("superres")
     logger.disabled, logger.propagate = False, True
     logger.setLevel(logging.NOTSET)
+    logging.disable(logging.NOTSET)
+    logging.getLogger().setLevel(logging.WARNING)
 
 
 @pytest.fixture(scope="session", autouse=True)
