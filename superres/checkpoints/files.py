@@ -75,9 +75,7 @@ def _check_zip(path: Path) -> None:
                 )
             broken = archive.testzip() if any(m.CRC for m in members) else None
     except _BROKEN_ZIP as error:
-        raise UserError(
-            f"{path}: truncated or damaged ({error}); download or copy it again"
-        ) from error
+        raise _broken(path, error) from error
     if broken:
         raise UserError(damaged(path, broken))
 
@@ -105,9 +103,11 @@ def _open_pickle(path: Path) -> Any:
         reason = text.splitlines()[0][:120] if text else type(error).__name__
         if "eights only load failed" in text:
             reason = "a pickle, but not one that PyTorch wrote"
-        raise UserError(
-            f"{path}: truncated or damaged ({reason}); download or copy it again"
-        ) from error
+        raise _broken(path, reason) from error
+
+
+def _broken(path: Path, reason: object) -> UserError:
+    return UserError(f"{path}: truncated or damaged ({reason}); download or copy it again")
 
 
 def _with_objects(path: Path) -> Any:
@@ -118,9 +118,7 @@ def _with_objects(path: Path) -> Any:
         raise UserError(_refusal(path, str(call))) from None
     except Exception as error:  # as above
         reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
-        raise UserError(
-            f"{path}: truncated or damaged ({reason}); download or copy it again"
-        ) from error
+        raise _broken(path, reason) from error
 
 
 def _refusal(path: Path, name: str) -> str:

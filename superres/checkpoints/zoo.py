@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,6 +71,7 @@ def read_zoo() -> list[Entry]:
     """All configs, by folder and name."""
     root = share_dir("configs")
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times faster, where it is built
+    published = {weights.config: name for name, weights in PUBLISHED.items()}
     entries = []
     for folder in sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("_")):
         told = {}
@@ -81,7 +82,7 @@ def read_zoo() -> list[Entry]:
         title = told["Collections"][0]["Name"] if told else folder.name
         models = {model["Name"]: model for model in told.get("Models", ())}
         for path in sorted(folder.glob("*.py")):
-            entries.append(_entry(path, title, models.get(path.stem, {})))
+            entries.append(_entry(path, title, models.get(path.stem, {}), published))
     return entries
 
 
@@ -112,14 +113,14 @@ def _means(word: str, entry: Entry) -> bool:
     return any(word.lower() in name.lower() for name in names)
 
 
-def _entry(path: Path, title: str, model: dict) -> Entry:
+def _entry(path: Path, title: str, model: dict, published: Mapping[str | None, str]) -> Entry:
     meta = model.get("Metadata", {})
     scale = meta.get("Scale")
     if scale is None:
         named = _SCALES.search(path.stem)
         scale = [int(s) for s in named[1].split("x")] if named else []
     shipped = "Weights" in model
-    weights = Path(model["Weights"]).stem if shipped else _published().get(path.stem)
+    weights = Path(model["Weights"]).stem if shipped else published.get(path.stem)
     scores = tuple(
         Score(
             result["Dataset"],
@@ -133,7 +134,3 @@ def _entry(path: Path, title: str, model: dict) -> Entry:
     )
     scales = tuple(scale) if isinstance(scale, list) else (scale,)
     return Entry(path.stem, title, path, scales, meta.get("Parameters"), weights, shipped, scores)
-
-
-def _published() -> dict[str | None, str]:
-    return {published.config: name for name, published in PUBLISHED.items()}

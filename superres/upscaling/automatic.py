@@ -9,22 +9,23 @@ from typing import Any
 
 from superres.checkpoints.shipped import DEFAULT, USUAL_SCALE, variants
 from superres.files import is_special
+from superres.imaging.kinds import first_bytes, kind_of
 from superres.upscaling.networks import ChosenNetwork
 
 AUTO = "auto"
 PHOTO = "edsr-photo"
 """Trained on pictures that were JPEGs, slightly blurred, noisy or resized by browsers."""
 
-_LOSSLESS = (
-    *(b"\x89PNG", b"BM", b"GIF8", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"P4", b"P5", b"P6"),
-    *(b"PF", b"Pf", b"\0\0\1\0"),
-)
+_LOSSLESS = ("png", "tiff", "bmp", "gif", "pnm", "ico")
 
 
 def model_for(head: bytes) -> str:
     """The model for a file that begins so (16 bytes tell); what is unknown was compressed."""
-    webp_lossless = head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8L"
-    return DEFAULT if head.startswith(_LOSSLESS) or webp_lossless else PHOTO
+    kind = kind_of(head)
+    lossless = kind is not None and (
+        kind.name in _LOSSLESS or (kind.name == "webp" and head[12:16] == b"VP8L")
+    )
+    return DEFAULT if lossless else PHOTO
 
 
 class Networks:
@@ -48,11 +49,16 @@ class Networks:
         self.name, self._choose = name, choose
         self._scale = USUAL_SCALE if name == AUTO and scale is None else scale
         self.used: dict[str, ChosenNetwork] = {}
+        self._names: dict[Path | str, str] = {}
         self.scale = self._scale if name == AUTO else self._get(name).scale
 
     def of(self, source: Path | str) -> ChosenNetwork:
         """That of a file, or of ``-``, which is not consumed."""
-        return self._get(self.name if self.name != AUTO else self._by_content(source))
+        if self.name != AUTO:
+            return self._get(self.name)
+        if source not in self._names:  # a file is asked about several times
+            self._names[source] = for_image(source, self._scale)
+        return self._get(self._names[source])
 
     def why(self, chosen: ChosenNetwork) -> str:
         """What a person is told of a choice that was not theirs; empty where it was."""
@@ -69,21 +75,12 @@ class Networks:
             self.used[name] = self._choose(name, self._scale)
         return self.used[name]
 
-    def _by_content(self, source: Path | str) -> str:
-        return for_image(source, self._scale)
-
 
 def _head(source: Path | str) -> bytes:
     """The first bytes of a file; none where they could not be read again."""
     if str(source) == "-":
         return sys.stdin.buffer.peek(16)[:16]
-    if is_special(Path(source)):
-        return b""
-    try:
-        with open(source, "rb") as file:
-            return file.read(16)
-    except OSError:  # told by who reads it
-        return b""
+    return b"" if is_special(Path(source)) else first_bytes(source, 16)
 
 
 def _photo_offers(scale: float) -> bool:
