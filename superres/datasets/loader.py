@@ -208,6 +208,10 @@ def train_loader(
 
 def _data_loader(dataset: Dataset, **options: Any) -> DataLoader:
     """torch's, without its advice, given twice, to have no more workers than cores."""
+    # The first of these imports a module, and logs and swallows whatever is raised meanwhile:
+    # also "worker died", if that happens so early. So it comes before there are workers.
+    with torch.profiler.record_function("loader"):
+        pass
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "This DataLoader will create")
         return DataLoader(dataset, **options)
