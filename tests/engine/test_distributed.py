@@ -11,8 +11,11 @@ import psutil
 import pytest
 import torch
 
+from superres.engine.distributed import launch
 from superres.engine.distributed.launch import first_host
 from superres.engine.train.checkpoint import iteration_files, read_checkpoint
+from superres.engine.train.signals import StopRequest
+from superres.stopping import STOPS
 
 from .conftest import CONFIG, ROOT, finish, read_trace, start
 from .test_resume import wait_for
@@ -148,6 +151,26 @@ def test_slurm_script_starts_tasks_that_find_each_other(options, tmp_path):
 )
 def test_first_host(nodes, first):
     assert first_host(nodes) == first
+
+
+def test_a_rank_that_heard_of_a_stop_first_takes_its_own_signal_as_the_same(monkeypatch):
+    left = []
+    monkeypatch.setattr(os, "_exit", left.append)
+    monkeypatch.setattr(launch, "world_size", lambda: 2)
+    monkeypatch.setattr(launch, "largest", lambda _: int(signal.SIGTERM))
+    before = {number: signal.getsignal(number) for number in STOPS}
+    try:
+        with StopRequest() as stop:
+            assert stop.agreed(torch.device("cpu"))
+            signal.raise_signal(signal.SIGHUP)  # while it saves
+        signal.raise_signal(signal.SIGHUP)  # and when it has
+        assert (stop.exit_code, left) == (143, [])
+        stop._since -= 6
+        signal.raise_signal(signal.SIGTERM)
+        assert left == [143]  # whoever asks again is heard
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP])

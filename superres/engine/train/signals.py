@@ -65,6 +65,8 @@ class StopRequest:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self._parallel and self.signal:
+            return  # this process's own signal may still be on its way, and it is about to end
         for number, handler in self._previous.items():
             signal.signal(number, handler)
 
@@ -91,5 +93,7 @@ class StopRequest:
             return self.signal is not None
         number = launch.largest(int(self.signal or 0))
         if number:
+            if self.signal is None:  # its own comes later, and is no second one
+                self._since = time.monotonic()
             self.signal = number
         return bool(number)
