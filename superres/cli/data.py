@@ -10,14 +10,14 @@ import argparse
 import contextlib
 import sys
 
-from superres.cli._data import checks, packs, pictures, prepare
+from superres.cli._data import checks, download, packs, pictures, prepare
 from superres.cli._data.common import run_and_report
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """One subcommand each; this imports nothing heavy."""
     commands = parser.add_subparsers(dest="subcommand", required=True, metavar="SUBCOMMAND")
-    for group in (prepare, checks, packs, pictures):
+    for group in (download, prepare, checks, packs, pictures):
         group.add_arguments(commands)
 
 

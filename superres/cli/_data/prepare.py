@@ -46,9 +46,7 @@ def _prepare(args: argparse.Namespace) -> Record:
     low-quality pictures are made by MATLAB's bicubic, exactly. Run it again after an interruption:
     what is finished is kept.
     """
-    from superres.cli._data.tables import print_verification
-    from superres.cli._progress import Progress
-    from superres.datasets.prepare import Options, prepare
+    from superres.datasets.prepare import Options
 
     options = Options(
         root=args.root,
@@ -63,8 +61,22 @@ def _prepare(args: argparse.Namespace) -> Record:
         allow_partial=args.allow_partial,
         overwrite=args.overwrite,
     )
+    return prepare_sets(args.name, options)
+
+
+def prepare_sets(recipe: str, options: Any) -> Record:
+    """Prepare and verify, and print what was made.
+
+    Args:
+        recipe: its name.
+        options: a :class:`superres.datasets.prepare.Options`.
+    """
+    from superres.cli._data.tables import print_verification
+    from superres.cli._progress import Progress
+    from superres.datasets.prepare import prepare
+
     with Progress() as told:
-        reports = prepare(args.name, options, told)
+        reports = prepare(recipe, options, told)
     sets, failed = [], []
     for report in reports:
         for pack in report.packs:
@@ -76,7 +88,7 @@ def _prepare(args: argparse.Namespace) -> Record:
         known = {k: v for k, v in vars(report).items() if k not in ("verification", "incomplete")}
         faults = [{"name": name, "fault": fault} for name, fault in report.failed]
         sets.append({**known, "path": str(report.path), "failed": faults})
-    record = {"recipe": args.name, "sets": sets, "failed": failed}
+    record = {"recipe": recipe, "sets": sets, "failed": failed}
     if options.verify:
         record["verification"] = [report.verification for report in reports]
         for report in reports:

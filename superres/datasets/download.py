@@ -1,0 +1,142 @@
+"""The published sets: where their archives lie, and the way here."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from superres.errors import UserError
+
+_DIV2K = "https://data.vision.ee.ethz.ch/cvl/DIV2K/"
+_EDSR = "https://cv.snu.ac.kr/research/EDSR/"
+
+
+@dataclass(frozen=True)
+class Published:
+    """A set that is published as archives.
+
+    Attributes:
+        recipe: what prepares it, see `superres data prepare`.
+        archives: address -> MD5. The hashes are those that torchSR's and Catalyst's
+            loaders of these sets state; the authors of the sets publish none.
+        by_scale: the same for the low-quality side of one scale.
+        ask: where the set is to be had where no public address exists.
+    """
+
+    recipe: str
+    archives: dict[str, str]
+    by_scale: dict[int, dict[str, str]] = field(default_factory=dict)
+    ask: str = ""
+
+    def wanted(self, scales: tuple[int, ...]) -> dict[str, str]:
+        """The archives of both sides at ``scales``."""
+        found = dict(self.archives)
+        for scale in scales:
+            found |= self.by_scale.get(scale, {})
+        return found
+
+
+_BENCHMARK = Published("benchmark", {_EDSR + "benchmark.tar": "4ace41d33c2384b97e6b320cd0afd6ba"})
+SETS = {
+    "DIV2K": Published(
+        "div2k",
+        {
+            _DIV2K + "DIV2K_train_HR.zip": "bdc2d9338d4e574fe81bf7d158758658",
+            _DIV2K + "DIV2K_valid_HR.zip": "9fcdda83005c5e5997799b69f955ff88",
+        },
+        {
+            2: {
+                _DIV2K + "DIV2K_train_LR_bicubic_X2.zip": "9a637d2ef4db0d0a81182be37fb00692",
+                _DIV2K + "DIV2K_valid_LR_bicubic_X2.zip": "1512c9a3f7bde2a1a21a73044e46b9cb",
+            },
+            3: {
+                _DIV2K + "DIV2K_train_LR_bicubic_X3.zip": "ad80b9fe40c049a07a8a6c51bfab3b6d",
+                _DIV2K + "DIV2K_valid_LR_bicubic_X3.zip": "18b1d310f9f88c13618c287927b29898",
+            },
+            4: {
+                _DIV2K + "DIV2K_train_LR_bicubic_X4.zip": "76c43ec4155851901ebbe8339846d93d",
+                _DIV2K + "DIV2K_valid_LR_bicubic_X4.zip": "21962de700c8d368c6ff83314480eff0",
+            },
+        },
+    ),
+    "Flickr2K": Published("flickr2k", {_EDSR + "Flickr2K.tar": "5d3f39443d5e9489bff8963f8f26cb03"}),
+    "Set5": _BENCHMARK,
+    "Set14": _BENCHMARK,
+    "B100": _BENCHMARK,
+    "Urban100": _BENCHMARK,
+    "Manga109": Published("benchmark", {}, ask="http://www.manga109.org/en/download.html"),
+}
+
+
+def download(
+    name: str,
+    folder: Path,
+    scales: tuple[int, ...] = (2, 3, 4),
+    mirror: str | None = None,
+) -> list[Path]:
+    """Fetch a set's archives; what is there already is not fetched again, what is half is resumed.
+
+    A file has its name only when it is whole and its hash is right, before that ``NAME.part``.
+
+    Args:
+        name: one of `SETS`.
+        folder: where the archives go.
+        scales: of the low-quality side, where it has archives of its own.
+        mirror: an address that holds the same files, instead of the published ones.
+
+    Raises:
+        UserError: no public address, no network, not the published file, a full disk; the message
+            holds every address that is missing and the place to put the files.
+    """
+    known = SETS[name]
+    if known.ask:
+        raise UserError(
+            f"{name} has no public address: ask for it at {known.ask}, put the archive into "
+            f"{folder}, then: superres data prepare {known.recipe} --root {folder} --out DATA"
+        )
+    files = {
+        (f"{mirror.rstrip('/')}/{Path(url).name}" if mirror else url): md5
+        for url, md5 in known.wanted(scales).items()
+    }
+    missing = {url: md5 for url, md5 in files.items() if not (folder / Path(url).name).is_file()}
+    folder.mkdir(parents=True, exist_ok=True)
+    for url, md5 in missing.items():
+        part = folder / f"{Path(url).name}.part"
+        try:
+            with part.open("ab") as file:
+                _http_get()(url, file, resume_size=file.tell(), displayed_filename=part.stem)
+        except UserError:
+            raise
+        except Exception as error:  # of requests or httpx, as huggingface_hub's version has it
+            left = "\n".join(f"  {u}" for u in files if not (folder / Path(u).name).is_file())
+            raise UserError(
+                f"{url}: {error}\nWhat came so far is kept; run the same command to go on. Or put "
+                f"these files into {folder} yourself and run it again:\n{left}"
+            ) from None
+        _check(part, folder / Path(url).name, url, md5)
+    return [folder / Path(url).name for url in files]
+
+
+def _http_get() -> Callable[..., None]:
+    try:
+        from huggingface_hub.file_download import http_get
+    except ImportError:
+        raise UserError(
+            "data download needs the package huggingface_hub, which resumes interrupted "
+            "downloads: pip install huggingface_hub"
+        ) from None
+    return http_get
+
+
+def _check(part: Path, target: Path, url: str, md5: str) -> None:
+    with part.open("rb") as file:
+        found = hashlib.file_digest(file, "md5").hexdigest()
+    if found != md5:
+        part.unlink()
+        raise UserError(
+            f"{url}: not the published file (MD5 {found}, published {md5}), so it was removed. "
+            "Run the command again, or take the file from elsewhere."
+        )
+    part.replace(target)
