@@ -103,10 +103,12 @@ def test_without_a_network_the_addresses_are_printed(tmp_path, server, capsys):
     server.server_close()
     assert _run(tmp_path, server) == 2
     said = capsys.readouterr().err
-    assert "/benchmark.tar" in said and str(tmp_path / "downloads") in said
+    assert "/benchmark.tar" in said
+    assert str(tmp_path / "downloads") in said
 
 
 def test_a_set_without_a_public_address_says_where_to_ask(tmp_path, capsys):
     assert main(["data", "download", "Manga109", "--out", str(tmp_path / "data")]) == 2
     said = capsys.readouterr().err
-    assert "manga109.org" in said and "superres data prepare benchmark" in said
+    assert "manga109.org" in said
+    assert "superres data prepare benchmark" in said
