@@ -13,12 +13,13 @@ import pytest
 
 from superres.cli.main import main
 from superres.imaging.io import write_image
-from tests.fuzz.targets import result_seeds
+
+from .records import record as whole
 
 
 def test_a_results_json_is_data(tmp_path, capsys):
     """The degradation that it names is looked up, not imported; its sets lie below its folder."""
-    record = json.loads(result_seeds()[0])
+    record = whole()
     pictures = tmp_path / "hr"
     pictures.mkdir()
     write_image(pictures / "a.png", np.zeros((8, 8, 3), np.uint8))
@@ -49,7 +50,7 @@ def test_a_results_json_without_end(tmp_path, capsys):
 
 @pytest.mark.parametrize("hr_dir", [None, "", "absent"])
 def test_a_record_that_names_no_pictures(hr_dir, tmp_path, capsys):
-    record = {**json.loads(result_seeds()[0]), "sr_dir": str(tmp_path), "hr_dir": hr_dir}
+    record = {**whole(), "sr_dir": str(tmp_path), "hr_dir": hr_dir}
     if hr_dir == "absent":
         record.pop("hr_dir")
     (tmp_path / "results.json").write_text(json.dumps(record))

@@ -1,1 +1,0 @@
-"""Hostile and broken input by the thousand; ``python -m tests.fuzz --help`` runs it for long."""
