@@ -195,6 +195,7 @@ class RunLog:
         """
         lines = b"".join(json.dumps(record).encode() + b"\n" for record in self._held)
         try:
+            keep_folder(self.log_file.parent)
             with open(self.log_file, "ab", buffering=0) as file:
                 size = file.tell()
                 if file.write(lines) < len(lines):
@@ -209,6 +210,13 @@ class RunLog:
                     f"{self.log_file}: {error.strerror}; the run goes on, and what is to "
                     "be logged is kept until there is room"
                 )
+
+
+def keep_folder(folder: Path) -> None:
+    """Make a work dir again that was removed or renamed while the run goes on, and say so."""
+    if not folder.is_dir():
+        folder.mkdir(parents=True)
+        _complain(f"{folder} was removed or renamed; it is made again, and the run goes on")
 
 
 def _complain(text: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,10 +14,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from mmengine.hooks import Hook
 
 from superres.cli.main import main
 from superres.datasets.storage import open_store
 from superres.imaging.io import read_image
+from superres.registry import HOOKS
 from tests.engine.conftest import CONFIG, differences, make_world, read_trace, tiny_options
 
 from .process import Outcome, run
@@ -169,6 +172,28 @@ def test_a_full_disk(name, part, world, undisturbed, tmp_path):
         check_whole(out, reference)
         remount("size=64m")
         check_goes_on(name, world, out, reference)
+
+
+@pytest.mark.parametrize("renamed", [True, False])
+def test_a_work_dir_that_goes_while_training(renamed, world, tmp_path, capsys):
+    """Renamed or removed, it is made again, and the checkpoints that follow are there."""
+
+    @HOOKS.register_module(name="Goes", force=True)
+    class Goes(Hook):
+        def after_train_iter(self, runner: Any, *_: Any, **__: Any) -> None:
+            if runner.iter == 2 and renamed:
+                runner.work_dir.rename(tmp_path / "kept")
+            elif runner.iter == 2:
+                shutil.rmtree(runner.work_dir)
+
+    hooks = f"_base_ = {CONFIG!r}\ncustom_hooks = [dict(type='Goes')]\n"
+    (tmp_path / "config.py").write_text(hooks, encoding="utf-8")
+    command = ["train", f"{tmp_path}/config.py", "--work-dir", f"{tmp_path}/work", "--cfg-options"]
+    assert main([*command, *tiny_options(world)]) == 0
+    assert "made again" in capsys.readouterr().err
+    assert (tmp_path / "work/iter_6.pth").is_file()
+    assert (tmp_path / "work/log.jsonl").is_file()
+    assert (tmp_path / "kept/log.jsonl").is_file() == renamed
 
 
 def test_a_changed_output_would_be_noticed(undisturbed, tmp_path):

@@ -56,6 +56,8 @@ class TensorboardHook(Hook):
         runner.log.listen(self._write)
 
     def _write(self, mode: str, iteration: int, values: dict[str, float]) -> None:
+        # Where the work dir was removed meanwhile, the writer's thread would die.
+        Path(self._writer.log_dir).mkdir(parents=True, exist_ok=True)
         for key, value in values.items():
             if isinstance(value, (int, float)):
                 self._writer.add_scalar(f"{mode}/{key}", value, iteration)

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from superres.checkpoints.files import open_weights
+from superres.engine.run_log import keep_folder
 from superres.errors import UserError
 from superres.files import os_fault, write_atomically, write_text
 
@@ -55,8 +56,9 @@ def save_atomically(state: dict[str, Any], path: Path) -> None:
         UserError: no room or no permission; what was there before is untouched.
     """
     try:
+        keep_folder(path.parent)
         write_atomically(path, lambda file: torch.save(plain(state), file), durable=True)
-    except (UserError, RuntimeError) as error:
+    except (UserError, OSError, RuntimeError) as error:
         if "DataLoader worker" in str(error):  # raised wherever the trainer happens to be
             raise
         raise UserError(_why_not_saved(path, error)) from error
