@@ -42,15 +42,6 @@ def _heard() -> None:
     logging.getLogger().setLevel(logging.WARNING)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _no_folder_stays() -> Iterator[None]:
-    """Converted networks that found no cache; a worker of a test run ends without cleaning up."""
-    yield
-    if (cache := sys.modules.get("superres.inference.backends.cache")) is not None:
-        while cache._held:
-            cache._held.pop().cleanup()
-
-
 def _only_here(name: str, call: Callable[..., Any], position: int) -> Callable[..., Any]:
     """``call``, which refuses to leave this machine: no test may depend on the network."""
 

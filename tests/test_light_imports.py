@@ -16,8 +16,7 @@ import superres
 ROOT = Path(superres.__file__).parent
 LIGHT = ("superres.cli.upscale", "superres.imaging", "superres.inference", "superres.upscaling")
 ADAPTERS = {  # of `superres.inference.backends`: what only a network of torch's leads to
-    f"superres.inference.backends.{name}"
-    for name in ("conversion", "converted", "cubic", "fold", "pytorch")
+    f"superres.inference.backends.{name}" for name in ("conversion", "pytorch")
 }
 LOADS = "; print(*sorted({'torch', 'mmengine'} & set(__import__('sys').modules)))"
 

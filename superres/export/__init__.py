@@ -1,6 +1,5 @@
 """Networks as files for other programs: ONNX, TorchScript, OpenVINO, safetensors, spandrel."""
 
-from superres.export.request import ENDINGS, TARGETS
-from superres.export.run import Exported, export
+from superres.export.run import ENDINGS, TARGETS, Exported, export
 
 __all__ = ["ENDINGS", "TARGETS", "Exported", "export"]

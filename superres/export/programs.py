@@ -1,19 +1,25 @@
-"""Networks as programs: what is computed goes into the file with the weights."""
+"""Networks as programs: what is computed goes into the file with the weights.
+
+Each function gives the files, suffix -> content, and a function that runs what is in them.
+"""
 
 from __future__ import annotations
 
 import io
 import json
+import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
 from torch import nn
 
-from superres.inference.backends.conversion import write_onnx, write_openvino
-from superres.inference.backends.openvino_library import infer, openvino_core
+from superres.inference.backends.conversion import to_onnx
+from superres.inference.backends.onnx_runtime import session
+from superres.inference.backends.open_vino import core, infer, request
 
 Run = Callable[[torch.Tensor], torch.Tensor]
+Written = tuple[dict[str, bytes], Run]
 
 
 class BytesInBytesOut(nn.Module):
@@ -37,50 +43,38 @@ class BytesInBytesOut(nn.Module):
         return y.permute(0, 2, 3, 1) if self.last else y
 
 
-def onnx(program: nn.Module, example: torch.Tensor, path: Path, facts: Mapping[str, str]) -> Run:
-    """Write an ONNX file; gives a function that runs it in ONNX Runtime."""
+def onnx(program: nn.Module, example: torch.Tensor, facts: Mapping[str, str]) -> Written:
+    """An ONNX file."""
     import onnx as package
-    import onnxruntime
 
-    write_onnx(program, example, path)
-    model = package.load(str(path))
-    for key, value in facts.items():
-        entry = model.metadata_props.add()
-        entry.key, entry.value = key, value
+    model = package.load_model_from_string(to_onnx(program, example, facts["layout"] == "nhwc"))
+    package.helper.set_model_props(model, dict(facts))
     model.producer_name = "superres"
     package.checker.check_model(model)
-    path.write_bytes(model.SerializeToString())
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    return lambda x: torch.from_numpy(session.run(None, {"lq": x.numpy()})[0])
+    data = model.SerializeToString()
+    ready = session(data)
+    return {".onnx": data}, lambda x: torch.from_numpy(ready.run(None, {"lq": x.numpy()})[0])
 
 
-def openvino(
-    program: nn.Module, example: torch.Tensor, path: Path, facts: Mapping[str, str]
-) -> Run:
-    """Write an OpenVINO file and its weights; gives a function that runs it."""
-    write_openvino(program, example, path, facts)
-    core = openvino_core()
-    compiled = core.compile_model(
-        core.read_model(str(path)), "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
-    )
-    request = compiled.create_infer_request()
+def openvino(program: nn.Module, example: torch.Tensor, facts: Mapping[str, str]) -> Written:
+    """An OpenVINO file and its weights."""
+    model = core().read_model(to_onnx(program, example, facts["layout"] == "nhwc"))
+    import openvino as package
 
-    def run(x: torch.Tensor) -> torch.Tensor:
-        infer(request, x.numpy())
-        return torch.from_numpy(request.get_output_tensor(0).data.copy())
-
-    return run
+    for key, value in facts.items():
+        model.set_rt_info(value, ["superres", key])
+    with tempfile.TemporaryDirectory(prefix="superres-") as folder:
+        package.save_model(model, f"{folder}/network.xml", compress_to_fp16=False)
+        # The file that names the other comes last.
+        files = {end: Path(folder, f"network{end}").read_bytes() for end in (".bin", ".xml")}
+    ready = request(core().read_model(files[".xml"], files[".bin"]))
+    return files, lambda x: torch.from_numpy(infer(ready, x.numpy()))
 
 
-def torchscript(
-    program: nn.Module, example: torch.Tensor, path: Path, facts: Mapping[str, str]
-) -> Run:
-    """Write a TorchScript file (``facts`` in its extra file superres.json)."""
+def torchscript(program: nn.Module, example: torch.Tensor, facts: Mapping[str, str]) -> Written:
+    """A TorchScript file, ``facts`` in its extra file superres.json."""
     scripted = torch.jit.freeze(torch.jit.trace(program, example, check_trace=False).eval())
-    # Into memory first: where the disk is full, torch's writer ends the process.
     data = io.BytesIO()
     torch.jit.save(scripted, data, _extra_files={"superres.json": json.dumps(dict(facts))})
-    path.write_bytes(data.getvalue())
-    return torch.jit.load(str(path))
+    data.seek(0)
+    return {".pt": data.getvalue()}, torch.jit.load(data)

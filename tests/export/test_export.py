@@ -11,7 +11,7 @@ from superres.cli.main import main
 from superres.errors import UserError
 from superres.export import TARGETS, export
 from superres.export.programs import BytesInBytesOut
-from superres.inference.backends.openvino_library import openvino_core
+from superres.inference.backends import open_vino
 from superres.registry import MODELS
 
 ENDING = {"onnx": "onnx", "torchscript": "pt", "openvino": "xml"}
@@ -40,7 +40,7 @@ def run(path, to, x):
     if to == "openvino":
         pytest.importorskip("openvino", reason="openvino is not installed")
         settings = {"INFERENCE_PRECISION_HINT": "f32"}
-        return openvino_core().compile_model(str(path), "CPU", settings)([x])[0]
+        return open_vino.core().compile_model(str(path), "CPU", settings)([x])[0]
     return torch.jit.load(str(path))(torch.from_numpy(x)).numpy()
 
 
@@ -125,7 +125,7 @@ def test_openvino_and_torchscript_say_what_they_are(weights, tmp_path):
     assert json.loads(extra["superres.json"])["scale"] == "4"
     pytest.importorskip("openvino", reason="openvino is not installed")
     export(path, tmp_path / "a.xml", "openvino")
-    model = openvino_core().read_model(str(tmp_path / "a.xml"))
+    model = open_vino.core().read_model(str(tmp_path / "a.xml"))
     assert model.get_rt_info(["superres", "network"]).astype(str) == "EDSR"
 
 
@@ -161,9 +161,10 @@ def test_what_does_not_agree_is_not_kept(weights, tmp_path, monkeypatch):
     out = tmp_path / "out.pt"
     out.write_text("what was there")
     monkeypatch.setattr(
-        "superres.export.run.prepared", lambda model: MODELS.build({"type": "SRCNN"}).eval()
+        "superres.inference.backends.conversion.portable",
+        lambda model: MODELS.build({"type": "SRCNN"}).eval(),
     )
-    with pytest.raises(UserError, match="cannot be exported to torchscript: the file's result"):
+    with pytest.raises(UserError, match="cannot be exported to torchscript: its result differs"):
         export(path, out, "torchscript")
     assert out.read_text() == "what was there"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["EDSR.safetensors", "out.pt"]

@@ -110,11 +110,8 @@ def _calls(
             nets["superres torch bf16"] = best(net, device, "torch", dtype="bf16")
     else:
         nets |= {
-            f"superres torch {dtype}{' compiled' * compiled}": best(
-                net, device, dtype=dtype, compile=compiled
-            )
+            f"superres torch {dtype}": best(net, device, dtype=dtype)
             for dtype in ("fp32", "fp16", "bf16")
-            for compiled in (False, True)
         }
     with torch.no_grad():
         wanted = plain(x)

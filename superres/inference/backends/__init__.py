@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from superres.errors import UserError
 from superres.inference.backends.base import Backend, NotConvertible
-from superres.inference.network import Network
+from superres.inference.network import Network, in_channels
 
 if TYPE_CHECKING:
     import torch
@@ -23,14 +23,14 @@ logger = logging.getLogger("superres")
 
 __all__ = ["NAMES", "Backend", "NotConvertible", "as_network", "best", "check_name", "installed"]
 
-NAMES = ("ncnn", "openvino", "onnxruntime", "torch")
-"""On a CPU the fastest first."""
 _NEEDS = {
     "ncnn": ("ncnn",),
-    "openvino": ("openvino",),
+    "openvino": ("openvino", "onnx"),
     "onnxruntime": ("onnxruntime", "onnx"),
     "torch": (),
 }
+NAMES = tuple(_NEEDS)
+"""On a CPU the fastest first."""
 
 # Conversions silence standard output while they last, which is one for all threads.
 _converting = threading.Lock()
@@ -55,7 +55,6 @@ def best(
     device: str | torch.device = "cpu",
     backend: str = "auto",
     dtype: str = "fp32",
-    compile: bool = False,
 ) -> Backend:
     """The network behind the fastest back end for a device.
 
@@ -66,8 +65,8 @@ def best(
         backend: ``'auto'`` or one of `NAMES`. Automatic is PyTorch on a CUDA device, else the
             first of those installed that can run this network; ``notes`` then says why not an
             earlier one. Only networks that were loaded from a file are tried on ncnn.
-        dtype, compile: see `TorchBackend`; other back ends compute in float32 only, so asking
-            for either takes PyTorch.
+        dtype: see `TorchBackend`; other back ends compute in float32 only, so asking for another
+            takes PyTorch.
 
     Returns:
         A `Backend`; its ``name`` says which one it is.
@@ -77,44 +76,39 @@ def best(
             cannot run this network.
     """
     check_name(backend)
-    if isinstance(model, Backend):
-        if backend not in ("auto", model.name):
-            raise UserError(f"this network is a program for {model.name}, not for {backend}")
-        if dtype != "fp32" or compile:
-            raise UserError(f"back end {model.name!r} has no dtype and no compile")
+    made = isinstance(model, Backend)
+    if made and backend not in ("auto", model.name):
+        raise UserError(f"this network is a program for {model.name}, not for {backend}")
+    if dtype != "fp32" and (made or backend not in ("auto", "torch")):
+        name = model.name if made else backend
+        raise UserError(f"back end {name!r} has no dtype; take 'torch' for it")
+    if made:
         return model
     import torch
 
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     device = torch.device(device)
-    special = dtype != "fp32" or compile
-    if backend == "auto" and (device.type != "cpu" or special):
-        backend = "torch"
-    if backend == "torch":
-        return _make(backend, model, device, dtype, compile)
-    if special:
-        raise UserError(f"back end {backend!r} has no dtype and no compile; take 'torch' for them")
-    if backend != "auto":
+    names = [backend]
+    if backend == "auto":
+        names = installed() if device.type == "cpu" and dtype == "fp32" else ["torch"]
+        if not hasattr(model, "superres_config"):
+            names = [name for name in names if name != "ncnn"]
+    label, notes = getattr(model, "architecture", type(model).__name__), []
+    for name in names:
         try:
-            return _make(backend, model, device)
+            with _converting:
+                found = _make(name, model, device, dtype)
         except NotConvertible as error:
-            raise UserError(
-                f"{_label(model)} cannot run on back end {backend!r}: {error}; "
-                "take 'auto' or 'torch'"
-            ) from error
-    notes = []
-    for name in installed():
-        if name == "ncnn" and not hasattr(model, "superres_config"):
-            continue
-        try:
-            made = _make(name, model, device)
-        except NotConvertible as error:
+            if backend != "auto":
+                raise UserError(
+                    f"{label} cannot run on back end {name!r}: {error}; take 'auto' or 'torch'"
+                ) from error
             notes.append(f"not {name}: {error}")
-            logger.warning("%s does not run on %s (%s)", _label(model), name, error)
+            logger.warning("%s does not run on %s (%s)", label, name, error)
             continue
-        made.notes = [*notes, *made.notes]
-        return made
+        found.notes = [*notes, *found.notes]
+        return found
     raise AssertionError("PyTorch runs every network")
 
 
@@ -131,41 +125,30 @@ def check_name(backend: str) -> None:
         raise UserError(f"back end {backend!r} needs {' and '.join(missing)}: pip install {extra}")
 
 
-def _make(name: str, model: nn.Module, device: torch.device, *options: Any) -> Backend:
-    with _converting:
-        if name == "torch":
-            from superres.inference.backends.pytorch import TorchBackend
+def _make(name: str, model: nn.Module, device: torch.device, dtype: str) -> Backend:
+    if name == "torch":
+        from superres.inference.backends.pytorch import TorchBackend
 
-            return TorchBackend(model, device, *options)
-        if device.type != "cpu":
-            raise UserError(f"back end {name!r} runs on the CPU only, not on {device}")
-        if name == "ncnn":
-            return _ncnn(model)
-        from superres.inference.backends.converted import convert
-        from superres.inference.backends.onnx_runtime import OnnxRuntimeBackend
-        from superres.inference.backends.open_vino import OpenVinoBackend
-
-        kinds = (OnnxRuntimeBackend, OpenVinoBackend)
-        return convert(next(kind for kind in kinds if kind.name == name), model)
-
-
-def _ncnn(model: nn.Module) -> Backend:
-    """Written from the weights, and compared with what PyTorch computes."""
+        return TorchBackend(model, in_channels(model), device, dtype)
+    if device.type != "cpu":
+        raise UserError(f"back end {name!r} runs on the CPU only, not on {device}")
     from superres.inference.backends import conversion
-    from superres.inference.backends.ncnn_backend import NcnnBackend
 
-    config = getattr(model, "superres_config", None)
-    if config is None:
-        raise NotConvertible("the network does not come from a file, which would tell its config")
-    state = {key: value.detach().cpu().numpy() for key, value in model.state_dict().items()}
-    made = NcnnBackend(config, state, model.scale)
-    conversion.check(copy.deepcopy(model).cpu().float().eval(), made)
-    return made
+    if name == "ncnn":  # written from the weights
+        from superres.inference.backends.ncnn_backend import NcnnBackend
+
+        if not hasattr(model, "superres_config"):
+            raise NotConvertible("no file with its config was read")
+        state = {key: value.detach().cpu().numpy() for key, value in model.state_dict().items()}
+        made = NcnnBackend(model.superres_config, state, model.scale)
+        conversion.check(copy.deepcopy(model).cpu().float().eval(), made)
+        return made
+    if name == "onnxruntime":
+        from superres.inference.backends.onnx_runtime import OnnxRuntimeBackend as kind
+    else:
+        from superres.inference.backends.open_vino import OpenVinoBackend as kind
+    return conversion.converted(kind, model)
 
 
 def _missing(name: str) -> list[str]:
     return [package for package in _NEEDS[name] if importlib.util.find_spec(package) is None]
-
-
-def _label(model: nn.Module) -> str:
-    return getattr(model, "architecture", type(model).__name__)

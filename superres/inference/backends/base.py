@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Callable
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,33 +23,23 @@ class Backend:
     A network for several scales keeps the one that was selected when the back end was made.
 
     Attributes:
-        name: ``'torch'``, ``'onnxruntime'`` or ``'openvino'``.
+        name: one of `superres.inference.backends.NAMES`.
         scale: output size over input size.
         receptive_radius: in input pixels; None where that is the whole image or not known.
         in_channels: that it takes.
+        bytes_per_pixel: memory needed at the peak, per input pixel of one image.
         device: where it computes.
         notes: sentences for a person, such as why a faster back end was not taken.
     """
 
     name = ""
     device: Any = "cpu"
+    bytes_per_pixel: float
 
-    def __init__(
-        self,
-        scale: int,
-        receptive_radius: int | None,
-        in_channels: int,
-        measure: Callable[[], float],
-    ) -> None:
+    def __init__(self, scale: int, receptive_radius: int | None, in_channels: int) -> None:
         self.scale, self.receptive_radius = scale, receptive_radius
         self.in_channels = in_channels
         self.notes: list[str] = []
-        self._measure = measure
-
-    @cached_property
-    def bytes_per_pixel(self) -> float:
-        """Memory needed at the peak, in bytes per input pixel of one image."""
-        return self._measure()
 
     def run(self, x: np.ndarray) -> np.ndarray:
         """(N, C, h, w) float32 in [0, 1] to (N, C, h * scale, w * scale), not clamped."""
@@ -65,19 +53,17 @@ class Backend:
 
 
 class Program(Backend):
-    """A network as a program of another runtime, on the CPU, in float32.
+    """A network as a program of another runtime, in float32; each has its ``_run(x)``."""
 
-    A kind of program has ``file``, the name of its file in the cache; ``versions()``, which a
-    conversion depends on; ``write(traced, example, path)``, the conversion; ``load(path)``, which
-    gets ready to run what that wrote; and ``_run(x)``.
-    """
-
-    def __init__(self, *facts: Any) -> None:
-        super().__init__(*facts)
+    def __init__(
+        self, scale: int, radius: int | None, in_channels: int, bytes_per_pixel: float
+    ) -> None:
+        super().__init__(scale, radius, in_channels)
+        self.bytes_per_pixel = bytes_per_pixel
         self._lock = threading.Lock()
 
     def run(self, x: np.ndarray) -> np.ndarray:
-        """(N, C, h, w) float32 to (N, C, h * scale, w * scale)."""
+        """(N, C, h, w) float32 to (N, C, h * scale, w * scale); one caller at a time."""
         with self._lock:
             return self._run(np.ascontiguousarray(x, np.float32))
 
@@ -92,5 +78,4 @@ def threads() -> int:
 
 def one_line(error: BaseException) -> str:
     """The first line of what an error says."""
-    lines = [line for line in str(error).strip().splitlines() if line.strip()]
-    return (lines[0] if lines else type(error).__name__)[:160]
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]

@@ -1,146 +1,149 @@
-"""From a PyTorch network to a program for ONNX Runtime or OpenVINO, for pictures of any size."""
+"""From a PyTorch network to ONNX, which ONNX Runtime and OpenVINO run: made, compared, kept."""
 
 from __future__ import annotations
 
 import contextlib
+import copy
 import hashlib
 import io
-import re
+import logging
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
+from torch.nn import functional
 
-from superres.inference.backends.base import NotConvertible, one_line
-from superres.inference.backends.cubic import replace_enlargement
-from superres.inference.backends.fold import folded, one_thread
-from superres.inference.backends.openvino_library import import_openvino
-from superres.inference.network import in_channels
+from superres.errors import UserError
+from superres.files import write_atomically
+from superres.inference.backends.base import NotConvertible, Program, one_line
+from superres.inference.backends.ncnn_graph import cubic_kernels
+from superres.inference.backends.pytorch import bytes_per_pixel, ready
+from superres.inference.network import in_channels, radius_of
+from superres.inference.tiles import PROBE
+from superres.paths import cache_dir
 
-OPSET = 17
+logger = logging.getLogger("superres")
+
 TOLERANCE = 1e-4
 """Largest difference from PyTorch's result, in units of the range (or of the largest value)."""
-# Sides that are no multiples of anything, so that a size that became a constant is noticed.
-_EXAMPLE = (24, 20)
-_CHECKS = ((24, 20), (13, 31))
+SIZES = ((24, 20), (13, 31))
+"""Of the images that are compared: no multiples of anything, so that a size that became a constant
+is noticed."""
+_OPSET = 17
+_KEPT = 16  # files
 
 
 def picture(channels: int, size: tuple[int, int], seed: int = 0) -> torch.Tensor:
     """Random pixels (1, channels, *size) in [0, 1]."""
-    generator = torch.Generator().manual_seed(seed)
-    return torch.rand((1, channels, *size), generator=generator)
+    return torch.rand((1, channels, *size), generator=torch.Generator().manual_seed(seed))
 
 
-def prepared(model: nn.Module) -> nn.Module:
-    """A folded copy of a network, of operations that every runtime has."""
-    net = folded(model)
-    replace_enlargement(net, in_channels(model))
+def converted(kind: Callable[..., Program], model: nn.Module) -> Program:
+    """The network as a program of another runtime, from the cache or converted now.
+
+    The cache holds ONNX files under a hash of the weights. Each is compared with PyTorch on images
+    of two sizes before it is used; one that is damaged, or of other operations with the same
+    weights, is made again.
+
+    Args:
+        kind: makes a program of an ONNX file and `facts`.
+        model: any network with ``scale``; it is copied.
+
+    Raises:
+        NotConvertible: ONNX or the runtime lacks an operation, its result differs, or its package
+            is broken.
+    """
+    reference = copy.deepcopy(model).cpu().float().eval()
+    told, file = facts(reference), _place(reference)
+    if file is not None and file.is_file():
+        try:
+            return _compared(kind(file.read_bytes(), *told), reference)
+        except Exception as error:  # whatever a runtime makes of a file that it does not like
+            logger.info("%s: made again (%s)", file, one_line(error))
+    data = to_onnx(portable(model), picture(told[2], SIZES[0]))
+    try:
+        program = kind(data, *told)
+    except Exception as error:  # a broken package raises anything
+        raise NotConvertible(f"it cannot be loaded ({one_line(error)})") from error
+    _compared(program, reference)
+    if file is not None:
+        _keep(file, data)
+    return program
+
+
+def facts(model: nn.Module) -> tuple[int, int | None, int, float]:
+    """What `Program` is told of a network."""
+    channels = in_channels(model)
+    parameter = next(model.parameters(), torch.zeros(()))
+    probe = torch.zeros(1, channels, PROBE, PROBE, device=parameter.device)
+    return int(model.scale), radius_of(model), channels, bytes_per_pixel(model, probe)
+
+
+def portable(model: nn.Module) -> nn.Module:
+    """A copy of a network of operations that ONNX has."""
+    net = ready(model)
+    for name, part in list(net.named_modules()):
+        # Torch's antialiased kernel, by which MATLAB's bicubic is made, is none of them.
+        if type(part).__name__ == "BicubicUpsample" and part.method == "matlab" and part.scale > 1:
+            parent, _, last = name.rpartition(".")
+            setattr(net.get_submodule(parent), last, CubicConvolution(part.scale))
     return net
 
 
-def trace(model: nn.Module) -> torch.jit.ScriptModule:
-    """A network's operations recorded, constants folded, on the CPU.
+class CubicConvolution(nn.Module):
+    """MATLAB's bicubic by a whole factor as a convolution, border pixels repeated.
 
-    Raises:
-        NotConvertible: it cannot be recorded.
+    Args:
+        scale: at least 2.
     """
-    net = prepared(model)
-    example = picture(in_channels(model), _EXAMPLE)
-    try:
-        with torch.no_grad(), one_thread(), _quiet():
-            return torch.jit.trace(net, example, check_trace=False)
-    except Exception as error:
-        raise NotConvertible(one_line(error)) from error
+
+    def __init__(self, scale: int) -> None:
+        super().__init__()
+        self.scale = scale
+        kernels = torch.from_numpy(cubic_kernels(scale, "matlab")).float()
+        self.register_buffer("kernels", kernels, persistent=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(N, C, h, w) to (N, C, h * scale, w * scale)."""
+        count, channels, height, width = x.shape
+        padded = functional.pad(x, (2, 2, 2, 2), mode="replicate")
+        padded = padded.reshape(count * channels, 1, height + 4, width + 4)
+        y = functional.pixel_shuffle(functional.conv2d(padded, self.kernels), self.scale)
+        return y.reshape(count, channels, height * self.scale, width * self.scale)
 
 
-def fingerprint(traced: torch.jit.ScriptModule, *versions: str) -> str:
-    """A name for what a recorded network computes: operations, constants and weights."""
-    digest = hashlib.sha256("\n".join((torch.__version__, *versions)).encode())
-    graph = traced.inlined_graph
-    # The tracer numbers the classes it has met in this process.
-    digest.update(re.sub(r"\.___torch_mangle_\d+", "", graph.str(False)).encode())
-    for node in graph.findAllNodes("prim::Constant"):
-        if "value" in node.attributeNames() and node.kindOf("value") == "t":
-            digest.update(_bytes(node.t("value")))
-    tensors = {**dict(traced.named_parameters()), **dict(traced.named_buffers())}
-    for name, tensor in sorted(tensors.items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(_bytes(tensor))
-    return digest.hexdigest()[:32]
-
-
-def _bytes(tensor: torch.Tensor) -> bytes:
-    return tensor.detach().contiguous().view(-1).view(torch.uint8).numpy().tobytes()
-
-
-def write_onnx(
-    program: torch.jit.ScriptModule | nn.Module, example: torch.Tensor, path: Path
-) -> None:
-    """Write an ONNX file with the input ``lq`` and the output ``sr``, any batch and any size.
+def to_onnx(program: nn.Module, example: torch.Tensor, channels_last: bool = False) -> bytes:
+    """An ONNX file with the input ``lq`` and the output ``sr``, of any batch and any size.
 
     Raises:
         NotConvertible: an operation that ONNX does not have.
-        OSError: the file cannot be written.
     """
-    tall = 1 if example.shape[-1] in (1, 3) and example.dtype == torch.uint8 else 2
+    tall = 1 if channels_last else 2
     axes = {0: "n", tall: "h", tall + 1: "w"}
+    file = io.BytesIO()
     try:
         with torch.no_grad(), _quiet():
             torch.onnx.export(
                 program,
                 (example,),
-                str(path),
+                file,
                 dynamo=False,
-                opset_version=OPSET,
+                opset_version=_OPSET,
                 input_names=["lq"],
                 output_names=["sr"],
                 dynamic_axes={"lq": axes, "sr": {k: f"{v}_sr" for k, v in axes.items()}},
             )
-    except OSError:
-        raise
     except Exception as error:
         raise NotConvertible(one_line(error)) from error
-
-
-def write_openvino(
-    program: torch.jit.ScriptModule | nn.Module,
-    example: torch.Tensor,
-    path: Path,
-    facts: Mapping[str, str] | None = None,
-) -> None:
-    """Write an OpenVINO file (``.xml``, and ``.bin`` beside it), any batch and any size.
-
-    ``facts`` go into its run-time information, below ``superres``.
-
-    Raises:
-        NotConvertible: an operation that OpenVINO does not have.
-        OSError: the file cannot be written.
-    """
-    openvino = import_openvino()
-    tall = 1 if example.shape[-1] in (1, 3) and example.dtype == torch.uint8 else 2
-    shape = [-1 if axis in (0, tall, tall + 1) else n for axis, n in enumerate(example.shape)]
-    try:
-        with torch.no_grad(), _quiet():
-            model = openvino.convert_model(
-                program, example_input=example, input=[openvino.PartialShape(shape)]
-            )
-            model.inputs[0].set_names({"lq"})
-            model.outputs[0].set_names({"sr"})
-            for key, value in (facts or {}).items():
-                model.set_rt_info(value, ["superres", key])
-    except Exception as error:
-        raise NotConvertible(one_line(error)) from error
-    try:
-        openvino.save_model(model, str(path), compress_to_fp16=False)
-    except RuntimeError as error:  # of C++, without the system's reason
-        raise OSError(f"{path.name} cannot be written: {one_line(error)}") from error
+    return file.getvalue()
 
 
 @torch.no_grad()
 def check(model: nn.Module, run: Callable[[torch.Tensor], torch.Tensor]) -> float:
-    """Compare a converted network with the original on pictures of two sizes.
+    """Compare a converted network with the original on images of two sizes.
 
     Returns:
         The largest difference, in units of the range or of the largest value if that is larger.
@@ -149,10 +152,9 @@ def check(model: nn.Module, run: Callable[[torch.Tensor], torch.Tensor]) -> floa
         NotConvertible: it is more than `TOLERANCE`, or the sizes differ.
     """
     worst = 0.0
-    for seed, size in enumerate(_CHECKS):
+    for seed, size in enumerate(SIZES):
         x = picture(in_channels(model), size, seed)
-        with one_thread():
-            wanted = model(x)
+        wanted = model(x)
         try:
             found = run(x)
         except Exception as error:
@@ -162,10 +164,40 @@ def check(model: nn.Module, run: Callable[[torch.Tensor], torch.Tensor]) -> floa
         if found.shape != wanted.shape:
             raise NotConvertible(f"it gives {tuple(found.shape)} for {tuple(wanted.shape)}")
         limit = wanted.abs().max().clamp(min=1)
-        worst = max(worst, float((found - wanted).abs().max() / limit))
-    if not worst <= TOLERANCE:
-        raise NotConvertible(f"its result differs by {worst:.1g}")
+        apart = float((found - wanted).abs().max() / limit)
+        if not apart <= TOLERANCE:  # NaN, too
+            raise NotConvertible(f"its result differs by {apart:.1g}")
+        worst = max(worst, apart)
     return worst
+
+
+def _compared(program: Program, reference: nn.Module) -> Program:
+    check(reference, program)
+    return program
+
+
+def _place(model: nn.Module) -> Path | None:
+    """Where a network's ONNX file is kept; None where there is no home folder."""
+    told = (type(model).__name__, model.scale, torch.__version__, _OPSET)
+    digest = hashlib.sha256(str(told).encode())
+    for key, value in model.state_dict().items():
+        digest.update(f"{key} {tuple(value.shape)}".encode())
+        digest.update(value.numpy().tobytes())
+    with contextlib.suppress(RuntimeError):
+        return cache_dir() / "converted" / f"{digest.hexdigest()[:32]}.onnx"
+    return None
+
+
+def _keep(file: Path, data: bytes) -> None:
+    """Write a file to the cache, of which the oldest go; without one where that cannot be."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(file, lambda out: out.write(data))
+        files: list[Any] = sorted(file.parent.glob("*.onnx"), key=lambda f: f.stat().st_mtime)
+        for old in files[:-_KEPT]:
+            old.unlink(missing_ok=True)
+    except (OSError, UserError) as error:
+        logger.info("a converted network is not kept (%s)", error)
 
 
 @contextlib.contextmanager

@@ -66,7 +66,7 @@ class NcnnBackend(Program):
         if bad:
             raise NotConvertible("it cannot be loaded")
         first, second = w.bytes_per_pixel
-        super().__init__(scale, w.radius, w.channels[0], lambda: first + 8 * w.channels[1])
+        super().__init__(scale, w.radius, w.channels[0], first + 8 * w.channels[1])
         self.device, self.scales = device, tuple(config.get("scales") or (scale,))
         side = math.isqrt(int(_SECOND_PART / max(second, 1))) - 2 * (w.reach or 0)
         self._side = max(16, side)

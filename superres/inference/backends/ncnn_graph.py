@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,44 +14,38 @@ from superres.inference.backends.base import NotConvertible
 RELU, SIGMOID = (1,), (4,)
 """Activations behind a convolution: ncnn's number, and arguments."""
 
-Reach = tuple[tuple[int, int], ...] | None
-"""For each output pixel of one input pixel the first and last input pixel that it sees, relative
-to that one; None where it sees the whole image."""
-
-_HERE: Reach = ((0, 0),)
 _CUBIC = {"torch": -0.75, "matlab": -0.5}  # the cubic's a, as models.layers.BicubicUpsample has it
 _WORKSPACE = 8.0  # bytes that a convolution and the pools hold over those of its input, measured
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Blob:
-    """A map inside the network.
+    """A map inside the network, and the layer that gives it.
 
     Attributes:
-        factor: its size over the input's; 0 for a vector.
-        reach: of the input that it sees.
-        reach_cut: of the blobs that the second part begins with.
+        name: of the layer and of the map.
+        channels: of the map.
+        factor: its size over the network's input; 0 for a vector.
+        kind: ncnn's name for the layer.
+        bottoms: what the layer takes.
+        looks: how far it looks in those, in pixels of the network's input; inf: anywhere.
+        words: its parameters.
+        data: what ncnn reads for it, in that order.
     """
 
     name: str
     channels: int
     factor: int
-    reach: Reach
-    reach_cut: Reach
+    kind: str
+    bottoms: tuple[Blob, ...]
+    looks: float
+    words: str
+    data: tuple[np.ndarray, ...]
 
     @property
     def bytes(self) -> int:
         """Per input pixel."""
         return 4 * self.channels * self.factor**2
-
-
-@dataclass(frozen=True)
-class _Layer:
-    kind: str
-    bottoms: tuple[Blob, ...]
-    top: Blob
-    words: str
-    data: tuple[np.ndarray, ...]
 
 
 @dataclass(frozen=True)
@@ -92,9 +86,9 @@ class Graph:
 
     def __init__(self, state: Mapping[str, np.ndarray], in_channels: int) -> None:
         self._state, self.unused = state, set(state)
-        self._layers: list[_Layer] = []
-        self._cut: int | None = None
-        self.input = self._blob("Input", (), in_channels, 1, _HERE, _HERE)
+        self._blobs: list[Blob] = []
+        self._end: int | None = None  # of the first part
+        self.input = self._add("Input", (), channels=in_channels, factor=1)
 
     def conv(
         self,
@@ -119,13 +113,18 @@ class Graph:
             )
             gain = gain / np.sqrt(variance + 1e-5)
             weight, bias = weight * gain[:, None, None, None], (bias - mean) * gain + shift
-        return self._convolve(x, weight * factor, bias * factor, act)
+        count, inputs, side, width = weight.shape
+        _require(inputs == x.channels and width == side and side % 2 == 1, weight, x)
+        words = f"0={count} 1={side} 4={side // 2} 5=1 6={weight.size}{_activation(act)}"
+        data = (np.zeros(1), weight * factor, bias * factor)  # zero says that float32 follows
+        looks = side // 2 / x.factor
+        return self._add("Convolution", (x,), words, data, channels=count, looks=looks)
 
     def scaled(self, x: Blob, gain: np.ndarray, bias: np.ndarray) -> Blob:
         """``x * gain + bias``, per channel."""
         if np.all(gain == 1) and not np.any(bias):
             return x
-        return self._like("Scale", x, f"0={x.channels} 1=1", gain, bias)
+        return self._add("Scale", (x,), f"0={x.channels} 1=1", (gain, bias))
 
     def times(self, x: Blob, factor: float) -> Blob:
         """``x * factor``."""
@@ -133,56 +132,57 @@ class Graph:
 
     def add(self, a: Blob, b: Blob) -> Blob:
         """a + b."""
-        return self._binary(0, a, b)
+        if (b.factor, b.channels) != (a.factor, a.channels):
+            raise NotConvertible("maps of two sizes are added")
+        return self._add("BinaryOp", (a, b), "0=0")
+
+    def gate(self, x: Blob, gate: Blob) -> Blob:
+        """``x`` times a vector (per channel) or a map of one channel."""
+        _require(gate.channels in ((1, x.channels) if gate.factor else (x.channels,)), None, x)
+        return self._add("BinaryOp", (x, gate), "0=2")
 
     def relu(self, x: Blob, slope: float = 0.0) -> Blob:
         """max(x, slope * x)."""
-        return self._like("ReLU", x, f"0={slope}")
+        return self._add("ReLU", (x,), f"0={slope}")
 
     def prelu(self, name: str, x: Blob) -> Blob:
         """With one slope, or one per channel."""
         slopes = self._take(f"{name}.weight")
         _require(slopes.size in (1, x.channels), slopes, x)
-        return self._like("PReLU", x, f"0={slopes.size}", slopes)
+        return self._add("PReLU", (x,), f"0={slopes.size}", (slopes,))
 
     def concat(self, blobs: Sequence[Blob]) -> Blob:
         """Channel after channel."""
-        first, channels = blobs[0], sum(blob.channels for blob in blobs)
-        return self._blob("Concat", blobs, channels, first.factor, *_unions(blobs), "0=0")
+        return self._add("Concat", blobs, "0=0", channels=sum(blob.channels for blob in blobs))
 
     def shuffle(self, x: Blob, factor: int) -> Blob:
         """Pixel shuffle."""
-        reaches = (r and tuple(s for s in r for _ in range(factor)) for r in (x.reach, x.reach_cut))
-        return self._shuffled(x, factor, *reaches)
+        size = {"channels": x.channels // factor**2, "factor": x.factor * factor}
+        return self._add("PixelShuffle", (x,), f"0={factor}", **size)
 
     def bilinear(self, x: Blob, factor: int) -> Blob:
-        """Bilinear enlargement, corners not aligned."""
-        reaches = (_interpolated(r, factor, 1) for r in (x.reach, x.reach_cut))
+        """Bilinear enlargement of the input, corners not aligned."""
         words = f"0=2 1={float(factor)} 2={float(factor)} 6=0"
-        return self._blob("Interp", (x,), x.channels, x.factor * factor, *reaches, words)
+        return self._add("Interp", (x,), words, factor=factor, looks=_off_centre(factor))
 
     def bicubic(self, x: Blob, factor: int, method: str) -> Blob:
-        """Bicubic enlargement, border pixels repeated.
-
-        A whole factor repeats the same sets of four taps, so it is a convolution and a shuffle.
-        """
+        """Bicubic enlargement of the input, border pixels repeated."""
         if factor == 1:
             return x
-        line = _cubic_taps(factor, _CUBIC[method])
-        kernel = np.einsum("iy,jx->ijyx", line, line).reshape(factor**2, 1, 5, 5)
-        kernel = np.tile(kernel, (x.channels, 1, 1, 1))
-        padded = self._like("Padding", x, "0=2 1=2 2=2 3=2 4=1")
-        y = self._convolve(padded, kernel, np.zeros(len(kernel)), pad=0, groups=x.channels)
-        reaches = (_interpolated(r, factor, 2) for r in (x.reach, x.reach_cut))
-        return self._shuffled(y, factor, *reaches)
-
-    def gate(self, x: Blob, gate: Blob) -> Blob:
-        """``x`` times a vector (per channel) or a map of one channel."""
-        return self._binary(2, x, gate)
+        kernels = np.tile(cubic_kernels(factor, method), (x.channels, 1, 1, 1))
+        padded = self._add("Padding", (x,), "0=2 1=2 2=2 3=2 4=1")
+        count = len(kernels)
+        words = f"0={count} 1=5 5=1 6={kernels.size} 7={x.channels}"
+        data = (np.zeros(1), kernels, np.zeros(count))
+        looks = 1 + _off_centre(factor)
+        kind = "ConvolutionDepthWise"
+        return self.shuffle(
+            self._add(kind, (padded,), words, data, channels=count, looks=looks), factor
+        )
 
     def pooled(self, x: Blob) -> Blob:
         """The mean of each channel: a vector."""
-        return self._blob("Pooling", (x,), x.channels, 0, None, None, "0=1 4=1")
+        return self._add("Pooling", (x,), "0=1 4=1", factor=0, looks=math.inf)
 
     def dense(self, name: str, x: Blob, act: Sequence[float] = ()) -> Blob:
         """A convolution on a map of one pixel, where of its kernels the centre counts."""
@@ -190,64 +190,49 @@ class Graph:
         weight = weight[:, :, weight.shape[2] // 2, weight.shape[3] // 2]
         _require(weight.shape[1] == x.channels, weight, x)
         words = f"0={len(weight)} 1=1 2={weight.size}{_activation(act)}"
-        data = (np.zeros(1), weight, bias)  # zero says that float32 follows
-        return self._blob("InnerProduct", (x,), len(weight), 0, None, None, words, *data)
+        data = (np.zeros(1), weight, bias)
+        return self._add("InnerProduct", (x,), words, data, channels=len(weight))
 
     def largest(self, x: Blob) -> Blob:
         """The largest of all channels, a map of one channel."""
-        words = "0=4 1=0 -23303=1,0 4=1 5=1"
-        return self._blob("Reduction", (x,), 1, x.factor, x.reach, x.reach_cut, words)
+        return self._add("Reduction", (x,), "0=4 1=0 -23303=1,0 4=1 5=1", channels=1)
 
     def cut(self, x: Blob) -> Blob:
-        """End the first part here."""
-        self._cut = len(self._layers)
-        return replace(x, reach_cut=_HERE)
+        """End the first part here, behind the latest blob."""
+        self._end = len(self._blobs)
+        return x
 
-    def finish(self, output: Blob) -> Written:
-        """The network whose result is ``output``."""
-        end = len(self._layers) if self._cut is None else self._cut
-        cut = output if self._cut is None else self._layers[end - 1].top
+    def finish(self) -> Written:
+        """The network whose result is the latest blob."""
+        end = self._end or len(self._blobs)
+        first, second = self._blobs[:end], self._blobs[end:]
+        cut, output = first[-1], self._blobs[-1]
         called = {self.input.name: "in", cut.name: "cut", output.name: "out"}
-        uses = Counter(blob.name for layer in self._layers for blob in layer.bottoms)
+        uses = Counter(blob.name for layer in self._blobs for blob in layer.bottoms)
         lines, waiting = [], {}
-        for layer in self._layers:
+        for layer in self._blobs:
             bottoms = [b.name for b in layer.bottoms]
             bottoms = [waiting[b].pop() if b in waiting else called.get(b, b) for b in bottoms]
-            name, many = layer.top.name, uses[layer.top.name]
+            name, many = layer.name, uses[layer.name]
             top = called.get(name, name)
             blobs = " ".join([*bottoms, top])
             lines.append(f"{layer.kind} {name} {len(bottoms)} 1 {blobs} {layer.words}")
             if many > 1:  # each user of a blob needs one of its own
                 waiting[name] = [f"{name}_{i}" for i in range(many)]
                 lines.append(f"Split {name}_ 1 {many} {top} {' '.join(waiting[name])}")
-        count = len(self._layers) + sum(many for many in uses.values() if many > 1)
-        before = {layer.top.name for layer in self._layers[:end]} - {cut.name}
+        count = len(self._blobs) + sum(many for many in uses.values() if many > 1)
+        data = (part for layer in self._blobs for part in layer.data)
+        before = {layer.name for layer in first} - {cut.name}
         return Written(
             "\n".join(["7767517", f"{len(lines)} {count}", *lines, ""]),
-            b"".join(
-                np.ascontiguousarray(part, "<f4").tobytes()
-                for layer in self._layers
-                for part in layer.data
-            ),
-            self._cut is not None,
-            any(b.name in before for layer in self._layers[end:] for b in layer.bottoms),
+            b"".join(np.ascontiguousarray(part, "<f4").tobytes() for part in data),
+            bool(second),
+            any(b.name in before for layer in second for b in layer.bottoms),
             (self.input.channels, cut.channels),
-            _radius(output.reach),
-            _radius(output.reach_cut),
-            (self._peak(self._layers[:end], cut), self._peak(self._layers[end:], output)),
+            _radius(self._blobs),
+            _radius(second),
+            (_peak(first), _peak(second)),
         )
-
-    def _peak(self, layers: Sequence[_Layer], result: Blob) -> float:
-        last = {b.name: i for i, layer in enumerate(layers) for b in layer.bottoms}
-        last[result.name] = len(layers)
-        alive: dict[str, int] = {}
-        peak = 0.0
-        for i, layer in enumerate(layers):
-            alive |= {blob.name: blob.bytes for blob in (*layer.bottoms, layer.top)}
-            work = _WORKSPACE * layer.bottoms[0].bytes if layer.kind == "Convolution" else 0
-            peak = max(peak, sum(alive.values()) + work)
-            alive = {name: size for name, size in alive.items() if last.get(name, -1) > i}
-        return peak
 
     def _take(self, name: str) -> np.ndarray:
         self.unused.discard(name)
@@ -263,62 +248,44 @@ class Graph:
             raise NotConvertible(f"{name} is no convolution")
         return weight, bias
 
-    def _convolve(
-        self,
-        x: Blob,
-        weight: np.ndarray,
-        bias: np.ndarray,
-        act: Sequence[float] = (),
-        pad: int | None = None,
-        groups: int = 1,
-    ) -> Blob:
-        count, inputs, side, _ = weight.shape
-        _require(inputs * groups == x.channels and weight.shape[3] == side, weight, x)
-        _require(side % 2 == 1 and bias.shape == (count,), weight, x)
-        pad = side // 2 if pad is None else pad
-        kind, words = "Convolution", f"0={count} 1={side} 4={pad} 5=1 6={weight.size}"
-        if groups > 1:
-            kind, words = "ConvolutionDepthWise", f"{words} 7={groups}"
-        reaches = (_convolved(r, side // 2) for r in (x.reach, x.reach_cut))
-        data = (np.zeros(1), weight, bias)  # zero says that float32 follows
-        words += _activation(act)
-        return self._blob(kind, (x,), count, x.factor, *reaches, words, *data)
-
-    def _shuffled(self, x: Blob, factor: int, reach: Reach, reach_cut: Reach) -> Blob:
-        size = (x.channels // factor**2, x.factor * factor)
-        return self._blob("PixelShuffle", (x,), *size, reach, reach_cut, f"0={factor}")
-
-    def _binary(self, operation: int, a: Blob, b: Blob) -> Blob:
-        if b.factor and (b.factor != a.factor or b.channels not in (1, a.channels)):
-            raise NotConvertible("maps of two sizes are added")
-        return self._blob(
-            "BinaryOp", (a, b), a.channels, a.factor, *_unions((a, b)), f"0={operation}"
-        )
-
-    def _like(self, kind: str, x: Blob, words: str = "", *data: np.ndarray) -> Blob:
-        return self._blob(kind, (x,), x.channels, x.factor, x.reach, x.reach_cut, words, *data)
-
-    def _blob(
+    def _add(
         self,
         kind: str,
         bottoms: Sequence[Blob],
-        channels: int,
-        factor: int,
-        reach: Reach,
-        reach_cut: Reach,
         words: str = "",
-        *data: np.ndarray,
+        data: tuple[np.ndarray, ...] = (),
+        channels: int | None = None,
+        factor: int | None = None,
+        looks: float = 0.0,
     ) -> Blob:
-        """Add a layer; ``data`` is what ncnn reads for it, in that order."""
-        top = Blob(f"b{len(self._layers)}", channels, factor, reach, reach_cut)
-        self._layers.append(_Layer(kind, tuple(bottoms), top, words, data))
-        return top
+        """Add a layer; its map is like the first that it takes unless told otherwise."""
+        channels = bottoms[0].channels if channels is None else channels
+        factor = bottoms[0].factor if factor is None else factor
+        name = f"b{len(self._blobs)}"
+        self._blobs.append(Blob(name, channels, factor, kind, tuple(bottoms), looks, words, data))
+        return self._blobs[-1]
 
 
-def _require(fits: bool, weight: np.ndarray, x: Blob) -> None:
+def cubic_kernels(factor: int, method: str) -> np.ndarray:
+    """(factor^2, 1, 5, 5): bicubic enlargement as a convolution, before a pixel shuffle.
+
+    Enlarging by a whole factor repeats the same sets of four taps, so each output pixel of one
+    input pixel has one kernel (Keys 1981).
+    """
+    a = _CUBIC[method]
+    phase = (np.arange(factor) + 0.5) / factor - 0.5
+    x = np.abs(phase[:, None] - np.arange(-2, 3))
+    near = (a + 2) * x**3 - (a + 3) * x**2 + 1
+    far = a * x**3 - 5 * a * x**2 + 8 * a * x - 4 * a
+    line = np.where(x <= 1, near, np.where(x < 2, far, 0))
+    return np.einsum("iy,jx->ijyx", line, line).reshape(factor**2, 1, 5, 5)
+
+
+def _require(fits: bool, weight: np.ndarray | None, x: Blob) -> None:
     """NotConvertible unless it fits: ncnn would read beyond the end of it."""
     if not fits:
-        raise NotConvertible(f"weights of shape {weight.shape} for {x.channels} channels")
+        shape = "a gate" if weight is None else f"weights of shape {weight.shape}"
+        raise NotConvertible(f"{shape} for {x.channels} channels")
 
 
 def _activation(act: Sequence[float]) -> str:
@@ -328,50 +295,29 @@ def _activation(act: Sequence[float]) -> str:
     return f" 9={act[0]}" + (f" -23310={len(act) - 1}{arguments}" if arguments else "")
 
 
-def _cubic_taps(factor: int, a: float) -> np.ndarray:
-    """(factor, 5): what each output pixel of one input pixel takes from it and its neighbours."""
-    phase = (np.arange(factor) + 0.5) / factor - 0.5
-    x = np.abs(phase[:, None] - np.arange(-2, 3))
-    near = (a + 2) * x**3 - (a + 3) * x**2 + 1
-    far = a * x**3 - 5 * a * x**2 + 8 * a * x - 4 * a
-    return np.where(x <= 1, near, np.where(x < 2, far, 0))
+def _off_centre(factor: int) -> float:
+    """How far an enlargement's outermost pixel lies from the centre of its input pixel."""
+    return (factor - 1) / (2 * factor)
 
 
-def _at(reach: Reach, pixel: int) -> tuple[int, int]:
-    whole, part = divmod(pixel, len(reach))
-    return reach[part][0] + whole, reach[part][1] + whole
+def _radius(part: Sequence[Blob]) -> int | None:
+    """How far, in input pixels, the last blob of a part looks in what the part is given."""
+    far: dict[str, float] = {}
+    for blob in part:
+        before = (far.get(b.name, 0.0) for b in blob.bottoms)
+        far[blob.name] = blob.looks + max(before, default=0.0)
+    whole = far[part[-1].name] if part else 0.0
+    return None if math.isinf(whole) else math.ceil(round(whole, 6))
 
 
-def _convolved(reach: Reach, radius: int) -> Reach:
-    return reach and tuple(
-        (_at(reach, p - radius)[0], _at(reach, p + radius)[1]) for p in range(len(reach))
-    )
-
-
-def _interpolated(reach: Reach, factor: int, taps: int) -> Reach:
-    """With so many taps on either side."""
-    if reach is None:
-        return None
-    found = []
-    for p in range(len(reach) * factor):
-        place = (2 * p + 1 - factor) / (2 * factor)
-        low, high = math.floor(place), math.ceil(place)
-        more = taps - 1 if low < high else 0  # in the middle of a pixel there is but that one
-        found.append((_at(reach, low - more)[0], _at(reach, high + more)[1]))
-    return tuple(found)
-
-
-def _unions(blobs: Sequence[Blob]) -> tuple[Reach, Reach]:
-    return _union([b.reach for b in blobs]), _union([b.reach_cut for b in blobs])
-
-
-def _union(reaches: Sequence[Reach]) -> Reach:
-    if any(reach is None for reach in reaches):
-        return None
-    length = max(map(len, reaches))
-    parts = [reach if len(reach) == length else reach * length for reach in reaches]
-    return tuple((min(p[0] for p in x), max(p[1] for p in x)) for x in zip(*parts, strict=True))
-
-
-def _radius(reach: Reach) -> int | None:
-    return None if reach is None else max(max(-low, high) for low, high in reach)
+def _peak(part: Sequence[Blob]) -> float:
+    """Bytes that a part takes at its peak, per input pixel."""
+    last = {b.name: i for i, layer in enumerate(part) for b in layer.bottoms}
+    alive: dict[str, int] = {}
+    peak = 0.0
+    for i, layer in enumerate(part):
+        alive |= {blob.name: blob.bytes for blob in (*layer.bottoms, layer)}
+        work = _WORKSPACE * layer.bottoms[0].bytes if layer.kind == "Convolution" else 0
+        peak = max(peak, sum(alive.values()) + work)
+        alive = {name: size for name, size in alive.items() if last.get(name, -1) > i}
+    return peak

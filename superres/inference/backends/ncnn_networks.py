@@ -34,16 +34,16 @@ def write(config: Config, state: Mapping[str, np.ndarray], scale: int) -> Writte
         mean, gain = _convention(config, config["in_channels"])
         y = forward(g, config, g.scaled(g.input, gain, -mean * gain), scale)
         mean, gain = _convention(config, config["out_channels"])
-        written = g.finish(g.scaled(y, 1 / gain, mean))
+        y = g.scaled(y, 1 / gain, mean)
     except (AttributeError, KeyError, ValueError, TypeError, IndexError) as error:
         raise NotConvertible(f"its config and its weights do not fit ({error})") from error
     others = ("pre_process.", "upsample.") if config["type"] == "MDSR" else ()
-    left = {k for k in g.unused if not k.endswith("num_batches_tracked")}
-    if left := {key for key in left if not key.startswith((*others, "fusions.3."))}:
+    left = [k for k in g.unused if not k.endswith("num_batches_tracked")]
+    if left := [key for key in left if not key.startswith((*others, "fusions.3."))]:
         raise NotConvertible(f"its config tells nothing of the weights {min(left)}")
     if (y.channels, y.factor) != (config["out_channels"], scale):
         raise NotConvertible(f"its weights are not those of x{scale}")
-    return written
+    return g.finish()
 
 
 def _convention(config: Config, channels: int) -> tuple[np.ndarray, np.ndarray]:

@@ -4,49 +4,35 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from superres.errors import UserError
 from superres.inference.backends.base import Program, one_line, threads
 
-if TYPE_CHECKING:
-    import torch
-
 
 class OnnxRuntimeBackend(Program):
-    """ONNX Runtime with as many threads as PyTorch would have."""
+    """ONNX Runtime with as many threads as PyTorch would have.
+
+    Args:
+        program: an ONNX file with the input ``lq``, or what `session` made of one.
+        *facts: of `Program`.
+    """
 
     name = "onnxruntime"
     digest = ""  # of the file, where it is a person's
-    file = "model.onnx"
 
-    @staticmethod
-    def versions() -> tuple[str, ...]:
-        """Of ONNX Runtime and the set of operations."""
-        import onnxruntime
-
-        from superres.inference.backends.conversion import OPSET
-
-        return (onnxruntime.__version__, f"opset {OPSET}")
-
-    @staticmethod
-    def write(traced: Any, example: torch.Tensor, path: Path) -> None:
-        """An ONNX file."""
-        from superres.inference.backends.conversion import write_onnx
-
-        write_onnx(traced, example, path)
-
-    def load(self, path: Path) -> None:
-        """An ONNX file with the input ``lq``."""
-        self._session = _session(path)
+    def __init__(self, program: Any, *facts: Any) -> None:
+        super().__init__(*facts)
+        self._session = session(program) if isinstance(program, bytes) else program
 
     def _run(self, x: np.ndarray) -> np.ndarray:
         return self._session.run(None, {"lq": x})[0]
 
 
-def _session(path: Path) -> Any:
+def session(data: bytes) -> Any:
+    """An ONNX file, ready to be run."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -56,7 +42,7 @@ def _session(path: Path) -> Any:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     # A plan of memory for one size is of no use for the next.
     options.enable_mem_pattern = False
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
 
 
 def open_exported(path: Path) -> OnnxRuntimeBackend:
@@ -66,9 +52,8 @@ def open_exported(path: Path) -> OnnxRuntimeBackend:
         UserError: no such file, no ONNX Runtime, or not such a network on floats.
     """
     try:
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()[:16]
-        session = _session(path)
+        data = path.read_bytes()
+        opened = session(data)
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
     except ImportError as error:
@@ -77,21 +62,17 @@ def open_exported(path: Path) -> OnnxRuntimeBackend:
         ) from error
     except Exception as error:  # of C++
         raise UserError(f"{path}: ONNX Runtime cannot load it ({one_line(error)})") from error
-    told = session.get_modelmeta().custom_metadata_map
-    if told.get("type") == "uint8":
-        raise UserError(
-            f"{path}: a network on 8-bit samples, which leaves no room for 16 bits, tiles or "
-            "self-ensemble; export it without --uint8"
-        )
+    told = opened.get_modelmeta().custom_metadata_map
     try:
-        scale, radius = int(told["scale"]), told["receptive_radius"]
-        radius = None if radius == "whole picture" else int(radius)
-        each, channels = float(told["bytes_per_pixel"]), session.get_inputs()[0].shape[1]
+        if told["type"] != "float32":
+            raise UserError(f"{path}: a network on 8-bit samples; export it without --uint8")
+        radius = None if told["receptive_radius"] == "whole picture" else told["receptive_radius"]
+        facts = (int(told["scale"]), radius and int(radius), opened.get_inputs()[0].shape[1])
+        network = OnnxRuntimeBackend(opened, *facts, float(told["bytes_per_pixel"]))
     except (KeyError, ValueError) as error:
         raise UserError(
             f"{path}: its metadata is not that of a network by this version of superres; write it "
             "by 'superres export onnx WEIGHTS FILE'"
         ) from error
-    network = OnnxRuntimeBackend(scale, radius, channels, lambda: each)
-    network._session, network.digest = session, digest
+    network.digest = hashlib.sha256(data).hexdigest()[:16]
     return network

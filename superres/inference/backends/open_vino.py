@@ -2,63 +2,76 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+import functools
+import sys
+from typing import Any
 
 import numpy as np
 
 from superres.inference.backends.base import Program, threads
-from superres.inference.backends.openvino_library import import_openvino, infer, openvino_core
 
-# Layers prepared for a size: the up to nine sizes of the tiles of one picture fit.
-_PREPARED = 256
-
-if TYPE_CHECKING:
-    import torch
+# What it prepares for each size of image it keeps, 0.6 MiB of an EDSR-s, by default for so many
+# sizes that a folder of images is never done growing.
+_SIZES_KEPT = 256
 
 
 class OpenVinoBackend(Program):
-    """OpenVINO in float32 with as many threads as PyTorch would have."""
+    """OpenVINO in float32 with as many threads as PyTorch would have.
+
+    Args:
+        program: an ONNX file with one input.
+        *facts: of `Program`.
+    """
 
     name = "openvino"
-    file = "model.xml"
 
-    @staticmethod
-    def versions() -> tuple[str, ...]:
-        """Of OpenVINO."""
-        return (import_openvino().__version__,)
-
-    @staticmethod
-    def write(traced: Any, example: torch.Tensor, path: Path) -> None:
-        """An OpenVINO file and its weights."""
-        from superres.inference.backends.conversion import write_openvino
-
-        write_openvino(traced, example, path)
-
-    def load(self, path: Path) -> None:
-        """An OpenVINO file with one input."""
-        settings = {
-            # By default it computes in bfloat16 where the processor can.
-            "INFERENCE_PRECISION_HINT": "f32",
-            "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_NUM_THREADS": threads(),
-            # What it prepares for each size of picture it keeps, 0.6 MiB of an EDSR-s, by default
-            # for so many sizes that a folder of pictures is never done growing.
-            "CPU_RUNTIME_CACHE_CAPACITY": _PREPARED,
-        }
-        core = openvino_core()
-        self._compiled = core.compile_model(core.read_model(str(path)), "CPU", settings)
-        self._request = self._compiled.create_infer_request()
+    def __init__(self, program: bytes, *facts: Any) -> None:
+        super().__init__(*facts)
+        self._request = request(
+            core().read_model(program),
+            PERFORMANCE_HINT="LATENCY",
+            INFERENCE_NUM_THREADS=threads(),
+            CPU_RUNTIME_CACHE_CAPACITY=_SIZES_KEPT,
+        )
 
     def _run(self, x: np.ndarray) -> np.ndarray:
-        channels = self._compiled.output(0).partial_shape[1]
-        if channels.is_dynamic:
-            infer(self._request, x)
-            return self._request.get_output_tensor(0).data.copy()
-        # The result goes straight into an array of ours: no second copy of the large image.
-        size = (x.shape[2] * self.scale, x.shape[3] * self.scale)
-        y = np.empty((x.shape[0], channels.get_length(), *size), np.float32)
-        tensor = import_openvino().Tensor(y, shared_memory=True)
-        self._request.set_output_tensor(0, tensor)
-        infer(self._request, x)
-        return y
+        return infer(self._request, x)
+
+
+@functools.cache
+def core() -> Any:
+    """The process's one ``openvino.Core``, never given up.
+
+    Its CPU plugin gives the thread that loads it a stack to handle signals on, and frees that stack
+    when it goes. Where it goes in another thread (by garbage collection, say), the first thread
+    keeps the address, and its next signal, Ctrl-C or a child that ends, kills the process.
+    """
+    # Importing it would send an event to its maker; it copes without its telemetry package.
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    import openvino
+
+    return openvino.Core()
+
+
+def request(model: Any, **settings: Any) -> Any:
+    """An ``openvino.InferRequest`` for a model, in float32: by default it takes bfloat16 where the
+    processor can."""
+    settings["INFERENCE_PRECISION_HINT"] = "f32"
+    return core().compile_model(model, "CPU", settings).create_infer_request()
+
+
+def infer(request: Any, pixels: np.ndarray) -> np.ndarray:
+    """The result of an ``openvino.InferRequest`` for an array, its only input.
+
+    Not by its own ``infer``, which with one thread (2026.4, found by a crash) says nothing when an
+    operation fails and leaves the failed request at the head of a queue: the next network that is
+    given the same queue runs that one first, and when it is gone, this ends the process.
+
+    Raises:
+        RuntimeError: an operation failed.
+    """
+    try:
+        request.start_async([pixels], share_inputs=True)
+    finally:  # also after a Ctrl-C: nothing may be freed that it works on
+        request.wait()
+    return request.get_output_tensor(0).data.copy()

@@ -15,13 +15,11 @@ from torch.utils._pytree import tree_leaves
 
 from superres.errors import UserError
 from superres.inference.backends.base import Backend
-from superres.inference.backends.fold import folded
-from superres.inference.network import in_channels, radius_of
+from superres.inference.network import radius_of
 from superres.inference.tiles import PROBE, Tiler, Tiling, UpscaleRecord
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
-HALF_TOLERANCE = {"fp16": 1 / 255, "bf16": 4 / 255}
-"""How far a result may be from float32's, in units of the range (tested on EDSR)."""
+"""Half precision is within 1/255 (fp16) or 4/255 (bf16) of float32's results, tested on EDSR."""
 
 # Convolution libraries hold reordered copies of their input and output beside the tensors that
 # are counted here.
@@ -66,40 +64,40 @@ def bytes_per_pixel(net: Callable, x: torch.Tensor) -> float:
     """Memory that ``net`` needs at its peak, in bytes per input pixel of one image.
 
     Measured once per network by running it on ``x``, a small image of zeros, and counting live
-    tensors, so it holds for any network made of torch operations.
+    tensors, so it holds for any network made of torch operations. It is run on torch's meta device,
+    where sizes are known and nothing is computed; where that cannot be, on that of ``x``.
     """
-    key = (x.shape[1], x.dtype, x.device, net.scale)
+    key = (x.shape[1], x.dtype, net.scale)
     try:
         known = _known.setdefault(net, {})
     except TypeError:  # not hashable, or no weak references: measure each time
         known = {}
     if key not in known:
-        with LiveBytes() as live:
-            net(x)
-        known[key] = _WORKSPACE * live.peak / (x.shape[2] * x.shape[3])
+        known[key] = _WORKSPACE * _peak(net, x) / (x.shape[2] * x.shape[3])
     return known[key]
 
 
-def facts(model: nn.Module) -> tuple[int, int | None, int, Callable[[], float]]:
-    """What `Backend` asks of a network; it keeps the memory on torch's meta device.
-
-    There sizes are known and nothing is computed; other runtimes hold the same tensors. A network
-    that needs numbers, or has tensors outside its state dict, is run where it is.
-    """
-    shadow, channels = copy.deepcopy(model).to("meta"), in_channels(model)
-    probe = torch.zeros(1, channels, PROBE, PROBE, device="meta")
-
-    def memory() -> float:
-        return bytes_per_pixel(shadow, probe)
-
-    if not type(model).__module__.startswith("superres."):
+def _peak(net: Callable, x: torch.Tensor) -> int:
+    if isinstance(net, nn.Module):
+        tensors = (*net.named_parameters(), *net.named_buffers())
+        state = {name: tensor.to("meta") for name, tensor in tensors}
         try:
-            memory()
-        except (RuntimeError, TypeError):  # now, so that a back end need not hold the network
-            weights = next(model.parameters(), torch.zeros(()))
-            found = bytes_per_pixel(model, torch.zeros_like(probe, device=weights.device))
-            return model.scale, radius_of(model), channels, lambda: found
-    return model.scale, radius_of(model), channels, memory
+            with LiveBytes() as live:
+                torch.func.functional_call(net, state, x.to("meta"))
+            return live.peak
+        except Exception:  # it looks at numbers, or has tensors outside of its state
+            pass
+    with LiveBytes() as live:
+        net(x)
+    return live.peak
+
+
+def ready(model: nn.Module) -> nn.Module:
+    """A copy on the CPU, in evaluation mode, its residual scales within the weights."""
+    net = copy.deepcopy(model).cpu().float().eval().requires_grad_(False)
+    if hasattr(net, "fold_res_scale"):
+        net.fold_res_scale()
+    return net
 
 
 class TorchNetwork(Backend):
@@ -121,15 +119,16 @@ class TorchNetwork(Backend):
         device: torch.device | None = None,
         dtype: torch.dtype = torch.float32,
     ) -> None:
+        super().__init__(net.scale, radius_of(net), channels)
         parameter = next(net.parameters(), None) if isinstance(net, nn.Module) else None
         self.device = parameter.device if parameter is not None else device or torch.device("cpu")
         self._net, self._dtype = net, dtype
 
-        def measure() -> float:
-            shape = (1, channels, PROBE, PROBE)
-            return bytes_per_pixel(net, torch.zeros(shape, device=self.device, dtype=dtype))
-
-        super().__init__(net.scale, radius_of(net), channels, measure)
+    @property
+    def bytes_per_pixel(self) -> float:
+        """Memory needed at the peak, per input pixel of one image."""
+        shape = (1, self.in_channels, PROBE, PROBE)
+        return bytes_per_pixel(self._net, torch.zeros(shape, device=self.device, dtype=self._dtype))
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """(N, C, h, w) on ``device`` to (N, C, h * scale, w * scale)."""
@@ -143,33 +142,22 @@ class TorchNetwork(Backend):
         return (y if y.dtype == torch.float64 else y.float()).detach().cpu().numpy()
 
 
-def _has_bfloat16() -> bool:
-    """Whether this processor multiplies bfloat16 (AVX-512 BF16, AMX, or Arm's)."""
-    return torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
-
-
 class TorchBackend(TorchNetwork):
-    """Channels-last weights, constants folded, no gradients.
+    """Channels-last weights, residual scales folded, no gradients.
 
     Args:
         model: any network with ``scale``; it is copied.
+        channels: that it takes.
         device: where to run.
-        dtype: ``'fp32'``; ``'fp16'`` or ``'bf16'`` where they are faster: on a CUDA device, and
-            ``'bf16'`` on a processor that has it; results are then within `HALF_TOLERANCE` of
-            float32's.
-        compile: let ``torch.compile`` make kernels, for all sizes at once; without a compiler
-            that works here it falls back to running as it is and says so in ``notes``.
+        dtype: of `DTYPES`: half precision where it is faster, on a CUDA device, and ``'bf16'``
+            on a processor that has it.
 
     Raises:
         UserError: a type that does not exist, or that this device gains nothing from.
     """
 
     def __init__(
-        self,
-        model: nn.Module,
-        device: torch.device,
-        dtype: str = "fp32",
-        compile: bool = False,
+        self, model: nn.Module, channels: int, device: torch.device, dtype: str = "fp32"
     ) -> None:
         if dtype not in DTYPES:
             raise UserError(f"dtype {dtype!r} is not known; choose one of {', '.join(DTYPES)}")
@@ -179,25 +167,18 @@ class TorchBackend(TorchNetwork):
                 f"dtype {dtype!r} makes nothing faster on this {device.type}; leave it out, or use "
                 "a CUDA device"
             )
-        Backend.__init__(self, *facts(model))
-        self.device, self._dtype = device, DTYPES[dtype]
-        self._plain = folded(model).to(device, self._dtype, memory_format=torch.channels_last)
-        self._net = torch.compile(self._plain, dynamic=True) if compile else self._plain
+        net = ready(model).to(device, DTYPES[dtype], memory_format=torch.channels_last)
+        super().__init__(net, channels, device, DTYPES[dtype])
 
     @torch.inference_mode()
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """(N, C, h, w) on ``device`` to (N, C, h * scale, w * scale) float32."""
-        x = x.to(self._dtype, memory_format=torch.channels_last)
-        try:
-            y = self._net(x)
-        except Exception as error:
-            if self._net is self._plain or isinstance(error, torch.OutOfMemoryError):
-                raise
-            reason = str(error).strip().splitlines()[0][:120] if str(error) else type(error)
-            self.notes.append(f"torch.compile does not work here ({reason}): running without it")
-            self._net = self._plain
-            y = self._plain(x)
-        return y.float()
+        return self._net(x.to(self._dtype, memory_format=torch.channels_last)).float()
+
+
+def _has_bfloat16() -> bool:
+    """Whether this processor multiplies bfloat16 (AVX-512 BF16, AMX, or Arm's)."""
+    return torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
 def upscale_tensor(net: Any, x: torch.Tensor, *args: Any, **options: Any) -> torch.Tensor:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 import numpy as np
 import pytest
 import torch
@@ -62,17 +60,6 @@ def test_a_network_that_is_not_what_its_config_says_is_not_taken(build):
     backend = best(network)
     assert backend.name != "ncnn"
     assert backend.notes[0].startswith("not ncnn: its result differs")
-
-
-def test_where_it_is_broken_another_is_taken(build, tmp_path, monkeypatch):
-    (tmp_path / "ncnn.py").write_text("raise ImportError('libgomp.so.1: cannot open it')")
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "ncnn", raising=False)
-    backend = best(build())
-    assert backend.name != "ncnn"
-    assert backend.notes[0].startswith("not ncnn: it cannot be imported")
-    with pytest.raises(UserError, match="cannot run on back end 'ncnn': it cannot be imported"):
-        best(build(), backend="ncnn")
 
 
 def test_vulkan_without_a_device(build, monkeypatch):
