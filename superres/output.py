@@ -21,6 +21,11 @@ def printable(text: str, keep: str = "\n\t") -> str:
     return "".join(c if c.isprintable() or c in keep else _escape(c) for c in text)
 
 
+def shown(path: str | os.PathLike | bytes) -> str:
+    """A path as one printable line, whatever bytes it is made of."""
+    return printable(os.fsdecode(path), keep="")
+
+
 def _escape(letter: str) -> str:
     code = ord(letter)
     if 0xDC80 <= code <= 0xDCFF:  # a byte that is no UTF-8, as Python carries it

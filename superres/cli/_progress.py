@@ -6,9 +6,14 @@ import contextlib
 import sys
 import time
 from collections.abc import Callable
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
-from superres.output import bar, printable
+from superres.output import bar, printable, shown
+
+if TYPE_CHECKING:
+    from superres.upscaling.jobs import Job
+    from superres.upscaling.networks import ChosenNetwork
+    from superres.upscaling.run import Result
 
 _SECONDS = 5.0
 
@@ -39,33 +44,93 @@ class Progress:
 
     def say(self, text: str) -> None:
         """A line of its own."""
+        text = printable(text)
         if self._bars is not None:
-            self._bars.console.print(printable(text), markup=False, highlight=False)
+            self._bars.console.print(text, markup=False, highlight=False, soft_wrap=True)
         else:
-            with contextlib.suppress(BrokenPipeError):
-                print(printable(text), file=self._stream, flush=True)
+            print(text, file=self._stream, flush=True)
 
     def step(self, text: str) -> Callable[[int, int, str], None]:
         """A new step; call what it gives as ``progress(done, total, name)``."""
-        if self._bars is not None:
-            task = None
+        task, started = None, time.monotonic()
+        told = started
 
-            def update(done: int, total: int, name: str) -> None:
-                nonlocal task
+        def update(done: int, total: int, name: str) -> None:
+            nonlocal task, told
+            if self._bars is not None:
                 if task is None:
                     task = self._bars.add_task(printable(text), total=total, count="", note="")
                 self._bars.update(task, completed=done, total=total, count=f"{done}/{total}")
-
-            return update
-
-        started = told = time.monotonic()
-
-        def lines(done: int, total: int, name: str) -> None:
-            nonlocal told
+                return
             now = time.monotonic()
             if now - told < _SECONDS if done < total else self._passing:
                 return
             told = now
-            self.say(f"{text}: {done}/{total} ({now - started:.1f} s)")
+            with contextlib.suppress(BrokenPipeError):
+                self.say(f"{text}: {done}/{total} ({now - started:.1f} s)")
 
-        return lines
+        return update
+
+
+class UpscaleProgress(Progress):
+    """A :class:`superres.upscaling.run.Listener`.
+
+    Args:
+        total: jobs.
+        headline: says which network computes.
+    """
+
+    def __init__(
+        self, stream: TextIO, total: int, headline: Callable[[ChosenNetwork], str]
+    ) -> None:
+        super().__init__(stream, passing=True)
+        self._total, self._headline, self._number = total, headline, 0
+        self._started = self._told = time.monotonic()
+
+    def begin(self, job: Job) -> None:
+        """See `Listener`."""
+        self._number += 1
+        self._job, self._begun = job, time.monotonic()
+        if self._bars is not None and self._number == 1:
+            self._task = self._bars.add_task("", total=self._total, count="", note="")
+        self._update(0, "", f"{self._number}/{self._total}", note=shown(job.source))
+
+    def network(self, chosen: ChosenNetwork) -> None:
+        """See `Listener`."""
+        self.say(self._headline(chosen))
+
+    def tiles(self, done: int, total: int) -> None:
+        """See `Listener`."""
+        word = f"{'frame' if self._job.video else 'tile'} {done}/{total}" if total > 1 else ""
+        self._update(done / max(total, done, 1), word)
+        if word and done < total:
+            rest = (time.monotonic() - self._begun) / done * (total - done)
+            self._now_and_then(f"{shown(self._job.source)}: {word}, {rest:.0f} s to go")
+
+    def end(self, job: Job, result: Result) -> None:
+        """See `Listener`."""
+        notes = "".join(f"; {note}" for note in result.notes)
+        if result.status == "done" and result.result_size:
+            to = "" if job.streams else f" -> {shown(job.target)}"
+            size = "x".join(map(str, result.result_size))
+            self.say(f"{shown(job.source)}{to}: {size}, {result.seconds:.1f} s{notes}")
+        elif result.status == "failed":
+            self.say(f"failed: {result.error or shown(job.source)}")
+        elif result.status == "interrupted":
+            self.say(f"stopped at {shown(job.source)}{notes}")
+        self._update(1)
+        if left := self._total - self._number:
+            rest = (time.monotonic() - self._started) / self._number * left
+            self._now_and_then(f"{self._number}/{self._total}, about {rest:.0f} s to go")
+
+    def _update(self, part: float, count: str = "", description: str | None = None, **of) -> None:
+        if self._bars is not None:
+            of |= {} if description is None else {"description": description}
+            done = self._number - 1 + part
+            self._bars.update(self._task, completed=done, count=count, **of)
+
+    def _now_and_then(self, text: str) -> None:
+        """A line off a terminal, not more often than every few seconds."""
+        if self._bars is None and time.monotonic() - self._told >= 2 * _SECONDS:
+            self._told = time.monotonic()
+            self.say(text)

@@ -26,6 +26,21 @@ def busiest_square(picture: np.ndarray, side: int) -> tuple[int, int]:
     return int(top), int(left)
 
 
+def check_sizes(lq: np.ndarray, sr: np.ndarray, gt: np.ndarray | None = None) -> None:
+    """UserError where the images of a comparison don't belong together by their size."""
+    (h, w), (height, width) = lq.shape[:2], sr.shape[:2]
+    # Sizes are whole, so a scale of 2.5 may miss by half a pixel of either image.
+    if height < h or abs(width - w * height / h) > max(1, height / h / 2):
+        raise UserError(
+            f"a comparison needs a result that is a multiple of its input, the same for height and "
+            f"width: {w}x{h} against {width}x{height}"
+        )
+    if gt is not None and (gt.shape[0] < height or gt.shape[1] < width):
+        raise UserError(
+            f"gt must be as large as the result, {width}x{height}, not {gt.shape[1]}x{gt.shape[0]}"
+        )
+
+
 def comparison(
     lq: np.ndarray, sr: np.ndarray, gt: np.ndarray | None = None, zoom: int = 4, side: int = 96
 ) -> np.ndarray:
@@ -42,14 +57,9 @@ def comparison(
         UserError: sizes that don't belong together.
     """
     cv2 = import_cv2()
+    check_sizes(lq, sr, gt)
     height, width = sr.shape[:2]
     scale = height / lq.shape[0]
-    # Sizes are whole, so a scale of 2.5 may miss by half a pixel of either picture.
-    if scale < 1 or abs(width - lq.shape[1] * scale) > max(1, scale / 2):
-        raise UserError(
-            f"a comparison needs a result that is a multiple of its input, the same for height and "
-            f"width: {lq.shape[1]}x{lq.shape[0]} against {width}x{height}"
-        )
     panels = {
         f"LR x{scale:.3g} (nearest)": cv2.resize(
             lq, (width, height), interpolation=cv2.INTER_NEAREST_EXACT

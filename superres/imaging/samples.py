@@ -155,6 +155,14 @@ def to_8_bit(image: np.ndarray) -> np.ndarray:
     return image if image.dtype == np.uint8 else np.rint(image * 255).astype(np.uint8)
 
 
+def to_pillow(image: np.ndarray) -> Image.Image:
+    """A Pillow image of (H, W, C) uint8, or of one uint16 channel."""
+    if image.dtype == np.uint16 and image.shape[2] == 1:
+        return Image.fromarray(image[..., 0])
+    image = to_8_bit(image)
+    return Image.fromarray(image[..., 0] if image.shape[2] == 1 else image)
+
+
 def with_channels(image: np.ndarray, wanted: Channels | int) -> np.ndarray:
     """Bring a decoded image, (H, W) or (H, W, C), to ``wanted`` channels; see :func:`read_image`.
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from superres.checkpoints.shipped import DEFAULT, model_names, shipped, variants
 from superres.errors import ScaleNeeded, UserError
+from superres.inference import Tiling
 from superres.inference.backends import check_name
 from superres.upscaling.automatic import AUTO, PHOTO, for_image
 from superres.upscaling.enlarge import Enlarger
-from superres.upscaling.networks import choose_network
+from superres.upscaling.networks import Options, choose_network
 
 _BUDGET = 256 << 20  # small tiles, so that progress is seen, and stopping does not take long
 _READY = 3
@@ -44,7 +45,7 @@ class Offers:
 
     Args:
         given: weight files and names.
-        device, backend: see :func:`superres.upscaling.networks.choose_network`.
+        device, backend: see :class:`superres.upscaling.networks.Options`.
 
     Raises:
         UserError: a file or name that cannot be loaded, nothing to offer, or a back end that is
@@ -59,7 +60,7 @@ class Offers:
             from superres.checkpoints import pick_device
 
             pick_device(device)  # else the first picture would be the first to tell
-        self.device, self.backend = device, backend
+        self._options = Options(device=device, backend=backend)
         self._ready: OrderedDict[tuple, tuple[Enlarger, list[str]]] = OrderedDict()
         self._offers: dict[str, Offer] = {}
         for text in given:
@@ -71,7 +72,7 @@ class Offers:
             if name in here or any(full in here for full in variants(name).values()):
                 self._add(name)
         if not self._offers:
-            choose_network(DEFAULT)  # raises, and says what to do
+            choose_network(Options(DEFAULT))  # raises, and says what to do
 
     def __iter__(self):
         return iter(self._offers.values())
@@ -91,11 +92,11 @@ class Offers:
         given = for_image(source, scale) if offer.given == AUTO else offer.given
         key = (given, scale, self_ensemble)
         if key not in self._ready:
-            chosen = choose_network(given, scale, self.device, backend=self.backend)
-            made, backend = chosen.enlarger(
-                self.backend, self_ensemble=self_ensemble, memory_budget=_BUDGET
-            )
-            self._ready[key] = (made, [f"{chosen.label}, back end {backend}", *chosen.notes])
+            tiling = Tiling(self_ensemble=self_ensemble, memory_budget=_BUDGET)
+            options = replace(self._options, model=given, scale=scale, tiling=tiling)
+            chosen = choose_network(options)
+            made = chosen.enlarger
+            self._ready[key] = (made, [f"{chosen.label}, back end {chosen.backend}", *chosen.notes])
             while len(self._ready) > _READY:
                 self._ready.popitem(last=False)
         self._ready.move_to_end(key)
@@ -108,7 +109,7 @@ class Offers:
         scales: Sequence[int] = tuple(own)
         if not scales:
             try:
-                module = choose_network(given, None, self.device, backend=self.backend).module
+                module = choose_network(replace(self._options, model=given)).module
                 scales = tuple(getattr(module, "scales", None) or (int(module.scale),))
             except ScaleNeeded:  # it makes any
                 scales = _USUAL_SCALES

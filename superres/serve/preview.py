@@ -8,7 +8,8 @@ import math
 import numpy as np
 
 from superres.imaging.io import Picture
-from superres.upscaling.writing import to_pillow, turned
+from superres.imaging.samples import to_pillow
+from superres.upscaling.writing import turned
 
 PIXELS = 12_000_000
 """More than that many are reduced by a whole factor for viewing."""

@@ -24,8 +24,7 @@ from superres.serve.offers import Offer, Offers
 from superres.serve.preview import Preview
 from superres.serve.uploads import Refused, check_size
 from superres.upscaling.enlarge import Enlarger
-from superres.upscaling.python import save
-from superres.upscaling.writing import FORMATS, SUFFIX_FORMATS, native_format
+from superres.upscaling.writing import FORMATS, SUFFIX_FORMATS, native_format, save
 from superres.upscaling.writing import check_size as check_format
 
 logger = logging.getLogger("superres")
@@ -188,11 +187,11 @@ class Work:
         suffix = FORMATS.get(job.format or "", _SUFFIX[kind])
         result = job.folder / f"result{suffix}"
         watched = _Watched(enlarger, after, lambda: self._check(job))
-        target = save(result, watched, picture, kind, progress=progress)
+        lost = save(result, watched, picture, kind, progress=progress)
         job.phase = "preparing the view"
         job.after.write_bytes(after.png())
         job.reduced = after.factor
-        job.notes = [*picture.notes, *target.notes, *enlarger.notes, *said]
+        job.notes = [*picture.notes, *lost, *enlarger.notes, *said]
         stem = job.name.rpartition(".")[0] or job.name
         job.result_name = f"{stem}_x{job.scale}{suffix}"
         job.result = result

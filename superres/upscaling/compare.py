@@ -1,4 +1,4 @@
-"""Before and after: a picture for a talk, or a page with a slider."""
+"""Before and after: an image for a talk, or a page with a slider."""
 
 from __future__ import annotations
 
@@ -13,97 +13,71 @@ import numpy as np
 
 from superres.errors import UserError
 from superres.files import write_atomically
-from superres.imaging.comparison import comparison
+from superres.imaging.comparison import check_sizes, comparison
 from superres.imaging.io import read_picture, write_image
-from superres.imaging.samples import from_pillow
-from superres.upscaling.names import shown
-from superres.upscaling.writing import on_white, to_pillow, turned
+from superres.imaging.samples import to_8_bit, to_pillow
+from superres.output import shown
+from superres.upscaling.inputs import as_arrays
+from superres.upscaling.writing import on_white, turned
 
 
 def save_comparison(lq: Any, sr: Any, path: str | os.PathLike, gt: Any = None) -> None:
-    """Write a comparison: what went in, bicubic, the result and, if given, the true picture.
+    """Write a comparison: what went in, bicubic, the result and, if given, the true image.
 
     Args:
-        lq, sr, gt: each a path, a Pillow picture, an array (H, W[, C]) or a tensor (C, H, W), as
+        lq, sr, gt: each a path, a Pillow image, an array (H, W[, C]) or a tensor (C, H, W), as
             `superres.upscaling.upscale` takes them.
-        path: a picture file; or ``.html`` for a page with a slider, which needs no other file.
+        path: an image file; or ``.html`` for a page with a slider, which needs no other file.
 
     Raises:
-        UserError: not pictures, sizes that don't belong together, a file that can't be written.
+        UserError: not images, sizes that don't belong together, a file that can't be written.
     """
-    path = Path(path)
-    pictures = [as_rgb(item) for item in (lq, sr)]
-    truth = None if gt is None else as_rgb(gt)
-    (height, width), (h, w) = (picture.shape[:2] for picture in reversed(pictures))
-    if height < h or abs(height * w - width * h) > max(h, w):
-        raise UserError(
-            f"a comparison needs a result that is a multiple of its input: {w}x{h} against "
-            f"{width}x{height}"
-        )
-    if truth is not None and (truth.shape[0] < height or truth.shape[1] < width):
-        raise UserError(
-            f"gt must be as large as the result, {width}x{height}, not "
-            f"{truth.shape[1]}x{truth.shape[0]}"
-        )
-    if path.suffix.lower() in (".html", ".htm"):
-        save_page(path, [(path.stem, *pictures, truth)])
+    path, truth = Path(path), None if gt is None else as_rgb(gt)
+    pair = as_rgb(lq), as_rgb(sr)
+    check_sizes(*pair, truth)
+    if is_page(path):
+        save_page(path, [(path.stem, *pair, truth)])
     else:
-        write_image(path, comparison(*pictures, truth))
+        write_image(path, comparison(*pair, truth))
 
 
-def as_rgb(item: Any) -> np.ndarray:
-    """Anything that is a picture as (H, W, 3) uint8, upright, transparency on white."""
-    from PIL import Image
-
-    if isinstance(item, str | os.PathLike):
-        picture = read_picture(item)
+def as_rgb(image: Any) -> np.ndarray:
+    """Anything that is an image as (H, W, 3) uint8, upright, transparency on white."""
+    if isinstance(image, str | os.PathLike):
+        picture = read_picture(image)
         pixels = turned(picture.pixels, picture.orientation)
-    elif isinstance(item, Image.Image):
-        pixels = from_pillow(item.convert("RGB") if item.mode == "CMYK" else item)
-    elif hasattr(item, "detach"):  # a tensor, without importing torch
-        tensor = item.detach().cpu()
-        if tensor.ndim == 4 and tensor.shape[0] == 1:
-            tensor = tensor[0]
-        if tensor.ndim != 3:
-            raise UserError(f"a comparison needs (C, H, W) tensors, not {tuple(tensor.shape)}")
-        pixels = (tensor.float() if tensor.is_floating_point() else tensor).permute(1, 2, 0).numpy()
     else:
-        pixels = np.asarray(item)
-    pixels = pixels[..., None] if pixels.ndim == 2 else pixels
-    if pixels.ndim != 3 or pixels.shape[2] not in (1, 2, 3, 4) or 0 in pixels.shape:
-        raise UserError(f"a comparison needs pictures, not something of shape {pixels.shape}")
-    if pixels.dtype == np.uint16:
-        pixels = ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    elif pixels.dtype.kind == "f":
-        if not pixels.max() <= 2:
-            raise UserError(
-                f"floats are expected in [0, 1], these reach {pixels.max():g}: divide them by 255"
-            )
-        pixels = np.rint(np.clip(pixels, 0, 1) * 255).astype(np.uint8)
-    elif pixels.dtype != np.uint8:
-        raise UserError(f"a comparison needs uint8, uint16 or floats in [0, 1], not {pixels.dtype}")
-    if pixels.shape[2] in (2, 4):
-        pixels = on_white(pixels)
+        stack, _ = as_arrays(image)
+        if len(stack) > 1:
+            raise UserError(f"a comparison needs one image, not a batch of {len(stack)}")
+        pixels = stack[0]
+    pixels = to_8_bit(np.clip(pixels, 0, 1) if pixels.dtype.kind == "f" else pixels)
+    pixels = on_white(pixels) if pixels.shape[2] in (2, 4) else pixels
     return np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else np.ascontiguousarray(pixels)
+
+
+def is_page(path: str | os.PathLike) -> bool:
+    """Whether a comparison of that name is a page."""
+    return os.fspath(path).lower().endswith((".html", ".htm"))
 
 
 def save_page(
     path: Path, entries: list[tuple[str, np.ndarray, np.ndarray, np.ndarray | None]]
 ) -> None:
-    """One page for (name, lq, sr, gt or None) each, (H, W, 3) uint8; pictures are inside it."""
+    """One page for (name, lq, sr, gt or None) each, (H, W, 3) uint8; images are inside it."""
     parts = []
     for name, lq, sr, gt in entries:
         height, width = sr.shape[:2]
-        layers = [("before", lq), ("after", sr)] + ([("truth", gt)] if gt is not None else [])
-        pictures = "".join(
-            f'<img class="{kind}" alt="{kind}" src="data:image/webp;base64,{_webp(picture)}">'
-            for kind, picture in layers
+        layers = {"before": lq, "after": sr} | ({} if gt is None else {"truth": gt})
+        images = "".join(
+            f'<img class="{kind}" alt="{kind}" src="data:image/{_data(image)}">'
+            for kind, image in layers.items()
         )
         truth = "<label><input type=checkbox class=t> show the original</label>" * (gt is not None)
         parts.append(
             f"<section><h2>{html.escape(shown(name))}</h2><p>{lq.shape[1]}&times;{lq.shape[0]} "
             f"before, {width}&times;{height} after {truth}</p>"
-            f'<div class="c" style="width:{width}px;aspect-ratio:{width}/{height}">{pictures}'
+            f'<div class="c" style="width:{width}px;aspect-ratio:{width}/{height}">{images}'
             '<input type="range" min="0" max="100" step="0.1" value="50" aria-label="divide">'
             "</div></section>"
         )
@@ -113,20 +87,14 @@ def save_page(
 
 def is_page_of_ours(path: str | os.PathLike) -> bool:
     """Whether a file is a page that :func:`save_page` wrote."""
-    try:
-        with open(path, "rb") as file:
-            return b"<title>Before and after</title>" in file.read(200)
-    except OSError:
-        return False
+    with open(path, "rb") as file:
+        return b"<title>Before and after</title>" in file.read(200)
 
 
-def _webp(picture: np.ndarray) -> str:
-    buffer = io.BytesIO()
-    if max(picture.shape[:2]) > 16383:
-        to_pillow(picture).save(buffer, "JPEG", quality=92)
-    else:
-        to_pillow(picture).save(buffer, "WEBP", quality=92)
-    return base64.b64encode(buffer.getvalue()).decode()
+def _data(image: np.ndarray) -> str:
+    kind = "webp" if max(image.shape) <= 16383 else "jpeg"  # the most that WebP holds
+    to_pillow(image).save(buffer := io.BytesIO(), kind, quality=92)
+    return f"{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
 _PAGE = """<!doctype html>

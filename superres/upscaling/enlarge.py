@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from numbers import Real
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -22,17 +22,6 @@ Progress = Callable[[int, int], None]
 
 class NotFinite(UserError):
     """The network gave numbers that are no pixels."""
-
-
-class Rows(Protocol):
-    """An image that is read by rows: an array is one, a file of rows too."""
-
-    shape: tuple[int, ...]
-    dtype: np.dtype
-
-    def __getitem__(self, rows: slice) -> np.ndarray:
-        """(rows, W, C)."""
-        ...
 
 
 def target_length(length: int, scale: float) -> int:
@@ -56,16 +45,19 @@ class Enlarger:
         scale: of the result; None is the network's own. Others are made by the network and then
             resized by MATLAB's bicubic, to exactly that size.
         in_channels: of ``net``: 1 or 3; see :func:`superres.upscaling.channels.channels_of`.
-        **tiling: of :class:`superres.inference.Tiling`.
+        tiling: how images are cut.
     """
 
     def __init__(
-        self, net: Any, scale: float | None = None, in_channels: int = 3, **tiling: Any
+        self,
+        net: Any,
+        scale: float | None = None,
+        in_channels: int = 3,
+        tiling: Tiling = Tiling(),  # noqa: B008 - frozen
     ) -> None:
-        self.native = int(net.scale)
-        self.scale = self.native if scale is None else check_scale(scale)
-        self._net, self._in_channels = as_network(net, in_channels), in_channels
-        self._tiling = Tiling(**tiling)
+        self.scale = int(net.scale) if scale is None else check_scale(scale)
+        self.net = as_network(net, in_channels)
+        self._in_channels, self._tiling = in_channels, tiling
         self._tilers: dict[int, Tiler] = {}
         self._last: Tiler | None = None
 
@@ -87,7 +79,10 @@ class Enlarger:
         return np.concatenate(list(self.rows(picture, progress)))
 
     def rows(
-        self, picture: Rows, progress: Progress | None = None, size: tuple[int, int] | None = None
+        self,
+        picture: np.ndarray,
+        progress: Progress | None = None,
+        size: tuple[int, int] | None = None,
     ) -> Iterator[np.ndarray]:
         """The result of ``picture`` from top to bottom, in bands of (rows, W, C).
 
@@ -105,12 +100,11 @@ class Enlarger:
             picture.dtype.itemsize,
             progress or (lambda done, total: None),
         )
-        for band in bands:
-            yield band[0].transpose(1, 2, 0)
+        return (band[0].transpose(1, 2, 0) for band in bands)
 
     def _tiler(self, channels: int) -> Tiler:
         if channels not in self._tilers:
-            net = AnyChannels(self._net, self._in_channels, channels)
+            net = AnyChannels(self.net, self._in_channels, channels)
             self._tilers[channels] = Tiler(net, self._tiling)
         self._last = self._tilers[channels]
         return self._last

@@ -1,23 +1,22 @@
-"""Which files are to be enlarged, and where each result goes."""
+"""Which files are to be upscaled, and where each result goes."""
 
 from __future__ import annotations
 
 import glob
 import os
 import re
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from superres.errors import UserError
-from superres.files import unreadable
+from superres.files import is_special, unreadable
 from superres.imaging.kinds import IMAGE_SUFFIXES, first_bytes, is_video
-from superres.imaging.listing import is_image, left_out_note
+from superres.imaging.listing import is_image, list_images
+from superres.upscaling.animation import SUFFIXES as ANIMATED
 from superres.upscaling.animation import is_animation
-from superres.upscaling.names import shown
 from superres.upscaling.video_codec import CONTAINERS
-from superres.upscaling.writing import FORMATS, SUFFIX_FORMATS
+from superres.upscaling.writing import FORMATS, SUFFIX_FORMATS, format_of
 
 VIDEO_SUFFIXES = (
     *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".wmv", ".asf"),
@@ -25,6 +24,9 @@ VIDEO_SUFFIXES = (
 )
 """Suffixes of films; others are told by their first bytes."""
 STREAM = "-"
+
+Source = tuple[Path | str, Path | None]
+"""A file, or ``-``, and the folder that it was found in, None where it was named itself."""
 
 
 @dataclass(frozen=True)
@@ -34,12 +36,25 @@ class Job:
     Attributes:
         source: path, or '-' for standard input.
         target: path, or '-' for standard output.
-        video: a clip rather than a picture.
+        video: a clip rather than an image.
+        format: to write, see :data:`superres.upscaling.writing.SUFFIX_FORMATS`; ``gif`` for an
+            animation; None for the source's own, and for videos.
     """
 
     source: Path | str
     target: Path | str
     video: bool = False
+    format: str | None = None
+
+    @property
+    def streams(self) -> bool:
+        """Whether standard input or output is one side."""
+        return STREAM in (self.source, self.target)
+
+    @property
+    def can_be_read_twice(self) -> bool:
+        """False for standard input, a pipe and a device."""
+        return self.source != STREAM and not is_special(Path(self.source))
 
 
 @dataclass
@@ -60,11 +75,11 @@ class JobList:
 def list_jobs(
     inputs: Iterable[str], output: str | None, scale: float, format: str | None = None
 ) -> JobList:
-    """Find the pictures and clips that ``inputs`` mean, and name their results.
+    """Find the images and clips that ``inputs`` mean, and name their results.
 
     A folder is searched with its subfolders, whose structure the output keeps; a pattern such as
     ``'pics/**/*.png'`` is expanded; ``-`` is standard input. Results of an earlier run that lie
-    among the inputs are not enlarged again, and no result takes the place of an input.
+    among the inputs are not upscaled again, and no result takes the place of an input.
 
     Args:
         output: a file (for one input), a folder, ``-``, or None: ``NAME_x4.png`` beside NAME.png,
@@ -73,246 +88,171 @@ def list_jobs(
         format: a key of `FORMATS`, or None for the same format as the source.
 
     Raises:
-        UserError: nothing to do, several inputs to one file, or the output would be an input.
+        UserError: nothing to do, several inputs to one file, a name that cannot be written, or the
+            output would be an input.
     """
-    found = JobList()
-    inputs = list(inputs)
-    suffix = f"_x{scale:g}"
-    sources = _sources(inputs, _folder_to_avoid(output, inputs, suffix), found)
-    if not sources and not found.missing:
-        raise UserError(
-            f"no pictures in {', '.join(shown(i) for i in inputs)}"
-            + "".join(f"\n{note}" for note in found.notes)
-        )
-    everything = {_identity(path) for path, _ in sources if path != STREAM}
+    found, inputs = JobList(), list(inputs)
+    sources = _sources(inputs, output, found)
+    everything = {_identity(path) for path, _ in sources}
     # Where results go among their sources, those of an earlier run are found as inputs.
-    beside = None if output is None else os.path.join(os.path.realpath(output), "")
-    earlier = [
-        s
-        for s, _ in sources
-        if s != STREAM
-        and (beside is None or os.path.realpath(s).startswith(beside))
-        and _is_own_result(s, everything)
-    ]
-    for source in earlier:
-        found.notes.append(f"{shown(source)}: passed over, it is the result of an earlier run")
-        everything.discard(_identity(source))
-    passed = set(earlier)
-    sources = [item for item in sources if item[0] not in passed]
-    _check_output(output, sources)
-    if _is_one_file(output, sources):
-        source, _ = sources[0]
-        target: Path | str = STREAM if output == STREAM else Path(output)
-        if target != STREAM and _identity(target) in everything:
-            raise UserError(
-                f"{shown(output)}: is the input itself, which is never overwritten; name another "
-                "output"
-            )
-        found.jobs.append(Job(source, target, _is_video(source)))
-        return found
-    if output == STREAM:
-        raise UserError(f"{len(sources)} inputs cannot all go to standard output; name a folder")
-    taken: set[str] = set()
+    beside = "" if output is None else os.path.join(os.path.realpath(output), "")
+    for item in list(sources):
+        if os.path.realpath(item[0]).startswith(beside) and _is_own_result(item[0], everything):
+            found.notes.append(f"{item[0]}: passed over, it is the result of an earlier run")
+            everything.discard(_identity(item[0]))
+            sources.remove(item)
+    if not sources and not found.missing:
+        raise UserError("\n".join([f"no images in {', '.join(inputs)}", *found.notes]))
+    one_file = _is_one_file(output, sources)
+    _check_output(output, sources, one_file)
     targets: dict[Path | str, Path | str] = {}
+    taken: set[str] = set()
     # The one that keeps its suffix keeps its name, too, whatever else is there: so names stay.
     for source, root in sorted(sources, key=lambda item: not _keeps_suffix(item[0], format)):
-        if source == STREAM:
-            if output is not None:
-                raise UserError("'-o' must be a file or '-' where the input is '-'")
-            targets[STREAM] = STREAM
+        if one_file or source == STREAM:
+            target: Path | str = STREAM if output in (None, STREAM) else Path(output)
+            if target != STREAM and _identity(target) in everything:
+                raise UserError(f"{output}: is the input itself, which is never overwritten")
+            targets[source] = target
             continue
-        target = _target(source, root, output, suffix, format, len(inputs) > 1)
+        target = _target(source, root, output, f"_x{scale:g}", format, len(inputs) > 1)
         if _identity(target) in everything:
-            target = target.with_name(f"{target.stem}{suffix}{target.suffix}")
+            target = target.with_name(f"{target.stem}_x{scale:g}{target.suffix}")
         if _key(target) in taken:  # x.jpg and x.png, both to x.png
             target = target.with_name(f"{target.stem}_{source.suffix[1:]}{target.suffix}")
-        number = 2
+        stem, number = target.stem, 2
         while _key(target) in taken or _identity(target) in everything:
-            target = target.with_name(f"{target.stem}_{number}{target.suffix}")
+            target = target.with_name(f"{stem}_{number}{target.suffix}")
             number += 1
         taken.add(_key(target))
         targets[source] = target
-    for source, _ in sources:
-        found.jobs.append(Job(source, targets[source], _is_video(source)))
-    if not found.jobs and not found.missing:
-        raise UserError("nothing to do: " + "; ".join(found.notes))
+    found.jobs = [_job(source, targets[source], format) for source, _ in sources]
     return found
 
 
-def _sources(
-    inputs: list[str], avoid: str | None, found: JobList
-) -> list[tuple[Path | str, Path | None]]:
-    """(file, folder that it was found in, or None where it was named itself), none twice."""
-    sources: list[tuple[Path | str, Path | None]] = []
-    seen: set[tuple] = set()
+def _job(source: Path | str, target: Path | str, format: str | None) -> Job:
+    wanted = SUFFIX_FORMATS[FORMATS[format]] if format else None
+    if _is_video(source):
+        return Job(source, target, True)
+    if target == STREAM:
+        return Job(source, target, format=wanted)
+    kind = ANIMATED.get(target.suffix.lower())
+    kind = kind if kind and is_animation(source) else format_of(target)
+    if wanted not in (None, kind):
+        raise UserError(f"{target}: is not named as --format {format} asks for")
+    return Job(source, target, format=kind)
 
-    def add(path: Path, root: Path | None) -> None:
-        if (identity := _identity(path)) not in seen:
-            seen.add(identity)
-            sources.append((path, root))
+
+def _sources(inputs: list[str], output: str | None, found: JobList) -> list[Source]:
+    """All files, none twice; an output folder within an input one is not searched."""
+    sources: dict[tuple, Source] = {}
+    real = os.path.realpath(output) if output not in (None, STREAM) else None
+    # Where results are to lie among their sources, all are looked at.
+    avoid = None if real in map(os.path.realpath, inputs) else real
+
+    def add(path: Path, root: Path | None = None) -> None:
+        if fault := unreadable(path):
+            fault = fault.replace("no such image", "no such file or folder")
+            found.missing.append((f"{path}", fault.removeprefix(f"{path}: ").rstrip(".")))
+        else:
+            sources.setdefault(_identity(path), (path, root))
+
+    def say(text: str) -> None:
+        films = any(suffix in text for suffix in VIDEO_SUFFIXES)
+        found.notes.append(text + "; name a video itself to have it done" * films)
 
     for text in inputs:
         path = Path(text)
         if text == STREAM:
-            sources.append((STREAM, None))
+            sources[STREAM,] = (STREAM, None)
         elif path.is_dir():
-            clips = 0
-            left_out: Counter[str] = Counter()
-            files = _walk(path, avoid, found, left_out)
-            if left_out:
-                found.notes.append(f"{shown(path)}: passed over, {left_out_note(left_out)}")
-            for file in files:
-                if _is_video(file):
-                    clips += 1
-                else:
+            for file in list_images(path, recursive=True, say=say):
+                if avoid is None or not os.path.realpath(file).startswith(avoid + os.sep):
                     add(file, path)
-            if clips:
-                found.notes.append(
-                    f"{shown(path)}: {clips} video{'s' * (clips > 1)} passed over; name a video "
-                    "itself to have it done"
-                )
+        elif not os.path.lexists(path) and glob.has_magic(text):
+            matches = map(Path, sorted(glob.glob(text, recursive=True)))
+            wanted = [p for p in matches if not p.is_dir() and (is_image(p) or _is_video(p))]
+            if not wanted:
+                found.missing.append((text, "no image matches this pattern"))
+            for match in wanted:
+                add(match)
         elif path.exists():
-            add(path, None)
-        elif glob.has_magic(text):
-            matches = [Path(p) for p in sorted(glob.glob(text, recursive=True))]
-            matches = [p for p in matches if not p.is_dir() and (is_image(p) or _is_video(p))]
-            if not matches:
-                found.missing.append((text, "no picture matches this pattern"))
-            for match in matches:
-                if fault := unreadable(match):
-                    found.missing.append((os.fspath(match), _reason(fault, match)))
-                else:
-                    add(match, None)
+            sources.setdefault(_identity(path), (path, None))  # also a pipe, which is read once
         else:
-            fault = unreadable(path) if path.is_symlink() else f"{path}: no such file or folder."
-            found.missing.append((text, _reason(fault, path)))
-    return sources
-
-
-def _reason(fault: str, path: Path) -> str:
-    return fault.removeprefix(f"{os.fspath(path)}: ").rstrip(".")
-
-
-def _walk(folder: Path, avoid: str | None, found: JobList, left_out: Counter[str]) -> list[Path]:
-    """Pictures and clips below a folder, sorted; hidden ones and linked folders left out."""
-    files: list[Path] = []
-
-    def told(error: OSError) -> None:
-        found.missing.append((os.fspath(error.filename), error.strerror or "cannot be read"))
-
-    for root, folders, names in os.walk(folder, onerror=told):
-        folders[:] = sorted(
-            n for n in folders if n[0] != "." and os.path.realpath(os.path.join(root, n)) != avoid
-        )
-        for name in sorted(names):
-            path = Path(root, name)
-            if name[0] == "." or not (_is_video(path) or is_image(path, left_out)):
-                continue
-            if fault := unreadable(path):
-                found.missing.append((os.fspath(path), _reason(fault, path)))
-            else:
-                files.append(path)
-    return files
-
-
-def _folder_to_avoid(output: str | None, inputs: list[str], suffix: str) -> str | None:
-    """The output folder: an earlier run's results in it are no inputs."""
-    if output is None or output == STREAM:
-        return None
-    real = os.path.realpath(output)
-    # Where results are to lie among their sources, all are looked at.
-    return None if any(os.path.realpath(i) == real for i in inputs) else real
+            add(path)
+    return list(sources.values())
 
 
 def _target(
-    source: Path,
-    root: Path | None,
-    output: str | None,
-    suffix: str,
-    format: str | None,
-    several: bool,
+    source: Path, root: Path | None, output: str | None, suffix: str, format: str | None, many: bool
 ) -> Path:
-    name = source.stem + _suffix_of(source, format)
-    if output is None:
-        if root is None:
-            return source.with_name(f"{source.stem}{suffix}{_suffix_of(source, format)}")
-        whole = Path(os.path.abspath(root))
-        return whole.with_name(f"{whole.name}{suffix}") / source.relative_to(root).with_name(name)
-    folder = Path(output)
+    name = source.stem + suffix * (output is None and root is None) + _suffix_of(source, format)
     if root is None:
-        return folder / name
-    if several:
-        folder = folder / Path(os.path.abspath(root)).name
+        return source.with_name(name) if output is None else Path(output) / name
+    whole = Path(os.path.abspath(root))
+    folder = whole.with_name(f"{whole.name}{suffix}") if output is None else Path(output)
+    folder = folder / whole.name if many and output is not None else folder
     return folder / source.relative_to(root).with_name(name)
 
 
 def _suffix_of(source: Path, format: str | None) -> str:
+    suffix = source.suffix.lower()
     if _is_video(source):
-        return source.suffix if source.suffix.lower() in CONTAINERS else ".mkv"
+        return source.suffix if suffix in CONTAINERS else ".mkv"
     if format is not None:
-        same = SUFFIX_FORMATS.get(source.suffix.lower()) == SUFFIX_FORMATS[FORMATS[format]]
+        same = SUFFIX_FORMATS.get(suffix) == SUFFIX_FORMATS[FORMATS[format]]
         return source.suffix if same else FORMATS[format]
-    if source.suffix.lower() in SUFFIX_FORMATS or is_animation(source):
-        return source.suffix
-    return ".png"
+    keeps = suffix in SUFFIX_FORMATS or (suffix in ANIMATED and is_animation(source))
+    return source.suffix if keeps else ".png"
 
 
 def _keeps_suffix(source: Path | str, format: str | None) -> bool:
     return isinstance(source, Path) and _suffix_of(source, format) == source.suffix
 
 
-def _check_output(output: str | None, sources: list) -> None:
+def _is_one_file(output: str | None, sources: list[Source]) -> bool:
+    """Whether ``output`` is a file to write, or standard output, rather than a folder."""
+    if output is None or len(sources) != 1 or os.path.isdir(output) or output.endswith(os.sep):
+        return False
+    source, root = sources[0]
+    known = os.path.basename(output).lower().endswith((*IMAGE_SUFFIXES, *VIDEO_SUFFIXES))
+    return output == STREAM or (root is None and (source == STREAM or known))
+
+
+def _check_output(output: str | None, sources: list[Source], one_file: bool) -> None:
     """UserError where a folder would get the name of a file, probably a slip of the pen."""
-    if output in (None, STREAM) or os.path.exists(output) or output.endswith((os.sep, "/")):
-        return
-    if _is_one_file(output, sources):
+    if output == STREAM and not one_file:
+        raise UserError(f"{len(sources)} inputs cannot all go to standard output; name a folder")
+    if output is not None and not one_file and any(source == STREAM for source, _ in sources):
+        raise UserError("'-o' must be a file or '-' where the input is '-'")
+    if output is None or one_file or os.path.exists(output) or output.endswith(os.sep):
         return
     suffix = os.path.splitext(output)[1]
     if suffix.lower() in (*SUFFIX_FORMATS, *CONTAINERS):
         raise UserError(
-            f"{shown(output)}: is named as a file, but {len(sources)} results go into a folder; if "
-            f"it is meant to be one, write {shown(output)}/"
+            f"{output}: is named as a file, but {len(sources)} results go into a folder; if it is "
+            f"meant to be one, write {output}/"
         )
     if len(sources) == 1 and sources[0][1] is None and re.fullmatch(r"\.[A-Za-z]{2,5}", suffix):
         raise UserError(
-            f"{shown(output)}: cannot write {suffix}; use {' '.join(SUFFIX_FORMATS)}, or "
-            f"{shown(output)}/ for a folder of that name"
+            f"{output}: cannot write {suffix}; use {' '.join(SUFFIX_FORMATS)}, or {output}/ for a "
+            "folder of that name"
         )
 
 
-def _is_one_file(output: str | None, sources: list) -> bool:
-    """Whether ``output`` is a file to write rather than a folder."""
-    if output is None or len(sources) != 1:
-        return False
-    if output == STREAM:
-        return True
-    source, root = sources[0]
-    if os.path.isdir(output) or output.endswith((os.sep, "/")):
-        return False
-    return root is None and (source == STREAM or _by_suffix(os.path.basename(output)))
-
-
-def _is_own_result(source: Path, everything: set) -> bool:
+def _is_own_result(source: Path | str, everything: set) -> bool:
     """``a_x4.png`` where ``a.png`` (or .jpg, ...) is an input, too."""
-    match = re.fullmatch(r"(.+)_x\d+(\.\d+)?(_compare)?", source.stem)
-    if match is None:
-        return False
-    return any(
-        _identity(source.with_name(match[1] + end)) in everything
-        for end in {source.suffix, *IMAGE_SUFFIXES, *VIDEO_SUFFIXES}
-    )
-
-
-def _by_suffix(name: str) -> bool:
-    return name.lower().endswith((*IMAGE_SUFFIXES, *VIDEO_SUFFIXES))
+    path = Path(source)
+    match = re.fullmatch(r"(.+)_x\d+(\.\d+)?(_compare)?", path.stem)
+    ends = {path.suffix, *IMAGE_SUFFIXES, *VIDEO_SUFFIXES} if match else ()
+    return any(_identity(path.with_name(match[1] + end)) in everything for end in ends)
 
 
 def _is_video(path: Path | str) -> bool:
     if not isinstance(path, Path) or path.name.lower().endswith(IMAGE_SUFFIXES):
         return False
-    if path.suffix.lower() in VIDEO_SUFFIXES:
-        return True
-    return path.is_file() and is_video(first_bytes(path))
+    known = path.suffix.lower() in VIDEO_SUFFIXES
+    return known or (path.is_file() and is_video(first_bytes(path)))
 
 
 def _identity(path: Path | str) -> tuple:

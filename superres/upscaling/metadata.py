@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import re
+import shutil
 import struct
 import zlib
-from typing import Any
+from typing import Any, BinaryIO
 
 from PIL import Image
 
 from superres.imaging.io import Picture
+from superres.imaging.tiff import add_tags
 from superres.upscaling.provenance import EXIF_TAG
 
 _ORIENTATION, _EXIF_IFD, _WIDTH, _HEIGHT = 274, 0x8769, 0xA002, 0xA003
@@ -59,9 +61,7 @@ class Metadata:
                 exif.load(carried.tobytes())
             for tag in (*_OF_A_TIFF, EXIF_TAG):
                 exif.pop(tag, None)
-            if record is not None:
-                exif[EXIF_TAG] = record
-            exif[_ORIENTATION] = self.orientation
+            exif.update({_ORIENTATION: self.orientation} | ({EXIF_TAG: record} if record else {}))
             details = exif.get_ifd(_EXIF_IFD) if _EXIF_IFD in exif else {}
             if _WIDTH in details:
                 details[_WIDTH], details[_HEIGHT] = size[1], size[0]
@@ -70,20 +70,29 @@ class Metadata:
         return None
 
     def options(self, kind: str) -> dict[str, Any]:
-        """For Pillow's ``save`` of ``jpeg``, ``webp`` or ``bmp``."""
-        fields = {"icc_profile": self.icc, "exif": self.exif, "dpi": self.dpi, "xmp": self.xmp}
-        names = {"webp": ("icc_profile", "exif", "xmp"), "bmp": ("dpi",), "tiff": ()}
-        found = {name: fields[name] for name in names.get(kind, fields) if fields[name]}
-        if kind == "jpeg" and self.comment:
-            found["comment"] = self.comment
+        """For Pillow's ``save`` of ``jpeg``, ``webp``, ``bmp`` or ``pnm``."""
+        fields = {"icc_profile": self.icc, "exif": self.exif, "xmp": self.xmp, "dpi": self.dpi}
+        fields |= {"comment": self.comment}
+        names = {"jpeg": [*fields], "webp": ["icc_profile", "exif", "xmp"], "bmp": ["dpi"]}
+        found = {name: fields[name] for name in names.get(kind, ()) if fields[name]}
         if kind == "jpeg" and self.iptc and len(self.iptc) < _LONGEST:
             body = b"Photoshop 3.0\0" + b"8BIM\4\4\0\0" + struct.pack(">I", len(self.iptc))
             body += self.iptc + b"\0" * (len(self.iptc) % 2)
             found["extra"] = b"\xff\xed" + struct.pack(">H", len(body) + 2) + body
         return found
 
-    def png(self, data: bytes) -> bytes:
-        """A PNG with it in chunks, all before the pixels."""
+    def copy(self, kind: str, made: BinaryIO, file: BinaryIO) -> None:
+        """An encoded file to another; a PNG and a TIFF, which have none of it yet, with it."""
+        if kind == "tiff":
+            add_tags(made, self._tags())
+        made.seek(0)
+        if kind == "png":
+            head = made.read(54)  # IHDR, and a resolution that libvips makes up
+            file.write(head[:33] + self._chunks() + (b"" if head[37:41] == b"pHYs" else head[33:]))
+        shutil.copyfileobj(made, file, 1 << 20)
+
+    def _chunks(self) -> bytes:
+        """For a PNG, all before the pixels."""
         chunks = [c for c in self.chunks if not (self.icc and c[0] == b"sRGB")]
         dpi = [round(d / 0.0254) for d in self.dpi or ()]  # per metre
         fresh = {
@@ -94,14 +103,13 @@ class Metadata:
             fresh[b"pHYs"] = dpi and struct.pack(">IIB", *dpi, 1)
             fresh[b"iTXt"] = self.xmp and b"XML:com.adobe.xmp" + bytes(5) + self.xmp
             fresh[b"tEXt"] = self.comment and b"Comment\0" + self.comment
-        chunks += [(kind, body) for kind, body in fresh.items() if body]
-        blocks = [
+        return b"".join(
             struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-            for kind, body in chunks
-        ]
-        return b"".join((data[:33], *blocks, data[33:]))
+            for kind, body in (*chunks, *fresh.items())
+            if body
+        )
 
-    def tags(self) -> list[tuple[int, int, Any]]:
+    def _tags(self) -> list[tuple[int, int, Any]]:
         """(tag, type, values) for a TIFF; of EXIF the texts."""
         found = [(11, 2, self.record), (33723, 7, self.iptc), (34675, 7, self.icc)]
         found += [(tag, 2, text) for tag, text in self.texts.items()]

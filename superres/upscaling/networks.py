@@ -1,4 +1,4 @@
-"""From what a person names as a model to a network that computes fast, at a fitting scale."""
+"""From what a user names as a model to a network that computes fast, at a fitting scale."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from superres.checkpoints.light import as_bytes, read_own
 from superres.checkpoints.names import PUBLISHED
 from superres.checkpoints.shipped import (
     SUFFIXES,
+    USUAL_SCALE,
     resolve,
     scale_in_name,
     shipped,
@@ -22,8 +24,10 @@ from superres.checkpoints.shipped import (
     variants,
 )
 from superres.errors import ScaleNeeded, UserError
+from superres.inference import Tiling
 from superres.inference.backends import Backend, NotConvertible, best
 from superres.inference.memory import cuda_is_likely
+from superres.upscaling.automatic import AUTO, for_image, why
 from superres.upscaling.channels import channels_of
 from superres.upscaling.enlarge import Enlarger, check_scale
 from superres.upscaling.provenance import Settings
@@ -34,105 +38,157 @@ if TYPE_CHECKING:
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")  # owner/name on the Hugging Face hub
 
 
-@dataclass
+@dataclass(frozen=True)
+class Options:
+    """How images are upscaled: the same for the command, ``superres serve`` and Python.
+
+    Attributes:
+        model: a weight file, a folder of them, a name (with or without its scale), ``owner/name``
+            on the Hugging Face hub, an ``.onnx`` file that ``superres export`` wrote, which runs
+            without torch, or ``'auto'``.
+        scale: of the result, any number from 1 to 64; None is the network's, or x4 of several.
+        device: ``'auto'``, or what torch calls it; ``'vulkan'`` for what ncnn computes.
+        backend: ``'auto'`` is the fastest that is installed; or its name.
+        precision: ``'fp32'``; others are computed by torch.
+        weights_format: of a weight file whose keys alone do not tell it; see
+            :func:`superres.checkpoints.load_model`.
+        tiling: how images are cut.
+        max_pixels: the limit on inputs, see :func:`superres.imaging.io.max_pixels_allowed`.
+        format: of files, a key of :data:`superres.upscaling.writing.FORMATS`; None: the source's.
+        quality: of JPEG and WebP files, 1 to 100; None is the usual.
+        overwrite: make again the files that are there.
+        compare: of files: None; ``''`` for a comparison beside each result; a file's name.
+    """
+
+    model: str = AUTO
+    scale: float | None = None
+    device: str = "auto"
+    backend: str = "auto"
+    precision: str = "fp32"
+    weights_format: str | None = None
+    tiling: Tiling = field(default_factory=Tiling)
+    max_pixels: int | None = None
+    format: str | None = None
+    quality: int | None = None
+    overwrite: bool = False
+    compare: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.quality is not None and not 1 <= self.quality <= 100:
+            raise UserError(f"the quality must be 1 to 100, not {self.quality}")
+
+
+@dataclass(eq=False)
 class ChosenNetwork:
     """A network, and how it was chosen.
 
     Attributes:
         module: in evaluation mode on ``device``, with the right one of its scales selected; or a
-            back end, for a program in a file.
+            back end, for what runs without torch.
         label: what to call it: ``edsr-s x4``.
         scale: that the result shall have; the network's own may be larger.
-        notes: sentences for a person.
+        options: it was chosen by.
+        notes: sentences for the user.
+        backend: name of what computes, once it is ready.
     """
 
     module: torch.nn.Module | Backend
     label: str
     scale: float
     device: torch.device | str
+    options: Options
     notes: list[str] = field(default_factory=list)
+    backend: str | None = None
 
-    def enlarger(
-        self, backend: str = "auto", precision: str = "fp32", **options: Any
-    ) -> tuple[Enlarger, str]:
-        """An `Enlarger` on the fastest back end (or the named one), and that one's name."""
-        net = best(self.module, self.device, backend, precision)
+    @cached_property
+    def enlarger(self) -> Enlarger:
+        """Ready on the fastest back end, or the one that was asked for, which takes seconds."""
+        net = best(self.module, self.device, self.options.backend, self.options.precision)
         self.notes += [note for note in net.notes if note not in self.notes]
-        return Enlarger(net, self.scale, channels_of(self.module), **options), net.name
+        self.backend = net.name
+        return Enlarger(net, self.scale, channels_of(self.module), self.options.tiling)
 
-    def settings(
-        self, tile: int | str | None, self_ensemble: bool, precision: str = "fp32"
-    ) -> Settings:
+    @cached_property
+    def settings(self) -> Settings:
         """What results of this network depend on; tiles count where they are not exact."""
-        inexact = isinstance(tile, int) and getattr(self.module, "receptive_radius", None) is None
-        words = [f"tiles of {tile}"] if inexact else []
-        words += ["edsr-chop"] if tile == "edsr-chop" else []
-        words += ["self-ensemble"] if self_ensemble else []
-        words += [precision] if precision != "fp32" else []
+        tiling, precision = self.options.tiling, self.options.precision
+        radius = getattr(self.module, "receptive_radius", None)
+        inexact = isinstance(tiling.tile, int) and radius is None
+        words = [f"tiles of {tiling.tile}"] * inexact + ["edsr-chop"] * (tiling.tile == "edsr-chop")
+        words += ["self-ensemble"] * tiling.self_ensemble + [precision] * (precision != "fp32")
         return Settings(self.label, _digest(self.module), self.scale, tuple(words))
 
 
-def choose_network(
-    name_or_path: str | Path,
-    scale: float | None = None,
-    device: str | torch.device = "auto",
-    format: str | None = None,
-    backend: str = "auto",
-) -> ChosenNetwork:
+class Networks:
+    """The network for each input: the one that was named, or by what an input is.
+
+    Raises:
+        UserError: as :func:`choose_network`, for the network that a name means.
+    """
+
+    def __init__(self, options: Options) -> None:
+        self._auto = options.model == AUTO
+        scale = options.scale or (USUAL_SCALE if self._auto else None)
+        self._options = replace(options, scale=scale)
+        self.used: dict[str, ChosenNetwork] = {}
+        self._names: dict[Any, str] = {}
+        self.scale = scale if self._auto else self._named(options.model).scale
+
+    def of(self, source: Path | str) -> ChosenNetwork:
+        """That of a file, or of ``-``, which is not consumed."""
+        if not self._auto:
+            return self._named(self._options.model)
+        if source not in self._names:  # a file is asked about several times
+            self._names[source] = for_image(source, self.scale)
+        return self._named(self._names[source])
+
+    def _named(self, name: str) -> ChosenNetwork:
+        if name not in self.used:
+            self.used[name] = choose_network(replace(self._options, model=name))
+            if self._auto:
+                self.used[name].notes.insert(0, why(name, self.scale))
+        return self.used[name]
+
+
+def choose_network(options: Options) -> ChosenNetwork:
     """Load the weights that are best for a scale: the nearest scale that is not smaller.
 
-    Args:
-        name_or_path: a weight file, a folder of them, a name (with or without its scale),
-            ``owner/name`` on the Hugging Face hub, or an ``.onnx`` file that ``superres export``
-            wrote, which runs without torch.
-        scale: of the result, any number from 1; None takes the network's, or x4 of several.
-        device: ``'vulkan'``, too, for what ncnn computes.
-        format: of a weight file whose keys alone do not tell it; see
-            :func:`superres.checkpoints.load_model`.
-        backend: that will be asked for; for ncnn, which is usual on a CPU, a file of superres
-            with a network that it knows is read without torch.
+    On a CPU, a network that ncnn knows is read from a file of superres without torch.
 
     Raises:
         UserError: no such model, a broken file, an impossible scale.
     """
-    scale = None if scale is None else check_scale(scale)
-    given = str(name_or_path)
+    given = str(options.model)
+    scale = None if options.scale is None else check_scale(options.scale)
+    if options.precision != "fp32" and options.backend == "auto":
+        options = replace(options, backend="torch")
     if given.lower().endswith(".onnx"):
-        module, picked = _program(given, device), "cpu"
-    elif light := _light(given, scale, str(device), format, backend):
-        module, picked = light, light.device
+        from superres.inference.backends.onnx_runtime import open_exported
+
+        if str(options.device) not in ("auto", "cpu"):
+            raise UserError(f"{given}: runs on the CPU only, not on {options.device}")
+        module, device = open_exported(Path(given).expanduser()), "cpu"
+    elif light := _light(given, scale, options):
+        module, device = light, light.device
     else:
-        module, picked = _module(given, scale, device, format)
+        module, device = _module(given, scale, options)
     own = int(module.scale)
+    scale = own if scale is None else scale
     label = f"{Path(given).name if Path(given).exists() else given} x{own}"
-    chosen = ChosenNetwork(module, label, own if scale is None else scale, picked)
-    if own != 1:
-        named = scale_in_name(Path(given).name)
-        if named not in (None, own):
-            chosen.notes.append(f"the name of the weights says x{named}")
-    if chosen.scale < own:
-        chosen.notes.append(
-            f"made x{own} by the network, then resized to x{chosen.scale:g} (bicubic)"
+    notes = []
+    if own != 1 and scale_in_name(Path(given).name) not in (None, own):
+        notes.append(f"the name of the weights says x{scale_in_name(Path(given).name)}")
+    if scale < own:
+        notes.append(f"made x{own} by the network, then resized to x{scale:g} (bicubic)")
+    elif scale > own:
+        notes.append(
+            f"x{own} is the largest that {given} offers; the rest of the way to x{scale:g} is "
+            "bicubic"
         )
-    elif chosen.scale > own:
-        chosen.notes.append(
-            f"x{own} is the largest that {given} offers; the rest of the way to "
-            f"x{chosen.scale:g} is bicubic"
-        )
-    return chosen
+    return ChosenNetwork(module, label, scale, device, options, notes)
 
 
-def _program(given: str, device: str | torch.device) -> Backend:
-    from superres.inference.backends.onnx_runtime import open_exported
-
-    if str(device) not in ("auto", "cpu"):
-        raise UserError(f"{given}: runs on the CPU only, not on {device}; leave the device out")
-    return open_exported(Path(given).expanduser())
-
-
-def _light(
-    given: str, scale: float | None, device: str, format: str | None, backend: str
-) -> Backend | None:
+def _light(given: str, scale: float | None, options: Options) -> Backend | None:
     """A network of ours on ncnn, without torch; None where that is not wanted or cannot be.
 
     Raises:
@@ -140,15 +196,17 @@ def _light(
     """
     from superres.inference.backends.ncnn_backend import NcnnBackend
 
+    device = str(options.device)
     usual = device == "cpu" or (device == "auto" and not cuda_is_likely())
-    if format or backend not in ("auto", "ncnn") or not (usual or device == "vulkan"):
+    wanted = options.backend in ("auto", "ncnn") and not options.weights_format
+    if not wanted or not (usual or device == "vulkan"):
         return None
     offered = _offered(given)
     native = _nearest(list(offered), scale) if offered else None
     name, found = offered.get(native, given), None
     if name not in PUBLISHED and not _is_repository(given):
         found = read_own(resolve(name, native))
-    reason = "it is no .safetensors file of superres ('superres export' makes one)"
+    reason = "it is not a .safetensors file of superres ('superres export' makes one)"
     if found:
         config, state = found
         try:
@@ -166,42 +224,32 @@ def _light(
 
 
 def _module(
-    given: str, scale: float | None, device: str | torch.device, format: str | None
+    given: str, scale: float | None, options: Options
 ) -> tuple[torch.nn.Module, torch.device]:
+    """The network at the nearest of its scales, else at its own, and where it is."""
     from superres.checkpoints import load_model, pick_device
     from superres.checkpoints.pretrained import from_pretrained
 
-    picked = pick_device(device)
-    offered = _offered(given)
-    native = _nearest(list(offered), scale) if offered else None
-    if offered:
-        module = load_model(offered[native], scale=native, device=picked, format=format)
+    device, format = pick_device(options.device), options.weights_format
+    whole = None if scale is None else math.ceil(scale)
+    if offered := _offered(given):
+        native = _nearest(list(offered), scale)
+        module = load_model(offered[native], native, format, device)
     elif _is_repository(given):
-        module = from_pretrained(given, None if scale is None else math.ceil(scale), device=picked)
+        module = from_pretrained(given, whole, device=device)
     else:
-        module = _from_file(given, scale, picked, format)
+        try:
+            module = load_model(given, None, format, device)
+            again = module.scale == 1 and whole and hasattr(module, "enlarge")  # made to, first
+        except ScaleNeeded:
+            if whole is None:
+                raise
+            again = True
+        module = load_model(given, whole, format, device) if again else module
     scales = list(getattr(module, "scales", None) or ())
     if scales and hasattr(module, "set_scale"):
         module.set_scale(_nearest(scales, scale))
-    return module, picked
-
-
-def _from_file(
-    given: str, scale: float | None, device: torch.device, format: str | None
-) -> torch.nn.Module:
-    """The network at its own scale, else at the one asked for (whole, rounded up)."""
-    from superres.checkpoints import load_model
-
-    wanted = None if scale is None else math.ceil(scale)
-    try:
-        module = load_model(given, device=device, format=format)
-    except ScaleNeeded:
-        if wanted is None:
-            raise
-        return load_model(given, wanted, format, device)
-    if module.scale == 1 and wanted and hasattr(module, "enlarge"):  # made to enlarge first
-        return load_model(given, wanted, format, device)
-    return module
+    return module, device
 
 
 def _digest(module: torch.nn.Module | Backend) -> str:
@@ -232,11 +280,8 @@ def _offered(given: str) -> dict[int, str]:
 
 
 def _is_repository(given: str) -> bool:
-    return bool(
-        _REPOSITORY.fullmatch(given)
-        and not given.endswith(SUFFIXES)
-        and not Path(given).expanduser().exists()
-    )
+    named = _REPOSITORY.fullmatch(given) and not given.endswith(SUFFIXES)
+    return bool(named) and not Path(given).expanduser().exists()
 
 
 def _nearest(scales: list[int], wanted: float | None) -> int:

@@ -12,7 +12,6 @@ from typing import Any
 
 from superres.imaging.io import image_exif, picture_size
 from superres.upscaling.enlarge import target_length
-from superres.upscaling.names import shown
 
 EXIF_TAG = 0x000B
 """ProcessingSoftware of EXIF, which PNG, JPEG, WebP and TIFF hold."""
@@ -37,14 +36,8 @@ class Settings:
 
     def record(self, source: Path | str) -> str:
         """One line of ASCII for the result of ``source``."""
-        values = {
-            "model": self.model,
-            "weights": self.weights,
-            "scale": self.scale,
-            "options": ", ".join(self.options),
-            "source": _digest(source),
-        }
-        return _MARK + json.dumps(values)
+        made = {"options": ", ".join(self.options), "source": _digest(source)}
+        return _MARK + json.dumps(vars(self) | made)
 
 
 def without_record(text: str) -> str:
@@ -52,18 +45,16 @@ def without_record(text: str) -> str:
     return "\n".join(line for line in text.splitlines() if not line.startswith(_MARK + "{"))
 
 
-def image_record(path: Path | str) -> str | None:
-    """The record in an image file; None where there is none."""
-    return _found(image_exif(path).get(EXIF_TAG))
+def record_in(path: Path | str, video: bool) -> str | None:
+    """The last record in a result; None where there is none."""
+    text = None if video else image_exif(path).get(EXIF_TAG)
+    if video:
+        from superres.upscaling.video_codec import open_clip
 
-
-def video_record(path: Path | str) -> str | None:
-    """The record in a video file; None where there is none."""
-    from superres.upscaling.video_codec import open_clip
-
-    with open_clip(Path(path)) as clip:
-        comments = [v for k, v in clip.metadata.items() if k.lower() == "comment"]
-    return _found("\n".join(comments))
+        with open_clip(Path(path)) as clip:
+            text = "\n".join(v for k, v in clip.metadata.items() if k.lower() == "comment")
+    matches = re.findall(rf"^{_MARK}{{.*}}$", text, re.M) if isinstance(text, str) else []
+    return matches[-1] if matches else None
 
 
 def difference(record: str, settings: Settings, source: Path | str) -> str | None:
@@ -81,7 +72,7 @@ def difference(record: str, settings: Settings, source: Path | str) -> str | Non
             usual = "the usual options"
             return f"made with {options or usual}, not with {wanted or usual}"
         if old["source"] != _digest(source):
-            return f"made from another image than {shown(source)} is now"
+            return f"made from another image than {source} is now"
     except (ValueError, LookupError, TypeError, RecursionError):
         return "made in a way that cannot be told"
     return None
@@ -92,7 +83,7 @@ def misfit(
 ) -> str | None:
     """As `difference`, by the result's size and, where ``dated``, by the files' times."""
     if dated and os.stat(source).st_mtime_ns > os.stat(target).st_mtime_ns:
-        return f"older than {shown(source)}"
+        return f"older than {source}"
     if video:
         from superres.upscaling.video_codec import probe
 
@@ -108,11 +99,6 @@ def misfit(
     if sorted(expected) == sorted(found):  # it may be turned upright
         return None
     return f"{found[1]}x{found[0]} pixels, not {expected[1]}x{expected[0]}"
-
-
-def _found(text: Any) -> str | None:
-    matches = re.findall(rf"^{_MARK}{{.*}}$", text, re.M) if isinstance(text, str) else []
-    return matches[-1] if matches else None
 
 
 def _digest(path: Path | str) -> str:

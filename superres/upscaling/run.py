@@ -7,60 +7,25 @@ import io
 import os
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from superres.errors import UserError
-from superres.files import is_special, os_fault, write_atomically
+from superres.files import os_fault, write_atomically
 from superres.imaging.io import read_picture
-from superres.stopping import Terminated
-from superres.upscaling.animation import find_animation, is_animation, save_animation
-from superres.upscaling.compare import as_rgb, save_page
-from superres.upscaling.enlarge import Enlarger, NotFinite
+from superres.output import shown
+from superres.stopping import TERMINATED, Terminated
+from superres.upscaling.animation import find_animation, save_animation
+from superres.upscaling.compare import as_rgb, is_page, save_page
+from superres.upscaling.enlarge import Enlarger
 from superres.upscaling.jobs import STREAM, Job
-from superres.upscaling.names import shown
-from superres.upscaling.provenance import (
-    Settings,
-    difference,
-    image_record,
-    misfit,
-    video_record,
-)
-from superres.upscaling.python import save
-from superres.upscaling.writing import (
-    FORMATS,
-    SUFFIX_FORMATS,
-    DiskFull,
-    check_size,
-    make_folder,
-    native_format,
-)
+from superres.upscaling.networks import ChosenNetwork, Networks, Options
+from superres.upscaling.provenance import Settings, difference, misfit, record_in
+from superres.upscaling.writing import DiskFull, check_size, make_folder, save
 
 NO_RECORD = "judged by size and date alone, without a record of how it was made"
 _COMPARABLE = 1 << 27  # pixels of a result: a comparison holds several copies of it
-
-
-@dataclass
-class Options:
-    """How files are treated; how pictures are computed is the `Enlarger`'s.
-
-    Attributes:
-        format: a key of `FORMATS`, or None for the format of each source.
-        quality: for jpg and webp, see :class:`superres.upscaling.writing.Target`.
-        overwrite: do again what is there.
-        compare: None; '' for a comparison beside each result; a file (``.html`` or a picture).
-        max_pixels: the limit on inputs.
-        settings: of a source: what its result depends on, beside it.
-    """
-
-    settings: Callable[[Path | str], Settings]
-    format: str | None = None
-    quality: int | None = None
-    overwrite: bool = False
-    compare: str | None = None
-    max_pixels: int | None = None
 
 
 @dataclass
@@ -87,144 +52,115 @@ class Result:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON; paths as they are shown."""
-        values = asdict(self)
-        for key in ("source", "target", "comparison"):
-            values[key] = None if values[key] is None else shown(values[key])
-        return values
+        paths = ("source", "target", "comparison")
+        return {k: shown(v) if k in paths and v else v for k, v in asdict(self).items()}
 
 
 class Listener(Protocol):
-    """Who is told of the progress."""
+    """What is called as jobs proceed."""
 
     def begin(self, job: Job) -> None:
         """A job begins."""
-        ...
+
+    def network(self, chosen: ChosenNetwork) -> None:
+        """A network is ready, for the first time."""
 
     def tiles(self, done: int, total: int) -> None:
         """So much of the current one is done; frames, for a video."""
-        ...
 
     def end(self, job: Job, result: Result) -> None:
         """A job ended."""
-        ...
-
-
-def pending(jobs: list[Job], options: Options) -> list[Job]:
-    """The jobs without a result."""
-    return [job for job in jobs if options.overwrite or not os.path.isfile(job.target)]
 
 
 def run_jobs(
-    jobs: list[Job],
-    enlarger_for: Callable[[Path | str], Enlarger],
-    options: Options,
-    listener: Listener,
-) -> list[Result]:
+    jobs: list[Job], networks: Networks, options: Options, listener: Listener
+) -> tuple[list[Result], int]:
     """Do the jobs; one that fails does not stop the others.
-
-    Args:
-        enlarger_for: of a source; called for those that are enlarged, since preparing a network
-            takes seconds.
-        listener: told of all that happens.
 
     Returns:
         One result per job, as far as it came: a full disk, Ctrl-C and SIGTERM end it early, with
-        the last one's status ``interrupted`` (for a full disk ``failed``).
+        the last one's status ``interrupted`` (for a full disk ``failed``). And the exit code.
 
     Raises:
-        UserError: the network cannot be prepared.
+        UserError: a network cannot be prepared, which is wrong for all.
     """
     results: list[Result] = []
+    ready: set[str] = set()
+    code = 0
     for job in jobs:
-        enlarger = None
-        result = Result(str(job.source), str(job.target))
+        result, begin = Result(str(job.source), str(job.target)), time.monotonic()
         results.append(result)
-        begin = time.monotonic()
+        full = False
         try:
             listener.begin(job)
-            full = False
-            if _look(job, options, result):
-                if result.status != "skipped":
-                    enlarger = enlarger_for(job.source)  # what is wrong with it is wrong for all
-                full = _attempt(job, enlarger, options, listener, result, len(jobs) == 1)
-            result.seconds = time.monotonic() - begin
-            listener.end(job, result)
+            chosen, begun = networks.of(job.source), _begun(job)
+            there = not options.overwrite and (begun is not None or os.path.isfile(job.target))
+            if not (there and begun is None):
+                enlarger = chosen.enlarger  # outside of what is told of one file
+                if chosen.label not in ready:
+                    ready.add(chosen.label)
+                    listener.network(chosen)
+            try:
+                settings = _settings(job, chosen.settings, options.quality)
+                if there:
+                    _check_what_is_there(job, begun, settings, result)
+                if there and begun is None:
+                    result.status = "skipped"
+                else:
+                    _do(job, enlarger, settings, options, listener, result)
+                    result.status = "done"
+                _compare(job, options, len(jobs) == 1, result)
+            except (UserError, OSError, MemoryError) as error:
+                result.status, result.error = "failed", _reason(job, error)
+                full = isinstance(error, DiskFull)
         except KeyboardInterrupt as stop:
-            result.status, full = "interrupted", True
-            listener.end(job, result)
-            if isinstance(stop, Terminated):
-                raise
-        if full:
+            result.status = "interrupted"
+            code = TERMINATED if isinstance(stop, Terminated) else 130
+        result.seconds = time.monotonic() - begin
+        listener.end(job, result)
+        if full or code:
             break
-    _compare_on_a_page(jobs, results, options)
-    return results
+    if code != TERMINATED:
+        _compare_on_a_page(jobs, results, options)
+    return results, code or int(any(result.status == "failed" for result in results))
 
 
-def _attempt(
-    job: Job,
-    enlarger: Enlarger | None,
-    options: Options,
-    listener: Listener,
-    result: Result,
-    alone: bool,
-) -> bool:
-    """Do one job, unless it is ``skipped``; True where going on would be in vain."""
-    try:
-        if result.status != "skipped":
-            _do(job, enlarger, options, listener, result)
-            result.status = "done"
-        if options.compare is not None and (job.video or job.source == STREAM):
-            what = "a video" if job.video else "standard input"
-            result.notes.append(f"no comparison is made of {what}")
-        else:
-            _compare(job, options, alone, result)
-        return False
-    except (UserError, OSError, MemoryError) as error:
-        result.status, result.error = "failed", _told(job, error)
-        return isinstance(error, DiskFull)
-
-
-def _told(job: Job, error: Exception) -> str:
+def _reason(job: Job, error: Exception) -> str:
     if isinstance(error, OSError):  # a name that is too long, a disk that went away
-        return os_fault(shown(job.target), error, "file", writing=True)
+        return os_fault(job.target, error, "file", writing=True)
     if isinstance(error, MemoryError):
-        return f"{shown(job.source)}: there is not enough memory for it"
-    if isinstance(error, NotFinite):  # which knows of no file
-        return f"{shown(job.source)}: {error}"
-    return str(error)
+        return f"{job.source}: there is not enough memory for it"
+    named = any(str(path) in str(error) for path in (job.source, job.target))
+    return str(error) if named or job.streams else f"{job.source}: {error}"
 
 
-def _look(job: Job, options: Options, result: Result) -> bool:
-    """Compare what is there with what this command would make: ``skipped`` where it is the same.
+def _check_what_is_there(job: Job, begun: str | None, settings: Settings, result: Result) -> None:
+    """Compare a result with what this command would make of its source.
 
-    Returns False, with the error set, where it is another: only ``overwrite`` replaces it.
+    Args:
+        begun: the record of one that is done in part.
+
+    Raises:
+        UserError: it is another; only ``overwrite`` replaces it.
     """
     try:
-        if options.overwrite or job.target == STREAM:
-            return True
-        if (begun := _begun(job)) is None and not os.path.isfile(job.target):
-            return True
-        settings = _settings(job, options)
-        if not _can_be_read_twice(job.source):
+        if not job.can_be_read_twice:
             other = "and whether standard input is the same is not known"
         elif begun is not None:
             other = difference(begun, settings, job.source)
         else:
-            record = (video_record if job.video else image_record)(job.target)
+            record = record_in(job.target, job.video)
             other = record and difference(record, settings, job.source)
             # Also with a record, which editors keep: somebody may have cropped it.
             other = other or misfit(job.source, job.target, settings.scale, job.video, not record)
             result.notes += [NO_RECORD] * (not record)
     except (UserError, OSError) as error:
         known = isinstance(error, UserError)
-        fault = error if known else os_fault(shown(job.source), error, "picture")
+        fault = error if known else os_fault(job.source, error, "image")
         other = f"and cannot be compared ({fault})"
     if other is not None:
         there = "is there already" if begun is None else "an earlier command began it"
-        result.error = f"{shown(job.target)}: {there}, {other}; --overwrite replaces it"
-    elif begun is None:
-        result.status = "skipped"
-    return other is None
+        raise UserError(f"{job.target}: {there}, {other}; --overwrite replaces it")
 
 
 def _begun(job: Job) -> str | None:
@@ -236,122 +172,81 @@ def _begun(job: Job) -> str | None:
     return unfinished(Path(job.target))
 
 
-def _settings(job: Job, options: Options) -> Settings:
-    """Those of one job: the quality counts where the format has one, and 95 is JPEG's usual one."""
-    kind = None if options.quality is None or job.video else _kind(job, options)
-    if kind not in ("jpeg", "webp") or (kind, options.quality) == ("jpeg", 95):
-        return options.settings(job.source)
-    settings = options.settings(job.source)
-    return replace(settings, options=(*settings.options, f"quality {options.quality}"))
+def _settings(job: Job, settings: Settings, quality: int | None) -> Settings:
+    """The quality counts where the format has one, and 95 is JPEG's usual one."""
+    lossy = job.format in ("jpeg", "webp") and (job.format, quality) != ("jpeg", 95)
+    if quality is None or not lossy:
+        return settings
+    return replace(settings, options=(*settings.options, f"quality {quality}"))
 
 
-def _can_be_read_twice(source: Path | str) -> bool:
-    return source != STREAM and not is_special(Path(source))
-
-
-def _do(job: Job, enlarger: Enlarger, options: Options, listener: Listener, result: Result) -> None:
+def _do(
+    job: Job,
+    enlarger: Enlarger,
+    settings: Settings,
+    options: Options,
+    listener: Listener,
+    result: Result,
+) -> None:
     if job.video:
         from superres.upscaling.video import upscale_video
 
         files = Path(job.source), Path(job.target)
-        done = upscale_video(*files, enlarger, listener.tiles, options.settings(job.source))
+        done = upscale_video(*files, enlarger, listener.tiles, settings)
         result.size, result.result_size, result.notes = done.size, done.result_size, done.notes
         if done.lost:
             raise UserError(
-                f"{shown(job.target)}: written, but without its {' and '.join(done.lost)}, which "
+                f"{job.target}: written, but without its {' and '.join(done.lost)}, which "
                 f"{files[1].suffix} cannot hold; write to .mkv"
             )
         return
-    kind = _kind(job, options)
-    if _moves(job, kind, enlarger, options, listener, result):
+    plain = job.can_be_read_twice and not job.streams
+    moving = find_animation(Path(job.source), options.max_pixels) if plain else None
+    if moving is not None and moving.format == job.format:
+        size = enlarger.size(*moving.size)
+        result.size, result.result_size = moving.size[::-1], size[::-1]
+        check_size(job.format, size, str(job.source))
+        make_folder(Path(job.target).parent)
+        paths = Path(job.source), moving, enlarger, listener.tiles
+        write_atomically(Path(job.target), lambda file: save_animation(file, *paths))
+        result.notes = list(enlarger.notes)
+        if job.format == "gif":
+            result.notes.append("a GIF has 256 colours, and pixels show or do not")
         return
-    if job.source == STREAM:
-        picture = read_picture(sys.stdin.buffer.read(), options.max_pixels, "standard input")
-    else:
-        picture = read_picture(job.source, options.max_pixels, shown(job.source))
+    stdin = job.source == STREAM
+    picture = read_picture(
+        sys.stdin.buffer.read() if stdin else job.source,
+        options.max_pixels,
+        "standard input" if stdin else None,
+    )
     height, width = picture.pixels.shape[:2]
-    result.size = (width, height)
-    result.notes = list(picture.notes)
-    kind = kind or native_format(picture)
-    size = enlarger.size(height, width)
-    result.result_size = size[::-1]
-    check_size(kind, size, shown(job.source))
+    result.size, result.result_size = (width, height), enlarger.size(height, width)[::-1]
     out = io.BytesIO() if job.target == STREAM else Path(job.target)
-    record = None
-    if job.target != STREAM and _can_be_read_twice(job.source):
-        record = _settings(job, options).record(job.source)
-    target = save(out, enlarger, picture, kind, options.quality, listener.tiles, record)
-    if job.target == STREAM:
+    record = settings.record(job.source) if plain else None
+    lost = save(out, enlarger, picture, job.format, options.quality, listener.tiles, record)
+    if isinstance(out, io.BytesIO):
         sys.stdout.buffer.write(out.getbuffer())
         sys.stdout.buffer.flush()
-    result.notes += [*target.notes, *enlarger.notes]
-
-
-def _moves(
-    job: Job,
-    kind: str | None,
-    enlarger: Enlarger,
-    options: Options,
-    listener: Listener,
-    result: Result,
-) -> bool:
-    """Do an animation, where the source is one and the result can be."""
-    if STREAM in (job.source, job.target) or not _can_be_read_twice(job.source):
-        return False
-    found = find_animation(Path(job.source), options.max_pixels)
-    if found is None or found.kind != kind:
-        return False
-    result.size, result.result_size = found.size[::-1], enlarger.size(*found.size)[::-1]
-    check_size(kind, result.result_size[::-1], shown(job.source))
-    make_folder(Path(job.target).parent)
-    write_atomically(
-        Path(job.target),
-        lambda file: save_animation(file, Path(job.source), found, enlarger, listener.tiles),
-    )
-    result.notes = list(enlarger.notes)
-    if kind == "gif":
-        result.notes.append("a GIF has 256 colours, and pixels show or do not")
-    return True
-
-
-def _kind(job: Job, options: Options) -> str | None:
-    """The format to write; None for the source's own."""
-    wanted = SUFFIX_FORMATS[FORMATS[options.format]] if options.format else None
-    if job.target == STREAM:
-        return wanted
-    suffix = Path(job.target).suffix
-    kind = SUFFIX_FORMATS.get(suffix.lower())
-    if kind is None and is_animation(job.source):
-        kind = {".gif": "gif", ".apng": "png"}.get(suffix.lower())
-    if kind is None:
-        raise UserError(
-            f"{shown(job.target)}: cannot write {suffix or 'a file without a suffix'}; use "
-            f"{' '.join(SUFFIX_FORMATS)}"
-        )
-    if wanted is not None and kind != wanted:
-        raise UserError(f"{shown(job.target)}: is not named as --format {options.format} asks for")
-    return kind
-
-
-def comparison_path(job: Job, options: Options, alone: bool) -> Path | None:
-    """Where a job's own comparison goes; None if it gets none of its own."""
-    streams = STREAM in (job.source, job.target)
-    if options.compare is None or streams or _is_page(options.compare):
-        return None
-    target = Path(job.target)
-    if options.compare and alone:
-        return Path(options.compare)
-    name = f"{target.stem}_compare.png"
-    return Path(options.compare) / name if options.compare else target.with_name(name)
+    result.notes = [*picture.notes, *lost, *enlarger.notes]
 
 
 def _compare(job: Job, options: Options, alone: bool, result: Result) -> None:
-    path = comparison_path(job, options, alone)
-    if path is None or (path.exists() and result.status == "skipped"):
+    """Write a job's own comparison, unless all go on a page."""
+    if options.compare is None:
+        return
+    if job.video or job.streams:
+        result.notes.append("no comparison is made of a video or a stream")
+        return
+    if is_page(options.compare):
+        return
+    name = f"{Path(job.target).stem}_compare.png"
+    path = Path(options.compare) if options.compare else Path(job.target).with_name(name)
+    path = path if alone or not options.compare else path / name
+    if path.exists() and result.status == "skipped":
         return
     from superres.imaging.comparison import save_comparison
 
-    lq, sr = _pair(job)
+    lq, sr = as_rgb(job.source), as_rgb(job.target)
     if sr.shape[0] * sr.shape[1] > _COMPARABLE:
         result.notes.append("too large for a comparison")
         return
@@ -361,23 +256,14 @@ def _compare(job: Job, options: Options, alone: bool, result: Result) -> None:
 
 
 def _compare_on_a_page(jobs: list[Job], results: list[Result], options: Options) -> None:
-    if not options.compare or not _is_page(options.compare):
+    if not options.compare or not is_page(options.compare):
         return
     entries = []
     for job, result in zip(jobs, results, strict=False):
-        if result.status in ("done", "skipped") and not job.video:
-            if STREAM in (job.source, job.target):
-                continue
+        if result.status in ("done", "skipped") and not (job.video or job.streams):
             with contextlib.suppress(UserError):
-                entries.append((Path(job.target).name, *_pair(job), None))
+                pair = as_rgb(job.source), as_rgb(job.target)
+                entries.append((Path(job.target).name, *pair, None))
                 result.comparison = options.compare
     if entries:
         save_page(Path(options.compare), entries)
-
-
-def _pair(job: Job) -> tuple[Any, Any]:
-    return as_rgb(job.source), as_rgb(job.target)
-
-
-def _is_page(path: str) -> bool:
-    return path.lower().endswith((".html", ".htm"))

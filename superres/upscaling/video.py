@@ -16,7 +16,6 @@ import numpy as np
 from superres.errors import UserError
 from superres.files import write_atomically
 from superres.upscaling.enlarge import Enlarger, Progress
-from superres.upscaling.names import shown
 from superres.upscaling.provenance import Settings, difference
 from superres.upscaling.video_codec import (
     CONTAINERS,
@@ -94,7 +93,7 @@ def upscale_video(
     import_av()
     if target.suffix.lower() not in CONTAINERS:
         raise UserError(
-            f"{shown(target)}: cannot write {target.suffix or 'a video without a suffix'}; use "
+            f"{target}: cannot write {target.suffix or 'a video without a suffix'}; use "
             f"{' '.join(CONTAINERS)}"
         )
     clip = probe(source)
@@ -114,7 +113,7 @@ def upscale_video(
     except OSError as error:  # a piece that cannot be written
         raise write_fault(target, error) from None
     if not parts.pieces:
-        raise UserError(f"{shown(source)}: no frame of it can be decoded")
+        raise UserError(f"{source}: no frame of it can be decoded")
     if progress:
         progress(len(durations), len(durations))
     last = max(durations)
@@ -164,7 +163,7 @@ def _enlarge(frame: Frame, enlarger: Enlarger, size: tuple[int, int], clip: Clip
     pixels = frame.pixels
     if pixels.shape[:2] != clip.size:
         raise UserError(
-            f"{shown(clip.path)}: its frames change size, from {clip.size[1]}x{clip.size[0]} to "
+            f"{clip.path}: its frames change size, from {clip.size[1]}x{clip.size[0]} to "
             f"{pixels.shape[1]}x{pixels.shape[0]}; cut it there"
         )
     return np.concatenate(list(enlarger.rows(pixels, size=size)))

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from superres.errors import UserError
-from superres.upscaling.names import shown
 from superres.upscaling.video_colour import to_420, to_rgb
 
 CONTAINERS = {
@@ -85,10 +84,10 @@ def open_clip(path: Path) -> Any:
         container = av.open(str(path), metadata_errors="replace")
     except (av.error.FFmpegError, OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise UserError(f"{shown(path)}: cannot be opened as a video ({reason})") from None
+        raise UserError(f"{path}: cannot be opened as a video ({reason})") from None
     if video_stream(container) is None:
         container.close()
-        raise UserError(f"{shown(path)}: has no video in it")
+        raise UserError(f"{path}: has no video in it")
     return container
 
 
@@ -125,7 +124,7 @@ def probe(path: Path) -> Clip:
         if frame.interlaced:
             notes.append("interlaced: its combs are enlarged, too; deinterlace it first")
         return Clip(path, time_base, rate, count, seconds, size, deep, aspect or None, notes)
-    raise UserError(f"{shown(path)}: no frame of it can be decoded")
+    raise UserError(f"{path}: no frame of it can be decoded")
 
 
 def _reduced(format: Any) -> list[str]:

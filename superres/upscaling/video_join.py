@@ -12,7 +12,6 @@ from typing import Any
 
 from superres.errors import UserError
 from superres.files import os_fault, replacing
-from superres.upscaling.names import shown
 from superres.upscaling.provenance import without_record
 from superres.upscaling.video_codec import CONTAINERS, import_av, open_clip, video_stream
 from superres.upscaling.writing import DiskFull
@@ -66,10 +65,10 @@ def write_fault(target: Path, error: OSError) -> UserError:
     """What to raise where a video, or a piece of one, cannot be written."""
     if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
         return DiskFull(
-            f"{shown(target)}: the disk is full; make room and run the same command again: what is "
+            f"{target}: the disk is full; make room and run the same command again: what is "
             "done is kept"
         )
-    return UserError(os_fault(shown(target), error, "file", writing=True))
+    return UserError(os_fault(target, error, "file", writing=True))
 
 
 def _fill(

@@ -1,75 +1,71 @@
-"""Enlarged pictures to files: what their source carried is carried on, and files are whole."""
+"""Upscaled images to files: what their source carried is carried on, and files are whole."""
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import io
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
-from PIL import Image
 
 from superres.errors import UserError
-from superres.files import write_atomically
+from superres.files import os_fault, write_atomically
 from superres.imaging.encode import encode_image
 from superres.imaging.io import Picture
-from superres.imaging.samples import to_8_bit
-from superres.imaging.tiff import add_tags
-from superres.upscaling.large import write_large
+from superres.imaging.samples import to_8_bit, to_pillow
 from superres.upscaling.metadata import Metadata
-from superres.upscaling.names import shown
 
 FORMATS = {"png": ".png", "jpg": ".jpg", "webp": ".webp", "tiff": ".tif"}
 """What ``--format`` takes, and the suffix of each."""
 SUFFIX_FORMATS = {
-    ".png": "png",
-    ".jpg": "jpeg",
-    ".jpeg": "jpeg",
-    ".jpe": "jpeg",
-    ".webp": "webp",
-    ".tif": "tiff",
-    ".tiff": "tiff",
-    ".bmp": "bmp",
-    ".ppm": "pnm",
-    ".pgm": "pnm",
-    ".pnm": "pnm",
+    **{".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".jpe": "jpeg", ".webp": "webp"},
+    **{".tif": "tiff", ".tiff": "tiff", ".bmp": "bmp"},
+    **{".ppm": "pnm", ".pgm": "pnm", ".pnm": "pnm"},
 }
 _LARGEST = {"jpeg": 65535, "webp": 16383}
+_DEEPEST = {"tiff": np.dtype(np.float32), "png": np.dtype(np.uint16)}  # others: uint8
 _IN_MEMORY = 1 << 29
 """Bytes of a result that is encoded at once; larger ones go through libvips where it is there."""
+_CLASSIC_TIFF = 3_900_000_000
 
 
 class DiskFull(UserError):
     """Nothing more can be written: going on would be in vain."""
 
 
-@dataclass
-class Target:
-    """How a picture is to be written.
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Name the file whose writing fails.
 
-    Attributes:
-        format: ``png``, ``jpeg``, ``webp``, ``tiff``, ``bmp`` or ``pnm``.
-        shape: (H, W, C) of the result, as stored.
-        dtype: of its samples, what the bands that come have.
-        source: what metadata is taken from.
-        quality: 1 to 100 for jpeg and webp; None is 95, and lossless WebP from lossless sources.
-        record: how it was made, see `superres.upscaling.provenance`; kept where the format can.
-        notes: what a person should know of what is lost; filled by :func:`write_rows`.
-        scratch: a folder for results larger than memory, made when needed; None: not there.
+    Raises:
+        DiskFull: there is no room.
+        UserError: another fault of the system.
     """
+    try:
+        yield
+    except OSError as error:  # PyAV's errors are OSErrors, too
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFull(
+                f"{path}: the disk is full; make room and run the same command again: what is done "
+                "is kept"
+            ) from None
+        raise UserError(os_fault(path, error, "file", writing=True)) from None
 
-    format: str
-    shape: tuple[int, int, int]
-    dtype: np.dtype
-    source: Picture
-    quality: int | None = None
-    record: str | None = None
-    notes: list[str] = field(default_factory=list)
-    scratch: Path | None = None
+
+def format_of(path: Path) -> str:
+    """The format that a file's name stands for. UserError where it cannot be written."""
+    if (kind := SUFFIX_FORMATS.get(path.suffix.lower())) is None:
+        raise UserError(
+            f"{path}: cannot write {path.suffix or 'a file without a suffix'}; use "
+            f"{' '.join(SUFFIX_FORMATS)}"
+        )
+    return kind
 
 
 def native_format(source: Picture) -> str:
@@ -87,97 +83,101 @@ def check_size(kind: str, size: tuple[int, int], name: str) -> None:
         )
 
 
-def write_rows(path: Path, rows: Iterator[np.ndarray], target: Target) -> None:
-    """Write a picture whose bands come from top to bottom; the file appears whole or not at all.
+def save(
+    out: Path | BinaryIO,
+    enlarger: Any,
+    picture: Picture,
+    kind: str | None = None,
+    quality: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    record: str | None = None,
+) -> list[str]:
+    """Upscale ``picture`` into a file, which appears whole or not at all, or into an open one.
+
+    Args:
+        enlarger: what upscales: ``size(height, width)`` and ``rows(pixels, progress)``.
+        kind: ``png``, ``jpeg``, ``webp``, ``tiff``, ``bmp`` or ``pnm``; None: the picture's own.
+        quality: 1 to 100 for jpeg and webp; None is 95, and lossless WebP from lossless sources.
+        progress: called with (done, total) tiles.
+        record: how it was made, see `superres.upscaling.provenance`; kept where the format can.
+
+    Returns:
+        What is lost in that format; sentences.
 
     Raises:
         DiskFull: there is no room.
         UserError: the folder is missing or read-only, or the format cannot hold it.
     """
+    kind, pixels = kind or native_format(picture), picture.pixels
+    size, folder, notes = enlarger.size(*pixels.shape[:2]), None, []
+    check_size(kind, size, "the result")
+    dtype = min(pixels.dtype, _DEEPEST.get(kind, np.dtype(np.uint8)), key=lambda t: t.itemsize)
+    if dtype != pixels.dtype:
+        was = "float" if pixels.dtype.kind == "f" else pixels.dtype.itemsize * 8
+        notes.append(f"{kind} has {dtype.itemsize * 8} bits: reduced from {was}")
+    # Viewers heed the orientation in JPEG, TIFF and WebP; in a PNG few do. There the image is
+    # turned upright, unless it came so.
+    heeded = kind in ("jpeg", "tiff", "webp") or kind == picture.format == "png"
+    turn = 1 if heeded else picture.orientation
+    stated = picture.orientation if heeded else 1
+    metadata = Metadata(picture, size[::-1] if turn > 4 else size, stated, record)
+    if kind in ("bmp", "pnm") and (metadata.icc or picture.exif or metadata.xmp):
+        notes.append(f"{kind.upper()} has no room for a colour profile and EXIF: left out")
+    shape = (*size, pixels.shape[2])
+    if isinstance(out, Path):
+        make_folder(out.parent)
+        large = int(np.prod(shape)) * dtype.itemsize > _IN_MEMORY and kind in ("png", "tiff")
+        folder = out.parent if large and find_spec("pyvips") else None
 
     def fill(file: BinaryIO) -> None:
-        try:
-            write_to(file, rows, target)
+        with writing(out), tempfile.SpooledTemporaryFile(_IN_MEMORY, dir=folder) as made:
+            image, at = _room(shape, dtype, folder), 0
+            for band in enlarger.rows(pixels, progress):
+                image[at : at + len(band)] = _as_type(band, dtype)
+                at += len(band)
+            if folder:
+                _encode_large(image, kind, turn, made)
+            else:
+                lossless = quality is None and picture.lossless
+                _encode(turned(image, turn), kind, quality, lossless, metadata, notes, made)
+            metadata.copy(kind, made, file)
             file.flush()
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise DiskFull(
-                    f"{shown(path)}: the disk is full; make room and run the same command again: "
-                    "what is done is kept"
-                ) from None
-            raise
 
-    make_folder(path.parent)
-    target.scratch = path.with_name(f".{path.name}.large")
-    write_atomically(path, fill)
+    try:
+        fill(out) if isinstance(out, io.IOBase) else write_atomically(out, fill)
+    except MemoryError:
+        raise UserError(
+            f"a result of {size[1]}x{size[0]} pixels does not fit into memory: "
+            "pip install 'superres[large]', and write PNG or TIFF"
+        ) from None
+    return notes
 
 
 def make_folder(folder: Path) -> None:
     """Make a folder and those above it; UserError if that cannot be."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError):
-        raise UserError(
-            f"{shown(folder)}: no folder can be made there, a file is in its way"
-        ) from None
     except OSError as error:
-        raise UserError(
-            f"{shown(folder)}: the folder cannot be made ({error.strerror or error})"
-        ) from None
+        there = isinstance(error, FileExistsError | NotADirectoryError)
+        why = "a file is in its way" if there else error.strerror or error
+        raise UserError(f"{folder}: the folder cannot be made, {why}") from None
 
 
-def write_to(file: BinaryIO, rows: Iterator[np.ndarray], target: Target) -> None:
-    """As :func:`write_rows`, into an open file that can be sought in."""
-    check_size(target.format, target.shape[:2], "the result")
-    source, kind = target.source, target.format
-    # Viewers heed the orientation in JPEG, TIFF and WebP; in a PNG few do. There the picture is
-    # turned upright, unless it came so.
-    upright = source.orientation != 1 and kind not in ("jpeg", "tiff", "webp")
-    if kind == "png" and source.format == "png":
-        upright = False
-    dtype = _held(target)
-    orientation = 1 if upright else source.orientation
-    size = target.shape[1::-1] if upright and source.orientation > 4 else target.shape[:2]
-    metadata = Metadata(source, size, orientation, target.record)
-    if kind in ("bmp", "pnm") and (metadata.icc or source.exif or metadata.xmp):
-        target.notes.append(f"{kind.upper()} has no room for a colour profile and EXIF: left out")
-    bands = (_converted(band, dtype) for band in rows)
-    pixels = np.dtype(dtype).itemsize * int(np.prod(target.shape))
-    if kind in ("png", "tiff") and pixels > _IN_MEMORY and target.scratch and find_spec("pyvips"):
-        turn = source.orientation if upright else 1
-        write_large(file, bands, target.shape, dtype, kind, turn, metadata, target.scratch)
-        return
-    try:
-        image = np.empty(target.shape, dtype)
-        at = 0
-        for band in bands:
-            image[at : at + len(band)] = band
-            at += len(band)
-        image = turned(image, source.orientation) if upright else image
-        file.write(_encoded(image, target, metadata))
-    except MemoryError:
-        raise UserError(
-            f"a result of {target.shape[1]}x{target.shape[0]} pixels does not fit into memory: "
-            "pip install 'superres[large]', and write PNG or TIFF"
-        ) from None
+def _room(shape: tuple[int, ...], dtype: np.dtype, folder: Path | None) -> np.ndarray:
+    """An array in memory, or in a file without a name in ``folder``, which the system pages."""
+    if folder is None:
+        return np.empty(shape, dtype)
+    need = 2 * int(np.prod(shape)) * dtype.itemsize  # also for the encoded image
+    if shutil.disk_usage(folder).free < need:  # what is mapped must not find the disk full
+        raise OSError(errno.ENOSPC, "not enough room for a large result")
+    with tempfile.TemporaryFile(dir=folder) as file:
+        return np.memmap(file, dtype, "w+", shape=shape)
 
 
-def _held(target: Target) -> type:
-    """The type of samples that the format can hold; notes what is reduced."""
-    kind, dtype = target.format, target.dtype
-    deepest = {"tiff": np.float32, "png": np.uint16}.get(kind, np.uint8)
-    if np.dtype(deepest).itemsize >= dtype.itemsize:
-        return dtype.type
-    depth = np.dtype(deepest).itemsize * 8
-    was = "float" if dtype.kind == "f" else dtype.itemsize * 8
-    target.notes.append(f"{kind} has {depth} bits: reduced from {was}")
-    return deepest
-
-
-def _converted(band: np.ndarray, dtype: type) -> np.ndarray:
+def _as_type(band: np.ndarray, dtype: np.dtype) -> np.ndarray:
     if band.dtype == dtype:
         return band
-    return to_8_bit(band) if dtype == np.uint8 else np.rint(band * 65535).astype(np.uint16)
+    return to_8_bit(band) if dtype == np.uint8 else np.rint(band * 65535)
 
 
 def turned(image: np.ndarray, orientation: int) -> np.ndarray:
@@ -191,40 +191,65 @@ def turned(image: np.ndarray, orientation: int) -> np.ndarray:
     return np.ascontiguousarray(image)
 
 
-def _encoded(image: np.ndarray, target: Target, metadata: Metadata) -> bytes:
-    kind = target.format
+def _encode(
+    image: np.ndarray,
+    kind: str,
+    quality: int | None,
+    lossless: bool,
+    metadata: Metadata,
+    notes: list[str],
+    file: Any,
+) -> None:
+    """By Pillow, with its metadata; PNG and TIFF get theirs later; OpenCV for more than 8 bits."""
     if kind in ("jpeg", "bmp", "pnm") and image.shape[2] in (2, 4):
-        target.notes.append(f"{kind.upper()} has no transparency: put on white")
+        notes.append(f"{kind.upper()} has no transparency: put on white")
         image = on_white(image)
     if image.dtype != np.uint8:
-        if image.shape[2] == 2:  # which OpenCV does not write
-            image = image[..., [0, 0, 0, 1]]
-        data = encode_image(image, ".tif" if kind == "tiff" else ".png")
-        alpha = [(338, 3, (2,))] if image.shape[2] == 4 else []
-        if kind == "png":
-            return metadata.png(data)
-        add_tags(file := io.BytesIO(data), metadata.tags() + alpha)
-        return file.getvalue()
+        image = image[..., [0, 0, 0, 1]] if image.shape[2] == 2 else image
+        file.write(encode_image(image, f".{kind}"))
+        return
     picture, options = to_pillow(image), metadata.options(kind)
     if kind == "jpeg":
-        options |= {"quality": target.quality or 95, "subsampling": 0}
+        options |= {"quality": quality or 95, "subsampling": 0}
     elif kind == "webp":
-        if picture.mode in ("L", "LA"):
-            picture = picture.convert("RGB" if picture.mode == "L" else "RGBA")
-        if target.quality is None and target.source.lossless:
-            options |= {"lossless": True, "quality": 60, "exact": False}
-        else:
-            options |= {"quality": target.quality or 95}
+        picture = picture.convert({"L": "RGB", "LA": "RGBA"}.get(picture.mode, picture.mode))
+        options |= {"lossless": True, "quality": 60} if lossless else {"quality": quality or 95}
     elif kind == "png":
         options = {"compress_level": 4}
     elif kind == "tiff":
-        options |= {"compression": "tiff_adobe_deflate", "tiffinfo": {317: 2}}
-    name = {"pnm": "PPM"}.get(kind, kind.upper())
-    buffer = io.BytesIO()  # encoders hide an OSError of the file behind their own
-    picture.save(buffer, name, **options)
-    if kind == "tiff":
-        add_tags(buffer, metadata.tags())
-    return metadata.png(buffer.getvalue()) if kind == "png" else buffer.getvalue()
+        options = {"compression": "tiff_adobe_deflate", "tiffinfo": {317: 2}}
+    picture.save(file, {"pnm": "PPM"}.get(kind, kind.upper()), **options)
+
+
+def _encode_large(image: np.memmap, kind: str, orientation: int, file: Any) -> None:
+    """By libvips, which reads the pixels as it goes, ``superres[large]``; turned upright.
+
+    Raises:
+        UserError: libvips cannot be loaded, or fails.
+    """
+    try:
+        import pyvips
+    except OSError as error:
+        raise UserError(f"libvips cannot be loaded ({error}); pip install pyvips-binary") from None
+    height, width, channels = image.shape
+    format = {"u1": "uchar", "u2": "ushort", "f4": "float"}[image.dtype.str[1:]]
+    deep = "16" * (image.dtype == np.uint16)
+    colours = ("grey16" if deep else "b-w") if channels < 3 else ("rgb16" if deep else "srgb")
+    try:
+        made = pyvips.Image.new_from_memory(image.data, width, height, channels, format)
+        made = made.copy(interpretation=colours)
+        made.set_type(pyvips.GValue.gint_type, "orientation", orientation)
+        target = pyvips.Target.new_to_descriptor(file.fileno())
+        if kind == "png":
+            made.autorot().pngsave_target(target, compression=4, keep="none")
+        else:
+            predictor = "float" if format == "float" else "horizontal"
+            made.autorot().tiffsave_target(
+                target, compression="deflate", predictor=predictor, keep="none",
+                bigtiff=image.nbytes > _CLASSIC_TIFF,
+            )  # fmt: skip
+    except pyvips.Error as error:
+        raise UserError(f"libvips could not write the result ({error})") from None
 
 
 def on_white(image: np.ndarray) -> np.ndarray:
@@ -232,11 +257,3 @@ def on_white(image: np.ndarray) -> np.ndarray:
     alpha = image[..., -1:].astype(np.uint16)
     colour = image[..., :-1].astype(np.uint16)
     return ((colour * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
-
-
-def to_pillow(image: np.ndarray) -> Image.Image:
-    """A Pillow picture of (H, W, C) uint8, or of one uint16 channel."""
-    if image.dtype == np.uint16 and image.shape[2] == 1:
-        return Image.fromarray(image[..., 0])
-    image = to_8_bit(image)
-    return Image.fromarray(image[..., 0] if image.shape[2] == 1 else image)

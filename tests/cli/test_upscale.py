@@ -166,7 +166,7 @@ def test_formats(upscale, tmp_path):
     assert opened(tmp_path / "png" / "turned.png").size == (80, 112)
     assert opened(tmp_path / "jpg" / "turned.jpg").size == (112, 80)
     assert "named as --format" in upscale(
-        tmp_path / "a.png", "-o", tmp_path / "x.png", "--format", "jpg", code=1
+        tmp_path / "a.png", "-o", tmp_path / "x.png", "--format", "jpg", code=2
     )
 
 
@@ -239,7 +239,7 @@ def test_mistakes(upscale, tmp_path, monkeypatch):
     for arguments, words in (
         ([], "name a picture"),
         ([tmp_path / "b.png"], "no such file"),
-        ([tmp_path / "*.jpg"], "no picture matches"),
+        ([tmp_path / "*.jpg"], "no image matches"),
         ([a, "--scale", "0.5"], "1 to 64"),
         ([a, "--tile", "x"], "tile must be"),
         ([a, "--quality", "200"], "1 to 100"),
@@ -254,7 +254,7 @@ def test_mistakes(upscale, tmp_path, monkeypatch):
         assert "not a positive whole number" in upscale(a, code=2)
     monkeypatch.delenv("SUPERRES_MAX_PIXELS")
     (tmp_path / "empty").mkdir()
-    assert "no pictures in" in upscale(tmp_path / "empty", code=2)
+    assert "no images in" in upscale(tmp_path / "empty", code=2)
     assert "more than the limit" in upscale(a, "--max-pixels", "2k", code=1)
     upscale(a, "--max-pixels", "1M")
 
@@ -284,7 +284,7 @@ def test_a_file_where_a_folder_is_meant(upscale, tmp_path):
     Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
     (tmp_path / "there").write_text("precious")
     there = tmp_path / "there"
-    assert "is there and no folder" in upscale(tmp_path / "a.png", "-o", there, code=2)
+    assert "is a file, and its name" in upscale(tmp_path / "a.png", "-o", there, code=2)
     said = upscale(tmp_path / "a.png", "-o", there / "x.png", code=1)
     assert "a file is in its way" in said
     assert (tmp_path / "there").read_text() == "precious"

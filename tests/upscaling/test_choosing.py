@@ -13,7 +13,7 @@ import superres
 from superres.checkpoints import save_safetensors, shipped
 from superres.errors import UserError
 from superres.models.backbones.mdsr import MDSR
-from superres.upscaling.networks import choose_network
+from superres.upscaling.networks import Options, choose_network
 
 from .conftest import scene
 
@@ -35,7 +35,7 @@ def folder(tmp_path, weights):
 def test_the_nearest_scale_that_is_not_smaller(scale, native, result, folder, monkeypatch):
     monkeypatch.setattr(shipped, "WEIGHTS", folder)
     for name in ("tiny", str(folder)):
-        chosen = choose_network(name, scale, "cpu")
+        chosen = choose_network(Options(name, scale, "cpu"))
         assert (chosen.module.scale, chosen.scale) == (native, result)
         assert bool(chosen.notes) == (native != result)
 
@@ -44,7 +44,9 @@ def test_a_network_of_several_scales(tmp_path):
     config = {"type": "MDSR", "channels": 8, "num_blocks": 1, "scales": [2, 3, 4]}
     save_safetensors(tmp_path / "m.safetensors", MDSR(channels=8, num_blocks=1), config)
     for scale, native in ((None, 4), (1.5, 2), (2.2, 3), (9, 4)):
-        assert choose_network(tmp_path / "m.safetensors", scale, "cpu").module.scale == native
+        assert (
+            choose_network(Options(tmp_path / "m.safetensors", scale, "cpu")).module.scale == native
+        )
 
 
 def test_load_model_by_name(folder, monkeypatch):
@@ -84,7 +86,7 @@ def test_comparisons_of_any_kind(tmp_path, network):
             superres.save_comparison(picture, np.resize(sr, (90, 50, 3)), tmp_path / name)
         with pytest.raises(UserError, match="gt must be as large"):
             superres.save_comparison(picture, sr, tmp_path / name, gt=picture)
-        with pytest.raises(UserError, match="divide them by 255"):
+        with pytest.raises(UserError, match="divide by 255"):
             superres.save_comparison(picture.astype(float), sr, tmp_path / name)
         assert not (tmp_path / name).exists()
     with pytest.raises(UserError, match="needs pictures"):

@@ -16,7 +16,8 @@ from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
 
 from superres.imaging.io import Picture, read_image, read_picture
-from superres.upscaling import python, writing
+from superres.inference import Tiling
+from superres.upscaling import writing
 from superres.upscaling.enlarge import Enlarger
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -42,11 +43,11 @@ def test_a_large_result_is_never_held(kind, tmp_path, monkeypatch):
     pixels += np.arange(0, 200, 8, dtype=np.uint8).repeat(80)[None, : pixels.shape[1], None][:, :1]
     pixels[::50, ::70] = 255
     path = tmp_path / f"large.{kind[:3] if kind == 'tiff' else kind}"
-    enlarger = Enlarger(Repeating(), tile=128)
+    enlarger = Enlarger(Repeating(), tiling=Tiling(128))
     tracemalloc.start()  # numpy's memory is traced, torch's is not: tiles are small
     try:
         picture = Picture(pixels, "png", info={"dpi": (300, 300)}, icc=b"a profile")
-        python.save(path, enlarger, picture, kind)
+        writing.save(path, enlarger, picture, kind)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -115,10 +116,10 @@ def test_reading_holds_the_file_and_its_pixels_once(tmp_path):
 MANY_SIZES = """
 import re, sys, torch
 from superres.inference.backends import best
-from superres.upscaling.networks import choose_network
+from superres.upscaling.networks import Options, choose_network
 torch.set_num_threads(1)
 name = sys.argv[1]
-net = best(choose_network("edsr-s_x2", device="cpu", backend=name).module, "cpu", name)
+net = best(choose_network(Options("edsr-s_x2", device="cpu", backend=name)).module, "cpu", name)
 def own():
     return int(re.search(r"Pss_Anon:\\s+(\\d+)", open("/proc/self/smaps_rollup").read())[1]) * 1024
 for side in range(60):

@@ -266,13 +266,12 @@ def upscaled(path: Path, cell: Cell) -> str:
     from superres.errors import UserError
     from superres.imaging.io import read_picture
     from superres.upscaling.enlarge import Enlarger
-    from superres.upscaling.python import save
-    from superres.upscaling.writing import turned
+    from superres.upscaling.writing import save, turned
 
     out = path.with_name("result.png")
     try:
         source = read_picture(path)
-        target = save(out, Enlarger(Repeating()), source, "png")
+        lost = save(out, Enlarger(Repeating()), source, "png")
     except UserError as error:
         return _refused(error, path)
     with Image.open(out) as image:
@@ -282,7 +281,7 @@ def upscaled(path: Path, cell: Cell) -> str:
     right = cell.right if cell.kind[0] == "PNG" else turned(cell.right, cell.orientation)
     if right.shape[2] == 2:
         right = right[..., [0, 0, 0, 1]]
-    told = source.notes + target.notes
+    told = source.notes + lost
     return _judged(found, right.repeat(2, 0).repeat(2, 1), told)
 
 
