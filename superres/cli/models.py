@@ -10,7 +10,6 @@ import argparse
 import json
 import os
 import re
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -220,9 +219,7 @@ def _print(name: str, summary: Summary) -> None:
 
 
 def _show(head: list[str], rows: list[list[str]]) -> None:
-    from rich.console import Console
-
     from superres.evaluation.render import print_tables
     from superres.evaluation.tables import Table
 
-    print_tables([Table(head, rows)], Console(width=None if sys.stdout.isatty() else 120))
+    print_tables([Table(head, rows)])

@@ -9,19 +9,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-import warnings
-from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from superres.errors import UserError
 from superres.options import whole_scale
 from superres.output import printable
-
-if TYPE_CHECKING:
-    from superres.evaluation.extra_metrics import ExtraMetrics
-    from superres.evaluation.protocols import Protocol
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -67,15 +60,15 @@ def run(args: argparse.Namespace) -> int:
     if args.scale < 1:
         raise UserError(f"--scale must be at least 1, not {args.scale}")
 
-    from rich.console import Console
-
     from superres.cli._progress import Progress
     from superres.evaluation import results
     from superres.evaluation.extra_metrics import ExtraMetrics
     from superres.evaluation.pairing import pair_by_name
     from superres.evaluation.protocols import PROTOCOLS, get_protocol
-    from superres.evaluation.published import is_published_name, known_method
-    from superres.evaluation.render import print_table
+    from superres.evaluation.published import is_published_name, known_method, with_published
+    from superres.evaluation.render import print_tables
+    from superres.evaluation.scoring import score_by, unscored
+    from superres.evaluation.tables import all_tables
 
     published = known_method(args.published) if args.published else []
     names = _split(args.protocol)
@@ -91,56 +84,61 @@ def run(args: argparse.Namespace) -> int:
             f"no picture of {args.sr_dir} ({sr[0].name}, ...) belongs to one of {args.hr_dir} "
             f"({hr[0].name}, ...) at scale {args.scale}, judged by their names"
         )
-    scores: list[list[dict[str, Any]]] = []  # by image, then protocol
-    resized: Counter[str] = Counter()
+    rows: list[list[dict[str, Any]]] = []  # by image, then protocol
     with Progress(passing=True) as shown:
         progress = shown.step("scoring")
         for number, (name, *paths) in enumerate(pairing.pairs):
             progress(number, len(pairing.pairs), name)
-            scores.append([*_score(name, paths, args.scale, protocols, extras, resized)])
+            try:
+                pair = _read(*paths)
+            except UserError as error:
+                found = [unscored(str(error))] * len(protocols)
+            else:
+                found = [score_by(protocol, *pair, args.scale, extras) for protocol in protocols]
+            rows.append([{"name": name, **row} for row in found])
     for name, instead in pairing.missing.items():
-        error = f"no SR picture for {name}" + (f" ({instead})" if instead else "")
-        scores.append([_failed(name, error)] * len(protocols))
+        error = "it has no SR picture" + (f" ({instead})" if instead else "")
+        rows.append([{"name": name, **unscored(error)}] * len(protocols))
 
-    images = [image for row in scores for image in row]
-    errors = [image["error"] for image in images if "error" in image]
-    errors += [f"{i['name']}: {e}" for i in images for e in i.get("metric_errors", {}).values()]
+    errors = [
+        f"{image['name']}: {error}"
+        for image in (image for row in rows for image in row)
+        for error in [*filter(None, [image.get("error")]), *image.get("metric_errors", {}).values()]
+    ]
     for error in dict.fromkeys(errors):
         print(printable(f"not scored: {error}"), file=sys.stderr)
     if pairing.extra:
         names = ", ".join(path.name for path in pairing.extra)
         print(printable(f"not used: {names} in {args.sr_dir}"), file=sys.stderr)
-    if all(image["psnr"] is None for image in images):
+    if all(image["psnr"] is None for row in rows for image in row):
         raise UserError(f"none of the {len(pairing.pairs)} pairs could be scored, see above")
 
     method = args.name or args.sr_dir.resolve().name
-    stated = []
+    notes = []
     if published:
-        stated = [f"results of {published[0].method} as stated by --published"]
+        notes = [f"results of {published[0].method} as stated by --published"]
     elif is_published_name(method):
-        stated = [f"called {method} by its folder or --name, not known to be results of it"]
+        notes = [f"called {method} by its folder or --name, not known to be results of it"]
     # A folder called only HR has its set's name above it.
     folder = args.hr_dir.resolve()
     folder = folder.parent if folder.name.lower() in ("hr", "gt", "original") else folder
-    entries = []
-    for protocol, rows in zip(protocols, zip(*scores)):
-        count = resized[protocol.name]
-        notes = [f"HR was resized for {count} images, which raises their scores"] if count else []
-        cell = folder.name, args.scale, protocol.name
-        notes += stated
-        entry = results.set_result(*cell, rows, method, notes, metrics=extras.names)
-        entries.append(results.with_published(entry, published))
-    where = {"sr_dir": str(args.sr_dir.resolve()), "hr_dir": str(args.hr_dir.resolve())}
-    described = extras.described()
-    record = results.results_record(entries, protocols, metrics=described, device="cpu", **where)
-    written = []
-    if args.out:  # files first: nobody may be reading what is printed
-        written = [
-            results.write_results(args.out, record),
-            *results.write_tables(args.out, record),
-        ]
-    # Off a terminal the width would be cut to 80 columns.
-    print_table(record, Console(width=None if sys.stdout.isatty() else 160))
+    entries = [
+        results.set_result(
+            folder.name, args.scale, protocol.name, images, method, notes, extras.names
+        )
+        for protocol, images in zip(protocols, zip(*rows))
+    ]
+    record = results.results_record(
+        [with_published(entry, published) for entry in entries],
+        protocols,
+        metrics=extras.described(),
+        device="cpu",
+        sr_dir=str(args.sr_dir.resolve()),
+        hr_dir=str(args.hr_dir.resolve()),
+    )
+    # Files first: nobody may be reading what is printed.
+    written = results.write_results(args.out, record) if args.out else []
+    print_tables(all_tables(record))
     if written:
         print(f"written: {written[0]}, {', '.join(path.name for path in written[1:])}")
     return 1 if errors else 0
@@ -160,42 +158,16 @@ def _images(args: argparse.Namespace) -> tuple[list[Path], list[Path]]:
     return sr, hr
 
 
-def _score(
-    name: str,
-    paths: list[Path],
-    scale: int,
-    protocols: list[Protocol],
-    extras: ExtraMetrics,
-    resized: Counter[str],
-) -> Iterator[dict[str, Any]]:
-    """An image's scores by each protocol; counts in ``resized`` where one has resized HR."""
-    from superres.evaluation.protocols import evaluate_pair
+def _read(*paths: Path) -> Any:
+    """SR and HR as RGB, of the files' depth."""
     from superres.imaging.io import image_header, read_image
 
-    try:
-        if image_header(paths[0]).channels == 1 and image_header(paths[1]).channels >= 3:
-            raise UserError(
-                f"{paths[0]} is grey and {paths[1]} is RGB: an SR picture needs the colours of HR "
-                "(write Y results back into RGB before scoring)"
-            )
-        sr, hr = (read_image(path, channels="rgb", dtype="keep") for path in paths)
-    except UserError as error:
-        yield from [_failed(name, str(error))] * len(protocols)
-        return
-    for protocol in protocols:
-        try:
-            with warnings.catch_warnings(record=True) as said:
-                warnings.simplefilter("always")
-                image = {"name": name, **evaluate_pair(sr, hr, scale, protocol)}
-            resized[protocol.name] += any("resizes HR" in str(w.message) for w in said)
-            found, failed = extras.score(sr, hr, scale, protocol)
-            yield {**image, **found, **({"metric_errors": failed} if failed else {})}
-        except UserError as error:
-            yield _failed(name, f"{paths[0]}: {error}")
-
-
-def _failed(name: str, error: str) -> dict[str, Any]:
-    return {"name": name, "psnr": None, "ssim": None, "error": error}
+    if image_header(paths[0]).channels == 1 and image_header(paths[1]).channels >= 3:
+        raise UserError(
+            f"{paths[0]} is grey and {paths[1]} is RGB: an SR picture needs the colours of HR "
+            "(write Y results back into RGB before scoring)"
+        )
+    return [read_image(path, channels="rgb", dtype="keep") for path in paths]
 
 
 def _split(texts: list[str]) -> list[str]:

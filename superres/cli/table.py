@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import io
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,6 @@ from superres.output import printable
 
 if TYPE_CHECKING:
     from superres.evaluation.merge import Run
-    from superres.evaluation.tables import Table
 
 FORMATS = ("terminal", "md", "csv", "latex", "json")
 
@@ -50,6 +50,7 @@ def run(args: argparse.Namespace) -> int:
     """Merge, compare, write."""
     from superres.evaluation import render
     from superres.evaluation.merge import compare, difference_table, merge_runs
+    from superres.evaluation.results import as_json
     from superres.evaluation.tables import entries_of, result_tables
     from superres.files import write_text
 
@@ -61,15 +62,20 @@ def run(args: argparse.Namespace) -> int:
     methods = list(dict.fromkeys(entry["method"] for entry in record["results"]))
     pair = args.compare or (methods if len(methods) == 2 else None)
     lines = compare(record, *pair) if pair else []
-    tables = result_tables(record)
-    if lines:
-        tables.append(difference_table(lines, *pair))
+    tables = [*result_tables(record), *([difference_table(lines, *pair)] if lines else [])]
     if args.format == "csv":
         text = render.csv_text(entries_of(record), lines, pair, record.get("metrics") or ())
     elif args.format == "json":
-        text = _json(record, lines, pair)
+        cells = [{k: _plain(v) for k, v in line.items()} for line in lines]
+        said = {"comparison": {"first": pair[0], "second": pair[1], "cells": cells}} if pair else {}
+        text = as_json({"schema": 1, **record, **said})
     elif args.format == "terminal":
-        text = _terminal(tables, None if sys.stdout.isatty() and not args.out else 160)
+        if args.out is None:
+            render.print_tables(tables)
+            return 0
+        shown = io.StringIO()
+        render.print_tables(tables, shown)
+        text = shown.getvalue()
     else:
         text = render.markdown(tables) if args.format == "md" else render.latex(tables)
     if args.out is None:
@@ -78,6 +84,10 @@ def run(args: argparse.Namespace) -> int:
         write_text(args.out, text)
         print(f"written: {args.out}")
     return 0
+
+
+def _plain(value: Any) -> Any:
+    return dataclasses.asdict(value) if dataclasses.is_dataclass(value) else value
 
 
 def _read(text: str) -> Run:
@@ -100,27 +110,3 @@ def _only(record: dict[str, Any], protocols: list[str]) -> dict[str, Any]:
         for key in ("baselines", "results")
     }
     return {**record, **chosen}
-
-
-def _json(record: dict[str, Any], lines: list[dict[str, Any]], pair: list[str] | None) -> str:
-    from superres.evaluation.results import as_json
-
-    content = {"schema": 1, **record}
-    if pair:
-        cells = [
-            {k: dataclasses.asdict(v) if dataclasses.is_dataclass(v) else v for k, v in of.items()}
-            for of in lines
-        ]
-        content["comparison"] = {"first": pair[0], "second": pair[1], "cells": cells}
-    return as_json(content)
-
-
-def _terminal(tables: list[Table], width: int | None) -> str:
-    from rich.console import Console
-
-    from superres.evaluation.render import print_tables
-
-    console = Console(width=width)
-    with console.capture() as shown:
-        print_tables(tables, console)
-    return shown.get()

@@ -116,13 +116,11 @@ class RunLog:
 
     def table(self, record: dict[str, Any]) -> None:
         """The tables of a record as results.json holds it, at the end of a run."""
-        from rich.console import Console
-
-        from superres.evaluation.render import print_table
+        from superres.evaluation.render import print_tables
+        from superres.evaluation.tables import all_tables
 
         self.close()
-        # Off a terminal the width would be cut to 80 columns.
-        print_table(record, Console(width=None if self._terminal() else 160))
+        print_tables(all_tables(record))
 
     def close(self) -> None:
         """Take the progress bar down."""

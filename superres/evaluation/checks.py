@@ -23,23 +23,23 @@ def check_pair(
         raise UserError(f"channel must be 'rgb' or 'y', not {channel!r}")
     sr, hr = _as_picture(sr, "SR"), _as_picture(hr, "HR")
     if sr.ndim != hr.ndim:
-        kinds = {2: "grey", 3: "RGB"}
+        first, second = ("grey", "RGB") if sr.ndim == 2 else ("RGB", "grey")
         raise UserError(
-            f"SR is {kinds[sr.ndim]} and HR is {kinds[hr.ndim]}: convert one of them "
+            f"SR is {first} and HR is {second}: convert one of them "
             "(superres.imaging.io.read_image(path, channels='rgb') reads both as RGB)"
         )
+    height, width = sr.shape[:2]
     if sr.shape != hr.shape:
         raise UserError(
             f"SR and HR differ in size: expected {hr.shape[1]}x{hr.shape[0]} (HR), "
-            f"found {sr.shape[1]}x{sr.shape[0]} (width x height)"
+            f"found {width}x{height} (width x height)"
         )
     peak = data_range_of(sr, hr, data_range)
-    height, width = (side - 2 * border for side in sr.shape[:2])
-    if border < 0 or min(height, width) < smallest:
+    if border < 0 or min(height, width) - 2 * border < smallest:
         window = "the SSIM window of " if smallest > 1 else ""
         raise UserError(
-            f"the picture is {width}x{height} after shaving {border} px from each side, smaller "
-            f"than {window}{smallest}x{smallest}: score larger pictures"
+            f"the picture is {width - 2 * border}x{height - 2 * border} after shaving {border} px "
+            f"from each side, smaller than {window}{smallest}x{smallest}: score larger pictures"
         )
     inside = slice(border, -border or None)
     return sr[inside, inside], hr[inside, inside], peak
@@ -52,22 +52,19 @@ def peak_of(sr: np.ndarray, hr: np.ndarray) -> float:
 
 def _as_picture(image: np.ndarray, name: str) -> np.ndarray:
     image = np.asarray(image)
-    if image.ndim == 3 and image.shape[2] == 1:
-        image = image[:, :, 0]
-    if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] != 3) or image.size == 0:
-        raise UserError(
-            f"{name} must be a picture of shape (H, W, 3) or (H, W), found {image.shape}"
-        )
+    shape = image.shape
+    if image.ndim not in (2, 3) or shape[2:] not in ((), (1,), (3,)) or image.size == 0:
+        raise UserError(f"{name} must be a picture of shape (H, W, 3) or (H, W), found {shape}")
+    image = image[:, :, 0] if shape[2:] == (1,) else image
     if image.dtype in (np.uint8, np.uint16):
         return image
     if image.dtype.kind != "f":
         raise UserError(f"{name} has samples of {image.dtype}; expected uint8, uint16 or float")
-    finite = np.isfinite(image)
-    if not finite.all():
-        row, column = np.argwhere(~finite)[0][:2]
+    if len(bad := np.argwhere(~np.isfinite(image))):
+        row, column = bad[0][:2]
         raise UserError(
-            f"{name} has {np.count_nonzero(~finite)} NaN or infinite samples, the first in row "
-            f"{row}, column {column}: a score would be meaningless"
+            f"{name} has {len(bad)} NaN or infinite samples, the first in row {row}, column "
+            f"{column}: a score would be meaningless"
         )
     return image if image.dtype == np.float64 else image.astype(np.float32, copy=False)
 
@@ -78,8 +75,7 @@ def data_range_of(sr: np.ndarray, hr: np.ndarray, data_range: float | None = Non
     Raises:
         UserError: the two have different depths, or float values contradict the range.
     """
-    depths = {x.dtype for x in (sr, hr)} & {np.dtype(np.uint8), np.dtype(np.uint16)}
-    if len(depths) == 2:
+    if {sr.dtype, hr.dtype} == {np.dtype(np.uint8), np.dtype(np.uint16)}:
         raise UserError(
             f"SR has samples of {sr.dtype} and HR of {hr.dtype}: bring both to one depth"
         )
@@ -92,15 +88,12 @@ def data_range_of(sr: np.ndarray, hr: np.ndarray, data_range: float | None = Non
         if image.dtype.kind != "f":
             continue
         low, high = float(image.min()), float(image.max())
-        # What a network makes before it has learnt anything is all but black, and even.
-        if high - low > 0.1 and high <= 1 and low >= 0:
+        # What a network makes before it has learnt anything is all but black, and even. What it
+        # makes later may reach outside; HR may not.
+        small = high - low > 0.1 and high <= 1 and low >= 0
+        if small or (name == "HR" and (low < -0.5 or high > peak + 0.5)):
             raise UserError(
-                f"{name} is float with values up to {high:.4g}: it looks like [0, 1] where "
-                f"[0, {peak:.0f}] is expected; multiply it, or pass data_range explicitly"
+                f"{name} is float with values in [{low:.4g}, {high:.4g}], and [0, {peak:.0f}] is "
+                "expected; multiply it, or pass data_range explicitly"
             )
-    if hr.dtype.kind == "f" and (low < -0.5 or high > peak + 0.5):
-        raise UserError(
-            f"HR has values in [{low:.4g}, {high:.4g}], outside [0, {peak:.0f}]: "
-            "pass data_range if that is its range"
-        )
     return peak

@@ -37,13 +37,13 @@ class ExtraMetrics:
 
     def __init__(self, wanted: Iterable[str | Mapping[str, Any]], device: str = "cpu") -> None:
         self._metrics: dict[str, Any] = {}
-        specs: list[Any] = []
+        done: list[Any] = []
         for spec in wanted:
-            kind = spec.get("type") if isinstance(spec, Mapping) else spec
-            if kind in BASIC or spec in specs:
+            options = {**spec} if isinstance(spec, Mapping) else {"type": spec}
+            kind = options.pop("type", None)
+            if kind in BASIC or spec in done:
                 continue
-            specs.append(spec)
-            options = {k: v for k, v in spec.items() if k != "type"} if kind != spec else {}
+            done.append(spec)
             metric = _made(kind, options, device)
             name = getattr(metric, "name", kind)
             if name in self._metrics or name in _TAKEN:
@@ -76,10 +76,6 @@ class ExtraMetrics:
             return scores, errors
         try:
             pair = compared(sr, hr, scale, protocol)
-            if pair[2].channel != protocol.channel:
-                raise UserError(
-                    "the classical bicubic row is luma alone; it has PSNR and SSIM only"
-                )
         except UserError as error:
             return scores, dict.fromkeys(self.names, str(error))
         for name, metric in self._metrics.items():
@@ -90,8 +86,7 @@ class ExtraMetrics:
             except Exception as error:  # a library, or the user's own code
                 height, width = pair[0].shape[:2]
                 reason = (str(error).splitlines() or [type(error).__name__])[0]
-                title = _described(name, metric)["title"]
-                errors[name] = f"{title} of {width}x{height} failed: {reason}"
+                errors[name] = f"{name} of {width}x{height} failed: {reason}"
         return scores, errors
 
 
@@ -99,14 +94,11 @@ def _number(value: Any) -> float:
     """The score as a float.
 
     Raises:
-        ValueError: it is not one finite number.
+        ValueError: it is not one finite number (RuntimeError, of a tensor of several).
     """
-    shape = tuple(getattr(value, "shape", ()))
-    if isinstance(value, (str, bytes, type(None))) or math.prod(shape) != 1:
-        what = f"an array of shape {shape}" if shape else repr(value)[:40]
-        raise ValueError(f"it gave {what} instead of a number")
-    if not math.isfinite(value):
-        raise ValueError(f"it gave {float(value)}")
+    value = value.item() if hasattr(value, "item") else value
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"it gave {repr(value)[:40]} instead of a finite number")
     return float(value)
 
 
@@ -122,23 +114,14 @@ def _made(kind: Any, options: Mapping[str, Any], device: str) -> Any:
         return partial(found, **options)
     library, install = getattr(found, "needs", (kind, "see its documentation"))
     try:
-        takes_device = "device" in inspect.signature(found).parameters
-        return found(**{**({"device": device} if takes_device else {}), **options})
-    except (ImportError, RuntimeError, AttributeError) as error:
-        what = "broken here: packages that do not fit each other are the usual reason"
-        if isinstance(error, ModuleNotFoundError):
-            library, what = error.name or library, "not installed or not whole"
+        if "device" in inspect.signature(found).parameters:
+            options = {"device": device, **options}
+        return found(**options)
+    except (ImportError, RuntimeError, AttributeError, OSError) as error:
         raise UserError(
-            f"{kind} needs {library}, which is {what} ({error}): {install}, or leave it out of the "
-            "metrics"
-        ) from None
-    except OSError as error:  # of urllib, requests and the file system
-        import torch
-
-        raise UserError(
-            f"{kind} needs weights that are fetched on first use, and they cannot be had: "
-            f"{error}. Run it once with network access, copy the cache folder "
-            f"({torch.hub.get_dir()}) from a machine that has it, or leave it out of the metrics"
+            f"{kind} needs {library}, which cannot be used here: {error}. {install}, or leave it "
+            "out of the metrics. (Else packages do not fit each other, or weights cannot be had "
+            "that are fetched on first use: run it once with network access)"
         ) from None
     except (TypeError, ValueError) as error:
         raise UserError(f"metrics: {kind}: {error}") from None
@@ -148,11 +131,8 @@ def _described(name: str, metric: Any) -> dict[str, str]:
     """A metric's title and, where it says so, which way is better; and what tables print of it."""
     of = metric.func if isinstance(metric, partial) else metric
     title, better = getattr(of, "title", name), getattr(of, "better", "")
-    text = (
-        getattr(of, "text", None) or (inspect.getdoc(of) or "a metric of your own").split("\n")[0]
-    )
-    library = getattr(of, "needs", ("",))[0]
-    with suppress(importlib.metadata.PackageNotFoundError, ValueError):
-        library += f" {importlib.metadata.version(library)}"
+    text = getattr(of, "text", "") or (inspect.getdoc(of) or "a metric of your own").split("\n")[0]
     line = f"{title}{f', {better} is better' if better else ''}: {text}"
-    return {"title": title, "better": better, "line": line + (f" [{library}]" if library else "")}
+    with suppress(AttributeError, importlib.metadata.PackageNotFoundError):
+        line += f" [{of.needs[0]} {importlib.metadata.version(of.needs[0])}]"
+    return {"title": title, "better": better, "line": line}

@@ -1,4 +1,4 @@
-"""Published scores, as data: ``published/*.json`` beside this file.
+"""Published scores, as data: ``published/*.json`` beside this file, and how they are compared.
 
 Each entry says which protocol its numbers were made by, as far as that is known. Numbers that
 could not be traced to a publication are left out, and so are cells that are known to be wrong.
@@ -9,15 +9,20 @@ from __future__ import annotations
 import functools
 import json
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from superres.errors import UserError, did_you_mean
+from superres.evaluation.tables import is_partial
 
 FOLDER = Path(__file__).with_name("published")
 NETWORKS = Path(__file__).with_name("published_networks.json")
+ON_DISK = {"DIV2K_valid": "DIV2K", "DIV2K_valid_HR": "DIV2K", "BSD100": "B100"}
+"""What publications call a set, by what it is called on disk."""
+SIZES = {"Set5": 5, "Set14": 14, "B100": 100, "Urban100": 100, "Manga109": 109, "DIV2K": 100}
+"""Pictures in the sets that publications score."""
 
 
 @dataclass(frozen=True)
@@ -85,12 +90,11 @@ def find_published(
         [38.11]
     """
     wanted = {"set": set, "scale": scale, "protocol": protocol, "degradation": degradation}
-    wanted = {key: value for key, value in wanted.items() if value is not None}
     return [
         entry
         for entry in load_published()
         if (method is None or entry.method.lower() == method.lower())
-        and all(getattr(entry, key) == value for key, value in wanted.items())
+        and all(value in (None, getattr(entry, key)) for key, value in wanted.items())
     ]
 
 
@@ -100,15 +104,51 @@ def known_method(method: str) -> list[PublishedScore]:
     Raises:
         UserError: no publication here calls a method so; near names are given.
     """
-    found = find_published(method)
-    if not found:
-        names = sorted({score.method for score in load_published()})
-        near = did_you_mean(method, names, 0.4)
-        raise UserError(
-            f"--published: no scores of a method {method!r} are known here"
-            + (near or f"; known: {', '.join(names)}")
-        )
-    return found
+    if found := find_published(method):
+        return found
+    names = sorted({score.method for score in load_published()})
+    near = did_you_mean(method, names, 0.4) or f"; known: {', '.join(names)}"
+    raise UserError(f"--published: no scores of a method {method!r} are known here{near}")
+
+
+def is_published_name(name: str) -> bool:
+    """Whether a publication calls a method so, but for spelling and ``+``."""
+    letters = functools.partial(re.sub, r"[\W_]", "")
+    return letters(name.lower()) in {letters(score.method.lower()) for score in load_published()}
+
+
+def with_published(entry: Mapping[str, Any], scores: Iterable[PublishedScore]) -> dict[str, Any]:
+    """A result with ``published``: the first score of its set, scale and protocol, if any.
+
+    It holds ``method``, ``psnr``, ``ssim``, ``source``, ``note``, and ``difference``. A set of
+    another number of images than the published one gets a note instead.
+    """
+    name = ON_DISK.get(entry["set"], entry["set"])
+    where = (name, entry["scale"], entry["protocol"])
+    found = next((s for s in scores if (s.set, s.scale, s.protocol) == where), None)
+    if found is None:
+        return dict(entry)
+    if other := other_size(name, len(entry["images"])):
+        return {**entry, "notes": [*dict.fromkeys([*entry.get("notes", ()), other])]}
+    published = {k: getattr(found, k) for k in ("method", "psnr", "ssim", "source", "note")}
+    return {**entry, "published": {**published, "difference": difference(entry, published)}}
+
+
+def difference(entry: Mapping[str, Any], published: Mapping[str, Any]) -> dict[str, float | None]:
+    """Ours less theirs; None where either is not known, or ours is of some images only."""
+    return {
+        key: None
+        if None in (published[key], entry[key]) or is_partial(entry)
+        else entry[key] - published[key]
+        for key in ("psnr", "ssim")
+    }
+
+
+def other_size(name: str, count: int) -> str:
+    """A note on a set of another number of images than publications score; else empty."""
+    name = ON_DISK.get(name, name)
+    wanted = SIZES.get(name, count)
+    return "" if wanted == count else f"{count} images; published scores of {name} are of {wanted}"
 
 
 @dataclass(frozen=True)
@@ -137,17 +177,13 @@ class PublishedNetwork:
 def load_networks() -> tuple[PublishedNetwork, ...]:
     """All published networks that are described here."""
     content = json.loads(NETWORKS.read_text(encoding="utf-8"))
-    return tuple(
-        PublishedNetwork(
-            entry["method"],
-            tuple(entry["tables"]),
-            entry["network"],
-            None if entry["training"] is None else {**content["training"], **entry["training"]},
-            tuple(entry.get("warm_start", ())),
-            tuple(entry.get("files", ())),
-        )
-        for entry in content["networks"]
-    )
+    found = []
+    for entry in content["networks"]:
+        known = entry["training"] is not None
+        training = {**content["training"], **entry["training"]} if known else None
+        lists = {key: tuple(entry.get(key, ())) for key in ("tables", "warm_start", "files")}
+        found.append(PublishedNetwork(**{**entry, **lists, "training": training}))
+    return tuple(found)
 
 
 def find_network(method: str, tables: Collection[str]) -> PublishedNetwork | None:
@@ -155,9 +191,3 @@ def find_network(method: str, tables: Collection[str]) -> PublishedNetwork | Non
     return next(
         (n for n in load_networks() if n.method == method and {*tables} <= {*n.tables}), None
     )
-
-
-def is_published_name(name: str) -> bool:
-    """Whether a publication calls a method so, but for spelling and ``+``."""
-    letters = functools.partial(re.sub, r"[\W_]", "")
-    return letters(name.lower()) in {letters(score.method.lower()) for score in load_published()}

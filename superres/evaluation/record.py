@@ -34,21 +34,17 @@ class Image(TypedDict):
     seconds: NotRequired[Score]
 
 
-class Difference(TypedDict, total=False):
-    """Ours less theirs; null where ours is of some images only."""
-
-    psnr: Score
-    ssim: Score
-
-
 class Published(TypedDict):
-    """The published score of a cell, from ``source``, the publication. Also: note."""
+    """The published score of a cell, from ``source``, the publication. Also: note.
+
+    ``difference`` is ours less theirs; null where ours is of some images only.
+    """
 
     method: str | None
     psnr: Score
     ssim: Score
     source: str | None
-    difference: NotRequired[Difference | None]
+    difference: NotRequired[dict[str, Score] | None]
 
 
 class Result(TypedDict):
@@ -72,21 +68,18 @@ class Result(TypedDict):
     published: NotRequired[Published | None]
 
 
-class Fingerprint(TypedDict, total=False):
-    """Of what was fed to the method: its sha256. Also: how it was made."""
-
-    sha256: str | None
-
-
 class TestSet(TypedDict):
-    """A set at a scale; ``lq`` is null where it was made from ``gt``. Also: images (how many),
-    error."""
+    """A set at a scale; ``lq`` is null where it was made from ``gt``.
+
+    ``lq_fingerprint`` is of what was fed to the method: its sha256, and how it was made. Also:
+    images (how many), error.
+    """
 
     set: str
     scale: Scale
     gt: NotRequired[str | None]
     lq: NotRequired[str | None]
-    lq_fingerprint: NotRequired[Fingerprint | None]
+    lq_fingerprint: NotRequired[dict[str, Any] | None]
 
 
 class Cost(TypedDict):
@@ -97,40 +90,20 @@ class Cost(TypedDict):
     flops: float
 
 
-class Seconds(TypedDict):
-    """Of a set's images."""
-
-    total: float
-    median: float
-
-
 class Runtime(TypedDict):
-    """What a set took at a scale."""
+    """What a set took at a scale; ``seconds`` has the ``total`` and the ``median`` of an image."""
 
     set: str
     scale: Scale
-    seconds: Seconds
+    seconds: dict[str, float]
     memory_mb: NotRequired[Score]
 
 
-class ProtocolLine(TypedDict):
-    """A protocol's fields, and the ``line`` that tables print."""
+class Described(TypedDict):
+    """A protocol's fields, or a further metric's, and the ``line`` that tables print of it."""
 
     line: str
-
-
-class Metric(TypedDict):
-    """A further metric. Also: better ("higher" or "lower")."""
-
-    title: str
-    line: str
-
-
-class Checkpoint(TypedDict, total=False):
-    """The weight file."""
-
-    path: str | None
-    sha256: str | None
+    title: NotRequired[str]
 
 
 class Record(TypedDict):
@@ -143,10 +116,10 @@ class Record(TypedDict):
 
     schema: int
     results: list[Result]
-    protocols: dict[str, ProtocolLine]
+    protocols: dict[str, Described]
     baselines: NotRequired[list[Result]]
-    metrics: NotRequired[dict[str, Metric] | None]
-    checkpoint: NotRequired[Checkpoint | None]
+    metrics: NotRequired[dict[str, Described] | None]
+    checkpoint: NotRequired[dict[str, str | None] | None]
     config: NotRequired[str | None]
     network: NotRequired[dict[str, Any] | None]
     parameters: NotRequired[int | None]
@@ -163,15 +136,10 @@ def fault_of(record: Any) -> str:
     """What is wrong with a record, the first fault; empty where nothing is."""
     if isinstance(record, dict) and record.get("schema", SCHEMA) != SCHEMA:
         return f"its schema is {record['schema']!r}, this version reads {SCHEMA}"
-    found = next(_faults(record, Record, ""), "")
-    return found or next(_contradictions(record), "")
+    return next(_faults(record, Record, ""), "") or next(_contradictions(record), "")
 
 
-@functools.cache
-def _fields(model: type) -> dict[str, Any]:
-    return get_type_hints(model, include_extras=True)
-
-
+_fields = functools.cache(functools.partial(get_type_hints, include_extras=True))
 _NAMES = {str: "text", float: "number", int: "whole number", list: "list", dict: "object"}
 
 
@@ -179,24 +147,20 @@ def _faults(value: Any, kind: Any, where: str) -> Iterator[str]:
     """The faults of a value that should be of a kind: a type of JSON, an object or several."""
     if get_origin(kind) is NotRequired:
         (kind,) = get_args(kind)
-    choices, allowed = get_args(kind), None
-    if type(None) in choices:
+    if type(None) in get_args(kind):
         if value is None:
             return
-        kind = choices[0]
-    if get_origin(kind) is Annotated:
-        kind, allowed = get_args(kind)
+        kind = get_args(kind)[0]
+    kind, allowed = get_args(kind) if get_origin(kind) is Annotated else (kind, None)
     model = hasattr(kind, "__required_keys__")
     plain = dict if model else get_origin(kind) or kind
     if plain is Any:
         return
-    good = isinstance(value, (int, float) if plain is float else plain)
     if plain in (int, float):  # JSON knows whole numbers of any size, which sums cannot take
-        good = good and not isinstance(value, bool)
-        endless = isinstance(value, float) and not math.isfinite(value)
-        good = good and (endless or abs(value) < _LARGEST)
-    if plain is str:
-        good = good and "\0" not in value  # which no path holds
+        good = type(value) is int or (plain is float and type(value) is float)
+        good = good and (not math.isfinite(value) or abs(value) < _LARGEST)
+    else:
+        good = isinstance(value, plain) and "\0" not in value  # which no path holds
     if not good or (allowed is not None and value not in allowed):
         yield f"{where or 'the file'} is {str(value)[:40]!r}, no {_NAMES[plain]} that can be here"
     elif model:
@@ -212,22 +176,18 @@ def _faults(value: Any, kind: Any, where: str) -> Iterator[str]:
 
 def _contradictions(record: Mapping[str, Any]) -> Iterator[str]:
     """What parts of a record say against each other."""
-    metrics = dict.fromkeys(record.get("metrics") or {}, Score)
+    metrics = list(record.get("metrics") or {})
     if not record["results"]:
         yield "it has no results in it"
     for entry in (*record.get("baselines", ()), *record["results"]):
         where = f"{entry['method']} on {entry['set']}"
         if entry["protocol"] not in record["protocols"]:
             yield f"the protocol {entry['protocol']!r} of {where} is not described"
-        if entry.get("psnr_std") is not None and None in (entry.get("ssim_std"), entry.get("runs")):
-            yield f"{where} has a psnr_std without ssim_std and runs"
-        if any(i["ssim"] is None and i["psnr"] is not None for i in entry["images"]):
-            yield f"an image of {where} has a psnr and no ssim"
         if len({image["name"] for image in entry["images"]}) < len(entry["images"]):
             yield f"two images of {where} have the same name"
         for scored in (entry, *entry["images"]):
-            for key in metrics.keys() & scored.keys():
-                yield from _faults(scored[key], Score, f"{key} of {where}")
+            for key in metrics:
+                yield from _faults(scored.get(key), Score, f"{key} of {where}")
 
 
 def mean_of(images: Iterable[Mapping[str, Any]], key: str) -> float | None:
@@ -241,15 +201,12 @@ def wrong_means(entry: Mapping[str, Any]) -> list[str]:
 
     A mean over several runs is left out: it is of images that not every run may have.
     """
-    if "runs" in entry:
-        return []
-    told = []
-    for key in ("psnr", "ssim"):
-        mean = mean_of(entry["images"], key)
-        known = None not in (mean, entry[key])
-        if mean != entry[key] and not (known and math.isclose(mean, entry[key], rel_tol=1e-9)):
-            told.append(
-                f"{key.upper()} {entry[key]} in the file is not the mean of its images, {mean}: "
-                "the file was changed, do not trust it"
-            )
-    return told
+    found = {key: (entry[key], mean_of(entry["images"], key)) for key in ("psnr", "ssim")}
+    return [
+        f"{key.upper()} {told} in the file is not the mean of its images, {mean}: the file was "
+        "changed, do not trust it"
+        for key, (told, mean) in found.items()
+        if "runs" not in entry
+        and told != mean
+        and (None in (told, mean) or not math.isclose(told, mean, rel_tol=1e-9))
+    ]

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, TextIO
 
-from superres.evaluation.tables import Table, all_tables, entries_of
+from superres.evaluation.tables import Table
 from superres.output import printable
-
-if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.text import Text
 
 _LATEX = {
     "\\": r"\textbackslash{}",
@@ -26,61 +23,56 @@ _LATEX = {
 }
 
 
-def print_table(record: Mapping[str, Any], console: Console) -> None:
-    """Print the tables of a record, one per protocol, and what it cost.
+def print_tables(
+    tables: Iterable[Table], file: TextIO | None = None, width: int | None = None
+) -> None:
+    """Print tables in parts that are narrow enough, so that no number is ever cut off.
 
-    Beneath each stands what its protocol does, and what is missing from it.
+    Args:
+        file: default: standard output.
+        width: default: a terminal's own, elsewhere 160 columns.
     """
-    print_tables(all_tables(record), console)
-
-
-def print_tables(tables: Iterable[Table], console: Console) -> None:
-    """Print tables in parts that are narrow enough, so that no number is ever cut off."""
     from rich import box
+    from rich.console import Console
     from rich.table import Table as RichTable
+    from rich.text import Text
 
+    def plain(text: str) -> Text:
+        """Text that neither rich nor the terminal takes for commands."""
+        return Text(printable(text, keep=""))
+
+    file = file or sys.stdout
+    console = Console(file=file, width=width or (None if file.isatty() else 160))
     for table in tables:
         for part in _parts_that_fit(table, console.width):
             shown = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
-            shown.add_column(_printable(table.header[0]), overflow="fold")
+            shown.add_column(plain(table.header[0]), overflow="fold")
             for column in part:
-                title = _printable(table.header[column])
-                shown.add_column(title, justify="right", no_wrap=True)
+                shown.add_column(plain(table.header[column]), justify="right", no_wrap=True)
             for row in table.rows:
-                shown.add_row(*(_printable(row[column]) for column in (0, *part)))
+                shown.add_row(*(plain(row[column]) for column in (0, *part)))
             console.print(shown, markup=False, highlight=False)
         for note in table.notes:
-            console.print(_printable(note), highlight=False, markup=False, soft_wrap=True)
-
-
-def _printable(text: str) -> Text:
-    """Text that neither rich nor the terminal takes for commands."""
-    from rich.text import Text
-
-    return Text(printable(text, keep=""))
+            console.print(plain(note), highlight=False, markup=False, soft_wrap=True)
 
 
 def _parts_that_fit(table: Table, width: int) -> Iterator[list[int]]:
     """Columns in groups narrow enough; a group that is too wide itself is split."""
     from rich.cells import cell_len
 
-    def room(column: int) -> int:
-        return 3 + max(cell_len(row[column]) for row in [table.header, *table.rows])
-
-    left = width - room(0) + 1
-    groups: list[list[int]] = []
-    column = 1
-    for size in table.groups or [1] * (len(table.header) - 1):
-        group = list(range(column, column + size))
-        column += size
-        whole = sum(map(room, group)) <= left
-        groups += [group] if whole else [[single] for single in group]
+    rows = [table.header, *table.rows]
+    room = [3 + max(map(cell_len, column)) for column in zip(*rows)]
+    left = width - room[0] + 1
+    columns = iter(range(1, len(room)))
     part: list[int] = []
-    for group in groups:
-        if part and sum(map(room, [*part, *group])) > left:
-            yield part
-            part = []
-        part += group
+    for size in table.groups or [1] * (len(room) - 1):
+        group = [next(columns) for _ in range(size)]
+        whole = sum(room[column] for column in group) <= left
+        for together in [group] if whole else [[column] for column in group]:
+            if part and sum(room[column] for column in [*part, *together]) > left:
+                yield part
+                part = []
+            part += together
     yield part
 
 
@@ -98,35 +90,27 @@ def markdown(tables: Sequence[Table]) -> str:
 
 def _pipes(text: str) -> str:
     """Text that Markdown leaves as it is. A name of a picture is nobody's markup."""
-    for sign in "\\|*_<`[":
-        text = text.replace(sign, "\\" + sign)
-    return printable(text.replace("\n", " "))
+    return printable("".join("\\" * (c in "\\|*_<`[") + c for c in text.replace("\n", " ")))
 
 
 def latex(tables: Sequence[Table]) -> str:
     r"""A ``tabular`` per table, with booktabs' rules; notes as comments and in a small line."""
     lines = ["% \\usepackage{booktabs}"]
     for table in tables:
-        lines += ["", f"% {_latex_comment(table.title)}"] if table.title else [""]
-        lines.append("\\begin{tabular}{l" + "r" * (len(table.header) - 1) + "}")
-        lines += ["\\toprule", _latex_row(table.header), "\\midrule"]
-        lines += [_latex_row(row) for row in table.rows]
-        lines += ["\\bottomrule", "\\end{tabular}"]
-        lines += [f"% {_latex_comment(note)}" for note in table.notes]
+        head, *rows = (
+            " & ".join(map(latex_text, cells)) + r" \\" for cells in (table.header, *table.rows)
+        )
+        title, *notes = (
+            f"% {printable(' '.join(text.split()))}" for text in (table.title, *table.notes)
+        )
+        lines += ["", title, "\\begin{tabular}{l" + "r" * (len(table.header) - 1) + "}"]
+        lines += ["\\toprule", head, "\\midrule", *rows, "\\bottomrule", "\\end{tabular}", *notes]
     return "\n".join(lines) + "\n"
-
-
-def _latex_row(cells: Iterable[str]) -> str:
-    return " & ".join(map(latex_text, cells)) + r" \\"
 
 
 def latex_text(text: str) -> str:
     """Text that LaTeX prints as it is."""
     return "".join(_LATEX.get(sign, sign) for sign in printable(text.replace("\n", " ")))
-
-
-def _latex_comment(text: str) -> str:
-    return printable(" ".join(text.split()))
 
 
 CSV_COLUMNS = (
@@ -152,17 +136,16 @@ def csv_text(
     """
     lines = []
     for entry in entries:
-        images, published = entry.get("images", ()), entry.get("published") or {}
+        published = entry.get("published") or {}
+        scores = {"published": published, "difference": published.get("difference") or {}}
         line = {
             **entry,
-            "psnr": entry.get("psnr_note", entry["psnr"]),
-            "images": len(images),
-            "not_scored": sum(i["psnr"] is None and i.get("psnr_note") != "inf" for i in images),
+            "images": len(entry["images"]),
+            "not_scored": sum(image["psnr"] is None for image in entry["images"]),
             "published_source": published.get("source"),
             "notes": "; ".join(entry.get("notes", ())),
+            **{f"{of}_{k}": known.get(k) for of, known in scores.items() for k in ("psnr", "ssim")},
         }
-        for of, scores in (("published", published), ("difference", published.get("difference"))):
-            line |= {f"{of}_{key}": (scores or {}).get(key) for key in ("psnr", "ssim")}
         lines.append(line)
     for difference in differences:
         line = {**difference, "method": " - ".join(pair or ())}
@@ -183,14 +166,4 @@ def _harmless(value: Any) -> Any:
     """Text that neither a spreadsheet takes for a formula nor a terminal for a command."""
     if not isinstance(value, str):
         return value
-    return ("'" if value[:1] in ("=", "+", "-", "@") and value[1:] else "") + printable(value)
-
-
-def result_files(record: Mapping[str, Any]) -> dict[str, str]:
-    """The texts of ``results.md``, ``results.csv`` and ``results.tex``."""
-    tables = all_tables(record)
-    return {
-        "results.md": markdown(tables),
-        "results.csv": csv_text(entries_of(record), metrics=record.get("metrics") or ()),
-        "results.tex": latex(tables),
-    }
+    return "'" * (len(value) > 1 and value[0] in "=+-@") + printable(value)

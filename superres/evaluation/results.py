@@ -15,25 +15,22 @@ import math
 import os
 import platform
 import tempfile
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from superres import __version__
 from superres.errors import UserError
-from superres.evaluation.published import PublishedScore
 from superres.evaluation.record import SCHEMA, fault_of, mean_of, wrong_means
-from superres.evaluation.tables import is_partial
+from superres.evaluation.render import csv_text, latex, markdown
+from superres.evaluation.tables import all_tables, entries_of
 from superres.files import write_text
 
 if TYPE_CHECKING:
     from superres.evaluation.protocols import Protocol
 
 _LIBRARIES = ("numpy", "opencv-python", "opencv-python-headless", "torch", "mmengine")
-ON_DISK = {"DIV2K_valid": "DIV2K", "DIV2K_valid_HR": "DIV2K", "BSD100": "B100"}
-"""What publications call a set, by what it is called on disk."""
-SIZES = {"Set5": 5, "Set14": 14, "B100": 100, "Urban100": 100, "Manga109": 109, "DIV2K": 100}
-"""Pictures in the sets that publications score."""
 
 
 def set_result(
@@ -51,8 +48,9 @@ def set_result(
         set_name, scale, protocol: what the cell is; the protocol by its name.
         images: per image a dict of ``name``, ``psnr``, ``ssim`` and whatever else is known
             (time, memory). An image that could not be scored has None for both and an ``error``.
+            Their ``notes`` go to the cell, each sentence once, with how many images it is of.
         method: the table's row.
-        notes: what a reader should know, such as images that are missing.
+        notes: what a reader should know beside that.
         metrics: names of further scores that images have (``extra_metrics``); one that could not
             be had is None, and stands in the image's ``metric_errors``.
 
@@ -60,24 +58,25 @@ def set_result(
         The same, with ``psnr`` and ``ssim`` as the means over the scored images: None without any,
         ``inf`` if any picture is identical to its HR.
     """
-    scored = [image for image in images if image["psnr"] is not None]
+    said = Counter(note for image in images for note in image.get("notes", ()))
+    of = len(images)
+    told = [note if n == of else f"{note} ({n} of {of} images)" for note, n in said.items()]
     failed = [str(image["name"]) for image in images if image["psnr"] is None]
-    same = [str(image["name"]) for image in scored if math.isinf(image["psnr"])]
-    notes = [*notes]
+    same = [str(image["name"]) for image in images if image["psnr"] == math.inf]
+    told += notes
     if same:
-        notes.append(f"identical to HR, which makes the mean infinite: {', '.join(same)}")
+        told.append(f"identical to HR, which makes the mean infinite: {', '.join(same)}")
     if failed:
-        notes.append(f"{len(failed)} of {len(images)} images not scored: {', '.join(failed)}")
-
-    notes += lacking_metrics(images, metrics)
+        told.append(f"{len(failed)} of {of} images not scored: {', '.join(failed)}")
+    told += lacking_metrics(images, metrics)
     return {
         "method": method,
         "set": set_name,
         "scale": scale,
         "protocol": protocol,
         **{metric: mean_of(images, metric) for metric in ("psnr", "ssim", *metrics)},
-        "images": [dict(image) for image in images],
-        **({"notes": notes} if notes else {}),
+        "images": [{k: v for k, v in image.items() if k != "notes"} for image in images],
+        **({"notes": told} if told else {}),
     }
 
 
@@ -89,38 +88,9 @@ def lacking_metrics(images: Sequence[Mapping[str, Any]], metrics: Iterable[str])
         if lacking:
             names = ", ".join(str(image["name"]) for image in lacking)
             why = lacking[0].get("metric_errors", {}).get(metric)
-            told.append(
-                f"{len(lacking)} of {len(images)} images have no {metric}: {names}"
-                + (f" ({why})" if why else "")
-            )
+            text = f"{len(lacking)} of {len(images)} images have no {metric}: {names}"
+            told.append(f"{text} ({why})" if why else text)
     return told
-
-
-def with_published(entry: Mapping[str, Any], scores: Iterable[PublishedScore]) -> dict[str, Any]:
-    """A result with ``published``: the first score of its set, scale and protocol, if any.
-
-    It holds ``method``, ``psnr``, ``ssim``, ``source``, ``note``, and ``difference`` (ours less
-    theirs; None where either is not known, or ours is of some images only). A set of another number
-    of images than the published one gets a note instead.
-    """
-    name = ON_DISK.get(entry["set"], entry["set"])
-    where = (name, entry["scale"], entry["protocol"])
-    for score in scores:
-        if (score.set, score.scale, score.protocol) != where:
-            continue
-        count = len(entry["images"])
-        if SIZES.get(name, count) != count:
-            note = f"{count} images; published scores of {name} are of {SIZES[name]}"
-            return {**entry, "notes": [*dict.fromkeys([*entry.get("notes", ()), note])]}
-        published = {k: getattr(score, k) for k in ("method", "psnr", "ssim", "source", "note")}
-        published["difference"] = {
-            key: None
-            if published[key] is None or entry[key] is None or is_partial(entry)
-            else entry[key] - published[key]
-            for key in ("psnr", "ssim")
-        }
-        return {**entry, "published": published}
-    return dict(entry)
 
 
 def results_record(
@@ -141,8 +111,8 @@ def results_record(
     """
     return {
         "schema": SCHEMA,
-        "checkpoint": None if checkpoint is None else dict(checkpoint),
-        "results": [dict(result) for result in results],
+        "checkpoint": checkpoint,
+        "results": [*results],
         "protocols": {p.name: {**dataclasses.asdict(p), "line": p.line()} for p in protocols},
         "versions": versions(*_LIBRARIES),
         **({"metrics": metrics} if metrics else {}),
@@ -150,13 +120,12 @@ def results_record(
     }
 
 
-def require_folder(folder: str | os.PathLike[str]) -> None:
+def require_folder(folder: Path) -> None:
     """Make a folder for results, and see that files can be written there.
 
     Raises:
         UserError: it is a file, or cannot be made or written.
     """
-    folder = Path(folder)
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file; --out takes a folder, in which results.json is put")
     try:
@@ -167,24 +136,29 @@ def require_folder(folder: str | os.PathLike[str]) -> None:
         raise UserError(f"{folder}: nothing can be written there ({error.strerror})") from None
 
 
-def write_results(path: str | os.PathLike[str], record: Mapping[str, Any]) -> Path:
-    """Write a record as JSON, atomically; ``path`` is the file or an existing or new folder.
+def write_results(folder: Path, record: Mapping[str, Any]) -> list[Path]:
+    """Write ``results.json`` and, as tables, ``results.md``, ``results.csv`` and ``results.tex``.
 
     JSON knows no infinity: an infinite or NaN number becomes null, and the object that holds it
     gets ``"<key>_note": "inf"`` (or ``"nan"``). All other numbers are unrounded.
 
     Returns:
-        The file's path (``results.json`` in a folder).
+        The files' paths, ``results.json`` first.
 
     Raises:
         UserError: the folder cannot be made or written, or the disk is full.
     """
-    path = Path(path)
-    if path.suffix != ".json":
-        path = path / "results.json"
-    require_folder(path.parent)
-    write_text(path, as_json(record))
-    return path
+    require_folder(folder)
+    tables = all_tables(record)
+    texts = {
+        "results.json": as_json(record),
+        "results.md": markdown(tables),
+        "results.csv": csv_text(entries_of(record), metrics=record.get("metrics") or ()),
+        "results.tex": latex(tables),
+    }
+    for name, text in texts.items():
+        write_text(folder / name, text)
+    return [folder / name for name in texts]
 
 
 def as_json(record: Mapping[str, Any]) -> str:
@@ -192,32 +166,28 @@ def as_json(record: Mapping[str, Any]) -> str:
     return json.dumps(json_safe(record), indent=2, allow_nan=False) + "\n"
 
 
-def write_tables(folder: str | os.PathLike[str], record: Mapping[str, Any]) -> list[Path]:
-    """Write ``results.md``, ``results.csv`` and ``results.tex`` beside ``results.json``."""
-    from superres.evaluation.render import result_files
-
-    texts = {Path(folder) / name: text for name, text in result_files(record).items()}
-    for path, text in texts.items():
-        write_text(path, text)
-    return [*texts]
-
-
 def json_safe(value: Any) -> Any:
     """Plain data that JSON can hold; see :func:`write_results`."""
     if isinstance(value, Mapping):
-        safe: dict[str, Any] = {}
-        for key, item in value.items():
-            safe[str(key)] = json_safe(item)
-            if isinstance(item, float) and not math.isfinite(item):
-                safe[f"{key}_note"] = str(float(item))
-        return safe
+        endless = {k: v for k, v in value.items() if isinstance(v, float) and not math.isfinite(v)}
+        notes = {f"{key}_note": str(float(number)) for key, number in endless.items()}
+        return {str(key): json_safe(item) for key, item in value.items()} | notes
     if isinstance(value, list | tuple):
         return [json_safe(item) for item in value]
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else None
-    if isinstance(value, os.PathLike):
-        return os.fspath(value)
     return value.item() if hasattr(value, "item") else value
+
+
+def _with_infinities(value: Any) -> Any:
+    """The inverse of :func:`json_safe`, but for what stands in lists."""
+    if isinstance(value, dict):
+        found = {key: _with_infinities(item) for key, item in value.items()}
+        for key, item in value.items():
+            if item is None and value.get(f"{key}_note") in ("inf", "-inf", "nan"):
+                found[key] = float(found.pop(f"{key}_note"))
+        return found
+    return [_with_infinities(item) for item in value] if isinstance(value, list) else value
 
 
 def read_results(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -244,26 +214,13 @@ def read_results(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise UserError(
             f"{path}: this is no JSON, or only a part of a file ({error}); run the test again"
         ) from None
-    fault = fault_of(record)
-    if fault:
+    if fault := fault_of(record):
         raise UserError(f"{path}: this is no results.json of superres test or score: {fault}")
     record = _with_infinities(record)
-    for entry in [*record.get("baselines", []), *record["results"]]:
-        wrong = wrong_means(entry)
-        if wrong:
+    for entry in entries_of(record):
+        if wrong := wrong_means(entry):
             entry["notes"] = [*dict.fromkeys([*entry.get("notes", ()), *wrong])]
     return record
-
-
-def _with_infinities(value: Any) -> Any:
-    """The inverse of :func:`json_safe`, but for what stands in lists."""
-    if isinstance(value, dict):
-        found = {key: _with_infinities(item) for key, item in value.items()}
-        for key, item in value.items():
-            if item is None and value.get(f"{key}_note") in ("inf", "-inf", "nan"):
-                found[key] = float(found.pop(f"{key}_note"))
-        return found
-    return [_with_infinities(item) for item in value] if isinstance(value, list) else value
 
 
 def versions(*libraries: str) -> dict[str, str]:

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-CONFIDENCE = 0.95
-
 
 @dataclass(frozen=True)
 class Interval:
@@ -30,7 +28,7 @@ class Interval:
 
 
 def paired_difference(
-    first: Mapping[str, float], second: Mapping[str, float], confidence: float = CONFIDENCE
+    first: Mapping[str, float], second: Mapping[str, float], confidence: float = 0.95
 ) -> Interval | None:
     """Mean of ``first - second`` over the images that both have, with Student's interval.
 
@@ -40,19 +38,15 @@ def paired_difference(
     Returns:
         None where no image has a finite score by both.
     """
-    differences = [
-        first[name] - second[name]
-        for name in first
-        if name in second and math.isfinite(first[name]) and math.isfinite(second[name])
-    ]
+    pairs = [(first[name], second[name]) for name in first.keys() & second.keys()]
+    differences = [a - b for a, b in pairs if math.isfinite(a) and math.isfinite(b)]
     count = len(differences)
     if not count:
         return None
-    mean = math.fsum(differences) / count
-    if count == 1:
-        return Interval(mean, None, None, 1)
-    half = student_quantile((1 + confidence) / 2, count - 1)
-    half *= statistics.stdev(differences, mean) / math.sqrt(count)
+    mean, deviation = mean_and_deviation(differences)
+    if deviation is None:
+        return Interval(mean, None, None, count)
+    half = student_quantile((1 + confidence) / 2, count - 1) * deviation / math.sqrt(count)
     return Interval(mean, mean - half, mean + half, count)
 
 

@@ -12,7 +12,7 @@ from superres.cli.main import main
 from superres.engine.config.load import load_config
 from superres.engine.config.values import to_plain
 from superres.engine.test import published_columns
-from superres.evaluation import published, results
+from superres.evaluation import published
 from superres.imaging.io import read_image, write_image
 from superres.imaging.resize import imresize
 from superres.models.backbones.edsr import EDSR
@@ -43,7 +43,7 @@ class TinyNet(nn.Module):
 @pytest.fixture
 def sets(tmp_path, monkeypatch):
     """``Set5`` and ``DIV2K_valid``, for whose protocols there are scores of EDSR-baseline."""
-    monkeypatch.setitem(results.SIZES, "DIV2K", 1)
+    monkeypatch.setitem(published.SIZES, "DIV2K", 1)
     monkeypatch.setattr(published_columns, "TOLERANCE", float("inf"))
     hr = {f"i{n}": picture(n, 32, 36) for n in range(5)}
     a_set(tmp_path, "Set5", hr, {f"{n}x2": imresize(x, scale=0.5) for n, x in hr.items()})

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from superres.cli.main import main
-from superres.engine.test import evaluate
+from superres.evaluation import scoring
 from superres.evaluation.protocols import PROTOCOLS, classical_bicubic, evaluate_pair
 from superres.imaging.io import read_image, write_image
 from superres.imaging.resize import imresize
@@ -240,7 +240,7 @@ def test_an_interrupted_test_says_what_was_done(
     code,
 ):
     out = tmp_path / "out"
-    original = evaluate.evaluate_pair
+    original = scoring.evaluate_pair
     calls = []
 
     def interrupt(*args, **kwargs):
@@ -249,7 +249,7 @@ def test_an_interrupted_test_says_what_was_done(
             signal.raise_signal(number)
         return original(*args, **kwargs)
 
-    monkeypatch.setattr(evaluate, "evaluate_pair", interrupt)
+    monkeypatch.setattr(scoring, "evaluate_pair", interrupt)
     arguments = ["test", CONFIG, str(checkpoint), "--out", str(out), "--save-images"]
     assert main([*arguments, "--cfg-options", *options]) == code
     message = capsys.readouterr().err

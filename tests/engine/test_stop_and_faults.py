@@ -297,22 +297,22 @@ def is_there(group: int) -> bool:
 
 
 def test_a_signal_during_a_validation_saves(train, options, world, tmp_path, monkeypatch, capsys):
-    from superres.engine.test import evaluate
+    from superres.evaluation import scoring
 
-    original = evaluate.evaluate_pair
+    original = scoring.evaluate_pair
 
     def interrupt(*args, **kwargs):
         signal.raise_signal(signal.SIGINT)
-        monkeypatch.setattr(evaluate, "evaluate_pair", original)
+        monkeypatch.setattr(scoring, "evaluate_pair", original)
         return original(*args, **kwargs)
 
-    monkeypatch.setattr(evaluate, "evaluate_pair", interrupt)
+    monkeypatch.setattr(scoring, "evaluate_pair", interrupt)
     folder = tmp_path / "work"
     assert train("checkpoint_interval=1000", "val_interval=4") == 130
     assert [n for n, _ in iteration_files(folder)] == [4]
     assert "stopped at iteration 4, saved" in capsys.readouterr().out
     # The same in the last validation: it is made up for, once.
-    monkeypatch.setattr(evaluate, "evaluate_pair", interrupt)
+    monkeypatch.setattr(scoring, "evaluate_pair", interrupt)
     assert train("max_iters=5", "val_interval=1000", resume="auto") == 130
     capsys.readouterr()
     assert train("max_iters=5", "val_interval=1000", resume="auto") == 0

@@ -13,7 +13,7 @@ from scipy.ndimage import correlate1d
 
 from superres.errors import UserError
 from superres.evaluation.extra_metrics import ExtraMetrics
-from superres.evaluation.metrics._library import LibraryMetric
+from superres.evaluation.metrics.optional import LibraryMetric
 from superres.evaluation.protocols import PROTOCOLS, evaluate_pair, get_protocol
 from superres.imaging.colour import rgb_to_y
 from superres.registry import METRICS
@@ -106,12 +106,9 @@ def fake(monkeypatch, load, name="lpips"):
 @pytest.mark.parametrize(
     ("error", "message"),
     [
-        (ModuleNotFoundError("No module named 'lib'", name="lib"), "needs lib, which is not"),
-        (urllib.error.URLError("no network"), "weights that are fetched on first use"),
-        (
-            RuntimeError("operator torchvision::nms does not exist"),
-            "somelib, .* broken here.*operator",
-        ),
+        (ModuleNotFoundError("No module named 'lib'"), "needs somelib, .*No module named 'lib'"),
+        (urllib.error.URLError("no network"), "no network.*weights .* fetched on first use"),
+        (RuntimeError("operator does not exist"), "somelib, .*operator.* do not fit each other"),
     ],
 )
 def test_what_is_missing_is_told_before_any_work(monkeypatch, error, message):
@@ -163,7 +160,7 @@ def test_networks_see_rgb_in_0_to_1_without_borders(monkeypatch, pair):
     fake(monkeypatch, lambda self: too_small)
     scores, errors = ExtraMetrics(["lpips"]).score(sr, hr, 4, get_protocol("edsr-y"))
     assert scores == {"lpips": None}
-    assert errors["lpips"] == "FAKE of 197x182 failed: Given input size: (192x1x1)"
+    assert errors["lpips"] == "lpips of 197x182 failed: Given input size: (192x1x1)"
 
 
 @pytest.mark.slow
@@ -222,9 +219,8 @@ def test_one_of_a_user(monkeypatch, pair):
     [
         (math.nan, "it gave nan"),
         (math.inf, "it gave inf"),
-        ("3", "it gave '3' instead of a number"),
-        (np.zeros((2, 3)), r"it gave an array of shape \(2, 3\) instead of a number"),
-        (object(), "must be real number"),
+        ("3", "it gave '3' instead of a finite number"),
+        (np.zeros((2, 3)), "can only convert an array of size 1"),
         (KeyError("lost"), "'lost'"),
     ],
 )

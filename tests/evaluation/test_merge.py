@@ -144,7 +144,6 @@ def test_the_command(folders, tmp_path, capsys):
     [
         ("{", "no JSON"),
         ("[]", "the file is '[]', no object"),
-        ('{"results": [], "schema": 9, "protocols": {}}', "schema is 9"),
         ('{"results": [{"set": "a"}], "schema": 1, "protocols": {}}', "results[0] has no method"),
         (None, "No such file"),
     ],

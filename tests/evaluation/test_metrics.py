@@ -83,7 +83,7 @@ def test_identical_pictures(make_pair):
 
 
 def test_black_against_white_does_not_overflow():
-    black, white = (np.full((2100, 2100, 3), v, np.uint8) for v in (0, 255))
+    black, white = (np.full((2100, 2100, 3), v, np.uint8) for v in (0, 255))  # beyond 2**32
     assert psnr(black, white) == 0
     assert psnr(black, white, channel="y") == pytest.approx(20 * math.log10(255 / 219), abs=1e-6)
 
@@ -144,16 +144,13 @@ HOLED[3, 7, 1] = np.nan
         (IMAGE[:18], IMAGE, {}, "expected 24x20.*found 24x18"),
         (IMAGE[..., 0], IMAGE, {}, "SR is grey and HR is RGB"),
         (IMAGE, IMAGE.astype(np.uint16), {}, "SR has samples of uint8 and HR of uint16"),
-        (FLOAT / 255, IMAGE, {}, r"SR is float with values up to 1.*looks like \[0, 1\]"),
-        (IMAGE, FLOAT / 255, {}, r"HR is float with values up to 1"),
-        (IMAGE, FLOAT * 257, {}, r"HR has values in .*outside \[0, 255\]"),
+        (FLOAT / 255, IMAGE, {}, r"SR is float with values in \[0, 1\], and \[0, 255\] is exp"),
+        (IMAGE, FLOAT * 257, {}, r"HR is float with values in .* \[0, 255\] is expected"),
         (HOLED, IMAGE, {}, "SR has 1 NaN or infinite samples, the first in row 3, column 7"),
         (IMAGE, IMAGE, {"border": 10}, "4x0 after shaving 10 px"),
-        (IMAGE, IMAGE, {"border": -1}, "shaving -1 px"),
         (IMAGE, IMAGE, {"channel": "Y"}, "channel must be 'rgb' or 'y'"),
         (IMAGE.astype(np.int64), IMAGE, {}, "samples of int64"),
         (IMAGE[None], IMAGE[None], {}, r"SR must be a picture of shape \(H, W, 3\)"),
-        (IMAGE[:0], IMAGE[:0], {}, r"\(0, 24, 3\)"),
         (IMAGE, IMAGE, {"data_range": 0}, "data_range must be positive"),
     ],
 )

@@ -1,74 +1,80 @@
-"""The record of an evaluation, its file and its table."""
+"""The record of an evaluation, its file, and its tables as text; files of elsewhere."""
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import math
 
 import numpy as np
 import pytest
-from rich.console import Console
 
+from superres.cli.main import main
 from superres.errors import UserError
+from superres.evaluation import published
 from superres.evaluation.protocols import get_protocol
-from superres.evaluation.render import print_table
+from superres.evaluation.published import find_published, with_published
+from superres.evaluation.render import csv_text, latex, latex_text, markdown, print_tables
 from superres.evaluation.results import (
     json_safe,
+    read_results,
     results_record,
     set_result,
     write_results,
 )
+from superres.evaluation.tables import Table, all_tables, entries_of, result_tables
 
+from .records import entry, record
 
-def image(name: str, psnr: float | None, ssim: float | None = 0.9, **extra) -> dict:
-    return {"name": name, "psnr": psnr, "ssim": ssim, **extra}
+DROP = object()
 
 
 @pytest.fixture
-def record() -> dict:
-    results = [
-        set_result("Set5", 2, "edsr-y", [image("a", 30.123456789), image("b", 33.0)], "Bicubic"),
-        set_result("Set5", 2, "edsr-y", [image("a", 36.0), image("b", math.inf)], "ours"),
-        set_result(
-            "Set14", 2, "edsr-y", [image("c", 31.0), image("d", None, None, error="cut")], "ours"
-        ),
-        set_result("Set14", 2, "edsr-div2k", [image("d", None, None, error="cut")], "ours"),
-    ]
-    protocols = [get_protocol("edsr-y"), get_protocol("edsr-div2k")]
-    checkpoint = {"path": "a.pth", "sha256": "00"}
-    return results_record(results, protocols, checkpoint, device="cpu")
+def mixed():
+    """Bicubic and ours; an image identical to HR, one that could not be scored, a set of such."""
+    ours = entry("ours", {"a": 36.0, "b": math.inf})
+    results = [ours, entry("ours", {"c": 31.0, "d": None}, "Set14")]
+    results.append(entry("ours", {"d": None}, "Set14", protocol="edsr-div2k"))
+    return record(*results, baselines=[entry("Bicubic", {"a": 30.123456789, "b": 33.0})])
 
 
-def test_means_and_what_is_missing(record):
-    bicubic, ours, partial, nothing = record["results"]
-    assert bicubic["psnr"] == pytest.approx((30.123456789 + 33) / 2, abs=1e-12)
-    assert ours["psnr"] == math.inf
-    assert partial["psnr"] == 31
-    assert partial["notes"] == ["1 of 2 images not scored: d"]
-    assert nothing["psnr"] is None
-
-
-def test_the_file_follows_the_schema(record, tmp_path):
-    path = write_results(tmp_path / "new" / "folder", record)
-    assert path == tmp_path / "new" / "folder" / "results.json"
-    read = json.loads(path.read_text(), parse_constant=pytest.fail)
+def test_the_file_follows_the_schema(mixed, tmp_path):
+    paths = write_results(tmp_path / "new" / "folder", mixed)
+    assert [p.name for p in paths] == [f"results.{s}" for s in ("json", "md", "csv", "tex")]
+    assert sorted(paths) == sorted(paths[0].parent.iterdir())
+    read = json.loads(paths[0].read_text(), parse_constant=pytest.fail)
     assert read["schema"] == 1
-    assert read["checkpoint"] == {"path": "a.pth", "sha256": "00"}
+    assert read["checkpoint"] == {"path": "best.pth", "sha256": "00"}
     assert {"python", "superres", "numpy"} <= set(read["versions"])
-    first, second = read["results"][:2]
-    assert {"set", "scale", "protocol", "psnr", "ssim", "images"} <= set(first)
-    assert first["images"][0] == {"name": "a", "psnr": 30.123456789, "ssim": 0.9}
-    assert (second["psnr"], second["psnr_note"]) == (None, "inf")
-    assert second["images"][1] == {"name": "b", "psnr": None, "psnr_note": "inf", "ssim": 0.9}
     assert read["protocols"]["edsr-y"]["channel"] == "y"
-    assert [p.name for p in path.parent.iterdir()] == ["results.json"]
+    first, partial, nothing = read["results"]
+    assert {"set", "scale", "protocol", "psnr", "ssim", "images"} <= set(first)
+    assert first["images"][0] == {"name": "a", "psnr": 36.0, "ssim": 0.36, "seconds": 0.5}
+    assert (first["psnr"], first["psnr_note"]) == (None, "inf")
+    assert (first["images"][1]["psnr"], first["images"][1]["psnr_note"]) == (None, "inf")
+    assert (partial["psnr"], partial["notes"]) == (31, ["1 of 2 images not scored: d"])
+    assert nothing["psnr"] is None
+    (bicubic,) = read["baselines"]
+    assert bicubic["psnr"] == pytest.approx((30.123456789 + 33) / 2, abs=1e-12)
+    # Read again it is what was written.
+    again = read_results(tmp_path / "new/folder")
+    assert again["results"][0]["psnr"] == math.inf
+    assert again["results"] == mixed["results"]
+    assert "identical to HR, which makes the mean infinite: b" in again["results"][0]["notes"]
 
 
-def test_an_unwritable_folder(record, tmp_path):
+def test_notes_of_images_are_told_once():
+    images = [{"name": n, "psnr": 30.0, "ssim": 0.9, "notes": ["tiles", *"x" * (n == "a")]} for n in "ab"]
+    cell = set_result("Set5", 2, "edsr-y", images, "ours", notes=["made here"])
+    assert cell["notes"] == ["tiles", "x (1 of 2 images)", "made here"]
+    assert "notes" not in cell["images"][0]
+
+
+def test_an_unwritable_folder(mixed, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="nothing can be written there"):
-        write_results(tmp_path / "file" / "out", record)
+        write_results(tmp_path / "file" / "out", mixed)
 
 
 def test_json_safe():
@@ -78,16 +84,19 @@ def test_json_safe():
     json.dumps(json_safe(value), allow_nan=False)
 
 
-@pytest.mark.parametrize("from_file", [False, True])
-def test_the_table(record, from_file):
+def printed(tables, width=200):
     out = io.StringIO()
-    print_table(json_safe(record) if from_file else record, Console(file=out, width=200))
-    text = out.getvalue()
+    print_tables(tables, out, width)
+    return out.getvalue()
+
+
+def test_the_table(mixed):
+    text = printed(all_tables(mixed))
     first, second = text.split("PSNR / SSIM by edsr-y: ")
     assert first.split()[:5] == ["method", "Set5", "x2", "Set14", "x2"]
     rows = {line.split()[0]: line for line in first.splitlines() if "/" in line}
-    assert "31.56 / 0.9000" in rows["Bicubic"]
-    assert "31.00 / 0.9000" in rows["ours"]
+    assert "31.56 / 0.3156" in rows["Bicubic"]
+    assert "31.00 / 0.3100" in rows["ours"]
     assert "inf /" in rows["ours"]
     assert "Set14 x2: 1 of 2 images not scored: d" in second
     assert get_protocol("edsr-y").line() in text
@@ -97,19 +106,126 @@ def test_the_table(record, from_file):
 
 @pytest.mark.parametrize("width", [40, 80, 130])
 def test_no_number_is_cut_off_in_a_narrow_terminal(width):
-    sets = ["Set5", "Set14", "B100", "Urban100", "Manga109"]
+    cells = [(n, s) for n in ("Set5", "Set14", "B100", "Urban100", "Manga109") for s in (2, 3, 4)]
     psnrs = [30 + 0.13 * index for index in range(15)]
-    cells = [(name, scale) for name in sets for scale in (2, 3, 4)]
-    results = [
-        set_result(name, scale, "edsr-y", [image("a", psnr)], "a [bold] method")
-        for (name, scale), psnr in zip(cells, psnrs)
-    ]
-    out = io.StringIO()
-    record = results_record(results, [get_protocol("edsr-y")])
-    print_table(record, Console(file=out, width=width))
-    text = out.getvalue()
+    results = [entry("a [bold] method", {"a": p}, *cell) for cell, p in zip(cells, psnrs)]
+    text = printed(all_tables(results_record(results, [get_protocol("edsr-y")])), width)
     table = text[: text.index("PSNR / SSIM by")]
     assert max(map(len, table.splitlines())) <= width
     assert all(f"{name} x{scale}" in table for name, scale in cells)
-    assert all(f"{psnr:.2f} / 0.9000" in table for psnr in psnrs)
+    assert all(f"{psnr:.2f} / {psnr / 100:.4f}" in table for psnr in psnrs)
     assert "a [bold] method" in table
+
+
+@pytest.fixture
+def compared(monkeypatch):
+    monkeypatch.setattr(published, "SIZES", {"Set5": 2, "DIV2K": 2})
+    edsr = with_published(entry("EDSR", {"a": 38.0, "b": 38.3}), find_published("EDSR"))
+    div2k = entry("EDSR", {"c": 35.0, "d": None}, "DIV2K_valid", protocol="edsr-div2k")
+    div2k = with_published(div2k, find_published("EDSR"))
+    bicubic = entry("Bicubic", {"a": 33.0, "b": 34.0})
+    runtime = [{"set": "Set5", "scale": 2, "memory_mb": 5.0, "seconds": {"total": 1, "median": 1}}]
+    return record(edsr, div2k, baselines=[bicubic], runtime=runtime)
+
+
+def test_published_and_difference(compared, tmp_path):
+    edsr, div2k = compared["results"]
+    assert edsr["published"]["psnr"] == 38.11
+    assert edsr["published"]["difference"]["psnr"] == pytest.approx(38.15 - 38.11)
+    assert "Lim" in edsr["published"]["source"]
+    # The set has another name on disk; a mean over some images is compared with nothing.
+    assert div2k["published"]["psnr"] == 35.03
+    assert div2k["published"]["difference"] == {"psnr": None, "ssim": None}
+    first, second = result_tables(compared)
+    assert first.header == ["method", "Set5 x2", "published", "difference"]
+    assert first.rows[0] == ["Bicubic", "33.50 / 0.3350", "", ""]
+    assert first.rows[1] == ["EDSR", "38.15 / 0.3815", "38.11 / 0.9601", "+0.04 / -0.5786"]
+    assert second.rows[0][1] == "35.00 / 0.3500 *"
+    _, *paths = write_results(tmp_path, compared)
+    md, lines, tex = (path.read_text() for path in paths)
+    assert "| EDSR | 38.15 / 0.3815 | 38.11 / 0.9601 | +0.04 / -0.5786 |" in md
+    assert "EDSR & 38.15 / 0.3815 & 38.11 / 0.9601" in tex
+    lines = list(csv.DictReader(io.StringIO(lines)))
+    assert [line["method"] for line in lines] == ["Bicubic", "EDSR", "EDSR"]
+    assert float(lines[1]["psnr"]) == edsr["psnr"]
+    assert (lines[2]["images"], lines[2]["not_scored"], lines[2]["ssim"]) == ("2", "1", "0.35")
+
+
+def test_a_set_of_another_number_of_images_is_compared_with_nothing():
+    line = with_published(entry("EDSR", {"a": 38.0, "b": 38.3}), find_published("EDSR"))
+    assert "published" not in line
+    assert line["notes"] == ["2 images; published scores of Set5 are of 5"]
+
+
+def test_names_are_no_markup():
+    name = r"a_b|*<i>[x](y)\ 100% #1 {z} ~^ $"
+    assert r"a\_b\|\*\<i>\[x](y)\\ 100%" in markdown([Table(["m"], [[name]])])
+    escaped = latex_text(name)
+    assert r"a\_b" in escaped
+    assert r"100\% \#1 \{z\} \textasciitilde{}\textasciicircum{} \$" in escaped
+    assert r"\textbackslash{}" in escaped
+    assert latex([Table(["m"], [["[x]"]])]).count("{[}x]") == 1
+    line = csv_text(entries_of(record(entry("=cmd()", {"a": 30.0})))).splitlines()[1]
+    assert line.startswith("'=cmd(),")  # a spreadsheet sees no formula
+
+
+def written(tmp_path, *keys, value=DROP) -> str:
+    """A file in which one value is another, or is not there."""
+    (path, *_) = write_results(tmp_path, record(entry("ours", {"a": 30.0, "b": 32.0})))
+    node = content = json.loads(path.read_text())
+    *keys, last = keys
+    for key in keys:
+        node = node[key]
+    if value is DROP:
+        del node[last]
+    else:
+        node[last] = value
+    path.write_text(json.dumps(content))
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("keys", "value", "message"),
+    [
+        (("schema",), 2, "its schema is 2"),
+        (("results",), [], "no results in it"),
+        (("results",), {}, "results is '{}', no list"),
+        (("sets",), [{}], "sets[0] has no set"),
+        (("sets",), [{"set": "a", "scale": 2, "gt": "a\0b"}], "sets[0].gt is"),
+        (("checkpoint",), "x", "checkpoint is 'x', no object"),
+        (("metrics",), {"lpips": 3}, "metrics['lpips'] is '3', no object"),
+        (("protocols", "edsr-y"), {}, "protocols['edsr-y'] has no line"),
+        (("protocols",), {}, "protocol 'edsr-y' of ours on Set5 is not described"),
+        (("results", 0, "psnr"), DROP, "results[0] has no psnr"),
+        (("results", 0, "psnr"), "38", "results[0].psnr is '38', no number"),
+        (("results", 0, "psnr"), True, "results[0].psnr is 'True', no number"),
+        (("results", 0, "scale"), 10**30, "results[0].scale is '1000000"),
+        (("results", 0, "scale"), 0, "results[0].scale is '0'"),
+        (("results", 0, "notes"), [3], "results[0].notes[0] is '3', no text"),
+        (("results", 0, "published"), {"psnr": 3}, "results[0].published has no method"),
+        (("results", 0, "images", 0, "psnr"), "x", "results[0].images[0].psnr is 'x'"),
+        (("results", 0, "images", 0, "name"), "b", "two images of ours on Set5"),
+    ],
+)
+def test_one_message_names_the_fault(tmp_path, capsys, keys, value, message):
+    path = written(tmp_path, *keys, value=value)
+    for command in (["table", path], ["report", str(tmp_path)]):
+        assert main(command) == 2
+        said = capsys.readouterr().err
+        assert message in said
+        assert path in said
+        assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b'{"results": [', b"\xff\xfe" + bytes(range(256))])
+def test_a_part_of_a_file(tmp_path, data):
+    (tmp_path / "results.json").write_bytes(data)
+    with pytest.raises(UserError, match="no JSON, or only a part of a file"):
+        read_results(tmp_path)
+
+
+def test_a_score_that_somebody_improved(tmp_path, capsys):
+    path = written(tmp_path, "results", 0, "psnr", value=39.0)
+    assert main(["table", path]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "PSNR 39.0 in the file is not the mean of its images, 31.0" in said

@@ -67,10 +67,10 @@ def test_missing_broken_and_ill_sized_pictures(folders, tmp_path, capsys):
     (result,) = json.loads((tmp_path / "results.json").read_text())["results"]
     images = {image["name"]: image for image in result["images"]}
     assert images["three"]["psnr"] == result["psnr"]
-    assert images["one"]["error"] == "no SR picture for one"
+    assert images["one"]["error"] == "it has no SR picture"
     assert "two_NET_x2.png" in images["two"]["error"]
     captured = capsys.readouterr()
-    assert "not scored: no SR picture for one" in captured.err
+    assert "not scored: one: it has no SR picture" in captured.err
     assert "not used: other_x2.png" in captured.err
     assert "2 of 3 images not scored: two, one" in captured.out
     write_image(sr_dir / "two_NET_x2.png", pairs["two"][0][:20])
@@ -84,7 +84,7 @@ def test_depth_and_colour(folders, capsys):
     write_image(sr_dir / "two_NET_x2.png", pairs["two"][0][..., 0])
     assert score(sr_dir, hr_dir, "--scale", 2) == 1
     error = capsys.readouterr().err
-    assert "one_NET_x2.png: SR has samples of uint16 and HR of uint8" in error
+    assert "one: SR has samples of uint16 and HR of uint8" in error
     assert "two_NET_x2.png is grey and" in error
     # A grey HR, such as Set14's bridge, is compared with the RGB that a network makes of it.
     write_image(hr_dir / "two.png", pairs["two"][1][..., 0])
@@ -118,7 +118,7 @@ def test_super_image_says_that_it_resized(folders, capsys):
     sr_dir, hr_dir, pairs = folders
     write_image(hr_dir / "one.png", np.pad(pairs["one"][1], ((0, 1), (0, 0), (0, 0))))
     assert score(sr_dir, hr_dir, "--scale", 2, "--protocol", "super-image") == 0
-    assert "HR was resized for 1 images" in " ".join(capsys.readouterr().out.split())
+    assert "HR was resized, which raises the score (1 of 3 images)" in " ".join(capsys.readouterr().out.split())
 
 
 @pytest.mark.parametrize(

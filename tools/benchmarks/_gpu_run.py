@@ -31,9 +31,11 @@ from superres.datasets.sampler import IterationSampler
 from superres.engine.hooks.evaluation import EvaluationHook
 from superres.engine.run_log import RunLog
 from superres.engine.test.evaluate import evaluate
+from superres.engine.test.predictor import network
 from superres.engine.train.speed.options import torch_settings
 from superres.engine.train.step import step_seed
 from superres.engine.train.trainer import Trainer
+from superres.evaluation.extra_metrics import ExtraMetrics
 from superres.imaging.io import read_image
 from superres.imaging.photographs import photograph
 from superres.imaging.resize import imresize, modcrop
@@ -392,7 +394,8 @@ def validation(rig: Rig) -> Found:
         rig.trainer(f"val_sets=[valid{'' if rig.rehearse else ',large'}]"),
         torch.device("cpu"),
     )
-    wanted = evaluate(copy.deepcopy(trainer.module).to(cpu), trainer.eval_sets[:1], cpu)
+    module = copy.deepcopy(trainer.module).to(cpu)
+    wanted = evaluate(network(module, cpu), trainer.eval_sets[:1], ExtraMetrics([]))
     evaluation = next(hook for hook in trainer.hooks if isinstance(hook, EvaluationHook))
     evaluation.validate(trainer)  # algorithms, memory
     started = time.perf_counter()

@@ -11,8 +11,10 @@ from mmengine.hooks import Hook
 
 from superres.engine.distributed import launch
 from superres.engine.test.best_checkpoint import Selection
-from superres.engine.test.evaluate import EvalResults, bicubic, evaluate, extra_metrics
-from superres.engine.test.record import table_record
+from superres.engine.test.evaluate import EvalResults, evaluate, extra_metrics
+from superres.engine.test.predictor import bicubic, network
+from superres.engine.test.published_columns import standing_of_training
+from superres.engine.test.record import scored_record
 from superres.engine.train import resume
 from superres.engine.train.checkpoint import BEST, save_atomically
 from superres.engine.train.out_of_memory import is_out_of_memory, while_validating
@@ -74,18 +76,14 @@ class EvaluationHook(Hook):
         """Print the scores of the last weights, beside bicubic's and published ones."""
         if self.results is None or not runner.iter == self.last == runner.max_iters:
             return
-        sets = runner.eval_sets
-        baseline = evaluate(
-            bicubic,
-            sets,
-            runner.device,
-            label="Bicubic",
-            on_failure=runner.log.warn,
-            extras=self.extras,
-        )
+        sets, warn = runner.eval_sets, runner.log.warn
+        baseline = evaluate(bicubic, sets, self.extras, "Bicubic", on_failure=warn)
         if runner.rank == 0 and runner.log.level <= logging.INFO:
-            described = (runner.iter, runner.image_count, self.extras.described())
-            runner.log.table(table_record(runner.cfg, sets, self.results, baseline, *described))
+            plus = bool(runner.module.inference.get("self_ensemble"))
+            standing = standing_of_training(runner.cfg, runner.image_count, plus)
+            scores = sets, self.results, baseline
+            metrics = self.extras.described()
+            runner.log.table(scored_record(runner.cfg, *scores, standing, metrics))
 
     def before_save_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
         """Note what was validated and chosen."""
@@ -135,12 +133,12 @@ class EvaluationHook(Hook):
         torch.backends.cudnn.benchmark = False  # each image has a size of its own
         try:
             return evaluate(
-                runner.module,
+                network(runner.module, runner.device),
                 runner.eval_sets,
-                runner.device,
+                self.extras,
+                f"iteration {runner.iter}",
                 interrupted=lambda: bool(runner.stop.signal),
                 on_picture=on_image,
-                extras=self.extras,
             )
         except (RuntimeError, MemoryError) as error:
             if is_out_of_memory(error):

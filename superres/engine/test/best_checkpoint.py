@@ -45,24 +45,22 @@ class Selection:
             return cls()
         if wanted in ("auto", "psnr", "ssim"):
             wanted = f"{sets[0].key}/{'psnr' if wanted == 'auto' else wanted}"
-        cell, at, protocol = str(wanted).partition("@")
-        known = [
-            f"{s.key}/{metric}{at}{by}"
+        known = {
+            f"{s.key}/{metric}{by}": (s.key, metric, s.role, by[1:])
             for s in sets
-            for by in ([p.name for p in s.protocols] if at else [""])
+            for by in ("", *(f"@{protocol.name}" for protocol in s.protocols))
             for metric in ("psnr", "ssim")
-        ]
+        }
         if wanted not in known:
             near = did_you_mean(wanted, known)
             raise UserError(f"config: save_best = {wanted!r} is none of {', '.join(known)}{near}")
-        name, _, metric = cell.rpartition("/")
-        role = next(s.role for s in sets if s.key == name)
-        if role == "test":
+        found = cls(*known[wanted])
+        if found.role == "test":
             warn(
-                f"the best checkpoint is chosen by {name}, a test set: its score will be an "
-                "optimistic one, and results.json says so. Name a validation set in val_sets"
+                f"the best checkpoint is chosen by {found.set_name}, a test set: its score will be "
+                "an optimistic one, and results.json says so. Name a validation set in val_sets"
             )
-        return cls(name, metric, role, protocol)
+        return found
 
     def better(self, results: EvalResults, iteration: int) -> str | None:
         """Note a new best score; gives a line about it, or None if it is not better."""
@@ -79,14 +77,8 @@ class Selection:
 
     def record(self) -> dict[str, Any]:
         """For checkpoints and results.json."""
-        return {
-            "set": self.set_name,
-            "metric": self.metric,
-            "role": self.role,
-            "protocol": self.protocol,
-            "score": self.score,
-            "iter": self.iter,
-        }
+        keys = ("metric", "role", "protocol", "score", "iter")
+        return {"set": self.set_name, **{key: getattr(self, key) for key in keys}}
 
     def restore(self, record: dict[str, Any] | None) -> None:
         """Continue from a checkpoint's record, if it was about the same score."""

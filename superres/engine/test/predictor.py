@@ -1,4 +1,4 @@
-"""A restorer as a method: a picture in, a larger one out, and what that took."""
+"""Methods to be scored: a picture in, a larger one out, and what that took."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from superres.inference import UpscaleRecord
+from superres.imaging.resize import imresize
 from superres.inference.backends.pytorch import LiveBytes
 
-Method = Callable[[np.ndarray, int], "np.ndarray | tuple[np.ndarray, dict[str, Any]]"]
-"""(lq HWC, scale) to a picture in the range of ``lq``, float or integers; or to that and a record
-for results.json (``memory_mb``, ``inference``, ``notes``)."""
+Method = Callable[[np.ndarray, int], tuple[np.ndarray, dict[str, Any]]]
+"""(lq HWC, scale) to a picture in the range of ``lq``, float or integers, and a record for
+results.json (``memory_mb``, ``inference``, ``notes``)."""
 
 MEMORY_MEANS = {
     "cpu": "most bytes of tensors alive at a time beside the weights, in MiB",
@@ -28,13 +28,20 @@ def peak(picture: np.ndarray) -> float:
     return 65535.0 if picture.dtype == np.uint16 else 255.0
 
 
+def bicubic(lq: np.ndarray, scale: int) -> tuple[np.ndarray, dict[str, Any]]:
+    """The baseline row of tables: MATLAB's bicubic."""
+    return imresize(lq, scale=scale), {}
+
+
 def network(module: torch.nn.Module, device: torch.device, **options: Any) -> Method:
     """A restorer as a method: integers in, unrounded floats in the same range out.
 
     Args:
         options: of :func:`superres.inference.upscale_tensor`.
     """
+    module.eval()
 
+    @torch.inference_mode()
     def apply(lq: np.ndarray, scale: int) -> tuple[np.ndarray, dict[str, Any]]:
         batch = torch.from_numpy(np.array(lq))[None]  # a copy: packed pictures are read-only
         if hasattr(module, "set_scale"):
@@ -49,16 +56,8 @@ def network(module: torch.nn.Module, device: torch.device, **options: Any) -> Me
             output, record = module.predict_with_record(data["inputs"].cpu(), **options)
         used = torch.cuda.max_memory_allocated(device) if on_gpu else live.peak
         picture = output[0].float().permute(1, 2, 0).mul(peak(lq)).cpu().numpy()
-        return picture, {"memory_mb": used / 2**20, **_told(record)}
+        told = dataclasses.asdict(record)
+        facts = {"memory_mb": used / 2**20, "notes": told.pop("notes")}
+        return picture, facts if record.mode == "whole" else {**facts, "inference": told}
 
     return apply
-
-
-def _told(record: UpscaleRecord) -> dict[str, Any]:
-    """What of the record is worth a place in results.json."""
-    values = dataclasses.asdict(record)
-    notes = values.pop("notes")
-    return {
-        "notes": notes,
-        **({} if record.mode == "whole" else {"inference": values}),
-    }

@@ -9,7 +9,8 @@ those that ``superres.evaluation.published.load_networks`` describes.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+import textwrap
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,17 +24,18 @@ from superres.checkpoints.formats.base import full_config
 from superres.datasets.conventions import by_name
 from superres.datasets.layouts import read_side
 from superres.engine.config.network_check import network_differences
-from superres.engine.config.values import same_argument, to_plain
+from superres.engine.config.values import to_plain, walk
 from superres.errors import UserError
 from superres.evaluation.published import (
+    ON_DISK,
     PublishedNetwork,
     PublishedScore,
     find_network,
     find_published,
     is_published_name,
     load_table,
+    with_published,
 )
-from superres.evaluation.results import ON_DISK, with_published
 from superres.registry import MODELS, registered
 
 from .spandrel_model import FOREIGN
@@ -83,31 +85,30 @@ def standing_of_weights(
         UserError: ``stated``, and the config names no method or the file says otherwise.
     """
     found, network = _named(cfg, self_ensemble)
-    unknown = []
+    doubts = []
     if network is not None and sha256(loaded.path).startswith(network.files or ("-",)):
         found.known_by = "SHA-256 of the file"
     elif network is not None:
+        found.known_by = "the training that the checkpoint states"
         folded = _FOLDED if loaded.format == OWN and not loaded.meta else set()
         found.why += _network_differences(loaded.config, network, folded)
-        if loaded.meta and not found.why:
-            done = _iterations(loaded)
-            for part in _parts(loaded.meta):
-                # An earlier part of a resumed training may have been meant to be shorter.
-                ignored = () if part is loaded.meta else ("max_iters",)
-                found.why += _training_differences(part, network, done, ignored)
-                unknown += _odd_sides(part)
-            if done is None:
-                unknown.append("best.pth does not tell whether its training was finished")
-            found.known_by = "the training that the checkpoint states"
-        elif not found.why:
-            unknown.append("the file does not tell what it was trained on")
+        done = _iterations(loaded)
+        for part in _parts(loaded.meta) if loaded.meta and not found.why else ():
+            # An earlier part of a resumed training may have been meant to be shorter.
+            ignored = () if part is loaded.meta else ("max_iters",)
+            found.why += _training_differences(part, network, done, ignored)
+            doubts += _odd_sides(part)
+        if not loaded.meta:
+            doubts.append("the file does not tell what it was trained on")
+        elif done is None:
+            doubts.append("best.pth does not tell whether its training was finished")
     if stated and (network is None or found.why):
         reason = "; ".join(found.why) or "the config names no published method"
         raise UserError(f"--published: {loaded.path} is not a published network: {reason}")
-    if stated and unknown:
+    if stated and doubts:
         found.known_by = "--published"
-    elif unknown and not found.why:
-        found.why = [f"{unknown[0]}. Where it is the published network, say so by --published"]
+    elif doubts and not found.why:
+        found.why = [f"{doubts[0]}. Where it is the published network, say so by --published"]
     if network is not None and not found.why:
         found.method = network.method
     return found
@@ -163,10 +164,8 @@ def _network_differences(
 
 
 def _told(differing: Mapping[str, tuple[Any, Any]]) -> str:
-    return "; ".join(
-        f"{key} {_shown(here)} instead of {_shown(there)}"
-        for key, (here, there) in differing.items()
-    )
+    shown = {key: [textwrap.shorten(repr(x), 60) for x in xs] for key, xs in differing.items()}
+    return "; ".join(f"{key} {here} instead of {there}" for key, (here, there) in shown.items())
 
 
 def _training_differences(
@@ -182,17 +181,60 @@ def _training_differences(
         found, scale = _training(part["config"]), part["config"]["scale"]
     except (KeyError, TypeError, AttributeError, IndexError, ValueError):
         return ["the checkpoint does not tell how it was trained"]
-    wanted = {**dict.fromkeys(found), **network.training}
+    wanted = dict(network.training)
     if isinstance(wanted["lq_patch_size"], Mapping):
         wanted["lq_patch_size"] = wanted["lq_patch_size"].get(str(scale))
     if scale in network.warm_start:
         del found["load_from"]
     pictures = part.get("pictures")
     found["images"] = wanted["images"] if pictures is None else pictures
-    changed = _changes(found, wanted, [key for key in found if key not in ignored])
+    ours, theirs = (
+        {path: value for path, value in walk(facts) if not isinstance(value, dict | list)}
+        for facts in (found, wanted)
+    )
+    pairs = {key: (ours.get(key), theirs.get(key)) for key in {**ours, **theirs}}
+    changed = _told({k: (a, b) for k, (a, b) in pairs.items() if a != b and k not in ignored})
     if not changed and iterations not in (None, wanted["max_iters"]):
         changed = f"{iterations} of {wanted['max_iters']} iterations"
     return [f"the training differs: {changed}"] if changed else []
+
+
+def _training(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The facts of a training from its resolved config; None, or nothing, is what is usual."""
+    model, dataset = config["model"], config["train_dataloader"]["dataset"]
+    inner = dataset.get("dataset", dataset)
+    pipeline = [dict(transform) for transform in inner["pipeline"]]
+    crop = pipeline.pop(0) if pipeline[0]["type"] == "PairedRandomCrop" else {}
+    wrapper = dict(config["optim_wrapper"])
+    loss = model.get("loss") or {"type": "L1Loss"}
+    if isinstance(loss, Mapping):
+        loss = {key: value for key, value in loss.items() if key != "weights"}  # where VGG's lie
+    hooks = [hook.get("type") for hook in config.get("custom_hooks") or []]
+    odd = {k: v for k, v in inner.items() if k not in _PLACE and v != _USUAL.get(k)}
+    return {
+        "train_set": _set_name(inner),
+        "images": None,
+        "dataset": odd,
+        "lq_patch_size": crop.get("lq_patch_size"),
+        "transforms": pipeline,
+        "loss": loss,
+        "init": model["backbone"].get("init", "pytorch"),
+        "optimizer": wrapper.pop("optimizer"),
+        "optim_wrapper": {k: v for k, v in wrapper.items() if k != "type" and v},
+        **{key: config[key] for key in ("global_batch_size", "max_iters")},
+        **{key: config.get(key) or None for key in ("param_scheduler", "ema", "load_from")},
+        "data_preprocessor": model.get("data_preprocessor"),
+        "custom_hooks": [name for name in hooks if name not in _HARMLESS_HOOKS],
+        "types": [of["type"] for of in (dataset, inner, model) if of["type"] not in _OURS],
+    }
+
+
+def _set_name(dataset: Mapping[str, Any]) -> str:
+    """A set's name, whether it was given by its name, as a path or by the paths of its sides."""
+    sides = [str(dataset[side]) for side in ("gt", "lq") if dataset.get(side)]
+    names = dataset["name"] if isinstance(dataset["name"], list) else [dataset["name"]]
+    own = " + ".join(Path(str(name)).name.removesuffix("_HR") for name in names)
+    return " and ".join(sides) or own
 
 
 def _parts(meta: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -211,87 +253,12 @@ def _odd_sides(part: Mapping[str, Any]) -> list[str]:
     return [f"its training took low-quality images from {path}" for path in odd]
 
 
-def _training(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The facts of a training from its resolved config, without those that are None."""
-    model, dataset = config["model"], config["train_dataloader"]["dataset"]
-    inner = dataset.get("dataset", dataset)
-    pipeline = [dict(transform) for transform in inner["pipeline"]]
-    crop = pipeline.pop(0) if pipeline[0]["type"] == "PairedRandomCrop" else {}
-    wrapper = dict(config["optim_wrapper"])
-    loss = model.get("loss") or {"type": "L1Loss"}
-    if isinstance(loss, Mapping):
-        loss = {key: value for key, value in loss.items() if key != "weights"}  # where VGG's lie
-    hooks = [hook.get("type") for hook in config.get("custom_hooks") or []]
-    types = [dataset["type"], inner["type"], model["type"]]
-    return {
-        "train_set": _set_name(inner),
-        "images": None,
-        "dataset": {
-            key: value
-            for key, value in inner.items()
-            if key not in _PLACE and value != _USUAL.get(key)
-        }
-        or None,
-        "lq_patch_size": crop.get("lq_patch_size"),
-        "transforms": pipeline,
-        "loss": loss,
-        "init": model["backbone"].get("init", "pytorch"),
-        "global_batch_size": config["global_batch_size"],
-        "max_iters": config["max_iters"],
-        "optimizer": wrapper.pop("optimizer"),
-        "optim_wrapper": {k: v for k, v in wrapper.items() if k != "type" and v} or None,
-        "param_scheduler": config.get("param_scheduler"),
-        "ema": config.get("ema") or None,
-        "load_from": config.get("load_from"),
-        "data_preprocessor": model.get("data_preprocessor"),
-        "custom_hooks": [name for name in hooks if name not in _HARMLESS_HOOKS] or None,
-        "types": [name for name in types if name not in _OURS] or None,
-    }
-
-
-def _set_name(dataset: Mapping[str, Any]) -> str:
-    """A set's name, whether it was given by its name, as a path or by the paths of its sides."""
-    sides = [str(dataset[side]) for side in ("gt", "lq") if dataset.get(side)]
-    if sides:
-        return " and ".join(sides)
-    names = dataset["name"] if isinstance(dataset["name"], list) else [dataset["name"]]
-    return " + ".join(Path(str(name)).name.removesuffix("_HR") for name in names)
-
-
 def _iterations(loaded: LoadedWeights) -> Any:
     """After how many iterations a training had ended; None: ``best.pth`` alone cannot tell."""
     done, wanted = loaded.meta.get("iter"), (loaded.meta.get("config") or {}).get("max_iters")
     if loaded.path.name != "best.pth" or done == wanted:
         return done
     return wanted if loaded.path.with_name(f"iter_{wanted}.pth").is_file() else None
-
-
-def _changes(found: Mapping[str, Any], wanted: Mapping[str, Any], keys: list[str]) -> str:
-    ours, theirs = (
-        {k: v for key in keys for k, v in _flat(of.get(key), key)} for of in (found, wanted)
-    )
-    return _told(
-        {
-            key: (ours.get(key), theirs.get(key))
-            for key in dict.fromkeys([*ours, *theirs])
-            if not same_argument(key, ours.get(key), theirs.get(key))
-        }
-    )
-
-
-def _flat(value: Any, path: str) -> Iterator[tuple[str, Any]]:
-    """Dotted keys and values; a list of plain values is one."""
-    inside = isinstance(value, list) and any(isinstance(part, Mapping) for part in value)
-    parts = value.items() if isinstance(value, Mapping) else enumerate(value) if inside else None
-    if parts is None:
-        yield path, value
-    for key, part in parts or ():
-        yield from _flat(part, f"{path}.{key}")
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def method_label(cfg: Config, loaded: LoadedWeights, standing: Standing, plus: bool) -> str:
@@ -327,20 +294,31 @@ def comparison(
     degradation: str,
     baselines: Sequence[dict[str, Any]],
 ) -> Callable[..., dict[str, Any]]:
-    """A function that puts the published scores beside an entry, where they are of the same thing,
-    and says where they are not."""
+    """The one rule of when a published score stands beside a result.
+
+    Args:
+        sets: of results.json: how their low-quality images were made.
+        standing: of what was tested.
+        degradation: of the published scores of its method.
+        baselines: the entries of bicubic.
+
+    Returns:
+        A function that puts the published scores beside an entry (and, with ``ours``, of the
+        tested network) where they are of the same thing, and notes where they are not.
+    """
     bicubic = find_published("Bicubic")
     others = _of_other_images(baselines)
     told = {(line["set"], line["scale"]): _lq_made_by(line) for line in sets}
 
     def compared(entry: dict[str, Any], ours: bool) -> dict[str, Any]:
-        made_by, notes = told.get((entry["set"], entry["scale"]), (None, []))
+        where = entry["set"], entry["scale"]
+        made_by, notes = told.get(where, (None, []))
         of, scores = (degradation, standing.scores) if ours else ("bicubic", bicubic)
         why = []
         if made_by not in (None, of):
             why.append(f"published scores are of {of} LR, so they are left out")
-        elif of == "bicubic" and (entry["set"], entry["scale"]) in others:
-            why.append(others[entry["set"], entry["scale"]])
+        elif of == "bicubic" and where in others:
+            why.append(others[where])
         if ours:
             why += [f"published scores are left out: {reason}" for reason in standing.why]
         if "published" in with_published(entry, scores):
@@ -349,8 +327,8 @@ def comparison(
             notes = [*notes, "published network as stated by --published"]
         if ours and not standing.method and is_published_name(entry["method"]):
             notes = [*notes, "named by --name: not known to be the published network"]
-        notes = [*entry.get("notes", ()), *notes]
-        entry = {**entry, **({"notes": notes} if notes else {})}
+        if notes := [*entry.get("notes", ()), *notes]:
+            entry = {**entry, "notes": notes}
         return with_published(entry, [] if why else scores)
 
     return compared
@@ -379,11 +357,11 @@ def _lq_made_by(line: dict[str, Any]) -> tuple[str | None, list[str]]:
         return ("bicubic" if names else "other"), []  # EvalSet's notes tell
     if names is None:
         return None, []
-    checked = ", ".join(fingerprint.get("checked", ()))
-    if not names:
-        return "other", [f"LR made in no way known here (judged by {checked})"]
+    judged = f"(judged by {', '.join(fingerprint.get('checked', ()))})"
     ways = [by_name(name) for name in names]
+    if not ways:
+        return "other", [f"LR made in no way known here {judged}"]
     if any(way.family in ("matlab", "rounding") for way in ways):
         return "bicubic", []
     kind = "blur-down" if "bd" in names else "other"
-    return kind, [f"LR is not MATLAB's bicubic but {ways[0].text} (judged by {checked})"]
+    return kind, [f"LR is not MATLAB's bicubic but {ways[0].text} {judged}"]

@@ -19,14 +19,12 @@ from superres.datasets.conventions import CONVENTIONS
 from superres.datasets.fingerprint import fingerprint_pair, rgb8
 from superres.engine.config.values import scales_of, to_plain
 from superres.errors import UserError
-from superres.evaluation.protocols import Protocol
-from superres.evaluation.published import find_published
-from superres.evaluation.results import results_record, with_published
+from superres.evaluation.results import results_record
 from superres.models.summary import summarise, summarise_network
 
 from .evaluate import EvalResults
 from .predictor import MEMORY_MEANS
-from .published_columns import Standing, comparison, standing_of_training
+from .published_columns import Standing, comparison
 from .sets import EvalSet
 from .spandrel_model import FOREIGN, on_meta
 
@@ -56,72 +54,60 @@ class Tested:
     inference: dict[str, Any]
 
 
-def test_record(
-    of: Tested,
-    eval_sets: list[EvalSet],
-    results: EvalResults,
-    baselines: EvalResults,
-    metrics: Mapping[str, Any],
-) -> dict[str, Any]:
-    """The record of a test; see :func:`superres.evaluation.results.results_record`."""
-    cfg, loaded, standing, meta = of.cfg, of.loaded, of.standing, of.loaded.meta
-    on_cpu = of.device.type == "cpu"
-    sets = [_set(s, results.lq_sha256.get(s.key)) for s in eval_sets]
-    degradation = (cfg.get("published") or {}).get("degradation", "bicubic")
-    compared = comparison(sets, standing, degradation, baselines.entries)
-    names = to_plain(meta.get("config") or {}).get("train_set")
-    names = names if isinstance(names, list) else [names]
-    return results_record(
-        [compared(entry, ours=True) for entry in results.entries],
-        _protocols(eval_sets),
-        {"path": str(of.checkpoint), "sha256": sha256(loaded.path)},
-        metrics,
-        baselines=[compared(entry, ours=False) for entry in baselines.entries],
-        config=str(cfg.filename),
-        format=loaded.format,
-        network=dict(loaded.config),
-        published_network=standing.method and {"method": standing.method, "by": standing.known_by},
-        train_set=" + ".join(names) if all(isinstance(n, str) for n in names) else None,
-        iter=meta.get("iter"),
-        seed=meta.get("seed"),
-        selection=meta.get("selection") if loaded.path.name == "best.pth" else None,
-        parameters=sum(p.numel() for p in of.module.backbone.parameters()),
-        costs=_costs(loaded, scales_of(cfg), of.module),
-        runtime=_runtime(results.entries),
-        sets=sets,
-        eval_dataset=to_plain(cfg.get("eval_dataset") or {}),
-        inference=of.inference,
-        device="cpu" if on_cpu else torch.cuda.get_device_name(of.device),
-        threads=torch.get_num_threads() if on_cpu else None,
-        memory_means=MEMORY_MEANS[of.device.type],
-    )
-
-
-def _protocols(eval_sets: list[EvalSet]) -> list[Protocol]:
-    return list({p.name: p for s in eval_sets for p in s.protocols}.values())
-
-
-def table_record(
+def scored_record(
     cfg: Config,
     eval_sets: list[EvalSet],
     results: EvalResults,
     baselines: EvalResults,
-    iteration: int,
-    pictures: int,
+    standing: Standing,
     metrics: Mapping[str, Any],
+    checkpoint: Mapping[str, str] | None = None,
+    **facts: Any,
 ) -> dict[str, Any]:
-    """As much of a record as tables need: the validation of the weights of one iteration."""
-    inference = to_plain(cfg.model).get("inference") or {}
-    standing = standing_of_training(cfg, pictures, bool(inference.get("self_ensemble")))
-    scores = standing.scores if standing.method else []
-    bicubic_scores = find_published("Bicubic")
-    named = [{**entry, "method": f"iteration {iteration}"} for entry in results.entries]
+    """The scores of a test, or of a training's last weights, beside bicubic's and published ones.
+
+    See :func:`superres.evaluation.results.results_record`; ``facts`` are its further entries.
+    """
+    sets = [_set(eval_set, results.lq_sha256.get(eval_set.key)) for eval_set in eval_sets]
+    degradation = (cfg.get("published") or {}).get("degradation", "bicubic")
+    compared = comparison(sets, standing, degradation, baselines.entries)
     return results_record(
-        [with_published(entry, scores) for entry in named],
-        _protocols(eval_sets),
-        metrics=metrics,
-        baselines=[with_published(entry, bicubic_scores) for entry in baselines.entries],
+        [compared(entry, ours=True) for entry in results.entries],
+        {p.name: p for s in eval_sets for p in s.protocols}.values(),
+        checkpoint,
+        metrics,
+        baselines=[compared(entry, ours=False) for entry in baselines.entries],
+        sets=sets,
+        **facts,
     )
+
+
+def facts_of(of: Tested, results: EvalResults) -> dict[str, Any]:
+    """What results.json says of a test beside its scores."""
+    cfg, loaded, standing, meta = of.cfg, of.loaded, of.standing, of.loaded.meta
+    on_cpu = of.device.type == "cpu"
+    names = to_plain(meta.get("config") or {}).get("train_set")
+    names = names if isinstance(names, list) else [names]
+    return {
+        "checkpoint": {"path": str(of.checkpoint), "sha256": sha256(loaded.path)},
+        "config": str(cfg.filename),
+        "format": loaded.format,
+        "network": dict(loaded.config),
+        "published_network": standing.method
+        and {"method": standing.method, "by": standing.known_by},
+        "train_set": " + ".join(names) if all(isinstance(n, str) for n in names) else None,
+        "iter": meta.get("iter"),
+        "seed": meta.get("seed"),
+        "selection": meta.get("selection") if loaded.path.name == "best.pth" else None,
+        "parameters": sum(p.numel() for p in of.module.backbone.parameters()),
+        "costs": _costs(loaded, scales_of(cfg), of.module),
+        "runtime": _runtime(results.entries),
+        "eval_dataset": to_plain(cfg.get("eval_dataset") or {}),
+        "inference": of.inference,
+        "device": "cpu" if on_cpu else torch.cuda.get_device_name(of.device),
+        "threads": torch.get_num_threads() if on_cpu else None,
+        "memory_means": MEMORY_MEANS[of.device.type],
+    }
 
 
 def _costs(
@@ -148,15 +134,15 @@ def _runtime(entries: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     lines: dict[tuple[str, int], dict[str, Any]] = {}
     for entry in entries:
         timed = [image for image in entry["images"] if "seconds" in image]
-        if (entry["set"], entry["scale"]) in lines or not timed:
-            continue
-        seconds = [image["seconds"] for image in timed]
-        lines[entry["set"], entry["scale"]] = {
-            "set": entry["set"],
-            "scale": entry["scale"],
-            "memory_mb": max((i["memory_mb"] for i in timed if "memory_mb" in i), default=None),
-            "seconds": {"total": math.fsum(seconds), "median": statistics.median(seconds)},
-        }
+        if timed:
+            seconds = [image["seconds"] for image in timed]
+            line = {
+                "set": entry["set"],
+                "scale": entry["scale"],
+                "memory_mb": max((i["memory_mb"] for i in timed if "memory_mb" in i), default=None),
+                "seconds": {"total": math.fsum(seconds), "median": statistics.median(seconds)},
+            }
+            lines.setdefault((entry["set"], entry["scale"]), line)
     return list(lines.values())
 
 
@@ -188,10 +174,9 @@ def _convention(eval_set: EvalSet) -> dict[str, Any]:
     names = [convention.name for convention in CONVENTIONS]
     checked: list[str] = []
     try:
-        shapes = [dataset.gt.shape_at(i) for i in range(len(dataset))]
-        order = sorted(range(len(dataset)), key=lambda i: (shapes[i][0] * shapes[i][1], i))
+        areas = [math.prod(dataset.gt.shape_at(i)[:2]) for i in range(len(dataset))]
         unfit = {*getattr(dataset, "faults", ()), *getattr(dataset, "rounded_up", ())}
-        whole = [i for i in order if i not in unfit]
+        whole = [i for i in np.argsort(areas, kind="stable").tolist() if i not in unfit]
         for index in whole[:FINGERPRINTED]:
             lq, gt = (rgb8(np.asarray(picture)) for picture in dataset.load(index))
             found = fingerprint_pair(lq, gt, eval_set.scale)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,13 +19,15 @@ from superres.engine.config.values import scales_of, to_plain
 from superres.engine.distributed import launch
 from superres.engine.run_log import RunLog
 from superres.errors import UserError
-from superres.evaluation.results import require_folder, write_results, write_tables
+from superres.evaluation.results import require_folder, write_results
 from superres.inference import parse_tile
 from superres.registry import MODELS
 
-from .evaluate import EvalResults, bicubic, evaluate, extra_metrics
+from .evaluate import EvalResults, evaluate, extra_metrics
+from .predictor import bicubic, network
 from .published_columns import method_label, standing_of_weights
-from .record import Tested, test_record
+from .record import Tested, facts_of, scored_record
+from .report import write_report
 from .sets import EvalSet, prepare_sets
 from .spandrel_model import FOREIGN, foreign_subject
 
@@ -92,93 +93,80 @@ def run_test(cfg: Config, device: torch.device, checkpoint: Path, how: TestOptio
     standing = standing_of_weights(cfg, loaded, plus, stated=how.published)
     if standing.why:
         reporter.say(f"no published name or scores: {'; '.join(standing.why)}")
-    module = module.to(device)
+    tested = Tested(cfg, checkpoint, loaded, module.to(device), device, standing, inference)
     eval_sets = prepare_sets(cfg, reporter.warn, how.sets, how.protocols, keep_broken=True)
+    if not eval_sets:
+        raise UserError("there is no set to test on; name them in test_sets or by --sets")
     if loaded.format == FOREIGN:
         for eval_set in eval_sets:
             eval_set.channels = loaded.config["in_channels"]
-    if not eval_sets:
-        raise UserError("there is no set to test on; name them in test_sets or by --sets")
-    label = how.name_in_tables or method_label(cfg, loaded, standing, plus)
     out = Path(how.out) if how.out else None
     if out:
         require_folder(out)  # now, not after hours of work
     extras = extra_metrics(cfg, device)
-    failures: list[str] = []
+    save_dir = out / "images" if out and (how.save_images or how.report) else None
+    label = how.name_in_tables or method_label(cfg, loaded, standing, plus)
+    rows = [("Bicubic", bicubic, None)] if how.baseline != "none" else []
+    rows.append((label, network(module, device, **how.inference), save_dir))
+    told: set[str] = set()
+    total = sum(len(s.dataset) for s in eval_sets if s.dataset is not None) * len(rows)
+    done, last = 0, None
 
     def failed(text: str) -> None:
-        if text not in failures:  # what the baseline has told already
-            failures.append(text)
+        if text not in told:  # by another row already
+            told.add(text)
             reporter.alert(f"warning: {text}")
-
-    total = sum(len(s.dataset) for s in eval_sets if s.dataset is not None)
-    steps, done, last = total * (2 if how.baseline != "none" else 1), 0, None
 
     def step(name: str) -> None:
         nonlocal done, last
         done += 1
-        reporter.progress(done, steps, name, None if name == last else f"testing {name} ...")
+        reporter.progress(done, total, name, None if name == last else f"testing {name} ...")
         last = name
 
-    baselines = EvalResults()
-    save_dir = out / "images" if out and (how.save_images or how.report) else None
-    options = {"progress": step, "on_failure": failed, "extras": extras}
     try:
-        if how.baseline != "none":
-            baselines = evaluate(bicubic, eval_sets, device, label="Bicubic", **options)
-        places = {"save_dir": save_dir, "label": label}
-        results = evaluate(module, eval_sets, device, **places, **options, **how.inference)
+        *before, results = [
+            evaluate(method, eval_sets, extras, row, folder, progress=step, on_failure=failed)
+            for row, method, folder in rows
+        ]
     except KeyboardInterrupt:
         kept = f"; the pictures in {save_dir} are whole" if save_dir else ""
-        with contextlib.suppress(OSError):  # of a terminal that has gone
-            if reporter.rank == 0:
-                reporter.alert(
-                    f"stopped after {done} of {steps} steps{kept}. Nothing is scored until all "
-                    "is done, so results.json was not written: run the same command again"
-                )
+        if reporter.rank == 0:
+            reporter.alert(
+                f"stopped after {done} of {total} steps{kept}. Nothing is scored until all "
+                "is done, so results.json was not written: run the same command again"
+            )
         raise
     finally:
         reporter.close()
-    _require_scores(results, eval_sets, failures)
+    _require_scores(results, eval_sets)
+    baselines = before[0] if before else EvalResults()
     if reporter.rank == 0:
-        tested = Tested(cfg, checkpoint, loaded, module, device, standing, inference)
-        record = test_record(tested, eval_sets, results, baselines, extras.described())
+        facts = facts_of(tested, results)
+        described = extras.described()
+        record = scored_record(cfg, eval_sets, results, baselines, standing, described, **facts)
         _warn_of_selection(record["selection"], reporter)
         # Files first: nobody may be reading what is printed.
-        written = _write(out, record, how.report, reporter) if out else []
+        written = write_results(out, record) if out else []
+        if how.report:
+            written.append(write_report(out, reporter.warn))
         reporter.table(record)
         if written:
-            others = "".join(f", {path.name}" for path in written[1:])
-            reporter.say(f"written: {written[0]}{others}")
+            reporter.say(f"written: {written[0]}, {', '.join(path.name for path in written[1:])}")
     launch.barrier()
-    return 1 if _incomplete(results) or _incomplete(baselines) else 0
+    every = [*results.entries, *baselines.entries]
+    return 1 if any(not e["images"] or any(map(_incomplete, e["images"])) for e in every) else 0
 
 
-def _write(out: Path, record: dict[str, Any], report: bool, reporter: RunLog) -> list[Path]:
-    written = [write_results(out, record), *write_tables(out, record)]
-    if report:
-        from .report import write_report
-
-        written.append(write_report(out, reporter.warn))
-    return written
+def _incomplete(image: dict[str, Any]) -> bool:
+    return image["psnr"] is None or "metric_errors" in image
 
 
-def _require_scores(results: EvalResults, sets: list[EvalSet], failures: list[str]) -> None:
-    if any(image["psnr"] is not None for e in results.entries for image in e["images"]):
-        return
-    errors = [s.error for s in sets if s.error]
-    errors += [i["error"] for e in results.entries for i in e["images"] if "error" in i]
-    raise UserError(
-        "nothing could be scored: " + next(iter([*errors, *failures]), "the sets are empty")
-    )
-
-
-def _incomplete(results: EvalResults) -> bool:
-    return any(
-        not entry["images"]
-        or any(image["psnr"] is None or "metric_errors" in image for image in entry["images"])
-        for entry in results.entries
-    )
+def _require_scores(results: EvalResults, sets: list[EvalSet]) -> None:
+    images = [image for entry in results.entries for image in entry["images"]]
+    if all(image["psnr"] is None for image in images):
+        errors = [s.error for s in sets if s.error] + [image["error"] for image in images]
+        why = errors[0] if errors else "the sets are empty"
+        raise UserError(f"nothing could be scored: {why}")
 
 
 def _subject(
@@ -209,17 +197,15 @@ def build_module(cfg: Config, loaded: LoadedWeights) -> torch.nn.Module:
     wanted = to_plain(cfg.model)
     tested = full_config(wanted["backbone"])
     several = full_config(loaded.config).get("scales")
-    if set(_as_list(tested.get("scales"))) <= set(_as_list(several)):
+    if set(tested.get("scales") or [None]) <= set(several or [None]):
         tested = {**tested, "scales": several}  # tested at some of its scales
     differences = network_differences(
         loaded.config, tested, _own_affairs(loaded), lambda _, a, b: a == b
     )
     if differences:
         told = [
-            f"its network is a {found}, the config's a {here}"
-            if key == "type"
-            else f"{key} is {found!r}, the config's {here!r}"
-            for key, (found, here) in differences.items()
+            f"{key} is {here!r}, the config's {there!r}"
+            for key, (here, there) in differences.items()
         ]
         raise UserError(
             f"{loaded.path} is of another model than {cfg.filename}: {'; '.join(told)}. "
@@ -233,15 +219,10 @@ def build_module(cfg: Config, loaded: LoadedWeights) -> torch.nn.Module:
 
 def _own_affairs(loaded: LoadedWeights) -> set[str]:
     """What a file may have otherwise than the config, since it goes with the weights in it."""
-    if loaded.format != "superres":
-        return {"init", "rgb_mean", "rgb_std", "img_range"}
-    if loaded.path.suffix == ".safetensors":  # range and residual scale are folded in by exports
-        return {"init", "rgb_mean", "rgb_std", "img_range", "res_scale"}
-    return {"init"}
-
-
-def _as_list(value: Any) -> list[Any]:
-    return list(value) if isinstance(value, (list, tuple)) else [value]
+    if loaded.format == "superres" and loaded.path.suffix != ".safetensors":
+        return {"init"}
+    folded = {"res_scale"} if loaded.format == "superres" else set()  # by exports
+    return {"init", "rgb_mean", "rgb_std", "img_range", *folded}
 
 
 def _warn_of_selection(selection: dict[str, Any] | None, reporter: RunLog) -> None:

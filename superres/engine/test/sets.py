@@ -10,13 +10,13 @@ from typing import Any
 from mmengine.config import Config
 
 from superres.checkpoints.formats.base import full_config
-from superres.datasets.locate import Spec, locate, set_name, split_optional
+from superres.datasets.locate import PairedSet, Spec, locate, set_name, split_optional
 from superres.engine.config.load import parse_options
 from superres.engine.config.types import blame
 from superres.engine.config.values import scales_of, to_plain
 from superres.errors import UserError, some
 from superres.evaluation.protocols import PROTOCOLS, Protocol, get_protocol
-from superres.evaluation.results import ON_DISK, SIZES
+from superres.evaluation.published import other_size
 from superres.registry import DATASETS
 
 from . import scored_dataset  # noqa: F401  (registers it)
@@ -39,19 +39,13 @@ class EvalSet:
 
     name: str
     role: str
-    dataset: Any
+    scale: int
+    key: str
     protocols: list[Protocol]
-    key: str = ""
-    scale: int = 0
-    channels: int | None = None
+    channels: int | None
+    dataset: Any = None
     error: str = ""
     notes: list[str] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.key = self.key or self.name
-        self.scale = self.scale or self.dataset.scale
-        if self.dataset is not None and not self.notes:
-            self.notes = notes_on(self.dataset)
 
 
 def notes_on(dataset: Any) -> list[str]:
@@ -65,14 +59,10 @@ def notes_on(dataset: Any) -> list[str]:
     elif dataset.lq is None and dataset.make_lq != "none":
         border = {"reflect": "mirrored", "replicate": "clamped"}.get(dataset.border, dataset.border)
         notes.append(f"LR made here from HR (MATLAB's bicubic, {border} border)")
-    extra = getattr(dataset, "extra", [])
-    if extra:
+    if extra := getattr(dataset, "extra", []):
         names = some(extra, 5)
         notes.append(f"{len(extra)} LR pictures have no HR and are not in the mean: {names}")
-    name = ON_DISK.get(dataset.name, dataset.name)
-    if SIZES.get(name, len(dataset)) != len(dataset):
-        notes.append(f"{len(dataset)} images; published scores of {name} are of {SIZES[name]}")
-    return notes
+    return [*notes, *filter(None, [other_size(dataset.name, len(dataset))])]
 
 
 def _has_colour(store: Any) -> bool:
@@ -92,9 +82,8 @@ def default_protocols(name: str, wanted: Any = None) -> list[Protocol]:
         wanted = wanted.get(name, wanted.get("default"))
     if wanted is None:
         wanted = "edsr-div2k" if name.upper().startswith("DIV2K") else "edsr-y"
-    if wanted in ("all", ["all"]):
-        wanted = list(PROTOCOLS)
-    found = [get_protocol(p) for p in (wanted if isinstance(wanted, (list, tuple)) else [wanted])]
+    wanted = list(PROTOCOLS) if wanted in ("all", ["all"]) else wanted
+    found = [get_protocol(p) for p in (wanted if isinstance(wanted, list | tuple) else [wanted])]
     return list({protocol.name: protocol for protocol in found}.values())
 
 
@@ -119,72 +108,69 @@ def prepare_sets(
     Raises:
         UserError: a set that is not optional is missing or broken, or two have the same name.
     """
-    wanted = [(spec, "validation") for spec in _as_list(cfg, "val_sets")]
-    wanted += [(spec, "test") for spec in _as_list(cfg, "test_sets")]
-    if only is not None:
-        known = {set_name(split_optional(spec)[0]): (spec, role) for spec, role in wanted}
-        wanted = [known.get(split_optional(spec)[0], (_given(spec), "test")) for spec in only]
     protocols = protocols or to_plain(cfg.get("protocols"))
     network = to_plain(cfg.get("model") or {}).get("backbone")
     channels = full_config(network).get("in_channels") if network else None
     sets: list[EvalSet] = []
     scales = scales_of(cfg)
-    needs_lq = cfg.get("eval_dataset", {}).get("make_lq", "auto") == "auto"
-    for (spec, role), scale in itertools.product(wanted, scales):
-        spec, optional = split_optional(spec)
-        if isinstance(spec, dict) and spec.get("validate") is False:  # 'superres test' alone
-            if not keep_broken:
-                continue
-            optional = True
-        root = cfg.get("data_root", ".")
+    options = {"type": "PairedDataset", **to_plain(cfg.get("eval_dataset", {}))}
+    options["data_root"] = cfg.get("data_root", ".")
+    for (spec, optional, role), scale in itertools.product(_wanted(cfg, only, keep_broken), scales):
         try:
-            spec, found = _locate(spec, root, scale, needs_lq)
+            spec, found = _locate(spec, options, scale)
         except UserError as error:
             if not optional:
                 raise
             if scale == scales[0]:
                 warn(f"{spec}: left out of the {role}: {error}")
             continue
-        name = found.name
-        key = name if len(scales) == 1 else f"{name}_x{scale}"
-        chosen = default_protocols(name, protocols)
-        options = {"type": "PairedDataset", **to_plain(cfg.get("eval_dataset", {}))}
-        options.update(name=spec, data_root=root, scale=scale)
-        if keep_broken and options["type"] == "PairedDataset":
-            options["type"] = "ScoredDataset"
-            options["round_up"] = any(p.on_mismatch == "resize" for p in chosen)
+        chosen = default_protocols(found.name, protocols)
+        key = found.name if len(scales) == 1 else f"{found.name}_x{scale}"
+        here = EvalSet(found.name, role, scale, key, chosen, channels)
+        node = {**options, "name": spec, "scale": scale}
+        if keep_broken and node["type"] == "PairedDataset":
+            node["type"] = "ScoredDataset"
+            node["round_up"] = any(p.on_mismatch == "resize" for p in chosen)
         try:
-            with blame("eval_dataset", options):
-                dataset = DATASETS.build(options)
+            with blame("eval_dataset", node):
+                here.dataset = DATASETS.build(node)
         except UserError as error:
             if not keep_broken:
                 raise
-            warn(f"{name} x{scale} is not scored: {error}")
-            sets.append(EvalSet(name, role, None, chosen, key, scale, channels, str(error)))
-            continue
-        same = [s for s in sets if (s.name, s.scale) == (name, scale) and s.dataset is not None]
-        if same:
-            if same[0].dataset.gt.path == dataset.gt.path:
-                continue
-            raise UserError(
-                f"two sets are called {name!r} ({dataset.gt.path}); rename a folder, since "
-                "tables go by name"
-            )
-        sets.append(EvalSet(name, role, dataset, chosen, key, scale, channels))
+            warn(f"{here.name} x{scale} is not scored: {error}")
+            here.error = str(error)
+        else:
+            here.notes = notes_on(here.dataset)
+            if same := next((s for s in sets if s.key == key and s.dataset is not None), None):
+                if same.dataset.gt.path == here.dataset.gt.path:
+                    continue
+                raise UserError(
+                    f"two sets are called {here.name!r} ({here.dataset.gt.path}); rename a folder, "
+                    "since tables go by name"
+                )
+        sets.append(here)
     return sets
 
 
-def _locate(spec: Spec, root: str, scale: int, needs_lq: bool) -> tuple[Spec, Any]:
-    try:
-        return spec, locate(spec, root, scale, needs_lq)
-    except UserError:
-        if not isinstance(spec, str) or spec not in ALIASES:
-            raise
-        try:
-            return ALIASES[spec], locate(ALIASES[spec], root, scale, needs_lq)
-        except UserError:
-            pass
-        raise
+def _wanted(
+    cfg: Config, only: list[str] | None, also_unvalidated: bool
+) -> list[tuple[Spec, bool, str]]:
+    """What to open, whether it may be missing, and its role."""
+    wanted = []
+    for key, role in (("val_sets", "validation"), ("test_sets", "test")):
+        specs = to_plain(cfg.get(key) or [])
+        for spec in [specs] if isinstance(specs, str | dict) else specs:
+            spec, optional = split_optional(spec)
+            if isinstance(spec, dict) and spec.get("validate") is False:  # 'superres test' alone
+                if not also_unvalidated:
+                    continue
+                optional = True
+            wanted.append((spec, optional, role))
+    if only is None:
+        return wanted
+    known = {set_name(spec): (spec, optional, role) for spec, optional, role in wanted}
+    named = map(split_optional, only)
+    return [known.get(spec, (_given(spec), optional, "test")) for spec, optional in named]
 
 
 def _given(spec: str) -> Spec:
@@ -193,6 +179,12 @@ def _given(spec: str) -> Spec:
     return value if isinstance(value, dict) else spec
 
 
-def _as_list(cfg: Config, key: str) -> list[Spec]:
-    value = to_plain(cfg.get(key) or [])
-    return [value] if isinstance(value, str | dict) else list(value)
+def _locate(spec: Spec, options: dict[str, Any], scale: int) -> tuple[Spec, PairedSet]:
+    """The set, by the name that it has on disk, and where it lies."""
+    place = options["data_root"], scale, options.get("make_lq", "auto") == "auto"
+    try:
+        return spec, locate(spec, *place)
+    except UserError:
+        if not isinstance(spec, str) or spec not in ALIASES:
+            raise
+    return ALIASES[spec], locate(ALIASES[spec], *place)

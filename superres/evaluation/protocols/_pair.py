@@ -51,8 +51,7 @@ def compared(
     borders shaved. Where SR is luma already, HR is too, and the protocol's ``channel`` is 'rgb':
     all samples count. Arguments, errors and warnings as in :func:`evaluate_pair`.
     """
-    sr, hr = np.asarray(sr), np.asarray(hr)
-    border = rules.border(scale)
+    sr, hr = (x[:, :, 0] if x.shape[2:] == (1,) else x for x in map(np.asarray, (sr, hr)))
     hr = _fit_hr(sr, hr, scale, rules)
     if rules.round_y and sr.ndim == 2 and hr.ndim == 3:
         sr, hr = quantise(sr), rgb_to_y(hr, rules.luma, rounded=True)
@@ -60,7 +59,7 @@ def compared(
     if rules.sr_rounding != "none" and sr.dtype.kind == "f":
         peak = data_range_of(sr, hr)  # before rounding hides that SR is in [0, 1]
         sr = quantise(sr, peak) if rules.sr_rounding == "uint8" else np.clip(sr, 0, peak)
-    sr, hr, _ = check_pair(sr, hr, rules.channel, border, smallest=WINDOW)
+    sr, hr, _ = check_pair(sr, hr, rules.channel, rules.border(scale), smallest=WINDOW)
     return sr, hr, rules
 
 
@@ -99,13 +98,13 @@ def _fit_hr(sr: np.ndarray, hr: np.ndarray, scale: int, rules: Protocol) -> np.n
     """HR brought to the size of SR as the protocol wants it."""
     if sr.ndim < 2 or hr.ndim < 2 or sr.shape[:2] == hr.shape[:2]:
         return hr
-    height, width = sr.shape[:2]
-    missing = (hr.shape[0] - height, hr.shape[1] - width)
+    (height, width), (hr_height, hr_width) = sr.shape[:2], hr.shape[:2]
+    missing = (hr_height - height, hr_width - width)
     limit = rules.max_crop or scale - 1
     if rules.on_mismatch == "resize" and max(map(abs, missing)) < scale:
         warnings.warn(
-            f"protocol {rules.name} resizes HR from {hr.shape[1]}x{hr.shape[0]} to "
-            f"{width}x{height}, which raises the score: compare it with no other protocol",
+            f"protocol {rules.name} resizes HR from {hr_width}x{hr_height} to {width}x{height}, "
+            "which raises the score: compare it with no other protocol",
             stacklevel=4,
         )
         return pillow_bicubic(hr, height, width)
@@ -114,12 +113,11 @@ def _fit_hr(sr: np.ndarray, hr: np.ndarray, scale: int, rules: Protocol) -> np.n
     allowed = {
         "error": "allows no difference",
         "resize": f"allows less than {scale} px of difference",
-        "crop": f"allows HR to be larger by at most {limit} px at scale {scale}",
+        "crop": f"allows HR to be larger by at most {limit} px at scale {scale}; where LR was "
+        "rounded up, super-image resizes HR",
     }[rules.on_mismatch]
-    if rules.on_mismatch != "resize" and -scale < min(missing) < 0 and max(missing) < scale:
-        allowed += "; where LR was rounded up, super-image resizes HR"
     raise UserError(
-        f"SR and HR differ in size: expected {hr.shape[1]}x{hr.shape[0]} (HR), found "
+        f"SR and HR differ in size: expected {hr_width}x{hr_height} (HR), found "
         f"{width}x{height} (SR), width x height. Protocol {rules.name} {allowed}"
     )
 

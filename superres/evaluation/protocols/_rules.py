@@ -73,18 +73,9 @@ class Protocol:
 
     def _from_fields(self) -> str:
         """A description for a protocol that has none."""
-        if self.channel == "rgb":
-            compared = "R, G and B"
-        else:
-            compared = f"{'rounded' if self.round_y else 'unrounded'} luma ({self.luma})"
-        rounding = {"uint8": "rounded to 8 bits", "clamp": "clamped", "none": "as it is"}
-        fitted = {"crop": "cropped to", "resize": "resized to", "error": "of"}
-        blue = ", SSIM of blue alone" if self.ssim == "blue" else ""
-        border = f"{self.border_per_scale} * scale + {self.border_extra}"
-        return (
-            f"PSNR and SSIM on {compared}{blue}, SR {rounding[self.sr_rounding]}, borders of "
-            f"{border} px shaved, HR {fitted[self.on_mismatch]} the size of SR."
-        )
+        told = ("name", "description", "source")
+        rules = (f"{f.name}={getattr(self, f.name)}" for f in fields(self) if f.name not in told)
+        return f"PSNR and SSIM by {', '.join(rules)}."
 
 
 PROTOCOLS: dict[str, Protocol] = {}
@@ -112,27 +103,22 @@ def get_protocol(protocol: str | Mapping | Protocol) -> Protocol:
     if isinstance(protocol, Protocol):
         return protocol
     if isinstance(protocol, str):
-        if protocol in PROTOCOLS:
-            return PROTOCOLS[protocol]
-        raise UserError(f"unknown protocol {protocol!r}{_near(protocol, PROTOCOLS)}")
+        if protocol not in PROTOCOLS:
+            near = did_you_mean(protocol, PROTOCOLS, 0.4)
+            raise UserError(
+                f"unknown protocol {protocol!r}{near}; known are {', '.join(PROTOCOLS)}"
+            )
+        return PROTOCOLS[protocol]
     if not isinstance(protocol, Mapping):
         raise UserError(f"a protocol is a name or a dict, not {type(protocol).__name__}")
-    config = dict(protocol)
     keys = [field.name for field in fields(Protocol)]
-    for key in config:
-        if key not in (*keys, "base"):
-            raise UserError(f"unknown key {key!r} in a protocol{_near(key, keys)}")
-    base = config.pop("base", None)
-    if "name" not in config:
+    for key in protocol.keys() - {*keys, "base"}:
+        raise UserError(f"unknown key {key!r} in a protocol{did_you_mean(key, keys, 0.4)}")
+    if "name" not in protocol:
         raise UserError("a protocol defined in a config needs a name of its own")
-    if base is None:
+    config = {key: value for key, value in protocol.items() if key != "base"}
+    if "base" not in protocol:
         return Protocol(**config)
-    base = get_protocol(base)
+    base = get_protocol(protocol["base"])
     # The sentence about the base would be wrong about what is changed here.
-    own = {"description": "", "source": f"based on {base.name}"}
-    return replace(base, **{**own, **config})
-
-
-def _near(name: str, known: object) -> str:
-    hint = did_you_mean(name, known, 0.4)
-    return f"{hint}; known are {', '.join(known)}" if known is PROTOCOLS else hint
+    return replace(base, **{"description": "", "source": f"based on {base.name}", **config})
