@@ -17,11 +17,9 @@ from superres.datasets.joined import leaves
 from superres.errors import UserError
 from superres.files import write_text
 
-from .config.check import check_config
+from .config.check import check_config, scale_lr
 from .config.ecosystem import log_level
-from .config.load import load_config
-from .config.processes import planned_size
-from .config.scale_lr import scale_lr
+from .config.load import load_config, planned_size
 from .config.values import scales_of
 from .distributed import agreement as consistency
 from .distributed import launch

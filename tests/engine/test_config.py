@@ -1,14 +1,30 @@
-"""A config that cannot work says so at once, in one message."""
+"""A config is read once, completed from its top, and says at once what cannot work."""
 
 from __future__ import annotations
 
+import logging
+
 import pytest
+from mmengine.config import Config
 
 from superres.cli.main import main
+from superres.engine.config.check import check_config, scale_lr
 from superres.engine.config.load import load_config, parse_options
 from superres.errors import UserError
 
-from .conftest import CONFIG, ROOT
+from .conftest import CONFIG, ROOT, read_trace
+
+LEAVES = [p for p in sorted((ROOT / "configs").rglob("*.py")) if "_base_" not in p.parts]
+
+
+@pytest.fixture
+def config(tmp_path):
+    def write(text, base=CONFIG):
+        path = tmp_path / "mine.py"
+        path.write_text(f"_base_ = {base!r}\n{text}\n" if base else text)
+        return str(path)
+
+    return write
 
 
 def failing(arguments: list[str], capsys: pytest.CaptureFixture) -> str:
@@ -21,66 +37,26 @@ def failing(arguments: list[str], capsys: pytest.CaptureFixture) -> str:
     return captured.err
 
 
-def test_the_scale_is_written_once_and_reaches_everything():
-    cfg = load_config(CONFIG, ["scale=3"])
-    assert cfg.model.backbone.scale == 3
-    assert cfg.train_dataloader.dataset.scale == 3
-    assert load_config(CONFIG).model.backbone.scale == 2
-
-
-@pytest.mark.parametrize(
-    ("whole", "preset"), [("'max'", "max"), ("False", "off"), ("True", "auto")]
-)
-def test_a_part_of_a_preset_is_set_by_itself(whole, preset, tmp_path):
-    path = tmp_path / "c.py"
-    path.write_text(f"fast = {whole}\n")
-    cfg = load_config(str(path), ["fast.channels_last=False", "fast.compile=False"])
-    assert cfg.fast == {"preset": preset, "channels_last": False, "compile": False}
-
-
-def test_configs_with_references_are_still_read(tmp_path):
-    path = tmp_path / "c.py"
-    path.write_text(
-        "scale = 2\nroot = 'data'\nsizes = [1, 2]\n"
-        "a = '${scale}'\nb = '${root}/x${scale}'\nc = dict(d='${sizes}', e='${inner.f}')\n"
-        "inner = dict(f=0.5)\nnum_workers = 3\n"
-        "train_dataloader = dict(num_workers='${num_workers}')"
-    )
-    cfg = load_config(str(path), ["num_workers=1"])
-    assert (cfg.a, cfg.b, list(cfg.c.d), cfg.c.e) == (2, "data/x2", [1, 2], 0.5)
-    assert cfg.train_dataloader.num_workers == 1
-    for text, words in (
-        ("a = '${scal}'\nscale = 2", "scale"),
-        ("a = '${b}'\nb = '${a}'", "itself"),
-    ):
-        path.write_text(text)
-        with pytest.raises(UserError, match=words):
-            load_config(str(path))
-
+# -- what is written once reaches every part ----------------------------------------------------
 
 OPTIONS = [
-    "scale=3",
-    "data_root=elsewhere",
-    "train_set=mine",
-    "lq_patch_size=20",
-    "num_workers=0",
-    "max_iters=70",
+    *("scale=3", "data_root=elsewhere", "train_set=mine", "lq_patch_size=20"),
+    *("num_workers=0", "max_iters=70"),
 ]
 
 
 @pytest.mark.parametrize("saved", [False, True], ids=["as written", "as saved"])
-def test_what_is_written_once_reaches_every_part(saved, tmp_path):
-    path = tmp_path / "mine.py"
-    path.write_text(
-        f"_base_ = '{CONFIG}'\nparam_scheduler = [\n"
+def test_what_is_written_once_reaches_every_part(saved, config):
+    path = config(
+        "param_scheduler = [\n"
         "    dict(type='LinearLR', by_epoch=False, start_factor=0.1, end=50),\n"
         "    dict(type='CosineAnnealingLR', by_epoch=False, begin=50),\n"
         "    dict(type='PolyLR', by_epoch=False),\n"
         "    dict(type='OneCycleLR', by_epoch=False, eta_max=1)]"
     )
     if saved:
-        path.write_text(load_config(str(path)).pretty_text)
-    cfg = load_config(str(path), OPTIONS)
+        path = config(load_config(path).pretty_text, base=None)
+    cfg = load_config(path, OPTIONS)
     dataset = cfg.train_dataloader.dataset
     assert (cfg.model.backbone.scale, dataset.scale) == (3, 3)
     assert (dataset.data_root, dataset.name) == ("elsewhere", "mine")
@@ -88,7 +64,7 @@ def test_what_is_written_once_reaches_every_part(saved, tmp_path):
     warm_up, cosine, poly, one_cycle = cfg.param_scheduler
     assert (warm_up.end, cosine.T_max, poly.end, one_cycle.total_steps) == (50, 20, 70, 70)
     if not saved:
-        again = load_config(str(path), ["model.backbone.scale=4"])
+        again = load_config(path, ["model.backbone.scale=4"])
         assert (again.model.backbone.scale, again.train_dataloader.dataset.scale) == (4, 2)
 
 
@@ -103,42 +79,53 @@ def test_a_degradation_reaches_training_and_validation():
         assert read.train_pipeline[0].margin == 9
 
 
-def test_only_what_a_class_declares_is_given_to_it(tmp_path, monkeypatch):
+def test_only_what_a_class_declares_is_given_to_it(config, tmp_path, monkeypatch):
     (tmp_path / "plain_parts.py").write_text(
         "from superres.registry import DATASETS, MODELS\n"
         "@MODELS.register_module()\nclass NoScaleNet:\n    def __init__(self, width=1): ...\n"
         "@DATASETS.register_module()\nclass FolderOnly:\n    def __init__(self, data_root): ...\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    path = tmp_path / "c.py"
-    path.write_text(
-        f"_base_ = '{CONFIG}'\ncustom_imports = dict(imports=['plain_parts'])\n"
+    path = config(
+        "custom_imports = dict(imports=['plain_parts'])\n"
         "model = dict(backbone=dict(_delete_=True, type='NoScaleNet'))\n"
         "train_dataloader = dict(dataset=dict(_delete_=True, type='FolderOnly'))\n"
     )
-    cfg = load_config(str(path))
+    cfg = load_config(path)
     assert cfg.model.backbone == {"type": "NoScaleNet"}
     assert cfg.train_dataloader.dataset == {"type": "FolderOnly", "data_root": "data"}
 
 
-def test_what_python_code_has_used_up_is_no_option(tmp_path):
-    path = tmp_path / "c.py"
-    path.write_text(f"_base_ = '{CONFIG}'\nhalf = 5\nmax_iters = 2 * half\n")
-    with pytest.raises(UserError, match="only the config's own Python code uses 'half'"):
-        load_config(str(path), ["half=6"])
+def test_print_config_prints_a_config_that_loads_again(tmp_path, capsys):
+    assert main(["print-config", CONFIG, "--cfg-options", "scale=3"]) == 0
+    path = tmp_path / "printed.py"
+    path.write_text(capsys.readouterr().out)
+    assert load_config(str(path)).model.backbone.scale == 3
+
+
+def test_references_are_told_what_to_write_instead(config):
+    with pytest.raises(UserError, match=r"model\.backbone\.scale = '\$\{scale\}'.*Leave the key"):
+        load_config(config("model = dict(backbone=dict(scale='${scale}'))"))
+
+
+# -- options ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("whole", "preset"), [("'max'", "max"), ("False", "off"), ("True", "auto")]
+)
+def test_a_part_of_a_preset_is_set_by_itself(whole, preset, config):
+    path = config(f"fast = {whole}\n", base=None)
+    cfg = load_config(path, ["fast.channels_last=False", "fast.compile=False"])
+    assert cfg.fast == {"preset": preset, "channels_last": False, "compile": False}
 
 
 def test_options_in_mmengines_notation():
     assert parse_options(
-        ["a.b=1", "c=[x,y]", "d=None", "e=(1,2)", "f=1e-4", "g=a=b", "h=[dict(a=1)]"]
+        ["a.b=1", "c=[x,y]", "d=None", "e=(1,2)", "f=1e-4", "g=a=b", "h=[dict(a=1,b=x)]"]
     ) == {
-        "h": [{"a": 1}],
-        "a.b": 1,
-        "c": ["x", "y"],
-        "d": None,
-        "e": (1, 2),
-        "f": 1e-4,
-        "g": "a=b",
+        **{"a.b": 1, "c": ["x", "y"], "d": None, "e": (1, 2), "f": 1e-4, "g": "a=b"},
+        "h": [{"a": 1, "b": "x"}],
     }
     with pytest.raises(UserError, match="KEY=VALUE"):
         parse_options(["nonsense"])
@@ -153,25 +140,23 @@ def test_options_in_mmengines_notation():
         ("train_pipeline.7.prob=1", "list of 5"),
         ("scale.x=3", "no key 'x'"),
         ("optim_wrapper.optimizer.lrr=1", "lr"),
-        ("optim_wrapper.optimizer.lr=abc", "optimizer.lr = 'abc' must be a number"),
-        ("optim_wrapper.optimizer.weight_decay=True", "weight_decay = True must be a number"),
-        ("optim_wrapper.optimizer.betas=[0.9,x]", "must be a list such as [0.9, 0.999]"),
+        ("optim_wrapper.optimizer.lr=abc", "optim_wrapper: OptimWrapper"),
         ("fast.channel_last=False", "did you mean channels_last"),
         ("model.backbone.scale=3", "disagrees with scale = 2"),
-        ("train_dataloader.dataset.scale=4", "disagrees with scale = 2"),
-        ("scale=5", "scale"),
         ("scale=abc", "whole number"),
         ("global_batch_size=0", "at least 1"),
         ("max_iters=1.5", "whole number"),
         ("num_workers=-1", "num_workers"),
         ("seed=-3", "seed"),
+        ("deterministic=maybe", "deterministic = 'maybe' must be True or False"),
         ("model.backbone.type=EDRS", "EDSR"),
-        ("model.type=Restorr", "Restorer"),
         ("train_pipeline.0.type=PairedRandomCorp", "PairedRandomCrop"),
         ("optim_wrapper.optimizer.type=Adm", "Adam"),
         ("param_scheduler.0.by_epoch=True", "by_epoch=False"),
         ("save_best=valid/pnsr", "valid/psnr"),
         ("ema=1.5", "between 0 and 1"),
+        ("auto_scale_lr.enabled=True", "no key 'enabled'"),
+        ("lr_config=dict(policy=x)", "write param_scheduler"),
     ],
 )
 def test_options_that_cannot_work(option, words, options, tmp_path, capsys):
@@ -179,31 +164,28 @@ def test_options_that_cannot_work(option, words, options, tmp_path, capsys):
     assert words in failing(arguments, capsys)
 
 
+# -- files --------------------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("a = (1,\nb = 2\n", "line 1"),
-        ("a = 1\nb = undefined_name\n", "line 2"),
+        ("a = (1,\nb = 2\n", "mine.py, line 1"),
+        ("a = 1\nb = undefined_name\n", "mine.py, line 2"),
         ("_base_ = './missing.py'\n", "missing.py"),
+        ("_base_ = './mine.py'\n", "mine.py inherits from itself"),
         ("a = 1/0\n", "division"),
         ("scale = 2\n", "'model'"),
         ("", "'model'"),
     ],
 )
-def test_configs_that_cannot_be_read(text, words, tmp_path, capsys):
-    path = tmp_path / "broken_config.py"
-    path.write_text(text)
-    message = failing(["train", str(path)], capsys)
-    assert words in message
-    if words != "'model'":
-        assert "broken_config.py" in message or "missing.py" in message
+def test_configs_that_cannot_be_read(text, words, config, capsys):
+    assert words in failing(["train", config(text, base=None)], capsys)
 
 
-def test_an_error_in_a_base_file_names_that_file(tmp_path, capsys):
+def test_an_error_in_a_base_file_names_that_file(config, tmp_path, capsys):
     (tmp_path / "base.py").write_text("x = 1\ny = [1, 2\nz = 3\n")
-    (tmp_path / "leaf.py").write_text("_base_ = './base.py'\nscale = 2\n")
-    message = failing(["train", str(tmp_path / "leaf.py")], capsys)
-    assert "base.py, line 2" in message
+    assert "base.py, line 2" in failing(["train", config("scale = 2", "./base.py")], capsys)
 
 
 def test_config_names(tmp_path, capsys):
@@ -215,7 +197,7 @@ def test_config_names(tmp_path, capsys):
     assert "they end in .py" in failing(["train", str(tmp_path / "README.md")], capsys)
 
 
-def test_missing_sets_name_the_command_that_makes_them(tmp_path, capsys):
+def test_missing_sets_name_the_command_that_makes_them(train, tmp_path, capsys):
     arguments = ["train", CONFIG, "--work-dir", str(tmp_path / "w"), "--cfg-options"]
     message = failing([*arguments, f"data_root={tmp_path}"], capsys)
     assert "DIV2K_train" in message
@@ -223,38 +205,114 @@ def test_missing_sets_name_the_command_that_makes_them(tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     message = failing([*arguments, f"train_set={tmp_path}/empty"], capsys)
     assert "holds no images" in message
-
-
-def test_an_optional_set_may_be_missing_another_may_not(train, capsys):
+    # An optional one may be missing.
     assert train("max_iters=1", "test_sets=[nowhere?]") == 0
     assert "nowhere: left out" in capsys.readouterr().out
     assert train("max_iters=1", "test_sets=[nowhere]") == 2
 
 
-def test_print_config_prints_a_config_that_loads_again(tmp_path, capsys):
-    assert main(["print-config", CONFIG, "--cfg-options", "scale=3"]) == 0
-    path = tmp_path / "printed.py"
-    path.write_text(capsys.readouterr().out)
-    assert load_config(str(path)).model.backbone.scale == 3
+# -- keys that nothing reads --------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    "path", sorted((ROOT / "configs").rglob("*.py")), ids=lambda p: str(p.relative_to(ROOT))
+    ("slip", "meant"),
+    [
+        ("max_itres = 5", "max_iters"),
+        ("global_batchsize = 4", "global_batch_size"),
+        ("train_sets = ['a']  # train_sets", "train_set"),
+        ("load_form = 'x.pth'", "load_from"),
+        ("scal = 3", "scale"),
+    ],
 )
-def test_every_leaf_states_its_keys(path):
-    if "_base_" in path.parts:
-        pytest.skip("a part of configs")
+def test_a_slip_is_an_error_that_names_the_near_key(config, slip, meant):
+    key = slip.split(" = ")[0]
+    with pytest.raises(UserError, match=rf"mine\.py: nothing reads its key '{key}'.*{meant}"):
+        load_config(config(slip))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "train_sets = ['a']\ntest_sets = train_sets",
+        "_max_itres = 5",
+        "import math\nmax_iters = math.ceil(3.5)",
+        "optimizer = dict(type='SGD')\noptim_wrapper = dict(optimizer=optimizer)",
+    ],
+)
+def test_a_value_of_ones_own_is_no_slip(config, text, caplog):
+    with caplog.at_level(logging.WARNING):
+        load_config(config(text))
+    assert not caplog.records
+
+
+def test_a_key_like_no_other_is_told(config, caplog):
+    cfg = load_config(config("weather = dict()\nhalf = 5\nscal = 2 * half\nmax_iters = scal"))
+    assert "nothing reads its key 'weather'" in caplog.text
+    with pytest.raises(UserError, match="only the config's own Python code uses 'half'"):
+        load_config(config("half = 5\nmax_iters = 2 * half"), ["half=6"])
+    # What a run saves has lost the code; only what looks like a slip is told.
+    caplog.clear()
+    assert load_config(config(cfg.pretty_text, base=None)).max_iters == 10
+    assert [r.getMessage().split("key ")[1] for r in caplog.records] == ["'scal'"]
+
+
+@pytest.mark.parametrize("path", LEAVES, ids=lambda p: p.stem)
+def test_every_leaf_states_its_keys(path, caplog):
     cfg = load_config(str(path))
-    for key in [
-        "scale",
-        "max_iters",
-        "global_batch_size",
-        "num_workers",
-        "data_root",
-        "train_set",
-        "test_sets",
-        "val_interval",
-        "checkpoint_interval",
-        "seed",
-    ]:
-        assert key in cfg, key
+    stated = {"scale", "max_iters", "global_batch_size", "num_workers", "data_root", "train_set"}
+    assert stated | {"test_sets", "val_interval", "checkpoint_interval", "seed"} <= cfg.keys()
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    ("argument", "words"),
+    [
+        ("channels=0", "channels = 0 must be a whole number of at least 1"),
+        ("num_blocks=-3", "num_blocks = -3 must be a whole number of at least 1"),
+        ("channels='64'", "channels = '64' must be a whole number"),
+        ("channels=True", "channels = True must be a whole number"),
+        ("res_scale=float('nan')", "res_scale = nan must be a number"),
+        ("rgb_mean=0.5", "rgb_mean = 0.5 must be a list such as"),
+        ("channels=10**9", "EDSR: Storage size"),
+    ],
+)
+def test_a_backbone_that_cannot_be(config, argument, words):
+    cfg = load_config(config(f"model = dict(backbone=dict({argument}))"))
+    with pytest.raises(UserError, match=rf"config: model\.backbone.*{words}"):
+        check_config(cfg)
+
+
+# -- the learning rate goes with the batch ------------------------------------------------------
+
+
+def test_the_linear_rule():
+    assert scale_lr(load_config(CONFIG, ["global_batch_size=64"])) == ""
+    cfg = load_config(CONFIG, ["global_batch_size=64", "auto_scale_lr.enable=True"])
+    line = scale_lr(cfg)
+    assert cfg.optim_wrapper.optimizer.lr == pytest.approx(4e-4)
+    assert "4 times the base batch 16" in line
+    assert "0.0001 becomes 0.0004" in line
+    # What is saved of it does not scale again.
+    again = Config(cfg._cfg_dict.to_dict())
+    assert scale_lr(again) == ""
+    assert again.optim_wrapper.optimizer.lr == pytest.approx(4e-4)
+
+
+@pytest.mark.parametrize("base", [None, 0])
+def test_rules_that_cannot_be(base):
+    cfg = load_config(CONFIG, {"auto_scale_lr": {"enable": True, "base_batch_size": base}})
+    with pytest.raises(UserError, match=f"base_batch_size = {base}"):
+        scale_lr(cfg)
+
+
+def test_a_scaled_rate_is_said_and_goes_on_unchanged(train, tmp_path, capsys):
+    scaled = ["auto_scale_lr.enable=True", "auto_scale_lr.base_batch_size=2"]
+    whole, parts = tmp_path / "whole.jsonl", tmp_path / "parts.jsonl"
+    assert train(*scaled, work_dir=tmp_path / "whole", trace=whole) == 0
+    assert "learning rate 0.001 becomes 0.002" in capsys.readouterr().out
+    assert read_trace(whole)[0]["lr"] == pytest.approx(0.002)
+    assert train(*scaled, "max_iters=6", work_dir=tmp_path / "parts", trace=parts) == 0
+    capsys.readouterr()
+    assert train(*scaled, work_dir=tmp_path / "parts", resume="auto", trace=parts) == 0
+    assert "differs from the checkpoint's" not in capsys.readouterr().out
+    assert read_trace(parts) == read_trace(whole)

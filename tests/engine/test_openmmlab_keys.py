@@ -401,7 +401,7 @@ def test_schedules_step_once(run):
         ("type='EMAHook', update_buffers=True", "update_buffers = True"),
         ("type='EMAHook', begin_epoch=2", "begin_iter"),
         ("type='EMAHook', momentum=2", "momentum = 2"),
-        ("type='EMAHook', momentumm=0.1", "'momentumm'"),
+        ("type='EMAHook', momentumm=0.1", "momentumm = 0.1"),
         ("type='EMAHook', interval=0", "interval = 0"),
         ("type='EMAHook', begin_iter=-1", "begin = -1"),
         ("type='MySchedulerHook'", "a kind of ParamSchedulerHook"),

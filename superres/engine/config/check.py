@@ -5,19 +5,42 @@ Each check raises one :class:`~superres.errors.UserError` that names the key.
 
 from __future__ import annotations
 
-import inspect
-
-import torch
 from mmengine.config import Config
 
-from superres import registry
 from superres.errors import UserError
 
 from .ecosystem import OPTIMISER
 from .mmengine_hooks import ITERATIONS, type_name
 from .network_check import check_network, follow_channels
-from .types import check_types, of_its_kind, use_scope
-from .values import MISSING, get, require, to_plain, walk
+from .types import check_types, use_scope
+from .values import MISSING, get, require, walk
+
+_KINDS = {
+    "dict": (
+        *("model", "model.backbone", "train_dataloader", "train_dataloader.dataset"),
+        *("optim_wrapper", "optim_wrapper.optimizer"),
+    ),
+    "dict or None": ("optim_wrapper.clip_grad", "optim_wrapper.paramwise_cfg", "auto_scale_lr"),
+    "list or None": ("param_scheduler", "custom_hooks", "recompute"),
+    "path or None": ("load_from", "work_dir"),
+    "count": (
+        *("max_iters", "global_batch_size", "log_interval", "accumulate"),
+        "train_dataloader.prefetch_factor",
+    ),
+    "count or None": ("val_interval", "checkpoint_interval", "max_keep_checkpoints"),
+    "count or 0": ("num_workers",),
+    "seed or None": ("seed",),
+    "yes or no": ("deterministic", "auto_scale_lr.enable"),
+}
+"""What a key must be where it is there; see :data:`.values.KINDS`."""
+
+_TAKES = {
+    "optim_wrapper.clip_grad": "type max_norm norm_type error_if_nonfinite foreach clip_value",
+    "optim_wrapper.paramwise_cfg": "custom_keys bias_lr_mult bias_decay_mult norm_decay_mult "
+    "dwconv_decay_mult flat_decay_mult bypass_duplicate",
+    "auto_scale_lr": "enable base_batch_size applied",
+}
+"""The keys of dicts that whoever reads them does not check."""
 
 
 def check_scale(cfg: Config) -> None:
@@ -44,40 +67,23 @@ def check_scale(cfg: Config) -> None:
             )
 
 
-_KINDS = {
-    **dict.fromkeys(
-        ("model", "model.backbone", "optim_wrapper", "optim_wrapper.optimizer"), "dict"
-    ),
-    **dict.fromkeys(("train_dataloader", "train_dataloader.dataset"), "dict"),
-    **dict.fromkeys(("optim_wrapper.clip_grad", "optim_wrapper.paramwise_cfg"), "dict or None"),
-    **dict.fromkeys(("param_scheduler", "custom_hooks"), "list or None"),
-    **dict.fromkeys(("load_from", "work_dir"), "path or None"),
-    **dict.fromkeys(("max_iters", "global_batch_size", "log_interval", "accumulate"), "count"),
-    **dict.fromkeys(("val_interval", "checkpoint_interval"), "count or None"),
-    "max_keep_checkpoints": "count or None",
-    "train_dataloader.prefetch_factor": "count",
-    "num_workers": "count or 0",
-    "seed": "seed",
-    "deterministic": "yes or no",
-}
-_KEYS = {
-    "clip_grad": "type max_norm norm_type error_if_nonfinite foreach clip_value",
-    "paramwise_cfg": "custom_keys bias_lr_mult bias_decay_mult norm_decay_mult dwconv_decay_mult "
-    "flat_decay_mult bypass_duplicate",
-}
-"""Of the dicts in ``optim_wrapper``, which may also be None."""
-
-
 def check_shapes(cfg: Config) -> None:
     """What must be a dict, a list, a path or a number is one.
 
     Raises:
         UserError: naming the key.
     """
-    for path, kind in _KINDS.items():
-        value = get(cfg._cfg_dict, path)
-        if value is not MISSING:
-            require(path, value, kind)
+    for kind, paths in _KINDS.items():
+        for path in paths:
+            value = get(cfg._cfg_dict, path)
+            if value is not MISSING:
+                require(path, value, kind)
+    for path, known in _TAKES.items():
+        stated = get(cfg._cfg_dict, path)
+        for key in () if stated is MISSING else stated or ():
+            if key not in known.split():
+                known = known.replace(" ", ", ")
+                raise UserError(f"config: {path} has no key {key!r}; known: {known}")
     for key in ("param_scheduler", "custom_hooks"):
         for i, entry in enumerate(cfg.get(key) or []):
             if not isinstance(entry, dict) or "type" not in entry:
@@ -86,18 +92,23 @@ def check_shapes(cfg: Config) -> None:
                 raise UserError(
                     f"config: {key}.{i}: {entry['type']}: {ITERATIONS}; write by_epoch=False"
                 )
-    for part, known in _KEYS.items():
-        for key in set(cfg.optim_wrapper.get(part) or ()) - {*known.split()}:
-            known = known.replace(" ", ", ")
-            raise UserError(f"config: optim_wrapper.{part} has no key {key!r}; known: {known}")
-    pipeline = cfg.train_dataloader["dataset"].get("pipeline", ())
-    if pipeline != () and not (
-        isinstance(pipeline, list)
-        and pipeline
-        and all(isinstance(t, dict) and "type" in t for t in pipeline)
+    pipeline = cfg.train_dataloader["dataset"].get("pipeline", [{"type": ""}])
+    if (
+        not isinstance(pipeline, list)
+        or not pipeline
+        or not all(isinstance(step, dict) and "type" in step for step in pipeline)
     ):
         raise UserError(
             "config: train_pipeline must be a list of dicts with a type, the last one PackInputs"
+        )
+    optimizer = get(cfg.optim_wrapper, "optimizer")
+    if optimizer is MISSING or "type" not in optimizer:
+        raise UserError(f"config: optim_wrapper has no optimizer with a type; {OPTIMISER}")
+    kind = cfg.optim_wrapper.get("type")
+    if type_name(kind) in ("AmpOptimWrapper", "ApexOptimWrapper"):
+        raise UserError(
+            f"config: optim_wrapper.type = {kind!r}: write type='OptimWrapper' there without "
+            "loss_scale and dtype, and amp = True, 'bfloat16' or 'float16' at the top"
         )
 
 
@@ -119,38 +130,6 @@ def check_batch(cfg: Config, world_size: int = 1) -> None:
             f"config: accumulate = {parts}: a process's {batch // world_size} samples (of "
             f"global_batch_size = {batch}) cannot be cut into {parts} equal parts"
         )
-    recompute = cfg.get("recompute") or []
-    if not isinstance(recompute, list) or not all(isinstance(name, str) for name in recompute):
-        raise UserError(
-            f"config: recompute = {recompute!r} must be a list of the backbone's modules, such as "
-            "['body.*']"
-        )
-
-
-def check_optimizer(cfg: Config) -> None:
-    """The optimiser's arguments are numbers where its defaults are.
-
-    Raises:
-        UserError: naming the key.
-    """
-    wrapper = to_plain(cfg.optim_wrapper)
-    kind, node = wrapper.get("type"), wrapper.get("optimizer", {})
-    if "type" not in node:
-        raise UserError(f"config: optim_wrapper has no optimizer with a type; {OPTIMISER}")
-    if type_name(kind) in ("AmpOptimWrapper", "ApexOptimWrapper"):
-        raise UserError(
-            f"config: optim_wrapper.type = {kind!r}: write type='OptimWrapper' there without "
-            "loss_scale and dtype, and amp = True, 'bfloat16' or 'float16' at the top"
-        )
-    known = registry.OPTIMIZERS.get(node["type"])
-    parameters = inspect.signature(known).parameters if known else {}
-    for key, value in node.items():
-        default = parameters[key].default if key in parameters else None
-        if type(default) is int:  # torch writes 0 where 0.5 may stand
-            default = float(default)
-        kind = of_its_kind(value, default) if isinstance(default, float | tuple) else None
-        if kind is not None and not isinstance(value, torch.Tensor):
-            raise UserError(f"config: optim_wrapper.optimizer.{key} = {value!r} must be {kind}")
 
 
 def check_config(cfg: Config, world_size: int = 1) -> None:
@@ -171,4 +150,35 @@ def check_config(cfg: Config, world_size: int = 1) -> None:
     check_batch(cfg, world_size)
     check_types(cfg)
     follow_channels(cfg, check_network(cfg))
-    check_optimizer(cfg)
+
+
+def scale_lr(cfg: Config) -> str:
+    """Apply the linear rule (Goyal et al., 2017) in place, where the config asks for it.
+
+    ``auto_scale_lr = dict(enable=True, base_batch_size=16)`` multiplies the optimiser's ``lr`` by
+    ``global_batch_size / base_batch_size``. The config then says ``enable=False`` and what was
+    applied, so that a run from the saved config does not scale twice.
+
+    Returns:
+        What was done, in one line; '' where nothing was.
+
+    Raises:
+        UserError: no base batch size, no rate to scale, or it was applied before.
+    """
+    wanted = cfg.get("auto_scale_lr") or {}
+    if not wanted.get("enable"):
+        return ""
+    if wanted.get("applied"):
+        raise UserError(
+            f"config: auto_scale_lr was applied before: the learning rate is {wanted['applied']:g} "
+            "times what it was. Remove auto_scale_lr.applied to scale it again"
+        )
+    base = require("auto_scale_lr.base_batch_size", wanted.get("base_batch_size"), "count")
+    before = require("optim_wrapper.optimizer.lr", cfg.optim_wrapper.optimizer.get("lr"), "number")
+    factor = cfg.global_batch_size / base
+    cfg.optim_wrapper.optimizer.lr = before * factor
+    wanted.enable, wanted.applied = False, factor
+    return (
+        f"auto_scale_lr: batch {cfg.global_batch_size} is {factor:g} times the base batch {base}: "
+        f"learning rate {before:g} becomes {before * factor:g}"
+    )

@@ -12,6 +12,7 @@ wins over them. Two that contradict each other in one place are an error.
 
 from __future__ import annotations
 
+import inspect
 import logging
 import re
 from collections.abc import Callable, Iterator
@@ -22,34 +23,45 @@ from mmengine.config import Config
 
 from superres.errors import UserError, did_you_mean
 
-from .mmengine_hooks import DEFAULT_HOOKS, ITERATIONS, MMENGINE_HOOKS, translate_hooks, type_name
+from .mmengine_hooks import DEFAULT_HOOKS, ITERATIONS, translate_hooks, type_name
 from .reading import Source
 from .values import require
 
-SECTIONS = {
-    "default_hooks": "a hook of your own stands in custom_hooks",
+_ADVICE = {
+    "default_hooks": "superres's own hooks have a fixed order; one of yours stands in custom_hooks",
+    "default_hooks.checkpoint": "write dict(interval=N, max_keep_ckpts=N, save_best='SET/PSNR'); "
+    "interval=-1 saves the last iteration only. Checkpoints are whole and lie in the work dir "
+    "(write work_dir = 'DIR', or --work-dir DIR), of scores the larger is better, and "
+    f"{ITERATIONS} (write by_epoch=False)",
+    "default_hooks.logger": f"write dict(interval=N); {ITERATIONS}, log.jsonl is in the work dir",
+    "default_hooks.param_scheduler": "write param_scheduler = [] for a constant rate",
     "randomness": "write seed = N and deterministic = True",
     "env_cfg": "it may hold cudnn_benchmark, mp_cfg and dist_cfg",
-    "train_cfg": "write max_iters and val_interval",
+    "env_cfg.dist_cfg": "it may hold backend and timeout; set MASTER_PORT in the environment",
+    "train_cfg": f"{ITERATIONS}; write max_iters = N and val_interval = N",
     "val_cfg": "validation scores val_sets and test_sets by protocols",
     "test_cfg": "'superres test' scores test_sets by protocols",
-    "train_dataloader": "batches are described by global_batch_size, num_workers and seed",
+    "train_dataloader": "batches are described by global_batch_size, num_workers and seed (write "
+    "seed = N): samples come in random order, a function of (seed, iteration), and PackInputs and "
+    "the loader make batches of them",
     "log_processor": "log.jsonl holds the means of each log_interval",
     "experiment_name": "the work dir names the run",
 }
-"""Top-level keys that :func:`translate` takes apart, and a hint for what it does not know."""
+"""What to write instead of what is refused: of the longest key that is the beginning of one."""
+
+SECTIONS = tuple(path for path in _ADVICE if "." not in path)
+"""Top-level keys that :func:`translate` takes apart."""
 
 SCALARS = ("resume", "launcher", "log_level")
 """mmengine's keys that are superres's, too."""
 
-_OUR_LOADER = tuple(f"train_dataloader.{k}" for k in ("dataset", "start_method", "prefetch_factor"))
-"""superres's own keys there, which stay as they are."""
+_OUR_LOADER = ("dataset", "start_method", "prefetch_factor")
+"""superres's own keys of ``train_dataloader``, which stay as they are."""
 
 _SCORES = "write protocols = 'mmediting-rgb', or a dict from set to protocol"
 _SETS = "write val_sets = [...] and test_sets = [...]: names below data_root, or folders"
 _CURVES = "write tensorboard = True; other backends are not supported"
 OPTIMISER = "write optim_wrapper = dict(type='OptimWrapper', optimizer=dict(type='Adam', lr=1e-4))"
-
 REFUSED = {
     "val_dataloader": _SETS,
     "test_dataloader": _SETS,
@@ -93,16 +105,13 @@ def _best(path: str, value: Any) -> str | None:
     names = value if isinstance(value, list | tuple) else [value]
     if len(names) != 1:
         raise UserError(f"config: {path} = {value!r}: there is one best.pth; name one metric")
-    if names[0] is None:
-        return None
-    cell, slash, metric = str(names[0]).rpartition("/")
-    known = re.match("(?i)(psnr|ssim)(?=@|$)", metric)
-    return cell + slash + (known[0].lower() + metric[known.end() :] if known else metric)
+    metric = r"(?i)(?<![^/])(psnr|ssim)(?=@|$)"
+    return names[0] and re.sub(metric, lambda found: found[0].lower(), str(names[0]))
 
 
 _START_METHOD = "train_dataloader.start_method"
 _SAME: dict[str, tuple[str, str | Callable[[str, Any], Any] | None]] = {
-    "randomness.seed": ("seed", "seed"),
+    "randomness.seed": ("seed", "seed or None"),
     "randomness.deterministic": ("deterministic", "yes or no"),
     "train_cfg.max_iters": ("max_iters", "count"),
     "train_cfg.val_interval": ("val_interval", "count"),
@@ -122,95 +131,79 @@ _SAME: dict[str, tuple[str, str | Callable[[str, Any], Any] | None]] = {
 """OpenMMLab's spelling: ours, and the kind of the value or what converts it; None: whoever reads it
 checks it."""
 
-_EPOCHS = f"{ITERATIONS}; write by_epoch=False"
-_MAX_ITERS = f"{ITERATIONS}; write max_iters = N"
-_SAVES = "every interval and the last iteration are saved, whole"
-_LARGER = "a larger PSNR or SSIM is better"
-_PLACE = "checkpoints and logs lie in the work dir: write work_dir = 'DIR', or --work-dir DIR"
 _WORK_DIRS = (None, "work_dirs", "./work_dirs", "./work_dirs/")
-_INTERVAL = "validation is at every val_interval"
-_ORDER = "samples are drawn in random order, a function of (seed, iteration)"
-_BATCHES = "PackInputs and the loader make the batches"
+
+
+def _default_hooks() -> Iterator[tuple[str, tuple[Any, ...]]]:
+    """mmengine's own: type, priority and the arguments' defaults, which are what is done."""
+    for name, kind in DEFAULT_HOOKS.items():
+        hook = getattr(mmengine.hooks, kind)
+        for argument, parameter in inspect.signature(hook).parameters.items():
+            if argument != "kwargs":
+                yield f"default_hooks.{name}.{argument}", (parameter.default,)
+        yield f"default_hooks.{name}.type", (kind,)
+        yield f"default_hooks.{name}.priority", (hook.priority,)
+
 
 _AS_IS: dict[str, tuple[Any, ...]] = {
-    **{
-        f"default_hooks.{name}.type": (
-            f"{MMENGINE_HOOKS[kind]}; a hook of your own stands in custom_hooks",
-            kind,
-        )
-        for name, kind in DEFAULT_HOOKS.items()
-    },
-    **{
-        f"default_hooks.{name}.priority": (
-            "superres's own hooks have a fixed order",
-            getattr(mmengine.hooks, kind).priority,
-        )
-        for name, kind in DEFAULT_HOOKS.items()
-    },
-    "default_hooks.checkpoint": ("write dict(interval=-1) to save the last iteration only",),
-    "default_hooks.logger": ("write dict(interval=N)",),
-    "default_hooks.param_scheduler": ("write param_scheduler = [] for a constant rate",),
-    "default_hooks.checkpoint.by_epoch": (_EPOCHS, False),
-    "default_hooks.checkpoint.save_begin": (_SAVES, 0),
-    "default_hooks.checkpoint.save_last": (_SAVES, True),
-    "default_hooks.checkpoint.save_optimizer": (_SAVES, True),
-    "default_hooks.checkpoint.save_param_scheduler": (_SAVES, True),
-    "default_hooks.checkpoint.published_keys": ("see 'superres convert'", None),
-    "default_hooks.checkpoint.filename_tmpl": (_PLACE, None, "iter_{}.pth"),
-    "default_hooks.checkpoint.out_dir": (_PLACE, *_WORK_DIRS),
-    "default_hooks.checkpoint.backend_args": (_PLACE, None),
-    "default_hooks.checkpoint.file_client_args": (_PLACE, None),
-    "default_hooks.checkpoint.rule": (_LARGER, None, "greater", ["greater"]),
-    "default_hooks.checkpoint.greater_keys": (_LARGER, None),
-    "default_hooks.checkpoint.less_keys": (_LARGER, None),
-    "default_hooks.logger.out_dir": (_PLACE, *_WORK_DIRS),
-    "default_hooks.logger.backend_args": (_PLACE, None),
-    "default_hooks.logger.file_client_args": (_PLACE, None),
-    "default_hooks.logger.log_metric_by_epoch": (ITERATIONS, False),
-    "train_cfg.type": (_MAX_ITERS, "IterBasedTrainLoop"),
-    "train_cfg.by_epoch": (_MAX_ITERS, False),
-    "train_cfg.max_epochs": (_MAX_ITERS, None),
-    "train_cfg.val_begin": (_INTERVAL, 0, 1),
-    "train_cfg.dynamic_intervals": (_INTERVAL, None),
-    "val_cfg.type": (SECTIONS["val_cfg"], "ValLoop", "MultiValLoop", "EditValLoop"),
-    "test_cfg.type": (SECTIONS["test_cfg"], "TestLoop", "MultiTestLoop", "EditTestLoop"),
-    "env_cfg.dist_cfg.port": ("set MASTER_PORT in the environment", None),
-    "env_cfg.dist_cfg.init_backend": ("torch connects the processes", "torch"),
-    "train_dataloader.shuffle": (_ORDER, True),
-    "train_dataloader.batch_sampler": (_ORDER, None),
-    "train_dataloader.sampler": (_ORDER, None),
-    "train_dataloader.sampler.type": (_ORDER, "InfiniteSampler", "DefaultSampler"),
-    "train_dataloader.sampler.shuffle": (_ORDER, True),
-    "train_dataloader.sampler.round_up": (_ORDER, True),
-    "train_dataloader.sampler.seed": ("write seed = N, or randomness = dict(seed=N)", None),
-    "train_dataloader.collate_fn": (_BATCHES, None),
-    "train_dataloader.collate_fn.type": (_BATCHES, "default_collate", "pseudo_collate"),
+    **dict(_default_hooks()),
+    "default_hooks.visualization": (),
+    "default_hooks.checkpoint.by_epoch": (False,),
+    "default_hooks.checkpoint.filename_tmpl": (None, "iter_{}.pth"),
+    "default_hooks.checkpoint.out_dir": _WORK_DIRS,
+    "default_hooks.checkpoint.rule": (None, "greater", ["greater"]),
+    "default_hooks.logger.out_dir": _WORK_DIRS,
+    "default_hooks.logger.log_metric_by_epoch": (False,),
+    "randomness.diff_rank_seed": (True,),
+    "env_cfg.mp_cfg.opencv_num_threads": (0,),
+    "env_cfg.resource_limit": (),
+    "env_cfg.dist_cfg.port": (None,),
+    "env_cfg.dist_cfg.init_backend": ("torch",),
+    "train_cfg.type": ("IterBasedTrainLoop",),
+    "train_cfg.by_epoch": (False,),
+    "train_cfg.max_epochs": (None,),
+    "train_cfg.val_begin": (0, 1),
+    "train_cfg.dynamic_intervals": (None,),
+    "val_cfg.type": ("ValLoop", "MultiValLoop", "EditValLoop"),
+    "test_cfg.type": ("TestLoop", "MultiTestLoop", "EditTestLoop"),
+    "train_dataloader.shuffle": (True,),
+    "train_dataloader.batch_sampler": (None,),
+    "train_dataloader.sampler": (None,),
+    "train_dataloader.sampler.type": ("InfiniteSampler", "DefaultSampler"),
+    "train_dataloader.sampler.shuffle": (True,),
+    "train_dataloader.sampler.round_up": (True,),
+    "train_dataloader.sampler.seed": (None,),
+    "train_dataloader.collate_fn": (None,),
+    "train_dataloader.collate_fn.type": ("default_collate", "pseudo_collate"),
+    "train_dataloader.persistent_workers": (True,),
+    "train_dataloader.drop_last": (True,),
+    "log_processor": (),
+    "experiment_name": (),
 }
-"""What to write instead, and the values that say what is done anyway."""
+"""The values that say what is done anyway; others are refused."""
 
-_NO_EFFECT: dict[str, tuple[Any, ...]] = {
-    "default_hooks.visualization": ("tensorboard shows results",),
-    "default_hooks.logger.ignore_last": ("the last iterations are always logged",),
-    "default_hooks.logger.interval_exp_name": ("the work dir names the run",),
-    "default_hooks.logger.keep_local": ("log.jsonl lies in the work dir",),
-    "default_hooks.logger.out_suffix": ("log.jsonl lies in the work dir",),
-    "randomness.diff_rank_seed": ("what a network draws always differs between ranks", True),
-    "env_cfg.mp_cfg.opencv_num_threads": ("a worker has one thread", 0),
-    "env_cfg.resource_limit": ("ulimit -n sets it",),
-    "log_processor": (SECTIONS["log_processor"],),
-    "experiment_name": (SECTIONS["experiment_name"],),
-    "train_dataloader.persistent_workers": ("workers live as long as the run", True),
-    "train_dataloader.drop_last": ("every batch is full", True),
+_NO_EFFECT = {
+    "default_hooks.visualization": "tensorboard shows results",
+    **dict.fromkeys(
+        (f"default_hooks.logger.{key}" for key in ("ignore_last", "keep_local", "out_suffix")),
+        "log.jsonl lies in the work dir",
+    ),
+    "default_hooks.logger.interval_exp_name": _ADVICE["experiment_name"],
+    "randomness.diff_rank_seed": "what a network draws always differs between ranks",
+    "env_cfg.mp_cfg.opencv_num_threads": "a worker has one thread",
+    "env_cfg.resource_limit": "ulimit -n sets it",
+    "train_dataloader.persistent_workers": "workers live as long as the run",
+    "train_dataloader.drop_last": "every batch is full",
+    **{key: _ADVICE[key] for key in ("log_processor", "experiment_name")},
 }
-"""Why it has none, and the values that say what is done anyway."""
+"""Whose other values are not refused, as they change nothing, and why."""
 
-
-_BELOW: dict[str, dict[str, None]] = {}
+_BELOW: dict[str, dict[str, None]] = {"train_dataloader": dict.fromkeys(_OUR_LOADER)}
 """The known keys directly inside a dotted key."""
-for _path in sorted((*_SAME, *_NO_EFFECT, *_AS_IS, *_OUR_LOADER)):
-    _parts = _path.split(".")
-    for _i in range(1, len(_parts)):
-        _BELOW.setdefault(".".join(_parts[:_i]), {})[_parts[_i]] = None
+for _path in (*_SAME, *_AS_IS):
+    while "." in _path:
+        _path, _, _key = _path.rpartition(".")
+        _BELOW.setdefault(_path, {})[_key] = None
 
 
 def translate(cfg: Config, source: Source, processes: int = 1) -> list[str]:
@@ -229,9 +222,13 @@ def translate(cfg: Config, source: Source, processes: int = 1) -> list[str]:
     """
     root, notes = cfg._cfg_dict, _check_scalars(cfg._cfg_dict)
     translate_hooks(root, source, notes)
-    for path, value in list(_leaves(root)):
-        _drop(root, path)
-        if path.endswith("._scope_") or value == {}:
+    sections = {section: root.pop(section) for section in SECTIONS if section in root}
+    loader = sections.get("train_dataloader")
+    if isinstance(loader, dict):
+        ours = {key: loader.pop(key) for key in _OUR_LOADER if key in loader}
+        root["train_dataloader"] = type(loader)(ours)
+    for path, value in [leaf for name, node in sections.items() for leaf in _leaves(name, node)]:
+        if value == {} or path.endswith("._scope_"):
             continue
         if value is not None and path in _BELOW:
             inside = ", ".join(_BELOW[path])
@@ -243,38 +240,38 @@ def translate(cfg: Config, source: Source, processes: int = 1) -> list[str]:
             if path == "train_dataloader.batch_size":
                 value *= processes
             source.settle(root, path, ours, value)
-        elif path in _NO_EFFECT:
-            why, *accepted = _NO_EFFECT[path]
-            if value not in accepted:
-                notes.append(f"{path} ({why})")
-        elif path in _AS_IS:
-            advice, *accepted = _AS_IS[path]
-            if (type_name(value) if path.endswith(".type") else value) not in accepted:
-                raise UserError(f"config: {path} = {value!r}: {advice}")
-        elif value is not None or path not in _BELOW:
-            raise UserError(_unknown(path))
-    for section in SECTIONS:
-        if root.get(section) == {} and section != "train_dataloader":
-            del root[section]
+            continue
+        needed = path not in _BELOW or (path in _ADVICE and path not in SECTIONS)
+        accepted = _AS_IS.get(path, () if needed else (None,))
+        if (type_name(value) if path.endswith(".type") else value) in accepted:
+            continue
+        if path in _NO_EFFECT:
+            notes.append(f"{path} ({_NO_EFFECT[path]})")
+        elif path in _AS_IS or path in _BELOW:
+            own = path.startswith("default_hooks.") and path.endswith((".type", ".priority"))
+            advice = _advice("default_hooks" if own else path)
+            raise UserError(f"config: {path} = {value!r}: {advice}")
+        else:
+            parent, _, key = path.rpartition(".")
+            near = did_you_mean(key, _BELOW.get(parent, ())) or f": {_advice(path)}."
+            known = ", ".join(_BELOW.get(parent, ()))
+            raise UserError(f"config: {parent} has no key {key!r}{near} Known: {known}")
     return notes
 
 
-def _leaves(root: dict) -> Iterator[tuple[str, Any]]:
-    """All values in :data:`SECTIONS`, by dotted key."""
-
-    def walk(node: Any, path: str) -> Iterator[tuple[str, Any]]:
-        if not isinstance(node, dict) or not node or path not in _BELOW:
-            yield path, node
-            return
+def _leaves(path: str, node: Any) -> Iterator[tuple[str, Any]]:
+    """All values in one of :data:`SECTIONS`, by dotted key."""
+    if isinstance(node, dict) and node and path in _BELOW:
         for key, value in node.items():
-            if not isinstance(key, str) or "." in key:
-                raise UserError(f"config: {path} has no key {key!r}")
-            if f"{path}.{key}" not in _OUR_LOADER:
-                yield from walk(value, f"{path}.{key}")
+            yield from _leaves(f"{path}.{key}", value)
+    else:
+        yield path, node
 
-    for section in SECTIONS:
-        if section in root:
-            yield from walk(root[section], section)
+
+def _advice(path: str) -> str:
+    while path not in _ADVICE:
+        path = path.rpartition(".")[0]
+    return _ADVICE[path]
 
 
 def _check_scalars(root: dict) -> list[str]:
@@ -305,23 +302,4 @@ def log_level(value: Any) -> int:
         return logging.INFO if value is None else level
     raise UserError(
         f"config: log_level = {value!r} must be 'DEBUG', 'INFO', 'WARNING', 'ERROR' or 'CRITICAL'"
-    )
-
-
-def _drop(node: dict, path: str) -> None:
-    """Remove a key, and the dicts that it leaves empty."""
-    head, _, rest = path.partition(".")
-    if rest:
-        _drop(node[head], rest)
-    if not rest or not (node[head] or head in SECTIONS):
-        del node[head]
-
-
-def _unknown(path: str) -> str:
-    parent, _, key = path.rpartition(".")
-    near = did_you_mean(key, _BELOW.get(parent, ()))
-    return (
-        f"config: {parent} has no key {key!r}"
-        + (near or f": {SECTIONS[path.split('.')[0]]}.")
-        + f" Known: {', '.join(_BELOW.get(parent, ()))}"
     )

@@ -20,8 +20,7 @@ from .values import get, to_plain
 
 _BACKBONE = {"scale": "scale", "scales": "scale"}
 _DATASET = {
-    "scale": "scale",
-    "scales": "scale",
+    **_BACKBONE,
     "name": "train_set",
     "data_root": "data_root",
     "pipeline": "train_pipeline",
@@ -29,10 +28,7 @@ _DATASET = {
 _TRANSFORM = {key: key for key in ("lq_patch_size", "margin", "global_batch_size")}
 _SCHEDULES_TO_THE_END = ("Linear", "Poly")  # mmengine's default end is never: their rate would stay
 
-TOP_LEVEL = (
-    *("scale", "train_set", "data_root", "train_pipeline", "lq_patch_size", "margin"),
-    *("global_batch_size", "max_iters", "num_workers", "degradation"),
-)
+TOP_LEVEL = (*_DATASET.values(), *_TRANSFORM, "max_iters", "num_workers", "degradation")
 """Keys whose values are handed on."""
 
 
@@ -60,53 +56,50 @@ def hand_on(cfg: Config, before: Mapping[str, Any]) -> None:
     """
     root = cfg._cfg_dict
 
-    def fill(node: Any, takes: Mapping[str, str]) -> None:
-        accepted = accepted_arguments(node) if isinstance(node, dict) and "type" in node else None
-        for argument, key in takes.items():
-            if key not in root or argument not in (accepted or ()):
-                continue
-            if argument == "lq_patch_size" and node.get("gt_patch_size") is not None:
-                continue
-            if argument not in node or _follows(node[argument], before.get(key)):
-                node[argument] = copy.deepcopy(root[key])
-                if argument == "scales" and isinstance(root[key], int):
-                    node[argument] = [root[key]]
+    def give(node: Any, argument: str, key: str) -> None:
+        """One value, where the node states none or the one from before."""
+        if not isinstance(node, dict):
+            return
+        known = before.get(key)
+        followed = known is not None and to_plain(node.get(argument)) in (known, [known])
+        if key in root and (argument not in node or followed):
+            one = argument == "scales" and isinstance(root[key], int)
+            node[argument] = [root[key]] if one else copy.deepcopy(root[key])
 
-    degradation = root.get("degradation")
+    def fill(node: Any, takes: Mapping[str, str]) -> None:
+        accepted = accepted_arguments(node) if isinstance(node, dict) and "type" in node else ()
+        for argument, key in takes.items():
+            other = argument == "lq_patch_size" and node.get("gt_patch_size") is not None
+            if argument in (accepted or ()) and not other:
+                give(node, argument, key)
+
     pipeline = root.get("train_pipeline")
-    if isinstance(pipeline, list) and degradation is not None:
-        pipeline[:] = [
-            copy.deepcopy(degradation)
-            if _follows(step, before.get("degradation")) or step == {"type": "Degrade"}
-            else step
-            for step in pipeline
-        ]
-        evaluation = root.setdefault("eval_dataset", ConfigDict())
-        if isinstance(evaluation, dict) and (
-            "make_lq" not in evaluation
-            or _follows(evaluation["make_lq"], before.get("degradation"))
-        ):
-            evaluation["make_lq"] = copy.deepcopy(degradation)
-    for step in pipeline if isinstance(pipeline, list) else ():
+    steps = dict(enumerate(pipeline)) if isinstance(pipeline, list) else {}
+    degradation = root.get("degradation")
+    if steps and degradation is not None:
+        for i, step in steps.items():
+            if to_plain(step) in (before.get("degradation"), {"type": "Degrade"}):
+                pipeline[i] = copy.deepcopy(degradation)
+        give(root.setdefault("eval_dataset", ConfigDict()), "make_lq", "degradation")
+    for step in steps and pipeline:
         fill(step, _TRANSFORM)
     fill(get(root, "model.backbone"), _BACKBONE)
-    loader = root.get("train_dataloader")
-    dataset = loader.get("dataset") if isinstance(loader, dict) else None
+    dataset = get(root, "train_dataloader.dataset")
     while isinstance(dataset, dict):
         fill(dataset, _DATASET)
         dataset = dataset.get("dataset")
-    if isinstance(loader, dict) and "num_workers" in root:
-        loader["num_workers"] = root["num_workers"]
+    if isinstance(root.get("train_dataloader"), dict) and "num_workers" in root:
+        root["train_dataloader"]["num_workers"] = root["num_workers"]
     schedules = root.get("param_scheduler")
     for schedule in schedules if isinstance(schedules, list) else ():
-        if isinstance(schedule, dict) and "max_iters" in root:
+        if isinstance(schedule, dict) and "type" in schedule and "max_iters" in root:
             _end(schedule, root["max_iters"], before.get("max_iters"))
 
 
 def _end(schedule: dict, max_iters: Any, before: Any) -> None:
     begin = schedule.get("begin", 0)
-    accepted = (accepted_arguments(schedule) if "type" in schedule else None) or ()
-    to_the_end = str(schedule.get("type")).startswith(_SCHEDULES_TO_THE_END)
+    accepted = accepted_arguments(schedule) or ()
+    to_the_end = str(schedule["type"]).startswith(_SCHEDULES_TO_THE_END)
     for argument, less in (("T_max", begin), ("total_steps", begin), ("end", 0)):
         if argument not in accepted or (argument == "end" and not to_the_end):
             continue
@@ -116,7 +109,3 @@ def _end(schedule: dict, max_iters: Any, before: Any) -> None:
             continue  # which is told elsewhere
         if argument not in schedule or schedule[argument] == (before or math.inf) - less:
             schedule[argument] = max(1, max_iters - less)
-
-
-def _follows(value: Any, before: Any) -> bool:
-    return before is not None and to_plain(value) in (before, [before])

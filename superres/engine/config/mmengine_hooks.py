@@ -7,7 +7,6 @@ rate twice, or average weights that validation never sees.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from typing import Any
 
 import mmengine.hooks
@@ -22,29 +21,25 @@ from .values import require, to_plain
 
 ITERATIONS = "training counts iterations, not epochs"
 _LOOP = "the training loop does this itself"
-_BEST = "best.pth, which holds the weights of the best validation"
-MMENGINE_HOOKS = {
+_INSTEAD = {
     "CheckpointHook": "write checkpoint_interval, max_keep_checkpoints and save_best, or "
     "default_hooks = dict(checkpoint=dict(interval=N))",
     "LoggerHook": "write log_interval = N, or default_hooks = dict(logger=dict(interval=N))",
     "EMAHook": "validation would not see its average; write ema = 0.999",
-    "EarlyStoppingHook": f"write max_iters = N, and use {_BEST}",
+    "EarlyStoppingHook": "write max_iters = N, and use best.pth, of the best validation",
     "SyncBuffersHook": "buffers are rank 0's, as MMDistributedDataParallel hands them on",
     "ProfilerHook": "a hook of your own may use torch.profiler",
     "NPUProfilerHook": "a hook of your own may use torch.profiler",
     "NaiveVisualizationHook": "use 'superres test --save-images', or tensorboard = True",
     "PrepareTTAHook": "use 'superres test --self-ensemble'",
-    "ParamSchedulerHook": _LOOP,
-    "IterTimerHook": _LOOP,
-    "RuntimeInfoHook": _LOOP,
-    "DistSamplerSeedHook": _LOOP,
-}
-_BY_NAME = {
+    **dict.fromkeys(("ParamSchedulerHook", "IterTimerHook"), _LOOP),
+    **dict.fromkeys(("RuntimeInfoHook", "DistSamplerSeedHook"), _LOOP),
     "ExponentialMovingAverageHook": "write ema = 0.999",  # MMagic's and MMEditing's
     "BasicVisualizationHook": "write tensorboard = True",
     "EvaluationHook": "write val_interval = N and save_best",  # ours
-    **{name: MMENGINE_HOOKS[name] for name in ("CheckpointHook", "LoggerHook")},
 }
+"""What stands for a hook, its class told by name or by what it inherits from."""
+
 DEFAULT_HOOKS = {
     "checkpoint": "CheckpointHook",
     "logger": "LoggerHook",
@@ -53,7 +48,7 @@ DEFAULT_HOOKS = {
     "sampler_seed": "DistSamplerSeedHook",
     "runtime_info": "RuntimeInfoHook",
 }
-"""mmengine's own, which :func:`translate` reads; others in ``default_hooks`` are like custom ones.
+"""mmengine's own, which :mod:`.ecosystem` reads; others in ``default_hooks`` are like custom ones.
 ``visualization`` is every toolbox's own."""
 
 
@@ -78,51 +73,31 @@ def translate_hooks(root: dict, source: Source, notes: list[str]) -> None:
         name = type_name(entry["type"])
         kind = HOOKS.get(entry["type"]) if isinstance(entry["type"], str) else entry["type"]
         if kind in (HOOKS.get("superres.EMAHook"), mmengine.hooks.EMAHook):
-            if averages:
-                raise UserError(
-                    f"config: {averages[0]} and {path} both average; remove one of them"
-                )
             averages.append(path)
+            if averages[1:]:
+                raise UserError(f"config: {' and '.join(averages)} average; remove one of them")
             source.settle(root, path, "ema", _ema(path, entry))
             continue
-        like = _mmengine_hook(kind)
-        there = getattr(kind, "__module__", "").startswith("superres.engine.hooks.")
-        by_name = kind is None or there
-        advice = _BY_NAME.get(name, "") if by_name else MMENGINE_HOOKS.get(like, "")
-        if advice is _LOOP and like == kind.__name__:
-            notes.append(f"{path}: {name} ({_LOOP})")
-        elif advice:
-            of = f", a kind of {like}," if like and like != name else ""
-            raise UserError(f"config: {path}: {name}{of} cannot be used here; {advice}")
-        else:
+        like = _like(kind, name)
+        if not like:
             kept.append(entry)
+        elif _INSTEAD[like] is _LOOP and like == name:
+            notes.append(f"{path}: {name} ({_LOOP})")
+        else:
+            of = f", a kind of {like}," if like != name else ""
+            raise UserError(f"config: {path}: {name}{of} cannot be used here; {_INSTEAD[like]}")
     if entries:
         root["custom_hooks"] = kept
 
 
-_STAGES = {
-    *("before_run", "after_load_checkpoint", "before_train", "before_train_epoch"),
-    *("before_train_iter", "after_train_iter", "before_save_checkpoint", "before_val"),
-    *("before_val_epoch", "after_val_iter", "after_val_epoch", "after_val"),
-    *("after_train_epoch", "after_train", "after_run"),
-}
-"""The stages of a hook that the training calls."""
-
-
-def uncalled(hook: mmengine.hooks.Hook, warn: Callable[[str], None]) -> None:
-    """Say which stages of a hook nothing calls."""
-    stages = sorted(set(hook.get_triggered_stages()) - _STAGES)
-    if stages:
-        warn(
-            f"{type(hook).__name__}: its {', '.join(stages)} will not be called; a training calls "
-            f"{', '.join(sorted(_STAGES))}"
-        )
-
-
-def _mmengine_hook(kind: Any) -> str:
-    """The name of the hook in :data:`MMENGINE_HOOKS` that a class is or inherits from, or ''."""
+def _like(kind: Any, name: str) -> str:
+    """The hook in :data:`_INSTEAD` that a class is or inherits from, or ''."""
     bases = getattr(kind, "__mro__", ())
-    return next((n for n in MMENGINE_HOOKS if getattr(mmengine.hooks, n) in bases), "")
+    for known in _INSTEAD:
+        if getattr(mmengine.hooks, known, None) in bases:
+            return known
+    ours = getattr(kind, "__module__", "superres.engine.hooks").startswith("superres.engine.hooks")
+    return name if ours and name in _INSTEAD else ""
 
 
 def check_priority(path: str, value: Any) -> None:
@@ -137,31 +112,29 @@ def check_priority(path: str, value: Any) -> None:
         ) from None
 
 
+_EMA_AS_IS = {
+    "ema_type": "ExponentialMovingAverage",
+    "strict_load": False,
+    "begin_epoch": 0,
+    "update_buffers": False,
+    "device": None,
+}
+"""mmengine's arguments that have one value here."""
+
+
 def _ema(path: str, entry: dict) -> float | dict[str, Any]:
     """``dict(type='EMAHook', momentum=...)``, mmengine's or ours, as the key ``ema``."""
-    rest = {k: v for k, v in entry.items() if k not in ("type", "_scope_")}
-    for key, (accepted, advice) in _EMA_AS_IS.items():
-        if rest.pop(key, accepted) != accepted:
-            raise UserError(f"config: {path}.{key} = {entry[key]!r}: {advice}")
-    momentum = require(f"{path}.momentum", rest.pop("momentum", 0.0002), "share")
-    ema = {"decay": 1 - momentum}
-    for key, value in rest.items():
-        if key not in ("decay", "begin", "begin_iter", "interval", "priority"):
+    ema = {"decay": 1 - require(f"{path}.momentum", entry.get("momentum", 0.0002), "share")}
+    for key, value in entry.items():
+        if key in ("decay", "begin", "begin_iter", "interval", "priority"):
+            ema[key.removesuffix("_iter")] = value
+        elif key not in ("type", "_scope_", "momentum") and value != _EMA_AS_IS.get(key, entry):
             raise UserError(
-                f"config: {path}: EMAHook takes no argument {key!r}; it takes momentum, "
-                "begin_iter, interval and priority"
+                f"config: {path}: EMAHook cannot have {key} = {value!r}; it takes momentum, "
+                "begin_iter, interval and priority. There is no other average than the "
+                "exponential one of the weights, and buffers are copied"
             )
-        ema[key.removesuffix("_iter")] = value
     return ema if ema.keys() - {"decay"} else ema["decay"]
-
-
-_EMA_AS_IS = {
-    "ema_type": ("ExponentialMovingAverage", "there is no other average"),
-    "strict_load": (False, "an average is always loaded strictly"),
-    "begin_epoch": (0, f"{ITERATIONS}; write begin_iter"),
-    "update_buffers": (False, "buffers are copied, not averaged"),
-    "device": (None, "the average lies beside the weights"),
-}
 
 
 def type_name(kind: Any) -> str:

@@ -71,7 +71,8 @@ def check_network(cfg: Config) -> int | None:
                     raise UserError(f"config: model.backbone.{key} = {value!r} must be {kind}")
     full = full_config(node)
     stated = [full[key] for key in ("in_channels", "out_channels") if type(full.get(key)) is int]
-    _require_channels("model.backbone", stated)
+    if stated:
+        _require_channels("model.backbone", stated[0], stated[-1])
     with blame("model.backbone", node):
         network = on_meta(lambda: with_scale(registry.MODELS.build(node), node))
     if ours:
@@ -79,8 +80,8 @@ def check_network(cfg: Config) -> int | None:
     scales = list(getattr(network, "scales", None) or [network.scale])
     if not set(scales_of(cfg)) <= set(scales):
         raise UserError(
-            f"config: model.backbone: {node['type']} is for scale {_listed(scales)}, by its "
-            f"attribute `scale`, and the config has scale = {_listed(scales_of(cfg))}"
+            f"config: model.backbone: {node['type']} is for scale {scales}, by its attribute "
+            f"`scale`, and the config has scale = {scales_of(cfg)}"
         )
     return _channels_of_own(network, stated[:1], node["type"])
 
@@ -101,14 +102,13 @@ def _channels_of_own(network: torch.nn.Module, stated: list[int], name: str) -> 
                 f"config: model.backbone: of (1, {channels}, {_SIDE}, {_SIDE}) {name} makes "
                 f"{shape}; at its scale of {network.scale} the last two must be {wanted}"
             )
-        _require_channels(f"model.backbone: {name}", [channels, shape[1]])
+        _require_channels(f"model.backbone: {name}", channels, shape[1])
         return channels
     return stated[0] if stated else None
 
 
-def _require_channels(where: str, found: list[int]) -> None:
-    if set(found) - _KINDS.keys() or len(set(found)) > 1:
-        takes, makes = found[0], found[-1]
+def _require_channels(where: str, takes: int, makes: int) -> None:
+    if takes not in _KINDS or takes != makes:
         raise UserError(
             f"config: {where} takes {takes} and makes {makes} channels; images are read as RGB "
             "(3) or grey (1), so in_channels and out_channels must both be 3 or both be 1"
@@ -140,7 +140,3 @@ def follow_channels(cfg: Config, channels: int | None) -> None:
             node["channels"] = wanted
     if wanted == "grey":
         cfg.eval_dataset = nodes["eval_dataset"]
-
-
-def _listed(scales: list[Any]) -> str:
-    return " and ".join(map(str, scales))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import math
 import os
 import re
@@ -51,20 +50,16 @@ class Source:
             UserError: both were written in one place, and differ.
         """
         here = get(root, ours)
-        if here == value:
-            return
-        far = self._depth(ours, math.inf if here is MISSING else LEAF)
-        near = self._depth(theirs, LEAF)
-        if near > far:
-            return
-        if near == far < math.inf and here is not MISSING:
+        near, far = self._depth(theirs), self._depth(ours)
+        if here is not MISSING and here != value and near == far < math.inf:
             raise UserError(
                 f"config: {theirs} asks for {ours} = {value!r}, but {ours} = {here!r} is there as "
                 "well; remove one of them"
             )
-        put(root, ours, value)
+        if here is MISSING or near <= far:
+            put(root, ours, value)
 
-    def _depth(self, path: str, unknown: float) -> float:
+    def _depth(self, path: str) -> float:
         known = [
             far
             for other, far in self.stated.items()
@@ -72,18 +67,12 @@ class Source:
         ]
         if COMMAND_LINE not in known and self.changed(path):
             return CHANGED
-        return min(known, default=unknown)
+        return min(known, default=LEAF)
 
-    def used_names(self) -> set[str]:
-        """Names that the files' Python code reads, those of ``_base_`` included."""
-        found: set[str] = set()
-        for file in self.files:
-            text = file.read_text(encoding="utf-8")
-            found |= set(re.findall(r"_base_\.([A-Za-z_]\w*)", text))
-            if file.suffix == ".py":
-                names = (n for n in ast.walk(ast.parse(text)) if isinstance(n, ast.Name))
-                found |= {name.id for name in names if isinstance(name.ctx, ast.Load)}
-        return found
+    def words(self) -> set[str]:
+        """The words of the files' code that are assigned nothing there: names that it reads."""
+        texts = (re.sub("#.*", "", file.read_text(encoding="utf-8")) for file in self.files)
+        return {word for text in texts for word in re.findall(r"\b[a-z]\w*\b(?!\s*=[^=])", text)}
 
 
 def read_config(path: Path) -> tuple[Config, Source]:
@@ -101,8 +90,8 @@ def read_config(path: Path) -> tuple[Config, Source]:
             read = Config.fromfile(str(path), lazy_import=lazy)
         if lazy:  # its classes are yet to be imported
             read, source.files = Config(read.to_dict(), filename=str(path)), [path]
-    except UserError:
-        raise
+    except RecursionError as error:
+        raise UserError(f"config {path} inherits from itself: look at its _base_") from error
     except Exception as error:  # the config is the user's Python program: anything can come out
         raise UserError(_told(opened[-1], error)) from error
     return read, source
@@ -136,14 +125,9 @@ def _watched(source: Source, opened: list[Path]) -> Iterator[None]:
     defaults, merging = share_dir("configs") / "_base_", False
 
     def read_file(filename: str, *args: Any, **options: Any) -> Any:
-        file = Path(filename)
-        if not file.is_file():
-            raise UserError(f"config {opened[-1]}: a file of its _base_ does not exist: {file}")
         if source.files:
-            if any(os.path.samefile(file, other) for other in opened):
-                raise UserError(f"config {file} inherits from itself: look at its _base_")
-            opened.append(file)
-        source.files.append(file)
+            opened.append(Path(filename))
+        source.files.append(Path(filename))
         found = read(filename, *args, **options)
         if len(opened) > 1:
             opened.pop()
@@ -154,21 +138,17 @@ def _watched(source: Source, opened: list[Path]) -> Iterator[None]:
         if not merging:  # of a whole file
             shipped = defaults in opened[-1].resolve().parents
             level = math.inf if shipped else len(opened) - 1 + LEAF
-            for dotted, value in walk(a):
-                if isinstance(value, dict):
-                    continue
-                source.stated[dotted] = min(level, source.stated.get(dotted, math.inf))
-        outer, merging = merging, True
+            for key, value in walk(a):
+                if not isinstance(value, dict):
+                    source.stated[key] = min(level, source.stated.get(key, math.inf))
+        outer, merging, b = merging, True, b.copy()
+        for key, value in a.items():
+            whole = key in SETS or not isinstance(b.get(key, {}), dict)
+            if whole and isinstance(value, dict):
+                value.pop("_delete_", None)
+                b.pop(key, None)
         try:
-            inherited = b if isinstance(b, dict) else {}
-            other = [k for k in a if k in SETS or not isinstance(inherited.get(k, {}), dict)]
-            whole = {key: a[key] for key in other}
-            for value in whole.values():
-                if isinstance(value, dict):
-                    value.pop("_delete_", None)
-            rest = {key: value for key, value in a.items() if key not in whole}
-            merged = merge(rest, b, allow_list_keys)
-            return {**merged, **whole} if whole else merged
+            return merge(a, b, allow_list_keys)
         finally:
             merging = outer
 

@@ -31,18 +31,13 @@ def find_type(name: Any) -> Any:
     if not isinstance(name, str):
         return name if callable(name) else None
     use_scope()
-    for reg in registry.ALL:
-        found = reg.get(name)
-        if found is not None:
-            return found
-    return None
+    return next(filter(None, (reg.get(name) for reg in registry.ALL)), None)
 
 
 def known_types() -> list[str]:
     """All names that a config may use as ``type``."""
     names: set[str] = set()
-    for reg in registry.ALL:
-        node = reg
+    for node in registry.ALL:
         node.import_from_location()
         while node is not None:
             names.update(node.module_dict)
@@ -56,19 +51,17 @@ def accepted_arguments(node: Any) -> set[str] | None:
     if cls is None:
         return None
     names = {"type", "_scope_"}
-    for kind, more in _READ_BY_BUILDERS.items():
-        if inspect.isclass(cls) and issubclass(cls, kind):
-            names |= more
-    for klass in inspect.getmro(cls) if inspect.isclass(cls) else [cls]:
+    bases = inspect.getmro(cls) if inspect.isclass(cls) else (cls,)
+    for kind in bases:
+        names |= _READ_BY_BUILDERS.get(kind, set())
+    for kind in bases:
         try:
-            parameters = inspect.signature(klass).parameters
+            parameters = inspect.signature(kind).parameters.values()
         except (TypeError, ValueError):
             return None
-        names.update(
-            p.name for p in parameters.values() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)
-        )
+        names |= {p.name for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
         # **kwargs hands the rest on to the next class of the inheritance.
-        if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        if all(p.kind is not p.VAR_KEYWORD for p in parameters):
             return names
     return None
 
@@ -88,21 +81,19 @@ def check_types(cfg: Config) -> None:
         if path == "optim_wrapper.clip_grad":  # 'norm' or 'value'
             continue
         name = node["type"]
-        cls = find_type(name)
-        if cls is None:
+        if find_type(name) is None:
             raise UserError(
                 f"config: {path}.type = {name!r} is not registered"
                 f"{did_you_mean(name, known_types()) or '.'} A module of your "
                 "own is imported with custom_imports=dict(imports=[...])."
             )
         accepted = accepted_arguments(node)
-        for key in () if accepted is None else node:
-            if key not in accepted:
-                takes = ", ".join(sorted(accepted - {"type", "_scope_"}))
-                raise UserError(
-                    f"config: {path}: {name} takes no argument {key!r}"
-                    f"{did_you_mean(key, accepted) or '.'} It takes: {takes}"
-                )
+        for key in node.keys() - (node.keys() if accepted is None else accepted):
+            takes = ", ".join(sorted(accepted - {"type", "_scope_"}))
+            raise UserError(
+                f"config: {path}: {name} takes no argument {key!r}"
+                f"{did_you_mean(key, accepted) or '.'} It takes: {takes}"
+            )
 
 
 @contextmanager
@@ -112,16 +103,10 @@ def blame(path: str, node: Any) -> Iterator[None]:
     Raises:
         UserError: instead of TypeError, ValueError and the like.
     """
+    wrong = (TypeError, ValueError, LookupError, AssertionError, AttributeError, RuntimeError)
     try:
         yield
-    except (
-        TypeError,
-        ValueError,
-        LookupError,
-        AssertionError,
-        AttributeError,
-        RuntimeError,
-    ) as error:
+    except wrong as error:
         name = node.get("type", "") if isinstance(node, dict) else ""
         raise UserError(f"config: {path}: {name}: {error}") from error
 

@@ -13,8 +13,8 @@ from superres.errors import UserError
 MISSING = object()
 
 
-def _whole(value: Any, least: int) -> bool:
-    return type(value) is int and value >= least
+def _whole(least: int) -> Callable[[Any], bool]:
+    return lambda value: type(value) is int and value >= least
 
 
 def _number(value: Any) -> bool:
@@ -22,38 +22,31 @@ def _number(value: Any) -> bool:
 
 
 KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "count": (lambda value: _whole(value, 1), "a whole number of at least 1"),
-    "count or 0": (lambda value: _whole(value, 0), "a whole number of at least 0"),
-    "count or None": (
-        lambda value: value is None or _whole(value, 1),
-        "a whole number of at least 1, or None",
-    ),
+    "count": (_whole(1), "a whole number of at least 1"),
+    "count or 0": (_whole(0), "a whole number of at least 0"),
     "number": (_number, "a number"),
     "share": (lambda value: isinstance(value, float) and 0 < value < 1, "between 0 and 1"),
     "seconds": (lambda value: _number(value) and value > 0, "a number of seconds"),
-    "seed": (
-        lambda value: value is None or (_whole(value, 0) and value < 2**63),
-        "a whole number from 0 to 2**63 - 1",
-    ),
+    "seed": (lambda value: _whole(0)(value) and value < 2**63, "a whole number below 2**63"),
     "yes or no": (lambda value: isinstance(value, bool), "True or False"),
     "dict": (lambda value: isinstance(value, dict), "a dict"),
-    "dict or None": (lambda value: value is None or isinstance(value, dict), "a dict"),
-    "list or None": (lambda value: value is None or isinstance(value, list), "a list"),
-    "path or None": (lambda value: value is None or isinstance(value, str), "a path"),
+    "list": (lambda value: isinstance(value, list), "a list"),
+    "path": (lambda value: isinstance(value, str), "a path"),
     "backend": (lambda value: value in ("nccl", "gloo"), "'nccl' or 'gloo'"),
 }
 """What a value must be: the test, and how a message says it."""
 
 
 def require(path: str, value: Any, kind: str) -> Any:
-    """The value of a dotted key, which is of one of :data:`KINDS`.
+    """The value of a dotted key, which is of one of :data:`KINDS`; 'KIND or None' allows None.
 
     Raises:
         UserError: it is not.
     """
-    holds, words = KINDS[kind]
-    if not holds(value):
-        raise UserError(f"config: {path} = {value!r} must be {words}")
+    of, _, none = kind.partition(" or None")
+    holds, words = KINDS[of]
+    if not holds(value) and not (value is None and kind != of):
+        raise UserError(f"config: {path} = {value!r} must be {words}{none}")
     return value
 
 
@@ -74,18 +67,26 @@ def get(node: Any, path: str) -> Any:
     return node
 
 
-def put(node: Any, path: str, value: Any) -> None:
-    """Set a dotted key, of lists by number; one of ``fast`` opens its preset."""
-    head, _, rest = path.partition(".")
-    key = int(head) if isinstance(node, list) else head
-    if not rest:
-        node[key] = ConfigDict({"value": value})["value"]
-        return
-    if head == "fast":
-        node[head] = ConfigDict(as_parts(node.get(head)))
-    elif isinstance(node, dict) and not isinstance(node.get(head), dict | list):
-        node[head] = ConfigDict()
-    put(node[key], rest, value)
+def put(root: Any, path: str, value: Any) -> None:
+    """Set a dotted key, of lists by number; one of ``fast`` opens its preset.
+
+    Raises:
+        UserError: the path leads through something that is no dict and no such list.
+    """
+    node, parts = root, path.split(".")
+    for i, part in enumerate(parts):
+        if isinstance(node, list) and part.isdecimal() and int(part) < len(node):
+            part = int(part)
+        elif not isinstance(node, dict):
+            found = f"a list of {len(node)} entries" if isinstance(node, list) else repr(node)
+            raise UserError(f"config: {'.'.join(parts[:i])} is {found}, which has no key {part!r}")
+        if i + 1 == len(parts):
+            node[part] = ConfigDict({"value": value})["value"]
+        elif part == "fast" and not i:
+            node[part] = ConfigDict(as_parts(node.get(part)))
+        elif isinstance(node, dict) and node.get(part) is None:
+            node[part] = ConfigDict()
+        node = node[part]
 
 
 def walk(node: Any) -> list[tuple[str, Any]]:

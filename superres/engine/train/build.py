@@ -13,7 +13,7 @@ from mmengine.optim import build_optim_wrapper
 
 from superres.datasets.joined import build_dataset, leaves
 from superres.datasets.pair_check import check_pairs
-from superres.engine.config.mmengine_hooks import check_priority, hook_configs, uncalled
+from superres.engine.config.mmengine_hooks import check_priority, hook_configs
 from superres.engine.config.types import blame
 from superres.engine.config.values import to_plain
 from superres.engine.distributed import launch
@@ -108,6 +108,10 @@ def _restorer(
     return module
 
 
+_UNCALLED = ("before_val_iter",)
+"""A stage of mmengine's that no training calls, nor those of a test."""
+
+
 def build_hooks(cfg: Config, warn: Callable[[str], None]) -> list[Hook]:
     """The hooks of every run and ``custom_hooks``, with the priorities that they state."""
     wanted = list(hook_configs(cfg).items())
@@ -121,7 +125,9 @@ def build_hooks(cfg: Config, warn: Callable[[str], None]) -> list[Hook]:
             check_priority(name, priority)
             hook.priority = priority
         if name == "custom_hooks":
-            uncalled(hook, warn)
+            stages = [s for s in hook.get_triggered_stages() if "test" in s or s in _UNCALLED]
+            if stages:
+                warn(f"{type(hook).__name__}: its {', '.join(stages)} will not be called")
         found.append(hook)
     return found
 
