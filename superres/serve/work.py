@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import secrets
 import shutil
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,21 +18,82 @@ import numpy as np
 from superres.errors import UserError
 from superres.files import write_atomically
 from superres.imaging.io import read_picture
-from superres.serve.jobs import Job
-from superres.serve.limits import Limits
 from superres.serve.offers import Offer, Offers
 from superres.serve.preview import Preview
-from superres.serve.uploads import Refused, check_size
+from superres.serve.uploads import Limits, Refused, check_size
 from superres.upscaling.enlarge import Enlarger
 from superres.upscaling.writing import FORMATS, SUFFIX_FORMATS, native_format, save
 from superres.upscaling.writing import check_size as check_format
 
 logger = logging.getLogger("superres")
 _SUFFIX = {kind: suffix for suffix, kind in reversed(SUFFIX_FORMATS.items())}
+_TOLD = (
+    *("id", "name", "scale", "state", "phase", "done", "total", "message", "notes", "size"),
+    *("result_size", "reduced", "result_name"),
+)
 
 
 class _Cancelled(Exception):
     """The person, or the end of the session, has stopped the work."""
+
+
+@dataclass
+class Job:
+    """One picture from its upload to its result.
+
+    Attributes:
+        id: that nobody can guess; whoever has it may see the picture.
+        name: the upload's, made harmless.
+        state: ``queued``, ``working``, ``done``, ``failed`` or ``cancelled``.
+        phase: of the work, in words.
+        done, total: tiles.
+        size, result_size: (width, height), upright.
+        reduced: by how much the result is shown smaller than it is.
+        result: the file that is downloaded; the others in the folder are ``source``,
+            ``before.png`` and ``after.png``, which the slider shows.
+    """
+
+    id: str
+    name: str
+    folder: Path
+    offer: Offer
+    scale: int
+    format: str | None = None
+    self_ensemble: bool = False
+    state: str = "queued"
+    phase: str = "waiting"
+    done: int = 0
+    total: int = 0
+    message: str = ""
+    notes: list[str] = field(default_factory=list)
+    size: tuple[int, int] | None = None
+    result_size: tuple[int, int] | None = None
+    reduced: int = 1
+    result: Path | None = None
+    result_name: str = ""
+    begun: float = 0.0
+    tiles_begun: float = 0.0
+    ended: float = 0.0
+    cancelled: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def over(self) -> bool:
+        """Nothing more will happen."""
+        return self.state in ("done", "failed", "cancelled")
+
+    def as_dict(self, ahead: int = 0) -> dict[str, Any]:
+        """What the page is told; no path."""
+        now = self.ended or time.monotonic()
+        left = None
+        if self.done and self.state == "working":
+            left = round((now - self.tiles_begun) / self.done * (self.total - self.done), 1)
+        return {key: getattr(self, key) for key in _TOLD} | {
+            "model": self.offer.name,
+            "ahead": ahead,
+            "seconds": round(now - self.begun, 1) if self.begun else 0,
+            "left": left,
+            "bytes": self.result.stat().st_size if self.result and self.result.exists() else 0,
+        }
 
 
 class Work:
@@ -48,127 +109,84 @@ class Work:
         self, offers: Offers, folder: Path, limits: Limits, keep: Path | None = None
     ) -> None:
         self.offers, self.folder, self.limits, self.keep = offers, folder, limits, keep
-        self._jobs: dict[str, Job] = {}
-        self._queue: deque[Job] = deque()
-        self._arriving = 0
-        self._changed = threading.Condition()
-        self._stopping = False
-        self._thread = threading.Thread(target=self._loop, name="superres-serve", daemon=True)
+        self.jobs: dict[str, Job] = {}
+        self._one = ThreadPoolExecutor(1, "superres-serve")
 
-    def start(self) -> None:
-        """Begin to work."""
-        self._thread.start()
-
-    def stop(self, seconds: float = 15.0) -> None:
-        """Give up what is in work and end the thread; waits for a tile to be finished."""
-        with self._changed:
-            self._stopping = True
-            for job in self._jobs.values():
-                job.cancelled.set()
-            self._changed.notify_all()
-        if self._thread.is_alive():
-            self._thread.join(seconds)
-
-    @contextlib.contextmanager
-    def place(self) -> Iterator[None]:
-        """A place in the queue, held while an upload arrives.
-
-        Raises:
-            Refused: there is none.
-        """
-        with self._changed:
-            waiting = sum(not job.over for job in self._jobs.values()) + self._arriving
-            if self._stopping or waiting >= self.limits.waiting:
-                raise Refused(f"{waiting} pictures are waiting already; try again later", 429)
-            self._arriving += 1
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._arriving -= 1
+    def stop(self) -> None:
+        """Give up what is in work; waits for a tile to be finished."""
+        for job in list(self.jobs.values()):
+            job.cancelled.set()
+        self._one.shutdown(cancel_futures=True)
 
     def new(self, name: str, offer: Offer, scale: int, format: str | None, ensemble: bool) -> Job:
-        """A job with a folder for its upload; not yet in the queue."""
+        """A job with a folder for its upload, which has its place in the queue.
+
+        Raises:
+            Refused: there is no place.
+        """
+        waiting = sum(not job.over for job in self.jobs.values())
+        if waiting >= self.limits.waiting:
+            raise Refused(f"{waiting} pictures are waiting already; try again later", 429)
         identity = secrets.token_urlsafe(24)
         folder = self.folder / identity
         folder.mkdir(mode=0o700)
-        return Job(identity, name, folder, offer, scale, format, ensemble)
+        job = self.jobs[identity] = Job(identity, name, folder, offer, scale, format, ensemble)
+        return job
 
     def put(self, job: Job) -> None:
-        """Into the queue."""
-        with self._changed:
-            self._jobs[job.id] = job
-            self._queue.append(job)
-            self._changed.notify_all()
-
-    def get(self, identity: str) -> Job | None:
-        """The job of that id."""
-        return self._jobs.get(identity)
+        """Its upload is there: do it after the others."""
+        self._one.submit(self._attempt, job)
 
     def ahead(self, job: Job) -> int:
         """How many are done before it."""
-        with self._changed:
-            if job not in self._queue:
-                return 0
-            working = any(other.state == "working" for other in self._jobs.values())
-            return self._queue.index(job) + working
+        if job.state != "queued":
+            return 0
+        jobs = list(self.jobs.values())
+        return sum(not other.over for other in jobs[: jobs.index(job)])
 
     def remove(self, job: Job) -> None:
         """Cancel it if it is not over, and forget it with its files."""
         job.cancelled.set()
-        with self._changed:
-            self._jobs.pop(job.id, None)
-            if job in self._queue:
-                self._queue.remove(job)
-                job.state = "cancelled"
-            if job.over:
-                shutil.rmtree(job.folder, ignore_errors=True)
-
-    def _loop(self) -> None:
-        while True:
-            with self._changed:
-                while not self._queue and not self._stopping:
-                    self._changed.wait()
-                if self._stopping:
-                    return
-                job = self._queue.popleft()
-                job.state, job.begun = "working", time.monotonic()
-            self._attempt(job)
-            job.source.unlink(missing_ok=True)
-            with self._changed:
-                job.ended = time.monotonic()
-                if job.id not in self._jobs:  # removed meanwhile
-                    shutil.rmtree(job.folder, ignore_errors=True)
-                old = [j for j in self._jobs.values() if j.over][: -self.limits.finished]
-            for forgotten in old:
-                self.remove(forgotten)
+        self.jobs.pop(job.id, None)
+        # Behind what is in work: that may be this one.
+        self._one.submit(shutil.rmtree, job.folder, ignore_errors=True)
 
     def _attempt(self, job: Job) -> None:
+        job.state, job.begun = "working", time.monotonic()
+        state = "failed"
         try:
             self._do(job)
-            job.state = "done"
+            state = "done"
         except _Cancelled:
-            job.state, job.message = "cancelled", "cancelled"
+            state, job.message = "cancelled", "cancelled"
         except UserError as error:
-            job.message = str(error).replace(str(job.folder) + "/", "")
-            job.state = "failed"
+            job.message = str(error).replace(f"{job.folder}/", "")
         except MemoryError:
             job.message = "there is not enough memory for this picture; try a smaller scale"
-            job.state = "failed"
         except Exception:
             logger.exception("a picture could not be enlarged")
             job.message = "superres itself failed; the terminal it was started from says more"
-            job.state = "failed"
+        job.ended, job.state = time.monotonic(), state
+        (job.folder / "source").unlink(missing_ok=True)
+        over = [other for other in list(self.jobs.values()) if other.over]
+        for old in over[: -self.limits.finished]:
+            self.remove(old)
 
     def _do(self, job: Job) -> None:
+        def check() -> None:
+            if job.cancelled.is_set():
+                raise _Cancelled
+
+        check()
         job.phase = "reading"
-        picture = read_picture(job.source, self.limits.pixels, job.name)
+        source = job.folder / "source"
+        picture = read_picture(source, self.limits.pixels, job.name)
         height, width = picture.pixels.shape[:2]
         check_size((height, width), job.name, job.scale, self.limits)
         kind = SUFFIX_FORMATS[FORMATS[job.format]] if job.format else native_format(picture)
         job.phase = "preparing the network"
-        self._check(job)
-        enlarger, said = self.offers.enlarger(job.offer, job.scale, job.self_ensemble, job.source)
+        check()
+        enlarger, said = self.offers.enlarger(job.offer, job.scale, job.self_ensemble, source)
         size = enlarger.size(height, width)
         check_format(kind, size, job.name)
         turn = picture.orientation in (5, 6, 7, 8)
@@ -176,50 +194,26 @@ class Work:
         job.result_size = size if turn else size[::-1]
         before = Preview(height, width, picture)
         before.add(picture.pixels)
-        job.before.write_bytes(before.png())
+        (job.folder / "before.png").write_bytes(before.png())
         after = Preview(*size, picture)
         job.phase, job.tiles_begun = "enlarging", time.monotonic()
 
         def progress(done: int, total: int) -> None:
             job.done, job.total = done, total
-            self._check(job)
+            check()
 
         suffix = FORMATS.get(job.format or "", _SUFFIX[kind])
         result = job.folder / f"result{suffix}"
-        watched = _Watched(enlarger, after, lambda: self._check(job))
-        lost = save(result, watched, picture, kind, progress=progress)
+        lost = save(result, _Watched(enlarger, after, check), picture, kind, progress=progress)
         job.phase = "preparing the view"
-        job.after.write_bytes(after.png())
+        (job.folder / "after.png").write_bytes(after.png())
         job.reduced = after.factor
         job.notes = [*picture.notes, *lost, *enlarger.notes, *said]
         stem = job.name.rpartition(".")[0] or job.name
         job.result_name = f"{stem}_x{job.scale}{suffix}"
         job.result = result
-        self._check(job)
         if self.keep is not None:
-            job.notes.append(f"kept as {self._keep(result, job.result_name).name}")
-
-    def _check(self, job: Job) -> None:
-        if job.cancelled.is_set():
-            raise _Cancelled
-        if time.monotonic() - job.begun > self.limits.seconds:
-            raise UserError(
-                f"{job.name}: stopped, it took longer than the {self.limits.seconds:g} seconds "
-                "that a picture may (--max-seconds raises it)"
-            )
-
-    def _keep(self, result: Path, name: str) -> Path:
-        target, number = self.keep / name, 2
-        while target.exists():
-            stem, dot, suffix = name.rpartition(".")
-            target, number = self.keep / f"{stem}_{number}{dot}{suffix}", number + 1
-
-        def copy(out: Any) -> None:
-            with result.open("rb") as file:
-                shutil.copyfileobj(file, out)
-
-        write_atomically(target, copy)
-        return target
+            job.notes.append(f"kept as {_keep(self.keep, result, job.result_name).name}")
 
 
 class _Watched:
@@ -234,3 +228,14 @@ class _Watched:
             self._preview.add(band)
             yield band
             self._tick()
+
+
+def _keep(folder: Path, result: Path, name: str) -> Path:
+    """Copy a result to a folder, under a name that is free there."""
+    target, number = folder / name, 2
+    stem, dot, suffix = name.rpartition(".")
+    while target.exists():
+        target, number = folder / f"{stem}_{number}{dot}{suffix}", number + 1
+    with result.open("rb") as file:
+        write_atomically(target, lambda out: shutil.copyfileobj(file, out))
+    return target

@@ -122,7 +122,7 @@ def weights(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def server(weights, tmp_path_factory):
     """A server with small limits."""
-    limits = ("--max-upload", "300K", "--max-pixels", "2M", "--max-queue", "4")
+    limits = ("--max-upload", "300K", "--max-pixels", "2M")
     running = Server(weights, tmp_path_factory.mktemp("serve"), *limits)
     yield running
     running.end()

@@ -266,8 +266,8 @@ def test_refused_uploads_say_why(page, tmp_path, picture, shot):
         ).text
         for card in page.find_elements("css selector", ".job")
     }
-    assert "web page" in said["page.png"]
-    assert "SVG drawing" in said["drawing.svg"]
+    assert "not a picture in a known format" in said["page.png"]
+    assert "not a picture in a known format" in said["drawing.svg"]
     assert "more than the 300 KiB" in said["large.png"]
     assert "cut.png" in said["cut.png"]
     assert page.title == "superres"
@@ -286,7 +286,7 @@ def test_dropped_files_are_taken(page):
     )
     assert page.execute_script("return window.over") is True
     assert "over" not in (one(page, "#drop").get_attribute("class") or "")
-    until(lambda: "web page" in one(page, ".job .message").text)
+    until(lambda: "not a picture" in one(page, ".job .message").text)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -227,7 +227,9 @@ def test_requests_that_cannot_be(build, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert installed() == ["torch"]
     assert best(build()).name == "torch"
-    with pytest.raises(UserError, match=r"needs openvino and onnx: pip install 'superres\[openvino\]'"):
+    with pytest.raises(
+        UserError, match=r"needs openvino and onnx: pip install 'superres\[openvino\]'"
+    ):
         best(build(), backend="openvino")
 
 
