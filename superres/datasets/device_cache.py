@@ -154,7 +154,7 @@ class CachedLoader:
             lq.put(i, low)
             full = part.gt.shape_at(i)
             if new:
-                gt.put(i, high if high.shape == full else part.gt.read_checked_at(i))
+                gt.put(i, high if high.shape == full else part.gt.read_at(i))
             windows = (
                 Window(int(lq.starts[i]), low.shape[1], 1, low.shape, low.dtype),
                 Window(int(gt.starts[i]), full[1], 1, high.shape, high.dtype),
@@ -237,8 +237,7 @@ def _shape(part: Any, side: str, i: int) -> tuple[int, ...]:
 
 def _bytes(part: Any, side: str) -> int:
     size = sum(int(np.prod(_shape(part, side, i))) for i in range(len(part)))
-    dtype = part.gt.dtype
-    return size * (dtype.itemsize if dtype is not None else 2)
+    return size * part.load(0)[1].dtype.itemsize
 
 
 def _plane(part: Any, side: str, picture: np.ndarray, device: torch.device) -> Plane:

@@ -17,8 +17,8 @@ import numpy as np
 from superres.datasets.conventions import by_name
 from superres.datasets.pack import PackReport, pack_images
 from superres.datasets.storage import open_store
-from superres.datasets.storage.places import check_apart, check_set_name
-from superres.datasets.storage.sources import DerivedSource
+from superres.datasets.storage.sources import derived
+from superres.datasets.storage.writer import check_apart, check_set_name
 from superres.datasets.verify.sets import find_sets
 from superres.errors import UserError
 
@@ -104,7 +104,7 @@ def five_crop(
         progress = step(f"{folder.name}: {file}") if step else None
         reports.append(
             pack_images(
-                DerivedSource(store, partial(_side, scale=scale, side=side), "", PARTS),
+                derived(store, partial(_side, scale=scale, side=side), "", PARTS),
                 folder / file,
                 num_workers=num_workers,
                 progress=progress,

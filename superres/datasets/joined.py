@@ -95,21 +95,12 @@ class _Stores(PictureStore):
         self.stores = stores
         self.path = Path(" + ".join(str(store.path) for store in stores))
         self.starts = np.cumsum([0, *map(len, stores)])
+        self._names = [name for store in stores for name in store.names()]
+        self._entries = [(s, i) for s, store in enumerate(stores) for i in range(len(store))]
 
     def place(self, i: int) -> tuple[int, int]:
         """Which store picture ``i`` is in, and its number there."""
-        which = int(np.searchsorted(self.starts, self._check_number(i), "right")) - 1
-        return which, i - int(self.starts[which])
-
-    def __len__(self) -> int:
-        return int(self.starts[-1])
-
-    def names(self) -> Sequence[str]:
-        return [name for store in self.stores for name in store.names()]
-
-    def name_at(self, i: int) -> str:
-        which, number = self.place(i)
-        return self.stores[which].name_at(number)
+        return self._entries[i]
 
     def shape_at(self, i: int) -> tuple[int, int, int]:
         which, number = self.place(i)
@@ -119,20 +110,8 @@ class _Stores(PictureStore):
         which, number = self.place(i)
         return self.stores[which].read_at(number)
 
-    def read_checked_at(self, i: int) -> np.ndarray:
-        which, number = self.place(i)
-        return self.stores[which].read_checked_at(number)
-
     def changed(self) -> str:
         return next(filter(None, (store.changed() for store in self.stores)), "")
-
-    @property
-    def dtype(self) -> np.dtype | None:
-        kinds = {store.dtype for store in self.stores}
-        return kinds.pop() if len(kinds) == 1 else None
-
-    def _find(self, name: str) -> int:
-        return next((i for i, known in enumerate(self.names()) if known == name), -1)
 
 
 def leaves(dataset: Any) -> list[tuple[str, Any]]:

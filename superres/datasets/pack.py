@@ -1,7 +1,6 @@
-"""Pack pictures into a raw LMDB, take them out again, join packs.
+"""Pack pictures into a raw LMDB, join packs.
 
-Decoding runs in worker processes, one process writes. Only a few pictures are in memory at a
-time.
+Threads decode, one writes. Only a few pictures are in memory at a time.
 """
 
 from __future__ import annotations
@@ -11,35 +10,26 @@ import hashlib
 import json
 import os
 import time
+import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
-from superres.datasets.storage import ImageFolder, ImageLmdb, PictureStore, open_store
+from superres.datasets.storage import ImageLmdb, PictureStore, open_store
+from superres.datasets.storage.base import Depth, by_name, encode_name
 from superres.datasets.storage.environment import DATA_FILE
-from superres.datasets.storage.notes import header_notes
-from superres.datasets.storage.places import check_apart
+from superres.datasets.storage.folder import changes
+from superres.datasets.storage.lmdb import SAMPLE_TYPES
 from superres.datasets.storage.pool import in_order
-from superres.datasets.storage.sources import (
-    ListSource,
-    Loader,
-    PackSource,
-    StoreSource,
-    as_pixels,
-)
-from superres.datasets.storage.writer import PackWriter, pixel_checksum
-from superres.datasets.unpack import extract, unpack
-from superres.errors import UserError
-from superres.files import lock_target, unreadable
-from superres.imaging.io import Channels
+from superres.datasets.storage.sources import Loader, Picture, loaded, stored
+from superres.datasets.storage.writer import PackWriter, check_apart
+from superres.errors import UserError, some
+from superres.files import lock_target, os_fault
+from superres.imaging.io import Channels, image_header
 
-__all__ = ["PackReport", "extract", "merge", "pack_images", "unpack"]
-
-#: ``progress(done, total, name)`` is called after every picture, from the calling process.
+#: ``progress(done, total, name)`` is called after every picture, from the calling thread.
 Progress = Callable[[int, int, str], None]
 
 
@@ -69,11 +59,11 @@ class PackReport:
 
 
 def pack_images(
-    source: str | os.PathLike | PictureStore | Iterable[tuple[str, Loader]],
+    source: str | os.PathLike | PictureStore | Iterable[Picture | tuple[str, Loader]],
     target: str | os.PathLike,
     *,
     channels: Channels = "rgb",
-    dtype: Literal["uint8", "keep"] = "uint8",
+    dtype: Depth = "uint8",
     recursive: bool = False,
     num_workers: int | None = None,
     progress: Progress | None = None,
@@ -88,13 +78,11 @@ def pack_images(
 
     Args:
         source: a folder of pictures; another store (BasicSR's, MMEditing's); or pairs of a name
-            and a path or a picklable callable that returns (H, W, C) uint8 or uint16.
+            and a path or a callable that returns (H, W, C) uint8 or uint16.
         target: the folder of the database to be, by custom ``NAME.lmdb``.
         channels, dtype: how files are decoded; see :func:`superres.imaging.io.read_image`.
         recursive: for a folder: subfolders too.
-        num_workers: decoding processes (started with ``spawn``, so a script that calls this
-            needs the usual ``if __name__ == "__main__"``); 0 decodes in this process; None
-            begins here and starts one per CPU where enough work remains.
+        num_workers: decoding threads; None takes one per CPU.
         progress: see :data:`Progress`.
         overwrite: replace a finished database at ``target`` that differs from the source, or
             whose pixels do not match their checksums.
@@ -109,35 +97,34 @@ def pack_images(
     """
     started = time.monotonic()
     target = Path(os.path.abspath(target))
-    packing = _as_source(source, target, channels, dtype, recursive)
+    pictures = _pictures(source, target, channels, dtype, recursive)
     report = PackReport(target)
     info = {
         **json.loads(json.dumps(info or {})),
         "options": {"channels": channels, "dtype": dtype},
-        "made_from": _made_from(packing),
+        "made_from": _made_from(pictures),
     }
-    if target.exists() and _up_to_date(target, packing, info, overwrite, report):
-        report.notes.append("already there and up to date")
-        lock = target.with_name(target.name + ".lock")
-        if lock.exists():  # left by one that was killed when it had just finished
-            with contextlib.suppress(UserError):
-                lock_target(target, "packing to").release()
-    else:
-        with PackWriter(target, overwrite) as writer:
-            _pack(writer, packing, num_workers, progress, report)
-            if report.failed and (strict or len(report.failed) == len(packing.names)):
-                raise UserError(_failure(target, report))
-            report.count = writer.finish({**info, "left_out": dict(report.failed)})
-            report.notes += writer.notes + _header_notes(packing, channels, dtype)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(os_fault(target, error, "folder", writing=True)) from None
+    with lock_target(target, "packing to", report.notes.append):
+        if target.exists() and _up_to_date(target, pictures, info, overwrite, report):
+            report.notes.append("already there and up to date")
+        else:
+            with PackWriter(target) as writer:
+                _pack(writer, pictures, num_workers, progress, report)
+                if report.failed and (strict or len(report.failed) == len(pictures)):
+                    raise UserError(_failure(report))
+                report.count = writer.finish({**info, "left_out": dict(report.failed)})
+            report.notes += _notes(pictures, channels, dtype)
     report.bytes = (target / DATA_FILE).stat().st_size
     report.seconds = time.monotonic() - started
     return report
 
 
 def merge(
-    stores: Sequence[PictureStore | str | os.PathLike],
-    target: str | os.PathLike,
-    **options,
+    stores: Sequence[PictureStore | str | os.PathLike], target: str | os.PathLike, **options
 ) -> PackReport:
     """Join stores into one database. Options as :func:`pack_images`.
 
@@ -147,40 +134,29 @@ def merge(
     opened = [store if isinstance(store, PictureStore) else open_store(store) for store in stores]
     for store in opened:
         check_apart(target, store.path)
-    return pack_images(StoreSource(opened), target, **options)
+    return pack_images([one for store in opened for one in stored(store)], target, **options)
 
 
-def _as_source(
-    source: object, target: Path, channels: Channels, dtype: str, recursive: bool
-) -> PackSource:
-    if isinstance(source, PackSource):
-        packing = source
-    elif isinstance(source, PictureStore):
+def _pictures(
+    source: object, target: Path, channels: Channels, dtype: Depth, recursive: bool
+) -> list[Picture]:
+    """What is to be packed, in the order of the names."""
+    if isinstance(source, str | os.PathLike):
+        check_apart(target, source)
+        source = open_store(os.path.abspath(source), channels, dtype, recursive)
+    if isinstance(source, PictureStore):
         check_apart(target, source.path)
-        packing = StoreSource([source])
-    elif isinstance(source, str | os.PathLike):
-        folder = Path(os.path.abspath(source))
-        check_apart(target, folder)
-        store = open_store(folder, channels, dtype, recursive)
-        if isinstance(store, ImageFolder):
-            _require_readable(store)
-        packing = StoreSource([store])
-    else:
-        packing = ListSource(source, channels, dtype)
-    if not len(packing.names):
+        source = stored(source)
+    pictures = [
+        one if isinstance(one, Picture) else loaded(*one, channels, dtype) for one in source
+    ]
+    if not pictures:
         raise UserError(f"{target}: nothing to pack, the source has no pictures.")
-    return packing
-
-
-def _require_readable(store: ImageFolder) -> None:
-    faults = [fault for i in range(len(store)) if (fault := unreadable(store.file_at(i)))]
-    if faults:
-        more = f" (and {len(faults) - 1} more like it)" if faults[1:] else ""
-        raise UserError(f"{faults[0]}{more} Mend or remove it; it is not left out silently.")
+    return [one for _, one in by_name(target, ((one.name, one) for one in pictures))]
 
 
 def _up_to_date(
-    target: Path, packing: PackSource, info: dict, overwrite: bool, report: PackReport
+    target: Path, pictures: list[Picture], info: dict, overwrite: bool, report: PackReport
 ) -> bool:
     """Whether the finished database at ``target`` is what this pack would make.
 
@@ -191,80 +167,83 @@ def _up_to_date(
         raise UserError(f"{target}: exists and is not a packed database. Choose another target.")
     try:
         store = ImageLmdb(target)
+        left_out = store.info.get("left_out", {})
+        same = store.info == {**info, "left_out": left_out}
+        if same and overwrite:
+            for i in range(len(store)):
+                store.read_at(i)  # compares the checksum
     except UserError:
         if overwrite:
             return False
         raise
-    left_out = store.info.get("left_out", {})
-    same = store.info == {**info, "left_out": left_out}
-    if same and not (overwrite and _damaged(store)):
+    if same:
         report.failed = list(left_out.items())
         report.count = report.reused = len(store)
-        return True
-    if overwrite:
-        return False
-    raise UserError(
-        f"{target}: already there with {len(store)} pictures, and not what this pack would make "
-        f"({len(packing.names)} pictures). Choose another target, or ask to overwrite it."
-    )
+    elif not overwrite:
+        raise UserError(
+            f"{target}: already there with {len(store)} pictures, and not what this pack would "
+            f"make ({len(pictures)} pictures). Choose another target, or ask to overwrite it."
+        )
+    return same
 
 
-def _made_from(packing: PackSource) -> str:
+def _made_from(pictures: list[Picture]) -> str:
     """A digest of what a pack is made from: changes when any picture does."""
     digest = hashlib.sha256()
-    for i in range(len(packing.names)):
-        digest.update(packing.names.encoded(i) + b"\0" + packing.stamp(i) + b"\n")
+    for one in pictures:
+        digest.update(encode_name(one.name) + b"\0" + one.stamp() + b"\n")
     return digest.hexdigest()
 
 
-def _header_notes(packing: PackSource, channels: Channels, dtype: str) -> list[str]:
-    headers = {}
-    for i in range(len(packing.names)):
-        with contextlib.suppress(UserError):  # packing it will say so
-            if header := packing.header(i):
-                headers[packing.names[i]] = header
-    return header_notes(headers, channels, dtype)
-
-
-def _damaged(store: ImageLmdb) -> bool:
-    """Whether any picture's pixels are not those that were packed."""
-    try:
-        return not all(store.verify_entry(i) for i in range(len(store)))
-    except UserError:
-        return True
+def _notes(pictures: list[Picture], channels: Channels, dtype: Depth) -> list[str]:
+    """How many files are changed by decoding them, in which way, and their names."""
+    found: dict[str, list[str]] = {}
+    for one in pictures:
+        with contextlib.suppress(UserError):  # it was left out, and that is told
+            if isinstance(one.origin, Path):
+                for text in changes(image_header(one.origin), channels, dtype):
+                    found.setdefault(text, []).append(one.name)
+    count = len(pictures)
+    return [f"{len(names)} of {count} {text}: {some(names, 3)}" for text, names in found.items()]
 
 
 def _pack(
     writer: PackWriter,
-    packing: PackSource,
+    pictures: list[Picture],
     num_workers: int | None,
     progress: Progress | None,
     report: PackReport,
 ) -> None:
-    work, count = partial(_load, packing), len(packing.names)
-    for i, loaded, fault in in_order(work, count, num_workers, packing.decodes):
-        name = packing.names[i]
+    def load(i: int) -> tuple[np.ndarray, int]:
+        pixels = _as_pixels(pictures[i].load())
+        return pixels, zlib.crc32(pixels)
+
+    for i, packed, fault in in_order(load, len(pictures), num_workers):
+        name = pictures[i].name
         if fault:
             report.failed.append((name, fault))
         else:
-            writer.add(packing.names.encoded(i), *loaded)
+            writer.add(name, *packed)
             report.added += 1
         if progress is not None:
-            progress(i + 1, count, name)
+            progress(i + 1, len(pictures), name)
 
 
-def _load(packing: PackSource, i: int) -> tuple[np.ndarray, int]:
-    pixels = as_pixels(packing.load(i))
-    return pixels, pixel_checksum(pixels)
+def _as_pixels(image: np.ndarray) -> np.ndarray:
+    """A picture as the format holds it: (H, W, C), C-contiguous, uint8 or little-endian uint16."""
+    image = image[..., None] if image.ndim == 2 else image
+    dtype = image.dtype.newbyteorder("<")
+    if image.ndim != 3 or 0 in image.shape or image.shape[2] > 255 or dtype not in SAMPLE_TYPES:
+        raise UserError(
+            f"{image.dtype} samples of shape {image.shape}; a picture is (H, W, C), uint8 or uint16"
+        )
+    return np.ascontiguousarray(image, dtype)
 
 
-def _failure(target: Path, report: PackReport) -> str:
-    shown = "\n".join(f"  {name}: {fault}" for name, fault in report.failed[:20])
-    more = len(report.failed) - 20
-    if more > 0:
-        shown += f"\n  ... and {more} more"
+def _failure(report: PackReport) -> str:
+    shown = some([f"\n  {name}: {fault}" for name, fault in report.failed], 20)
     return (
-        f"{target}: not made, {len(report.failed)} of {len(report.failed) + report.added} pictures "
-        f"cannot be packed:\n{shown}\n"
+        f"{report.target}: not made, {len(report.failed)} of {len(report.failed) + report.added} "
+        f"pictures cannot be packed:{shown}\n"
         "Put these right or remove them, and run the same command again."
     )

@@ -19,7 +19,7 @@ from .locate import locate
 from .pairing import match_names
 from .sampler import SampleKey, sample_generator
 from .storage import ImageLmdb, PictureStore, open_store
-from .storage.chosen import ChosenPictures, chosen
+from .storage.chosen import chosen
 from .transforms.compose import Pipeline
 
 _KEEP = 1024  # pictures whose views and names a process keeps at hand, some 1.5 MB
@@ -130,7 +130,7 @@ class PairedDataset(Dataset):
 
     def _unused(self) -> list[str]:
         """What of the low-quality side belongs to no ground truth."""
-        if self.lq is None or len(self.lq) <= len(self.gt) or isinstance(self.gt, ChosenPictures):
+        if self.lq is None or len(self.lq) <= len(self.gt) or self.gt.is_part:
             return []
         more = len(self.lq) - len(self.gt)
         text = f"{more} of {len(self.lq)} images of {self.lq.path} have no partner and are not used"
@@ -194,9 +194,9 @@ class PairedDataset(Dataset):
 
     def load(self, i: int) -> tuple[Any, np.ndarray]:
         """(lq, gt) of picture ``i``; ``gt`` cropped to ``scale`` times ``lq``, top left."""
-        gt = self.gt.read_checked_at(i)
+        gt = self.gt.read_at(i)
         if self.lq is not None:
-            lq = self.lq.read_checked_at(self.lq_number(i))
+            lq = self.lq.read_at(self.lq_number(i))
             gt = gt[: lq.shape[0] * self.scale, : lq.shape[1] * self.scale]
             if gt.shape[:2] != (lq.shape[0] * self.scale, lq.shape[1] * self.scale):
                 raise UserError(

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-import numpy as np
-
 from superres.datasets.storage import PictureStore, open_store
-from superres.datasets.storage.places import check_apart
+from superres.datasets.storage.pool import in_order
+from superres.datasets.storage.writer import check_apart
 from superres.errors import UserError
 from superres.imaging.io import write_image
 
@@ -33,7 +30,13 @@ def extract(store: PictureStore | str | os.PathLike, name: str, path: str | os.P
     if path.is_dir():
         path = picture_path(path, name, ".png")
         path.parent.mkdir(parents=True, exist_ok=True)
-    write_image(path, _read(opened, name))
+    try:
+        image = opened.read(name)
+    except KeyError as error:
+        raise UserError(f"{error.args[0]}.") from None
+    except UserError as error:
+        raise UnreadableError(*error.args) from None
+    write_image(path, image)
     return path
 
 
@@ -68,31 +71,32 @@ def unpack(
             checksum, a full disk, a read-only folder.
     """
     opened = store if isinstance(store, PictureStore) else open_store(store, "unchanged", "keep")
-    root = Path(folder)
+    root, names = Path(folder), opened.names()
     check_apart(root, opened.path)
-    threads = num_threads or os.cpu_count() or 1
+
+    def write(i: int) -> tuple[bool, str]:
+        """Whether a file was written, and why one is left out."""
+        try:
+            path = picture_path(root, names[i], suffix)
+            if path.exists() and not overwrite:
+                return False, ""
+            image = opened.read_at(i)
+        except UserError as error:
+            return False, str(error)
+        _make_folder(path.parent, root)
+        write_image(path, image)
+        return True, ""
+
     written = 0
-    waiting: deque = deque()
-    with ThreadPoolExecutor(threads) as pool:
-        for i, name in enumerate(opened.names()):
-            try:
-                path = picture_path(root, name, suffix)
-                image = _read(opened, i) if overwrite or not path.exists() else None
-            except UserError as error:
-                if left_out is None:
-                    raise
-                left_out(name, str(error))
-                continue
-            if image is not None:
-                _make_folder(path.parent, root)
-                waiting.append(pool.submit(write_image, path, image))
-                written += 1
-            while len(waiting) > 2 * threads:
-                waiting.popleft().result()
-            if progress is not None:
-                progress(i + 1, len(opened), name)
-        for task in waiting:
-            task.result()
+    for i, done, fault in in_order(write, len(names), num_threads):
+        wrote, unread = done or (False, "")
+        if fault or (unread and left_out is None):
+            raise UserError(fault or unread)
+        if unread:
+            left_out(names[i], unread)
+        written += wrote
+        if progress is not None:
+            progress(i + 1, len(names), names[i])
     return written
 
 
@@ -117,15 +121,6 @@ def picture_path(root: Path, name: str, suffix: str) -> Path:
             f"The picture name {name!r} leads out of the folder {root}; nothing was written for it."
         )
     return path
-
-
-def _read(store: PictureStore, which: int | str) -> np.ndarray:
-    try:
-        return store.read_verified_at(store.index(which) if isinstance(which, str) else which)
-    except KeyError as error:
-        raise UserError(f"{error.args[0]}.") from None
-    except UserError as error:
-        raise UnreadableError(*error.args) from None
 
 
 def _make_folder(folder: Path, root: Path) -> None:

@@ -142,7 +142,7 @@ def test_packs_there_and_back(tree, tmp_path, capsys):
     assert data("merge", packed, other, "--out", tmp_path / "both.lmdb") == 0
     assert list(open_store(tmp_path / "both.lmdb").names()) == ["p0", "p1", "p2", "z"]
     assert data("merge", packed, hr, "--out", tmp_path / "clash.lmdb") == 2
-    assert "both have a picture named 'p0'" in capsys.readouterr().err
+    assert "have the same name 'p0'" in capsys.readouterr().err
 
 
 def test_a_basicsr_database_is_converted(tmp_path):

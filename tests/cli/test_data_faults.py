@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -121,6 +119,7 @@ def test_overwrite_repairs_damaged_pixels(form, tree, tmp_path, capsys):
     else:
         damaged = out / "toy" / "LR_bicubic" / "X2" / "p1x2.png"
         content = damaged.read_bytes()[:-60]
+    damaged.unlink()  # another file: what this process has opened it keeps open
     damaged.write_bytes(content)
     assert data(*command) == (1 if form == "lmdb" else 2)
     assert "--overwrite" in "".join(capsys.readouterr())
@@ -183,34 +182,6 @@ def test_one_bad_picture_does_not_stop_the_others(tree, tmp_path, capsys):
     told = capsys.readouterr()
     assert "left out: p0: " in told.err
     assert told.out == "p1\t56x48x3\n"
-
-
-def children(pid: int) -> list[int]:
-    return [
-        int(child)
-        for task in Path(f"/proc/{pid}/task").iterdir()
-        for child in (task / "children").read_text().split()
-    ]
-
-
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
-def test_ctrl_c_while_workers_start_is_no_traceback(tree, tmp_path):
-    command = ("pack", str(tree / "HR"), str(tmp_path / "p.lmdb"), "--num-workers", "2")
-    process = subprocess.Popen(
-        [sys.executable, "tools/data.py", *command],
-        cwd=Path(__file__).parents[2],
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    while process.poll() is None and len(children(process.pid)) < 2:
-        time.sleep(0.01)  # the resource tracker, then the first worker
-    assert process.poll() is None
-    time.sleep(0.1)
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
-    _, told = process.communicate(timeout=60)
-    assert process.returncode == 130, told
-    assert "Traceback" not in told
 
 
 def test_pack_and_merge_tell_what_they_change(tree, tmp_path, capsys):

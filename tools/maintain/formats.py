@@ -288,7 +288,7 @@ def upscaled(path: Path, cell: Cell) -> str:
 def trained(path: Path, cell: Cell) -> str:
     """What a training reads."""
     from superres.datasets.storage import ImageFolder
-    from superres.datasets.storage.notes import changes
+    from superres.datasets.storage.folder import changes
     from superres.errors import UserError
     from superres.imaging.io import image_header
 

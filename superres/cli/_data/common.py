@@ -44,7 +44,7 @@ def workers(parser: argparse.ArgumentParser) -> None:
         "--num-workers",
         type=whole(0),
         metavar="N",
-        help="processes; 0: none but this one (default: one per CPU where it is worth it)",
+        help="threads (default: one per CPU)",
     )
 
 

@@ -20,9 +20,8 @@ from superres.datasets.prepare.check import check_plan
 from superres.datasets.prepare.plan import Options, SetPlan
 from superres.datasets.prepare.source import Entry, Scratch, Source
 from superres.datasets.storage import PictureStore, open_store
-from superres.datasets.storage.places import check_apart, check_set_name
-from superres.datasets.storage.sources import DerivedSource
-from superres.datasets.storage.writer import PARTIAL_SUFFIX
+from superres.datasets.storage.sources import Picture, derived
+from superres.datasets.storage.writer import PARTIAL_SUFFIX, check_apart, check_set_name
 from superres.datasets.unpack import unpack
 from superres.datasets.verify import verify
 from superres.errors import UserError
@@ -222,10 +221,10 @@ def _make(plan: SetPlan, report: SetReport, options: Options, scratch: Scratch, 
             side(f"LR_{kind}_X{scale}", f"LR_{kind}/X{scale}", source, **info)
 
 
-def _bicubic(store: PictureStore, scale: int, border: str) -> DerivedSource:
+def _bicubic(store: PictureStore, scale: int, border: str) -> list[Picture]:
     """The exact bicubic of pictures that are cropped at the bottom and the right first."""
     make = partial(_reduced, scale=scale, border=border)
-    return DerivedSource(store, make, f"bicubic x{scale} {border}")
+    return derived(store, make, f"bicubic x{scale} {border}")
 
 
 def _reduced(image: np.ndarray, _: str, scale: int, border: str) -> np.ndarray:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal
 
-from superres.datasets.storage.base import PictureStore
+from superres.datasets.storage.base import Depth, PictureStore
 from superres.datasets.storage.environment import DATA_FILE, open_environment
 from superres.datasets.storage.folder import ImageFolder
 from superres.datasets.storage.foreign_lmdb import META_FILE, ForeignLmdb
-from superres.datasets.storage.format import HEADER
-from superres.datasets.storage.lmdb import ImageLmdb
+from superres.datasets.storage.lmdb import HEADER, ImageLmdb
 from superres.datasets.storage.writer import PARTIAL_SUFFIX
 from superres.errors import UserError
 from superres.imaging.io import Channels
@@ -22,7 +20,7 @@ __all__ = ["ForeignLmdb", "ImageFolder", "ImageLmdb", "PictureStore", "open_stor
 def open_store(
     path: str | os.PathLike,
     channels: Channels = "rgb",
-    dtype: Literal["uint8", "keep"] = "uint8",
+    dtype: Depth = "uint8",
     recursive: bool = False,
 ) -> PictureStore:
     """Open whatever holds pictures at ``path``: packed, BasicSR's or MMEditing's LMDB, a folder.
@@ -50,12 +48,11 @@ def open_store(
         raise UserError(f"{path}: a file; a folder of pictures or an LMDB folder is needed.")
     if not (path / DATA_FILE).exists():
         return ImageFolder(path, channels, dtype, recursive)
-    environment = open_environment(path)
-    if environment.get(HEADER) is None:
-        if (path / META_FILE).exists():
-            return ForeignLmdb(path, channels, dtype)
+    if open_environment(path).get(HEADER) is not None:
+        return ImageLmdb(path)
+    if not (path / META_FILE).exists():
         raise UserError(
             f"{path}: an LMDB that superres did not pack and that has no {META_FILE} either "
             "(BasicSR and MMEditing write one). Pack the pictures again."
         )
-    return ImageLmdb(path)
+    return ForeignLmdb(path, channels, dtype)

@@ -2,28 +2,42 @@
 
 from __future__ import annotations
 
+import copy
+import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
+from typing import Any, Literal, Self
 
 import numpy as np
+
+from superres.datasets.storage.environment import Environment
+from superres.errors import UserError
+
+Depth = Literal["uint8", "keep"]
+"""Whether 16-bit pictures are brought to 8 bits."""
 
 
 class PictureStore(ABC):
     """Pictures by name, or by number in the order of their names (sorted by UTF-8 bytes).
 
-    Stores are cheap to pickle and safe to hand to data-loader workers, forked or spawned: what a
-    process must open for itself is opened there, at the first read.
+    Stores are safe to hand to data-loader workers, forked or spawned.
 
     Attributes:
         path: the folder or database.
+        is_part: whether pictures that are there were left out by :meth:`only`.
     """
 
     path: Path
+    is_part = False
+    _names: Sequence[str]
+    _entries: Sequence[Any]  # what the store itself has to know of each picture
+    _environment: Environment | None = None
 
-    @abstractmethod
     def names(self) -> Sequence[str]:
-        """All names, sorted. May be lazy: don't turn a large one into a list."""
+        """All names, sorted."""
+        return self._names
 
     @abstractmethod
     def shape_at(self, i: int) -> tuple[int, int, int]:
@@ -35,41 +49,26 @@ class PictureStore(ABC):
 
     @abstractmethod
     def read_at(self, i: int) -> np.ndarray:
-        """Picture ``i``: (H, W, C), RGB order, uint8 or uint16; may be a read-only view."""
-
-    def read_verified_at(self, i: int) -> np.ndarray:
-        """As :meth:`read_at`, after comparing the pixels with their checksum, if there is one.
+        """Picture ``i``: (H, W, C), RGB order, uint8 or uint16; may be a read-only view.
 
         Raises:
-            UserError: the pixels are not those that were stored; names the picture.
+            UserError: it cannot be read, or is not what was stored; names the picture.
         """
-        return self.read_at(i)
-
-    def read_checked_at(self, i: int) -> np.ndarray:
-        """As :meth:`read_verified_at` the first time in each process, then as :meth:`read_at`.
-
-        What training and testing read by: a damaged entry is found before it is used.
-        """
-        return self.read_at(i)
-
-    @property
-    @abstractmethod
-    def dtype(self) -> np.dtype | None:
-        """The sample type of all pictures, or None where they differ or it is not known."""
 
     def changed(self) -> str:
         """What a message says of files that are not those that were opened; empty: they are."""
-        return ""
-
-    def close(self) -> None:  # noqa: B027 (not every store has something open)
-        """Let go of what is open. Pictures already handed out stay valid."""
+        return self._environment.changed() if self._environment else ""
 
     def __len__(self) -> int:
-        return len(self.names())
+        return len(self._names)
 
     def name_at(self, i: int) -> str:
         """The name of picture ``i``; IndexError beyond the end."""
-        return self.names()[i]
+        return self._names[i]
+
+    @cached_property
+    def _numbers(self) -> dict[str, int]:
+        return {name: i for i, name in enumerate(self._names)}
 
     def index(self, name: str) -> int:
         """The number of a picture.
@@ -77,14 +76,9 @@ class PictureStore(ABC):
         Raises:
             KeyError: there is no such picture; names the store and the key.
         """
-        found = self._find(name)
-        if found < 0:
+        if name not in self._numbers:
             raise KeyError(f"{self.path} has no picture named {name!r} ({len(self)} pictures)")
-        return found
-
-    @abstractmethod
-    def _find(self, name: str) -> int:
-        """The number of a picture, -1 where there is none of that name."""
+        return self._numbers[name]
 
     def shape(self, name: str) -> tuple[int, int, int]:
         """(height, width, channels) of a picture; KeyError as :meth:`index`."""
@@ -95,19 +89,37 @@ class PictureStore(ABC):
         return self.read_at(self.index(name))
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and self._find(name) >= 0
+        return name in self._numbers
 
-    def __enter__(self):
-        return self
+    def only(self, numbers: Sequence[int]) -> Self:
+        """The same store with some of its pictures, whose numbers are rising."""
+        part = copy.copy(self)
+        part.__dict__.pop("_numbers", None)
+        part._names = [self._names[i] for i in numbers]
+        part._entries = [self._entries[i] for i in numbers]
+        part.is_part = True
+        return part
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({str(self.path)!r}, {len(self)} pictures)"
+def encode_name(name: str) -> bytes:
+    """UTF-8; file names that are not (``surrogateescape``) keep their bytes.
 
-    def _check_number(self, i: int) -> int:
-        count = len(self)
-        if not -count <= i < count:
-            raise IndexError(f"picture {i} of {self.path}, which has {count}")
-        return i + count if i < 0 else i
+    Names are ordered by these bytes everywhere, which is the order of their code points.
+    """
+    return name.encode("utf-8", "surrogateescape")
+
+
+def by_name(where: Path, entries: Iterable[tuple[str, Any]]) -> list[tuple[str, Any]]:
+    """(name, what it stands for), sorted.
+
+    Raises:
+        UserError: two of one name; both are told.
+    """
+    ordered = sorted(entries, key=lambda entry: encode_name(entry[0]))
+    for (name, first), (other, second) in itertools.pairwise(ordered):
+        if name == other:
+            raise UserError(
+                f"{where}: {first} and {second} have the same name {name!r}. Rename or remove one "
+                "of them."
+            )
+    return ordered

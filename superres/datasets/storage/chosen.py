@@ -3,66 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from superres.datasets.storage.base import PictureStore
-from superres.errors import UserError
+from superres.errors import UserError, some
 
 _RANGE = re.compile(r"(\d+)-(\d+)")
 _SHAPE = re.compile(r"\s*\(.*$")  # behind the names of MMEditing's and BasicSR's lists
-
-
-class ChosenPictures(PictureStore):
-    """Some of the pictures of a store, in its order.
-
-    Args:
-        store: all of them.
-        numbers: of those that are there, rising.
-    """
-
-    def __init__(self, store: PictureStore, numbers: Sequence[int]) -> None:
-        self.store, self.numbers, self.path = store, list(numbers), store.path
-
-    def __len__(self) -> int:
-        return len(self.numbers)
-
-    def names(self) -> Sequence[str]:
-        return [self.store.name_at(i) for i in self.numbers]
-
-    def name_at(self, i: int) -> str:
-        return self.store.name_at(self.numbers[i])
-
-    def shape_at(self, i: int) -> tuple[int, int, int]:
-        return self.store.shape_at(self.numbers[i])
-
-    def stored_channels(self, i: int) -> int:
-        return self.store.stored_channels(self.numbers[i])
-
-    def read_at(self, i: int) -> np.ndarray:
-        return self.store.read_at(self.numbers[i])
-
-    def read_verified_at(self, i: int) -> np.ndarray:
-        return self.store.read_verified_at(self.numbers[i])
-
-    def read_checked_at(self, i: int) -> np.ndarray:
-        return self.store.read_checked_at(self.numbers[i])
-
-    @property
-    def dtype(self) -> np.dtype | None:
-        return self.store.dtype
-
-    def changed(self) -> str:
-        return self.store.changed()
-
-    def close(self) -> None:
-        self.store.close()
-
-    def _find(self, name: str) -> int:
-        found = self.store._find(name)
-        return self.numbers.index(found) if found in self.numbers else -1
 
 
 def chosen(store: PictureStore, only: str) -> PictureStore:
@@ -97,9 +44,9 @@ def chosen(store: PictureStore, only: str) -> PictureStore:
         if missing:
             raise UserError(
                 f"{only}: {len(missing)} of its {len(wanted)} images are not in {store.path}: "
-                f"{', '.join(missing[:5])}"
+                f"{some(missing)}"
             )
         numbers = sorted({store.index(name) for name in wanted})
     if not numbers:
         raise UserError(f"{store.path}: only = {only!r} leaves none of its {len(names)} images")
-    return ChosenPictures(store, numbers)
+    return store.only(numbers)

@@ -1,157 +1,120 @@
-"""Read-only LMDB environments: one per database and process, checked before anything is mapped.
+"""Read-only LMDB environments, checked before anything of them is read.
 
-py-lmdb refuses to open a database twice in one process, LMDB forbids using an environment that
-was opened before a fork, and reading beyond the end of a truncated file kills the process
-(SIGBUS). This module keeps all three away from the stores.
+py-lmdb refuses to open a database twice in one process, and pictures are arrays on its memory map.
+So a process opens each database once and never closes it. Without locks and for reading only, what
+was opened before a fork stays right in the worker.
 """
 
 from __future__ import annotations
 
 import os
-import weakref
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-import numpy as np
+import lmdb
 
 from superres.errors import UserError
+from superres.files import os_fault
 
 DATA_FILE = "data.mdb"
 
+_CHANGED = "was changed, replaced or removed while it was in use"
+
+Identity = tuple[int, int, int, int]
+"""Device, inode, size and time of a file's last change."""
+
 
 class Environment:
-    """An open environment with one long-lived read transaction: a fixed snapshot.
+    """An open database. Pickled, as for a spawned worker, it opens the same file again.
 
-    It stays mapped for as long as this object or any array made by :meth:`array` lives.
+    Attributes:
+        views: what a store keeps of the entries that it has looked up, by their keys.
     """
 
-    def __init__(self, path: Path) -> None:
-        import lmdb
-
-        self.path = path
-        self.pid = os.getpid()
-        self._error = lmdb.Error
-        subdir = path.is_dir()
-        self.data_file = data = path / DATA_FILE if subdir else path
+    def __init__(self, path: Path, identity: Identity) -> None:
+        self.path, self.data_file, self._as_opened = path, path / DATA_FILE, identity
+        self.views: dict[bytes, Any] = {}
         try:
-            self._env = lmdb.open(
-                str(path),
-                subdir=subdir,
-                readonly=True,
-                create=False,
-                lock=False,
-                readahead=True,  # a first look is at the whole picture
-            )
+            # With read-ahead, which is the default: a first look is at the whole picture.
+            self._env = lmdb.open(str(path), readonly=True, create=False, lock=False)
         except lmdb.InvalidError:
-            raise UserError(f"{data}: not an LMDB database, or a damaged one.") from None
+            raise UserError(f"{self.data_file}: not an LMDB database, or a damaged one.") from None
         except lmdb.Error as error:
-            if "already open" in str(error):
-                raise
-            raise UserError(f"{data}: cannot be opened ({error}).") from None
+            raise UserError(f"{self.data_file}: cannot be opened ({error}).") from None
+        # Reading beyond the end of the file would kill the process (SIGBUS).
         needed = (self._env.info()["last_pgno"] + 1) * self._env.stat()["psize"]
-        size = data.stat().st_size
-        if size < needed:
+        if identity[2] < needed:
             self._env.close()
             raise UserError(
-                f"{data}: truncated, {size} of {needed} bytes are there. Copy it again, or pack "
-                "it again."
+                f"{self.data_file}: truncated, {identity[2]} of {needed} bytes are there. Copy it "
+                "again, or pack it again."
             )
-        self._as_opened = _identity(data)
-        self._txn = self._env.begin(buffers=True)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return open_environment, (self.path, self._as_opened)
 
     def get(self, key: bytes) -> memoryview | None:
-        """The value of a key, zero-copy: valid only while this object lives. None if absent.
+        """The value of a key, on the memory map; None if absent.
 
         Raises:
             UserError: LMDB finds its own pages damaged.
         """
         try:
-            return self._txn.get(key)
-        except self._error as error:
-            raise UserError(
-                f"{self.path}: the database is damaged ({error}). Prepare or pack it again "
-                "with --overwrite, or restore a copy."
-            ) from None
+            with self._env.begin(buffers=True) as transaction:
+                return transaction.get(key)
+        except lmdb.Error as error:
+            raise damaged(self.path, f"the database is damaged ({error})") from None
 
     def keys(self) -> Iterator[bytes]:
         """All keys of the main database, sorted; no value is touched."""
-        with self._txn.cursor() as cursor:
-            yield from map(bytes, cursor.iternext(values=False))
+        with self._env.begin() as transaction, transaction.cursor() as cursor:
+            yield from cursor.iternext(values=False)
 
     def changed(self) -> str:
         """What a message says of a data file that is not the one that was opened; else empty."""
-        if _identity(self.data_file) == self._as_opened:
-            return ""
-        return f"{self.data_file}: was changed, replaced or removed while it was in use"
-
-    def array(self, value: memoryview, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
-        """A read-only array on a value, without a copy; keeps the environment mapped.
-
-        ``dtype`` is a plain (not structured) type; ``shape`` must fit the value's length.
-        """
-        address = np.frombuffer(value, np.uint8).__array_interface__["data"][0]
-        return np.asarray(_Mapped(self, address, dtype.str, shape))
+        try:
+            same = _identity(self.data_file) == self._as_opened
+        except OSError:
+            same = False
+        return "" if same else f"{self.data_file}: {_CHANGED}"
 
 
-class _Mapped:
-    """The base object of an array on the memory map; ties the map's life to the array's."""
-
-    __slots__ = ("__array_interface__", "environment")
-
-    def __init__(self, environment: Environment, address: int, typestr: str, shape) -> None:
-        self.environment = environment
-        self.__array_interface__ = {
-            "version": 3,
-            "shape": shape,
-            "typestr": typestr,
-            "data": (address, True),
-        }
+_OPEN: dict[tuple[int, int], Environment] = {}
+"""By device and inode: a link leads to the same one, a database that replaced another to a new."""
 
 
-def _identity(file: Path) -> tuple[int, ...] | None:
+def open_environment(path: Path, as_opened: Identity | None = None) -> Environment:
+    """This process's environment for the database in a folder; opened on the first call.
+
+    Args:
+        as_opened: what the file was where it was opened first.
+
+    Raises:
+        UserError: missing, unreadable, not an LMDB, truncated, changed meanwhile; names the file.
+    """
+    data = path / DATA_FILE
     try:
-        status = os.stat(file)
-    except OSError:
-        return None
+        identity = _identity(data)
+        open(data, "rb").close()
+    except OSError as error:
+        raise UserError(os_fault(data, error, "LMDB database")) from None
+    found = _OPEN.get(identity[:2])
+    before = as_opened or identity, found._as_opened if found else identity
+    if before != (identity, identity):
+        raise UserError(f"{data}: {_CHANGED}. Start again.")
+    if found is None:
+        found = _OPEN[identity[:2]] = Environment(path, identity)
+    return found
+
+
+def _identity(file: Path) -> Identity:
+    status = os.stat(file)
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
-_OPEN: weakref.WeakValueDictionary[tuple[int, int], Environment] = weakref.WeakValueDictionary()
-
-
-def open_environment(path: Path) -> Environment:
-    """This process's environment for a database; opened on the first call.
-
-    The key is the data file's device and inode, so that a link leads to the same environment and
-    a database that was replaced on disk to a new one.
-
-    Raises:
-        UserError: missing, unreadable, not an LMDB, truncated; names the file.
-    """
-    import lmdb
-
-    data = path / DATA_FILE if path.is_dir() else path
-    try:
-        with open(data, "rb") as file:
-            status = os.fstat(file.fileno())
-    except FileNotFoundError:
-        raise UserError(f"{path}: no LMDB database here ({DATA_FILE} is missing).") from None
-    except OSError as error:
-        raise UserError(f"{data}: cannot be read ({error.strerror}).") from None
-    key = (status.st_dev, status.st_ino)
-    found = _OPEN.get(key)
-    if found is not None and found.pid == os.getpid():
-        return found
-    try:
-        opened = Environment(path)
-    except lmdb.Error:
-        # Something in this forked process still holds what the parent opened (a picture that was
-        # read before the fork), so py-lmdb will not open a second one. The inherited map is read
-        # only and without locks: it stays correct here, it is only not ours to choose.
-        if found is None:
-            raise UserError(
-                f"{data}: already opened elsewhere in this process; close it there first."
-            ) from None
-        return found
-    _OPEN[key] = opened
-    return opened
+def damaged(path: Path, what: str) -> UserError:
+    """The message of a damaged pack."""
+    return UserError(
+        f"{path}: {what}. Prepare or pack it again with --overwrite, or restore a copy."
+    )

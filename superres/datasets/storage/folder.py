@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import os
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
-from superres.datasets.storage.base import PictureStore
-from superres.datasets.storage.names import PackedNames, encode_name
-from superres.datasets.storage.notes import changes
+from superres.datasets.storage.base import Depth, PictureStore, by_name
 from superres.errors import UserError
-from superres.imaging.io import Channels, image_header, image_shape, read_image
+from superres.imaging.io import Channels, ImageHeader, image_header, image_shape, read_image
 from superres.imaging.listing import list_images
 
 logger = logging.getLogger("superres")
@@ -39,29 +34,20 @@ class ImageFolder(PictureStore):
         self,
         path: str | os.PathLike,
         channels: Channels = "rgb",
-        dtype: Literal["uint8", "keep"] = "uint8",
+        dtype: Depth = "uint8",
         recursive: bool = False,
     ) -> None:
-        self.path = Path(path)
-        self.channels = channels
-        self._dtype = dtype
-        names, files = named_files(self.path, recursive)
-        if not len(names):
-            raise UserError(f"{self.path}: no pictures in this folder.")
-        self._names = names
+        self.path, self.channels, self._dtype = Path(path), channels, dtype
         self._said: set[str] = set()
-        self._files = files
-
-    @property
-    def dtype(self) -> np.dtype | None:
-        return np.dtype(np.uint8) if self._dtype == "uint8" else None
-
-    def names(self) -> Sequence[str]:
-        return self._names
+        files = (file.relative_to(self.path) for file in list_images(self.path, recursive))
+        entries = by_name(self.path, ((f.with_suffix("").as_posix(), f) for f in files))
+        if not entries:
+            raise UserError(f"{self.path}: no pictures in this folder.")
+        self._names, self._entries = zip(*((name, str(file)) for name, file in entries))
 
     def file_at(self, i: int) -> Path:
         """The file of picture ``i``."""
-        return self.path / self._files[i]
+        return self.path / self._entries[i]
 
     def shape_at(self, i: int) -> tuple[int, int, int]:
         header = image_header(self.file_at(i))
@@ -78,28 +64,21 @@ class ImageFolder(PictureStore):
     def read_at(self, i: int) -> np.ndarray:
         return read_image(self.file_at(i), self.channels, self._dtype)
 
-    def _find(self, name: str) -> int:
-        return self._names.find(name)
 
+def changes(header: ImageHeader, channels: Channels = "rgb", dtype: Depth = "uint8") -> list[str]:
+    """In which ways an image is not decoded as it is stored; words that follow "images".
 
-def named_files(folder: Path, recursive: bool) -> tuple[PackedNames, PackedNames]:
-    """Names (sorted, distinct) and file paths below ``folder``, in the same order.
-
-    Raises:
-        UserError: the folder cannot be listed; two files share a name (both are named).
+    Args:
+        channels, dtype: how it is decoded; see :func:`superres.imaging.io.read_image`.
     """
-    pairs = []
-    for file in list_images(folder, recursive):
-        below = file.relative_to(folder)
-        pairs.append((encode_name(below.with_suffix("").as_posix()), os.fsencode(below)))
-    pairs.sort()
-    for (name, first), (other, second) in itertools.pairwise(pairs):
-        if name == other:
-            raise UserError(
-                f"{folder}: {os.fsdecode(first)} and {os.fsdecode(second)} have the same name "
-                "without their suffix. Rename or remove one of them."
-            )
-    return (
-        PackedNames.from_encoded(name for name, _ in pairs),
-        PackedNames.from_encoded(file for _, file in pairs),
-    )
+    depth = "stored with 8 unless --depth keep" if dtype == "uint8" else "kept"
+    found = {
+        f"with {header.bits} bits per sample, {depth}": header.bits > 8,
+        "with an EXIF rotation, stored as the pixels lie": header.orientation > 1,
+        "with a colour profile (ICC), stored without converting": header.has_icc,
+        "grey, stored as RGB": channels == "rgb" and header.channels == 1,
+        "with transparency, stored without it": channels != "unchanged" and header.has_alpha,
+    }
+    return [text for text, true in found.items() if true] + [
+        f"not stored whole ({note})" for note in header.notes
+    ]

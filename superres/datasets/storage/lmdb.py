@@ -1,33 +1,93 @@
-"""Packed pictures: decoded pixels in LMDB, read in place."""
+"""Packed pictures: decoded pixels in LMDB, read in place.
+
+Version 1 of the format is an LMDB environment (a folder with ``data.mdb``) whose main database has:
+
+=================  =============================================================================
+8 bytes, big       the raw pixels of one picture: H x W x C samples, RGB order, little-endian.
+endian             Keys are numbers, so that names may have any length and alphabet.
+``index``          one :data:`RECORD` per picture, sorted by the UTF-8 bytes of the names
+``names``          all names, UTF-8, one after the other, in the same order
+``header``         JSON: format, version, state, count, crc32 of index + names, info
+=================  =============================================================================
+
+Older packs have a sub-database ``sources``, and in ``offset`` the places of the pixels in the file,
+which nothing reads any more.
+"""
 
 from __future__ import annotations
 
+import itertools
+import json
 import os
 import zlib
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from superres.datasets.storage import format as layout
 from superres.datasets.storage.base import PictureStore
-from superres.datasets.storage.environment import Environment, open_environment
-from superres.datasets.storage.names import PackedNames
+from superres.datasets.storage.environment import Environment, damaged, open_environment
 from superres.errors import UserError
 from superres.imaging.io import with_channels
+
+VERSION = 1
+HEADER, INDEX, NAMES = b"header", b"index", b"names"
+COMPLETE = "complete"
+
+#: One picture: its key, where its name ends in the names, its shape, sample type and checksum.
+RECORD = np.dtype(
+    [
+        ("key", "<u8"),
+        ("name_end", "<u8"),
+        ("offset", "<u8"),
+        ("height", "<u4"),
+        ("width", "<u4"),
+        ("channels", "u1"),
+        ("code", "u1"),
+        ("reserved", "<u2"),
+        ("crc32", "<u4"),
+    ]
+)
+
+#: The sample types by their code in a record.
+SAMPLE_TYPES = (np.dtype("u1"), np.dtype("<u2"))
 
 # Looking an entry up, LMDB touches all its pages; so each process looks it up once. A view that
 # is kept costs some 300 bytes.
 _KEPT = 1 << 16
 
 
+def entry_key(number: int) -> bytes:
+    """The database key of entry ``number``."""
+    return number.to_bytes(8, "big")
+
+
+def make_header(state: str, count: int = 0, crc32: int = 0, info: dict | None = None) -> bytes:
+    """The header's JSON; ``state`` is ``packing`` or :data:`COMPLETE`."""
+    header = {
+        "format": "superres-lmdb",
+        "version": VERSION,
+        "state": state,
+        "count": count,
+        "crc32": crc32,
+        "txnid": 0,  # read by older versions
+        "info": info or {},
+    }
+    return json.dumps(header).encode()
+
+
+def index_checksum(index: Any, names: Any) -> int:
+    """CRC-32 of the index's bytes followed by the names' bytes."""
+    return zlib.crc32(names, zlib.crc32(index))
+
+
 class ImageLmdb(PictureStore):
     """A database written by :func:`superres.datasets.pack.pack_images`.
 
     ``read`` returns a read-only view on the memory map: nothing is copied, and after the first
-    look at a picture a crop touches only the pages that it needs. The pages belong to the
-    system's file cache, shared by all processes, so a worker's own memory does not grow with the
-    dataset. The index is not read into Python objects either.
+    look at a picture, which compares its checksum, a crop touches only the pages that it needs.
+    The pages belong to the system's file cache, shared by all processes, so a worker's own memory
+    does not grow with the dataset.
 
     Args:
         path: the database folder.
@@ -41,157 +101,80 @@ class ImageLmdb(PictureStore):
         as_channels: 1 or 3 where pictures are to be read as luma or RGB, whatever was packed.
     """
 
+    _environment: Environment
+
     def __init__(self, path: str | os.PathLike) -> None:
         self.path = Path(path)
         self.as_channels: int | None = None
-        self._opened: _Opened | None = None
-        opened = _Opened(self.path, check=True)
-        self._crc32 = opened.crc32
-        self._count = len(opened.index)
-        self.info = opened.info
-        codes = opened.index["code"]
-        code = int(codes.max())
-        if code >= len(layout.SAMPLE_TYPES):
-            raise UserError(f"{self.path}: its index names an unknown sample type.")
-        self._dtype = layout.SAMPLE_TYPES[code] if code == codes.min() else None
-        self._opened = opened
+        self._environment = open_environment(self.path)
+        header = self._header()
+        self.info = header["info"]
+        index, names = (bytes(self._environment.get(key) or b"") for key in (INDEX, NAMES))
+        if not index or index_checksum(index, names) != header["crc32"]:
+            raise damaged(self.path, "its index is damaged")
+        self._entries = np.frombuffer(index, RECORD)
+        ends = self._entries["name_end"].tolist()
+        parts = itertools.pairwise((0, *ends))
+        self._names = [names[a:b].decode("utf-8", "surrogateescape") for a, b in parts]
 
-    def __getstate__(self) -> dict:
-        return {**self.__dict__, "_opened": None}
-
-    def __len__(self) -> int:
-        return self._count
-
-    @property
-    def dtype(self) -> np.dtype | None:
-        return self._dtype
-
-    def names(self) -> Sequence[str]:
-        return self._open().names
+    def _header(self) -> dict[str, Any]:
+        value = self._environment.get(HEADER)
+        if value is None:
+            raise UserError(f"{self.path}: an LMDB database that superres did not pack.")
+        try:
+            header = json.loads(bytes(value))
+            version, state, _, _ = (header[key] for key in ("version", "state", "crc32", "info"))
+        except (ValueError, KeyError, TypeError):
+            raise damaged(self.path, "its header is damaged") from None
+        if version != VERSION:
+            raise UserError(
+                f"{self.path}: packed in version {version} of the format; this superres reads "
+                f"version {VERSION}. Update superres, or pack it again."
+            )
+        if state != COMPLETE:
+            raise UserError(
+                f"{self.path}: an unfinished pack, its packing was interrupted. Run the same pack "
+                "command again."
+            )
+        return header
 
     def shape_at(self, i: int) -> tuple[int, int, int]:
-        height, width, channels = self._record(i)[3:6]
+        height, width, channels = self._entries[i].item()[3:6]
         return height, width, self.as_channels or channels
 
     def stored_channels(self, i: int) -> int:
-        return self._record(i)[5]
+        return int(self._entries[i]["channels"])
 
     def dtype_at(self, i: int) -> np.dtype:
         """The sample type of picture ``i``: uint8 or uint16."""
-        return layout.SAMPLE_TYPES[self._record(i)[6]]
+        return SAMPLE_TYPES[self._entries[i]["code"]]
+
+    def checksum_at(self, i: int) -> int:
+        """The CRC-32 that was stored with the pixels of picture ``i``."""
+        return int(self._entries[i]["crc32"])
 
     def read_at(self, i: int) -> np.ndarray:
         """Picture ``i`` as a read-only view on the memory map.
 
         Raises:
-            UserError: the entry is missing or has the wrong length: the file is damaged.
+            UserError: the pixels are not those that were packed, compared at a process's first
+                look at them.
         """
-        return self._converted(self._stored(i))
-
-    def _converted(self, image: np.ndarray) -> np.ndarray:
-        same = self.as_channels in (None, image.shape[2])
-        return image if same else _Converted(image, self.as_channels)  # type: ignore[return-value]
-
-    def _stored(self, i: int) -> np.ndarray:
-        i = self._check_number(i)
-        opened = self._open()
-        image = opened.images.get(i)
+        number, _, _, height, width, channels, code, _, crc32 = self._entries[i].item()
+        key, views = entry_key(number), self._environment.views
+        image = views.get(key)
         if image is None:
-            if len(opened.images) >= _KEPT:
-                opened.images.clear()
-            image = opened.images[i] = self._look_up(i, opened.environment)
-        return image
-
-    def _look_up(self, i: int, environment: Environment) -> np.ndarray:
-        key, _, _, height, width, channels, code, _, _ = self._record(i)
-        dtype = layout.SAMPLE_TYPES[code]
-        value = environment.get(layout.entry_key(key))
-        if value is None or len(value) != height * width * channels * dtype.itemsize:
-            raise UserError(
-                f"{self.path}: the entry {self.name_at(i)!r} is damaged. Prepare or pack it "
-                "again with --overwrite, or restore a copy."
-            )
-        return environment.array(value, dtype, (height, width, channels))
-
-    def checksum_at(self, i: int) -> int:
-        """The CRC-32 that was stored with the pixels of picture ``i``."""
-        return self._record(i)[8]
-
-    def verify_entry(self, i: int) -> bool:
-        """Whether the pixels of picture ``i`` have the checksum that was stored with them."""
-        return zlib.crc32(self._stored(i)) == self.checksum_at(i)
-
-    def read_verified_at(self, i: int) -> np.ndarray:
-        if not self.verify_entry(i):
-            raise UserError(
-                f"{self.path}: the pixels of {self.name_at(i)!r} do not match their checksum. "
-                "Prepare or pack it again with --overwrite, or restore a copy."
-            )
-        return self.read_at(i)
-
-    def read_checked_at(self, i: int) -> np.ndarray:
-        i = self._check_number(i)
-        checked = self._open().checked
-        if checked[i]:
-            return self.read_at(i)
-        image = self.read_verified_at(i)
-        checked[i] = 1
-        return image
-
-    def changed(self) -> str:
-        return self._open().environment.changed()
-
-    def close(self) -> None:
-        self._opened = None
-
-    def _find(self, name: str) -> int:
-        return self._open().names.find(name)
-
-    def _record(self, i: int) -> tuple:
-        """The record of picture ``i`` as plain integers, in the order of ``format.RECORD``."""
-        return self._open().index[self._check_number(i)].item()
-
-    def _open(self) -> _Opened:
-        opened = self._opened
-        if opened is None or opened.pid != os.getpid():
-            # Let go first: after a fork, what the parent opened has to be gone before this
-            # process can open the database for itself.
-            self._opened = opened = None
-            self._opened = opened = _Opened(self.path, check=False)
-            if opened.crc32 != self._crc32:
-                raise UserError(f"{self.path}: was packed anew while it was in use. Start again.")
-        return opened
-
-
-class _Opened:
-    """What one process has open of a database."""
-
-    def __init__(self, path: Path, check: bool) -> None:
-        environment = open_environment(path)
-        header = read_header(path, environment)
-        index, names = environment.get(layout.INDEX), environment.get(layout.NAMES)
-        count = header["count"]
-        if (
-            index is None
-            or names is None
-            or count < 1
-            or len(index) != count * layout.RECORD.itemsize
-            or (check and layout.index_checksum(index, names) != header["crc32"])
-        ):
-            raise UserError(
-                f"{path}: its index is damaged. Prepare or pack it again with --overwrite, or "
-                "restore a copy."
-            )
-        self.pid = os.getpid()
-        self.environment = environment
-        self.crc32 = header["crc32"]
-        self.info = header["info"]
-        plain = np.dtype(np.uint8)
-        self.index = environment.array(index, plain, (len(index),)).view(layout.RECORD)
-        blob = environment.array(names, plain, (len(names),))
-        self.names = PackedNames(blob, self.index["name_end"])
-        self.images: dict[int, np.ndarray] = {}
-        self.checked = bytearray(count)  # the entries whose pixels were compared by this process
+            value = self._environment.get(key)
+            if value is None or zlib.crc32(value) != crc32:
+                what = f"the pixels of {self._names[i]!r} do not match their checksum"
+                raise damaged(self.path, what)
+            if len(views) >= _KEPT:
+                views.clear()
+            pixels = np.frombuffer(value, SAMPLE_TYPES[code])
+            image = views[key] = pixels.reshape(height, width, channels)
+        if self.as_channels in (None, channels):
+            return image
+        return _Converted(image, self.as_channels)  # type: ignore[return-value]
 
 
 class _Converted:
@@ -209,21 +192,3 @@ class _Converted:
     def __array__(self, dtype: np.dtype | None = None, copy: bool | None = None) -> np.ndarray:
         whole = with_channels(self.image, self.count)
         return whole if dtype is None else whole.astype(dtype)
-
-
-def read_header(path: Path, environment: Environment) -> dict:
-    """The header of a finished pack.
-
-    Raises:
-        UserError: not packed by superres, damaged, of a newer version, or unfinished.
-    """
-    value = environment.get(layout.HEADER)
-    if value is None:
-        raise UserError(f"{path}: an LMDB database that superres did not pack.")
-    header = layout.parse_header(path, bytes(value))
-    if header["state"] != "complete":
-        raise UserError(
-            f"{path}: an unfinished pack, its packing was interrupted. Run the same pack command "
-            "again."
-        )
-    return header

@@ -51,7 +51,7 @@ def read_pair(eval_set: EvalSet, index: int) -> Pair:
     if rounded_up or any(p.on_mismatch != "crop" for p in eval_set.protocols):
         shape = dataset.gt.shape_at(index)
         if shape[:2] != gt.shape[:2]:
-            hr = np.asarray(dataset.gt.read_checked_at(index))
+            hr = np.asarray(dataset.gt.read_at(index))
     notes: list[str] = []
     wanted = eval_set.channels
     if wanted in (1, 3) and {lq.shape[2], gt.shape[2]} != {wanted}:

@@ -8,7 +8,6 @@ import numpy as np
 
 from superres.datasets.paired import PairedDataset
 from superres.datasets.pairing import partner_numbers
-from superres.datasets.storage.chosen import ChosenPictures
 from superres.errors import UserError
 from superres.evaluation.protocols import pillow_bicubic
 from superres.registry import DATASETS
@@ -50,7 +49,7 @@ class ScoredDataset(PairedDataset):
             return super()._match()  # says how pairs are named
         self.faults = dict.fromkeys(alone, f"it has no low-quality picture in {self.lq.path}")
         used = set(numbers.tolist())
-        rest = [] if isinstance(self.gt, ChosenPictures) else range(len(self.lq))
+        rest = [] if self.gt.is_part else range(len(self.lq))
         self.extra = [self.lq.name_at(i) for i in rest if i not in used]
         return numbers
 
@@ -88,6 +87,6 @@ class ScoredDataset(PairedDataset):
             raise UserError(self.faults[i])
         if i not in self.rounded_up:
             return super().load(i)
-        lq = self.lq.read_checked_at(self.lq_number(i))
-        gt = np.asarray(self.gt.read_checked_at(i))
+        lq = self.lq.read_at(self.lq_number(i))
+        gt = np.asarray(self.gt.read_at(i))
         return lq, pillow_bicubic(gt, lq.shape[0] * self.scale, lq.shape[1] * self.scale)

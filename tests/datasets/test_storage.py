@@ -1,0 +1,391 @@
+"""Places that hold pictures: folders, our packs, other toolboxes' LMDBs; whole, moved, damaged."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import lmdb
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from superres.datasets.pack import pack_images
+from superres.datasets.paired import PairedDataset
+from superres.datasets.storage import ForeignLmdb, ImageFolder, ImageLmdb, open_store
+from superres.datasets.storage import lmdb as layout
+from superres.errors import UserError
+from superres.imaging.io import write_image
+
+RNG = np.random.default_rng(11)
+
+
+def picture(h: int, w: int, c: int = 3, dtype: Any = np.uint8) -> np.ndarray:
+    return RNG.integers(0, np.iinfo(dtype).max + 1, (h, w, c), dtype=dtype)
+
+
+PICTURES = {
+    "a b\t'<script>": picture(1, 1, 4),
+    "folder/one": picture(20, 30),
+    "grey": picture(10, 12, 1),
+    "x" * 3000: picture(24, 28),
+    "雪/山" * 400: picture(5, 6, 3, np.uint16),
+}
+NAMES = list(PICTURES)
+
+
+def pack(pictures: dict[str, np.ndarray], target: Path, **options: Any) -> ImageLmdb:
+    items = [(name, lambda image=image: image) for name, image in pictures.items()]
+    pack_images(items, target, **options)
+    return ImageLmdb(target)
+
+
+def foreign(path: Path, pictures: dict[str, np.ndarray]) -> Path:
+    """A database as ``create_lmdb.py`` of BasicSR leaves it."""
+    lines = []
+    with lmdb.open(str(path), map_size=1 << 24) as env, env.begin(write=True) as txn:
+        for name, image in pictures.items():
+            bgr = image[..., ::-1] if image.shape[2] == 3 else image
+            txn.put(name.encode(), cv2.imencode(".png", bgr)[1].tobytes())
+            h, w, c = image.shape
+            lines.append(f"{name}.png ({h},{w},{c}) 1\n")
+    (path / "meta_info.txt").write_text("".join(lines))
+    return path
+
+
+def files(path: Path, pictures: dict[str, np.ndarray]) -> Path:
+    for name, image in pictures.items():
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        write_image(path / f"{name}.png", image)
+    return path
+
+
+def edited(path: Path, change: Callable[[Any], object], name: str = "edited.lmdb") -> Path:
+    """A copy of a database, changed behind its back; a process keeps open what it has opened."""
+    copy = path.with_name(name)
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(path, copy)
+    with lmdb.open(str(copy), lock=False, map_size=1 << 26) as env, env.begin(write=True) as txn:
+        change(txn)
+    return copy
+
+
+@pytest.fixture
+def store(tmp_path) -> ImageLmdb:
+    return pack(PICTURES, tmp_path / "p.lmdb", info={"scale": 2})
+
+
+def make(kind: str, path: Path) -> tuple[Any, dict[str, np.ndarray]]:
+    """One store of each kind and what it must give, by default in colour."""
+    if kind == "packed":
+        return pack(PICTURES, path), PICTURES
+    pictures = {name: PICTURES[name] for name in ("folder/one", "grey")}
+    build = foreign if kind == "foreign" else files
+    found = open_store(build(path, pictures), recursive=True)
+    return found, pictures | {"grey": np.repeat(PICTURES["grey"], 3, axis=2)}
+
+
+@pytest.mark.parametrize("kind", ["packed", "foreign", "files"])
+def test_what_is_stored_is_read(kind, tmp_path):
+    store, pictures = make(kind, tmp_path / "s")
+    for one in (store, pickle.loads(pickle.dumps(store))):
+        assert list(one.names()) == sorted(pictures)
+        assert len(one) == len(pictures)
+        for i, name in enumerate(sorted(pictures)):
+            assert (one.name_at(i), one.index(name), name in one) == (name, i, True)
+            assert one.shape(name) == one.shape_at(i) == pictures[name].shape
+            assert one.stored_channels(i) == PICTURES[name].shape[2]
+            assert one.read(name).dtype == pictures[name].dtype
+            assert np.array_equal(one.read_at(i - len(pictures)), pictures[name])
+    part = store.only([1])
+    assert (list(part.names()), len(part), store.name_at(0) in part) == (
+        [store.name_at(1)],
+        1,
+        False,
+    )
+    assert np.array_equal(part.read_at(0), store.read_at(1))
+    assert (part.is_part, store.is_part, store.changed()) == (True, False, "")
+    with pytest.raises(KeyError, match="no picture named 'absent'") as caught:
+        store.read("absent")
+    assert str(store.path) in str(caught.value)
+    for beyond in (len(pictures), -len(pictures) - 1):
+        with pytest.raises(IndexError):
+            store.read_at(beyond)
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    st.sets(st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=8), min_size=1)
+)
+def test_names_are_sorted_by_their_bytes(tmp_path_factory, names):
+    names |= {"\udcff", ""}  # a file name that is not UTF-8
+    store = pack(dict.fromkeys(names, picture(1, 1)), tmp_path_factory.mktemp("n") / "n.lmdb")
+    expected = sorted(names, key=lambda name: name.encode("utf-8", "surrogateescape"))
+    assert list(store.names()) == expected
+    assert [store.index(name) for name in expected] == list(range(len(names)))
+
+
+def test_folders_decode_as_they_are_told(tmp_path):
+    deep = picture(6, 7, 3, np.uint16)
+    files(tmp_path, {"deep": deep, "sub/below": picture(4, 4), "alpha": picture(4, 4, 4)})
+    assert list(ImageFolder(tmp_path).names()) == ["alpha", "deep"]
+    assert np.array_equal(ImageFolder(tmp_path, dtype="keep").read("deep"), deep)
+    assert np.array_equal(ImageFolder(tmp_path).read("deep"), np.rint(deep / 257.0))
+    assert ImageFolder(tmp_path, "unchanged").shape("alpha") == (4, 4, 4)
+
+
+def test_faults_of_folders(tmp_path):
+    with pytest.raises(UserError, match=r"absent: no such folder"):
+        open_store(tmp_path / "absent")
+    with pytest.raises(UserError, match="no pictures in this folder"):
+        open_store(tmp_path)
+    write_image(tmp_path / "a.png", picture(4, 4))
+    with pytest.raises(UserError, match="a file; a folder"):
+        open_store(tmp_path / "a.png")
+    write_image(tmp_path / "a.jpg", picture(4, 4))
+    with pytest.raises(UserError, match=r"a\.jpg and a\.png have the same name 'a'"):
+        open_store(tmp_path)
+    (tmp_path / "a.jpg").unlink()
+    (tmp_path / "a.png").write_bytes(b"not a picture")
+    with pytest.raises(UserError, match=r"a\.png: not a picture"):
+        open_store(tmp_path).read("a")
+
+
+def test_reads_are_views_that_outlive_the_store(tmp_path):
+    store = pack(PICTURES, tmp_path / "p.lmdb")
+    view = store.read("folder/one")
+    assert not view.flags.writeable
+    assert not view.flags.owndata
+    crop = view[3:9, 4:8]
+    del store, view
+    shutil.rmtree(tmp_path / "p.lmdb")
+    assert np.array_equal(crop, PICTURES["folder/one"][3:9, 4:8])
+
+
+def test_a_compacted_or_edited_database_and_a_link_read_right(store, tmp_path):
+    (tmp_path / "link").symlink_to(store.path)
+    (tmp_path / "compact.lmdb").mkdir()
+    key = layout.entry_key(0)
+    noted = edited(store.path, lambda txn: txn.put(b"\xff note", b"x" * 10_000))
+    noted = edited(noted, lambda txn: txn.put(key, txn.get(key)), "again.lmdb")
+    with lmdb.open(str(noted), lock=False, readonly=True) as env:
+        env.copy(str(tmp_path / "compact.lmdb"), compact=True)
+    for path in (noted, tmp_path / "compact.lmdb", tmp_path / "link", store.path / "data.mdb"):
+        again = open_store(path)
+        assert all(np.array_equal(again.read(name), PICTURES[name]) for name in NAMES)
+
+
+def test_a_pack_of_the_first_versions_is_read(store):
+    """They noted where pixels lie in the file, a transaction, and had a second database."""
+
+    def as_it_was(txn: Any) -> None:
+        header = bytes(txn.get(layout.HEADER)).replace(b'"txnid": 0', b'"txnid": 7')
+        index = np.frombuffer(txn.get(layout.INDEX), layout.RECORD).copy()
+        index["offset"] = 4096
+        checksum = layout.index_checksum(index.tobytes(), txn.get(layout.NAMES))
+        old = layout.index_checksum(txn.get(layout.INDEX), txn.get(layout.NAMES))
+        txn.put(layout.INDEX, index.tobytes())
+        txn.put(layout.HEADER, header.replace(str(old).encode(), str(checksum).encode()))
+        txn.put(b"sources", b"what was a database")
+
+    again = open_store(edited(store.path, as_it_was))
+    assert all(np.array_equal(again.read(name), PICTURES[name]) for name in NAMES)
+
+
+def test_a_database_that_was_replaced_is_noticed(store):
+    pickled, old = pickle.dumps(store), store.read("grey")
+    again = pack({"grey": picture(8, 8)}, store.path, overwrite=True)
+    assert "replaced or removed" in store.changed()
+    assert (again.changed(), again.shape("grey")) == ("", (8, 8, 3))
+    assert np.array_equal(old, PICTURES["grey"])
+    with pytest.raises(UserError, match="was changed, replaced or removed while it was in use"):
+        pickle.loads(pickled)
+    os.utime(again.path / "data.mdb")
+    assert "was changed" in again.changed()
+
+
+class Samples:
+    """What data-loader workers read of a store."""
+
+    def __init__(self, store: Any) -> None:
+        self.store = store
+
+    def __len__(self) -> int:
+        return 4 * len(self.store)
+
+    def __getitem__(self, i: int) -> tuple[int, int]:
+        return int(self.store.read_at(i % len(self.store)).astype(np.int64).sum()), os.getpid()
+
+
+@pytest.mark.parametrize("kind", ["packed", "foreign"])
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_in_data_loader_workers(tmp_path, kind, method):
+    from torch.utils.data import DataLoader
+
+    store, pictures = make(kind, tmp_path / "s")
+    held = store.read_at(0)  # opened before the fork, and still in use
+    loader = DataLoader(
+        Samples(store), batch_size=None, num_workers=2, multiprocessing_context=method
+    )
+    sums, pids = zip(*loader, strict=True)
+    assert list(sums) == 4 * [int(pictures[n].astype(np.int64).sum()) for n in sorted(pictures)]
+    assert len(set(pids) - {os.getpid()}) == 2
+    assert np.array_equal(held, pictures[sorted(pictures)[0]])
+
+
+_MEMORY = """
+import sys, numpy as np
+from superres.datasets.storage import ImageLmdb
+def private():
+    for line in open("/proc/self/status"):
+        if line.startswith("RssAnon"): return int(line.split()[1])
+store = ImageLmdb(sys.argv[1])
+rng = np.random.default_rng(0)
+def crops(count):
+    for _ in range(count):
+        image = store.read_at(int(rng.integers(len(store))))
+        y = int(rng.integers(image.shape[0] - 48)); x = int(rng.integers(image.shape[1] - 48))
+        image[y:y + 48, x:x + 48].sum()
+crops(50)
+before = private(); crops(4000); print(private() - before)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's /proc")
+def test_private_memory_does_not_grow_with_what_is_read(tmp_path):
+    pack({f"{i:03}": picture(500, 700) for i in range(20)}, tmp_path / "big.lmdb")  # 20 MB
+    command = [sys.executable, "-c", _MEMORY, str(tmp_path / "big.lmdb")]
+    run = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert int(run.stdout) < 1_500  # KiB
+
+
+@pytest.mark.parametrize("kind", ["packed", "foreign"])
+def test_truncated_anywhere(tmp_path, kind):
+    make(kind, tmp_path / "whole")
+    whole = (tmp_path / "whole" / "data.mdb").read_bytes()
+    sizes = [0, 1, 100, 4096]
+    if kind == "packed":  # the others may end in pages that nothing uses
+        sizes += [8192, 12288, len(whole) // 2, len(whole) - 4096, len(whole) - 1]
+    for size in sizes:
+        broken = tmp_path / f"broken-{size}"
+        shutil.copytree(tmp_path / "whole", broken)
+        (broken / "data.mdb").write_bytes(whole[:size])
+        with pytest.raises(UserError, match=rf"broken-{size}"):
+            open_store(broken)
+
+
+def test_flipped_pixels_are_found_at_the_first_look_and_named(store, tmp_path):
+    shutil.copytree(store.path, tmp_path / "flipped.lmdb")
+    data = bytearray((store.path / "data.mdb").read_bytes())
+    data[data.index(PICTURES["folder/one"].tobytes()[:64]) + 40] ^= 16
+    (tmp_path / "flipped.lmdb" / "data.mdb").write_bytes(bytes(data))
+    flipped = open_store(tmp_path / "flipped.lmdb")
+    for read in (
+        lambda: flipped.read("folder/one"),
+        lambda: PairedDataset(gt=str(flipped.path), scale=1).load(flipped.index("folder/one")),
+    ):
+        with pytest.raises(UserError, match="pixels of 'folder/one' do not match their checksum"):
+            read()
+    assert np.array_equal(flipped.read("grey"), PICTURES["grey"])
+
+
+def flip(key: bytes) -> Callable[[Any], object]:
+    def change(txn: Any) -> None:
+        value = bytearray(txn.get(key))
+        value[len(value) // 2] ^= 4
+        txn.put(key, bytes(value))
+
+    return change
+
+
+_NEWER = layout.make_header("complete", 5).replace(b'"version": 1', b'"version": 2')
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        (flip(layout.INDEX), "its index is damaged"),
+        (flip(layout.NAMES), "its index is damaged"),
+        (lambda txn: txn.put(layout.HEADER, layout.make_header("complete")), "index is damaged"),
+        (lambda txn: txn.put(layout.HEADER, b"{"), "its header is damaged"),
+        (lambda txn: txn.put(layout.HEADER, b"[]"), "its header is damaged"),
+        (lambda txn: txn.put(layout.HEADER, _NEWER), "version 2 of the format"),
+        (
+            lambda txn: txn.put(layout.HEADER, layout.make_header("packing")),
+            "Run the same pack command",
+        ),
+        (lambda txn: txn.delete(layout.HEADER), r"no meta_info\.txt"),
+    ],
+)
+def test_a_damaged_newer_or_unfinished_pack(store, change, fault):
+    with pytest.raises(UserError, match=fault) as caught:
+        open_store(edited(store.path, change))
+    assert "edited.lmdb" in str(caught.value)
+
+
+def test_a_missing_entry_and_what_is_no_database(store, tmp_path):
+    broken = open_store(edited(store.path, lambda txn: txn.delete(layout.entry_key(1))))
+    with pytest.raises(UserError, match="'folder/one' do not match"):
+        broken.read("folder/one")
+    assert np.array_equal(broken.read("grey"), PICTURES["grey"])
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x" / "data.mdb").write_bytes(b"not a database" * 1000)
+    with pytest.raises(UserError, match="not an LMDB database"):
+        open_store(tmp_path / "x")
+    with pytest.raises(UserError, match="superres did not pack"):
+        ImageLmdb(foreign(tmp_path / "foreign", {"a": picture(2, 2)}))
+
+
+def test_another_toolboxs_lmdb_is_converted_into_ours(tmp_path):
+    store, pictures = make("foreign", tmp_path / "x.lmdb")
+    assert isinstance(store, ForeignLmdb)
+    assert open_store(store.path, "unchanged").shape("grey") == (10, 12, 1)
+    assert pack_images(store, tmp_path / "ours.lmdb").count == 2
+    ours = open_store(tmp_path / "ours.lmdb")
+    assert list(ours.names()) == list(store.names())
+    assert all(np.array_equal(ours.read(name), pictures[name]) for name in pictures)
+    assert pack_images(store, tmp_path / "ours.lmdb").added == 0
+
+
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        ("0001.png 20,30,3 1", "line 3"),
+        ("(20,30,3) 1", "line 3"),
+        ("0003.png (20,30) 1 x", "line 3"),
+        (
+            "grey.png (20,30,3) 1",
+            r"line 2 .* and line 3 of meta_info.txt have the same name 'grey'",
+        ),
+        ("0003.png (20,99999999999,3) 1", "line 3"),
+        ("0009.png (20,30,3) 1\n0010.png (2,3) 1", "lists '0009', '0010', and the database has no"),
+        (None, "lists no pictures"),
+    ],
+)
+def test_malformed_meta_info(tmp_path, line, fault):
+    store, _ = make("foreign", tmp_path / "x.lmdb")
+    meta = store.path / "meta_info.txt"
+    meta.write_text("\n" if line is None else f"{meta.read_text()}{line}\n")
+    with pytest.raises(UserError, match=fault):
+        open_store(store.path)
+
+
+def test_damaged_entries_of_another_toolboxs_lmdb(tmp_path):
+    def change(txn: Any) -> None:
+        txn.put(b"grey", txn.get(b"folder/one"))
+        txn.put(b"folder/one", txn.get(b"folder/one")[:-40])
+
+    store, _ = make("foreign", tmp_path / "x.lmdb")
+    broken = open_store(edited(store.path, change))
+    with pytest.raises(UserError, match=r"edited\.lmdb, entry 'folder/one': truncated"):
+        broken.read("folder/one")
+    with pytest.raises(UserError, match=r"entry 'grey': 20x30 .*says 10x12"):
+        broken.read("grey")
