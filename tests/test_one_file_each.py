@@ -134,8 +134,8 @@ def test_one_file_each(tmp_path):
     assert "hooked 1" in said
     size = (64 - 6) * (72 - 6) * 3 + 0.5
     assert f"new-metric {size:.4f} (new-protocol)" in said
-    wrong = "valid by edsr-y: 2 of 2 images have no new-metric: p10, p11 (new-metric of 68x60 failed: "
-    assert f"warning: {wrong}it gave nan instead of a finite number)" in said
+    wrong = "2 of 2 images have no new-metric: p10, p11 (new-metric of 68x60 failed: "
+    assert f"warning: valid by edsr-y: {wrong}it gave nan instead of a finite number)" in said
     log = [json.loads(line) for line in (work / "log.jsonl").read_text().splitlines()]
     results = next(line["results"] for line in log if line["mode"] == "val")
     assert [entry["new-metric"] for entry in results] == [None, size, size]

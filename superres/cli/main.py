@@ -20,12 +20,13 @@ from superres.stopping import TERMINATED, Terminated, terminable
 _NOT_COMMANDS = {"main"}
 # Commands that are scripts of a checkout now, by their first words.
 _MOVED = {
-    "benchmark": "python tools/benchmark.py",
+    "benchmark": "in a checkout: python tools/benchmark.py",
     "scaling": "the page docs/scaling.md",
-    "models record": "python tools/maintain/records.py",
-    "models metafile": "python tools/maintain/docs.py",
+    "report": "--report of superres test and superres score",
+    "models record": "in a checkout: python tools/maintain/records.py",
+    "models metafile": "in a checkout: python tools/maintain/docs.py",
     "models gallery": "the page docs/gallery.md",
-    "table --docs": "python tools/maintain/docs.py",
+    "table --docs": "in a checkout: python tools/maintain/docs.py",
 }
 
 
@@ -99,7 +100,7 @@ def _run(argv: list[str]) -> int:
         return 0
     for words, where in _MOVED.items():
         if argv[: len(words.split())] == words.split():
-            raise UserError(f"superres {words} is now, in a checkout: {where}")
+            raise UserError(f"superres {words} is now {where}")
     name = argv[0]
     if name not in commands():
         hint = did_you_mean(name, commands()) or f": {', '.join(commands())}"

@@ -53,6 +53,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="write DIR/results.json, .md, .csv and .tex"
     )
+    parser.add_argument(
+        "--report", action="store_true", help="write DIR/report.html, to look at every result"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -62,14 +65,19 @@ def run(args: argparse.Namespace) -> int:
 
     from superres.cli._progress import Progress
     from superres.evaluation import results
+    from superres.evaluation.embedding import Album, Shot
     from superres.evaluation.extra_metrics import ExtraMetrics
     from superres.evaluation.pairing import pair_by_name
     from superres.evaluation.protocols import PROTOCOLS, get_protocol
     from superres.evaluation.published import is_published_name, known_method, with_published
     from superres.evaluation.render import print_tables
+    from superres.evaluation.report import render_report
     from superres.evaluation.scoring import score_by, unscored
     from superres.evaluation.tables import all_tables
+    from superres.files import write_text
 
+    if args.report and not args.out:
+        raise UserError("--report needs --out DIR")
     published = known_method(args.published) if args.published else []
     names = _split(args.protocol)
     names = list(PROTOCOLS) if "all" in names else names
@@ -84,6 +92,10 @@ def run(args: argparse.Namespace) -> int:
             f"no picture of {args.sr_dir} ({sr[0].name}, ...) belongs to one of {args.hr_dir} "
             f"({hr[0].name}, ...) at scale {args.scale}, judged by their names"
         )
+    # A folder called only HR has its set's name above it.
+    folder = args.hr_dir.resolve()
+    folder = folder.parent if folder.name.lower() in ("hr", "gt", "original") else folder
+    album = Album(len(pairing.pairs))
     rows: list[list[dict[str, Any]]] = []  # by image, then protocol
     with Progress(passing=True) as shown:
         progress = shown.step("scoring")
@@ -95,6 +107,8 @@ def run(args: argparse.Namespace) -> int:
                 found = [unscored(str(error))] * len(protocols)
             else:
                 found = [score_by(protocol, *pair, args.scale, extras) for protocol in protocols]
+                if args.report and any(row["psnr"] is not None for row in found):
+                    album.add(Shot(folder.name, args.scale, name, None, *pair))
             rows.append([{"name": name, **row} for row in found])
     for name, instead in pairing.missing.items():
         error = "it has no SR picture" + (f" ({instead})" if instead else "")
@@ -119,9 +133,6 @@ def run(args: argparse.Namespace) -> int:
         notes = [f"results of {published[0].method} as stated by --published"]
     elif is_published_name(method):
         notes = [f"called {method} by its folder or --name, not known to be results of it"]
-    # A folder called only HR has its set's name above it.
-    folder = args.hr_dir.resolve()
-    folder = folder.parent if folder.name.lower() in ("hr", "gt", "original") else folder
     entries = [
         results.set_result(
             folder.name, args.scale, protocol.name, images, method, notes, extras.names
@@ -138,6 +149,9 @@ def run(args: argparse.Namespace) -> int:
     )
     # Files first: nobody may be reading what is printed.
     written = results.write_results(args.out, record) if args.out else []
+    if args.report:
+        written.append(args.out / "report.html")
+        write_text(written[-1], render_report(record, album.shots))
     print_tables(all_tables(record))
     if written:
         print(f"written: {written[0]}, {', '.join(path.name for path in written[1:])}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,27 +21,19 @@ def read_curves(log: Path) -> dict[str, dict[str, list[tuple[float, float]]]]:
     A resumed run writes some iterations again; the later line counts. Lines that are cut off, as
     a killed process leaves them, or of another kind are left out.
     """
-    curves: dict[str, dict[str, dict[float, float]]] = {}
-
-    def put(curve: str, name: str, iteration: object, value: object) -> None:
-        if _is_drawable(iteration) and _is_drawable(value):
-            curves.setdefault(curve, {}).setdefault(name, {})[iteration] = value
-
+    curves: Any = defaultdict(lambda: defaultdict(dict))
     for line in log_lines(log):
-        if "iter" not in line:
-            continue
+        found = []
         if line.get("mode") == "train":
-            for key, value in line.items():
-                if key.startswith("loss"):
-                    put("loss", key, line["iter"], value)
-            put("learning rate", "lr", line["iter"], line.get("lr"))
-        elif line.get("mode") == "val":
-            results = line.get("results")
-            for entry in results if isinstance(results, list) else ():
-                if not isinstance(entry, dict):
-                    continue
+            found = [("loss", key, line[key]) for key in line if key.startswith("loss")]
+            found.append(("learning rate", "lr", line.get("lr")))
+        elif line.get("mode") == "val" and isinstance(line.get("results"), list):
+            for entry in filter(lambda entry: isinstance(entry, dict), line["results"]):
                 name = f"{entry.get('set')} x{entry.get('scale')} ({entry.get('protocol')})"
-                put("PSNR in dB", name, line["iter"], entry.get("psnr"))
+                found.append(("PSNR in dB", name, entry.get("psnr")))
+        for curve, name, value in found:
+            if _is_drawable(line.get("iter")) and _is_drawable(value):
+                curves[curve][name][line["iter"]] = value
     return {
         curve: {name: sorted(points.items()) for name, points in series.items()}
         for curve, series in curves.items()

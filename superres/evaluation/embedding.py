@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+import itertools
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -26,21 +27,9 @@ LABELS = {
     "error": f"error |SR - HR|, {ERROR_GAIN} times",
 }
 
-_OF_HR = 2.5  # all layers together take at least so many times what HR takes
-
-# (longest side in pixels, WebP quality; None is lossless), the best first.
-_STEPS = (
-    (768, None),
-    (1024, 92),
-    (768, 90),
-    (768, 80),
-    (512, 85),
-    (512, 70),
-    (384, 75),
-    (256, 75),
-    (192, 65),
-    (128, 50),
-)
+_LOSSLESS = 9  # characters per pixel of all layers together, at most
+_SIDES = (1024, 768, 512, 384, 256, 128)  # of what is shown, in pixels
+_QUALITY = 85  # of WebP, where lossless is too large
 
 
 @dataclass
@@ -61,47 +50,57 @@ class Shot:
     hr: np.ndarray
 
 
-@dataclass
-class Embedded:
-    """The layers of a shot as data URIs, and what part of it they show.
+class Album:
+    """The pictures of a report, embedded one by one as they are made.
+
+    Args:
+        total: how many there will be in all processes. They share the space; of more than
+            ``MAX_PICTURES``, so many are taken, evenly spread.
+        first, step: this process makes number ``first``, ``first + step`` and so on.
 
     Attributes:
-        width, height: of the part, in pixels of SR.
-        text: what was left out.
+        shots: (number, what the report's page needs of the picture).
     """
 
-    layers: dict[str, str]
-    width: int
-    height: int
-    text: str
+    def __init__(self, total: int, first: int = 0, step: int = 1) -> None:
+        self.shots: list[tuple[int, dict[str, Any]]] = []
+        self._numbers = itertools.count(first, step)
+        self._chosen = {i * total // MAX_PICTURES for i in range(MAX_PICTURES)}
+        self._budget = TOTAL_BYTES // max(1, min(total, MAX_PICTURES))
+
+    def add(self, shot: Shot) -> None:
+        """Take the next picture, or leave it out."""
+        if (number := next(self._numbers)) in self._chosen:
+            self.shots.append((number, embed(shot, self._budget)))
 
 
-def embed(shot: Shot, budget: int) -> Embedded:
+def embed(shot: Shot, budget: int) -> dict[str, Any]:
     """The part of a shot with the most detail, encoded into at most ``budget`` characters.
 
-    (The last step is taken whatever it comes to: some 20 kB.)
+    (The smallest part is taken whatever it comes to: some 50 kB.)
+
+    Returns:
+        The shot's ``set``, ``scale`` and ``name``; the ``layers`` as data URIs, the ``width`` and
+        ``height`` of the part in pixels of SR, and, as ``text``, what was left out.
     """
     layers = _layers(shot)
     height, width = layers["SR"].shape[:2]
-    for side, quality in _STEPS:
-        top, left, rows, columns = _part(layers["HR"], shot.scale, side)
-        if quality is None and 4 * rows * columns > budget:
-            continue  # lossless takes some 2 bytes per pixel and layer
-        encoded: dict[str, str] = {}
-        # HR, which takes most, first: most steps that are too large end there.
-        for name in ("HR", *(name for name in layers if name != "HR")):
-            cut = _cut(layers[name], name, shot.scale, (top, left, rows, columns))
-            encoded[name] = _uri(cut, quality and quality - 25 * (name == "error"))
-            size = max(len(encoded["HR"]) * _OF_HR, sum(map(len, encoded.values())))
-            if size > budget and (side, quality) != _STEPS[-1]:
-                break
-        else:
+    for side in _SIDES:
+        top, left, rows, columns = part = _part(layers["HR"], shot.scale, side)
+        if rows * columns > 3 * budget and side != _SIDES[-1]:
+            continue  # lossy takes some character per pixel
+        quality = None if rows * columns * _LOSSLESS <= budget else _QUALITY
+        encoded = {
+            name: _uri(_cut(layer, part, shot.scale if name == "LR" else 1), quality)
+            for name, layer in layers.items()
+        }
+        if sum(map(len, encoded.values())) <= budget:
             break
-    encoded = {name: encoded[name] for name in layers}
     text = "" if quality is None else f"Shown with WebP quality {quality}. "
     if (rows, columns) != (height, width):
         text += f"Shown: {columns}x{rows} of {width}x{height}, from ({left}, {top})."
-    return Embedded(encoded, columns, rows, text.strip())
+    size = {"width": columns, "height": rows, "text": text.strip()}
+    return {"set": shot.set, "scale": shot.scale, "name": shot.name, "layers": encoded, **size}
 
 
 def _layers(shot: Shot) -> dict[str, np.ndarray]:
@@ -128,9 +127,7 @@ def as_rgb8(picture: np.ndarray) -> np.ndarray:
     picture = picture[..., None] if picture.ndim == 2 else picture
     if picture.dtype == np.uint16:
         picture = ((picture.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    if picture.shape[2] == 1:
-        picture = np.repeat(picture, 3, axis=2)
-    return np.ascontiguousarray(picture[..., :3])
+    return np.ascontiguousarray(np.broadcast_to(picture[..., :3], (*picture.shape[:2], 3)))
 
 
 def _part(hr: np.ndarray, scale: int, side: int) -> tuple[int, int, int, int]:
@@ -145,20 +142,11 @@ def _part(hr: np.ndarray, scale: int, side: int) -> tuple[int, int, int, int]:
     return top - top % scale, left - left % scale, rows, columns
 
 
-def _cut(
-    picture: np.ndarray, layer: str, scale: int, part: tuple[int, int, int, int]
-) -> np.ndarray:
-    top, left, rows, columns = (x // scale for x in part) if layer == "LR" else part
+def _cut(picture: np.ndarray, part: tuple[int, int, int, int], scale: int) -> np.ndarray:
+    top, left, rows, columns = (x // scale for x in part)
     return picture[top : top + rows, left : left + columns]
 
 
 def _uri(picture: np.ndarray, quality: int | None) -> str:
     data = encode_image(np.ascontiguousarray(picture), ".webp", quality=quality)
     return "data:image/webp;base64," + base64.b64encode(data).decode("ascii")
-
-
-def chosen(count: int, limit: int = MAX_PICTURES) -> Sequence[int]:
-    """Which of ``count`` pictures a report shows: all, or ``limit`` of them evenly spread."""
-    if count <= limit:
-        return range(count)
-    return [index * count // limit for index in range(limit)]

@@ -16,7 +16,8 @@ from superres.errors import UserError
 # One decoration at the end of a name: a scale (x2, _x2, _2x, _SRF_2) or what the picture is.
 _DECORATION = re.compile(r"(?:[_\-. ]?x\d+|[_\-. ](?:\d+x|srf_\d+|hr|sr|lr|gt))$", re.IGNORECASE)
 _SCALE = re.compile(r"(?<![^\W_])(?:x(\d+)|(\d+)x|srf_(\d+))(?![^\W_])")
-# What may follow a picture's own name inside a decorated one: a separator, or a scale.
+# What may stand around a picture's own name inside a decorated one: a separator, or a scale.
+_BEFORE = r"(?<![^\W_])"
 _AFTER = r"(?=$|[\W_]|x\d+(?:$|[\W_]))"
 
 
@@ -39,44 +40,45 @@ def pair_by_name(sr: Sequence[Path], hr: Sequence[Path], scale: int) -> Pairing:
     """Pair two lists of picture files.
 
     An SR picture belongs to the HR picture whose name, without its own decorations, is the
-    longest that its name contains as a whole word, at the start if possible. Pictures whose
-    names give another scale are left out.
+    longest that its name contains as a whole word. Pictures whose names give another scale are
+    left out, and one that gives the scale is meant before one that gives none.
 
     Raises:
         UserError: two files that could both be meant, with their names.
     """
     keys = _hr_keys(hr, scale)
-    found: dict[str, list[tuple[int, Path, set[int]]]] = {key: [] for key in keys}
+    found: dict[str, list[tuple[Path, set[int]]]] = {key: [] for key in keys}
     result = Pairing()
     for path in sr:
-        match = _best_key(path.stem.lower(), keys)
-        if match is None:
+        stem = path.stem.lower()
+        key = _best_key(stem, keys)
+        if key is None:
             result.extra.append(path)
-            continue
-        rank, key, rest = match
-        scales = {int(next(filter(None, groups))) for groups in _SCALE.findall(rest)}
-        found[key].append((rank, path, scales))
+        else:
+            found[key].append((path, _scales(stem.replace(key, "", 1))))
     for key, target in keys.items():
-        fitting = [c for c in found[key] if not c[2] or scale in c[2]]
-        others = [path for _, path, scales in found[key] if scales and scale not in scales]
-        result.extra += others
-        if not fitting:
-            names = ", ".join(path.name for path in others)
-            result.missing[target.stem] = f"only for another scale: {names}" if others else ""
-            continue
-        # A name that gives the scale is meant before one that does not, a plainer name before
-        # one in which the picture's name comes later.
-        best = min((scale not in scales, rank) for rank, _, scales in fitting)
-        chosen = [path for rank, path, scales in fitting if (scale not in scales, rank) == best]
+        others = [path for path, scales in found[key] if scales and scale not in scales]
+        named = [path for path, scales in found[key] if scale in scales]
+        plain = [path for path, scales in found[key] if not scales]
+        chosen = named or plain
+        result.extra += [*others, *(plain if named else ())]
         if len(chosen) > 1:
             names = " and ".join(path.name for path in chosen[:3])
             raise UserError(
                 f"{names} could all be the SR picture of {target.name}: keep one method's "
                 "pictures in a folder"
             )
-        result.extra += [path for _, path, _ in fitting if path != chosen[0]]
-        result.pairs.append((target.stem, chosen[0], target))
+        if chosen:
+            result.pairs.append((target.stem, chosen[0], target))
+        else:
+            names = ", ".join(path.name for path in others)
+            result.missing[target.stem] = f"only for another scale: {names}" if others else ""
     return result
+
+
+def _scales(rest: str) -> set[int]:
+    """The scales that what is left of a name gives."""
+    return {int(next(filter(None, groups))) for groups in _SCALE.findall(rest)}
 
 
 def _hr_keys(hr: Sequence[Path], scale: int) -> dict[str, Path]:
@@ -85,7 +87,7 @@ def _hr_keys(hr: Sequence[Path], scale: int) -> dict[str, Path]:
     for path in hr:
         stem = path.stem.lower()
         key = undecorated(stem)
-        scales = {int(next(filter(None, groups))) for groups in _SCALE.findall(stem[len(key) :])}
+        scales = _scales(stem[len(key) :])
         if scales and scale not in scales:
             continue
         if key in keys:
@@ -108,14 +110,8 @@ def undecorated(stem: str) -> str:
         stem = shorter
 
 
-def _best_key(stem: str, keys: dict[str, Path]) -> tuple[int, str, str] | None:
-    """(rank, key, rest of the name) of the HR picture that an SR name means."""
-    if undecorated(stem) in keys:
-        key = undecorated(stem)
-        return 0, key, stem[len(key) :]
-    for rank, before in ((1, r"^"), (2, r"(?<![^\W_])")):
-        hits = [key for key in keys if re.search(before + re.escape(key) + _AFTER, stem)]
-        if hits:
-            key = max(hits, key=len)
-            return rank, key, re.sub(before + re.escape(key), "", stem, count=1)
-    return None
+def _best_key(stem: str, keys: dict[str, Path]) -> str | None:
+    """The HR picture that an SR name means."""
+    plain = undecorated(stem)
+    words = (key for key in keys if re.search(_BEFORE + re.escape(key) + _AFTER, stem))
+    return plain if plain in keys else max(words, key=len, default=None)

@@ -69,34 +69,13 @@ class Result(TypedDict):
 
 
 class TestSet(TypedDict):
-    """A set at a scale; ``lq`` is null where it was made from ``gt``.
-
-    ``lq_fingerprint`` is of what was fed to the method: its sha256, and how it was made. Also:
-    images (how many), error.
+    """A set at a scale. ``lq_fingerprint`` is of what was fed to the method: its sha256, and how
+    it was made. Also: gt and lq (where they lie; null where LR was made), images (how many), error.
     """
 
     set: str
     scale: Scale
-    gt: NotRequired[str | None]
-    lq: NotRequired[str | None]
     lq_fingerprint: NotRequired[dict[str, Any] | None]
-
-
-class Cost(TypedDict):
-    """What the network takes at a scale; operations of an image of 1280x720. Also: flops_input."""
-
-    scale: Scale
-    parameters: float
-    flops: float
-
-
-class Runtime(TypedDict):
-    """What a set took at a scale; ``seconds`` has the ``total`` and the ``median`` of an image."""
-
-    set: str
-    scale: Scale
-    seconds: dict[str, float]
-    memory_mb: NotRequired[Score]
 
 
 class Described(TypedDict):
@@ -109,9 +88,11 @@ class Described(TypedDict):
 class Record(TypedDict):
     """The whole file. ``protocols`` and ``metrics`` are by name.
 
-    Also: versions, device, memory_means, iter, format (of the weights), published_network (method,
-    and by what it was known), train_set, seed, selection (by what best.pth was chosen), threads,
-    comparison (of a table).
+    Also: versions, device, threads, memory_means, iter, format (of the weights), parameters,
+    published_network (method, and by what it was known), train_set, seed, selection (by what
+    best.pth was chosen), eval_dataset, inference, comparison (of a table);
+    costs (parameters and operations per scale, of an image of 1280x720: flops, flops_input);
+    runtime (seconds and memory_mb per set and scale); of ``superres score``: sr_dir, hr_dir.
     """
 
     schema: int
@@ -120,16 +101,8 @@ class Record(TypedDict):
     baselines: NotRequired[list[Result]]
     metrics: NotRequired[dict[str, Described] | None]
     checkpoint: NotRequired[dict[str, str | None] | None]
-    config: NotRequired[str | None]
     network: NotRequired[dict[str, Any] | None]
-    parameters: NotRequired[int | None]
     sets: NotRequired[list[TestSet]]
-    eval_dataset: NotRequired[dict[str, Any] | None]
-    inference: NotRequired[dict[str, Any] | None]
-    costs: NotRequired[list[Cost]]
-    runtime: NotRequired[list[Runtime]]
-    sr_dir: NotRequired[str | None]
-    hr_dir: NotRequired[str | None]
 
 
 def fault_of(record: Any) -> str:

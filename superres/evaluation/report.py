@@ -3,33 +3,29 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from superres.evaluation.curves import Series, line_chart
-from superres.evaluation.embedding import LABELS, TOTAL_BYTES, Shot, embed
+from superres.evaluation.embedding import LABELS
 from superres.evaluation.tables import all_tables, entries_of
 
 TEMPLATES = Path(__file__).with_name("templates")
+_LONG = ("results", "baselines", "runtime", "costs")  # in the tables already
 
 
 def render_report(
     record: Mapping[str, Any],
-    shots: Iterable[Shot],
-    count: int,
+    album: Iterable[tuple[int, Mapping[str, Any]]],
     curves: Mapping[str, Series] | None = None,
-    picture_note: str = "",
 ) -> str:
     """The report as HTML.
 
     Args:
-        record: of results.json.
-        shots: the pictures to embed, read one by one.
-        count: how many those are: they share the space.
+        record: as results.json holds it.
+        album: :attr:`superres.evaluation.embedding.Album.shots`, of all processes.
         curves: of the training, see :func:`superres.evaluation.curves.read_curves`.
-        picture_note: a sentence about pictures that are not there.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
@@ -42,35 +38,29 @@ def render_report(
         lstrip_blocks=True,
     )
     columns, rows = _score_table(record)
-    embedded = []
-    places = {row["key"]: row for row in rows}
-    for shot in shots:
-        part = embed(shot, TOTAL_BYTES // max(count, 1))
-        row = places.get((shot.set, shot.scale, shot.name))
-        if row is not None:
-            row["shot"] = len(embedded)
-        text = " · ".join(filter(None, [row["summary"] if row else "", part.text]))
-        fields = {"set": shot.set, "scale": shot.scale, "name": shot.name, "text": text}
-        size = {"layers": part.layers, "width": part.width, "height": part.height}
-        embedded.append({**fields, **size})
-    own = {
-        name: (TEMPLATES / f"report.{name}").read_text(encoding="utf-8") for name in ("css", "js")
-    }
+    shots = []
+    for number, (_, shot) in enumerate(sorted(album, key=lambda part: part[0])):
+        scores = [r for r in rows if r["key"] == (shot["set"], shot["scale"], shot["name"])]
+        for row in scores:
+            row["shot"] = number
+        told = filter(None, [*(row["summary"] for row in scores), shot["text"]])
+        shots.append({**shot, "text": " · ".join(told)})
+    count = len({row["key"] for row in rows})
+    few = f"{len(shots)} of {count} pictures are in this report."
     return environment.get_template("report.html").render(
         title=_title(record),
         facts=_facts(record),
         tables=all_tables(record),
-        shots=embedded,
-        data={"shots": embedded, "labels": LABELS, "order": list(LABELS)},
-        picture_note=picture_note,
+        shots=shots,
+        data={"shots": shots, "labels": LABELS, "order": list(LABELS)},
+        picture_note=few if len(shots) < count else "",
         score_columns=columns,
         score_rows=rows,
         errors=_errors(record),
         curves=[Markup(line_chart(title, of)) for title, of in (curves or {}).items()],
-        details=_details(record),
-        # Files of this package, not of the user.
-        css=Markup(own["css"]),
-        js=Markup(own["js"]),
+        details=json.dumps(
+            {key: value for key, value in record.items() if key not in _LONG}, indent=2
+        ),
     )
 
 
@@ -81,80 +71,53 @@ def _title(record: Mapping[str, Any]) -> str:
 
 
 def _facts(record: Mapping[str, Any]) -> list[tuple[str, str]]:
-    checkpoint = record.get("checkpoint") or {}
+    checkpoint, network = (record.get(key) or {} for key in ("checkpoint", "network"))
     facts = {
         "checkpoint": checkpoint.get("path"),
         "SHA-256": checkpoint.get("sha256"),
-        "config": record.get("config"),
-        "network": (record.get("network") or {}).get("type"),
+        "network": network.get("type"),
         "iteration": record.get("iter"),
-        "parameters": f"{record['parameters']:,}" if record.get("parameters") else None,
         "SR pictures": record.get("sr_dir"),
         "HR pictures": record.get("hr_dir"),
-        "device": record.get("device"),
         "inference": ", ".join(f"{k} {v}" for k, v in (record.get("inference") or {}).items()),
+        **{key: record.get(key) for key in ("config", "parameters", "device")},
     }
     return [(key, str(value)) for key, value in facts.items() if value not in (None, "")]
 
 
-def _details(record: Mapping[str, Any]) -> str:
-    left_out = ("results", "baselines", "runtime", "costs")
-    kept = {key: value for key, value in record.items() if key not in left_out}
-    return json.dumps(kept, indent=2)
-
-
 def _score_table(record: Mapping[str, Any]) -> tuple[list[str], list[dict[str, Any]]]:
-    """Columns, and one row per image: its cells, its key and a line about it."""
-    protocols = list(dict.fromkeys(entry["protocol"] for entry in record["results"]))
+    """Columns, and one row per image and protocol: its cells, its key and a line about it."""
     metrics = record.get("metrics") or {}
-    baselines = {
+    base = {
         (e["set"], e["scale"], e["protocol"], image["name"]): image["psnr"]
         for e in record.get("baselines", ())
         for image in e["images"]
     }
-    columns = ["image", "set"]
-    for protocol in protocols:
-        behind = f" {protocol}" if len(protocols) > 1 else ""
-        columns += [f"PSNR{behind}", f"SSIM{behind}", *([f"gain{behind}"] if baselines else [])]
-        columns += [f"{of['title']}{behind}" for of in metrics.values()]
-    columns.append("seconds")
-    found: dict[tuple[str, int, str], dict[str, Mapping[str, Any]]] = {}
-    for entry in record["results"]:
-        for image in entry["images"]:
-            key = (entry["set"], entry["scale"], image["name"])
-            found.setdefault(key, {})[entry["protocol"]] = image
+    titles = [of.get("title", key) for key, of in metrics.items()]
+    columns = ["image", "set", "protocol", "PSNR", "SSIM", *["gain"] * bool(base), *titles]
     rows = []
-    for (name, scale, picture), scores in found.items():
-        cells = [_cell(picture, picture), _cell(f"{name} x{scale}", f"{name} x{scale}")]
-        summary = []
-        for protocol in protocols:
-            image = scores.get(protocol, {"psnr": None, "ssim": None})
-            base = baselines.get((name, scale, protocol, picture))
-            gain = None if None in (base, image["psnr"]) else image["psnr"] - base
-            error = image.get("error", "")
-            cells += [_number(image["psnr"], 3, error), _number(image["ssim"], 4, error)]
-            if baselines:
-                cells.append(_number(gain, 3, error))
-            why = image.get("metric_errors", {})
+    for entry in record["results"]:
+        where, protocol = (entry["set"], entry["scale"]), entry["protocol"]
+        for image in entry["images"]:
+            name, psnr, ssim = image["name"], image["psnr"], image["ssim"]
+            error, why = image.get("error", ""), image.get("metric_errors", {})
+            below = base.get((*where, protocol, name))
+            gain = None if None in (below, psnr) else psnr - below
+            texts = name, f"{where[0]} x{where[1]}", protocol
+            cells = [{"text": text, "value": text, "title": ""} for text in texts]
+            cells += [_number(psnr, 3, error), _number(ssim, 4, error)]
+            cells += [_number(gain, 3, error)] * bool(base)
             cells += [_number(image.get(key), 4, error or why.get(key, "")) for key in metrics]
-            if image["psnr"] is not None:
-                ssim = "-" if image["ssim"] is None else f"{image['ssim']:.4f}"
-                summary.append(f"{protocol} {image['psnr']:.2f} dB / {ssim}")
-        cells.append(_number(next(iter(scores.values())).get("seconds"), 3, ""))
-        key = (name, scale, picture)
-        row = {"key": key, "cells": cells, "summary": " · ".join(summary), "shot": None}
-        rows.append(row)
-    return columns, rows
-
-
-def _cell(text: str, value: Any, title: str = "") -> dict[str, Any]:
-    return {"text": text, "value": value, "title": title}
+            cells.append(_number(image.get("seconds"), 3, ""))
+            summary = "" if psnr is None else f"{protocol} {psnr:.2f} dB / {cells[4]['text']}"
+            rows.append({"key": (*where, name), "cells": cells, "summary": summary, "shot": None})
+    return [*columns, "seconds"], rows
 
 
 def _number(value: float | None, digits: int, error: str) -> dict[str, Any]:
     if value is None:
-        return _cell("-", "", error)
-    return _cell(f"{value:.{digits}f}", repr(value) if math.isfinite(value) else "inf", error)
+        return {"text": "-", "value": "", "title": error}
+    return {"text": f"{value:.{digits}f}", "value": repr(float(value)), "title": error}
 
 
 def _errors(record: Mapping[str, Any]) -> list[str]:

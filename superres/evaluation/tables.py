@@ -158,8 +158,7 @@ def all_tables(record: Mapping[str, Any]) -> list[Table]:
     for line in record.get("runtime", ()):
         cost, memory, seconds = costs.get(line["scale"]), line.get("memory_mb"), line["seconds"]
         known = [cost and f"{cost['parameters']:,}", cost and f"{cost['flops'] / 1e9:,.1f}"]
-        for key, digits in (("median", 3), ("total", 1)):
-            known.append(f"{seconds[key]:.{digits}f}" if key in seconds else None)
+        known += [f"{seconds['median']:.3f}", f"{seconds['total']:.1f}"]
         known.append(None if memory is None else f"{memory:,.0f}")
         table.rows.append([f"{line['set']} x{line['scale']}", *(text or "" for text in known)])
     return [*result_tables(record), *([table] if table.rows else [])]

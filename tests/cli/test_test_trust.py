@@ -126,25 +126,6 @@ def test_out_is_looked_at_first(checkpoint, options, tmp_path, capsys):  # noqa:
     assert (tmp_path / "file").read_text() == "mine"
 
 
-def test_a_report_shows_no_pictures_of_another_test(test, tmp_path, capsys):
-    """Results of other weights that lie in the folder still are not those of the scores."""
-    write_image(tmp_path / "a.png", picture(4))
-    arguments = ["--sets", str(tmp_path / "set")]
-    (tmp_path / "set").mkdir()
-    for name in ("a", "b"):
-        write_image(tmp_path / "set" / f"{name}.png", picture(4 if name == "a" else 5))
-    test(*arguments, "--save-images")
-    write_image(tmp_path / "out/images/set/x2/a.png", picture(4))
-    capsys.readouterr()
-    assert main(["report", str(tmp_path / "out")]) == 0
-    said = capsys.readouterr().err
-    assert "a.png is of another test" in said
-    assert "b.png" not in said
-    test(*arguments)  # without pictures: those that lie there are not its own
-    assert main(["report", str(tmp_path / "out")]) == 0
-    assert "b.png is of another test" in capsys.readouterr().err
-
-
 def test_further_metrics(test, options, tmp_path, capsys):  # noqa: F811
     pytest.importorskip("torchmetrics.functional.image", exc_type=(ImportError, RuntimeError))
     (tmp_path / "large").mkdir()

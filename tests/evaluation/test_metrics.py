@@ -75,13 +75,6 @@ def test_border_is_shaved_before_anything(make_pair, channel, border):
         assert border == 0 or metric(sr, hr, channel=channel) != expected
 
 
-def test_identical_pictures(make_pair):
-    _, hr = make_pair()
-    for channel in ("rgb", "y"):
-        assert psnr(hr, hr, channel=channel) == math.inf
-        assert ssim(hr, hr, channel=channel) == 1
-
-
 def test_black_against_white_does_not_overflow():
     black, white = (np.full((2100, 2100, 3), v, np.uint8) for v in (0, 255))  # beyond 2**32
     assert psnr(black, white) == 0
@@ -100,6 +93,7 @@ def test_flat_pictures_with_noise_keep_their_digits(level):
 
 def test_depths_and_grey(make_pair):
     sr, hr = make_pair()
+    assert (psnr(hr, hr), ssim(hr, hr, channel="y")) == (math.inf, 1)
     deep = [x.astype(np.uint16) * 257 for x in (sr, hr)]
     floats = [x.astype(np.float32) for x in (sr, hr)]
     unit = [x / 255 for x in (sr, hr)]
@@ -122,14 +116,6 @@ def test_rounded_luma_scores_lower(make_pair):
         expected = metric(*rounded, data_range=255)
         assert metric(sr, hr, channel="y", round_y=True) == pytest.approx(expected, abs=1e-9)
         assert expected < metric(sr, hr, channel="y")
-
-
-def test_views_score_as_copies(make_pair):
-    sr, hr = make_pair()
-    for metric in (psnr, ssim):
-        flipped = metric(sr[::-1, :, ::-1], hr[::-1, :, ::-1], channel="y")
-        copied = metric(sr[::-1, :, ::-1].copy(), hr[::-1, :, ::-1].copy(), channel="y")
-        assert flipped == copied
 
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (20, 24, 3), dtype=np.uint8)

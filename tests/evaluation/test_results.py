@@ -65,7 +65,8 @@ def test_the_file_follows_the_schema(mixed, tmp_path):
 
 
 def test_notes_of_images_are_told_once():
-    images = [{"name": n, "psnr": 30.0, "ssim": 0.9, "notes": ["tiles", *"x" * (n == "a")]} for n in "ab"]
+    image = {"psnr": 30.0, "ssim": 0.9}
+    images = [{"name": n, **image, "notes": ["tiles", *"x" * (n == "a")]} for n in "ab"]
     cell = set_result("Set5", 2, "edsr-y", images, "ours", notes=["made here"])
     assert cell["notes"] == ["tiles", "x (1 of 2 images)", "made here"]
     assert "notes" not in cell["images"][0]
@@ -191,7 +192,6 @@ def written(tmp_path, *keys, value=DROP) -> str:
         (("results",), [], "no results in it"),
         (("results",), {}, "results is '{}', no list"),
         (("sets",), [{}], "sets[0] has no set"),
-        (("sets",), [{"set": "a", "scale": 2, "gt": "a\0b"}], "sets[0].gt is"),
         (("checkpoint",), "x", "checkpoint is 'x', no object"),
         (("metrics",), {"lpips": 3}, "metrics['lpips'] is '3', no object"),
         (("protocols", "edsr-y"), {}, "protocols['edsr-y'] has no line"),
@@ -209,12 +209,11 @@ def written(tmp_path, *keys, value=DROP) -> str:
 )
 def test_one_message_names_the_fault(tmp_path, capsys, keys, value, message):
     path = written(tmp_path, *keys, value=value)
-    for command in (["table", path], ["report", str(tmp_path)]):
-        assert main(command) == 2
-        said = capsys.readouterr().err
-        assert message in said
-        assert path in said
-        assert "Traceback" not in said
+    assert main(["table", path]) == 2
+    said = capsys.readouterr().err
+    assert message in said
+    assert path in said
+    assert "Traceback" not in said
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b'{"results": [', b"\xff\xfe" + bytes(range(256))])

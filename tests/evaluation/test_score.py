@@ -40,7 +40,7 @@ def score(*args: object) -> int:
 def test_scores_tables_and_file(folders, tmp_path, capsys):
     sr_dir, hr_dir, pairs = folders
     names = ["edsr-y", "mmediting-rgb"]
-    options = ["--scale", 2, "--protocol", *names, "--out", tmp_path / "out"]
+    options = ["--scale", 2, "--protocol", *names, "--out", tmp_path / "out", "--report"]
     assert score(sr_dir, hr_dir, *options) == 0
     record = json.loads((tmp_path / "out" / "results.json").read_text())
     assert record["checkpoint"] is None
@@ -51,6 +51,7 @@ def test_scores_tables_and_file(folders, tmp_path, capsys):
             expected = evaluate_pair(*pairs[image["name"]], 2, result["protocol"])
             assert {key: image[key] for key in ("psnr", "ssim")} == expected
         assert result["psnr"] == pytest.approx(np.mean([i["psnr"] for i in result["images"]]))
+    assert (tmp_path / "out/report.html").read_text().count("data:image/webp") == 3 * 3
     printed = " ".join(capsys.readouterr().out.split())
     for result in record["results"]:
         assert f"{result['psnr']:.2f} / {result['ssim']:.4f}" in printed
@@ -118,7 +119,8 @@ def test_super_image_says_that_it_resized(folders, capsys):
     sr_dir, hr_dir, pairs = folders
     write_image(hr_dir / "one.png", np.pad(pairs["one"][1], ((0, 1), (0, 0), (0, 0))))
     assert score(sr_dir, hr_dir, "--scale", 2, "--protocol", "super-image") == 0
-    assert "HR was resized, which raises the score (1 of 3 images)" in " ".join(capsys.readouterr().out.split())
+    said = " ".join(capsys.readouterr().out.split())
+    assert "HR was resized, which raises the score (1 of 3 images)" in said
 
 
 @pytest.mark.parametrize(

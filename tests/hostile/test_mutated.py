@@ -80,11 +80,10 @@ def options(data: bytes, folder: Path) -> None:
 
 
 def results(data: bytes, folder: Path) -> None:
-    """``superres table`` in several formats, and ``superres report``."""
+    """``superres table`` in several formats."""
     (folder / "results.json").write_bytes(data)
-    (folder / "images").mkdir(exist_ok=True)
     refused = ""
-    for words in (["table", f"a={folder}", f"b={folder}"], ["report", folder],
+    for words in (["table", f"a={folder}", f"b={folder}"],
                   *(["table", folder, "--format", form] for form in ("md", "csv"))):  # fmt: skip
         with contextlib.redirect_stderr(io.StringIO()) as told:
             if main([str(word) for word in words]):

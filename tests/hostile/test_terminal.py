@@ -44,8 +44,7 @@ COMMANDS = {
     "verify": "data verify hr",
     "prepare": "data prepare folder --root hr --out made --name x[b] --scales 2",
     "upscale": "upscale hr -o large --model edsr-s_x2",
-    "score": f"score sr hr --scale 2 --name {NAME} --out scores",
-    "report": "report scores",
+    "score": f"score sr hr --scale 2 --name {NAME} --out scores --report",
     **{f"table {kind}": f"table scores --format {kind}" for kind in ("terminal", "md", "csv")},
     "table latex": "table scores --format latex",
 }
@@ -58,7 +57,7 @@ def test_no_command_hands_a_name_to_the_terminal(world, monkeypatch, capfd):
         shown = "".join(capfd.readouterr())
         assert "\x1b" not in shown, name
         assert "\x07" not in shown, name
-        assert "\\x1b" in shown or name in ("unpack", "report"), name  # which name no picture
+        assert "\\x1b" in shown or name == "unpack", name  # which names no picture
     assert len([*(world / "scores").glob("results.*")]) == 4
     for path in (world / "scores").glob("results.*"):
         assert "\x1b" not in path.read_text(), path.name

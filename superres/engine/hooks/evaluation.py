@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import time
 from typing import Any
@@ -81,9 +82,8 @@ class EvaluationHook(Hook):
         if runner.rank == 0 and runner.log.level <= logging.INFO:
             plus = bool(runner.module.inference.get("self_ensemble"))
             standing = standing_of_training(runner.cfg, runner.image_count, plus)
-            scores = sets, self.results, baseline
-            metrics = self.extras.described()
-            runner.log.table(scored_record(runner.cfg, *scores, standing, metrics))
+            parts = sets, self.results, baseline, standing, self.extras.described()
+            runner.log.table(scored_record(runner.cfg, *parts))
 
     def before_save_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
         """Note what was validated and chosen."""
@@ -122,13 +122,13 @@ class EvaluationHook(Hook):
                 runner.log.say(f"best so far: {best}")
 
     def _evaluate(self, runner: Any) -> EvalResults | None:
-        number = 0
+        numbers = itertools.count()
 
         def on_image(eval_set: Any, name: str, lq: Any, sr: Any, gt: Any) -> None:
-            nonlocal number
             batch = {"set": eval_set.key, "name": name, "lq": lq, "gt": gt}
-            runner.call_hook("after_val_iter", batch_idx=number, data_batch=batch, outputs=sr)
-            number += 1
+            runner.call_hook(
+                "after_val_iter", batch_idx=next(numbers), data_batch=batch, outputs=sr
+            )
 
         torch.backends.cudnn.benchmark = False  # each image has a size of its own
         try:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from mmengine.hooks import Hook
 
-from superres.errors import UserError
+from superres.errors import UserError, some
 from superres.inference.memory import peak_memory_mb
 from superres.registry import HOOKS
 
@@ -36,8 +36,6 @@ class LoggerHook(Hook):
     def before_train(self, runner: Any) -> None:
         """Start the clock."""
         self._restart(runner)
-        self._on_cpu = runner.device.type == "cpu"
-        self._start_iter = runner.iter
 
     def _restart(self, runner: Any) -> None:
         self._time, self._wait, self._iter = time.perf_counter(), runner.data_wait, runner.iter
@@ -47,10 +45,9 @@ class LoggerHook(Hook):
     ) -> None:
         """Note the losses; every ``interval`` iterations, and at the end, show them."""
         done = runner.iter + 1
-        if self._on_cpu:
-            self._note(runner, done, {n: float(v) for n, v in outputs.items()}, data_batch["meta"])
-        else:
-            self._pending.append((done, outputs, data_batch["meta"]))
+        self._pending.append((done, outputs, data_batch["meta"]))
+        if runner.device.type == "cpu":
+            self._read(runner)
         if done % self.interval == 0 or done == runner.max_iters:
             self._show(runner, done)
 
@@ -63,19 +60,17 @@ class LoggerHook(Hook):
         self._restart(runner)
 
     def _read(self, runner: Any) -> None:
-        if not self._pending:
+        pending, self._pending = self._pending, []
+        if not pending:
             return
-        names = list(self._pending[0][1])
-        values = [torch.as_tensor(o[n]) for _, o, _ in self._pending for n in names]
-        numbers = torch.stack([v.detach().float() for v in values]).tolist()  # one transfer
-        for i, (iteration, _, meta) in enumerate(self._pending):
-            self._note(runner, iteration, dict(zip(names, numbers[i * len(names) :])), meta)
-        self._pending.clear()
-
-    def _note(self, runner: Any, iteration: int, row: dict[str, float], meta: list[dict]) -> None:
-        if not all(map(math.isfinite, row.values())):
-            raise UserError(_diverged(runner, iteration, row, meta))
-        self._finished.append(row)
+        names = list(pending[0][1])
+        values = [torch.as_tensor(outputs[n]) for _, outputs, _ in pending for n in names]
+        numbers = torch.stack([v.detach().float() for v in values])  # one transfer
+        for (iteration, _, meta), row in zip(pending, numbers.view(-1, len(names)).tolist()):
+            losses = dict(zip(names, row))
+            if not all(map(math.isfinite, row)):
+                raise UserError(_diverged(runner, iteration, losses, meta))
+            self._finished.append(losses)
 
     def _show(self, runner: Any, done: int) -> None:
         self._read(runner)
@@ -93,13 +88,13 @@ class LoggerHook(Hook):
             "memory_mb": peak_memory_mb(runner.device),
         }
         self._finished.clear()
-        self._time, self._wait, self._iter = time.perf_counter(), runner.data_wait, done
+        self._restart(runner)
+        self._iter = done
         runner.log.training(record, runner.max_iters)
 
 
 def _diverged(runner: Any, iteration: int, losses: dict[str, float], meta: list[dict]) -> str:
-    names = [m.get("gt_path") or m.get("name") for m in meta]
-    shown = ", ".join(map(str, names[:8])) + (f" and {len(names) - 8} more" if names[8:] else "")
+    shown = some([m.get("gt_path") or m.get("name") for m in meta])
     good = runner.last_good_checkpoint
     values = ", ".join(f"{n} = {v}" for n, v in losses.items())
     return (

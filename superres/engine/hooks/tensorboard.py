@@ -8,7 +8,7 @@ from typing import Any
 
 from mmengine.hooks import Hook
 
-from superres.errors import UserError
+from superres.engine.config.values import require
 from superres.registry import HOOKS
 
 
@@ -28,8 +28,7 @@ class TensorboardHook(Hook):
     priority = "VERY_LOW"
 
     def __init__(self, folder: str | Path | None = None, pictures: int | None = None) -> None:
-        self.folder = folder
-        self.pictures = pictures
+        self.folder, self.pictures = folder, pictures
         self._writer: Any = None
         self._seen: Counter[str] = Counter()
 
@@ -48,10 +47,7 @@ class TensorboardHook(Hook):
         options = runner.cfg.get("tensorboard")
         if self.pictures is None:
             self.pictures = options.get("pictures", 4) if isinstance(options, dict) else 4
-        if not isinstance(self.pictures, int) or self.pictures < 0:
-            raise UserError(
-                f"config: tensorboard.pictures = {self.pictures!r} must be a whole number"
-            )
+        require("tensorboard.pictures", self.pictures, "count or 0")
         self._writer = SummaryWriter(self.folder or runner.work_dir / "tensorboard")
         runner.log.listen(self._write)
 
@@ -74,12 +70,10 @@ class TensorboardHook(Hook):
         # The limit is on all sets together, and each set gets its share.
         key = data_batch["set"]
         share = -(-self.pictures // len(runner.eval_sets))
-        full = sum(self._seen.values()) >= self.pictures
-        if full or self._seen[key] >= share:
+        if sum(self._seen.values()) >= self.pictures or self._seen[key] >= share:
             return
         self._seen[key] += 1
-        images = (data_batch["lq"], outputs, data_batch["gt"])
-        shown = comparison(*(as_rgb8(image) for image in images))
+        shown = comparison(*map(as_rgb8, (data_batch["lq"], outputs, data_batch["gt"])))
         tag = f"val/{key}/{data_batch['name']}"
         self._writer.add_image(tag, shown, runner.iter, dataformats="HWC")
 

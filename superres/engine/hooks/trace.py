@@ -42,17 +42,14 @@ class TraceHook(Hook):
         self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
         """Write the line, in one call, so that lines of several ranks don't mix."""
-        samples = [
-            {key: meta.get(key) for key in ("name", "draw", "top", "left", "view")}
-            for meta in data_batch["meta"]
-        ]
+        keys, meta = ("name", "draw", "top", "left", "view"), data_batch["meta"]
         line = {
             "iter": runner.iter + 1,
             "rank": runner.rank,
             "loss": outputs["loss"].item(),
             "lr": runner.optim_wrapper.optimizer.param_groups[0]["lr"],
-            "scale": data_batch["meta"][0].get("scale"),
-            "samples": samples,
+            "scale": meta[0].get("scale"),
+            "samples": [{key: sample.get(key) for key in keys} for sample in meta],
         }
         self._append((json.dumps(line) + "\n").encode())
 

@@ -66,9 +66,13 @@ class Selection:
         """Note a new best score; gives a line about it, or None if it is not better."""
         if self.set_name is None:
             return None
-        behind = f"@{self.wanted_protocol}" if self.wanted_protocol else ""
-        entry = results.of(self.set_name + behind)
-        score = None if entry is None else entry[self.metric]
+        entry = next(
+            entry
+            for entry in results.entries
+            if self.set_name in (entry["set"], f"{entry['set']}_x{entry['scale']}")
+            and self.wanted_protocol in ("", entry["protocol"])
+        )
+        score = entry[self.metric]
         if score is None or (self.score is not None and not score > self.score):
             return None
         self.score, self.iter, self.protocol = score, iteration, entry["protocol"]

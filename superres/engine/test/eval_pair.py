@@ -46,12 +46,10 @@ def read_pair(eval_set: EvalSet, index: int) -> Pair:
         raise UserError("it has no low-quality picture; eval_dataset has make_lq='none'")
     lq, gt = np.asarray(lq), np.asarray(gt)
     hr = gt
-    # Only some protocols want more than the crop, and decoding takes time.
-    rounded_up = index in getattr(dataset, "rounded_up", ())
-    if rounded_up or any(p.on_mismatch != "crop" for p in eval_set.protocols):
-        shape = dataset.gt.shape_at(index)
-        if shape[:2] != gt.shape[:2]:
-            hr = np.asarray(dataset.gt.read_at(index))
+    # Only some protocols want more than the crop (or what was resized), and decoding takes time.
+    whole = any(protocol.on_mismatch != "crop" for protocol in eval_set.protocols)
+    if whole and dataset.gt.shape_at(index)[:2] != gt.shape[:2]:
+        hr = np.asarray(dataset.gt.read_at(index))
     notes: list[str] = []
     wanted = eval_set.channels
     if wanted in (1, 3) and {lq.shape[2], gt.shape[2]} != {wanted}:

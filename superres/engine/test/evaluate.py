@@ -43,17 +43,6 @@ class EvalResults:
     lq_sha256: dict[str, str] = field(default_factory=dict)
     metrics: list[str] = field(default_factory=list)
 
-    def of(self, key: str) -> dict[str, Any] | None:
-        """The first entry of a set (``'Set5'``, ``'Set5_x3'``): its main protocol's; or the one
-        of a protocol (``'Set5@mmediting-rgb'``)."""
-        key, _, protocol = key.partition("@")
-        for entry in self.entries:
-            if key in (entry["set"], f"{entry['set']}_x{entry['scale']}") and (
-                protocol in ("", entry["protocol"])
-            ):
-                return entry
-        return None
-
     def scalars(self) -> dict[str, float]:
         """``{'Set5/psnr': ...}`` of each set's main protocol, ``'Set5/psnr@NAME'`` of the others;
         ``'Set5_x3/psnr'`` where the entries are of several scales."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -92,16 +92,18 @@ def standing_of_weights(
         found.known_by = "the training that the checkpoint states"
         folded = _FOLDED if loaded.format == OWN and not loaded.meta else set()
         found.why += _network_differences(loaded.config, network, folded)
-        done = _iterations(loaded)
-        for part in _parts(loaded.meta) if loaded.meta and not found.why else ():
-            # An earlier part of a resumed training may have been meant to be shorter.
-            ignored = () if part is loaded.meta else ("max_iters",)
-            found.why += _training_differences(part, network, done, ignored)
-            doubts += _odd_sides(part)
         if not loaded.meta:
             doubts.append("the file does not tell what it was trained on")
-        elif done is None:
-            doubts.append("best.pth does not tell whether its training was finished")
+        elif not found.why:
+            done = _iterations(loaded)
+            earlier = loaded.meta.get("earlier")
+            for part in (loaded.meta, *(earlier if isinstance(earlier, list) else ())):
+                # An earlier part of a resumed training may have been meant to be shorter.
+                ignored = () if part is loaded.meta else ("max_iters",)
+                found.why += _training_differences(part, network, done, ignored)
+                doubts += _odd_sides(part)
+            if done is None:
+                doubts.append("best.pth does not tell whether its training was finished")
     if stated and (network is None or found.why):
         reason = "; ".join(found.why) or "the config names no published method"
         raise UserError(f"--published: {loaded.path} is not a published network: {reason}")
@@ -172,7 +174,7 @@ def _training_differences(
     part: Mapping[str, Any],
     network: PublishedNetwork,
     iterations: Any,
-    ignored: Collection[str] = (),
+    ignored: Sequence[str] = (),
 ) -> list[str]:
     """What differs; ``pictures`` and ``iterations`` are None where they are not known."""
     if network.training is None:
@@ -237,20 +239,15 @@ def _set_name(dataset: Mapping[str, Any]) -> str:
     return " and ".join(sides) or own
 
 
-def _parts(meta: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The runs behind some weights: those that were resumed with other settings, and the last."""
-    earlier = meta.get("earlier")
-    parts = earlier if isinstance(earlier, list) else []
-    return [*(part for part in parts if isinstance(part, Mapping)), meta]
-
-
 def _odd_sides(part: Mapping[str, Any]) -> list[str]:
     """Low-quality images of a training that were read, from no place that is called bicubic."""
-    paths = part.get("lq")
-    paths = map(str, paths) if isinstance(paths, list) else ()
-    sides = [(path, read_side(Path(path).parts[-2:])) for path in paths]
-    odd = [path for path, side in sides if side is None or side.kind != "bicubic"]
-    return [f"its training took low-quality images from {path}" for path in odd]
+    paths = part.get("lq") if isinstance(part, Mapping) else None
+    odd = []
+    for path in map(str, paths if isinstance(paths, list) else ()):
+        side = read_side(Path(path).parts[-2:])
+        if side is None or side.kind != "bicubic":
+            odd.append(f"its training took low-quality images from {path}")
+    return odd
 
 
 def _iterations(loaded: LoadedWeights) -> Any:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +12,6 @@ import torch
 from mmengine.config import Config
 
 from superres.checkpoints import LoadedWeights
-from superres.checkpoints.files import sha256
 from superres.datasets.conventions import CONVENTIONS
 from superres.datasets.fingerprint import fingerprint_pair, rgb8
 from superres.engine.config.values import scales_of, to_plain
@@ -25,33 +22,12 @@ from superres.models.summary import summarise, summarise_network
 from .evaluate import EvalResults
 from .predictor import MEMORY_MEANS
 from .published_columns import Standing, comparison
+from .scored_dataset import ScoredDataset
 from .sets import EvalSet
 from .spandrel_model import FOREIGN, on_meta
 
 FINGERPRINTED = 3
 """So many pictures of a set, the smallest, are compared with the known ways to make LR."""
-
-
-@dataclass(frozen=True)
-class Tested:
-    """What a test is about.
-
-    Attributes:
-        cfg: says on what it was tested.
-        checkpoint: as it was given: a path, or a name of weights in the package or downloaded.
-        loaded, module: what was in it, and the restorer with that.
-        device: on which the restorer lies.
-        standing: what of it is published.
-        inference: arguments of :func:`superres.inference.upscale_tensor`.
-    """
-
-    cfg: Config
-    checkpoint: Path
-    loaded: LoadedWeights
-    module: torch.nn.Module
-    device: torch.device
-    standing: Standing
-    inference: dict[str, Any]
 
 
 def scored_record(
@@ -82,14 +58,28 @@ def scored_record(
     )
 
 
-def facts_of(of: Tested, results: EvalResults) -> dict[str, Any]:
-    """What results.json says of a test beside its scores."""
-    cfg, loaded, standing, meta = of.cfg, of.loaded, of.standing, of.loaded.meta
-    on_cpu = of.device.type == "cpu"
+def facts_of(
+    cfg: Config,
+    loaded: LoadedWeights,
+    module: torch.nn.Module,
+    device: torch.device,
+    standing: Standing,
+    results: EvalResults,
+) -> dict[str, Any]:
+    """What results.json says of a test beside its scores and what was asked for.
+
+    Args:
+        cfg: says on what it was tested.
+        loaded, module: what was in the file, and the restorer with that.
+        device: on which the restorer lies.
+        standing: what of it is published.
+        results: of the restorer.
+    """
+    meta = loaded.meta
+    on_cpu = device.type == "cpu"
     names = to_plain(meta.get("config") or {}).get("train_set")
     names = names if isinstance(names, list) else [names]
     return {
-        "checkpoint": {"path": str(of.checkpoint), "sha256": sha256(loaded.path)},
         "config": str(cfg.filename),
         "format": loaded.format,
         "network": dict(loaded.config),
@@ -99,14 +89,13 @@ def facts_of(of: Tested, results: EvalResults) -> dict[str, Any]:
         "iter": meta.get("iter"),
         "seed": meta.get("seed"),
         "selection": meta.get("selection") if loaded.path.name == "best.pth" else None,
-        "parameters": sum(p.numel() for p in of.module.backbone.parameters()),
-        "costs": _costs(loaded, scales_of(cfg), of.module),
+        "parameters": sum(p.numel() for p in module.backbone.parameters()),
+        "costs": _costs(loaded, scales_of(cfg), module),
         "runtime": _runtime(results.entries),
         "eval_dataset": to_plain(cfg.get("eval_dataset") or {}),
-        "inference": of.inference,
-        "device": "cpu" if on_cpu else torch.cuda.get_device_name(of.device),
+        "device": "cpu" if on_cpu else torch.cuda.get_device_name(device),
         "threads": torch.get_num_threads() if on_cpu else None,
-        "memory_means": MEMORY_MEANS[of.device.type],
+        "memory_means": MEMORY_MEANS[device.type],
     }
 
 
@@ -175,9 +164,10 @@ def _convention(eval_set: EvalSet) -> dict[str, Any]:
     checked: list[str] = []
     try:
         areas = [math.prod(dataset.gt.shape_at(i)[:2]) for i in range(len(dataset))]
-        unfit = {*getattr(dataset, "faults", ()), *getattr(dataset, "rounded_up", ())}
-        whole = [i for i in np.argsort(areas, kind="stable").tolist() if i not in unfit]
-        for index in whole[:FINGERPRINTED]:
+        order = np.argsort(areas, kind="stable").tolist()
+        if isinstance(dataset, ScoredDataset):
+            order = [i for i in order if i not in dataset.faults and not dataset.is_rounded_up(i)]
+        for index in order[:FINGERPRINTED]:
             lq, gt = (rgb8(np.asarray(picture)) for picture in dataset.load(index))
             found = fingerprint_pair(lq, gt, eval_set.scale)
             names = [name for name in names if found.get(name, (1,))[0] == 0]

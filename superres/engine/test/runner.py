@@ -11,6 +11,7 @@ from mmengine.config import Config
 
 from superres.checkpoints import LoadedWeights, read_weights
 from superres.checkpoints.detect import UnknownNetwork
+from superres.checkpoints.files import sha256
 from superres.checkpoints.formats.base import full_config
 from superres.checkpoints.state import load_strictly
 from superres.engine.config.ecosystem import log_level
@@ -19,15 +20,18 @@ from superres.engine.config.values import scales_of, to_plain
 from superres.engine.distributed import launch
 from superres.engine.run_log import RunLog
 from superres.errors import UserError
+from superres.evaluation.curves import read_curves
+from superres.evaluation.embedding import Album, Shot
+from superres.evaluation.report import render_report
 from superres.evaluation.results import require_folder, write_results
+from superres.files import write_text
 from superres.inference import parse_tile
 from superres.registry import MODELS
 
 from .evaluate import EvalResults, evaluate, extra_metrics
 from .predictor import bicubic, network
 from .published_columns import method_label, standing_of_weights
-from .record import Tested, facts_of, scored_record
-from .report import write_report
+from .record import facts_of, scored_record
 from .sets import EvalSet, prepare_sets
 from .spandrel_model import FOREIGN, foreign_subject
 
@@ -93,7 +97,7 @@ def run_test(cfg: Config, device: torch.device, checkpoint: Path, how: TestOptio
     standing = standing_of_weights(cfg, loaded, plus, stated=how.published)
     if standing.why:
         reporter.say(f"no published name or scores: {'; '.join(standing.why)}")
-    tested = Tested(cfg, checkpoint, loaded, module.to(device), device, standing, inference)
+    module = module.to(device)
     eval_sets = prepare_sets(cfg, reporter.warn, how.sets, how.protocols, keep_broken=True)
     if not eval_sets:
         raise UserError("there is no set to test on; name them in test_sets or by --sets")
@@ -106,16 +110,18 @@ def run_test(cfg: Config, device: torch.device, checkpoint: Path, how: TestOptio
     extras = extra_metrics(cfg, device)
     save_dir = out / "images" if out and (how.save_images or how.report) else None
     label = how.name_in_tables or method_label(cfg, loaded, standing, plus)
-    rows = [("Bicubic", bicubic, None)] if how.baseline != "none" else []
-    rows.append((label, network(module, device, **how.inference), save_dir))
+    images = sum(len(s.dataset) for s in eval_sets if s.dataset is not None)
+    album = Album(images, launch.rank(), launch.world_size())
+    total, done, last = images * (2 if how.baseline != "none" else 1), 0, None
     told: set[str] = set()
-    total = sum(len(s.dataset) for s in eval_sets if s.dataset is not None) * len(rows)
-    done, last = 0, None
 
     def failed(text: str) -> None:
         if text not in told:  # by another row already
             told.add(text)
             reporter.alert(f"warning: {text}")
+
+    def show(eval_set: EvalSet, name: str, *pictures: Any) -> None:
+        album.add(Shot(eval_set.name, eval_set.scale, name, *pictures))
 
     def step(name: str) -> None:
         nonlocal done, last
@@ -123,11 +129,16 @@ def run_test(cfg: Config, device: torch.device, checkpoint: Path, how: TestOptio
         reporter.progress(done, total, name, None if name == last else f"testing {name} ...")
         last = name
 
+    told_of = {"progress": step, "on_failure": failed}
+    baselines = EvalResults()
     try:
-        *before, results = [
-            evaluate(method, eval_sets, extras, row, folder, progress=step, on_failure=failed)
-            for row, method, folder in rows
-        ]
+        if how.baseline != "none":
+            baselines = evaluate(bicubic, eval_sets, extras, "Bicubic", **told_of)
+        method = network(module, device, **how.inference)
+        on_picture = show if how.report else None
+        results = evaluate(
+            method, eval_sets, extras, label, save_dir, on_picture=on_picture, **told_of
+        )
     except KeyboardInterrupt:
         kept = f"; the pictures in {save_dir} are whole" if save_dir else ""
         if reporter.rank == 0:
@@ -139,16 +150,27 @@ def run_test(cfg: Config, device: torch.device, checkpoint: Path, how: TestOptio
     finally:
         reporter.close()
     _require_scores(results, eval_sets)
-    baselines = before[0] if before else EvalResults()
+    shots = [shot for part in launch.gather(album.shots) for shot in part]
     if reporter.rank == 0:
-        facts = facts_of(tested, results)
-        described = extras.described()
-        record = scored_record(cfg, eval_sets, results, baselines, standing, described, **facts)
+        record = scored_record(
+            cfg,
+            eval_sets,
+            results,
+            baselines,
+            standing,
+            extras.described(),
+            {"path": str(checkpoint), "sha256": sha256(loaded.path)},
+            inference=inference,
+            **facts_of(cfg, loaded, module, device, standing, results),
+        )
         _warn_of_selection(record["selection"], reporter)
         # Files first: nobody may be reading what is printed.
         written = write_results(out, record) if out else []
         if how.report:
-            written.append(write_report(out, reporter.warn))
+            log = Path(checkpoint).parent / "log.jsonl"
+            curves = read_curves(log) if log.is_file() else {}
+            written.append(out / "report.html")
+            write_text(written[-1], render_report(record, shots, curves))
         reporter.table(record)
         if written:
             reporter.say(f"written: {written[0]}, {', '.join(path.name for path in written[1:])}")

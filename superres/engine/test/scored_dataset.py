@@ -29,7 +29,6 @@ class ScoredDataset(PairedDataset):
     Attributes:
         faults: reasons, by picture number.
         extra: names of low-quality pictures that belong to no ground truth.
-        rounded_up: numbers of the pictures that ``round_up`` is about.
 
     Raises:
         UserError: as there; of pictures without a partner or of wrong sizes only where it is all.
@@ -39,18 +38,15 @@ class ScoredDataset(PairedDataset):
         self.round_up = round_up
         self.faults: dict[int, str] = {}
         self.extra: list[str] = []
-        self.rounded_up: set[int] = set()
         super().__init__(**options)
 
     def _match(self) -> np.ndarray | None:
         numbers = np.asarray(partner_numbers(self.gt, self.lq, self.scale))
-        alone = np.flatnonzero(numbers < 0).tolist()
-        if len(alone) == len(numbers):
+        if numbers.max() < 0:
             return super()._match()  # says how pairs are named
-        self.faults = dict.fromkeys(alone, f"it has no low-quality picture in {self.lq.path}")
-        used = set(numbers.tolist())
-        rest = [] if self.gt.is_part else range(len(self.lq))
-        self.extra = [self.lq.name_at(i) for i in rest if i not in used]
+        if not self.gt.is_part:
+            unused = sorted({*range(len(self.lq))} - {*numbers.tolist()})
+            self.extra = [self.lq.name_at(i) for i in unused]
         return numbers
 
     def _unused(self) -> list[str]:
@@ -58,34 +54,33 @@ class ScoredDataset(PairedDataset):
 
     def _check_sizes(self) -> None:
         for i in range(len(self)):
-            if i in self.faults:
-                continue
-            try:
-                if self.lq is not None and self._is_rounded_up(i):
-                    self.rounded_up.add(i)
-                else:
+            if self.lq is not None and self.lq_number(i) < 0:
+                self.faults[i] = f"it has no low-quality picture in {self.lq.path}"
+            elif not self.is_rounded_up(i):
+                try:
                     self._check_size(i)
-            except UserError as error:
-                self.faults[i] = str(error)
+                except UserError as error:
+                    self.faults[i] = str(error)
         if len(self.faults) == len(self):
             raise UserError(next(reversed(self.faults.values())))
 
-    def _is_rounded_up(self, i: int) -> bool:
-        if not self.round_up:
+    def is_rounded_up(self, i: int) -> bool:
+        """Whether a picture is one of those that ``round_up`` is about."""
+        if not self.round_up or self.lq is None or i in self.faults:
             return False
         sides = zip(self.gt.shape_at(i)[:2], self.lq.shape_at(self.lq_number(i))[:2])
         rest = [g - q * self.scale for g, q in sides]
         return min(rest) < 0 and all(abs(r) < self.scale for r in rest)
 
     def load(self, i: int) -> tuple[Any, np.ndarray]:
-        """As there; the ground truth of a picture in ``rounded_up`` is resized, not cropped.
+        """As there; the ground truth of a picture that was rounded up is resized, not cropped.
 
         Raises:
             UserError: the picture's fault, among others.
         """
         if i in self.faults:
             raise UserError(self.faults[i])
-        if i not in self.rounded_up:
+        if not self.is_rounded_up(i):
             return super().load(i)
         lq = self.lq.read_at(self.lq_number(i))
         gt = np.asarray(self.gt.read_at(i))

@@ -3,6 +3,7 @@
   const data = JSON.parse(document.getElementById("data").textContent);
   const find = (selector, root = document) => root.querySelector(selector);
   const all = (selector, root = document) => [...root.querySelectorAll(selector)];
+  const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
 
   // ---- the table of scores: sort by a column, missing values last --------------------------
   const table = find("#per-image");
@@ -36,48 +37,30 @@
   const compare = find("#compare");
   const split = find("#split");
   const sides = { left: find("#left"), right: find("#right") };
-  const view = { zoom: 1, x: 0.5, y: 0.5 };
+  const whole = { zoom: 1, x: 0.5, y: 0.5 };
+  const view = { ...whole };
   const MAX_ZOOM = 32;
   let current = -1;
-  let panes = [];
 
-  const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
-
+  // All pictures show the same part: view.x and view.y are its centre, as shares of the picture.
   function draw() {
     view.zoom = clamp(view.zoom, 1, MAX_ZOOM);
     const margin = 0.5 / view.zoom;
     view.x = clamp(view.x, margin, 1 - margin);
     view.y = clamp(view.y, margin, 1 - margin);
     // Percentages are of the picture's own size, so one transform fits panes of any size.
-    const transform = `translate(${50 - view.x * view.zoom * 100}%, ` +
-      `${50 - view.y * view.zoom * 100}%) scale(${view.zoom})`;
-    for (const pane of panes) {
-      pane.classList.toggle("inside", view.zoom > 1);
-      for (const image of all("img", pane)) {
-        image.style.transform = transform;
-        image.classList.toggle("pixels", view.zoom > 1 || image.dataset.layer === "LR");
-      }
+    const [left, top] = [view.x, view.y].map((share) => 50 - share * view.zoom * 100);
+    for (const image of all("#viewer .pane img")) {
+      image.style.transform = `translate(${left}%, ${top}%) scale(${view.zoom})`;
+      image.classList.toggle("pixels", view.zoom > 1 || image.dataset.layer === "LR");
+      image.parentElement.classList.toggle("inside", view.zoom > 1);
     }
     find("#zoom").textContent = `${Number(view.zoom.toFixed(2))}×`;
-  }
-
-  function drawSplit() {
+    // The divider stays where it is in the pane, so the upper picture, whose own transform moves
+    // it, is clipped at another place of its own.
     compare.style.setProperty("--split", split.value);
-    clip();
-  }
-
-  // The divider stays where it is in the pane, so the upper picture, whose own transform moves
-  // it, is clipped at another place of its own.
-  function clip() {
-    const image = find(".over", compare);
-    const left = 50 - view.x * view.zoom * 100;
     const edge = (Number(split.value) - left) / view.zoom;
-    image.style.clipPath = `inset(0 ${100 - clamp(edge, 0, 100)}% 0 0)`;
-  }
-
-  function redraw() {
-    draw();
-    clip();
+    find(".over", compare).style.clipPath = `inset(0 ${100 - clamp(edge, 0, 100)}% 0 0)`;
   }
 
   function zoomAt(factor, px = 0.5, py = 0.5) {
@@ -85,18 +68,18 @@
     view.zoom = clamp(before * factor, 1, MAX_ZOOM);
     view.x += (px - 0.5) * (1 / before - 1 / view.zoom);
     view.y += (py - 0.5) * (1 / before - 1 / view.zoom);
-    redraw();
-  }
-
-  function reset() {
-    Object.assign(view, { zoom: 1, x: 0.5, y: 0.5 });
-    redraw();
+    draw();
   }
 
   function move(dx, dy) {
     view.x += dx / view.zoom;
     view.y += dy / view.zoom;
-    redraw();
+    draw();
+  }
+
+  function reset() {
+    Object.assign(view, whole);
+    draw();
   }
 
   function setLayer(image, layer) {
@@ -106,98 +89,82 @@
   }
 
   function drawCompare() {
-    setLayer(find(".over", compare), sides.left.value);
-    setLayer(find(".under", compare), sides.right.value);
-    find(".tag-left", compare).textContent = data.labels[sides.left.value];
-    find(".tag-right", compare).textContent = data.labels[sides.right.value];
-    redraw();
-  }
-
-  function fillSelect(select, layers, wanted) {
-    const kept = layers.includes(select.value) ? select.value : wanted;
-    select.replaceChildren(...layers.map((layer) => new Option(data.labels[layer], layer)));
-    select.value = kept;
+    for (const [side, image] of [["left", ".over"], ["right", ".under"]]) {
+      setLayer(find(image, compare), sides[side].value);
+      find(`.tag-${side}`, compare).textContent = data.labels[sides[side].value];
+    }
+    draw();
   }
 
   function show(index) {
     current = (index + shots.length) % shots.length;
     const shot = shots[current];
     const layers = data.order.filter((layer) => layer in shot.layers);
+    const ratio = shot.width / shot.height;
     find("#name").textContent = `${shot.set} x${shot.scale}: ${shot.name}`;
     find("#figures").textContent = shot.text;
-    fillSelect(sides.left, layers, layers.includes("bicubic") ? "bicubic" : layers[0]);
-    fillSelect(sides.right, layers, "SR");
-    const ratio = `${shot.width} / ${shot.height}`;
-    compare.style.aspectRatio = ratio;
-    compare.style.maxWidth = `min(60rem, calc(80vh * ${shot.width / shot.height}))`;
+    const wanted = { left: "bicubic" in shot.layers ? "bicubic" : layers[0], right: "SR" };
+    for (const [side, select] of Object.entries(sides)) {
+      const kept = layers.includes(select.value) ? select.value : wanted[side];
+      select.replaceChildren(...layers.map((layer) => new Option(data.labels[layer], layer)));
+      select.value = kept;
+    }
+    compare.style.maxWidth = `min(60rem, calc(80vh * ${ratio}))`;
     find("#panes").replaceChildren(...layers.map((layer) => {
-      const figure = document.createElement("figure");
-      const pane = document.createElement("div");
-      pane.className = "pane";
-      pane.tabIndex = 0;
-      pane.style.aspectRatio = ratio;
-      pane.setAttribute("role", "group");
+      const figure = find("#pane").content.cloneNode(true).firstElementChild;
+      const pane = find(".pane", figure);
       pane.setAttribute("aria-label", `${data.labels[layer]}; + and - zoom, arrows move`);
-      const image = new Image();
-      image.draggable = false;
-      setLayer(image, layer);
-      const caption = document.createElement("figcaption");
-      caption.textContent = data.labels[layer];
-      pane.append(image);
-      figure.append(pane, caption);
+      setLayer(find("img", pane), layer);
+      find("figcaption", figure).textContent = data.labels[layer];
       listen(pane);
       return figure;
     }));
-    panes = all(".pane", find("#viewer"));
+    all("#viewer .pane").forEach((pane) => { pane.style.aspectRatio = ratio; });
     all("tbody tr", table).forEach((row) => {
-      row.classList.toggle("chosen", Number(row.dataset.shot) === current && "shot" in row.dataset);
+      row.classList.toggle("chosen", row.dataset.shot === String(current));
     });
-    reset();
+    Object.assign(view, whole);
     drawCompare();
   }
 
   // ---- input: pointers (mouse, pen, fingers), wheel, keys ----------------------------------
   function listen(pane) {
     const pointers = new Map();
+    const on = (kind, listener) => pane.addEventListener(kind, listener, { passive: false });
     const place = (event) => {
       const box = pane.getBoundingClientRect();
       return [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height];
     };
-    pane.addEventListener("pointerdown", (event) => {
+    on("pointerdown", (event) => {
       pointers.set(event.pointerId, place(event));
       if (event.pointerType !== "touch" || view.zoom > 1 || pointers.size > 1) {
         pane.setPointerCapture(event.pointerId);
       }
     });
-    pane.addEventListener("pointermove", (event) => {
+    on("pointermove", (event) => {
       const before = pointers.get(event.pointerId);
       if (!before) return;
       const now = place(event);
-      if (pointers.size === 1) {
-        move(before[0] - now[0], before[1] - now[1]);
-      } else {
-        const [id] = [...pointers.keys()].filter((key) => key !== event.pointerId);
-        const other = pointers.get(id);
+      const other = [...pointers].find(([id]) => id !== event.pointerId)?.[1];
+      if (other) {
         const span = ([x, y]) => Math.hypot(x - other[0], y - other[1]);
         zoomAt(span(now) / Math.max(span(before), 1e-3),
           (now[0] + other[0]) / 2, (now[1] + other[1]) / 2);
-        move((before[0] - now[0]) / 2, (before[1] - now[1]) / 2);
       }
+      const share = other ? 2 : 1;
+      move((before[0] - now[0]) / share, (before[1] - now[1]) / share);
       pointers.set(event.pointerId, now);
     });
     for (const kind of ["pointerup", "pointercancel", "lostpointercapture"]) {
-      pane.addEventListener(kind, (event) => pointers.delete(event.pointerId));
+      on(kind, (event) => pointers.delete(event.pointerId));
     }
-    pane.addEventListener("wheel", (event) => {
+    on("wheel", (event) => {
       if (!event.ctrlKey && document.activeElement !== pane) return;
       event.preventDefault();
       zoomAt(Math.exp(-clamp(event.deltaY, -200, 200) / 400), ...place(event));
-    }, { passive: false });
-    pane.addEventListener("dblclick", (event) => {
-      if (view.zoom > 1) reset();
-      else zoomAt(4, ...place(event));
     });
-    pane.addEventListener("keydown", (event) => {
+    on("dblclick", (event) => (view.zoom > 1 ? reset() : zoomAt(4, ...place(event))));
+    on("keydown", (event) => {
       const step = 0.1;
       const actions = {
         "+": () => zoomAt(1.5), "=": () => zoomAt(1.5), "-": () => zoomAt(1 / 1.5), "0": reset,
@@ -211,12 +178,12 @@
   }
 
   listen(compare);
-  split.addEventListener("input", drawSplit);
-  find("#larger").addEventListener("click", () => zoomAt(1.5));
-  find("#smaller").addEventListener("click", () => zoomAt(1 / 1.5));
-  find("#reset").addEventListener("click", reset);
-  find("#next").addEventListener("click", () => show(current + 1));
-  find("#previous").addEventListener("click", () => show(current - 1));
+  split.addEventListener("input", draw);
+  const clicks = {
+    larger: () => zoomAt(1.5), smaller: () => zoomAt(1 / 1.5), reset,
+    next: () => show(current + 1), previous: () => show(current - 1),
+  };
+  for (const [id, click] of Object.entries(clicks)) find(`#${id}`).addEventListener("click", click);
   for (const select of Object.values(sides)) select.addEventListener("change", drawCompare);
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
@@ -232,5 +199,4 @@
     });
   });
   show(0);
-  drawSplit();
 })();
