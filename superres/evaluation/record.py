@@ -131,7 +131,7 @@ def _faults(value: Any, kind: Any, where: str) -> Iterator[str]:
         return
     if plain in (int, float):  # JSON knows whole numbers of any size, which sums cannot take
         good = type(value) is int or (plain is float and type(value) is float)
-        good = good and (not math.isfinite(value) or abs(value) < _LARGEST)
+        good = good and not _LARGEST <= abs(value) < math.inf
     else:
         good = isinstance(value, plain) and "\0" not in value  # which no path holds
     if not good or (allowed is not None and value not in allowed):
