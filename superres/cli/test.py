@@ -8,6 +8,10 @@ from __future__ import annotations
 import argparse
 import re
 
+_WANTED = (
+    *("out", "save_images", "report", "published", "baseline", "weight_format", "self_ensemble"),
+    *("tile", "name_in_tables"),
+)
 _COMMA = r",(?![^({]*[)}])"  # not one of dict(gt=..., lq=...)
 
 
@@ -51,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="beside PSNR and SSIM: ms-ssim, lpips, lpips-vgg, dists, niqe, through optional "
         "libraries, or one of your own (default: the config's metrics)",
     )
-    parser.add_argument("--name", help="what tables call the method")
+    parser.add_argument("--name", dest="name_in_tables", help="what tables call the method")
     parser.add_argument(
         "--published",
         action="store_true",
@@ -66,6 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--format",
+        dest="weight_format",
         help="format of a published weight file that cannot tell it; 'spandrel' leaves it to that",
     )
     parser.add_argument("--self-ensemble", action="store_true", help="average of the eight views")
@@ -98,20 +103,6 @@ def run(args: argparse.Namespace) -> int:
 
     metrics = split(args.metrics)
     options = [*args.cfg_options, *([f"metrics={metrics!r}"] if metrics else [])]
-    return test(
-        args.config,
-        args.checkpoint,
-        out=args.out,
-        save_images=args.save_images,
-        sets=split(args.sets),
-        protocols=split(args.protocols),
-        baseline=args.baseline,
-        weight_format=args.format,
-        self_ensemble=args.self_ensemble,
-        tile=args.tile,
-        launcher=args.launcher,
-        options=options,
-        name_in_tables=args.name,
-        report=args.report,
-        published=args.published,
-    )
+    wanted = {key: getattr(args, key) for key in _WANTED}
+    wanted |= {"sets": split(args.sets), "protocols": split(args.protocols)}
+    return test(args.config, args.checkpoint, args.launcher, options, **wanted)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,6 @@ from superres.evaluation.embedding import LABELS
 from superres.evaluation.tables import all_tables, entries_of
 
 TEMPLATES = Path(__file__).with_name("templates")
-_LONG = ("results", "baselines", "runtime", "costs")  # in the tables already
 
 
 def render_report(
@@ -38,6 +36,8 @@ def render_report(
         lstrip_blocks=True,
     )
     columns, rows = _score_table(record)
+    methods = dict.fromkeys(entry["method"] for entry in record["results"])
+    sets = dict.fromkeys(f"{entry['set']} x{entry['scale']}" for entry in record["results"])
     shots = []
     for number, (_, shot) in enumerate(sorted(album, key=lambda part: part[0])):
         scores = [r for r in rows if r["key"] == (shot["set"], shot["scale"], shot["name"])]
@@ -48,7 +48,7 @@ def render_report(
     count = len({row["key"] for row in rows})
     few = f"{len(shots)} of {count} pictures are in this report."
     return environment.get_template("report.html").render(
-        title=_title(record),
+        title=f"{', '.join(methods)} on {', '.join(sets)}",
         facts=_facts(record),
         tables=all_tables(record),
         shots=shots,
@@ -58,16 +58,7 @@ def render_report(
         score_rows=rows,
         errors=_errors(record),
         curves=[Markup(line_chart(title, of)) for title, of in (curves or {}).items()],
-        details=json.dumps(
-            {key: value for key, value in record.items() if key not in _LONG}, indent=2
-        ),
     )
-
-
-def _title(record: Mapping[str, Any]) -> str:
-    methods = dict.fromkeys(entry["method"] for entry in record["results"])
-    sets = dict.fromkeys(f"{e['set']} x{e['scale']}" for e in record["results"])
-    return f"{', '.join(methods)} on {', '.join(sets)}"
 
 
 def _facts(record: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -122,10 +113,10 @@ def _number(value: float | None, digits: int, error: str) -> dict[str, Any]:
 
 def _errors(record: Mapping[str, Any]) -> list[str]:
     """What was not scored and why, each fault once."""
-    lines = []
+    lines: dict[str, None] = {}
     for entry in entries_of(record):
         where = f"{entry['set']} x{entry['scale']}"
-        faults = [note for note in entry.get("notes", ()) if note.startswith("not scored")]
-        lines += [f"{where}: {fault}" for fault in faults]
-        lines += [f"{where}, {i['name']}: {i['error']}" for i in entry["images"] if "error" in i]
-    return list(dict.fromkeys(lines))
+        faults = [f": {note}" for note in entry.get("notes", ()) if note.startswith("not scored")]
+        faults += [f", {i['name']}: {i['error']}" for i in entry["images"] if "error" in i]
+        lines |= dict.fromkeys(where + fault for fault in faults)
+    return [*lines]

@@ -137,22 +137,3 @@ def test_the_command(folders, tmp_path, capsys):
         assert "ours - Bicubic" in text
     assert main(["table", f"renamed={folders[0]}"]) == 0
     assert "renamed" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(
-    ("content", "said"),
-    [
-        ("{", "no JSON"),
-        ("[]", "the file is '[]', no object"),
-        ('{"results": [{"set": "a"}], "schema": 1, "protocols": {}}', "results[0] has no method"),
-        (None, "No such file"),
-    ],
-)
-def test_files_that_are_something_else(content, said, tmp_path, capsys):
-    path = tmp_path / "results.json"
-    if content is not None:
-        path.write_text(content)
-    assert main(["table", str(path)]) == 2
-    error = capsys.readouterr().err
-    assert said in error
-    assert str(path) in error

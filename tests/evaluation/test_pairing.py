@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from superres.errors import UserError
-from superres.evaluation.pairing import pair_by_name, undecorated
+from superres.evaluation.pairing import pair_by_name
 
 
 def pair(sr: str, hr: str, scale: int = 2) -> dict[str, str]:
@@ -19,15 +19,11 @@ def pair(sr: str, hr: str, scale: int = 2) -> dict[str, str]:
     ("sr", "hr", "scale"),
     [
         ("baby.png", "baby.png", 2),
-        ("baby.PNG", "baby.bmp", 2),
         ("baby_RCAN_x2.png", "baby.png", 2),
         ("babyx2.png", "baby.png", 2),
-        ("baby_x2_SR.png", "baby.png", 2),
-        ("baby_HR_x2.png", "baby.png", 2),
         ("baby_DRLN+_x2.png", "baby_HR_x2.png", 2),
         ("img_001_SRF_2_SR.png", "img_001_SRF_2_HR.png", 2),
         ("img_001_SRF_2_SR.png", "img_001.png", 2),
-        ("0801x4.png", "0801.png", 4),
         ("0801x4_edsr.png", "0801.png", 4),
         ("RCAN_baby_x2.png", "baby.png", 2),
         ("edsr-x2-baby-final.png", "baby.png", 2),
@@ -84,16 +80,3 @@ def test_a_name_with_the_scale_is_meant_before_one_without():
 def test_ambiguous_names(sr, hr, message):
     with pytest.raises(UserError, match=message):
         pair(sr, hr)
-
-
-def test_undecorated():
-    for name, plain in {
-        "baby_HR_x2": "baby",
-        "img_001_srf_4_lr": "img_001",
-        "0853x4": "0853",
-        "x4": "x4",
-        "_sr": "_sr",
-        "max-2x": "max",
-        "hr": "hr",
-    }.items():
-        assert undecorated(name) == plain

@@ -245,10 +245,8 @@ def test_look_up():
     [
         ("edsr_y", r"unknown protocol 'edsr_y'; did you mean edsr-y.*known are edsr-y, edsr-div2k"),
         ({"name": "a", "chanel": "y"}, "unknown key 'chanel' in a protocol; did you mean channel"),
-        ({"channel": "y"}, "needs a name"),
         ({"base": "edsr-y"}, "needs a name"),
         ({"name": "a", "channel": "lab"}, "channel must be one of rgb, y, not 'lab'"),
-        ({"name": "a", "sr_rounding": "int8"}, "sr_rounding must be one of uint8"),
         ({"name": "a", "ssim": "blue"}, "ssim='blue' needs channel='rgb'"),
         (3, "a name or a dict, not int"),
     ],

@@ -163,27 +163,6 @@ def test_zoom_and_pan_are_the_same_in_all_panes(page, picture):
     assert len(transforms(page)) == 1
 
 
-def test_the_wheel_zooms_where_it_points(page):
-    from selenium.webdriver import ActionChains
-    from selenium.webdriver.common.actions.wheel_input import ScrollOrigin
-
-    settle(page)
-    pane = one(page, "#compare")
-    page.execute_script("arguments[0].scrollIntoView({block: 'center'})", pane)
-    origin = ScrollOrigin.from_element(pane, -pane.size["width"] // 4, 0)
-    ActionChains(page).scroll_from_origin(origin, 0, -200).perform()
-    assert one(page, "#zoom").text == "1×"  # the page scrolls, until the picture is chosen
-    page.execute_script(
-        "arguments[0].scrollIntoView({block: 'center'}); arguments[0].focus()", pane
-    )
-    ActionChains(page).scroll_from_origin(origin, 0, -200).perform()
-    assert one(page, "#zoom").text == "1.65×"
-    (transform,) = transforms(page)
-    across = float(transform.split("(")[1].split("%")[0])
-    # A quarter from the left stays in its place: 0.25 * 1.65 + across = 0.25.
-    assert across == pytest.approx(25 - 25 * np.exp(0.5), abs=0.5)
-
-
 def rows(page) -> list[str]:
     found = page.find_elements("css selector", "#per-image tbody th")
     return [element.text for element in found]
@@ -223,21 +202,6 @@ def test_a_row_shows_its_picture_and_keys_go_on(page):
     one(page, "#compare").send_keys("p")
     assert one(page, "tr.chosen th").text == "c-small"
     assert "edsr-y 100.00 dB" in one(page, "#figures").text
-
-
-def test_other_layers_can_be_compared(page, picture):
-    from selenium.webdriver.support.ui import Select
-
-    left, right = (Select(one(page, selector)) for selector in ("#left", "#right"))
-    shown = [option.get_attribute("value") for option in left.options]
-    assert shown == ["LR", "bicubic", "SR", "HR", "error"]
-    left.select_by_value("SR")
-    right.select_by_value("LR")
-    slide(page, 50)
-    found = picture("#compare")
-    middle = found[found.shape[0] // 2]
-    assert close_to(middle[None, : len(middle) // 2 - 8], BLUE).mean() > 0.95
-    assert close_to(middle[None, len(middle) // 2 + 8 :], RED).mean() > 0.95
 
 
 def test_a_phone(page):
