@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +13,8 @@ from superres.evaluation.published import difference
 from superres.evaluation.statistics import Interval, mean_and_deviation, paired_difference
 from superres.evaluation.tables import Entry, Table, entries_of
 
-_CONVENTION = ("init", "scale", "scales", "rgb_mean", "rgb_std", "img_range")
-"""Arguments of a network that may differ between its scales, or files of it."""
+_COMMON = {"iterations": "iter", "training sets": "train_set"}
+"""What seeds of one training have in common, and what results.json calls it."""
 _SAME = {"psnr": 5e-4, "ssim": 5e-6}
 """By less than this scores differ that are equal but for rounding on another machine."""
 
@@ -43,15 +43,6 @@ class Run:
     def config(self) -> str:
         """The name of its config, without folder and suffix."""
         return re.split(r"[\\/]", str(self.record.get("config", "")))[-1].partition(".")[0]
-
-    @property
-    def facts(self) -> Iterator[tuple[str, str]]:
-        """What seeds of one training have in common, as far as it is known."""
-        network = sorted((self.record.get("network") or {}).items())
-        told = ", ".join(f"{k}={v}" for k, v in network if k not in _CONVENTION)
-        yield "iterations", str(self.record.get("iter") or "")
-        yield "training sets", str(self.record.get("train_set") or "")
-        yield "networks", told
 
 
 def merge_runs(runs: Sequence[Run]) -> tuple[dict[str, Any], list[str]]:
@@ -91,8 +82,9 @@ def merge_runs(runs: Sequence[Run]) -> tuple[dict[str, Any], list[str]]:
             if own:  # where the method's name stands for several configs, their names
                 apart = run.config + "+" * method.endswith("+")
                 method = run.name or (apart if len(configs[method]) > 1 else method)
-                for what, value in run.facts:
-                    facts[method, what].update({value: run.source} if value else {})
+                for what, key in _COMMON.items():
+                    if value := run.record.get(key):
+                        facts[method, what][str(value)] = run.source
             cell = cells[own, method, entry["set"], entry["scale"], entry["protocol"]]
             same = cell.setdefault(run.weights if own else "", (entry, run.source))
             if told := _differing(method, same, entry, run.source):
@@ -131,7 +123,7 @@ def _differing(method: str, first: tuple[Entry, str], entry: Entry, source: str)
 
 def _disagreements(facts: Mapping[tuple[str, str], Mapping[str, str]]) -> list[str]:
     """Where rows are not of the same low-quality pictures, or averaged runs are not seeds of one
-    training: other iterations, sets or networks."""
+    training: other iterations or sets."""
     return [
         f"{subject}: the low-quality pictures of {' and '.join(values.values())} differ; the rows "
         "cannot be compared"

@@ -137,5 +137,5 @@ def test_a_network_for_grey_on_a_packed_colour_set(train, options, world, tmp_pa
     assert main(arguments) == 0
     packed, folder = json.loads((out / "results.json").read_text())["results"]
     assert packed["psnr"] == pytest.approx(folder["psnr"], abs=1e-9)
-    assert "turned to grey" in packed["notes"][0]
+    assert "read as grey" in packed["notes"][0]
     assert "LR made here from HR" in packed["notes"][1]

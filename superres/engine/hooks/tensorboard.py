@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 from mmengine.hooks import Hook
@@ -16,24 +15,22 @@ from superres.registry import HOOKS
 class TensorboardHook(Hook):
     """Writes the scalars that the run reports, and some results, to ``WORK_DIR/tensorboard``.
 
+    At each validation it writes so many results as ``tensorboard=dict(pictures=N)`` in the config
+    says, else 4, of each set its first ones; each beside LR, bicubic and HR, with an enlarged part.
     Without the package it says so once and does nothing.
-
-    Args:
-        folder: another place.
-        pictures: results to write at each validation, of each set its first ones; each beside
-            LR, bicubic and HR, with an enlarged part. None reads ``tensorboard`` in the config
-            (``tensorboard=dict(pictures=2)``), else it is 4.
     """
 
     priority = "VERY_LOW"
 
-    def __init__(self, folder: str | Path | None = None, pictures: int | None = None) -> None:
-        self.folder, self.pictures = folder, pictures
+    def __init__(self) -> None:
         self._writer: Any = None
         self._seen: Counter[str] = Counter()
 
     def before_train(self, runner: Any) -> None:
         """Open the writer and listen to the log."""
+        options = runner.cfg.get("tensorboard")
+        wanted = options.get("pictures", 4) if isinstance(options, dict) else 4
+        self._pictures = require("tensorboard.pictures", wanted, "count or 0")
         if runner.rank:
             return
         try:
@@ -44,16 +41,10 @@ class TensorboardHook(Hook):
                 "(pip install 'superres[tensorboard]', or tensorboard=False in the config)"
             )
             return
-        options = runner.cfg.get("tensorboard")
-        if self.pictures is None:
-            self.pictures = options.get("pictures", 4) if isinstance(options, dict) else 4
-        require("tensorboard.pictures", self.pictures, "count or 0")
-        self._writer = SummaryWriter(self.folder or runner.work_dir / "tensorboard")
+        self._writer = SummaryWriter(runner.work_dir / "tensorboard")
         runner.log.listen(self._write)
 
     def _write(self, mode: str, iteration: int, values: dict[str, float]) -> None:
-        # Where the work dir was removed meanwhile, the writer's thread would die.
-        Path(self._writer.log_dir).mkdir(parents=True, exist_ok=True)
         for key, value in values.items():
             if isinstance(value, (int, float)):
                 self._writer.add_scalar(f"{mode}/{key}", value, iteration)
@@ -62,16 +53,14 @@ class TensorboardHook(Hook):
         self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
         """Write a result, if it is among the first of its set."""
-        if self._writer is None or not self.pictures:
+        # The limit is on all sets together, and each set gets its share.
+        key, share = data_batch["set"], -(-self._pictures // len(runner.eval_sets))
+        full = self._seen.total() >= self._pictures or self._seen[key] >= share
+        if self._writer is None or full:
             return
         from superres.evaluation.embedding import as_rgb8
         from superres.imaging.comparison import comparison
 
-        # The limit is on all sets together, and each set gets its share.
-        key = data_batch["set"]
-        share = -(-self.pictures // len(runner.eval_sets))
-        if sum(self._seen.values()) >= self.pictures or self._seen[key] >= share:
-            return
         self._seen[key] += 1
         shown = comparison(*map(as_rgb8, (data_batch["lq"], outputs, data_batch["gt"])))
         tag = f"val/{key}/{data_batch['name']}"

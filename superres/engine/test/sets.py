@@ -51,8 +51,8 @@ class EvalSet:
 def notes_on(dataset: Any) -> list[str]:
     """What is peculiar about the pictures of a set."""
     notes = [*dataset.notes]
-    if getattr(dataset, "channels", None) == "grey" and _has_colour(dataset.gt):
-        notes.append("colour images were turned to grey, which is what the network takes")
+    if getattr(dataset, "channels", None) == "grey":
+        notes.append("images were read as grey, which is what the network takes")
     if isinstance(dataset.make_lq, dict):
         steps = dataset.make_lq.get("steps")
         notes.append(f"LR made here from HR by another degradation than bicubic: {steps}")
@@ -63,13 +63,6 @@ def notes_on(dataset: Any) -> list[str]:
         names = some(extra, 5)
         notes.append(f"{len(extra)} LR pictures have no HR and are not in the mean: {names}")
     return [*notes, *filter(None, [other_size(dataset.name, len(dataset))])]
-
-
-def _has_colour(store: Any) -> bool:
-    try:
-        return any(store.stored_channels(i) > 1 for i in range(len(store)))
-    except UserError:  # told where that image is scored
-        return False
 
 
 def default_protocols(name: str, wanted: Any = None) -> list[Protocol]:
