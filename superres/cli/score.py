@@ -74,7 +74,6 @@ def run(args: argparse.Namespace) -> int:
     from superres.evaluation.report import render_report
     from superres.evaluation.scoring import score_by, unscored
     from superres.evaluation.tables import all_tables
-    from superres.files import write_text
 
     if args.report and not args.out:
         raise UserError("--report needs --out DIR")
@@ -148,10 +147,8 @@ def run(args: argparse.Namespace) -> int:
         hr_dir=str(args.hr_dir.resolve()),
     )
     # Files first: nobody may be reading what is printed.
-    written = results.write_results(args.out, record) if args.out else []
-    if args.report:
-        written.append(args.out / "report.html")
-        write_text(written[-1], render_report(record, album.shots))
+    page = render_report(record, album.shots) if args.report else ""
+    written = results.write_results(args.out, record, page) if args.out else []
     print_tables(all_tables(record))
     if written:
         print(f"written: {written[0]}, {', '.join(path.name for path in written[1:])}")

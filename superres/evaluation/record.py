@@ -89,8 +89,8 @@ class Record(TypedDict):
     """The whole file. ``protocols`` and ``metrics`` are by name.
 
     Also: versions, device, threads, memory_means, iter, format (of the weights), parameters,
-    network, published_network (method, and by what it was known), train_set, seed, selection (by what
-    best.pth was chosen), eval_dataset, inference, comparison (of a table);
+    network, published_network (method, and by what it was known), train_set, seed, selection (by
+    what best.pth was chosen), eval_dataset, inference, comparison (of a table);
     costs (parameters and operations per scale, of an image of 1280x720: flops, flops_input);
     runtime (seconds and memory_mb per set and scale); of ``superres score``: sr_dir, hr_dir.
     """

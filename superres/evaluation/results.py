@@ -136,8 +136,9 @@ def require_folder(folder: Path) -> None:
         raise UserError(f"{folder}: nothing can be written there ({error.strerror})") from None
 
 
-def write_results(folder: Path, record: Mapping[str, Any]) -> list[Path]:
-    """Write ``results.json`` and, as tables, ``results.md``, ``results.csv`` and ``results.tex``.
+def write_results(folder: Path, record: Mapping[str, Any], page: str = "") -> list[Path]:
+    """Write ``results.json`` and, as tables, ``results.md``, ``results.csv`` and ``results.tex``;
+    and ``report.html``, where a page is given.
 
     JSON knows no infinity: an infinite or NaN number becomes null, and the object that holds it
     gets ``"<key>_note": "inf"`` (or ``"nan"``). All other numbers are unrounded.
@@ -155,6 +156,7 @@ def write_results(folder: Path, record: Mapping[str, Any]) -> list[Path]:
         "results.md": markdown(tables),
         "results.csv": csv_text(entries_of(record), metrics=record.get("metrics") or ()),
         "results.tex": latex(tables),
+        **({"report.html": page} if page else {}),
     }
     for name, text in texts.items():
         write_text(folder / name, text)

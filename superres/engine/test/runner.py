@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,6 @@ from superres.evaluation.curves import read_curves
 from superres.evaluation.embedding import Album, Shot
 from superres.evaluation.report import render_report
 from superres.evaluation.results import require_folder, write_results
-from superres.files import write_text
 from superres.inference import parse_tile
 from superres.registry import MODELS
 
@@ -142,10 +142,11 @@ def run_test(cfg: Config, device: torch.device, checkpoint: Path, how: TestOptio
     except KeyboardInterrupt:
         kept = f"; the pictures in {save_dir} are whole" if save_dir else ""
         if reporter.rank == 0:
-            reporter.alert(
-                f"stopped after {done} of {total} steps{kept}. Nothing is scored until all "
-                "is done, so results.json was not written: run the same command again"
-            )
+            with contextlib.suppress(OSError):  # of a terminal that has gone
+                reporter.alert(
+                    f"stopped after {done} of {total} steps{kept}. Nothing is scored until all "
+                    "is done, so results.json was not written: run the same command again"
+                )
         raise
     finally:
         reporter.close()
@@ -163,14 +164,17 @@ def run_test(cfg: Config, device: torch.device, checkpoint: Path, how: TestOptio
             inference=inference,
             **facts_of(cfg, loaded, module, device, standing, results),
         )
-        _warn_of_selection(record["selection"], reporter)
+        chosen = record["selection"] or {}
+        if chosen.get("role") == "test":
+            reporter.warn(
+                f"this checkpoint was chosen by its {chosen['metric']} on {chosen['set']}, a test "
+                "set: that column is an optimistic one"
+            )
         # Files first: nobody may be reading what is printed.
-        written = write_results(out, record) if out else []
-        if how.report:
-            log = Path(checkpoint).parent / "log.jsonl"
-            curves = read_curves(log) if log.is_file() else {}
-            written.append(out / "report.html")
-            write_text(written[-1], render_report(record, shots, curves))
+        log = Path(checkpoint).parent / "log.jsonl"
+        curves = read_curves(log) if how.report and log.is_file() else {}
+        page = render_report(record, shots, curves) if how.report else ""
+        written = write_results(out, record, page) if out else []
         reporter.table(record)
         if written:
             reporter.say(f"written: {written[0]}, {', '.join(path.name for path in written[1:])}")
@@ -245,11 +249,3 @@ def _own_affairs(loaded: LoadedWeights) -> set[str]:
         return {"init"}
     folded = {"res_scale"} if loaded.format == "superres" else set()  # by exports
     return {"init", "rgb_mean", "rgb_std", "img_range", *folded}
-
-
-def _warn_of_selection(selection: dict[str, Any] | None, reporter: RunLog) -> None:
-    if selection and selection.get("role") == "test":
-        reporter.warn(
-            f"this checkpoint was chosen by its {selection['metric']} on {selection['set']}, a "
-            "test set: that column is an optimistic one"
-        )
