@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 
+from superres.datasets.pairing import size_fault
 from superres.errors import UserError
 from superres.imaging._cv2 import import_cv2
 from superres.imaging.degrade import blur_down
@@ -25,87 +28,59 @@ class Convention:
 
     Attributes:
         family: ``matlab`` (exact), ``rounding`` (MATLAB's kernel, rounded elsewhere) or ``other``.
-        crops: whether it makes sense only for a whole ratio.
     """
 
     name: str
     text: str
     family: str
     make: Callable[[np.ndarray, Size], np.ndarray]
-    crops: bool = False
+
+    @property
+    def crops(self) -> bool:
+        """Whether it makes sense only for a whole ratio."""
+        return self.name in ("nearest", "bd")
 
 
-def _matlab(border: str) -> Callable[[np.ndarray, Size], np.ndarray]:
-    return lambda image, size: imresize(image, size=size, border=border)
-
-
-def _matlab_kernel(method: str) -> Callable[[np.ndarray, Size], np.ndarray]:
-    return lambda image, size: imresize(image, size=size, method=method)
-
-
-def _float(border: str, rounded: Callable[[np.ndarray], np.ndarray]):
-    def make(image: np.ndarray, size: Size) -> np.ndarray:
-        exact = imresize(image, size=size, border=border, rounding="float")
-        return np.clip(rounded(exact), 0, 255).astype(np.uint8)
-
-    return make
+def _matlab(
+    image: np.ndarray,
+    size: Size,
+    border: str = "reflect",
+    method: str = "bicubic",
+    rounded: Callable[[np.ndarray], np.ndarray] | None = None,
+) -> np.ndarray:
+    """MATLAB's imresize; with ``rounded`` both passes in float, and that once at the end."""
+    if rounded is None:
+        return imresize(image, size=size, method=method, border=border)
+    exact = imresize(image, size=size, border=border, rounding="float")
+    # Sums that are a half but for float64's last bits must not fall to either side by chance.
+    return np.clip(rounded(np.round(exact, 9)), 0, 255).astype(np.uint8)
 
 
 def _half_up(values: np.ndarray) -> np.ndarray:
-    # Sums that are a half but for float64's last bits must not fall to either side by chance.
-    return np.floor(np.round(values, 9) + 0.5)
+    return np.floor(values + 0.5)
 
 
-def _half_even(values: np.ndarray) -> np.ndarray:
-    return np.rint(np.round(values, 9))
+def _width_first(image: np.ndarray, size: Size, border: str = "reflect") -> np.ndarray:
+    turned = imresize(image.transpose(1, 0, 2), size=size[::-1], border=border)
+    return turned.transpose(1, 0, 2)
 
 
-def _cut(values: np.ndarray) -> np.ndarray:
-    return np.floor(np.round(values, 9))
+def _pil(image: np.ndarray, size: Size, method: str) -> np.ndarray:
+    from PIL import Image
 
-
-def _width_first(border: str):
-    def make(image: np.ndarray, size: Size) -> np.ndarray:
-        turned = imresize(image.transpose(1, 0, 2), size=size[::-1], border=border)
-        return turned.transpose(1, 0, 2)
-
-    return make
-
-
-def _pil(method: str):
-    def make(image: np.ndarray, size: Size) -> np.ndarray:
-        from PIL import Image
-
-        filters = Image.Resampling
-        resized = Image.fromarray(np.ascontiguousarray(image)).resize(
-            size[::-1], resample=filters[method]
-        )
-        return np.asarray(resized)
-
-    return make
+    picture = Image.fromarray(np.ascontiguousarray(image))
+    return np.asarray(picture.resize(size[::-1], resample=Image.Resampling[method]))
 
 
 def _pil_float(image: np.ndarray, size: Size) -> np.ndarray:
     """PIL's kernel and borders in float, rounded once: torch's antialiased bicubic."""
-    from PIL import Image
-
-    planes = [
-        np.asarray(
-            Image.fromarray(np.ascontiguousarray(image[..., c], dtype=np.float32)).resize(
-                size[::-1], resample=Image.Resampling.BICUBIC
-            )
-        )
-        for c in range(image.shape[2])
-    ]
+    planes = [_pil(image[..., c].astype(np.float32), size, "BICUBIC") for c in range(3)]
     return np.clip(np.rint(np.stack(planes, -1)), 0, 255).astype(np.uint8)
 
 
-def _opencv(method: str):
-    def make(image: np.ndarray, size: Size) -> np.ndarray:
-        cv2 = import_cv2()
-        return cv2.resize(image, size[::-1], interpolation=getattr(cv2, f"INTER_{method}"))
-
-    return make
+def _opencv(image: np.ndarray, size: Size, method: str) -> np.ndarray:
+    cv2 = import_cv2()
+    return cv2.resize(image, size[::-1], interpolation=getattr(cv2, f"INTER_{method}"))
 
 
 def _every_nth(image: np.ndarray, size: Size) -> np.ndarray:
@@ -117,49 +92,37 @@ def _blur_down(image: np.ndarray, size: Size) -> np.ndarray:
     return blur_down(image, image.shape[0] // size[0])
 
 
-CONVENTIONS: tuple[Convention, ...] = (
-    Convention("matlab", "MATLAB, newer: mirrored border", "matlab", _matlab("reflect")),
-    Convention("matlab-old", "MATLAB, older: clamped border", "matlab", _matlab("replicate")),
-    Convention("float", "rounded once, half up", "rounding", _float("reflect", _half_up)),
-    Convention(
-        "float-even",
-        "rounded once, half to even (Python ports of imresize)",
-        "rounding",
-        _float("reflect", _half_even),
-    ),
-    Convention(
-        "float-old", "rounded once, clamped border", "rounding", _float("replicate", _half_up)
-    ),
-    Convention(
-        "float-old-even",
-        "rounded once, half to even, clamped border",
-        "rounding",
-        _float("replicate", _half_even),
-    ),
-    Convention("truncated", "cut off instead of rounded", "rounding", _float("reflect", _cut)),
-    Convention("width-first", "width pass first", "rounding", _width_first("reflect")),
-    Convention(
-        "width-first-old", "width pass first, clamped", "rounding", _width_first("replicate")
-    ),
-    Convention("matlab-bilinear", "MATLAB bilinear", "other", _matlab_kernel("bilinear")),
-    Convention("matlab-lanczos3", "MATLAB lanczos3", "other", _matlab_kernel("lanczos3")),
-    Convention("pil-bicubic", "PIL BICUBIC", "other", _pil("BICUBIC")),
-    Convention("torch-bicubic", "torch bicubic, antialias=True", "other", _pil_float),
-    Convention("pil-lanczos", "PIL LANCZOS", "other", _pil("LANCZOS")),
-    Convention("pil-bilinear", "PIL BILINEAR", "other", _pil("BILINEAR")),
-    Convention("pil-box", "PIL BOX", "other", _pil("BOX")),
-    Convention("opencv-cubic", "OpenCV INTER_CUBIC (no antialias)", "other", _opencv("CUBIC")),
-    Convention("opencv-area", "OpenCV INTER_AREA", "other", _opencv("AREA")),
-    Convention("opencv-linear", "OpenCV INTER_LINEAR", "other", _opencv("LINEAR")),
-    Convention("opencv-lanczos4", "OpenCV INTER_LANCZOS4", "other", _opencv("LANCZOS4")),
-    Convention("nearest", "every n-th sample", "other", _every_nth, crops=True),
-    Convention("bd", "BD: Gaussian 7x7, sigma 1.6, n-th sample", "other", _blur_down, crops=True),
+_OLD: dict[str, Any] = {"border": "replicate"}
+_UP, _EVEN, _CUT = ({"rounded": how} for how in (_half_up, np.rint, np.floor))
+_TABLE = (
+    # name, what it is, family, function, its arguments
+    ("matlab", "MATLAB, newer: mirrored border", "matlab", _matlab, {}),
+    ("matlab-old", "MATLAB, older: clamped border", "matlab", _matlab, _OLD),
+    ("float", "rounded once, half up", "rounding", _matlab, _UP),
+    ("float-even", "rounded once, half to even (as in ports)", "rounding", _matlab, _EVEN),
+    ("float-old", "rounded once, clamped border", "rounding", _matlab, _OLD | _UP),
+    ("float-old-even", "rounded half to even, clamped", "rounding", _matlab, _OLD | _EVEN),
+    ("truncated", "cut off instead of rounded", "rounding", _matlab, _CUT),
+    ("width-first", "width pass first", "rounding", _width_first, {}),
+    ("width-first-old", "width pass first, clamped", "rounding", _width_first, _OLD),
+    ("matlab-bilinear", "MATLAB bilinear", "other", _matlab, {"method": "bilinear"}),
+    ("matlab-lanczos3", "MATLAB lanczos3", "other", _matlab, {"method": "lanczos3"}),
+    ("pil-bicubic", "PIL BICUBIC", "other", _pil, {"method": "BICUBIC"}),
+    ("torch-bicubic", "torch bicubic, antialias=True", "other", _pil_float, {}),
+    ("pil-lanczos", "PIL LANCZOS", "other", _pil, {"method": "LANCZOS"}),
+    ("pil-bilinear", "PIL BILINEAR", "other", _pil, {"method": "BILINEAR"}),
+    ("pil-box", "PIL BOX", "other", _pil, {"method": "BOX"}),
+    ("opencv-cubic", "OpenCV INTER_CUBIC (no antialias)", "other", _opencv, {"method": "CUBIC"}),
+    ("opencv-area", "OpenCV INTER_AREA", "other", _opencv, {"method": "AREA"}),
+    ("opencv-linear", "OpenCV INTER_LINEAR", "other", _opencv, {"method": "LINEAR"}),
+    ("opencv-lanczos4", "OpenCV INTER_LANCZOS4", "other", _opencv, {"method": "LANCZOS4"}),
+    ("nearest", "every n-th sample", "other", _every_nth, {}),
+    ("bd", "BD: Gaussian 7x7, sigma 1.6, n-th sample", "other", _blur_down, {}),
 )
-
-
-def by_name(name: str) -> Convention:
-    """A convention; KeyError for an unknown name."""
-    return {c.name: c for c in CONVENTIONS}[name]
+CONVENTIONS = {
+    name: Convention(name, text, family, partial(function, **arguments))
+    for name, text, family, function, arguments in _TABLE
+}
 
 
 def ground_truth_for(gt: np.ndarray, size: Size, scale: int) -> np.ndarray:
@@ -171,16 +134,9 @@ def ground_truth_for(gt: np.ndarray, size: Size, scale: int) -> np.ndarray:
     Raises:
         UserError: ``size`` is neither.
     """
-    ratios = [g / q for g, q in zip(gt.shape[:2], size)]
-    down = tuple(g // scale for g in gt.shape[:2])
-    up = tuple(-(-g // scale) for g in gt.shape[:2])
-    if size == down:
+    fault = size_fault(gt.shape, size, scale)
+    if not fault:
         return gt[: size[0] * scale, : size[1] * scale]
-    if size == up:
+    if size == tuple(-(-g // scale) for g in gt.shape[:2]):
         return gt
-    other = round(ratios[0])
-    hint = f" (it looks like x{other})" if other != scale and other == round(ratios[1]) else ""
-    raise UserError(
-        f"it is {size[1]}x{size[0]}, and its ground truth is {gt.shape[1]}x{gt.shape[0]}: "
-        f"not x{scale}{hint}"
-    )
+    raise UserError(fault)

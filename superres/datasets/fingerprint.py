@@ -7,7 +7,6 @@ nowhere made them; MATLAB's two generations differ within two pixels of the bord
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +14,12 @@ import numpy as np
 
 from superres.datasets.conventions import CONVENTIONS, ground_truth_for
 from superres.datasets.pairing import match_names
-from superres.datasets.storage import PictureStore, open_store
+from superres.datasets.storage import open_store
 from superres.datasets.storage.pool import in_order
 from superres.errors import UserError
 from superres.imaging.io import read_image
+
+_UNCROPPED = "-uncropped"
 
 
 def fingerprint_pair(lq: np.ndarray, gt: np.ndarray, scale: int) -> dict[str, tuple[int, int]]:
@@ -38,23 +39,17 @@ def fingerprint_pair(lq: np.ndarray, gt: np.ndarray, scale: int) -> dict[str, tu
     size = lq.shape[:2]
     whole = ground_truth_for(gt, size, scale)
     divides = whole.shape[:2] == (size[0] * scale, size[1] * scale)
-    found = {}
-    signed = lq.astype(np.int16)
-    for convention in CONVENTIONS:
-        if divides or not convention.crops:
-            found[convention.name] = _difference(signed, convention.make(whole, size))
+    ways = {
+        name: (way.make, whole) for name, way in CONVENTIONS.items() if divides or not way.crops
+    }
     if divides and whole.shape != gt.shape:
-        for convention in CONVENTIONS:
-            if not convention.crops:
-                found[f"{convention.name}-uncropped"] = _difference(
-                    signed, convention.make(gt, size)
-                )
+        uncropped = [(name, way) for name, way in CONVENTIONS.items() if not way.crops]
+        ways |= {f"{name}{_UNCROPPED}": (way.make, gt) for name, way in uncropped}
+    found = {}
+    for name, (make, image) in ways.items():
+        difference = np.abs(lq.astype(np.int16) - make(image, size))
+        found[name] = int(np.count_nonzero(difference)), int(difference.max())
     return found
-
-
-def _difference(lq: np.ndarray, made: np.ndarray) -> tuple[int, int]:
-    difference = np.abs(lq - made.astype(np.int16))
-    return int(np.count_nonzero(difference)), int(difference.max())
 
 
 def fingerprint(
@@ -81,80 +76,51 @@ def fingerprint(
     """
     if scale < 2:
         raise UserError(f"--scale: a whole number from 2 on, not {scale}")
-    read, names = _pairs(Path(lq), Path(gt), scale)
-    work = partial(_compare, read, scale)
-    names = names[:limit] if limit else names
+    lq, gt = Path(lq), Path(gt)
+    if lq.is_file() != gt.is_file():
+        raise UserError(f"{lq} and {gt}: give two folders, two databases or two pictures.")
+    low, high = (p if p.is_file() else open_store(p) for p in (lq, gt))
+    single = isinstance(high, Path)
+    names = [high.stem] if single else list(high.names())[:limit]
+    partner = [0] if single else match_names(high, low, scale)
     pictures = []
-    totals: dict[str, list[int]] = {}
+    totals: dict[str, np.ndarray] = {}
     samples = 0
+
+    def work(i: int) -> tuple[int, dict[str, tuple[int, int]]]:
+        sides = (low, i if partner is None else int(partner[i])), (high, i)
+        pair = [read_image(s) if isinstance(s, Path) else s.read_at(n) for s, n in sides]
+        small, large = map(rgb8, pair)
+        return small.size, fingerprint_pair(small, large, scale)
+
     for i, result, fault in in_order(work, len(names), num_workers):
         if fault:
             raise UserError(f"{lq}, {names[i]}: {fault}")
-        samples += result["samples"]
-        exact = [name for name, (count, _) in result["found"].items() if count == 0]
-        nearest = min(result["found"], key=lambda name: result["found"][name])
-        pictures.append({"name": names[i], "exact": exact, "nearest": nearest})
-        for name, (count, largest) in result["found"].items():
-            total = totals.setdefault(name, [0, 0, 0, 0])
-            total[0] += count
+        size, found = result
+        samples += size
+        exact = [name for name, (count, _) in found.items() if count == 0]
+        pictures.append({"name": names[i], "exact": exact, "nearest": min(found, key=found.get)})
+        for name, (count, largest) in found.items():
+            total = totals.setdefault(name, np.zeros(4, np.int64))
+            total += count, 0, count == 0, 1
             total[1] = max(total[1], largest)
-            total[2] += count == 0
-            total[3] += 1
         if progress is not None:
             progress(i + 1, len(names), names[i])
-    plain = {c.name: c.text for c in CONVENTIONS}
-    rows = [
-        {
-            "name": name,
-            "description": plain.get(name, plain.get(name.removesuffix("-uncropped"), ""))
-            + (", picture not cropped" if name.endswith("-uncropped") else ""),
-            "differing": count,
-            "share": count / samples,
-            "max": largest,
-            "exact": exact,
-            "pictures": seen,
-        }
-        for name, (count, largest, exact, seen) in totals.items()
-        if seen == len(names) or exact
-    ]
+    rows = []
+    for name, total in totals.items():
+        differing, largest, exact, seen = total.tolist()
+        if seen < len(names) and not exact:
+            continue
+        row = {"name": name, "description": CONVENTIONS[name.removesuffix(_UNCROPPED)].text}
+        row["description"] += ", picture not cropped" if name.endswith(_UNCROPPED) else ""
+        row |= {"differing": differing, "share": differing / samples, "max": largest}
+        rows.append(row | {"exact": exact, "pictures": seen})
     rows.sort(key=lambda row: (-row["pictures"], row["differing"], row["max"]))
     return {
-        "schema": 1,
-        "command": "fingerprint",
-        "lq": str(lq),
-        "gt": str(gt),
-        "scale": scale,
-        "count": len(names),
-        "samples": samples,
+        **{"schema": 1, "command": "fingerprint", "lq": str(lq), "gt": str(gt), "scale": scale},
+        **{"count": len(names), "samples": samples, "conventions": rows, "pictures": pictures},
         "verdict": [row["name"] for row in rows if row["exact"] == len(names)],
-        "conventions": rows,
-        "pictures": pictures,
     }
-
-
-def _compare(read: Callable[[int], Any], scale: int, i: int) -> dict[str, Any]:
-    lq, gt = map(rgb8, read(i))
-    return {"samples": lq.size, "found": fingerprint_pair(lq, gt, scale)}
-
-
-def _from_files(lq: Path, gt: Path, _: int) -> tuple[np.ndarray, np.ndarray]:
-    return read_image(lq), read_image(gt)
-
-
-def _from_stores(
-    lq: PictureStore, gt: PictureStore, partner: np.ndarray | None, i: int
-) -> tuple[np.ndarray, np.ndarray]:
-    return lq.read_at(i if partner is None else int(partner[i])), gt.read_at(i)
-
-
-def _pairs(lq: Path, gt: Path, scale: int) -> tuple[Callable[[int], Any], list[str]]:
-    """What reads a pair by its number, picklable, and the names of the pairs."""
-    if lq.is_file() and gt.is_file():
-        return partial(_from_files, lq, gt), [gt.stem]
-    if lq.is_file() != gt.is_file():
-        raise UserError(f"{lq} and {gt}: give two folders, two databases or two pictures.")
-    low, high = open_store(lq), open_store(gt)
-    return partial(_from_stores, low, high, match_names(high, low, scale)), list(high.names())
 
 
 def rgb8(image: np.ndarray) -> np.ndarray:

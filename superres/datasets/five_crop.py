@@ -14,12 +14,12 @@ from pathlib import Path
 
 import numpy as np
 
-from superres.datasets.conventions import by_name
+from superres.datasets.conventions import CONVENTIONS
 from superres.datasets.pack import PackReport, pack_images
+from superres.datasets.sets import find_sets
 from superres.datasets.storage import open_store
 from superres.datasets.storage.sources import derived
 from superres.datasets.storage.writer import check_apart, check_set_name
-from superres.datasets.verify.sets import find_sets
 from superres.errors import UserError
 
 #: In torchvision's order.
@@ -52,7 +52,7 @@ def five_crop_pair(image: np.ndarray, crop: str, scale: int) -> tuple[np.ndarray
             f"a picture of {image.shape[1]}x{image.shape[0]} is too small to be cropped in five "
             f"at scale {scale}"
         )
-    resize = by_name(CONVENTION).make
+    resize = CONVENTIONS[CONVENTION].make
     gt = image[top : top + h, left : left + w]
     if (h, w) != (size[0] * scale, size[1] * scale):
         gt = resize(gt, (size[0] * scale, size[1] * scale))

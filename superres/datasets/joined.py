@@ -25,17 +25,15 @@ def build_dataset(config: Mapping[str, Any]) -> Any:
     sets = config.get("name")
     if not isinstance(sets, list | tuple) or not sets:
         return DATASETS.build(dict(config))
-    weights = [one.get("weight") if isinstance(one, Mapping) else None for one in sets]
-    for one, weight in zip(sets, weights):
+    parts, weights = [], []
+    for one in sets:
+        name = dict(one) if isinstance(one, Mapping) else one
+        weight = name.pop("weight", None) if isinstance(name, dict) else None
         if weight is not None and not (type(weight) in (int, float) and 0 < weight < float("inf")):
             raise UserError(f"the set {dict(one)}: weight = {weight!r} must be a number above 0")
-    names = [
-        {k: v for k, v in one.items() if k != "weight"} if isinstance(one, Mapping) else one
-        for one in sets
-    ]
-    parts = [DATASETS.build({**config, "name": name}) for name in names]
-    weighted = any(weight is not None for weight in weights)
-    return JoinedDataset(parts, [weight or 1 for weight in weights] if weighted else None)
+        parts.append(DATASETS.build({**config, "name": name}))
+        weights.append(weight)
+    return JoinedDataset(parts, [weight or 1 for weight in weights] if any(weights) else None)
 
 
 class JoinedDataset(Dataset):
@@ -56,7 +54,7 @@ class JoinedDataset(Dataset):
         self.name = " + ".join(part.name for part in self.sets)
         self.scale, self.seed, self.pipeline = first.scale, first.seed, first.pipeline
         self.make_lq, self.cache = first.make_lq, first.cache
-        self.gt: PictureStore = _Stores([part.gt for part in self.sets])
+        self.gt = _Stores([part.gt for part in self.sets])
         self.shares = weights and list(zip(map(len, self.sets), weights))
 
     def __len__(self) -> int:

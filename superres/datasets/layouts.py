@@ -19,11 +19,10 @@ from superres.errors import UserError
 from superres.files import is_folder, os_fault
 from superres.imaging.listing import is_image
 
-RESULTS = re.compile(r"(?i)image_SRF_\d")
-"""SelfExSR's folders, where results of methods lie beside the images."""
-
+UNFINISHED = "its packing was interrupted; run the same prepare or pack command again"
 _DEEPEST = 3  # LR/train/X4
-_ARCHIVE = r"\.(zip|rar|7z|tar(\.\w+)?|tgz)"
+_NO_NAME = re.compile(rf"(?i)(\.(zip|rar|7z|tar(\.\w+)?|tgz)|{re.escape(PARTIAL_SUFFIX)}.*)$")
+_RESULTS = re.compile(r"(?i)image_SRF_\d")  # SelfExSR's: results of methods beside the images
 LAYOUTS = (
     "HR + LR (also GT + LQ, high + low, target + input, with train_ or another word before or "
     "behind both, with .lmdb), LR in one folder per scale: LR/X{s}, LR_x{s}, X{s}, "
@@ -115,16 +114,32 @@ def _tokens(folder: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Place:
-    """A folder or database with images, and what its name says."""
+    """A folder or database of images, and what its name says.
+
+    Attributes:
+        below: the parts of its path below the folder that was looked through.
+        fault: what a message says of what is called a side and is none; else empty.
+    """
 
     path: Path
     side: Side | None
     below: tuple[str, ...] = ()
+    fault: str = ""
 
     @property
     def packed(self) -> bool:
         """Whether it is a database."""
         return is_lmdb(self.path)
+
+    @property
+    def high(self) -> bool:
+        """Whether it is called a high-quality side."""
+        return self.side is not None and not self.side.low
+
+    @property
+    def low(self) -> bool:
+        """Whether it is called a low-quality side."""
+        return self.side is not None and self.side.low
 
 
 def is_lmdb(path: Path) -> bool:
@@ -152,8 +167,12 @@ def holds_images(path: Path) -> bool:
 def places(root: Path) -> list[Place]:
     """The folders with images below ``root``, three levels deep (LR/train/X4), by path.
 
-    Where there is no such folder, those beside it whose names begin with its name:
-    ``DIV2K_train_HR`` and ``DIV2K_train_LR_bicubic/X4`` are those of ``DIV2K_train``.
+    With them what is called a side and cannot be read as one: an empty folder, images of other
+    formats, an archive, a link that leads nowhere, an unfinished pack. Bicubic low-quality images
+    would hide them.
+
+    Where there is no such folder, those beside it that have its name: ``DIV2K_train_HR`` and
+    ``DIV2K_train_LR_bicubic/X4`` are those of ``DIV2K_train``.
 
     Raises:
         UserError: a folder cannot be read.
@@ -165,82 +184,52 @@ def places(root: Path) -> list[Place]:
 
 
 def _below(root: Path, word: str = "", above: tuple[str, ...] = ()) -> Iterator[Place]:
-    for folder in _folders(root):
-        names = (*above, folder.name)
+    for path, folder in _entries(root, above):
+        names = (*above, _NO_NAME.sub("", path.name))
         # Below what is no side of this set lie other sets.
         side = read_side(names) if read_side(names[:1]) else None
-        spelt = "_".join(_tokens(names[0]))
-        if word and side is None and not spelt.startswith(f"{word}_"):
+        if word not in "_".join(_tokens(names[0])):
             continue
-        if holds_images(folder):
-            yield Place(folder, side, names)
-        if len(names) < _DEEPEST and not is_lmdb(folder):
-            yield from _below(folder, word, names)
+        unfinished = PARTIAL_SUFFIX in path.name
+        inside: list[Place] = []
+        if folder and not unfinished and not is_lmdb(path) and len(names) < _DEEPEST:
+            inside = list(_below(path, word, names))
+        if folder and not unfinished and holds_images(path):
+            yield Place(path, side, names)
+        elif side and (not above or side.scale) and all(p.fault for p in inside):
+            if unfinished:
+                yield Place(path, side, names, f"{path}: {UNFINISHED}")
+            elif path.is_symlink() and not path.exists():
+                fault = f"{path}: a link that leads nowhere ({os.readlink(path)})"
+                yield Place(path, side, names, fault)
+            elif side.low:
+                yield Place(path, side, names, f"{path} holds no images that are read")
+        yield from inside
 
 
-def _folders(root: Path) -> list[Path]:
-    # One that is being written, or was set aside, is not a side.
-    return [
-        path
-        for path, folder in _inside(root)
-        if folder and PARTIAL_SUFFIX not in path.name and ".replaced-" not in path.name
-    ]
-
-
-def _inside(root: Path) -> list[tuple[Path, bool]]:
-    """What lies in a folder and is not hidden, sorted, and whether it is a folder."""
+def _entries(root: Path, above: tuple[str, ...]) -> list[tuple[Path, bool]]:
+    """What lies in a folder and may be a side, sorted, and whether it is a folder."""
+    found = []
     try:
-        if not root.is_dir():
-            return []
         with os.scandir(root) as entries:
-            return sorted((Path(e.path), is_folder(e)) for e in entries if e.name[0] not in "._")
+            for entry in entries:
+                name, folder = entry.name, is_folder(entry)
+                if name[0] in "._" or ".replaced-" in name:  # hidden, or set aside
+                    continue
+                odd = _NO_NAME.search(name) or (not above and "." not in name)
+                if folder or odd or (entry.is_symlink() and not os.path.exists(entry.path)):
+                    found.append((Path(entry.path), folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
     except OSError as error:
         raise UserError(os_fault(root, error, "folder")) from None
-
-
-def unread_low_side(root: Path, where: Iterable[Place], word: str | None, scale: int) -> str:
-    """What is called the low-quality side of a set and is none, with the reason; else empty.
-
-    An empty folder, images of other formats, an archive that was not unpacked, a link that leads
-    nowhere, an unfinished pack: low-quality images made by bicubic would hide them.
-
-    Args:
-        root: the set's folder.
-        where: its places.
-        word: of its high-quality side; None: any.
-        scale: wanted.
-    """
-    used = {folder for p in where for folder in (p.path, *p.path.parents)}
-    first = _inside(root if root.is_dir() else root.parent)
-    low = [path for path, folder in first if folder and path in used and _is_low(path.name)]
-    for path, folder in [*first, *(entry for side in low for entry in _inside(side))]:
-        gone = path.is_symlink() and not path.exists()
-        name = re.sub(rf"(?i){_ARCHIVE}$|{re.escape(PARTIAL_SUFFIX)}.*$", "", path.name)
-        nested = path.parent in low
-        if not (folder or gone or name != path.name or (not path.suffix and not nested)):
-            continue
-        side = read_side([path.parent.name, name] if nested else [name])
-        unfinished = PARTIAL_SUFFIX in path.name and side and side.kind == "bicubic"
-        if not side or not side.low or unfinished or path in used or ".replaced-" in path.name:
-            continue
-        if word not in (None, side.word) or (nested and not side.scale):
-            continue
-        if not (scale and _of_another_scale(Place(path, side), scale, None)):
-            if gone:
-                return f"{path}: a link that leads nowhere ({os.readlink(path)})"
-            return f"{path} holds no images that are read"
-    return ""
-
-
-def _is_low(name: str) -> bool:
-    side = read_side([name])
-    return side is not None and side.low
+    return sorted(found)
 
 
 def choose_sides(
     where: Iterable[Place], scale: int, kind: str | None, label: str
 ) -> tuple[Place | None, Place | None, list[Place]]:
-    """The two sides for one scale, and the places that are neither, nor a side of another scale.
+    """The two sides for one scale, and the places that are neither, nor lie there by design.
 
     Args:
         where: the places of one set.
@@ -251,17 +240,17 @@ def choose_sides(
     Raises:
         UserError: two places could both be a side; they are named.
     """
-    where = list(where)
-    words = {p.side.word for p in where if p.side and not p.side.low}
+    where = [p for p in where if not p.fault]
+    high = [p for p in where if p.high]
+    words = {p.side.word for p in high}
     if len(words) > 1:
-        names = ", ".join(sorted(p.path.name for p in where if p.side and not p.side.low))
         raise UserError(
-            f"{label}: several sets are here ({names}). Name one of them, such as "
-            f"{label}/{sorted(words)[-1]}, or write dict(gt=FOLDER, lq=FOLDER)"
+            f"{label}: several sets are here ({', '.join(sorted(p.path.name for p in high))}). "
+            f"Name one of them, such as {label}/{sorted(words)[-1]}, or write "
+            "dict(gt=FOLDER, lq=FOLDER)"
         )
-    high = [p for p in where if p.side and not p.side.low and p.side.scale in (None, scale)]
-    low = [p for p in where if p.side and p.side.low and p.side.scale in (None, scale)]
-    gt = _one(high, "high-quality", scale, label)
+    gt = _one([p for p in high if p.side.scale in (None, scale)], "high-quality", label)
+    low = [p for p in where if p.low and p.side.scale in (None, scale)]
     if gt:
         low = [p for p in low if p.side.word == gt.side.word] or low
     if kind is not None:
@@ -269,69 +258,58 @@ def choose_sides(
     elif {p.side.kind for p in low} <= _OFFICIAL_KINDS or all(p.packed for p in low):
         # The tracks of a challenge, and packs of ours, lie beside each other by design.
         low = [p for p in low if p.side.kind == "bicubic"] or low
-    lq = _one(low, "low-quality", scale, label)
-    sides = {(p.side.low, p.side.scale, p.side.kind) for p in (gt, lq) if p}
-    strays = [
-        p
-        for p in where
-        if p not in (gt, lq)
-        and not RESULTS.match(p.path.name)
-        and not (p.side and (p.side.low, p.side.scale, p.side.kind) in sides)
-        and not (p.side and _may_lie_beside(p, p.side, gt, lq, scale))
-    ]
+    lq = _one(low, "low-quality", label)
+    strays = [p for p in where if not _by_design(p, gt, lq, scale)]
     return gt, lq, strays
 
 
-def _may_lie_beside(
-    place: Place, side: Side, gt: Place | None, lq: Place | None, scale: int
-) -> bool:
-    """Whether a side that is not used lies beside those that are by design."""
-    if _of_another_scale(place, scale, lq):
+def _by_design(place: Place, gt: Place | None, lq: Place | None, scale: int) -> bool:
+    """Whether a place is a side, or need not be one."""
+    side = place.side
+    if place in (gt, lq) or _RESULTS.match(place.path.name):
         return True
-    if not side.low:
-        return gt is not None
-    official = lq is not None and lq.side.kind in _OFFICIAL_KINDS and side.kind != ""
-    return official or (lq is not None and side.kind in _X4_ONLY)
+    if side is None:
+        return False
+    if of_another_scale(place, scale, lq) or (place.high and gt):
+        return True
+    if lq is None or side.low != lq.side.low:
+        return False
+    same = (side.scale, side.kind) == (lq.side.scale, lq.side.kind)
+    track = lq.side.kind in _OFFICIAL_KINDS and side.kind
+    return bool(same or track or side.kind in _X4_ONLY)
 
 
-def _of_another_scale(place: Place, scale: int, lq: Place | None) -> bool:
+def of_another_scale(place: Place, scale: int, lq: Place | None = None) -> bool:
     """Whether a place need not be used here, since it is a side for another scale."""
-    if place.side is None or place.side.scale in (None, scale):
+    if place.side is None or not scale or place.side.scale in (None, scale):
         return False
     # Bicubic LR of another scale says how this scale's is made; other LR does not.
-    return lq is not None or not place.side.low or place.side.kind == "bicubic"
+    return lq is not None or place.high or place.side.kind == "bicubic"
 
 
-def _one(candidates: list[Place], side: str, scale: int, label: str) -> Place | None:
+def _one(candidates: list[Place], side: str, label: str) -> Place | None:
     """The one that is meant: of the scale's own before one for all, packed before files."""
-    for fitting in (
-        [p for p in candidates if p.side.scale == scale],
-        [p for p in candidates if p.side.scale is None],
-    ):
-        if not fitting:
-            continue
-        others = {p.side.kind for p in candidates if p not in fitting}
-        if side == "low-quality" and not others <= _X4_ONLY:
-            break  # LR and LR_x4 both hold images; not DIV2K's LR_mild beside LR_x8
-        by_name: dict[tuple, list[Place]] = {}
-        for place in fitting:
-            by_name.setdefault(
-                (place.side.kind, "_".join(t for name in place.below for t in _tokens(name))), []
-            ).append(place)
-        if len(by_name) > 1 and side == "high-quality":
-            # MMEditing and BasicSR leave the uncropped originals beside GTmod12.
-            cropped = [k for k in by_name if k[1].startswith("gtmod")]
-            by_name = {k: by_name[k] for k in cropped} if cropped else by_name
-        if len(by_name) > 1:
-            break
-        (same,) = by_name.values()
-        if sum(not place.packed for place in same) > 1:
-            break  # LR/X4 and LR_x4; a folder beside its own pack is meant to be there
-        return min(same, key=lambda p: not p.packed)
-    else:
+    own = [p for p in candidates if p.side.scale]
+    fitting = own or candidates
+    if not fitting:
         return None
-    names = " and ".join(str(p.path) for p in candidates[:4])
-    raise UserError(
-        f"{label}: {names} could all be the {side} side{f' for x{scale}' if scale else ''}. Move "
-        "one away, or name both sides: dict(gt=FOLDER, lq=FOLDER)"
-    )
+    if side == "high-quality":
+        # MMEditing and BasicSR leave the uncropped originals beside GTmod12.
+        fitting = [p for p in fitting if _spelt(p).startswith("gtmod")] or fitting
+        others: set[str] = set()
+    else:
+        # LR and LR_x4 both hold images; DIV2K's LR_mild may lie beside LR_x8.
+        others = {p.side.kind for p in candidates if p not in fitting} - _X4_ONLY
+    # A folder beside its own pack is meant to be there; LR/X4 beside LR_x4 is not.
+    same = len({(p.side.kind, _spelt(p)) for p in fitting}) == 1
+    if others or not same or sum(not p.packed for p in fitting) > 1:
+        names = " and ".join(str(p.path) for p in candidates[:4])
+        raise UserError(
+            f"{label}: {names} could all be the {side} side. Move one away, or name both sides: "
+            "dict(gt=FOLDER, lq=FOLDER)"
+        )
+    return min(fitting, key=lambda p: not p.packed)
+
+
+def _spelt(place: Place) -> str:
+    return "_".join(token for name in place.below for token in _tokens(name))

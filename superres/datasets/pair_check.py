@@ -46,7 +46,7 @@ def check_pairs(dataset: Any, count: int = _PAIRS) -> None:
     numbers = np.unique(np.linspace(0, len(dataset) - 1, count).round().astype(int)).tolist()
     strange, shifts = [], []
     for i in numbers:
-        fault, shift = alignment(*_windows(dataset, i), dataset.scale)
+        fault, shift = alignment(*middle(*dataset.load(i), dataset.scale), dataset.scale)
         if fault:
             strange.append(f"{dataset.lq.name_at(dataset.lq_number(i))} {fault}")
         elif shift is not None:
@@ -66,11 +66,7 @@ def check_pairs(dataset: Any, count: int = _PAIRS) -> None:
     alike = (np.abs(np.array(shifts) - moved).max(axis=1) < _ALIKE).mean()
     if abs(moved).max() < _MOVED or alike < 2 / 3:
         return
-    down, right = moved.round(1).tolist()
-    text = (
-        f"{place.format('against')}: shifted by {abs(down):g} px {'down' if down < 0 else 'up'} "
-        f"and {abs(right):g} px {'right' if right < 0 else 'left'} (high-quality pixels)"
-    )
+    text = f"{place.format('against')}: {shift_text(moved)}"
     if abs(moved + (dataset.scale - 1) / 2).max() < _ALIKE / 2:
         dataset.notes.append(f"{text}, as images are of which every n-th pixel was taken")
     elif len(shifts) < _ENOUGH or _MAY_BE_SHIFTED.search(str(dataset.lq.path)):
@@ -85,11 +81,15 @@ _ANYWAY = (
 )
 
 
-def _windows(dataset: Any, i: int) -> tuple[np.ndarray, np.ndarray]:
-    """The middle of a pair."""
-    lq, gt = dataset.load(i)
-    scale = dataset.scale
-    sides = [min(n, _WINDOW) for n in lq.shape[:2]]
+def shift_text(shift: np.ndarray) -> str:
+    """What is said of a low-quality image by what :func:`alignment` found."""
+    down, right = (0.0 - shift.round(1)).tolist()
+    return f"shifted by {down:g} down and {right:g} right (high-quality pixels)"
+
+
+def middle(lq: Any, gt: Any, scale: int, window: int = _WINDOW) -> tuple[np.ndarray, np.ndarray]:
+    """The middle of a pair, of at most ``window`` low-quality pixels each way."""
+    sides = [min(n, window) for n in lq.shape[:2]]
     starts = [(n - side) // 2 for n, side in zip(lq.shape[:2], sides)]
 
     def part(image: Any, times: int) -> np.ndarray:

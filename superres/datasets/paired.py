@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from superres.registry import DATASETS, TRANSFORMS
 
 from .lazy import LazyBicubic
 from .locate import locate
-from .pairing import match_names
+from .pairing import match_names, size_fault
 from .sampler import SampleKey, sample_generator
 from .storage import ImageLmdb, PictureStore, open_store
 from .storage.chosen import chosen
@@ -79,39 +78,34 @@ class PairedDataset(Dataset):
                 f"PairedDataset: make_lq = {make_lq!r} must be auto, bicubic, none or "
                 "dict(type='Degrade', ...)"
             )
-        if gt is None and name is None:
+        if gt is not None:
+            name = {"gt": gt, "lq": lq, **({"name": name} if name else {})}
+        elif name is None:
             raise UserError("PairedDataset takes the name of a set, or gt (and lq) paths")
-        self.notes: list[str] = []
-        only = None
-        if gt is None:
-            found = locate(name, data_root, scale, needs_lq=make_lq == "auto" and lq is None)
-            self.name, gt, lq, only = found.name, found.gt, lq or found.lq, found.only
-            self.notes += found.notes
-        else:
-            self.name = name or Path(gt).name
+        found = locate(name, data_root, scale, needs_lq=make_lq == "auto")
+        self.name, self.notes = found.name, list(found.notes)
         self.scale = scale
         self.seed = seed
         self.border = border
         self.make_lq = make_lq
         self.cache, self.check_pairs = cache, check_pairs
-        self.gt: PictureStore = open_store(gt, channels=channels, dtype=dtype)
+        self.gt: PictureStore = open_store(found.gt, channels=channels, dtype=dtype)
         self.lq: PictureStore | None = None
-        if lq is not None and make_lq == "auto":
-            self.lq = open_store(lq, channels=channels, dtype=dtype)
-        self.lq_from = None if self.lq is None else str(lq)
+        if found.lq is not None and make_lq == "auto":
+            self.lq = open_store(found.lq, channels=channels, dtype=dtype)
+        self.lq_from = None if self.lq is None else str(found.lq)
         self.channels = channels
         for store in (self.gt, self.lq):
             if isinstance(store, ImageLmdb):
                 store.as_channels = {"grey": 1, "rgb": 3}.get(channels)
-        self.gt = self.gt if only is None else chosen(self.gt, only)
+        self.gt = self.gt if found.only is None else chosen(self.gt, found.only)
         self.lq_index = self._match() if self.lq is not None else None
         self._check_sizes()
         self.notes += self._unused()
         self.pipeline = Pipeline(pipeline)
-        stores = [self.gt] if self.lq is None else [self.gt, self.lq]
+        stores = [store for store in (self.gt, self.lq) if store is not None]
         self._mapped = not self._degrade and all(isinstance(s, ImageLmdb) for s in stores)
-        self._kept: dict[int, dict[str, Any]] = {}
-        self._kept_pid = os.getpid()
+        self._kept: dict[Any, Any] = {}
 
     def __len__(self) -> int:
         return len(self.gt)
@@ -130,11 +124,11 @@ class PairedDataset(Dataset):
 
     def _unused(self) -> list[str]:
         """What of the low-quality side belongs to no ground truth."""
-        if self.lq is None or len(self.lq) <= len(self.gt) or self.gt.is_part:
+        more = 0 if self.lq is None else len(self.lq) - len(self.gt)
+        if more <= 0 or self.gt.is_part:
             return []
-        more = len(self.lq) - len(self.gt)
-        text = f"{more} of {len(self.lq)} images of {self.lq.path} have no partner and are not used"
-        return [text]
+        of = f"{more} of {len(self.lq)} images of {self.lq.path}"
+        return [f"{of} have no partner and are not used"]
 
     def _match(self) -> np.ndarray | None:
         """For each ground truth the number of its partner; None: the same number."""
@@ -154,25 +148,12 @@ class PairedDataset(Dataset):
             )
         if self.lq is None:
             return
-        lq_shape = self.lq.shape_at(self.lq_number(i))
-        rest = [g - q * self.scale for g, q in zip(gt_shape[:2], lq_shape[:2])]
-        if not all(0 <= r < self.scale for r in rest):
-            ratios = {round(g / q) for g, q in zip(gt_shape[:2], lq_shape[:2])}
-            other = next(iter(ratios)) if len(ratios) == 1 else self.scale
-            if gt_shape[0] < lq_shape[0]:
-                hint = "The sides look swapped: gt is the larger one"
-            elif gt_shape[:2] == lq_shape[:2]:
-                hint = "Both sides are of one size"
-            elif other != self.scale:
-                hint = f"It looks like x{other}: set scale={other}, or give images of x{self.scale}"
-            else:
-                hint = "Do these two images belong together?"
+        fault = size_fault(gt_shape, self.lq_shape(i), self.scale)
+        if fault:
+            lq_name = self.lq.name_at(self.lq_number(i))
             raise UserError(
-                f"{self.lq.path}: {self.lq.name_at(self.lq_number(i))} is "
-                f"{lq_shape[1]}x{lq_shape[0]}, and {self.gt.name_at(i)} in {self.gt.path} is "
-                f"{gt_shape[1]}x{gt_shape[0]}: not {self.scale} times as large "
-                f"({lq_shape[1] * self.scale}x{lq_shape[0] * self.scale} expected). "
-                f"{hint}"
+                f"{self.lq.path}, {lq_name}: {fault}. Give images of one x{self.scale} pair in "
+                f"both folders ({self.gt.path}), or set the scale that they have"
             )
 
     def too_small(self) -> list[int]:
@@ -197,13 +178,9 @@ class PairedDataset(Dataset):
         gt = self.gt.read_at(i)
         if self.lq is not None:
             lq = self.lq.read_at(self.lq_number(i))
-            gt = gt[: lq.shape[0] * self.scale, : lq.shape[1] * self.scale]
-            if gt.shape[:2] != (lq.shape[0] * self.scale, lq.shape[1] * self.scale):
-                raise UserError(
-                    f"{self.gt.path}: {self.gt.name_at(i)} is {gt.shape[1]}x{gt.shape[0]}, "
-                    f"smaller than {self.scale} times its partner ({lq.shape[1]}x{lq.shape[0]})"
-                )
-            return lq, gt
+            if fault := size_fault(gt.shape, lq.shape, self.scale):  # changed since the start
+                raise UserError(f"{self.lq.path}, partner of {self.gt.name_at(i)}: {fault}")
+            return lq, gt[: lq.shape[0] * self.scale, : lq.shape[1] * self.scale]
         gt = modcrop(gt, self.scale)
         if self.make_lq == "none":
             return None, gt
@@ -215,13 +192,8 @@ class PairedDataset(Dataset):
     def describe(self, i: int, lq: Any, gt: Any) -> dict[str, Any]:
         """What is the same in every sample of picture ``i``, with these for its two sides."""
         name = self.gt.name_at(i)
-        fixed = {
-            "gt": gt,
-            "scale": self.scale,
-            "index": i,
-            "name": name,
-            "gt_path": f"{self.gt.path}/{name}",
-        }
+        fixed = {"gt": gt, "scale": self.scale, "index": i, "name": name}
+        fixed["gt_path"] = f"{self.gt.path}/{name}"
         if lq is not None:
             fixed["lq"] = lq
             store = self.gt if self.lq is None else self.lq
@@ -229,20 +201,15 @@ class PairedDataset(Dataset):
         return fixed
 
     def _fixed(self, i: int) -> dict[str, Any]:
-        """As :meth:`describe`; kept for the next draw where the pictures are memory-mapped.
-
-        What is kept are views and names, never pixels, and of so many pictures at most.
-        """
+        """As :meth:`describe`; views and names of packed pictures are kept for the next draw."""
         if not self._mapped:
             return self.describe(i, *self.load(i))
-        if self._kept_pid != os.getpid():  # a forked worker opens the packs for itself
-            self._kept, self._kept_pid = {}, os.getpid()
-        fixed = self._kept.get(i)
-        if fixed is None:
-            if len(self._kept) >= _KEEP:
-                self._kept.clear()
-            fixed = self._kept[i] = self.describe(i, *self.load(i))
-        return fixed
+        # A forked worker opens the packs for itself.
+        if self._kept.get("process") != os.getpid() or len(self._kept) > _KEEP:
+            self._kept = {"process": os.getpid()}
+        if i not in self._kept:
+            self._kept[i] = self.describe(i, *self.load(i))
+        return self._kept[i]
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_kept": {}}
@@ -251,11 +218,8 @@ class PairedDataset(Dataset):
         """The sample before the pipeline."""
         if not isinstance(key, tuple):
             key = SampleKey(int(key), int(key))
-        draw = key[1]
-        sample = self._fixed(key[0]).copy()
-        sample["draw"] = draw
-        sample["rng"] = sample_generator(self.seed, draw)
-        return sample
+        index, draw = key[:2]
+        return self._fixed(index) | {"draw": draw, "rng": sample_generator(self.seed, draw)}
 
     def __getitem__(self, key: SampleKey | int) -> dict[str, Any]:
         return self.pipeline(self.sample(key))

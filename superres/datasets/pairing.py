@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from difflib import SequenceMatcher
 from functools import partial
 
@@ -16,18 +16,8 @@ from superres.errors import UserError, some
 from .storage import PictureStore
 
 # How the low-quality side is named in the sets in circulation; {n} is the ground truth's name.
-TEMPLATES = (
-    "{n}",
-    "{n}x{s}",
-    "{n}_x{s}",
-    "{n}_LR_x{s}",
-    "{n}_LR",
-    "{n}LRBI_x{s}",
-    "{n}x{s}m",
-    "{n}_LRBD_x{s}",
-    "{n}LRBD_x{s}",
-)
-
+TEMPLATES = ("{n}", "{n}x{s}", "{n}_x{s}", "{n}_LR_x{s}", "{n}_LR", "{n}LRBI_x{s}", "{n}x{s}m")
+TEMPLATES += ("{n}_LRBD_x{s}", "{n}LRBD_x{s}")
 
 Rename = Callable[[str], str]
 """The name of the low-quality image that belongs to a high-quality one's name."""
@@ -46,44 +36,36 @@ def _renames(gt: list[str], lq: list[str], scale: int) -> Iterator[Rename]:
         yield partial(_by_template, template=template, scale=scale)
     yield partial(unicodedata.normalize, "NFC")
     yield partial(unicodedata.normalize, "NFD")
-    if not gt or not lq:
-        return
     first = gt[0]
     # The partner of the first name is at the start where sorting agrees, else anywhere.
     holding = (name for name in lq if first in name) if len(lq) < 100_000 else ()
-    seen = set()
-    for other in dict.fromkeys(itertools.chain(lq[:_TRIED], itertools.islice(holding, _TRIED))):
-        words, other_words = _WORD.split(first), _WORD.split(other)
-        if len(words) == len(other_words) > 1:
-            changed = [i for i, (a, b) in enumerate(zip(words, other_words)) if a != b]
-            word = tuple(words[i] + "/" + other_words[i] for i in changed)
-            if len(changed) == 1 and word not in seen:
-                seen.add(word)
-                i = changed[0]
-                yield partial(_by_word, at=i, word=words[i], instead=other_words[i])
+    found: dict[tuple, None] = {}
+    for other in [*lq[:_TRIED], *itertools.islice(holding, _TRIED)]:
+        words, others = _WORD.split(first), _WORD.split(other)
+        changed = [i for i, (a, b) in enumerate(zip(words, others)) if a != b]
+        if len(words) == len(others) > 1 and len(changed) == 1:
+            i = changed[0]
+            found[_by_word, i, words[i], others[i]] = None
         match = SequenceMatcher(None, first, other, autojunk=False).find_longest_match()
-        affixes = (
-            (first[: match.a], first[match.a + match.size :]),
-            (other[: match.b], other[match.b + match.size :]),
-        )
-        if match.size and affixes not in seen:
-            seen.add(affixes)
-            yield partial(_by_affixes, affixes=affixes)
-
-
-def _by_word(name: str, at: int, word: str, instead: str) -> str:
-    """``name`` with its word number ``at`` replaced; a name without it has no partner."""
-    words = _WORD.split(name)
-    return "".join([*words[:at], instead, *words[at + 1 :]]) if words[at : at + 1] == [word] else ""
+        if match.size:
+            old, new = first[: match.a], first[match.a + match.size :]
+            ends = other[: match.b], other[match.b + match.size :]
+            found[_by_affixes, old, new, *ends] = None
+    yield from (partial(rule, *arguments) for rule, *arguments in found)
 
 
 def _by_template(name: str, template: str, scale: int) -> str:
     return template.format(n=name, s=scale)
 
 
-def _by_affixes(name: str, affixes: tuple[tuple[str, str], tuple[str, str]]) -> str:
+def _by_word(at: int, word: str, instead: str, name: str) -> str:
+    """``name`` with its word number ``at`` replaced; a name without it has no partner."""
+    words = _WORD.split(name)
+    return "".join([*words[:at], instead, *words[at + 1 :]]) if words[at : at + 1] == [word] else ""
+
+
+def _by_affixes(before: str, behind: str, new_before: str, new_behind: str, name: str) -> str:
     """``name`` with other ends; a name that lacks them has no partner."""
-    (before, behind), (new_before, new_behind) = affixes
     fits = name.startswith(before) and name.endswith(behind) and len(before + behind) < len(name)
     return new_before + name[len(before) : len(name) - len(behind)] + new_behind if fits else ""
 
@@ -97,7 +79,7 @@ def partner_numbers(gt: PictureStore, lq: PictureStore, scale: int) -> list[int]
 
 
 def partners(gt: list[str], lq: list[str], scale: int) -> list[int]:
-    """As :func:`partner_numbers`, of the names of the two sides."""
+    """As :func:`partner_numbers`, of the names of the two sides, neither of which is empty."""
     numbers = {name: number for number, name in enumerate(lq)}
     best, found = 0, [-1] * len(gt)
     for rename in _renames(gt, lq, scale):
@@ -136,3 +118,26 @@ def match_names(gt: PictureStore, lq: PictureStore, scale: int) -> np.ndarray | 
     if len(lq) == len(gt) and (numbers == np.arange(len(gt))).all():
         return None
     return numbers
+
+
+def size_fault(gt: Sequence[int], lq: Sequence[int], scale: int) -> str:
+    """Why an image (height, width, ...) is not of ``scale`` times the size of another.
+
+    Args:
+        gt, lq: their shapes. ``gt`` may be larger by less than a low-quality pixel.
+
+    Returns:
+        What the low-quality image is; empty where it fits.
+    """
+    if all(0 <= g - scale * q < scale for g, q in zip(gt[:2], lq[:2])):
+        return ""
+    ratios = {round(g / q) for g, q in zip(gt[:2], lq[:2])}
+    hint = ""
+    if gt[0] < lq[0]:
+        hint = "; the sides look swapped: the ground truth is the larger one"
+    elif tuple(gt[:2]) == tuple(lq[:2]):
+        hint = "; both sides are of one size"
+    elif len(ratios) == 1 and scale not in ratios:
+        hint = f" (it looks like x{ratios.pop()})"
+    sizes = f"it is {lq[1]}x{lq[0]}, and its ground truth is {gt[1]}x{gt[0]}"
+    return f"{sizes}: not x{scale}{hint}"

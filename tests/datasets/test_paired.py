@@ -164,7 +164,7 @@ def test_lq_of_another_size(make_folders):
     root = make_folders()
     gt = pictures()[3]
     write_image(root / "LR_bicubic" / "X4" / "003.png", imresize(gt, 1 / 2))
-    with pytest.raises(UserError, match=r"003 is 50x50, .*100x100: not 4 times .*200x200 expected"):
+    with pytest.raises(UserError, match=r"003: it is 50x50, .*100x100: not x4 .it looks like x2"):
         PairedDataset(str(root), scale=4)
 
 
@@ -226,7 +226,7 @@ def test_grey_on_request(make_folders):
 
 
 def test_an_empty_folder(tmp_path: Path):
-    with pytest.raises(UserError, match=f"{tmp_path}.*no pictures"):
+    with pytest.raises(UserError, match=f"{tmp_path}.*no images"):
         PairedDataset(gt=str(tmp_path), scale=4)
     with pytest.raises(UserError, match="no images"):
         PairedDataset(str(tmp_path), scale=4)

@@ -158,7 +158,7 @@ def _low_right_here(root):
         (_other_format, "LR holds no images that are read"),
         (lambda root: (root / "LR").mkdir(), "LR holds no images that are read"),
         (_archive, "LR_x2.zip holds no images that are read"),
-        (_low_right_here, "holds images that would not be used"),
+        (_low_right_here, "holds images that are not used"),
     ],
 )
 def test_bicubic_never_hides_a_low_side_that_is_not_read(what, said, train, tmp_path, capsys):
@@ -192,13 +192,13 @@ def test_images_that_prepare_and_verify_would_not_use(tmp_path, capsys):
     root, out = make(tmp_path / "mine", "HR", "from phone"), str(tmp_path / "data")
     command = ["data", "prepare", "folder", "--root", str(root), "--out", out, "--scales", "2"]
     assert main(command) == 2
-    assert f"{root}/from phone holds images that would not be used" in capsys.readouterr().err
+    assert f"{root}/from phone holds images that are not used" in capsys.readouterr().err
     assert not (tmp_path / "data" / "mine").exists()
     assert main(["data", "verify", str(root)]) == 1
-    assert "from phone holds images and is not used" in "".join(capsys.readouterr())
+    assert "from phone holds images that are not used" in "".join(capsys.readouterr())
     make(root, "HR", "LR")
     assert main(command) == 0
-    assert f"{root}/from phone: images that are not used" in "".join(capsys.readouterr())
+    assert f"{root}/from phone holds images that are not used" in "".join(capsys.readouterr())
 
 
 @pytest.mark.parametrize(
@@ -215,7 +215,7 @@ def test_prepare_takes_no_set_for_another(folders, train, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("scale", "text"), [(1 / 2, "look swapped"), (1, "Both sides are of one size")]
+    ("scale", "text"), [(1 / 2, "look swapped"), (1, "both sides are of one size")]
 )
 def test_sides_that_are_swapped_or_equal(scale, text, train, tmp_path, capsys):
     root = make(tmp_path / "mine", "HR", "LR", scale=scale)
@@ -285,13 +285,13 @@ def test_score_finds_the_high_side_of_a_set(tmp_path, capsys):
 def test_images_that_would_not_be_used_are_named(train, tmp_path, capsys):
     root = make(tmp_path / "mine", "HR", "from phone")
     text = refused(train, root, capsys)
-    assert f"{root}/from phone holds images that would not be used" in text
+    assert f"{root}/from phone holds images that are not used" in text
     assert "dict(gt=" in text
     make(root, "HR", "LR")
     said = loss_of(train, root, tmp_path, capsys)[1]
-    assert f"warning: train: {root}/from phone holds images and is not used" in said
+    assert f"warning: train: {root}/from phone holds images that are not used" in said
     # LR beside a folder that is named itself
-    assert "would not be used" in refused(train, root / "HR", capsys)
+    assert "LR holds images that are not used" in refused(train, root / "HR", capsys)
     # What the message says to write is what helps.
     option = "train_dataloader.dataset.make_lq=bicubic"
     assert "LR made by MATLAB" in loss_of(train, root / "HR", tmp_path, capsys, option)[1]

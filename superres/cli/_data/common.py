@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from superres.errors import UserError
 from superres.options import whole
 from superres.output import printable
 
@@ -19,10 +20,7 @@ Record = dict[str, Any]
 
 
 def command(
-    commands: Any,
-    name: str,
-    function: Callable[[argparse.Namespace], Record],
-    report: bool = True,
+    commands: Any, name: str, function: Callable[[argparse.Namespace], Record]
 ) -> argparse.ArgumentParser:
     """A subcommand whose help is its function's docstring."""
     text = inspect.cleandoc(function.__doc__ or "")
@@ -33,8 +31,7 @@ def command(
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.set_defaults(function=function)
-    if report:
-        parser.add_argument("--json", type=Path, metavar="FILE", help="write the report here too")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the report here too")
     return parser
 
 
@@ -55,42 +52,37 @@ def run_and_report(args: argparse.Namespace) -> int:
         UserError: of the subcommand; a place where no report can be written, before anything is
             done.
     """
-    path = getattr(args, "json", None)
-    if path is not None:
-        _check_place(path)
+    path = args.json
+    if path and (path.is_dir() or not os.access(path.parent, os.W_OK)):
+        raise UserError(f"--json: {path} is a folder, or lies in one that cannot be written to")
     record = args.function(args)
-    code = record.pop("code", None)
     failed = record.get("failed", [])
+    code = record.pop("code", int(bool(failed)))
     for name, fault in failed:
         print(printable(f"left out: {name}: {fault}"), file=sys.stderr)
-    if path is not None:
+    if path:
         from superres.imaging.io import write_atomically
 
         if "failed" in record:
             record["failed"] = [{"name": name, "fault": fault} for name, fault in failed]
         record = {"schema": 1, "command": args.subcommand, **record}
-        text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
+        text = json.dumps(record, indent=2, ensure_ascii=False, default=str) + "\n"
         write_atomically(path, lambda file: file.write(text.encode("utf-8", "surrogateescape")))
-    return int(bool(failed)) if code is None else code
-
-
-def _check_place(path: Path) -> None:
-    from superres.errors import UserError
-
-    if path.is_dir():
-        raise UserError(f"--json: {path} is a folder, give a file in it")
-    if not path.parent.is_dir():
-        raise UserError(f"--json: {path}: there is no folder {path.parent}")
-    if not os.access(path.parent, os.W_OK):
-        raise UserError(f"--json: {path}: no permission to write into {path.parent}")
+    return code
 
 
 def pack_record(report: Any) -> Record:
     """Print what a :class:`superres.datasets.pack.PackReport` says; gives it for JSON."""
     for note in report.notes:
         print(printable(f"note: {report.target}: {note}"))
+    print_pack(vars(report))
+    return vars(report)
+
+
+def print_pack(pack: Record) -> None:
+    """One line of a pack's record."""
+    made = f" ({pack['made']})" if "made" in pack else ""
     print(
-        f"{report.target}: {report.count} pictures, {report.added} new, "
-        f"{report.bytes / 2**20:.1f} MiB, {report.seconds:.1f} s"
+        f"{pack['target']}: {pack['count']} pictures{made}, {pack['added']} new, "
+        f"{pack['bytes'] / 2**20:.1f} MiB, {pack['seconds']:.1f} s"
     )
-    return vars(report) | {"target": str(report.target), "seconds": round(report.seconds, 3)}

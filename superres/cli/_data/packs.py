@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,8 @@ def add_arguments(commands: Any) -> None:
     parser.add_argument("target", type=Path, help="the LMDB to be, by custom NAME.lmdb")
     parser.add_argument("--recursive", action="store_true", help="subfolders too")
     _pack_options(parser)
-    parser.add_argument(
-        "--strict", action="store_true", help="a picture that cannot be read fails the pack"
-    )
+    text = "a picture that cannot be read fails the pack"
+    parser.add_argument("--strict", action="store_true", help=text)
 
     parser = command(commands, "unpack", _unpack)
     parser.add_argument("source", type=Path, help="LMDB")
@@ -33,9 +33,8 @@ def add_arguments(commands: Any) -> None:
     parser = command(commands, "extract", _extract)
     parser.add_argument("source", type=Path, help="LMDB")
     parser.add_argument("names", nargs="+", metavar="NAME", help="of pictures, as list prints them")
-    parser.add_argument(
-        "--out", type=Path, default=Path(), metavar="PATH", help="folder, or file for one picture"
-    )
+    text = "folder, or file for one picture"
+    parser.add_argument("--out", type=Path, default=Path(), metavar="PATH", help=text)
 
     parser = command(commands, "merge", _merge)
     parser.add_argument("sources", type=Path, nargs="+", metavar="SOURCE", help="LMDBs or folders")
@@ -44,24 +43,26 @@ def add_arguments(commands: Any) -> None:
 
 
 def _pack_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--channels",
-        choices=("rgb", "grey", "unchanged"),
-        default="rgb",
-        help="rgb (default) repeats grey pictures and drops transparency",
-    )
+    kinds = ("rgb", "grey", "unchanged")
+    text = "rgb (default) repeats grey pictures and drops transparency"
+    parser.add_argument("--channels", choices=kinds, default="rgb", help=text)
     parser.add_argument("--depth", choices=("8", "keep"), default="8", help="of 16-bit pictures")
     parser.add_argument("--overwrite", action="store_true", help="replace a differing target")
     workers(parser)
 
 
-def _options(args: argparse.Namespace) -> dict[str, Any]:
-    return {
-        "channels": args.channels,
-        "dtype": "uint8" if args.depth == "8" else "keep",
-        "num_workers": args.num_workers,
-        "overwrite": args.overwrite,
-    }
+def _packed(
+    args: argparse.Namespace, make: Callable, source: Any, target: Path, **more: Any
+) -> Record:
+    """Call one of the functions of :mod:`superres.datasets.pack`; gives the record."""
+    from superres.cli._progress import Progress
+
+    names = ("channels", "num_workers", "overwrite")
+    options = {name: getattr(args, name) for name in names} | more
+    options["dtype"] = "uint8" if args.depth == "8" else "keep"
+    with Progress() as told:
+        progress = told.step(f"packing {target.name}")
+        return pack_record(make(source, target, progress=progress, **options))
 
 
 def _pack(args: argparse.Namespace) -> Record:
@@ -69,32 +70,20 @@ def _pack(args: argparse.Namespace) -> Record:
 
     After an interruption run it again. Exit code 1 where pictures had to be left out.
     """
-    from superres.cli._progress import Progress
     from superres.datasets.pack import pack_images
 
-    with Progress() as told:
-        report = pack_images(
-            args.source,
-            args.target,
-            recursive=args.recursive,
-            progress=told.step(f"packing {args.target.name}"),
-            strict=args.strict,
-            **_options(args),
-        )
-    return pack_record(report)
+    more = {"recursive": args.recursive, "strict": args.strict}
+    return _packed(args, pack_images, args.source, args.target, **more)
 
 
 def _merge(args: argparse.Namespace) -> Record:
     """Join LMDBs and folders into one LMDB; names must not clash."""
-    from superres.cli._progress import Progress
     from superres.datasets.pack import merge
     from superres.datasets.storage import open_store
 
-    options = _options(args)
-    stores = [open_store(one, options["channels"], options["dtype"]) for one in args.sources]
-    with Progress() as told:
-        progress = told.step(f"merging into {args.out.name}")
-        return pack_record(merge(stores, args.out, progress=progress, **options))
+    dtype = "uint8" if args.depth == "8" else "keep"
+    stores = [open_store(source, args.channels, dtype) for source in args.sources]
+    return _packed(args, merge, stores, args.out)
 
 
 def _unpack(args: argparse.Namespace) -> Record:
@@ -103,15 +92,11 @@ def _unpack(args: argparse.Namespace) -> Record:
     from superres.datasets.unpack import unpack
 
     failed: list[tuple[str, str]] = []
+    options = {"suffix": args.suffix, "overwrite": args.overwrite}
     with Progress() as told:
-        written = unpack(
-            args.source,
-            args.target,
-            suffix=args.suffix,
-            overwrite=args.overwrite,
-            progress=told.step(f"writing to {args.target.name}"),
-            left_out=lambda name, fault: failed.append((name, fault)),
-        )
+        options["progress"] = told.step(f"writing to {args.target.name}")
+        options["left_out"] = lambda *what: failed.append(what)
+        written = unpack(args.source, args.target, **options)
     print(f"{args.target}: {written} files written")
     return {"target": str(args.target), "written": written, "failed": failed}
 
@@ -123,13 +108,13 @@ def _list(args: argparse.Namespace) -> Record:
 
     store = open_store(args.source, "unchanged", "keep")
     packed = isinstance(store, ImageLmdb)
-    rows: list[dict[str, Any]] = []
-    failed: list[tuple[str, str]] = []
+    record: Record = {"path": str(args.source), "info": store.info if packed else {}}
+    record |= {"pictures": [], "failed": []}
     for i, name in enumerate(store.names()):
         try:
             height, width, channels = store.shape_at(i)
         except UserError as error:
-            failed.append((name, str(error)))
+            record["failed"].append((name, str(error)))
             continue
         row = {"name": name, "height": height, "width": width, "channels": channels}
         text = f"{printable(name, keep='')}\t{width}x{height}x{channels}"
@@ -137,10 +122,8 @@ def _list(args: argparse.Namespace) -> Record:
             row |= {"bits": 8 * store.dtype_at(i).itemsize, "crc32": f"{store.checksum_at(i):08x}"}
             text += f"\t{row['bits']} bit\tcrc32 {row['crc32']}"
         print(text)
-        if args.json:
-            rows.append(row)
-    info = store.info if packed else {}
-    return {"path": str(args.source), "info": info, "pictures": rows, "failed": failed}
+        record["pictures"] += [row] if args.json else []
+    return record
 
 
 def _extract(args: argparse.Namespace) -> Record:
@@ -152,15 +135,11 @@ def _extract(args: argparse.Namespace) -> Record:
     if len(args.names) > 1 and not args.out.is_dir():
         raise UserError(f"--out: {args.out} is no folder, and there are {len(args.names)} pictures")
     store = open_store(args.source, "unchanged", "keep")
-    for name in args.names:
-        if name not in store:
-            raise UserError(f"{args.source} has no picture named {name!r} ({len(store)} pictures).")
-    written: list[str] = []
-    failed: list[tuple[str, str]] = []
+    record: Record = {"written": [], "failed": []}
     for name in args.names:
         try:
-            written.append(str(extract(store, name, args.out)))
-            print(printable(written[-1], keep=""))
+            record["written"].append(str(extract(store, name, args.out)))
+            print(printable(record["written"][-1], keep=""))
         except UnreadableError as error:
-            failed.append((name, str(error)))
-    return {"written": written, "failed": failed}
+            record["failed"].append((name, str(error)))
+    return record

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from superres.cli._data.common import Record, command, pack_record, workers
-from superres.options import whole_scale
+from superres.options import whole, whole_scale
 
 
 def add_arguments(commands: Any) -> None:
@@ -16,17 +16,16 @@ def add_arguments(commands: Any) -> None:
     parser.add_argument("source", type=Path, metavar="HR", help="a set, folder or LMDB")
     parser.add_argument("--out", type=Path, required=True, metavar="TARGET", help="the data_root")
     parser.add_argument("--scale", type=whole_scale, required=True, metavar="S")
-    parser.add_argument("--name", dest="set_name", metavar="SET", help="of the new set")
+    parser.add_argument("--name", metavar="SET", help="of the new set")
     parser.add_argument("--overwrite", action="store_true", help="replace what differs at TARGET")
     workers(parser)
 
-    parser = command(commands, "browse", _browse, report=False)
+    parser = command(commands, "browse", _browse)
     parser.add_argument("config", metavar="CONFIG")
     parser.add_argument("--out", type=Path, metavar="FILE.png", help="default: CONFIG_browse.png")
-    parser.add_argument("--count", type=int, default=24, metavar="N", help="samples (default 24)")
-    parser.add_argument(
-        "--iteration", type=int, default=0, metavar="I", help="start there (default 0)"
-    )
+    parser.add_argument("--count", type=whole(1), default=24, metavar="N", help="of samples (24)")
+    text = "start there (0)"
+    parser.add_argument("--iteration", type=whole(0), default=0, metavar="I", help=text)
     parser.add_argument("--seed", type=int, metavar="N", help="instead of the config's")
     parser.add_argument(
         "--cfg-options", nargs="+", action="extend", default=[], metavar="KEY=VALUE"
@@ -42,15 +41,8 @@ def _five_crop(args: argparse.Namespace) -> Record:
     from superres.datasets.five_crop import five_crop
 
     with Progress() as told:
-        reports = five_crop(
-            args.source,
-            args.out,
-            args.scale,
-            name=args.set_name,
-            num_workers=args.num_workers,
-            overwrite=args.overwrite,
-            step=told.step,
-        )
+        options = {name: getattr(args, name) for name in ("name", "num_workers", "overwrite")}
+        reports = five_crop(args.source, args.out, args.scale, **options, step=told.step)
     return {"packs": [pack_record(report) for report in reports]}
 
 
@@ -64,12 +56,9 @@ def _browse(args: argparse.Namespace) -> Record:
     from superres.engine.config.check import check_config
     from superres.engine.config.load import load_config
     from superres.engine.config.types import blame
-    from superres.errors import UserError
     from superres.imaging.io import write_image
 
-    if args.count < 1 or args.iteration < 0:
-        raise UserError("--count must be at least 1 and --iteration at least 0")
-    options = list(args.cfg_options) + ([f"seed={args.seed}"] if args.seed is not None else [])
+    options = args.cfg_options + ([f"seed={args.seed}"] if args.seed is not None else [])
     cfg = load_config(args.config, options)
     check_config(cfg)
     seed = cfg.seed or 0
@@ -80,4 +69,4 @@ def _browse(args: argparse.Namespace) -> Record:
     out = args.out or Path(f"{Path(args.config).stem}_browse.png")
     write_image(out, contact_sheet(pairs))
     print(f"{out}: {len(pairs)} samples from iteration {args.iteration} on, seed {seed}")
-    return {}
+    return {"sheet": str(out), "samples": [pair["meta"]["name"] for pair in pairs]}

@@ -41,36 +41,29 @@ def print_verification(record: dict[str, Any]) -> None:
     for severity in ("note", "error"):
         found = [p for one in record["sets"] for p in one["problems"] if p["severity"] == severity]
         for problem in found[:_SHOWN]:
-            text = f"{severity}: {problem['fault']}: {problem['file']}: {problem['message']}"
-            console.print(_text(text), markup=False, highlight=False)
+            print(printable("{severity}: {fault}: {file}: {message}".format_map(problem)))
         if len(found) > _SHOWN:
             print(f"... and {len(found) - _SHOWN} more {severity}s (--json lists all)")
     print("verified: no errors" if record["ok"] else f"verified: {record['errors']} errors")
 
 
 def _verdicts(side: dict[str, Any]) -> str:
-    if not side["verdicts"]:
-        return "not judged"
     text = ", ".join(f"{count} {kind}" for kind, count in sorted(side["verdicts"].items()))
-    return f"{text} ({', '.join(sorted(side['conventions']))})" if side["conventions"] else text
+    names = ", ".join(sorted(side["conventions"]))
+    return f"{text} ({names})" if names else text or "not judged"
 
 
 def print_fingerprint(record: dict[str, Any]) -> None:
     """The conventions, the nearest first, and the verdict."""
     table = Table(title=_text(f"{record['lq']} x{record['scale']}"), title_justify="left")
-    table.add_column("convention")
-    table.add_column("what it is")
+    for column in ("convention", "what it is"):
+        table.add_column(column)
     for column in ("differing samples", "share", "max", "exact pictures"):
         table.add_column(column, justify="right")
     for row in record["conventions"]:
-        table.add_row(
-            row["name"],
-            row["description"],
-            str(row["differing"]),
-            f"{row['share']:.2%}",
-            str(row["max"]),
-            f"{row['exact']}/{row['pictures']}",
-        )
+        counts = str(row["differing"]), f"{row['share']:.2%}", str(row["max"])
+        exact = f"{row['exact']}/{row['pictures']}"
+        table.add_row(row["name"], row["description"], *counts, exact)
     _console().print(table)
     nearest = record["conventions"][0]
     if record["verdict"]:

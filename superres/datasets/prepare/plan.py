@@ -1,13 +1,18 @@
-"""What a recipe decides: which pictures make which set."""
+"""What a recipe decides: which files make which set."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from superres.datasets.prepare.source import Entry
-from superres.errors import UserError, some
+from superres.datasets.layouts import is_lmdb
+from superres.datasets.pairing import partners
+from superres.datasets.prepare.source import folders
+from superres.datasets.sets import FoundSet
+from superres.datasets.storage.base import by_name
+from superres.errors import UserError
+from superres.imaging.listing import list_images
 
 
 @dataclass
@@ -25,12 +30,15 @@ class Options:
     scales: tuple[int, ...] = (2, 3, 4)
     num_workers: int | None = None
     verify: bool = True
-    format: str = "lmdb"
     name: str | None = None
     border: str = "reflect"
     dtype: str = "uint8"
     allow_partial: bool = False
     overwrite: bool = False
+
+
+Files = dict[str, Path]
+"""Files by the names of their images."""
 
 
 @dataclass
@@ -39,53 +47,75 @@ class SetPlan:
 
     Attributes:
         name: the folder below the target.
-        gt: picture name -> ground truth.
-        lq: (degradation, scale) -> picture name -> low-quality picture, where the source has it.
-            The names are those of the ground truths.
-        gt_at: scale -> ground truths of their own for that scale, where the source has some that
-            differ by more than a crop.
-        expected: the names that the complete set has, or how many; None where nobody knows.
-        must_be_complete: whether an incomplete set fails the command, or is only told.
+        gt: the ground truths.
+        lq: (degradation, scale) -> low-quality images, where the source has some, by the names
+            of the ground truths.
+        gt_at: scale -> ground truths of its own.
         own_lq: a low-quality side of the source stands alone; no bicubic one is made beside it.
         notes: for the report.
     """
 
-    name: str
-    gt: dict[str, Entry]
-    lq: dict[tuple[str, int], dict[str, Entry]] = field(default_factory=dict)
-    gt_at: dict[int, dict[str, Entry]] = field(default_factory=dict)
-    expected: Iterable[str] | int | None = None
-    must_be_complete: bool = True
+    name: str = ""
+    gt: Files = field(default_factory=dict)
+    lq: dict[tuple[str, int], Files] = field(default_factory=dict)
+    gt_at: dict[int, Files] = field(default_factory=dict)
     own_lq: bool = False
     notes: list[str] = field(default_factory=list)
 
-    def incomplete(self) -> str:
-        """What the count says against the set; empty where it is complete."""
-        if self.expected is None:
-            return ""
-        if isinstance(self.expected, int):
-            if len(self.gt) == self.expected:
-                return ""
-            return f"{self.name}: {len(self.gt)} pictures, the complete set has {self.expected}"
-        expected = list(self.expected)
-        missing = [name for name in expected if name not in self.gt]
-        if not missing:
-            return ""
-        return f"{self.name}: {len(self.gt)} of {len(expected)} pictures, missing: {some(missing)}"
+    def take(self, other: SetPlan, names: Iterable[str] | None = None) -> SetPlan:
+        """Add what another plan has, or has of ``names``; of two pictures of one name the first."""
+        wanted = None if names is None else set(names)
+        pairs = [(self.gt, other.gt)]
+        pairs += [(self.lq.setdefault(key, {}), side) for key, side in other.lq.items()]
+        for mine, theirs in pairs:
+            for name, file in sorted(theirs.items()):
+                if wanted is None or name in wanted:
+                    mine.setdefault(name, file)
+        self.lq = {key: side for key, side in sorted(self.lq.items()) if side}
+        self.notes += other.notes
+        return self
 
 
-def add(pictures: dict[str, Entry], name: str, entry: Entry) -> None:
-    """Add a picture; of two places that hold the same one the first is taken.
+def files_of(folder: Path, recursive: bool = False) -> Files:
+    """The images of a folder by their names without suffix, with the path below it.
 
     Raises:
-        UserError: two files of one folder have the same name without their suffix.
+        UserError: two files of one name; a packed folder.
     """
-    first = pictures.setdefault(name, entry)
-    if first is entry:
-        return
-    beside = first.file.parent == entry.file.parent and first.folders == entry.folders
-    if beside and PurePosixPath(first.path).stem == entry.stem:
+    if is_lmdb(folder):
+        raise UserError(f"{folder}: packed already. Give a folder of pictures (--root)")
+    places = folders(folder) if recursive else [folder]
+    files = [file for place in places for file in list_images(place)]
+    names = [file.relative_to(folder).with_suffix("").as_posix() for file in files]
+    return dict(by_name(folder, zip(names, files)))
+
+
+def plan_of(found: FoundSet) -> SetPlan:
+    """The plan of a set whose two sides are known.
+
+    Raises:
+        UserError: clashing names; nothing but the low-quality side is missing, and what lies here
+            may be it.
+    """
+    doubts = found.doubts()
+    if not found.lq and doubts:
         raise UserError(
-            f"{first.file} and {entry.file} have the same name without their suffix. Rename or "
-            "remove one of them."
+            f"{doubts[0]}, and no other low-quality side is known for {found.gt}. Call that folder "
+            "LR, or move it away"
         )
+    plan = SetPlan(found.name, notes=doubts)
+    sides = [found.gt, *found.gt_at.values(), *found.lq.values()]
+
+    def files(side: Path) -> Files:
+        # Below it too, where no other side lies there.
+        alone = not any(other != side and other.is_relative_to(side) for other in sides)
+        return files_of(side, recursive=alone)
+
+    plan.gt = files(found.gt)
+    plan.gt_at = {scale: files(path) for scale, path in found.gt_at.items() if path != found.gt}
+    for (kind, scale), path in found.lq.items():
+        low = files(path)
+        partner = partners(list(plan.gt), list(low), scale)
+        names = {list(low)[at]: name for name, at in zip(plan.gt, partner) if at >= 0}
+        plan.lq[kind, scale] = {names.get(name, name): file for name, file in low.items()}
+    return plan

@@ -5,52 +5,44 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections import Counter
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from collections.abc import Iterator
+from pathlib import Path
 
-from superres.datasets.prepare.archives import archive_stem, extract
+from superres.datasets.prepare.archives import archive_stem, extract, hidden
 from superres.errors import UserError
-from superres.files import Lock, lock_target, os_fault, unreadable
-from superres.imaging.listing import is_image, left_out_note
+from superres.files import is_folder, lock_target, os_fault
 
 
-@dataclass(frozen=True)
-class Entry:
-    """One picture of the source.
+class Source:
+    """A source that is only ever read; leaving it as a context removes what was extracted.
+
+    Args:
+        root: a folder, or one archive.
+        scratch: a folder for what is only needed on the way, beside the target. What a process
+            that was killed left there is removed by the next one.
+
+    Raises:
+        UserError: there is nothing at ``root``.
 
     Attributes:
-        path: below the source, ``/`` between the parts. Starts with the source's own name, and
-            an archive counts as a folder called like it without its suffix: recipes go by these.
-        file: the picture on disk.
+        name: of the folder or archive, as a set can be called.
+        tree: the folder with its pictures, from :meth:`open` on.
+        passed_over: archives that were not looked into.
     """
 
-    path: str
-    file: Path
+    def __init__(self, root: Path, scratch: Path) -> None:
+        self.root = self.tree = root
+        self.passed_over: list[Path] = []
+        self._scratch, self._lock = scratch, None
+        if not root.exists():
+            raise UserError(f"{root}: no such folder or archive (--root).")
+        stem = archive_stem(root.name) if root.is_file() else root.name
+        if stem is None:
+            raise UserError(f"{root}: neither a folder nor a zip or tar file (--root).")
+        self.name = re.sub(r"[/\\]+", "_", stem) or "pictures"
 
     @property
-    def folders(self) -> tuple[str, ...]:
-        """The parts of the path above the picture."""
-        return PurePosixPath(self.path).parts[:-1]
-
-    @property
-    def stem(self) -> str:
-        """The picture's name without its suffix."""
-        return PurePosixPath(self.path).stem
-
-
-class Scratch:
-    """A folder beside the target for what is only needed on the way; gone when it is left.
-
-    What a process that was killed left there is removed by the next one.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._lock: Lock | None = None
-
-    @property
-    def folder(self) -> Path:
+    def scratch(self) -> Path:
         """The folder, made when first asked for.
 
         Raises:
@@ -58,107 +50,85 @@ class Scratch:
         """
         if self._lock is None:
             try:
-                self._path.parent.mkdir(parents=True, exist_ok=True)
+                self._scratch.parent.mkdir(parents=True, exist_ok=True)
             except OSError as error:
-                raise UserError(os_fault(self._path, error, "folder", writing=True)) from None
-            self._lock = lock_target(self._path, "extracting to")
-            shutil.rmtree(self._path, ignore_errors=True)
-        return self._path
+                raise UserError(os_fault(self._scratch, error, "folder", writing=True)) from None
+            self._lock = lock_target(self._scratch, "extracting to")
+            shutil.rmtree(self._scratch, ignore_errors=True)
+        return self._scratch
 
-    def __enter__(self) -> Scratch:
+    def __enter__(self) -> Source:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, _: object, error: BaseException | None, trace: object) -> None:
         if self._lock is not None:
-            shutil.rmtree(self._path, ignore_errors=True)
+            shutil.rmtree(self._scratch, ignore_errors=True)
             self._lock.release()
+        if isinstance(error, UserError):
+            raise UserError(self.told(str(error))) from error
 
+    def told(self, text: str) -> str:
+        """A message in which what was extracted is called as it lies in the source."""
+        return text.replace(str(self.tree), str(self.root))
 
-class Source:
-    """A source that is only ever read.
-
-    Args:
-        root: a folder, or one archive.
-        scratch: where archives are extracted.
-
-    Raises:
-        UserError: there is nothing at ``root``.
-
-    Attributes:
-        notes: what was passed over, for the report.
-        passed_over: archives that were not looked into.
-        bases: the folders that the pictures lie below: the root, and where archives were
-            extracted, which is as they lie below the root.
-    """
-
-    def __init__(self, root: Path, scratch: Scratch) -> None:
-        self.root = Path(os.path.abspath(root))
-        self.scratch = scratch
-        self.notes: list[str] = []
-        self.passed_over: list[Path] = []
-        self.bases: list[Path] = []
-        if not self.root.exists():
-            raise UserError(f"{root}: no such folder or archive (--root).")
-        if self.root.is_file() and archive_stem(self.root.name) is None:
-            raise UserError(f"{root}: neither a folder nor a zip or tar file (--root).")
-
-    def pictures(self, archives: str = "") -> list[Entry]:
-        """All pictures, those in folders before those in archives, each sorted by path.
+    def open(self, archives: str = "") -> Path:
+        """The folder with its pictures: itself; with archives a copy of links, they extracted.
 
         Args:
-            archives: archives whose names match this pattern (anywhere, any case) are looked
-                into. One that is given as ``root`` always is.
+            archives: those whose names match this pattern (anywhere, any case) are looked into;
+                one that is given as ``root`` always is.
 
         Raises:
             UserError: a folder or archive cannot be read, or an archive is hostile.
         """
-        entries: list[Entry] = []
         if self.root.is_file():
-            found, archives = [(archive_stem(self.root.name), self.root)], ""
-        else:
-            entries, found = self._walk(self.root, self.root.name, set())
-        self.bases = [self.root] if entries else []
-        for path, file in found:
-            if not re.search(archives, file.name, re.IGNORECASE):
-                self.passed_over.append(file)
-                continue
-            extract(file, self.scratch.folder / path)
-            entries += self._walk(self.scratch.folder / path, path, set())[0]
-            base = self.scratch.folder / path.partition("/")[0]
-            self.bases += [base] if base not in self.bases else []
-        return entries
+            self.tree = self.scratch / self.name
+            extract(self.root, self.tree)
+            return self.tree
+        found = [
+            file
+            for folder in folders(self.root)
+            for file in sorted(folder.iterdir())
+            if archive_stem(file.name) is not None and not hidden(file.name) and file.is_file()
+        ]
+        wanted = {f for f in found if re.search(archives, f.name, re.IGNORECASE)}
+        self.passed_over = [file for file in found if file not in wanted]
+        if wanted:
+            self.tree = self.scratch / self.name
+            for folder in folders(self.root):
+                self._link(folder, wanted)
+            for file in sorted(wanted):
+                extract(file, self.tree / file.parent.relative_to(self.root))
+        return self.tree
 
-    def _walk(
-        self, folder: Path, path: str, above: set[tuple[int, int]]
-    ) -> tuple[list[Entry], list[tuple[str, Path]]]:
-        """The pictures and the archives in a folder and below it."""
-        entries: list[Entry] = []
-        archives: list[tuple[str, Path]] = []
-        try:
-            status = os.stat(folder)
-            here = (status.st_dev, status.st_ino)
-            if here in above:  # a link that leads back up
-                return entries, archives
-            with os.scandir(folder) as listed:
-                items = sorted(listed, key=lambda item: os.fsencode(item.name))
-        except OSError as error:
-            raise UserError(os_fault(folder, error, "folder")) from None
-        left_out: Counter[str] = Counter()
-        for item in items:
-            if item.name.startswith(".") or item.name == "__MACOSX":
-                continue
-            below = f"{path}/{item.name}"
-            if item.is_dir():
-                inside = self._walk(Path(item.path), below, above | {here})
-                entries += inside[0]
-                archives += inside[1]
-            elif item.is_file() and (stem := archive_stem(item.name)) is not None:
-                archives.append((f"{path}/{stem}", Path(item.path)))
-            elif is_image(item.path, left_out):
-                if fault := unreadable(item.path):
-                    raise UserError(f"{fault} Mend or remove it; it is not left out silently.")
-                entries.append(Entry(below, Path(item.path)))
-        note = f"{folder}: {left_out_note(left_out)}"
-        if left_out and note not in self.notes:  # a recipe may look twice
-            self.notes.append(note)
-        return entries, archives
+    def _link(self, folder: Path, wanted: set[Path]) -> None:
+        target = self.tree / folder.relative_to(self.root)
+        target.mkdir(parents=True)
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if not is_folder(entry) and Path(entry.path) not in wanted:
+                    os.symlink(entry.path, target / entry.name)
+
+    def nothing(self, what: str) -> UserError:
+        """The message for a source without the pictures that a recipe is about."""
+        passed = ", ".join(file.name for file in self.passed_over[:5])
+        others = f" Archives not looked into because of their names: {passed}." if passed else ""
+        return UserError(f"{self.root}: no {what} here or below it.{others}")
+
+
+def folders(root: Path) -> Iterator[Path]:
+    """A folder and those below it that are not hidden; links are followed, but not back up.
+
+    Raises:
+        UserError: one cannot be read.
+    """
+
+    def fault(error: OSError) -> None:
+        raise UserError(os_fault(error.filename, error, "folder"))
+
+    for path, names, _ in os.walk(root, onerror=fault, followlinks=True):
+        here = Path(path).resolve()
+        names[:] = sorted(
+            n for n in names if not hidden(n) and not here.is_relative_to(Path(path, n).resolve())
+        )
+        yield Path(path)

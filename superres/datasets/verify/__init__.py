@@ -2,6 +2,5 @@
 
 from superres.datasets.verify.judge import Verdict, judge
 from superres.datasets.verify.run import verify
-from superres.datasets.verify.sets import FoundSet, find_sets
 
-__all__ = ["FoundSet", "Verdict", "find_sets", "judge", "verify"]
+__all__ = ["Verdict", "judge", "verify"]

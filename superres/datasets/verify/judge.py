@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from superres.datasets.conventions import CONVENTIONS, Convention, by_name, ground_truth_for
-from superres.datasets.pair_check import alignment
+from superres.datasets.conventions import CONVENTIONS, ground_truth_for
+from superres.datasets.fingerprint import fingerprint_pair
+from superres.datasets.pair_check import alignment, middle, shift_text
 from superres.errors import UserError
 
 #: Verdicts that are no fault.
@@ -17,9 +18,10 @@ GOOD = ("exact", "border")
 # Border rules change two low-quality samples; a third is for those that differ from both of ours.
 _BORDER = 3
 _ROUNDING_LEVELS = 2
-_WINDOW = 192
+_WINDOW = 192  # low-quality pixels: enough to try many things on
 # of the samples may be a level off where a library is of another version
 _SHARE = 0.02
+_TRIED = 6
 _MOVED = 0.4  # ground-truth pixels
 
 
@@ -32,16 +34,13 @@ class Verdict:
             kernel, off by rounding); ``kernel`` (another one, perhaps known by name); ``scale``
             (the size of another scale); ``shifted``; ``channels`` (red and blue swapped);
             ``content`` (another picture).
-        convention: which known one, or empty.
         detail: in words, for a person.
-        differing, largest: samples that differ from the exact bicubic, and by how much.
+        convention: which known one, or empty.
     """
 
     kind: str
     detail: str = ""
     convention: str = ""
-    differing: int = 0
-    largest: int = 0
 
 
 def judge(lq: np.ndarray, gt: np.ndarray, scale: int, expected: str = "matlab") -> Verdict:
@@ -57,79 +56,46 @@ def judge(lq: np.ndarray, gt: np.ndarray, scale: int, expected: str = "matlab") 
     except UserError as error:
         return Verdict("scale", str(error))
     wanted = ["matlab", "matlab-old"] if expected == "matlab" else [expected]
-    reference = None
+    reference = CONVENTIONS[wanted[0]].make(whole, size)
     for name in wanted:
-        made = by_name(name).make(whole, size)
+        made = reference if name == wanted[0] else CONVENTIONS[name].make(whole, size)
         # Libraries' versions differ by a level in what they blur and filter.
-        alike = by_name(name).family == "other" and _mean_difference(made, lq) < _SHARE
+        alike = CONVENTIONS[name].family == "other" and _difference(made, lq) < _SHARE
         if alike or np.array_equal(made, lq):
             return Verdict("exact", convention=name)
-        reference = made if reference is None else reference
     difference = np.abs(reference.astype(np.int16) - lq)
-    found = {
-        "differing": int(np.count_nonzero(difference)),
-        "largest": int(difference.max()),
-    }
     inside = difference[_BORDER:-_BORDER, _BORDER:-_BORDER]
     if inside.size and not inside.any():
-        return Verdict("border", "exact, except within 3 samples of the border", **found)
-    known = _known(lq, whole, size, wanted)
-    if known is not None:
-        kind = "rounding" if known.family == "rounding" else "kernel"
-        kind = "kernel" if expected != "matlab" else kind
-        text = f"made by {known.name} ({known.text})"
-        return Verdict(kind, text, known.name, **found)
+        return Verdict("border", f"exact, except within {_BORDER} samples of the border")
+    if name := _known(lq, whole, scale, wanted):
+        way = CONVENTIONS[name]
+        kind = "rounding" if way.family == "rounding" and expected == "matlab" else "kernel"
+        return Verdict(kind, f"made by {name} ({way.text})", name)
     if np.array_equal(reference[..., ::-1], lq):
-        return Verdict("channels", "red and blue are swapped", **found)
+        return Verdict("channels", "red and blue are swapped")
     fault, shift = "", None
     if whole.shape[:2] == (size[0] * scale, size[1] * scale):
-        fault, shift = alignment(*_middle(lq, whole), scale)
+        fault, shift = alignment(*middle(lq, whole, scale, _WINDOW), scale)
     if shift is not None and abs(shift).max() > _MOVED:
-        down, right = (0.0 - shift.round(1)).tolist()
-        text = f"shifted by {down:g} down and {right:g} right (in ground-truth pixels)"
-        return Verdict("shifted", text, **found)
-    if found["largest"] <= _ROUNDING_LEVELS:
-        return Verdict("rounding", f"off by at most {found['largest']} levels", **found)
+        return Verdict("shifted", shift_text(shift))
+    if (largest := int(difference.max())) <= _ROUNDING_LEVELS:
+        return Verdict("rounding", f"off by at most {largest} levels")
     if fault:
-        return Verdict("content", f"another picture, or another part of it: it {fault}", **found)
-    return Verdict("kernel", f"by no known kernel (up to {found['largest']} levels off)", **found)
+        return Verdict("content", f"another picture, or another part of it: it {fault}")
+    return Verdict("kernel", f"by no known kernel (up to {largest} levels off)")
 
 
-def _known(
-    lq: np.ndarray, whole: np.ndarray, size: tuple[int, int], tried: list[str]
-) -> Convention | None:
+def _known(lq: np.ndarray, whole: np.ndarray, scale: int, tried: list[str]) -> str:
     """The known convention that made ``lq``, to one level (libraries' versions differ so much)."""
-    divides = whole.shape[0] % size[0] == 0 and whole.shape[1] % size[1] == 0
-    part, of_gt = _middle(lq, whole)
-    inside = (slice(_BORDER, -_BORDER),) * 2 if part is not lq else (slice(None),) * 2
-    best, least = None, _SHARE
-    for convention in CONVENTIONS:
-        if convention.name in tried or (convention.crops and not divides):
-            continue
-        fits = _mean_difference(convention.make(of_gt, part.shape[:2])[inside], part[inside])
-        if fits < _SHARE and part is not lq:  # some differ from each other at the border only
-            fits = _mean_difference(convention.make(whole, size), lq)
-        if fits < least:
-            best, least = convention, fits
-    return best
+    # Its borders are not those of the picture, so it only tells what is worth trying on the whole.
+    found = fingerprint_pair(*middle(lq, whole, scale, _WINDOW), scale)
+    near = sorted((name for name in found if name not in tried), key=found.get)[:_TRIED]
+    fits = {n: _difference(CONVENTIONS[n].make(whole, lq.shape[:2]), lq) for n in near}
+    best = min(fits, key=fits.get)
+    return best if fits[best] < _SHARE else ""
 
 
-def _mean_difference(made: np.ndarray, lq: np.ndarray) -> float:
-    """In levels; infinite where any sample is more than one level off."""
+def _difference(made: np.ndarray, lq: np.ndarray) -> float:
+    """The mean, in levels; infinite where any sample is more than one level off."""
     difference = np.abs(made.astype(np.int16) - lq)
     return float(difference.mean()) if difference.max() <= 1 else math.inf
-
-
-def _middle(lq: np.ndarray, whole: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The middle of a large pair: enough to try many things on. A small one as it is.
-
-    Its borders are not those of the picture, so what is made of it differs near them.
-    """
-    height, width = lq.shape[:2]
-    scale = whole.shape[0] // height
-    if max(height, width) <= _WINDOW or whole.shape[:2] != (height * scale, width * scale):
-        return lq, whole
-    h, w = min(height, _WINDOW), min(width, _WINDOW)
-    top, left = (height - h) // 2, (width - w) // 2
-    rows, columns = slice(top * scale, (top + h) * scale), slice(left * scale, (left + w) * scale)
-    return lq[top : top + h, left : left + w], whole[rows, columns]

@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from superres.datasets.fingerprint import rgb8
-from superres.datasets.storage import PictureStore
-from superres.datasets.verify.inspect import SIGNATURE, label, signature
+from superres.imaging._cv2 import import_cv2
 
-# Two different photographs hardly ever correlate so well at 16x16, and never at 64x64.
-_CANDIDATE, _SAME = 0.98, 0.985
-_LARGE = 64
+# Two different photographs hardly ever correlate so well.
+_SAME = 0.985
+_SIDE = 32
+
+
+def pixel_hash(image: np.ndarray) -> str:
+    """Of a picture's shape, sample type and pixels."""
+    digest = hashlib.blake2b(repr((image.shape, image.dtype.str)).encode(), digest_size=16)
+    digest.update(np.ascontiguousarray(image).data)
+    return digest.hexdigest()
+
+
+def signature(image: np.ndarray) -> np.ndarray:
+    """(32, 32) uint8: a stored picture as small grey fields, whatever its size and shape."""
+    cv2 = import_cv2()
+    grey = cv2.cvtColor(np.ascontiguousarray(rgb8(image)), cv2.COLOR_RGB2GRAY)
+    return cv2.resize(grey, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
 
 
 @dataclass
@@ -21,76 +35,49 @@ class Identity:
     """What identifies the pictures of one set.
 
     Attributes:
+        files: what messages call each picture.
         hashes: of the pixels -> numbers of the pictures.
-        signatures: (N, 16 * 16) uint8.
     """
 
     name: str
-    store: PictureStore
-    numbers: list[int] = field(default_factory=list)
+    files: list[str] = field(default_factory=list)
     hashes: dict[str, list[int]] = field(default_factory=dict)
     signatures: list[np.ndarray] = field(default_factory=list)
 
-    def add(self, number: int, digest: str, small: np.ndarray) -> None:
+    def add(self, file: str, digest: str, small: np.ndarray) -> None:
         """Take in one picture."""
-        self.numbers.append(number)
-        self.hashes.setdefault(digest, []).append(number)
+        self.hashes.setdefault(digest, []).append(len(self.files))
+        self.files.append(file)
         self.signatures.append(small)
 
+    def duplicates(self) -> Iterator[tuple[str, str]]:
+        """(file, file) with the same pixels."""
+        for first, *others in self.hashes.values():
+            yield from ((self.files[first], self.files[other]) for other in others)
 
-def duplicates(identity: Identity) -> Iterator[tuple[str, str]]:
-    """(file, file) with the same pixels."""
-    for numbers in identity.hashes.values():
-        for other in numbers[1:]:
-            yield label(identity.store, numbers[0]), label(identity.store, other)
+    def leaks(self, test: Identity) -> Iterator[tuple[str, str, str]]:
+        """(picture, test picture, how alike) for pictures that occur in both.
 
-
-def leaks(train: Identity, test: Identity) -> Iterator[tuple[str, str, str]]:
-    """(training picture, test picture, how alike) for pictures that occur in both.
-
-    Same pixels, or the same picture saved again, resized, mirrored or turned.
-    """
-    same = set()
-    for digest in train.hashes.keys() & test.hashes.keys():
-        for a in train.hashes[digest]:
-            for b in test.hashes[digest]:
-                same.add((a, b))
-                yield label(train.store, a), label(test.store, b), "the same pixels"
-    if not train.numbers or not test.numbers:
-        return
-    ours = _normalised(np.stack(train.signatures))
-    for b, small in zip(test.numbers, test.signatures):
-        views = _normalised(np.stack([v.ravel() for v in _views(small)]))
-        alike = (ours @ views.T).max(axis=1)
-        for row in np.flatnonzero(alike > _CANDIDATE):
-            a = train.numbers[row]
-            if (a, b) in same:
-                continue
-            likeness = _look_alike(train.store, a, test.store, b)
-            if likeness > _SAME:
-                text = f"the same picture in another form (correlation {likeness:.4f})"
-                yield label(train.store, a), label(test.store, b), text
+        Same pixels, or the same picture saved again, resized, mirrored or turned.
+        """
+        same = set()
+        for digest in self.hashes.keys() & test.hashes.keys():
+            same |= {(a, b) for a in self.hashes[digest] for b in test.hashes[digest]}
+        yield from ((self.files[a], test.files[b], "the same pixels") for a, b in sorted(same))
+        ours = _normalised(self.signatures)
+        for b, small in enumerate(test.signatures):
+            views = [v[::y, ::x] for v in (small, small.T) for y in (1, -1) for x in (1, -1)]
+            alike = (ours @ _normalised(views).T).max(axis=1)
+            for a in np.flatnonzero(alike > _SAME).tolist():
+                if (a, b) not in same:
+                    text = f"the same picture in another form (correlation {alike[a]:.4f})"
+                    yield self.files[a], test.files[b], text
 
 
-def _look_alike(a: PictureStore, i: int, b: PictureStore, j: int) -> float:
-    first = _normalised(signature(rgb8(a.read_at(i)), _LARGE).reshape(1, -1))
-    second = signature(rgb8(b.read_at(j)), _LARGE).ravel()
-    views = _normalised(np.stack([v.ravel() for v in _views(second)]))
-    return float((first @ views.T).max())
-
-
-def _views(small: np.ndarray) -> list[np.ndarray]:
-    """The eight mirrored and turned views of a flattened square."""
-    side = SIGNATURE if small.size == SIGNATURE**2 else _LARGE
-    square = small.reshape(side, side)
-    turned = [square, square.T]
-    return [view[::v, ::h] for view in turned for v in (1, -1) for h in (1, -1)]
-
-
-def _normalised(rows: np.ndarray) -> np.ndarray:
-    """Zero mean and unit length per row; a picture of one colour is like nothing."""
-    values = rows.astype(np.float32)
-    values -= values.mean(axis=1, keepdims=True)
-    length = np.linalg.norm(values, axis=1, keepdims=True)
+def _normalised(pictures: list[np.ndarray]) -> np.ndarray:
+    """A row each, of zero mean and unit length; a picture of one colour is like nothing."""
+    rows = np.reshape(pictures, (len(pictures), _SIDE * _SIDE)).astype(np.float32)
+    rows -= rows.mean(axis=1, keepdims=True)
+    length = np.linalg.norm(rows, axis=1, keepdims=True)
     # Fields of a nearly uniform picture follow its noise, which says nothing.
-    return np.where(length > 2.0 * rows.shape[1] ** 0.5, values / np.maximum(length, 1e-6), 0.0)
+    return np.where(length > 2.0 * _SIDE, rows / np.maximum(length, 1e-6), 0.0)

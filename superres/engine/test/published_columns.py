@@ -21,7 +21,7 @@ from superres.checkpoints import LoadedWeights
 from superres.checkpoints.files import sha256
 from superres.checkpoints.formats import OWN
 from superres.checkpoints.formats.base import full_config
-from superres.datasets.conventions import by_name
+from superres.datasets.conventions import CONVENTIONS
 from superres.datasets.layouts import read_side
 from superres.engine.config.network_check import network_differences
 from superres.engine.config.values import to_plain, walk
@@ -355,7 +355,7 @@ def _lq_made_by(line: dict[str, Any]) -> tuple[str | None, list[str]]:
     if names is None:
         return None, []
     judged = f"(judged by {', '.join(fingerprint.get('checked', ()))})"
-    ways = [by_name(name) for name in names]
+    ways = [CONVENTIONS[name] for name in names]
     if not ways:
         return "other", [f"LR made in no way known here {judged}"]
     if any(way.family in ("matlab", "rounding") for way in ways):

@@ -160,7 +160,7 @@ def _set(eval_set: EvalSet, digest: str | None) -> dict[str, Any]:
 def _convention(eval_set: EvalSet) -> dict[str, Any]:
     """Which known ways reproduce the low-quality pictures exactly, judged by the smallest ones."""
     dataset = eval_set.dataset
-    names = [convention.name for convention in CONVENTIONS]
+    names = list(CONVENTIONS)
     checked: list[str] = []
     try:
         areas = [math.prod(dataset.gt.shape_at(i)[:2]) for i in range(len(dataset))]

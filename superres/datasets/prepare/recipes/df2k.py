@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from superres.datasets.prepare.plan import Options, SetPlan
 from superres.datasets.prepare.recipes import div2k, flickr2k
-from superres.datasets.prepare.recipes._official import Official, official_pictures
+from superres.datasets.prepare.recipes._official import official
 from superres.datasets.prepare.source import Source
-from superres.errors import UserError
-
-ARCHIVES = "div2k|flickr2k|df2k"
+from superres.datasets.sets import KNOWN
 
 
 def plan(source: Source, options: Options) -> list[SetPlan]:
@@ -16,19 +14,13 @@ def plan(source: Source, options: Options) -> list[SetPlan]:
 
     DIV2K's names have four digits and Flickr2K's six, so they stay apart in one set.
     """
-    entries = source.pictures(ARCHIVES)
-    parts = [official_pictures(entries, which) for which in ("DIV2K", "Flickr2K")]
-    for part, name in zip(parts, ("DIV2K", "Flickr2K")):
+    tree = source.open("div2k|flickr2k|df2k")
+    ours, flickr = official(tree, "DIV2K"), official(tree, "Flickr2K")
+    for part, recipe in ((ours, div2k), (flickr, flickr2k)):
         if not part.gt:
-            raise UserError(div2k.nothing(source, name, part))
-    train = set(div2k.TRAIN)
-    joined = Official(strange=parts[0].strange + parts[1].strange)
-    for part, belongs in zip(parts, (train.__contains__, lambda _: True)):
-        joined.gt |= {name: e for name, e in part.gt.items() if belongs(name)}
+            raise source.nothing(recipe.SUCH_AS)
+    joined = SetPlan("DF2K").take(ours, KNOWN["div2k_train"]).take(flickr)
     # A degradation must cover both halves to be one of the joined set.
-    for key in parts[0].lq.keys() & parts[1].lq.keys():
-        joined.lq[key] = {n: e for n, e in parts[0].lq[key].items() if n in train}
-        joined.lq[key] |= parts[1].lq[key]
-    plans = [joined.plan("DF2K", div2k.TRAIN + flickr2k.NAMES)]
-    valid = parts[0].plan("DIV2K_valid", div2k.VALID, set(div2k.VALID).__contains__)
-    return plans + ([valid] if valid.gt else [])
+    joined.lq = {key: joined.lq[key] for key in ours.lq.keys() & flickr.lq.keys()}
+    valid = SetPlan("DIV2K_valid").take(ours, KNOWN["div2k_valid"])
+    return [joined, valid] if valid.gt else [joined]

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from superres.datasets.prepare.plan import Options, SetPlan
-from superres.datasets.prepare.recipes._official import official_pictures
-from superres.datasets.prepare.recipes.div2k import nothing
+from superres.datasets.prepare.recipes._official import official
 from superres.datasets.prepare.source import Source
-from superres.errors import UserError
 
-ARCHIVES = "flickr2k"
-NAMES = [f"{i:06}" for i in range(1, 2651)]
+SUCH_AS = "Flickr2K pictures, such as Flickr2K.tar or Flickr2K_HR/000001.png,"
 
 
 def plan(source: Source, options: Options) -> list[SetPlan]:
     """``Flickr2K``."""
-    found = official_pictures(source.pictures(ARCHIVES), "Flickr2K")
+    found = official(source.open("flickr2k"), "Flickr2K")
     if not found.gt:
-        raise UserError(nothing(source, "Flickr2K", found))
-    return [found.plan("Flickr2K", NAMES)]
+        raise source.nothing(SUCH_AS)
+    return [found]

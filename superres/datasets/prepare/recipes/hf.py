@@ -7,16 +7,15 @@ split becomes a set. Reading needs the package pyarrow only.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from superres.datasets.prepare.plan import Options, SetPlan, add
-from superres.datasets.prepare.recipes.folder import set_name
-from superres.datasets.prepare.source import Entry, Source
+from superres.datasets.prepare.plan import Options, SetPlan, plan_of
+from superres.datasets.prepare.source import Source
+from superres.datasets.sets import find_sets
 from superres.errors import UserError
 from superres.files import write_atomically
 
@@ -32,111 +31,78 @@ def plan(source: Source, options: Options) -> list[SetPlan]:
         raise UserError(
             "prepare hf needs the package pyarrow, which is not installed: pip install pyarrow"
         ) from None
-    root = source.root
-    found = [root] if root.is_file() else [*root.rglob("*.parquet"), *root.rglob("*.arrow")]
-    files = [p for p in sorted(found) if not p.name.startswith((".", "cache-"))]
-    if not files:
+    tables = [*source.root.rglob("*.parquet"), *source.root.rglob("*.arrow")]
+    tables = sorted(table for table in tables if not table.name.startswith((".", "cache-")))
+    for table in tables:
+        # train-00000-of-00002.parquet, or a folder called like a split
+        words = re.findall("[a-z]+", table.relative_to(source.root).as_posix().lower())
+        split = next((_SPLITS[word] for word in reversed(words) if word in _SPLITS), "train")
+        _extract(table, source, source.scratch / split, options)
+    found = [plan_of(one) for one in find_sets(source.scratch)] if tables else []
+    if not found:
         raise UserError(
-            f"{root}: no parquet or arrow files here or below it. Give the folder of a "
-            "data set that was downloaded with huggingface_hub or written by save_to_disk."
+            f"{source.root}: no parquet or arrow files with columns called {', '.join(_GT)} here "
+            "or below it. Give the folder of a data set that was downloaded with huggingface_hub "
+            "or written by save_to_disk."
         )
-    name = options.name or set_name(source)
-    splits: dict[str, SetPlan] = {}
-    for file in files:
-        split = _split(file, root)
-        _take(file, splits.setdefault(split, SetPlan("", {})), source, options)
-    for split, found in splits.items():
-        found.name = name if len(splits) == 1 else f"{name}_{split}"
-        if name.lower() == "div2k" and split in ("train", "valid"):
-            found.name = f"DIV2K_{split}"
-    return list(splits.values())
+    name = options.name or source.name
+    for one in found:
+        name = "DIV2K" if name.lower() == "div2k" else name
+        one.name = f"{name}_{one.name}" if len(found) > 1 or name == "DIV2K" else name
+    return found
 
 
-def _split(file: Path, root: Path) -> str:
-    """``train-00000-of-00002.parquet``, or a folder called like a split."""
-    folders = file.relative_to(root).parts[:-1] if root.is_dir() else ()
-    for part in (file.name, *reversed(folders)):
-        word = re.match(r"[a-z]+", part.lower())
-        if word and word[0] in _SPLITS:
-            return _SPLITS[word[0]]
-    return "train"
+def _extract(table: Path, source: Source, folder: Path, options: Options) -> None:
+    """Write the pictures of one table to ``folder/HR`` and ``folder/LR_bicubic/X2``."""
+    path = table.relative_to(source.root.parent).as_posix().lower()
+    stated = re.findall(r"(?<![^/_-])x(\d)(?=[/_.-])", path)
+    scales = stated[-1:] or list(options.scales)
+    for row, cells in enumerate(_rows(table)):
+        for column, cell in cells.items():
+            side = "HR" if column.lower() in _GT else f"LR_bicubic/X{scales[0]}"
+            if column.lower() in _LQ and len(scales) > 1:
+                raise UserError(
+                    f"{table}: nothing in its path says which scale its low-quality pictures "
+                    "have; name it by --scales 2."
+                )
+            if column.lower() in (*_GT, *_LQ):
+                _put(folder / side, cell, table, row)
 
 
-def _take(file: Path, plan: SetPlan, source: Source, options: Options) -> None:
-    """Add the pictures of one table to a split's plan; those that it holds are written as files."""
-    scale = None
-    scratch = source.scratch.folder / hashlib.sha256(os.fsencode(file)).hexdigest()[:16]
-    for row, cells in enumerate(_rows(file)):
-        gt, lq = (next((c for c in cells if c.lower() in side), None) for side in (_GT, _LQ))
-        if gt is None:
-            raise UserError(
-                f"{file}: none of its columns ({', '.join(cells)}) is called {', '.join(_GT)}."
-            )
-        if lq and scale is None:
-            scale = _scale(file, source.root, options)
-        entry = _entry(file, row, gt, cells[gt], source, scratch)
-        name = re.sub(r"x\d+$", "", entry.stem)
-        # The same ground truths come again with every scale's low-quality pictures.
-        add(plan.gt, name, entry)
-        if lq and scale in options.scales:
-            low = _entry(file, row, lq, cells[lq], source, scratch)
-            add(plan.lq.setdefault(("bicubic", scale), {}), name, low)
-
-
-def _rows(file: Path) -> Iterator[dict[str, Any]]:
+def _rows(table: Path) -> Iterator[dict[str, Any]]:
     """A table's rows, a few in memory."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        if file.suffix == ".parquet":
-            batches = pq.ParquetFile(file).iter_batches(64)
+        if table.suffix == ".parquet":
+            batches = pq.ParquetFile(table).iter_batches(64)
         else:
-            source = pa.memory_map(str(file))
-            try:  # as save_to_disk writes them
-                batches = pa.ipc.open_stream(source)
-            except pa.ArrowInvalid:
-                opened = pa.ipc.open_file(source)
-                batches = (opened.get_batch(i) for i in range(opened.num_record_batches))
+            batches = pa.ipc.open_stream(pa.memory_map(str(table)))
         for batch in batches:
             for start in range(0, len(batch), 64):
                 yield from batch.slice(start, 64).to_pylist()
     except (pa.ArrowInvalid, OSError) as error:
-        raise UserError(f"{file}: cannot be read as a table ({error}).") from None
+        raise UserError(f"{table}: cannot be read as a table ({error}).") from None
 
 
-def _entry(file: Path, row: int, column: str, cell: Any, source: Source, scratch: Path) -> Entry:
+def _put(folder: Path, cell: Any, table: Path, row: int) -> None:
+    """Write the picture of a cell, or link to it where it holds a path."""
     path = cell.get("path") if isinstance(cell, dict) else cell
     data = cell.get("bytes") if isinstance(cell, dict) else cell
+    target = folder / (Path(path).name if isinstance(path, str) else f"{row:06}.png")
+    folder.mkdir(parents=True, exist_ok=True)
+    if target.exists():  # the same ground truths come again with every scale
+        return
     if isinstance(data, bytes):
-        name = Path(path).name if isinstance(path, str) else f"{row:06}.png"
-        target = scratch / column / name
-        target.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(target, lambda opened: opened.write(data))
-        time = file.stat().st_mtime_ns  # so that it counts as the same when written again
+        time = table.stat().st_mtime_ns  # so that it counts as the same when written again
         os.utime(target, ns=(time, time))
-        return Entry(name, target)
-    if not isinstance(path, str):
-        raise UserError(f"{file}, column {column}, row {row}: neither a picture nor a path.")
-    root = source.root if source.root.is_dir() else source.root.parent
-    for candidate in (Path(path), root / path, file.parent / path, root / Path(path).name):
-        if candidate.is_file():
-            return Entry(path, candidate)
-    raise UserError(
-        f"{file}, column {column}, row {row}: names the file {path}, which is not there. The "
-        "pictures of such a data set lie in archives of their own: fetch those and prepare them "
-        "with div2k, benchmark or folder."
-    )
-
-
-def _scale(file: Path, root: Path, options: Options) -> int:
-    folders = file.relative_to(root).parts if root.is_dir() else (file.name,)
-    for part in reversed((root.name, *folders)):
-        if match := re.search(r"(?:^|[_-])x(\d)(?:[_.-]|$)", part.lower()):
-            return int(match[1])
-    if len(options.scales) == 1:
-        return options.scales[0]
-    raise UserError(
-        f"{file}: nothing in its path says which scale its low-quality pictures have; name it by "
-        "--scales 2."
-    )
+    elif isinstance(path, str) and (table.parent / path).is_file():
+        target.symlink_to(os.path.abspath(table.parent / path))
+    else:
+        raise UserError(
+            f"{table}, row {row}: neither a picture nor the path of one ({path}). Where the "
+            "pictures lie in archives of their own, fetch those and prepare them with div2k, "
+            "benchmark or folder."
+        )
