@@ -291,7 +291,7 @@ def test_what_a_person_can_do_wrong(tmp_path):
     assert "1 of 2 pictures have no low-quality picture: 0002" in message()
     put(lq, lq_of(picture(2), 2))
     put(lq.with_suffix(".bmp"), lq_of(picture(2), 2))
-    assert "0002x2.bmp and 0002x2.png have the same name" in message()
+    assert "0002x2.png have the same name '0002x2'" in message()
     lq.with_suffix(".bmp").unlink()
     put(source / "DIV2K_train_HR" / "0002.png", picture(2, 3, 3))
     assert "3x3 pixels, too small for scale 4" in message(scales=(2, 4))

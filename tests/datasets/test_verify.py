@@ -160,7 +160,7 @@ FAULTS = {
     "shift down": (lambda t: made(t, moved(1, 0)), "shifted", "by 1 down and 0 right"),
     "shift left": (lambda t: made(t, moved(0, -2)), "shifted", "by 0 down and -2 right"),
     "shift both": (lambda t: made(t, moved(3, 2)), "shifted", "by 3 down and 2 right"),
-    "half a shift": (lambda t: made(t, half_moved), "shifted", "shifted by 0 down and 1"),
+    "half a shift": (lambda t: made(t, half_moved), "shifted", "down and 1.5 right"),
     "bgr": (lambda t: changed(lq2(t), lambda x: x[..., ::-1]), "channels", "red and blue"),
     "another": (
         lambda t: made(t, lambda x: lq_of(picture(77, **SIZE), 2)),
