@@ -102,7 +102,7 @@ def test_another_network(train, scored, tmp_path, monkeypatch):  # noqa: F811
     config = config_of_ones_own(
         tmp_path,
         "custom_imports = dict(imports=['tiny_net_of_labels'])\n"
-        "model = dict(backbone=dict(_delete_=True, type='TinyNet', scale='${scale}'))\n",
+        "model = dict(backbone=dict(_delete_=True, type='TinyNet'))\n",
     )
     assert main(tiny_training(config, tmp_path)) == 0
     record, seen = scored(config, tmp_path / "work/best.pth")

@@ -142,10 +142,9 @@ def own(tmp_path, monkeypatch):
         (tmp_path / f"{name}.py").write_text(NETWORK.format(forward=forward, **parts))
         modules.append(name)
         config = tmp_path / "own_x2.py"
-        given = "scale='${scale}', " * bool(arguments) + backbone
         config.write_text(
             f"_base_ = {CONFIG!r}\ncustom_imports = dict(imports=[{name!r}])\n"
-            f"model = dict(backbone=dict(_delete_=True, type='OwnNet', {given}))\n"
+            f"model = dict(backbone=dict(_delete_=True, type='OwnNet', {backbone}))\n"
         )
         return str(config)
 
