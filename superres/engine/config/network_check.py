@@ -80,8 +80,8 @@ def check_network(cfg: Config) -> int | None:
     scales = list(getattr(network, "scales", None) or [network.scale])
     if not set(scales_of(cfg)) <= set(scales):
         raise UserError(
-            f"config: model.backbone: {node['type']} is for scale {scales}, by its attribute "
-            f"`scale`, and the config has scale = {scales_of(cfg)}"
+            f"config: model.backbone: {node['type']} is for scale {' and '.join(map(str, scales))}"
+            f", by its attribute `scale`, and the config has scale = {to_plain(cfg.scale)}"
         )
     return _channels_of_own(network, stated[:1], node["type"])
 
