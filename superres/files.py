@@ -43,14 +43,6 @@ def unreadable(path: PathLike) -> str:
     return f"{os.fspath(path)}: a pipe, a socket or a device, not an image file."
 
 
-def with_rest(file: BinaryIO, head: bytes) -> bytes:
-    """All bytes of a file whose first ones were read already; held once, where it can be."""
-    if file.seekable():  # adding the rest to the head would hold it twice for a moment
-        file.seek(0)
-        return file.read()
-    return head + file.read()
-
-
 def write_atomically(
     path: Path,
     write: Callable[[BinaryIO], object],
@@ -141,34 +133,18 @@ def _open_temporary(path: Path) -> tuple[Path, int]:
     name.
     """
     temporary = path.with_name(f".{name_for(path)}.tmp")
-    descriptor = _take(temporary)
-    if descriptor is None:
-        temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-    return temporary, descriptor
-
-
-def _take(temporary: Path) -> int | None:
-    """Open and lock a file that may be there already; None if it is not to be had."""
-    if fcntl is None:
-        return None
-    flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
-    try:
-        descriptor = os.open(temporary, flags, 0o666)
-    except OSError as error:
-        if error.errno in (errno.EEXIST, errno.ELOOP, errno.ENXIO, errno.EISDIR, errno.EACCES):
-            return None  # something of that name is there, and it is none of ours
-        raise
-    try:
-        if take_over(descriptor, temporary):
-            status = os.fstat(descriptor)
-            if stat.S_ISREG(status.st_mode) and status.st_nlink == 1:
+    if fcntl is not None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
+        with contextlib.suppress(
+            OSError
+        ):  # something of that name is there, and it is none of ours
+            descriptor = os.open(temporary, flags, 0o666)
+            if take_over(descriptor, temporary):
                 os.ftruncate(descriptor, 0)
-                return descriptor
-    except OSError:
-        pass
-    os.close(descriptor)
-    return None
+                return temporary, descriptor
+            os.close(descriptor)
+    temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
+    return temporary, os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
 
 
 def name_for(path: Path) -> str:
@@ -200,26 +176,23 @@ def is_special(path: Path) -> bool:
 
 def os_fault(path: PathLike, error: Exception, what: str, writing: bool = False) -> str:
     """One message for an operating-system error on ``path``."""
-    code = getattr(error, "errno", None)
-    name = os.fspath(path)
+    code, name = getattr(error, "errno", None), os.fspath(path)
+    reason = getattr(error, "strerror", None) or error
     if writing:
-        if code == errno.ENOENT:
-            return f"{name}: cannot be written, its folder does not exist."
-        if code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            return f"{name}: cannot be written, the disk (or quota) is full."
-        reason = getattr(error, "strerror", None) or error
-        return f"{name}: cannot be written ({reason})."
+        words = {errno.ENOENT: "its folder does not exist"}
+        words |= dict.fromkeys(
+            (errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "the disk (or quota) is full"
+        )
+        return f"{name}: cannot be written, {words.get(code, reason)}."
     if code in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP) and os.path.islink(path):
         return f"{name}: a link that leads nowhere ({os.readlink(path)})."
-    if code == errno.ENOENT:
-        return f"{name}: no such {what}."
-    if code == errno.EISDIR:
-        return f"{name}: a folder, not a file."
-    if code == errno.ENOTDIR:
-        return f"{name}: not a folder."
-    if code in (errno.EACCES, errno.EPERM):
-        return f"{name}: no permission to read this {what}."
-    return f"{name}: cannot be read ({getattr(error, 'strerror', None) or error})."
+    words = {
+        errno.ENOENT: f"no such {what}",
+        errno.EISDIR: "a folder, not a file",
+        errno.ENOTDIR: "not a folder",
+        **dict.fromkeys((errno.EACCES, errno.EPERM), f"no permission to read this {what}"),
+    }
+    return f"{name}: {words.get(code, f'cannot be read ({reason})')}."
 
 
 _held: set[int] = set()
@@ -243,7 +216,6 @@ class Lock:
         path: the file; it says who holds the lock.
         busy: what is said where another process has it; ``{holder}`` stands for which.
         warn: told where the filesystem has no locks; then all go unprotected.
-        wait: until it is free, instead of raising.
         remove: the file on release.
 
     Raises:
@@ -255,11 +227,9 @@ class Lock:
         path: Path,
         busy: str = "{holder} is using it; wait until it has finished",
         warn: Callable[[str], object] = lambda _: None,
-        wait: bool = False,
         remove: bool = False,
     ) -> None:
-        self.path, self._busy, self._warn = path, busy, warn
-        self._wait, self._remove = wait, remove
+        self.path, self._busy, self._warn, self._remove = path, busy, warn, remove
         self._descriptor: int | None = None
         while self._descriptor is None:
             try:
@@ -268,15 +238,15 @@ class Lock:
                 raise UserError(os_fault(path, error, "file", writing=True)) from None
             _held.add(descriptor)
             try:
-                self._take(descriptor)
-            except BaseException:
-                _close(descriptor)
-                raise
+                self._descriptor = self._take(descriptor)
+            finally:
+                if self._descriptor is None:
+                    _close(descriptor)
 
-    def _take(self, descriptor: int) -> None:
+    def _take(self, descriptor: int) -> int | None:
         try:
             if fcntl is not None:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if self._wait else fcntl.LOCK_NB))
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip()
             raise UserError(self._busy.replace("{holder}", holder or "another process")) from None
@@ -286,17 +256,17 @@ class Lock:
                 f"there ({error.strerror})"
             )
         # The last holder removes the file before it lets go; a lock on a removed file is void.
-        if not os.path.exists(self.path) or not os.path.samestat(
-            os.fstat(descriptor), os.stat(self.path)
-        ):
-            _close(descriptor)
-            return
+        try:
+            if not os.path.samestat(os.fstat(descriptor), os.stat(self.path)):
+                return None
+        except FileNotFoundError:
+            return None
         since = time.strftime("%Y-%m-%d %H:%M:%S")
         text = f"process {os.getpid()} on {socket.gethostname()} since {since}\n"
         with contextlib.suppress(OSError):  # only a courtesy: the disk may be full
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, text.encode(), 0)
-        self._descriptor = descriptor
+        return descriptor
 
     def release(self) -> None:
         """Let others in; harmless when done twice."""

@@ -46,13 +46,9 @@ def whole(smallest: int) -> Callable[[str], int]:
     """A whole number that is not smaller."""
 
     def parse(text: str) -> int:
-        try:
-            number = int(text)
-        except ValueError:
-            number = smallest - 1
-        if number < smallest:
+        if not text.isdecimal() or int(text) < smallest:
             raise argparse.ArgumentTypeError(f"{text!r}: a whole number from {smallest} on")
-        return number
+        return int(text)
 
     return parse
 

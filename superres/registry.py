@@ -10,17 +10,7 @@ import importlib
 import os
 from typing import Any
 
-from mmengine.registry import DATA_SAMPLERS as MMENGINE_DATA_SAMPLERS
-from mmengine.registry import DATASETS as MMENGINE_DATASETS
-from mmengine.registry import HOOKS as MMENGINE_HOOKS
-from mmengine.registry import LOOPS as MMENGINE_LOOPS
-from mmengine.registry import METRICS as MMENGINE_METRICS
-from mmengine.registry import MODELS as MMENGINE_MODELS
-from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS as MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS
-from mmengine.registry import OPTIM_WRAPPERS as MMENGINE_OPTIM_WRAPPERS
-from mmengine.registry import OPTIMIZERS as MMENGINE_OPTIMIZERS
-from mmengine.registry import PARAM_SCHEDULERS as MMENGINE_PARAM_SCHEDULERS
-from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
+from mmengine import registry as root
 from mmengine.registry import Registry
 
 from superres.errors import UserError
@@ -32,37 +22,26 @@ def _child(name: str, parent: Registry, *locations: str) -> Registry:
     return Registry(name, parent=parent, scope=SCOPE, locations=list(locations))
 
 
-MODELS = _child("model", MMENGINE_MODELS, "superres.models")
+MODELS = _child("model", root.MODELS, "superres.models")
 """Backbones, restorers, losses and data preprocessors."""
 DATASETS = _child(
-    "dataset", MMENGINE_DATASETS, "superres.datasets.paired", "superres.datasets.multi_scale"
+    "dataset", root.DATASETS, "superres.datasets.paired", "superres.datasets.multi_scale"
 )
-DATA_SAMPLERS = _child("data sampler", MMENGINE_DATA_SAMPLERS, "superres.datasets.sampler")
-TRANSFORMS = _child("transform", MMENGINE_TRANSFORMS, "superres.datasets.transforms")
-HOOKS = _child("hook", MMENGINE_HOOKS, "superres.engine.hooks")
-LOOPS = _child("loop", MMENGINE_LOOPS, "superres.engine")
-OPTIM_WRAPPERS = _child("optimizer wrapper", MMENGINE_OPTIM_WRAPPERS, "superres.engine")
+DATA_SAMPLERS = _child("data sampler", root.DATA_SAMPLERS, "superres.datasets.sampler")
+TRANSFORMS = _child("transform", root.TRANSFORMS, "superres.datasets.transforms")
+HOOKS = _child("hook", root.HOOKS, "superres.engine.hooks")
+LOOPS = _child("loop", root.LOOPS, "superres.engine")
+OPTIM_WRAPPERS = _child("optimizer wrapper", root.OPTIM_WRAPPERS, "superres.engine")
 OPTIM_WRAPPER_CONSTRUCTORS = _child(
-    "optimizer wrapper constructor", MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS, "superres.engine"
+    "optimizer wrapper constructor", root.OPTIM_WRAPPER_CONSTRUCTORS, "superres.engine"
 )
-OPTIMIZERS = _child("optimizer", MMENGINE_OPTIMIZERS, "superres.engine")
-PARAM_SCHEDULERS = _child("parameter scheduler", MMENGINE_PARAM_SCHEDULERS, "superres.engine")
-METRICS = _child("metric", MMENGINE_METRICS, "superres.evaluation.metrics")
+OPTIMIZERS = _child("optimizer", root.OPTIMIZERS, "superres.engine")
+PARAM_SCHEDULERS = _child("parameter scheduler", root.PARAM_SCHEDULERS, "superres.engine")
+METRICS = _child("metric", root.METRICS, "superres.evaluation.metrics")
 """Functions of (sr, hr, protocol), or classes of such."""
 
-ALL = (
-    MODELS,
-    DATASETS,
-    DATA_SAMPLERS,
-    TRANSFORMS,
-    HOOKS,
-    LOOPS,
-    OPTIM_WRAPPERS,
-    OPTIM_WRAPPER_CONSTRUCTORS,
-    OPTIMIZERS,
-    PARAM_SCHEDULERS,
-    METRICS,
-)
+ALL = (MODELS, DATASETS, DATA_SAMPLERS, TRANSFORMS, HOOKS, LOOPS, OPTIM_WRAPPERS,
+       OPTIM_WRAPPER_CONSTRUCTORS, OPTIMIZERS, PARAM_SCHEDULERS, METRICS)  # fmt: skip
 
 
 def registered(registry: Registry, name: Any) -> Any:

@@ -74,8 +74,6 @@ def test_a_link_in_the_place_of_the_temporary_file_is_not_followed(tmp_path):
     names = []
     write_atomically(path, lambda file: names.append(*tmp_path.glob(".*.tmp")))
     victim.write_bytes(b"precious")
-    for link in (os.symlink, os.link):
-        link(victim, names[0])
-        write_atomically(path, lambda file: file.write(b"new"))
-        assert (path.read_bytes(), victim.read_bytes()) == (b"new", b"precious")
-        names[0].unlink()
+    os.symlink(victim, names[0])
+    write_atomically(path, lambda file: file.write(b"new"))
+    assert (path.read_bytes(), victim.read_bytes()) == (b"new", b"precious")

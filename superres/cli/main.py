@@ -11,6 +11,7 @@ import pkgutil
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from types import ModuleType
 
 import superres
 from superres.errors import UserError, did_you_mean
@@ -61,14 +62,9 @@ def exit_code(work: Callable[[], int]) -> int:
     except UserError as error:
         if os.environ.get("SUPERRES_TRACEBACK"):
             traceback.print_exc()
-        _tell(str(error))
-        return 2
+        return _tell(str(error))
     except ImportError as error:
-        message = _explain_import(error)
-        if message is None:
-            raise
-        _tell(message)
-        return 2
+        return _tell(_explain_import(error))
     except KeyboardInterrupt as error:
         terminated = isinstance(error, Terminated)
         with contextlib.suppress(OSError):  # of a terminal that has gone
@@ -78,17 +74,13 @@ def exit_code(work: Callable[[], int]) -> int:
         drop_output()  # its reader has gone
         return 0
     except OSError as error:
-        if error.errno == errno.ENAMETOOLONG and error.filename is not None:
-            name = os.fsdecode(error.filename)
-            shown = name if len(name) < 100 else f"{name[:80]}..."
-            _tell(f"{shown}: a name that is longer than any file's can be ({len(name)} letters)")
-            return 2
+        if error.errno == errno.ENAMETOOLONG:
+            return _tell(f"{os.fsdecode(error.filename or '')[:80]}...: {error.strerror}")
         # With a file's name it comes from elsewhere and is a fault of ours not to have told.
         if error.errno not in (errno.ENOSPC, errno.EDQUOT) or error.filename is not None:
             raise
         drop_output()
-        _tell("the output could not be written: no space is left where it goes")
-        return 2
+        return _tell("the output could not be written: no space is left where it goes")
 
 
 def _run(argv: list[str]) -> int:
@@ -104,11 +96,13 @@ def _run(argv: list[str]) -> int:
     name = argv[0]
     if name not in commands():
         hint = did_you_mean(name, commands()) or f": {', '.join(commands())}"
-        print(f"error: superres has no command {name!r}{hint}", file=sys.stderr)
-        return 2
+        raise UserError(f"superres has no command {name!r}{hint}")
     if name != "doctor":  # which looks elsewhere, and tells
-        _require_folder()
-    module = importlib.import_module(f"superres.cli.{name.replace('-', '_')}")
+        try:
+            os.getcwd()
+        except OSError:  # libraries fail in it, and hardly say why
+            raise UserError("the current folder is gone; go to another one: cd") from None
+    module = _module(name)
     parser = argparse.ArgumentParser(
         prog=f"superres {name}",
         description=module.__doc__,
@@ -122,29 +116,25 @@ def _run(argv: list[str]) -> int:
     return module.run(args)
 
 
-def _require_folder() -> None:
-    """UserError where the current folder was removed: libraries fail in it, and hardly say why."""
-    try:
-        os.getcwd()
-    except OSError as error:
-        raise UserError(
-            f"the current folder is gone ({error.strerror}); go to another one: cd"
-        ) from error
+def _module(name: str) -> ModuleType:
+    return importlib.import_module(f"superres.cli.{name.replace('-', '_')}")
 
 
-def _tell(message: str) -> None:
+def _tell(message: str) -> int:
+    """Print a mistake; returns its exit code."""
     rank = os.environ.get("RANK", "0")
     if rank != "0" and "SUPERRES_JOINED" not in os.environ:
-        return  # a wrong option or config: rank 0 says the same
+        return 2  # a wrong option or config: rank 0 says the same
     where = f" [rank {rank}]" if rank != "0" else ""
     # What a file or its name holds must not command the terminal.
     # Where it cannot be told, a full disk or a closed terminal, the exit code still says it.
     with contextlib.suppress(OSError):
         print(f"error{where}: {printable(message)}", file=sys.stderr, flush=True)
+    return 2
 
 
-def _explain_import(error: ImportError) -> str | None:
-    """A missing package or system library, as a message; None for a fault of our own."""
+def _explain_import(error: ImportError) -> str:
+    """A missing package or system library, as a message; a fault of our own is raised again."""
     frames = traceback.extract_tb(error.__traceback__)
     from_cv2 = any(f"{os.sep}cv2{os.sep}" in f.filename for f in frames)
     if from_cv2 or ".so" in str(error) or error.name == "cv2":
@@ -158,30 +148,15 @@ def _explain_import(error: ImportError) -> str | None:
             "superres: pip install . in its folder (requirements/upscale.txt is for upscaling "
             "with networks that come with it)"
         )
-    return None
+    raise error
 
 
 def _overview() -> str:
     lines = ["usage: superres COMMAND [arguments]", "", "commands:"]
     for name in commands():
-        lines.append(f"  {name:<14} {_first_line(name)}")
-    lines += ["", "superres COMMAND --help tells more."]
-    return "\n".join(lines)
-
-
-def _first_line(name: str) -> str:
-    """The first line of a command's docstring, without importing it."""
-    import ast
-
-    import superres.cli as package
-
-    for folder in package.__path__:
-        path = os.path.join(folder, name.replace("-", "_") + ".py")
-        if os.path.isfile(path):
-            with open(path, encoding="utf-8") as file:
-                doc = ast.get_docstring(ast.parse(file.read())) or ""
-            return doc.splitlines()[0] if doc else ""
-    return ""
+        doc = _module(name).__doc__ or ""
+        lines.append(f"  {name:<14} {doc.partition(chr(10))[0]}")
+    return "\n".join([*lines, "", "superres COMMAND --help tells more."])
 
 
 if __name__ == "__main__":

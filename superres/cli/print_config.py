@@ -7,11 +7,10 @@ import argparse
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
-    parser.add_argument("config", help="path or bare name")
-    parser.add_argument(
-        "--cfg-options", nargs="+", action="extend", default=[], metavar="KEY=VALUE"
-    )
-    parser.add_argument("--json", action="store_true", help="as JSON")
+    add = parser.add_argument
+    add("config", help="path or bare name")
+    add("--cfg-options", nargs="+", action="extend", default=[], metavar="KEY=VALUE")
+    add("--json", action="store_true", help="as JSON")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -28,11 +28,10 @@ PHOTOGRAPHS = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
-    parser.add_argument("--data-root", default="data/quickstart", metavar="DIR")
-    parser.add_argument("--work-dir", default=f"work_dirs/{CONFIG}", metavar="DIR")
-    parser.add_argument(
-        "--cfg-options", nargs="+", action="extend", default=[], metavar="KEY=VALUE"
-    )
+    add = parser.add_argument
+    add("--data-root", default="data/quickstart", metavar="DIR")
+    add("--work-dir", default=f"work_dirs/{CONFIG}", metavar="DIR")
+    add("--cfg-options", nargs="+", action="extend", default=[], metavar="KEY=VALUE")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -41,30 +40,18 @@ def run(args: argparse.Namespace) -> int:
 
     data, work_dir = Path(args.data_root), Path(args.work_dir)
     options = [f"data_root={data}", *args.cfg_options]
-    _say("1/4", f"photographs, packed to {data}")
+    print(f"[1/4] photographs, packed to {data}", flush=True)
     prepare(data)
-    _say("2/4", f"training {CONFIG} (Ctrl-C saves; run again to go on)")
+    print(f"[2/4] training {CONFIG} (Ctrl-C saves; run again to go on)", flush=True)
     code = engine.train(CONFIG, work_dir=str(work_dir), resume="auto", options=options)
-    if code:
-        return code
-    _say("3/4", "testing on photographs it never saw")
-    code = engine.test(
-        CONFIG,
-        str(work_dir / "best.pth"),
-        out=str(work_dir / "test"),
-        save_images=True,
-        sets=["holdout"],
-        protocols=["edsr-y"],
-        options=options,
-    )
-    if code:
-        return code
-    _say("4/4", f"comparison: {compare(data, work_dir)}")
-    return 0
-
-
-def _say(step: str, text: str) -> None:
-    print(f"[{step}] {text}", flush=True)
+    if not code:
+        print("[3/4] testing on photographs it never saw", flush=True)
+        how = {"sets": ["holdout"], "protocols": ["edsr-y"], "save_images": True}
+        out = str(work_dir / "test")
+        code = engine.test(CONFIG, str(work_dir / "best.pth"), out=out, options=options, **how)
+    if not code:
+        print(f"[4/4] comparison: {compare(data, work_dir)}")
+    return code
 
 
 def prepare(root: Path) -> None:
@@ -79,39 +66,34 @@ def prepare(root: Path) -> None:
         if (target / "HR.lmdb").is_dir() and (target / "LR_bicubic_X2.lmdb").is_dir():
             print(f"  {target}: exists")
             continue
-        pictures = {}
-        for package, inside, where in PHOTOGRAPHS:
-            if where != name:
-                continue
+        hr, lr = [], []
+        for package, inside, _ in (photo for photo in PHOTOGRAPHS if photo[2] == name):
             path = photograph(package, inside)
-            picture = modcrop(read_image(path), 4)
+            image = modcrop(read_image(path), 4)
             if path.suffix == ".jpg":
-                picture = imresize(picture, scale=0.5)
-            pictures[path.stem] = picture
+                image = imresize(image, scale=0.5)
+            hr.append((path.stem, lambda image=image: image))
+            lr.append((path.stem, lambda image=image: imresize(image, scale=0.5)))
         target.mkdir(parents=True, exist_ok=True)
-        hr = [(stem, lambda p=p: p) for stem, p in pictures.items()]
-        lr = [(stem, lambda p=p: imresize(p, scale=0.5)) for stem, p in pictures.items()]
         pack_images(hr, target / "HR.lmdb", num_workers=0, overwrite=True)
         pack_images(lr, target / "LR_bicubic_X2.lmdb", num_workers=0, overwrite=True)
-        print(f"  {target}: {', '.join(pictures)}")
+        print(f"  {target}: {', '.join(stem for stem, _ in hr)}")
 
 
 def compare(root: Path, work_dir: Path) -> Path:
-    """Write the comparison picture of the held-out photographs, one below the other."""
+    """Write the comparison of the held-out photographs, one below the other."""
     import numpy as np
 
     from superres.datasets.storage import open_store
     from superres.imaging.comparison import comparison
     from superres.imaging.io import read_image, write_image
 
-    hr = open_store(root / "holdout" / "HR.lmdb")
-    lr = open_store(root / "holdout" / "LR_bicubic_X2.lmdb")
+    hr, lr = (open_store(root / f"holdout/{side}.lmdb") for side in ("HR", "LR_bicubic_X2"))
     rows = []
     for name in hr.names():
-        sr = read_image(work_dir / "test" / "images" / "holdout" / "x2" / f"{name}.png")
+        sr = read_image(work_dir / f"test/images/holdout/x2/{name}.png")
         rows.append(comparison(np.asarray(lr.read(name)), sr, np.asarray(hr.read(name))))
     width = max(row.shape[1] for row in rows)
     rows = [np.pad(r, ((0, 8), (0, width - r.shape[1]), (0, 0)), constant_values=255) for r in rows]
-    path = work_dir / "comparison.png"
-    write_image(path, np.vstack(rows))
-    return path
+    write_image(work_dir / "comparison.png", np.vstack(rows))
+    return work_dir / "comparison.png"

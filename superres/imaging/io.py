@@ -21,7 +21,7 @@ from PIL import Image
 from PIL.TiffImagePlugin import TiffImageFile
 
 from superres.errors import UserError
-from superres.files import PathLike, os_fault, unreadable, with_rest, write_atomically
+from superres.files import PathLike, os_fault, unreadable, write_atomically
 from superres.imaging import tiff
 from superres.imaging.encode import encode_image
 from superres.imaging.header import BrokenPicture, ImageHeader, read_header
@@ -257,7 +257,7 @@ def _read(file: BinaryIO, data: bytes | None, limit: int) -> Picture:
         )
     if data is None:
         file.seek(0)
-        data = with_rest(file, b"")
+        data = file.read()
     try:
         if page is not None:
             pixels = decode_tiff(data, page)
