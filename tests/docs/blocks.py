@@ -1,4 +1,4 @@
-"""Code blocks and headings of Markdown pages.
+"""Code blocks, headings and links of Markdown pages.
 
 A fenced block in the pages is one of
 
@@ -16,12 +16,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
 ROOT = Path(__file__).resolve().parents[2]
-_FENCE = re.compile(r"^(\s*)(`{3,}|~{3,})\s*([\w+-]*)\s*(.*)$")
 _MARKER = re.compile(r"<!--\s*(not run|needs):\s*(.+?)\s*-->")
-_TITLE = re.compile(r'title="([^"]+)"')
 
 
 @dataclass(frozen=True)
@@ -47,72 +49,42 @@ def pages() -> list[Path]:
     return [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
+def tokens(page: Path) -> list[Token]:
+    """The page as markdown-it reads it."""
+    return MarkdownIt().enable("table").parse(page.read_text(encoding="utf-8"))
+
+
 def blocks(page: Path) -> list[Block]:
     """All fenced blocks of a page, in order.
 
     Raises:
-        ValueError: a block that does not end, or a marker with no block below it.
+        ValueError: a marker has no block below it.
     """
     found: list[Block] = []
-    lines = page.read_text(encoding="utf-8").splitlines()
     marker: re.Match[str] | None = None
-    number = 0
-    while number < len(lines):
-        line = lines[number]
-        fence = _FENCE.match(line)
-        if not fence:
-            if marker and line.strip():
-                raise ValueError(f"{page}:{number + 1}: a marker belongs right above a block")
-            marker = _MARKER.search(line) or (marker if not line.strip() else None)
-            number += 1
-            continue
-        indent, ticks, language, rest = fence.groups()
-        start = number + 1
-        end = start
-        while end < len(lines) and not re.fullmatch(
-            rf"\s*{ticks[0]}{{{len(ticks)},}}\s*", lines[end]
-        ):
-            end += 1
-        if end == len(lines):
-            raise ValueError(f"{page}:{start}: this block does not end")
-        title = _TITLE.search(rest)
-        found.append(
-            Block(
-                page,
-                start + 1,
-                language,
-                title and title[1],
-                "\n".join(text.removeprefix(indent) for text in lines[start:end]) + "\n",
-                marker[2] if marker and marker[1] == "not run" else None,
-                marker[2] if marker and marker[1] == "needs" else None,
-            )
-        )
-        marker = None
-        number = end + 1
+    for token in tokens(page):
+        if token.type == "fence":
+            language, _, rest = token.info.partition(" ")
+            title = re.search(r'title="([^"]+)"', rest)
+            why = {marker[1]: marker[2]} if marker else {}
+            found.append(
+                Block(page, token.map[0] + 2, language, title and title[1], token.content,
+                      why.get("not run"), why.get("needs"))
+            )  # fmt: skip
+        elif marker:
+            raise ValueError(f"{page}: a marker belongs right above a block: {marker[0]}")
+        marker = _MARKER.search(token.content) if token.type == "html_block" else None
     return found
-
-
-def prose(page: Path) -> str:
-    """The page without fenced blocks and inline code."""
-    kept, fence = [], None
-    for line in page.read_text(encoding="utf-8").splitlines():
-        match = _FENCE.match(line)
-        if fence is None and match:
-            fence = match[2]
-        elif fence is not None:
-            fence = None if match and match[2].startswith(fence) and not match[3] else fence
-        else:
-            kept.append(re.sub(r"`[^`]*`", "", line))
-    return "\n".join(kept)
 
 
 def headings(page: Path) -> list[str]:
-    """The texts of the page's headings, inline code included."""
-    found, fence = [], None
-    for line in page.read_text(encoding="utf-8").splitlines():
-        match = _FENCE.match(line)
-        if match:
-            fence = match[2] if fence is None else None
-        elif fence is None and (heading := re.match(r"#{1,6}\s+(.*?)\s*#*$", line)):
-            found.append(heading[1])
-    return found
+    """The texts of the page's headings, without marks."""
+    found = (after for token, after in pairwise(tokens(page)) if token.type == "heading_open")
+    return ["".join(part.content for part in heading.children) for heading in found]
+
+
+def links(page: Path) -> list[str]:
+    """Where the page's links and images lead."""
+    parts = (part for token in tokens(page) for part in token.children or ())
+    found = (part.attrGet("href") or part.attrGet("src") for part in parts)
+    return [str(target) for target in found if target]

@@ -1,16 +1,10 @@
-"""The command ``superres`` as the pages' blocks run it: trainings are cut to two iterations.
-
-Nothing else is changed. Where the weights ``edsr-s`` did not come with the checkout, untrained ones
-of the same form stand in for them (``SUPERRES_DOCS_WEIGHTS`` names their folder).
-"""
+"""The command ``superres`` as the pages' blocks run it: trainings are cut to two iterations."""
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
 NETWORK = ("channels", "num_blocks")  # made small where a config has them
 SHORT = {
     "max_iters": 2,
@@ -24,38 +18,26 @@ SHORT = {
 }
 
 
-def shortened(argv: list[str]) -> list[str]:
-    """A command line for two iterations of a small network, if it trains or tests one."""
-    command = argv[0] if argv else ""
-    if command not in ("train", "test") or "-h" in argv or "--help" in argv:
-        return argv
+def shorter(command: str, config: str) -> dict[str, object]:
+    """Options for two iterations of a small network, where a command trains or tests one."""
     from superres.engine.config.load import load_config
 
-    config = load_config(argv[1])
-    backbone = config.model.backbone
-    options = [f"model.backbone.{k}={v}" for k, v in zip(NETWORK, (8, 1)) if k in backbone]
-    if command == "train":
-        options += [f"{key}={value}" for key, value in SHORT.items() if key in config]
-    return [*argv, "--cfg-options", *options] if options else argv
-
-
-def stand_in() -> None:
-    """Use the folder of stand-in weights, if there is one."""
-    folder = os.environ.get("SUPERRES_DOCS_WEIGHTS")
-    if folder:
-        from superres.checkpoints import shipped
-
-        shipped.WEIGHTS = Path(folder)
+    cfg = load_config(config)
+    options = {f"model.backbone.{k}": v for k, v in zip(NETWORK, (8, 1)) if k in cfg.model.backbone}
+    short = {key: value for key, value in SHORT.items() if key in cfg and command == "train"}
+    return {**options, **short}
 
 
 def run(argv: list[str]) -> int:
-    """`superres ARGV`."""
+    """`superres ARGV`, shortened."""
     from superres.cli.main import main
 
-    stand_in()
-    return main(shortened(argv))
+    if argv and argv[0] in ("train", "test") and not {"-h", "--help"} & {*argv}:
+        options = [f"{key}={value}" for key, value in shorter(*argv[:2]).items()]
+        argv = [*argv, "--cfg-options", *options]
+    return main(argv)
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(ROOT))
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
     sys.exit(run(sys.argv[1:]))
