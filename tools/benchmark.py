@@ -10,6 +10,7 @@ import importlib
 import json
 import os
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks import harness
 from superres.cli.main import exit_code
 from superres.errors import UserError
+from superres.options import whole
 
 FOLDER = Path(harness.__file__).parent
 NAMES = sorted(p.stem for p in FOLDER.glob("[a-z]*.py") if p.stem not in ("gpu", "harness"))
@@ -27,27 +29,26 @@ def main(argv: Sequence[str]) -> int:
     """Run one benchmark, print its tables, and write the JSON file. Returns 0.
 
     Raises:
-        UserError: an argument is wrong.
+        UserError: the JSON file cannot be written, or a process that is timed fails.
     """
     parser = argparse.ArgumentParser(prog="tools/benchmark.py", description=__doc__)
     commands = parser.add_subparsers(dest="benchmark", required=True, metavar="NAME")
-    for name in NAMES:
-        module = importlib.import_module(f"benchmarks.{name}")
+    modules = {name: importlib.import_module(f"benchmarks.{name}") for name in NAMES}
+    for name, module in modules.items():
         command = commands.add_parser(name, help=module.__doc__, description=module.__doc__)
-        command.add_argument("--json", type=Path, metavar="FILE", help="write the result here too")
-        command.add_argument(
-            "--repeats",
-            type=int,
-            default=harness.MIN_REPEATS,
-            help="rounds to take the median of, at least %(default)s (the default)",
-        )
+        add = command.add_argument
+        add("--json", type=Path, metavar="FILE", help="write the result here too")
+        least = harness.MIN_REPEATS
+        add("--repeats", type=whole(least), default=least, help="rounds (%(default)s, the least)")
+        add("--temp", type=Path, metavar="DIR", help="an existing folder for temporary files")
         module.add_arguments(command)
     args = parser.parse_args(argv)
-    if args.repeats < harness.MIN_REPEATS:
-        raise UserError(f"--repeats: at least {harness.MIN_REPEATS} are needed, not {args.repeats}")
-    if args.json and (args.json.is_dir() or not os.access(args.json.absolute().parent, os.W_OK)):
-        raise UserError(f"--json: {args.json} cannot be written; give a file in an existing folder")
-    result = importlib.import_module(f"benchmarks.{args.benchmark}").run(args)
+    for folder in (args.temp, args.json and args.json.absolute().parent):
+        if folder and not os.access(folder, os.W_OK):
+            raise UserError(f"{folder}: not a folder that can be written to")
+    with tempfile.TemporaryDirectory(prefix="superres-benchmark-", dir=args.temp) as folder:
+        found = modules[args.benchmark].run(args, Path(folder))
+    result = harness.report(args.benchmark, **found)
     harness.print_report(result)
     if args.json:
         args.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")

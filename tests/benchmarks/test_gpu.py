@@ -11,10 +11,7 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
-
-from superres.imaging.io import read_image, write_image
 
 from .test_harness import SCHEMA
 
@@ -95,7 +92,7 @@ def test_a_check_that_ends_its_process_costs_only_itself(gpu, tmp_path, monkeypa
         "hangs": lambda rig: time.sleep(100),
         "last": lambda rig: (False, "", {}),
     }
-    checks = [(name, work, False) for name, work in works.items()]
+    checks = [module.Check(name, work) for name, work in works.items()]
     monkeypatch.setattr(module, "stages", lambda: {"checks": checks})
     monkeypatch.setattr(module.Rig, "left", lambda rig: 100)
     args = SimpleNamespace(work=tmp_path, out=tmp_path, limit=6, rehearse=True)
@@ -111,22 +108,22 @@ def test_a_check_that_ends_its_process_costs_only_itself(gpu, tmp_path, monkeypa
     assert "1 ok, 0 skipped, 1 differs, 2 failed" in capsys.readouterr().out
 
 
-def test_photographs_of_a_bundle_fit(gpu, tmp_path):
-    rng = np.random.default_rng(0)
-    noise = rng.integers(0, 256, (600, 480, 3), np.uint8)
-    write_image(tmp_path / "a.png", noise)
-    write_image(tmp_path / "b.jpg", noise[:240])
-    write_image(tmp_path / "c.bmp", noise[:230, :220])
-    target = tmp_path / "bundle"
-    target.mkdir()
-    sources = gpu.photographs(tmp_path)
-    count, size = gpu.encode_all(sources, target, 10**7)
-    assert count == 3
-    assert size == sum(path.stat().st_size for path in target.iterdir())
-    np.testing.assert_array_equal(read_image(target / "0000_a.webp"), noise)
-    assert (target / "0001_b.jpg").read_bytes() == (tmp_path / "b.jpg").read_bytes()
-    assert gpu.encode_all(sources, target, size - 1)[0] == 2
-    assert gpu.encode_all(sources, target, 1000) == (0, 0)
+def test_a_bundle_stays_below_its_limit(gpu, tmp_path, monkeypatch, capsys):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for name, size in {"a.png": 5000, "b.jpg": 4000, "c.txt": 9, "d.bmp": 3000}.items():
+        (photos / name).write_bytes(os.urandom(size))
+    monkeypatch.setattr(gpu, "download", lambda target: (target / "a.whl").write_bytes(bytes(99)))
+    monkeypatch.setattr(gpu, "PHOTOS", 9500)
+    out = tmp_path / "bundle"
+    assert gpu.main(["bundle", "--photos", str(photos), "--to", str(out)]) == 0
+    assert sorted(p.name for p in (out / "photos").iterdir()) == ["0000_a.png", "0001_b.jpg"]
+    assert (out / "photos/0001_b.jpg").read_bytes() == (photos / "b.jpg").read_bytes()
+    assert "2 of 3 photographs, 0.0 MB" in capsys.readouterr().out
+    assert gpu.WHOLE_INPUT <= 60 * 10**6
+    monkeypatch.setattr(gpu, "WHOLE_INPUT", 1000)  # the checkout alone is larger
+    assert gpu.main(["bundle", "--photos", str(photos), "--to", str(out)]) == 0
+    assert not list((out / "photos").iterdir())
 
 
 def test_a_training_in_parts(gpu, tmp_path, monkeypatch):
@@ -164,10 +161,3 @@ def test_mistakes(gpu, capsys, arguments, words):
         gpu.main(arguments)
     assert error.value.code == 2
     assert words in capsys.readouterr().err
-
-
-def test_what_a_run_says_is_kept(gpu):
-    log = importlib.import_module("benchmarks._gpu_run").Lines()
-    log.say("one")
-    log.warn("two")
-    assert log.lines == ["one", "warning: two"]

@@ -15,8 +15,8 @@ from unittest.mock import patch
 import torch
 from torch import Tensor, nn
 
-from benchmarks._gpu_run import CONFIG, Check, Found, Rig, last_line, row, worst
-from benchmarks.harness import Variant, measure
+from benchmarks._gpu_run import CONFIG, Check, Found, Rig, last_line, worst
+from benchmarks.harness import Variant, measure, row
 from superres.engine.train.speed import cuda_graph as graph
 
 GRAPH = "fast=dict(preset='off',fused=True,cuda_graph=True)"
@@ -26,17 +26,18 @@ EQUAL = 1e-5  # of weights, where sums were made in another order
 
 def checks() -> list[Check]:
     """All of them; last those that may leave CUDA unusable for what follows."""
+    kept = functools.partial(resume, fast="preset='auto'")
+    recorded = functools.partial(resume, fast="preset='max',compile=False")
     return [
-        ("batches of the cache on the device", device_cache, False),
-        ("layout of the pixel shuffle", pixel_shuffle, False),
-        ("kill -9 and resume", functools.partial(resume, fast="preset='auto'"), False),
-        ("kill -9 and resume in a CUDA graph",
-         functools.partial(resume, fast="preset='max',compile=False"), True),
-        ("streams and memory of the warm-up", warm_up, True),
-        ("numbers of the optimiser reach a recorded update", changed_numbers, True),
-        ("a failed recording", failed_recording, False),
-        ("recording while a thread pins memory", pinning, True),
-    ]  # fmt: skip
+        Check("batches of the cache on the device", device_cache),
+        Check("layout of the pixel shuffle", pixel_shuffle),
+        Check("kill -9 and resume", kept),
+        Check("kill -9 and resume in a CUDA graph", recorded, needs_gpu=True),
+        Check("streams and memory of the warm-up", warm_up, needs_gpu=True),
+        Check("numbers of the optimiser reach a recorded update", changed_numbers, needs_gpu=True),
+        Check("a failed recording", failed_recording),
+        Check("recording while a thread pins memory", pinning, needs_gpu=True),
+    ]
 
 
 def device_cache(rig: Rig) -> Found:
@@ -83,7 +84,7 @@ def pixel_shuffle(rig: Rig) -> Found:
     calls = {name: functools.partial(both_passes, s, count) for name, s in shuffles.items()}
     times = measure([Variant(f"{n}, convolution, both passes", call, count, "ms")
                      for n, call in calls.items()])  # fmt: skip
-    rig.rows(*times, **{" / ".join(shuffles): times[0]["median"] / times[1]["median"]})
+    rig.rows(*times, pairs=[tuple(t["name"] for t in times)])
     equal = torch.equal(plain, ours)
     text = f"equal: {equal}; channels_last kept by {' and '.join(shuffles)}: {kept[0]}, {kept[1]}"
     return equal and kept[1], text, {"kept": kept}
@@ -138,11 +139,12 @@ def warm_up(rig: Rig) -> Found:
             return made
 
         torch.cuda.graph.default_capture_stream = None  # of the recordings before
-        before = rig.reserved()
+        torch.cuda.empty_cache()
+        before = torch.cuda.memory_reserved()
         with patch.object(torch.cuda, "Stream", stream):
             trainer = rig.trainer(GRAPH)
             rig.losses(trainer, rig.batches(trainer, 8))
-        found[name] = len(streams), torch.cuda.memory_reserved() / 2**20 - before
+        found[name] = len(streams), (torch.cuda.memory_reserved() - before) / 2**20
         rig.rows(row(f"warm-up and recording, {name}", [found[name][1]], "MiB"))
     text = "; ".join(f"{name}: {n} streams, {size:.0f} MiB" for name, (n, size) in found.items())
     return found["as it is"][1] < 1.2 * found["one stream"][1], text, {}

@@ -18,14 +18,14 @@ import tarfile
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from mmengine.hooks import Hook
 
 from benchmarks._training import config_for, trainer_for
-from benchmarks.harness import Variant, measure, report, row
+from benchmarks.harness import Row, Variant, measure, ratios, report, row
 from superres.datasets.loader import train_loader
 from superres.datasets.sampler import IterationSampler
 from superres.engine.hooks.evaluation import EvaluationHook
@@ -52,8 +52,14 @@ LARGE = (1356, 2040)  # pixels of a usual image of DIV2K
 PART_SIZE = 15 * 2**20
 Found = tuple[bool, str, dict[str, Any]]
 """What a check gives: whether it is as it should be, in words, in numbers."""
-Check = tuple[str, Callable[["Rig"], Found], bool]
-"""Its name, its work, and whether it needs a GPU."""
+
+
+class Check(NamedTuple):
+    """Something that is measured or compared, in a process of its own."""
+
+    name: str
+    work: Callable[[Rig], Found]
+    needs_gpu: bool = False
 
 
 class Lines(RunLog):
@@ -109,25 +115,19 @@ class Rig:
         name = torch.cuda.get_device_name(0) if self.gpu else None
         self.results = report(f"gpu {stage}", [], {}, name, setup) | {"checks": []}
 
-    def save(self) -> None:
-        """Write the results; the file is whole at any time."""
-        new = self.path.with_suffix(".new")
-        new.write_text(json.dumps(self.results, indent=1), encoding="utf-8")
-        os.replace(new, self.path)
-
-    def rows(self, *rows: dict[str, Any], **ratios: float) -> None:
-        """Add variants and ratios to the results, and print them."""
+    def rows(self, *rows: Row, pairs: Iterable[tuple[str, str]] = ()) -> None:
+        """Add variants, and ratios of pairs of them, to the results, and print them."""
         for line in rows:
             print(f"           {line['name']:60} {line['median']:12.4g} {line['unit']}")
         self.results["variants"] += rows
-        self.results["ratios"] |= ratios
-        self.save()
+        self.results["ratios"] |= ratios(rows, *pairs)
+        save(self.path, self.results)
 
     def add(self, name: str, outcome: str, text: str, **values: Any) -> None:
         """Add a check that has been made to the results, and print it."""
         print(f"  {outcome:8} {name}: {text}", flush=True)
         self.results["checks"].append({"name": name, "outcome": outcome, "text": text, **values})
-        self.save()
+        save(self.path, self.results)
 
     def left(self) -> float:
         """Seconds that the check under way still has."""
@@ -138,15 +138,13 @@ class Rig:
         return rehearsed if self.rehearse else real
 
     def options(self, *options: str) -> list[str]:
-        """``--cfg-options`` for the packed photographs."""
+        """``--cfg-options`` of a training of the packed photographs."""
         return [*(SMALL if self.rehearse else []), "num_workers=0", *options]
 
     def trainer(self, *options: str, hooks: Iterable[Hook] = ()) -> Trainer:
         """A trainer of the published x4 network that saves and prints nothing."""
         cfg = config_for(CONFIG, self.data, self.options(*options))
-        made = trainer_for(cfg, self.device, self.work, Lines(), hooks)
-        made.model.train()
-        return made
+        return trainer_for(cfg, self.device, self.work, Lines(), hooks)
 
     def command(self, config: str, folder: Path, *options: str) -> list[str]:
         """A training of the packed photographs in a process of its own."""
@@ -154,20 +152,19 @@ class Rig:
         program = [sys.executable, str(ROOT / "tools/train.py"), config, "--work-dir", str(folder)]
         return [*program, "--cfg-options", *self.options(*own, *options)]
 
+    def loader(self, trainer: Trainer, count: int) -> Any:
+        """The first batches of a training, from where its dataset makes them."""
+        dataset, size = trainer.train_dataset, trainer.cfg.global_batch_size
+        skip = dataset.too_small()
+        sampler = IterationSampler(len(dataset), size, trainer.seed, stop=count, skip=skip)
+        return train_loader(dataset, sampler)
+
     def batches(self, trainer: Trainer, count: int) -> list[dict[str, Any]]:
-        """The first batches of a training, on the device."""
+        """The same on the device."""
         return [
             {k: v.clone().to(self.device) if torch.is_tensor(v) else v for k, v in batch.items()}
             for batch in self.loader(trainer, count)
         ]
-
-    def loader(self, trainer: Trainer, count: int) -> Any:
-        """The first batches of a training, from where its dataset makes them."""
-        dataset, size, seed = trainer.train_dataset, trainer.cfg.global_batch_size, trainer.seed
-        skip = trainer.train_dataset.too_small()
-        return train_loader(
-            dataset, IterationSampler(len(dataset), size, seed, stop=count, skip=skip)
-        )
 
     def losses(self, trainer: Trainer, batches: list[dict[str, Any]]) -> list[float]:
         """The losses of an update with each batch."""
@@ -180,24 +177,24 @@ class Rig:
         if self.gpu:
             torch.cuda.synchronize()
 
-    def reserved(self) -> float:
-        """MiB that torch holds of the GPU."""
-        if not self.gpu:
-            return 0.0
-        torch.cuda.empty_cache()
-        return torch.cuda.memory_reserved() / 2**20
-
 
 def results_of(args: argparse.Namespace, stage: str) -> Path:
     """Where a stage's results stand: with what somebody takes along, but for packing's."""
     return (args.work if stage == "pack" else args.out) / f"{stage}.json"
 
 
+def save(path: Path, record: dict[str, Any]) -> None:
+    """Write a stage's results; the file is whole at any time."""
+    new = path.with_suffix(".new")
+    new.write_text(json.dumps(record, indent=1), encoding="utf-8")
+    os.replace(new, path)
+
+
 def run_stage(stage: str, args: argparse.Namespace) -> dict[str, Any]:
-    """Make the checks of a stage within its time; gives its results.
+    """Make the checks of a stage within its time; returns its results.
 
     Each runs in a fork of this process, which has imported everything and used no device: whatever
-    a check does to its process or to CUDA's state, the next one begins anew.
+    a check does to its process or to CUDA's state, the next one begins afresh.
     """
     limit = args.minutes * 60 if stage == "train" else args.limit
     until, path, todo = time.time() + limit, results_of(args, stage), stages()[stage]
@@ -208,7 +205,7 @@ def run_stage(stage: str, args: argparse.Namespace) -> dict[str, Any]:
         # One that hangs leaves time for those behind it.
         ends = time.time() + (until - time.time()) * (1 if made is todo[-1] else 0.6)
         process = multiprocessing.get_context("fork").Process(
-            target=check, args=(args, stage, ends, *made)
+            target=make, args=(args, stage, ends, made)
         )
         process.start()
         try:
@@ -219,11 +216,11 @@ def run_stage(stage: str, args: argparse.Namespace) -> dict[str, Any]:
                 os.killpg(process.pid, signal.SIGKILL)
             process.join()
         record = json.loads(path.read_text()) if path.is_file() else {"checks": []}
-        if made[0] not in [check["name"] for check in record["checks"]]:
+        if made.name not in [check["name"] for check in record["checks"]]:
             what = "did not end in time" if code is None else f"its process ended with {code}"
-            print(f"  failed   {made[0]}: {what}", flush=True)
-            record["checks"].append({"name": made[0], "outcome": "failed", "text": what})
-            path.write_text(json.dumps(record, indent=1), encoding="utf-8")
+            print(f"  failed   {made.name}: {what}", flush=True)
+            record["checks"].append({"name": made.name, "outcome": "failed", "text": what})
+            save(path, record)
     return record
 
 
@@ -231,34 +228,26 @@ def stages() -> dict[str, list[Check]]:
     """The checks of each stage."""
     from benchmarks._gpu_checks import checks
 
-    return {"pack": [("pack", pack, False)], "ladder": LADDER, "checks": checks(),
-            "loop": loop(), "train": [("training", train, False)]}  # fmt: skip
+    return {"pack": [Check("pack", pack)], "ladder": LADDER, "checks": checks(), "loop": loop(),
+            "train": [Check("training", train)]}  # fmt: skip
 
 
-def check(
-    args: argparse.Namespace,
-    stage: str,
-    ends: float,
-    name: str,
-    work: Callable[[Rig], Found],
-    needs_gpu: bool,
-) -> None:
+def make(args: argparse.Namespace, stage: str, ends: float, check: Check) -> None:
     """Make a check, in a process group of its own, and add it to the stage's results."""
     os.setpgid(0, 0)
-    rig = Rig(args, stage, ends)
-    if needs_gpu and not rig.gpu:
-        rig.add(name, "skipped", "needs a CUDA device")
-        return
-    if rig.left() < 20:
-        rig.add(name, "skipped", "the stage's time is over")
-        return
-    started, values = time.perf_counter(), {}
-    try:
-        fine, text, values = work(rig)
-        outcome = "ok" if fine else "differs"
-    except Exception as error:
-        outcome, text = "failed", last_line(error)
-    rig.add(name, outcome, text, seconds=round(time.perf_counter() - started, 2), **values)
+    rig, started = Rig(args, stage, ends), time.perf_counter()
+    if check.needs_gpu and not rig.gpu:
+        rig.add(check.name, "skipped", "needs a CUDA device")
+    elif rig.left() < 20:
+        rig.add(check.name, "skipped", "the stage's time is over")
+    else:
+        values: dict[str, Any] = {}
+        try:
+            fine, text, values = check.work(rig)
+            outcome = "ok" if fine else "differs"
+        except Exception as error:
+            outcome, text = "failed", last_line(error)
+        rig.add(check.name, outcome, text, seconds=time.perf_counter() - started, **values)
 
 
 def last_line(error: Exception) -> str:
@@ -284,10 +273,8 @@ def pack(rig: Rig) -> Found:
     for name, paths in {"train": photos, "valid": held_out, "large": held_out[:1]}.items():
         (rig.data / name).mkdir(parents=True, exist_ok=True)
         for kind, scale in (("HR", 1), ("LR_bicubic_X2", 2), ("LR_bicubic_X4", 4)):
-            make = functools.partial(image_of, large=name == "large", scale=scale)
-            images = [
-                (f"{i:04d}_{p.stem}", functools.partial(make, p)) for i, p in enumerate(paths)
-            ]
+            images = [(f"{i:04d}_{p.stem}", functools.partial(image_of, p, name == "large", scale))
+                      for i, p in enumerate(paths)]  # fmt: skip
             pack_images(images, rig.data / name / f"{kind}.lmdb", overwrite=True)
     (rig.data / "pack.json").write_text(json.dumps({"photographs": len(photos)}))
     return True, f"{len(photos)} photographs", {}
@@ -316,7 +303,6 @@ def rungs(rig: Rig, group: str, variants: list[tuple[str, ...]]) -> Found:
         if lacks or rig.left() < 30:
             rig.add(name, "skipped", lacks or "the stage's time is over")
             continue
-        before = rig.reserved()
         chosen = ",".join(["preset='off'", *(f"{part}=True" for part in parts if part != "bf16")])
         half = "amp='bfloat16'" if "bf16" in parts else "amp=False"
         try:
@@ -331,11 +317,10 @@ def rungs(rig: Rig, group: str, variants: list[tuple[str, ...]]) -> Found:
         outcome = "failed" if said else "ok" if difference <= TOLERANCE else "differs"
         wrong += outcome != "ok"
         text = "; ".join([f"losses within {difference:.1e} of eager float32", *said])
-        rig.add(name, outcome, text, difference=difference, reserved_mib=rig.reserved() - before)
+        rig.add(name, outcome, text, difference=difference)
     times = step_times(rig, built, batches)
-    first = times[0]
-    rig.rows(*times, **{f"{first['name']} / {t['name']}": first["median"] / t["median"]
-                        for t in times[1:]})  # fmt: skip
+    first, *others = (t["name"] for t in times)
+    rig.rows(*times, pairs=[(first, other) for other in others])
     text = f"{wrong} wrong, {len(built)} measured of {len(variants) + 1}"
     return not wrong and bool(built), text, {}
 
@@ -361,8 +346,8 @@ def step_times(rig: Rig, built: dict[str, Trainer], batches: list[dict]) -> list
 EAGER = [(part,) for part in PARTS[:-1]] + [PARTS[:n] for n in range(2, len(PARTS))]
 COMPILED = [("compile",), (*PARTS[:5], "compile"), PARTS]
 LADDER: list[Check] = [
-    ("steps", functools.partial(rungs, group="", variants=EAGER), False),
-    ("compiled steps", functools.partial(rungs, group="compiled: ", variants=COMPILED), False),
+    Check("steps", functools.partial(rungs, group="", variants=EAGER)),
+    Check("compiled steps", functools.partial(rungs, group="compiled: ", variants=COMPILED)),
 ]
 """The training step with each part alone and with one more at a time."""
 
@@ -378,11 +363,9 @@ def loop() -> list[Check]:
                f"max without compile, {workers}": (eager, workers),
                "auto, cache on the device": ("fast='auto'", cached),
                "max, cache on the device": ("fast='max'", cached)}  # fmt: skip
-    return [("validation", validation, False)] + [
-        (
-            name,
-            functools.partial(training_loop, name=name, options=chosen),
-            name.startswith("max, "),
+    return [Check("validation", validation)] + [
+        Check(
+            name, functools.partial(training_loop, name=name, options=chosen), name[:5] == "max, "
         )
         for name, chosen in options.items()
     ]
@@ -390,10 +373,8 @@ def loop() -> list[Check]:
 
 def validation(rig: Rig) -> Found:
     """One validation: the scores of a CPU, and the time of an image as large as DIV2K's."""
-    trainer, cpu = (
-        rig.trainer(f"val_sets=[valid{'' if rig.rehearse else ',large'}]"),
-        torch.device("cpu"),
-    )
+    cpu = torch.device("cpu")
+    trainer = rig.trainer(f"val_sets=[valid{'' if rig.rehearse else ',large'}]")
     module = copy.deepcopy(trainer.module).to(cpu)
     wanted = evaluate(network(module, cpu), trainer.eval_sets[:1], ExtraMetrics([]))
     evaluation = next(hook for hook in trainer.hooks if isinstance(hook, EvaluationHook))
@@ -404,15 +385,7 @@ def validation(rig: Rig) -> Found:
     stores = [s.dataset.gt for s in trainer.eval_sets]
     pixels = sum(int(np.prod(g.shape_at(i)[:2])) for g in stores for i in range(len(g)))
     per_pixel = elapsed / pixels
-    lq, times = torch.rand(1, 3, rig.number(339, 40), 510, device=rig.device), []
-    with torch.inference_mode():
-        for _ in range(3):
-            started = time.perf_counter()
-            trainer.module.eval()(lq, mode="predict")
-            rig.wait()
-            times.append((time.perf_counter() - started) / (lq[0, 0].numel() * 16))
-    rig.rows(row("validation, an image of DIV2K", [per_pixel * np.prod(LARGE)], "s"),
-             row("of it the network", [min(times) * np.prod(LARGE)], "s"))  # fmt: skip
+    rig.rows(row("validation, an image of DIV2K", [per_pixel * np.prod(LARGE)], "s"))
     difference = abs(evaluation.results.entries[0]["psnr"] - wanted.entries[0]["psnr"])
     text = f"PSNR within {difference:.1e} dB of the CPU's"
     return difference < 1e-2, text, {"per_pixel": per_pixel}

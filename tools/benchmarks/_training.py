@@ -1,8 +1,11 @@
-"""What the training benchmarks share: a small training set, a config, the plain step of others."""
+"""What the training benchmarks share: a small training set, a config, a trainer that saves nothing.
+
+It imports torch: benchmarks import it inside ``run``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,10 @@ from superres.engine.run_log import RunLog
 from superres.engine.train.build import build_trainer
 from superres.imaging.io import write_image
 
+ALONE = ["train_set=train", "val_sets=[]", "test_sets=[]", "tensorboard=False",
+         "val_interval=None", "checkpoint_interval=None"]  # fmt: skip
+"""``--cfg-options`` of a training that does nothing but train, on :func:`write_images`'s set."""
+
 
 def write_images(root: Path, count: int = 8, side: int = 512) -> None:
     """``root/train``: colours of smooth noise, PNG."""
@@ -27,33 +34,18 @@ def write_images(root: Path, count: int = 8, side: int = 512) -> None:
         write_image(root / "train" / f"{i:03d}.png", image)
 
 
-def config_for(name: str, root: Path, options: list[str]) -> Config:
-    """A config that trains on :func:`write_images`'s set and does nothing but train."""
-    own = [f"data_root={root}", "train_set=train", "val_sets=[]", "test_sets=[]",
-           "tensorboard=False", "val_interval=None", "checkpoint_interval=None"]  # fmt: skip
-    cfg = load_config(name, [*own, *options])
+def config_for(name: str, root: Path, options: Iterable[str]) -> Config:
+    """A config whose data lie in ``root``, checked."""
+    cfg = load_config(name, [f"data_root={root}", *ALONE, *options])
     check_config(cfg)
     return cfg
 
 
-def trainer_for(cfg: Config, device: torch.device, root: Path, log: Any = None, hooks=()) -> Any:
+def trainer_for(
+    cfg: Config, device: torch.device, root: Path, log: RunLog | None = None, hooks: Iterable = ()
+) -> Any:
     """A trainer that saves nothing and, without a log, prints nothing."""
     trainer = build_trainer(cfg, device, root, log or RunLog(rank=1), list(hooks))
     trainer.save_checkpoint = lambda *a, **k: None
+    trainer.model.train()
     return trainer
-
-
-def plain_step(
-    network: torch.nn.Module, optimizer: torch.optim.Optimizer, lq: torch.Tensor, gt: torch.Tensor
-) -> Callable[[], torch.Tensor]:
-    """An update as the other toolboxes write it: contiguous float32 tensors, L1, eager."""
-    loss_function = torch.nn.L1Loss()
-
-    def step() -> torch.Tensor:
-        optimizer.zero_grad()
-        loss = loss_function(network(lq), gt)
-        loss.backward()
-        optimizer.step()
-        return loss.detach()
-
-    return step

@@ -3,122 +3,148 @@
 from __future__ import annotations
 
 import argparse
-import tempfile
 import time
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from benchmarks.harness import Variant, measure, ratio, report, row, single_thread
-from superres.errors import UserError
-
-if TYPE_CHECKING:
-    from benchmarks._sub_images import SubImages
+from benchmarks.harness import Row, Variant, measure, ratios, row, single_thread
+from superres.options import whole
 
 SCALE, LQ_PATCH, BATCH = 4, 48, 16
 HEIGHT, WIDTH = 1356, 2040  # DIV2K's most frequent size
-AS_PNG = 8  # pictures that the other gets; decoding them takes the same time again and again
+DRAWN = 8  # images that are different; more are the same ones, turned about
+SIDE = 480  # HR pixels of a sub-image, as BasicSR and MMEditing cut DIV2K
 PREFETCH = 4
 COUNT = 300  # batches of one timing of the workers
-NAMES = ("480x480 sub-image PNGs in LMDB", "superres", "crop copy only")
+PNG, OURS, COPY = "480x480 sub-image PNGs in LMDB", "superres", "crop copy only"
+_PHOTOS = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "motorcycle_left.png")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--pictures", type=int, default=40, help="2040x1356, of the set (40)")
-    parser.add_argument("--workers", type=int, default=2, help="of the data loader (2)")
-    parser.add_argument("--temp", type=Path, help="folder for the packs, some 400 MB")
+    add = parser.add_argument
+    add("--images", type=whole(1), default=40, help="2040x1356, of the set (40)")
+    add("--workers", type=whole(1), default=2, help="of the data loader (2)")
 
 
-def run(args: argparse.Namespace) -> dict[str, Any]:
+def run(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Make the same batches in three ways; then let workers deliver ours to an empty step."""
-    if args.pictures < AS_PNG or args.workers < 1:
-        raise UserError(f"benchmark data: at least {AS_PNG} --pictures and 1 of --workers")
-    if args.temp and not args.temp.is_dir():
-        raise UserError(f"benchmark data: --temp {args.temp} is no folder")
     single_thread()
     import torch
 
-    torch.set_num_threads(1)
-    with tempfile.TemporaryDirectory(prefix="superres-data-", dir=args.temp) as folder:
-        other = _write(Path(folder), args.pictures)
-        rows, ratios = _samples(Path(folder), other, args.repeats)
-        rates = _delivered(_dataset(Path(folder)), args.workers, args.repeats)
-    name = "1 worker" if args.workers == 1 else f"{args.workers} workers"
-    step = f"step time below which data starves it, {name}"
-    rows += [
-        row(f"{name} to an empty step", rates, "batch/s"),
-        row(step, [1000 / r for r in rates], "ms/batch"),
-    ]
-    setup = {
-        "pictures": f"{args.pictures} of {WIDTH}x{HEIGHT}",
-        "scale": SCALE,
-        "patch": f"{LQ_PATCH} (LR), {LQ_PATCH * SCALE} (HR)",
-        "batch": BATCH,
-        "threads": 1,
-    }
-    return report("data", rows, ratios, setup=setup)
-
-
-def _dataset(root: Path) -> Any:
-    """Ours, as the EDSR configs have it."""
     from superres.datasets.paired import PairedDataset
 
+    torch.set_num_threads(1)
+    pack(folder, args.images)
     flips = [{"type": "RandomFlip", "direction": d} for d in ("horizontal", "vertical")]
     crop = {"type": "PairedRandomCrop", "lq_patch_size": LQ_PATCH}
     pipeline = [crop, *flips, {"type": "RandomTranspose"}, {"type": "PackInputs"}]
-    gt, lq = str(root / "HR.lmdb"), str(root / f"LR_bicubic_X{SCALE}.lmdb")
-    return PairedDataset(gt=gt, lq=lq, scale=SCALE, pipeline=pipeline)
+    gt, lq = str(folder / "HR.lmdb"), str(folder / f"LR_bicubic_X{SCALE}.lmdb")
+    dataset = PairedDataset(gt=gt, lq=lq, scale=SCALE, pipeline=pipeline)
+    rows = samples(dataset, folder, args.repeats)
+    found = ratios(rows, (PNG, OURS), (OURS, COPY))
+    rates = delivered(dataset, args.workers, args.repeats)
+    name = f"{args.workers} worker{'s' * (args.workers > 1)}"
+    rows += [
+        row(f"{name} to an empty step", rates, "batch/s"),
+        row(
+            f"step time below which data starves it, {name}", [1000 / r for r in rates], "ms/batch"
+        ),
+    ]
+    patches = f"{LQ_PATCH} (LR), {LQ_PATCH * SCALE} (HR)"
+    setup = {"images": f"{args.images} of {WIDTH}x{HEIGHT}", "scale": SCALE, "patch": patches}
+    return {"rows": rows, "ratios": found, "setup": {**setup, "batch": BATCH, "threads": 1}}
 
 
-def _samples(
-    root: Path, other: SubImages, repeats: int
-) -> tuple[list[dict[str, Any]], dict[str, float]]:
-    """Time per sample of the three ways, and the ratios between them."""
+def samples(dataset: Any, folder: Path, repeats: int) -> list[Row]:
+    """Time per sample of the three ways."""
     import numpy as np
     import torch
 
-    from benchmarks._sub_images import Draw
     from superres.datasets.loader import Collate
     from superres.datasets.sampler import IterationSampler
 
-    dataset, collate = _dataset(root), Collate()
-    sampler = IterationSampler(len(dataset), BATCH, seed=0)
-    iterations = range(40)
-    keys = [key for i in iterations for key in sampler.keys(i)]
+    collate, sampler = Collate(), IterationSampler(len(dataset), BATCH, seed=0)
+    batches = [list(sampler.keys(i)) for i in range(40)]
+    keys = [key for batch in batches for key in batch]
     crops = [(s["inputs"], s["gt"]) for s in map(dataset.__getitem__, keys)]  # views, no copies
     room = [np.empty((BATCH, *crop.shape), np.uint8) for crop in crops[0]]
+    others = SubImages(folder / "sub.lmdb", dataset, batches[0])
 
-    def ours() -> None:
-        for i in iterations:
-            collate([dataset[key] for key in sampler.keys(i)])
+    def ours(chosen: list[Any] = batches) -> list[dict]:
+        return [collate([dataset[key] for key in batch]) for batch in chosen]
 
     def copy_only() -> None:
         for i, (lq, gt) in enumerate(crops):
             np.copyto(room[0][i % BATCH], lq)
             np.copyto(room[1][i % BATCH], gt)
 
-    # The other makes batches of the same draws, from the pictures that it has. It is told what was
-    # drawn: drawing costs it nothing.
-    shared = [key for key in keys if key.index < AS_PNG]
-    batches = [shared[:BATCH], shared[BATCH : 2 * BATCH]]
-    placed = [other.place([Draw.of(dataset[key]["meta"]) for key in batch]) for batch in batches]
-    for batch, place in zip(batches, placed):
-        made = collate([dataset[key] for key in batch])
-        if not all(map(torch.equal, other.batch(place), (made["inputs"], made["gt"]))):
-            raise AssertionError("the sub-images and superres disagree")
-    calls = (
-        (lambda: [other.batch(place) for place in placed], 2 * BATCH),
-        (ours, len(keys)),
-        (copy_only, len(keys)),
+    (made,) = ours(batches[:1])
+    if not all(map(torch.equal, others.batch(), (made["inputs"], made["gt"]))):
+        raise AssertionError("the sub-images and superres disagree")
+    return measure(
+        [
+            Variant(PNG, others.batch, BATCH, "us/sample"),
+            Variant(OURS, ours, len(keys), "us/sample"),
+            Variant(COPY, copy_only, len(keys), "us/sample"),
+        ],
+        repeats,
     )
-    rows = measure([Variant(n, c, i, "us/sample") for n, (c, i) in zip(NAMES, calls)], repeats)
-    return rows, {
-        "sub-image LMDB / superres (at least 60)": ratio(rows, NAMES[0], NAMES[1]),
-        "superres / crop copy only (at most 2.5)": ratio(rows, NAMES[1], NAMES[2]),
-    }
 
 
-def _delivered(dataset: Any, workers: int, repeats: int) -> list[float]:
+class SubImages:
+    """A batch as other toolboxes make it: decode a PNG sub-image, crop, augment, stack.
+
+    What is drawn is given: drawing costs it nothing.
+
+    Args:
+        path: of the LMDB to write.
+        dataset: whose draws are made again.
+        keys: of the batch.
+    """
+
+    def __init__(self, path: Path, dataset: Any, keys: list[Any]) -> None:
+        import cv2
+        import lmdb
+
+        self.store, self.draws = lmdb.open(str(path), 1 << 30), []
+        with self.store.begin(write=True) as transaction:
+            for number, key in enumerate(keys):
+                drawn = dataset[key]["meta"]
+                for side, factor in (("lq", 1), ("gt", SCALE)):
+                    image = getattr(dataset, side).read(drawn["name"])
+                    size, top, left = (
+                        SIDE // SCALE * factor,
+                        *(drawn[edge] * factor for edge in ("top", "left")),
+                    )
+                    y, x = min(top, image.shape[0] - size), min(left, image.shape[1] - size)
+                    cut = cv2.cvtColor(image[y : y + size, x : x + size], cv2.COLOR_RGB2BGR)
+                    png = cv2.imencode(".png", cut, [cv2.IMWRITE_PNG_COMPRESSION, 3])[1]
+                    name = f"{number}/{side}".encode()
+                    transaction.put(name, png.tobytes())
+                    self.draws.append((name, side, top - y, left - x, drawn["view"]))
+
+    def batch(self) -> tuple[Any, Any]:
+        """(N, h, w, 3) uint8 tensors: LR and HR."""
+        import cv2
+        import numpy as np
+        import torch
+
+        found: dict[str, list[torch.Tensor]] = {"lq": [], "gt": []}
+        with self.store.begin(buffers=True) as transaction:
+            for name, side, top, left, view in self.draws:
+                size = LQ_PATCH * (SCALE if side == "gt" else 1)
+                value = np.frombuffer(transaction.get(name), np.uint8)
+                patch = cv2.imdecode(value, cv2.IMREAD_COLOR)[top : top + size, left : left + size]
+                patch = cv2.flip(patch, 1) if view & 1 else patch
+                patch = cv2.flip(patch, 0) if view & 2 else patch
+                patch = np.ascontiguousarray(patch.transpose(1, 0, 2) if view & 4 else patch)
+                found[side].append(torch.from_numpy(cv2.cvtColor(patch, cv2.COLOR_BGR2RGB)))
+        return torch.stack(found["lq"]), torch.stack(found["gt"])
+
+
+def delivered(dataset: Any, workers: int, repeats: int) -> list[float]:
     """Batches per second that reach a loop whose step is empty, once per repeat.
 
     Before each timing the loop takes what was prefetched while nobody looked.
@@ -141,24 +167,41 @@ def _delivered(dataset: Any, workers: int, repeats: int) -> list[float]:
     return rates[1:]  # the first one met cold workers
 
 
-def _write(root: Path, count: int) -> SubImages:
-    """The same pictures packed by superres, and the first of them as sub-images, which it gives."""
+def pack(root: Path, count: int) -> None:
+    """Photographs and their bicubic reductions, a pack each."""
     import numpy as np
 
-    from benchmarks._sub_images import SubImages, photographs
     from superres.datasets.pack import pack_images
     from superres.imaging.resize import imresize
 
-    pictures = list(photographs(AS_PNG, HEIGHT, WIDTH))
-    other = SubImages(root, LQ_PATCH, SCALE)
-    for i, gt in enumerate(pictures):
-        other.add(f"{i:04d}", gt)
+    drawn = list(photographs(min(count, DRAWN), HEIGHT, WIDTH))
 
-    def image(i: int, scale: int) -> np.ndarray:  # more are the same ones, turned about
-        gt = np.roll(pictures[i % AS_PNG], 101 * (i // AS_PNG), axis=1)
+    def image(i: int, scale: int) -> np.ndarray:
+        gt = np.roll(drawn[i % DRAWN], 101 * (i // DRAWN), axis=1)
         return gt if scale == 1 else imresize(gt, 1 / scale)
 
     for scale, target in ((1, "HR.lmdb"), (SCALE, f"LR_bicubic_X{SCALE}.lmdb")):
         loaders = ((f"{i:04d}", partial(image, i, scale)) for i in range(count))
         pack_images(loaders, root / target, num_workers=0)
-    return other
+
+
+def photographs(count: int, height: int, width: int) -> Iterator[Any]:
+    """Images (height, width, 3) uint8 that cost a PNG decoder what photographs do.
+
+    scikit-image's photographs, enlarged, with some grain, for enlarging leaves none: without it a
+    PNG is half the size of DIV2K's.
+    """
+    import numpy as np
+
+    from superres.imaging.io import read_image
+    from superres.imaging.photographs import photograph
+    from superres.imaging.resize import imresize
+
+    rng = np.random.default_rng(0)
+    for i in range(count):
+        photo = read_image(photograph("skimage", f"data/{_PHOTOS[i % len(_PHOTOS)]}"))
+        photo = photo[:, :: -1 if i // len(_PHOTOS) % 2 else 1]
+        factor = max(height / photo.shape[0], width / photo.shape[1])
+        base = imresize(np.ascontiguousarray(photo), factor)[:height, :width]
+        grain = rng.normal(0, 2.5, (height, width, 3)).astype(np.float32)
+        yield np.clip(base + grain + 0.5, 0, 255).astype(np.uint8)

@@ -17,25 +17,26 @@ from __future__ import annotations
 import argparse
 import importlib.metadata
 import importlib.util
-import io
 import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 STAGES = ("pack", "ladder", "checks", "loop", "train")
+WRONG = ("differs", "failed")
 MB = 10**6
 WHOLE_INPUT, PHOTOS = 60 * MB, 45 * MB  # of checkout, wheels and photographs; of these alone
 NEEDED = """torch numpy cv2 PIL skimage yaml rich matplotlib safetensors jinja2 mmengine mmcv lmdb
     addict yapf termcolor platformdirs""".split()  # noqa: SIM905
 WHEELS = ("mmengine", "mmcv-lite", "lmdb", "addict", "yapf", "termcolor", "platformdirs")
 PLATFORMS = [*(f"manylinux_2_{n}_x86_64" for n in (28, 27, 24, 17)), "manylinux2014_x86_64"]
-JPEG, LOSSLESS = (".jpg", ".jpeg"), (".png", ".bmp", ".tif", ".tiff", ".webp")
+IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -57,26 +58,23 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the stages; gives 1 where a check failed, 2 for a mistake in the arguments."""
+    """Run the stages; returns 1 where a check failed, 2 for a mistake in the arguments."""
     args = parser().parse_args(argv)
     args.work = args.work or Path(f"work_dirs/gpu{'-rehearsal' * args.rehearse}")
-    args.out, args.to = args.out or args.work / "out", args.to or args.work / "bundle"
-    stages = args.stages or [*["bundle"] * args.rehearse, *STAGES]
+    args.out = args.out or args.work / "out"
+    stages = args.stages or [*STAGES]
     wrong = [f"no such stage: {s}" for s in stages if s not in (*STAGES, "bundle")]
     folders = (*args.photos, args.wheels, args.resume_from)
     wrong += [f"no such folder: {f}" for f in folders if f and not f.is_dir()]
-    if not wrong and "bundle" in stages:
-        bundle(args)
-        args.photos.append(args.to / "photos")
-    stages = [s for s in stages if s != "bundle"]
-    if not wrong and stages:
+    if not wrong and stages == ["bundle"]:
+        bundle(args.to or args.work / "bundle", args.photos)
+        return 0
+    if not wrong:
         install(args.wheels, args.work / "site-packages")
         lacking = [module for module in NEEDED if not importlib.util.find_spec(module)]
         wrong = [f"not installed here: {', '.join(lacking)}; give --wheels"] if lacking else []
     if wrong:
         parser().error(wrong[0])
-    if not stages:
-        return 0
     from benchmarks._gpu_run import run_stage
 
     if not (args.work / "data" / "pack.json").is_file():
@@ -110,35 +108,30 @@ def install(wheels: Path | None, target: Path) -> None:
 
 
 def summary(results: list[tuple[str, dict[str, Any]]]) -> int:
-    """Print how many checks went how, and those that went wrong; gives the exit code."""
-    found = [(stage, check) for stage, record in results for check in record["checks"]]
-    outcomes = [check["outcome"] for _, check in found]
-    words = ("ok", "skipped", "differs", "failed")
-    print("\n" + ", ".join(f"{outcomes.count(word)} {word}" for word in words))
-    wrong = [(s, c) for s, c in found if c["outcome"] in ("differs", "failed")]
-    for stage, check in wrong:
-        print(f"  {stage}: {check['name']}: {check['outcome']}: {check['text']}")
-    return int(bool(wrong))
+    """Print how many checks went how, and those that went wrong; returns the exit code."""
+    found = [(c["outcome"], s, c) for s, record in results for c in record["checks"]]
+    counts = Counter(outcome for outcome, *_ in found)
+    print("\n" + ", ".join(f"{counts[word]} {word}" for word in ("ok", "skipped", *WRONG)))
+    for outcome, stage, check in found:
+        if outcome in WRONG:
+            print(f"  {stage}: {check['name']}: {outcome}: {check['text']}")
+    return int(any(counts[word] for word in WRONG))
 
 
-def bundle(args: argparse.Namespace) -> None:
-    """Write ``TO/wheels`` and ``TO/photos``, together with the checkout below the limit."""
+def bundle(target: Path, folders: list[Path]) -> None:
+    """Write ``target/wheels`` and ``target/photos``, with the checkout below the limit."""
+    shutil.rmtree(target, ignore_errors=True)
     for folder in ("wheels", "photos"):
-        shutil.rmtree(args.to / folder, ignore_errors=True)
-        (args.to / folder).mkdir(parents=True)
+        (target / folder).mkdir(parents=True)
     tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True)
     files = [ROOT / name for name in tracked.stdout.decode().split("\0") if name]
-    if args.rehearse:
-        print("== bundle: its wheels need a network; left out of the rehearsal")
-    else:
-        download(args.to / "wheels")
-    sizes = {"checkout": sum(f.stat().st_size for f in files if f.is_file()),
-             "wheels": sum(f.stat().st_size for f in (args.to / "wheels").iterdir())}  # fmt: skip
-    sources = [p for folder in args.photos or [None] for p in photographs(folder)]
-    room = min(PHOTOS, WHOLE_INPUT - sum(sizes.values()))
-    count, sizes["photos"] = encode_all(sources, args.to / "photos", room)
-    told = ", ".join(f"{name} {size / MB:.1f} MB" for name, size in sizes.items())
-    print(f"== bundle {args.to}: {count} of {len(sources)} photographs; {told}")
+    download(target / "wheels")
+    files += (target / "wheels").iterdir()
+    used = sum(file.stat().st_size for file in files if file.is_file())
+    photos = [p for folder in folders or [None] for p in photographs(folder)]
+    count, size = copy_all(photos, target / "photos", min(PHOTOS, WHOLE_INPUT - used))
+    print(f"{target}: {count} of {len(photos)} photographs, {size / MB:.1f} MB; with checkout and "
+          f"wheels {(used + size) / MB:.1f} MB")  # fmt: skip
 
 
 def download(target: Path) -> None:
@@ -154,29 +147,21 @@ def download(target: Path) -> None:
 def photographs(folder: Path | None) -> list[Path]:
     """The image files of a folder; without one, photographs inside scikit-image."""
     if folder is not None:
-        return sorted(p for p in folder.iterdir() if p.suffix.lower() in LOSSLESS + JPEG)
+        return sorted(p for p in folder.iterdir() if p.suffix.lower() in IMAGES)
     inside = Path(importlib.util.find_spec("skimage").origin).parent / "data"
     names = ("astronaut.png", "motorcycle_left.png", "rocket.jpg", "hubble_deep_field.jpg")
     return [inside / name for name in names]
 
 
-def encode_all(sources: list[Path], target: Path, room: int) -> tuple[int, int]:
-    """Write as many photographs as fit into ``room`` bytes, JPEG files as they are, others as
-    lossless WebP; returns how many, and the bytes of all."""
-    from PIL import Image
-
+def copy_all(photos: list[Path], target: Path, room: int) -> tuple[int, int]:
+    """Copy as many photographs as fit into ``room`` bytes; returns how many, and their bytes."""
     size = 0
-    for number, path in enumerate(sources):
-        buffer, suffix = io.BytesIO(path.read_bytes()), path.suffix.lower()
-        if suffix not in JPEG:
-            image, buffer, suffix = Image.open(buffer).convert("RGB"), io.BytesIO(), ".webp"
-            image.save(buffer, "WEBP", lossless=True, method=4)
-        data = buffer.getvalue()
-        if size + len(data) > room:
+    for number, path in enumerate(photos):
+        if size + path.stat().st_size > room:
             return number, size
-        size += len(data)
-        (target / f"{number:04d}_{path.stem}{suffix}").write_bytes(data)
-    return len(sources), size
+        size += path.stat().st_size
+        shutil.copyfile(path, target / f"{number:04d}_{path.name}")
+    return len(photos), size
 
 
 if __name__ == "__main__":

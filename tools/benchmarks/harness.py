@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import os
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +20,8 @@ from typing import Any
 from superres.errors import UserError
 
 MIN_REPEATS = 7
+Row = dict[str, Any]
+"""``name``, ``median``, ``unit`` and ``repeats`` of a variant."""
 _PER_SECOND = {"s": 1.0, "ms": 1e3, "us": 1e6}
 _LIBRARIES = """numpy opencv-python opencv-python-headless torch mmengine lmdb openvino onnxruntime
     onnx""".split()  # noqa: SIM905
@@ -32,34 +35,29 @@ class Variant:
     call: Callable[[], Any]
     """Does the work once. The harness ignores what it returns; check it before measuring."""
     items: int = 1
-    """How many samples, pictures or iterations one call handles; the result is per item."""
+    """How many samples, images or iterations one call handles; the result is per item."""
     unit: str = "ms"
     """``s``, ``ms`` or ``us``, also with what an item is (``us/sample``); or ``it/s``, a rate."""
 
+    def in_unit(self, seconds: float) -> float:
+        """What a call of so many seconds means in this variant's unit."""
+        if self.unit.endswith("/s"):
+            return self.items / seconds
+        return seconds * _PER_SECOND[self.unit.partition("/")[0]] / self.items
 
-def measure(
-    variants: Sequence[Variant],
-    repeats: int = MIN_REPEATS,
-    warmup: int = 1,
-) -> list[dict[str, Any]]:
-    """Run all variants in turn, ``repeats`` times over.
+
+def measure(variants: Sequence[Variant], repeats: int = MIN_REPEATS, warmup: int = 1) -> list[Row]:
+    """Run all variants in turn, ``repeats`` times over; returns a row for each.
 
     Args:
         variants: with different names.
-        repeats: measured rounds, at least 7.
+        repeats: measured rounds.
         warmup: rounds before that do not count.
-
-    Returns:
-        For each variant a dict of ``name``, ``median``, ``unit`` and ``repeats``.
-
-    Raises:
-        UserError: fewer than 7 repeats are asked for.
     """
-    if repeats < MIN_REPEATS:
-        raise UserError(f"benchmark: at least {MIN_REPEATS} repeats are needed, not {repeats}")
     if len({v.name for v in variants}) != len(variants):
         raise ValueError("two variants have the same name")
-    seconds: dict[str, list[float]] = {v.name: [] for v in variants}
+    found: dict[str, list[float]] = {v.name: [] for v in variants}
+    gc.freeze()  # what is there now is not looked through again and again
     for round_ in range(-warmup, repeats):
         for variant in variants:
             gc.collect()  # so that no variant pays for the garbage of the one before
@@ -71,28 +69,31 @@ def measure(
             finally:
                 gc.enable()
             if round_ >= 0:
-                seconds[variant.name].append(elapsed)
-    return [row(v.name, _in_unit(v, seconds[v.name]), v.unit) for v in variants]
+                found[variant.name].append(variant.in_unit(elapsed))
+    gc.unfreeze()
+    return [row(v.name, found[v.name], v.unit) for v in variants]
 
 
-def row(name: str, values: Sequence[float], unit: str) -> dict[str, Any]:
-    """The table row of a variant measured by other means (memory, a subprocess): its median."""
+def row(name: str, values: Sequence[float], unit: str) -> Row:
+    """The row of a variant measured by other means (memory, a subprocess): its median."""
     median = float(statistics.median(values))
     return {"name": name, "median": median, "unit": unit, "repeats": len(values)}
 
 
-def ratio(rows: Sequence[Mapping[str, Any]], numerator: str, denominator: str) -> float:
-    """Median of one variant over the median of another, which must have the same unit."""
-    by_name = {r["name"]: r for r in rows}
-    above, below = by_name[numerator], by_name[denominator]
-    if above["unit"] != below["unit"]:
-        raise ValueError(f"{numerator} is in {above['unit']}, {denominator} in {below['unit']}")
-    return above["median"] / below["median"]
+def ratios(rows: Sequence[Row], *pairs: tuple[str, str]) -> dict[str, float]:
+    """``'a / b'`` -> median of a over the median of b, which must have the same unit."""
+    by_name, found = {r["name"]: r for r in rows}, {}
+    for pair in pairs:
+        above, below = (by_name[name] for name in pair)
+        if above["unit"] != below["unit"]:
+            raise ValueError(f"{pair[0]} is in {above['unit']}, {pair[1]} in {below['unit']}")
+        found[" / ".join(pair)] = above["median"] / below["median"]
+    return found
 
 
 def report(
     benchmark: str,
-    rows: Sequence[Mapping[str, Any]],
+    rows: Sequence[Row],
     ratios: Mapping[str, float],
     device: str | None = None,
     setup: Mapping[str, Any] | None = None,
@@ -115,8 +116,8 @@ def report(
         "device": device or processor_name(),
         "versions": versions(*_LIBRARIES),
         "setup": dict(setup or {}),
-        "variants": [dict(r) for r in rows],
-        "ratios": {name: float(value) for name, value in ratios.items()},
+        "variants": list(rows),
+        "ratios": dict(ratios),
     }
 
 
@@ -130,13 +131,13 @@ def print_report(result: Mapping[str, Any]) -> None:
     console.print(f"benchmark {result['benchmark']} on {result['device']}")
     for part in ("versions", "setup"):
         console.print(", ".join(f"{k} {v}" for k, v in result[part].items()))
-    table = Table("variant", "median", "unit", "repeats", box=box.MARKDOWN)
+    table = Table("variant", "median", "unit", box=box.MARKDOWN)
     for line in result["variants"]:
-        table.add_row(line["name"], f"{line['median']:,.4g}", line["unit"], str(line["repeats"]))
-    ratios = Table("ratio", "value", box=box.MARKDOWN)
+        table.add_row(line["name"], f"{line['median']:,.4g}", line["unit"])
+    quotients = Table("ratio", "value", box=box.MARKDOWN)
     for name, value in result["ratios"].items():
-        ratios.add_row(name, f"{value:,.2f}")
-    for shown in (table, ratios):
+        quotients.add_row(name, f"{value:,.2f}")
+    for shown in (table, quotients):
         shown.columns[1].justify = "right"
         console.print(shown)
 
@@ -147,24 +148,34 @@ def single_thread() -> None:
     Call it first thing in ``run``: numpy reads the environment when it is imported.
     """
     os.environ |= {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL")}
-    from superres.imaging._cv2 import import_cv2
+    import cv2
 
-    import_cv2().setNumThreads(1)
+    cv2.setNumThreads(1)
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)
 
 
-def environment() -> dict[str, str]:
-    """For processes: ours, with these very packages first on the path."""
+def python(*arguments: object, **env: str) -> str:
+    """Run Python in a new process, with these very packages first on its path; what it printed.
+
+    Raises:
+        UserError: it failed; the last line of its output is shown.
+    """
     import superres
 
     own = [str(Path(file).parents[1]) for file in (superres.__file__, __file__)]
-    path = [*own, *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(path)}
+    path = os.pathsep.join([*own, *filter(None, [os.environ.get("PYTHONPATH")])])
+    done = subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": path, **env},
+    )
+    if done.returncode:
+        last = (done.stderr or done.stdout).strip().splitlines() or [f"code {done.returncode}"]
+        raise UserError(f"python {arguments[0]} {str(arguments[1])[:60]} failed: {last[-1]}")
+    return done.stdout
 
 
-def _in_unit(variant: Variant, seconds: Sequence[float]) -> list[float]:
-    if variant.unit.endswith("/s"):
-        return [variant.items / s for s in seconds]
-    factor = _PER_SECOND[variant.unit.partition("/")[0]]
-    return [s * factor / variant.items for s in seconds]
+SUPERRES = ("-c", "import sys; from superres.cli.main import main; sys.exit(main(sys.argv[1:]))")
+"""What :func:`python` takes to run a command of superres."""

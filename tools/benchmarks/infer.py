@@ -1,44 +1,41 @@
-"""Enlarging an image with EDSR-baseline: plain eager PyTorch against our back ends, and memory."""
+"""Upscaling an image with EDSR-baseline: eager PyTorch against our back ends, and their memory."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
 import json
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.harness import Variant, environment, measure, ratio, report, row
+from benchmarks.harness import Row, Variant, measure, python, ratios, row
 from superres.errors import UserError
-from superres.options import whole_scale
+from superres.options import whole, whole_scale
 
 if TYPE_CHECKING:
-    import torch
-    from torch import nn
+    from torch import Tensor, device, nn
 
-CHANNELS, BLOCKS = 64, 16
-TOLERANCE = 1e-4
-HALF_TOLERANCE = 4 / 255
+CONFIG = {"type": "EDSR", "channels": 64, "num_blocks": 16}
+EAGER = "eager PyTorch"
+TOLERANCE = {False: 1e-4, True: 4 / 255}
+"""Of float32 and of 16-bit numbers, beside eager PyTorch."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--scale", type=whole_scale, nargs="+", default=[2, 4], metavar="S", help="(2 4)")
-    add("--height", type=int, default=339, help="of the input (339)")
-    add("--width", type=int, default=510, help="of the input (510)")
-    add("--tile", type=int, default=96, help="side of the tiles (96)")
-    add("--threads", type=int, help="default: what PyTorch takes")
+    add("--height", type=whole(1), default=339, help="of the input (339)")
+    add("--width", type=whole(1), default=510, help="of the input (510)")
+    add("--tile", type=whole(1), default=96, help="side of the tiles (96)")
+    add("--threads", type=whole(1), help="default: what PyTorch takes")
     add("--device", default="cpu", help="cpu (default) or cuda")
     add("--no-memory", action="store_true", help="measure time only")
 
 
-def run(args: argparse.Namespace) -> dict[str, Any]:
+def run(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Time all variants in turn, then take each one's peak memory in a process of its own."""
-    if min(args.height, args.width, args.tile) < 1 or (args.threads or 1) < 1:
-        raise UserError("benchmark infer: sizes and threads must be positive")
     import torch
 
     from superres.checkpoints import pick_device
@@ -46,20 +43,21 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     if args.threads:
         torch.set_num_threads(args.threads)
     device = pick_device(args.device)
-    rows: list[dict[str, Any]] = []
-    ratios: dict[str, float] = {}
+    rows: list[Row] = []
+    found: dict[str, float] = {}
     for scale in args.scale:
-        _time(args, scale, device, rows, ratios)
+        x = torch.rand((1, 3, args.height, args.width), generator=torch.Generator().manual_seed(0))
+        new = measure(variants(scale, x.to(device)), args.repeats)
+        found |= ratios(new, *((new[0]["name"], other["name"]) for other in new[1:]))
+        rows += new
         if device.type == "cpu" and not args.no_memory:
-            _memory(args, scale, rows, ratios)
-    setup = {
-        "network": f"EDSR {BLOCKS}x{CHANNELS}, random weights",
-        "input": f"{args.width}x{args.height} px",
-        "threads": torch.get_num_threads(),
-        "precision": "float32 unless named otherwise",
-    }
+            new, pairs = memory(args, scale)
+            found |= ratios(new, *pairs)
+            rows += new
+    setup = {"network": "EDSR 16x64, random weights", "input": f"{args.width}x{args.height} px"}
+    setup |= {"threads": torch.get_num_threads(), "precision": "float32 unless named otherwise"}
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else None
-    return report("infer", rows, ratios, device=name, setup=setup)
+    return {"rows": rows, "ratios": found, "device": name, "setup": setup}
 
 
 def network(scale: int) -> nn.Module:
@@ -70,90 +68,78 @@ def network(scale: int) -> nn.Module:
     from superres.registry import MODELS
 
     torch.manual_seed(0)
-    config = {"type": "EDSR", "channels": CHANNELS, "num_blocks": BLOCKS, "scale": scale}
+    config = {**CONFIG, "scale": scale}
     made = MODELS.build(config).eval()
     made.superres_config = full_config(config)  # as a network from a file
     return made
 
 
-def _time(args: Any, scale: int, device: torch.device, rows: list, ratios: dict) -> None:
+def variants(scale: int, x: Tensor) -> list[Variant]:
+    """Eager PyTorch and every back end that is installed; their results are compared first."""
     import torch
 
-    x = torch.rand((1, 3, args.height, args.width), generator=torch.Generator().manual_seed(0))
-    calls = _calls(network(scale), scale, x.to(device), device)
+    from superres.inference.backends import best
 
-    def timed(call: Callable[[], Any]) -> None:
-        with torch.no_grad():
-            call()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-
-    new = measure([Variant(k, lambda c=c: timed(c)) for k, c in calls.items()], args.repeats)
-    rows += new
-    base, *others = calls
-    ratios |= {f"{base} / {n.partition(' ')[2]}": ratio(new, base, n) for n in others}
-
-
-def _calls(
-    net: nn.Module, scale: int, x: torch.Tensor, device: torch.device
-) -> dict[str, Callable[[], Any]]:
-    """Variant -> call; their results are compared first."""
-    import torch
-
-    from superres.inference.backends import best, installed
-
-    plain = net.to(device)
-    nets: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {"eager PyTorch": plain}
-    if device.type == "cpu":
-        nets |= {f"superres {name}": best(net, device, name) for name in reversed(installed())}
-        with contextlib.suppress(UserError):  # on a processor without it
-            nets["superres torch bf16"] = best(net, device, "torch", dtype="bf16")
-    else:
-        nets |= {
-            f"superres torch {dtype}": best(net, device, dtype=dtype)
-            for dtype in ("fp32", "fp16", "bf16")
-        }
+    plain = network(scale).to(x.device)
     with torch.no_grad():
         wanted = plain(x)
-        for name, other in nets.items():
-            worst = float((other(x) - wanted).abs().max())
-            if worst > (TOLERANCE if "16" not in name else HALF_TOLERANCE):
-                raise AssertionError(f"{name} differs from eager PyTorch by {worst:.2g}")
-    return {f"x{scale} {name}": lambda call=call: call(x) for name, call in nets.items()}
+    found = []
+    for name, net in {EAGER: plain, **back_ends(plain, x.device, best)}.items():
+
+        def call(net: Callable[[Tensor], Tensor] = net) -> Tensor:
+            with torch.no_grad():
+                y = net(x)
+            if x.is_cuda:
+                torch.cuda.synchronize(x.device)
+            return y
+
+        if (worst := float((call() - wanted).abs().max())) > TOLERANCE["16" in name]:
+            raise AssertionError(f"{name} differs from eager PyTorch by {worst:.2g}")
+        found.append(Variant(f"x{scale} {name}", call))
+    return found
 
 
-def _memory(args: Any, scale: int, rows: list, ratios: dict) -> None:
+def back_ends(plain: nn.Module, device: device, best: Callable) -> dict[str, Callable]:
+    """Ours, by name: on a CPU the engines, on a GPU the precisions."""
+    if device.type == "cpu":
+        made = {f"superres {name}": best(plain, device, name) for name in engines()}
+        with contextlib.suppress(UserError):  # on a processor without it
+            made["superres torch bf16"] = best(plain, device, "torch", dtype="bf16")
+        return made
+    precisions = ("fp32", "fp16", "bf16")
+    return {f"superres torch {dtype}": best(plain, device, dtype=dtype) for dtype in precisions}
+
+
+def engines() -> list[str]:
+    """The back ends that are installed, torch first."""
+    from superres.inference import backends
+
+    return list(reversed(backends.installed()))
+
+
+def memory(args: argparse.Namespace, scale: int) -> tuple[list[Row], list[tuple[str, str]]]:
+    """Peak memory of each back end on the whole image and in tiles, and what to compare."""
     import torch
 
-    from superres.inference.backends import installed
-
-    titles = {"eager": "eager PyTorch"} | {n: f"superres {n}" for n in reversed(installed())}
+    rows, pairs = [], []
     job = {"scale": scale, "shape": (1, 3, args.height, args.width)}
     job["threads"] = torch.get_num_threads()
-    megabytes = {}
-    for name, title in titles.items():
-        for where, tile in (("whole", "off"), ("tiles", args.tile))[: 1 + (name != "eager")]:
-            peak = _peak_megabytes({**job, "backend": name, "tile": tile})
-            megabytes[name, where] = peak
-            rows.append(row(f"x{scale} {title}, {where}", [peak], "MB"))
-    for name in list(titles)[1:]:
-        for base in ("eager", name):
-            what = f"{titles[base]} whole / {titles[name]} tiles"
-            ratios[f"x{scale} peak memory, {what}"] = (
-                megabytes[base, "whole"] / megabytes[name, "tiles"]
-            )
+
+    def peak(title: str, backend: str | None, tile: object) -> str:
+        name = f"x{scale} peak memory, {title} {'whole' if tile == 'off' else 'tiles'}"
+        words = json.dumps({**job, "backend": backend, "tile": tile})
+        rows.append(row(name, [float(python("-m", "benchmarks.infer", words).split()[-1])], "MB"))
+        return name
+
+    whole_image = peak(EAGER, None, "off")
+    for name in engines():
+        peak(f"superres {name}", name, "off")
+        pairs.append((whole_image, peak(f"superres {name}", name, args.tile)))
+    return rows, pairs
 
 
-def _peak_megabytes(job: dict[str, Any]) -> float:
-    """Enlarge a random image in a new process; the most memory that it held, in MB (10^6 bytes)."""
-    command = [sys.executable, "-m", "benchmarks.infer", json.dumps(job)]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment())
-    if done.returncode:
-        raise RuntimeError(f"measuring memory failed: {done.stderr.strip()[-600:]}")
-    return float(done.stdout.splitlines()[-1])
-
-
-def _enlarge(job: dict[str, Any]) -> None:
+def upscale_once(job: dict[str, Any]) -> None:
+    """Upscale a random image, and print the most memory that this process held, in MB (10^6)."""
     import torch
 
     from superres.inference import upscale_tensor
@@ -161,14 +147,14 @@ def _enlarge(job: dict[str, Any]) -> None:
 
     torch.set_num_threads(job["threads"])
     net = network(job["scale"])
-    if job["backend"] != "eager":
+    if job["backend"]:
         net = best(net, "cpu", job["backend"])
     upscale_tensor(net, torch.rand(job["shape"]), tile=job["tile"])
+    # getrusage() would count the parent's memory at the time of the fork, this does not.
+    status = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    (peak,) = (line.split()[1] for line in status if line.startswith("VmHWM"))
+    print(int(peak) * 1024 / 1e6)
 
 
 if __name__ == "__main__":
-    _enlarge(json.loads(sys.argv[1]))
-    # getrusage() would count the parent's memory at the time of the fork, this does not.
-    status = Path("/proc/self/status").read_text().splitlines()
-    (peak,) = (line.split()[1] for line in status if line.startswith("VmHWM"))
-    print(int(peak) * 1024 / 1e6)
+    upscale_once(json.loads(sys.argv[1]))

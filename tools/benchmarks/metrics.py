@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
-from benchmarks.harness import Variant, measure, ratio, report, single_thread
-from superres.errors import UserError
+from benchmarks.harness import Variant, measure, ratios, single_thread
+from superres.options import whole
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--height", type=int, default=1356, help="of the images (1356)")
-    parser.add_argument("--width", type=int, default=2040, help="of the images (2040)")
+    parser.add_argument("--height", type=whole(16), default=1356, help="of the images (1356)")
+    parser.add_argument("--width", type=whole(16), default=2040, help="of the images (2040)")
 
 
-def run(args: argparse.Namespace) -> dict[str, Any]:
+def run(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Score one pair of 8-bit RGB images; both formulas give the same numbers."""
-    if min(args.height, args.width) < 11:
-        raise UserError("benchmark metrics: images must be at least 11x11, the SSIM window")
     single_thread()
     import cv2
     import numpy as np
@@ -26,7 +25,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
     rng = np.random.default_rng(0)
     shape = (args.height, args.width, 3)
-    coarse = rng.integers(0, 256, (-(-shape[0] // 8), -(-shape[1] // 8), 3), dtype=np.uint8)
+    coarse = rng.integers(0, 256, (shape[0] // 8, shape[1] // 8, 3), dtype=np.uint8)
     hr = cv2.resize(coarse, shape[1::-1], interpolation=cv2.INTER_CUBIC)
     sr = np.clip(hr + rng.normal(0, 5, shape).round(), 0, 255).astype(np.uint8)
     calls = {
@@ -37,24 +36,18 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         "PSNR-RGB superres": lambda: psnr(sr, hr),
         "SSIM-RGB superres": lambda: ssim(sr, hr),
     }
-    for name, tolerance in (("PSNR-Y", 1e-6), ("SSIM-Y", 1e-8)):
-        ours, plain = calls[f"{name} superres"](), calls[f"{name} plain"]()
-        if not abs(ours - plain) <= tolerance:
-            raise AssertionError(f"{name}: ours is {ours}, the plain formula gives {plain}")
+    pairs = [(f"{name} plain", f"{name} superres") for name in ("PSNR-Y", "SSIM-Y")]
+    for (plain, own), tolerance in zip(pairs, (1e-6, 1e-8)):
+        if not abs(calls[own]() - calls[plain]()) <= tolerance:
+            raise AssertionError(f"{own} is {calls[own]()}, {plain} gives {calls[plain]()}")
     rows = measure([Variant(name, call) for name, call in calls.items()], args.repeats)
-    ratios = {
-        f"{name} plain / superres": ratio(rows, f"{name} plain", f"{name} superres")
-        for name in ("PSNR-Y", "SSIM-Y")
-    }
-    setup = {"pictures": f"{args.height}x{args.width}x3 uint8", "threads": 1}
-    return report("metrics", rows, ratios, setup=setup)
+    setup = {"images": f"{args.height}x{args.width}x3 uint8", "threads": 1}
+    return {"rows": rows, "ratios": ratios(rows, *pairs), "setup": setup}
 
 
 def plain_y(image: Any) -> Any:
     """Studio-range luma of the whole image in float64."""
-    import numpy as np
-
-    return np.dot(image.astype(np.float64) / 255, [65.481, 128.553, 24.966]) + 16
+    return (image / 255.0) @ [65.481, 128.553, 24.966] + 16
 
 
 def plain_psnr_y(sr: Any, hr: Any) -> float:

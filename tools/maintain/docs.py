@@ -19,7 +19,7 @@ if __name__ == "__main__":
     sys.path[:1] = [str(Path(__file__).resolve().parents[i]) for i in (1, 2)]
 
 from maintain import ROOT, markdown_table
-from maintain.records import SETS, TrainingRecord, find_records, results_table
+from maintain.records import SETS, find_records, results_table
 from superres.checkpoints.files import sha256
 from superres.checkpoints.shipped import shipped
 from superres.cli.main import exit_code
@@ -120,47 +120,43 @@ def metafile(readme: Path, recipes: list[Recipe]) -> str:
 
 def _model(recipe: Recipe, collection: str) -> dict[str, Any]:
     own = summaries(recipe)
-    single = len(own) == 1
-    sizes = {f"x{s.scale}": "{2}x{1}".format(*s.input) for s in own}
-    # Trained otherwise than the config says (another name), it is in the README's table alone.
-    records = [record for record in find_records() if record.name == recipe.name]
-    return {
+
+    def each(values: list[Any]) -> Any:
+        """One value, or one by scale."""
+        by_scale = {f"x{s.scale}": value for s, value in zip(own, values)}
+        return values[0] if len(own) == 1 else by_scale
+
+    model: dict[str, Any] = {
         "Name": recipe.name,
         "In Collection": collection,
         "Config": recipe.path.relative_to(ROOT).as_posix(),
         "Metadata": {
             "Training Data": recipe.config.train_set,
             "Iterations": recipe.config.max_iters,
-            "Scale": recipe.scales[0] if single else recipe.scales,
+            "Scale": recipe.scales[0] if len(own) == 1 else recipe.scales,
             "Parameters": own[0].parameters,
-            "FLOPs": own[0].flops if single else {f"x{s.scale}": s.flops for s in own},
-            "FLOPs Input": sizes[f"x{own[0].scale}"] if single else sizes,
+            "FLOPs": each([s.flops for s in own]),
+            "FLOPs Input": each(["{2}x{1}".format(*s.input) for s in own]),
         },
-        **(_files(records[0]) if records else {}),
-        "Results": [
-            *(
-                # The unrounded scores stand in the source.
-                _result(score, (round(score["psnr"], 4), round(score["ssim"], 4)),
-                        f"docs/results/{record.name}/results.json")
-                for record in records
-                for score in record.results["results"]
-                if score["psnr"] is not None
-            ),
-            *(_result(vars(score), (score.psnr, score.ssim), score.source)
-              for score in published(recipe)),
-        ],
-    }  # fmt: skip
+    }
+    results = []
+    # Trained otherwise than the config says (another name), it is in the README's table alone.
+    for record in (record for record in find_records() if record.name == recipe.name):
+        folder = f"docs/results/{record.name}"
+        digest = record.results["checkpoint"]["sha256"]
+        for path in shipped().values():
+            if sha256(path) == digest:
+                model["Weights"] = f"superres/weights/{path.name}"
+        model["Training Log"] = f"{folder}/log.jsonl.gz"
+        for score in (s for s in record.results["results"] if s["psnr"] is not None):
+            # The unrounded scores stand in the source.
+            rounded = {key: round(score[key], 4) for key in ("psnr", "ssim")}
+            results.append(_result({**score, **rounded}, f"{folder}/results.json"))
+    results += [_result(vars(score), score.source) for score in published(recipe)]
+    return {**model, "Results": results}
 
 
-def _files(record: TrainingRecord) -> dict[str, str]:
-    """The log, and the weights where they are in the package."""
-    digest = record.results["checkpoint"]["sha256"]
-    found = [path.name for path in shipped().values() if sha256(path) == digest]
-    weights = {"Weights": f"superres/weights/{found[0]}"} if found else {}
-    return {**weights, "Training Log": f"docs/results/{record.name}/log.jsonl.gz"}
-
-
-def _result(score: dict[str, Any], values: tuple[float, float | None], source: str) -> dict:
+def _result(score: dict[str, Any], source: str) -> dict[str, Any]:
     degradation = score.get("degradation", "bicubic")
     return {
         "Task": "Image Super-Resolution",
@@ -169,7 +165,7 @@ def _result(score: dict[str, Any], values: tuple[float, float | None], source: s
         **({"Self-ensemble": True} if score["method"].endswith("+") else {}),
         **({"Degradation": degradation} if degradation != "bicubic" else {}),
         "Protocol": score["protocol"],
-        "Metrics": {k: v for k, v in zip(("PSNR", "SSIM"), values) if v is not None},
+        "Metrics": {k.upper(): score[k] for k in ("psnr", "ssim") if score[k] is not None},
         "Source": source,
         **({"Note": score["note"]} if score.get("note") else {}),
     }

@@ -3,8 +3,8 @@
     python tools/maintain/formats.py           # write the page; exit code 1 if a cell is wrong
 
 A cell is one file: format, depth, colour, alpha and orientation. What is right is the array that
-was written (JPEG, WebP, AVIF and JPEG 2000: what an independent decoder makes of it; TIFF:
-tifffile). Each is right within a level of 255, or refused with the reason, or it is "silent".
+was written (JPEG, lossy WebP and AVIF: what an independent decoder makes of it). Each is right
+within a level of 255, or refused with the reason, or it is "silent".
 """
 
 from __future__ import annotations
@@ -30,30 +30,42 @@ import cv2
 import tifffile
 from PIL import Image
 
-from maintain import ROOT
+from maintain import ROOT, markdown_table
 
 PAGE = ROOT / "docs/formats.md"
 SIZE = 20, 28
 TURNS = (1, 6, 8)
+HEAD = """# Kinds of images
+
+Made by `python tools/maintain/formats.py`: each kind of file through `superres upscale`,
+a training's reader and `superres score`, against the samples that were written or an
+independent decoder (tifffile, OpenCV). *right*: within a level of 255.
+"""
 
 
 @dataclass
 class Cell:
-    """One file, and (H, W, C) floats on a scale of 255 that it means; None: to be refused."""
+    """One file.
+
+    Attributes:
+        name: of the file, for its suffix.
+        kind: format, depth, colour, alpha.
+        orientation: EXIF's number.
+        right: (H, W, C) floats on a scale of 255 that it means; None: to be refused.
+    """
 
     name: str
-    kind: tuple[str, str, str, str]  # format, depth, colour, alpha
+    kind: tuple[str, str, str, str]
     orientation: int
     data: bytes
     right: np.ndarray | None
 
 
-def scene(channels: int, seed: int = 0) -> np.ndarray:
+def scene(channels: int) -> np.ndarray:
     """(H, W, C) in [0, 1], smooth."""
-    small = np.random.default_rng(seed).random((4, 5, channels))
-    return np.clip(cv2.resize(small, SIZE[::-1], interpolation=cv2.INTER_CUBIC), 0, 1).reshape(
-        *SIZE, channels
-    )
+    small = np.random.default_rng(0).random((4, 5, channels))
+    large = cv2.resize(small, SIZE[::-1], interpolation=cv2.INTER_CUBIC)
+    return np.clip(large, 0, 1).reshape(*SIZE, channels)
 
 
 def png(samples: np.ndarray, depth: int, colour: int, turn: int, *chunks: tuple) -> bytes:
@@ -74,83 +86,77 @@ def png(samples: np.ndarray, depth: int, colour: int, turn: int, *chunks: tuple)
 
 def pngs() -> Iterator[Cell]:
     """All colour types, depths and kinds of transparency."""
-    names = {0: "grey", 2: "RGB", 3: "palette", 4: "grey", 6: "RGB"}
-    depths = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
-    for colour, keyed, turn in itertools.product(names, (False, True), TURNS):
-        for depth in depths[colour] if not (keyed and colour > 3) else ():
-            peak = (1 << depth) - 1
-            bands = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[colour]
+    few, all_ = (8, 16), (1, 2, 4, 8, 16)
+    types = {0: ("grey", 1, all_), 2: ("RGB", 3, few), 3: ("palette", 1, all_[:4]),
+             4: ("grey", 2, few), 6: ("RGB", 4, few)}  # fmt: skip
+    for (colour, (name, bands, depths)), keyed, turn in itertools.product(
+        types.items(), (False, True), TURNS
+    ):
+        for depth in depths if not (keyed and colour > 3) else ():
+            peak, chunks = (1 << depth) - 1, []
             stored = np.rint(scene(bands) * peak).astype(np.uint16)
-            chunks = []
-            right = stored / peak * 255
+            right, key = stored / peak * 255, stored[3, 3]
             if colour == 3:
                 palette = np.random.default_rng(1).integers(0, 256, (peak + 1, 3), np.uint8)
                 chunks.append((b"PLTE", palette.tobytes()))
-                right = palette[stored[..., 0]].astype(float)
+                right, key = palette[stored[..., 0]].astype(float), np.zeros(1, int)
             if keyed:
-                if colour == 3:
-                    chunks.append((b"tRNS", b"\0"))
-                    clear = stored[..., :1] == 0
-                else:
-                    key = stored[3, 3]
-                    chunks.append((b"tRNS", key.astype(">u2").tobytes()))
-                    clear = (stored == key).all(-1, keepdims=True)
+                chunks.append((b"tRNS", b"\0" if colour == 3 else key.astype(">u2").tobytes()))
+                clear = (stored == key).all(-1, keepdims=True)
                 right = np.concatenate([right, 255.0 * ~clear], 2)
             alpha = "one level" if keyed else "yes" if colour > 3 else ""
             data = png(stored, depth, colour, turn, *chunks)
-            yield Cell("a.png", ("PNG", f"{depth}", names[colour], alpha), turn, data, right)
+            yield Cell("a.png", ("PNG", f"{depth}", name, alpha), turn, data, right)
+
+
+def straight(values: np.ndarray) -> np.ndarray:
+    """Colours that were multiplied by alpha, without that."""
+    colours = values[..., :-1] / np.maximum(values[..., -1:], 1e-9)
+    return np.concatenate([np.clip(colours, 0, 1), values[..., -1:]], 2)
+
+
+# Photometric kind, a band beside the colours, bands, colour and alpha in words, what samples mean.
+TIFFS = (
+    ("minisblack", None, 1, "grey", "", lambda v: v),
+    ("miniswhite", None, 1, "grey, white is 0", "", lambda v: 1 - v),
+    ("minisblack", "unassalpha", 2, "grey", "yes", lambda v: v),
+    ("rgb", None, 3, "RGB", "", lambda v: v),
+    ("rgb", "unassalpha", 4, "RGB", "yes", lambda v: v),
+    ("rgb", "assocalpha", 4, "RGB", "multiplied", straight),
+    ("rgb", "unspecified", 4, "RGB", "a 4th band", lambda v: v[..., :3]),
+    ("separated", None, 4, "CMYK", "", lambda v: (1 - v[..., :3]) * (1 - v[..., 3:])),
+)
 
 
 def tiffs() -> Iterator[Cell]:
     """By tifffile: photometric kinds, sample types, extra bands, planes; by Pillow: packings."""
-    kinds = [
-        *(("minisblack", 1, ()), ("miniswhite", 1, ()), ("minisblack", 1, ("unassalpha",))),
-        *(("rgb", 3, ()), ("rgb", 3, ("unassalpha",)), ("rgb", 3, ("assocalpha",))),
-        *(("rgb", 3, ("unspecified",)), ("separated", 4, ())),
-    ]
-    for dtype, (photometric, colours, extra), planar, turn in itertools.product(
-        ("u1", "u2", "u4", "i2", "f2", "f4", "f8"), kinds, ("contig", "separate"), (1, 6)
+    words = {"u": "", "i": " signed", "f": " float"}
+    for (photometric, extra, bands, colour, alpha, means), dtype, planar, turn in itertools.product(
+        TIFFS, ("u1", "u2", "u4", "i2", "f2", "f4", "f8"), ("contig", "separate"), (1, 6)
     ):
-        bands = colours + len(extra)
-        if planar == "separate" and bands == 1:
+        apart = planar == "separate"
+        if apart and bands == 1:
             continue
         values = scene(bands)
-        if extra == ("assocalpha",):
+        if extra == "assocalpha":
             values[..., :-1] *= values[..., -1:]
         peak = 1 if dtype[0] == "f" else np.iinfo(dtype).max
         values = (values * peak).astype(dtype)
-        file = io.BytesIO()
         tifffile.imwrite(
-            file, np.squeeze(np.moveaxis(values, -1, 0) if planar == "separate" else values),
-            photometric=photometric, extrasamples=extra or None, metadata=None,
+            file := io.BytesIO(), np.squeeze(np.moveaxis(values, -1, 0) if apart else values),
+            photometric=photometric, extrasamples=[extra] if extra else None, metadata=None,
             planarconfig=planar if bands > 1 else None, extratags=[(274, 3, 1, turn, True)],
         )  # fmt: skip
-        right = values.astype(float) / peak
-        if photometric == "miniswhite":
-            right = 1 - right
-        if extra == ("assocalpha",):
-            straight = right[..., :-1] / np.maximum(right[..., -1:], 1e-9)
-            right = np.concatenate([np.clip(straight, 0, 1), right[..., -1:]], 2)
-        if extra == ("unspecified",):
-            right = right[..., :-1]
-        if photometric == "separated":
-            right = np.stack([(1 - right[..., i]) * (1 - right[..., 3]) for i in range(3)], -1)
-        kind = {"u": "", "i": " signed", "f": " float"}[dtype[0]]
-        colour = {"minisblack": "grey", "miniswhite": "grey, white is 0", "separated": "CMYK"}
-        name = colour.get(photometric, "RGB") + ", bands apart" * (planar == "separate")
-        depth = f"{8 * int(dtype[1])}{kind}"
-        alpha = {"unassalpha": "yes", "assocalpha": "multiplied", "unspecified": "a 4th band"}
-        yield Cell(
-            "a.tif", ("TIFF", depth, name, alpha.get("".join(extra), "")), turn, file.getvalue(),
-            right * 255,
-        )  # fmt: skip
+        depth = f"{8 * int(dtype[1])}{words[dtype[0]]}"
+        kind = ("TIFF", depth, colour + ", bands apart" * apart, alpha)
+        yield Cell("a.tif", kind, turn, file.getvalue(), means(values.astype(float) / peak) * 255)
     for packing, mode in itertools.product(("tiff_lzw", "packbits", "lzma", "group4"), "1LP"):
-        if (packing == "group4") <= (mode == "1"):
-            image = picture(3).convert(mode) if mode != "P" else picture(3).quantize(16)
-            data = encoded(image, "TIFF", compression=packing)
-            depth = "1" if mode == "1" else "8"
+        if packing != "group4" or mode == "1":
+            image = picture(3).quantize(16) if mode == "P" else picture(3).convert(mode)
             name = f"{'palette' if mode == 'P' else 'grey'}, {packing.removeprefix('tiff_')}"
-            yield Cell("a.tif", ("TIFF", depth, name, ""), 1, data, pixels(image))
+            kind = ("TIFF", "1" if mode == "1" else "8", name, "")
+            data = encoded(image, "TIFF", compression=packing)
+            yield Cell("a.tif", kind, 1, data, pixels(image))
 
 
 def picture(channels: int) -> Image.Image:
@@ -160,17 +166,15 @@ def picture(channels: int) -> Image.Image:
 
 def pixels(image: Image.Image) -> np.ndarray:
     """(H, W, C) floats of what Pillow holds."""
-    image = image.convert("RGB") if image.mode == "P" else image
-    found = np.asarray(image.convert("L") if image.mode == "1" else image).astype(float)
-    return found[..., None] if found.ndim == 2 else found
+    image = image.convert({"P": "RGB", "1": "L"}.get(image.mode, image.mode))
+    return np.atleast_3d(np.asarray(image).astype(float))
 
 
 def encoded(image: Image.Image, kind: str, turn: int = 1, **options) -> bytes:
     """A file by Pillow."""
     if turn != 1:
-        exif = Image.Exif()
-        exif[274] = turn
-        options["exif"] = exif
+        options["exif"] = Image.Exif()
+        options["exif"][274] = turn
     image.save(file := io.BytesIO(), kind, **options)
     return file.getvalue()
 
@@ -179,30 +183,26 @@ def others() -> Iterator[Cell]:
     """What is left: lossy formats by OpenCV's decoder, simple ones by their definition."""
     for n, way, turn in itertools.product((1, 3), ("baseline", "progressive"), range(1, 9)):
         data = encoded(picture(n), "JPEG", turn, progressive=way == "progressive", quality=90)
-        kind = ("JPEG", "8", f"{_colour(n)}, {way}", "")
-        yield Cell("a.jpg", kind, turn, data, by_opencv(data))
+        yield Cell("a.jpg", ("JPEG", "8", f"{_colour(n)}, {way}", ""), turn, data, by_opencv(data))
     for turn in TURNS:
         data = encoded(picture(3).convert("CMYK"), "JPEG", turn, quality=100, subsampling=0)
         yield Cell("a.jpg", ("JPEG", "8", "CMYK", ""), turn, data, pixels(picture(3)))
-        for n, lossless in itertools.product((3, 4), (True, False)):
-            data = encoded(picture(n), "WEBP", turn, lossless=lossless, exact=True)
-            kind = ("WebP", "8", f"RGB, {'lossless' if lossless else 'lossy'}", "yes" * (n == 4))
-            right = pixels(picture(n)) if lossless else by_opencv(data)
-            yield Cell("a.webp", kind, turn, data, right)
-    for suffix, kind, channels in (
-        *((".bmp", "BMP", (1, 3)), (".dib", "DIB", (3,)), (".gif", "GIF", (1,))),
-        *((".pcx", "PCX", (3,)), (".tga", "TGA", (1, 3, 4)), (".jp2", "JPEG2000", (1, 2, 3, 4))),
-        *((".ico", "ICO", (4,)), (".ppm", "PPM", (1, 3)), (".avif", "AVIF", (3, 4))),
-    ):
-        for n in channels:
-            options = {"ICO": {"sizes": [SIZE[::-1]]}, "AVIF": {"quality": 100}}.get(kind, {})
-            data = encoded(picture(n), kind, **options)
-            right = by_opencv(data) if kind == "AVIF" else pixels(picture(n))
-            words = (kind, "8", _colour(n), "yes" * (n in (2, 4)))
-            yield Cell(f"a{suffix}", words, 1, data, right)
+        for n, way in itertools.product((3, 4), ("lossless", "lossy")):
+            data = encoded(picture(n), "WEBP", turn, lossless=way == "lossless", exact=True)
+            right = pixels(picture(n)) if way == "lossless" else by_opencv(data)
+            yield Cell("a.webp", ("WebP", "8", f"RGB, {way}", "yes" * (n == 4)), turn, data, right)
+    simple = {"bmp": ("BMP", (1, 3)), "dib": ("DIB", (3,)), "gif": ("GIF", (1,)),
+              "pcx": ("PCX", (3,)), "tga": ("TGA", (1, 3, 4)), "ico": ("ICO", (4,)),
+              "jp2": ("JPEG2000", (1, 2, 3, 4)), "avif": ("AVIF", (3, 4))}  # fmt: skip
+    for suffix, (kind, n) in ((s, (k, n)) for s, (k, counts) in simple.items() for n in counts):
+        options = {"ICO": {"sizes": [SIZE[::-1]]}, "AVIF": {"quality": 100}}.get(kind, {})
+        data = encoded(picture(n), kind, **options)
+        right = by_opencv(data) if kind == "AVIF" else pixels(picture(n))
+        words = (kind, "8", _colour(n), "yes" * (n in (2, 4)))
+        yield Cell(f"a.{suffix}", words, 1, data, right)
     deep = np.rint(scene(3) * 65535).astype(np.uint16).repeat(8, 0).repeat(8, 1)
-    options = [cv2.IMWRITE_JPEG2000_COMPRESSION_X1000, 1000]
-    data = cv2.imencode(".jp2", deep[..., ::-1], options)[1].tobytes()
+    lossless = [cv2.IMWRITE_JPEG2000_COMPRESSION_X1000, 1000]
+    data = cv2.imencode(".jp2", deep[..., ::-1], lossless)[1].tobytes()
     yield Cell("a.jp2", ("JPEG2000", "16", "RGB", ""), 1, data, deep / 257)
     for suffix, head in (
         *(("heic", b"\0\0\0\x18ftypheic"), ("jxl", b"\xff\x0a"), ("exr", b"v/1\1")),
@@ -228,9 +228,13 @@ def pnms() -> Iterator[Cell]:
         else:
             body = written.astype(">u2" if peak > 255 else "u1").tobytes()
         words = f"{_colour(n)}{', as text' * plain}, white is {peak}"
-        depth = "16" if peak > 255 else "8" if peak > 1 else "1"
-        data = head.encode() + body
-        yield Cell("a.pnm", ("PNM", depth, words, ""), 1, data, stored / peak * 255)
+        kind = ("PNM", "16" if peak > 255 else "8" if peak > 1 else "1", words, "")
+        yield Cell("a.pnm", kind, 1, head.encode() + body, stored / peak * 255)
+
+
+def cells() -> list[Cell]:
+    """All of them."""
+    return [*pngs(), *tiffs(), *others(), *pnms()]
 
 
 def _colour(channels: int) -> str:
@@ -245,8 +249,7 @@ def by_opencv(data: bytes) -> np.ndarray:
 
 def as_rgb(right: np.ndarray) -> np.ndarray:
     """Without alpha, three channels."""
-    colours = right[..., : 1 if right.shape[2] < 3 else 3]
-    return np.repeat(colours, 3, 2) if colours.shape[2] == 1 else colours
+    return right[..., [0, 0, 0] if right.shape[2] < 3 else [0, 1, 2]]
 
 
 class Repeating:
@@ -270,32 +273,25 @@ def upscaled(path: Path, cell: Cell) -> str:
 
     out = path.with_name("result.png")
     try:
-        source = read_picture(path)
-        lost = save(out, Enlarger(Repeating()), source, "png")
+        save(out, Enlarger(Repeating()), read_picture(path), "png")
     except UserError as error:
         return _refused(error, path)
     with Image.open(out) as image:
         deep = image.mode.startswith("I") or ";16" in str(image.tile)
         found = by_opencv(out.read_bytes()) if deep or image.mode != "P" else pixels(image)
-    found = found / (257 if deep else 1)
     right = cell.right if cell.kind[0] == "PNG" else turned(cell.right, cell.orientation)
     if right.shape[2] == 2:
         right = right[..., [0, 0, 0, 1]]
-    told = source.notes + lost
-    return _judged(found, right.repeat(2, 0).repeat(2, 1), told)
+    return _judged(found / (257 if deep else 1), right.repeat(2, 0).repeat(2, 1))
 
 
 def trained(path: Path, cell: Cell) -> str:
     """What a training reads."""
     from superres.datasets.storage import ImageFolder
-    from superres.datasets.storage.folder import changes
     from superres.errors import UserError
-    from superres.imaging.io import image_header
 
     try:
-        store = ImageFolder(path.parent)
-        found = store.read_at(0).astype(float)
-        return _judged(found, as_rgb(cell.right), changes(image_header(path)))
+        return _judged(ImageFolder(path.parent).read_at(0).astype(float), as_rgb(cell.right))
     except UserError as error:
         return _refused(error, path)
 
@@ -309,30 +305,30 @@ def scored(cells: list[Cell], root: Path) -> list[str]:
     for index, cell in enumerate(cells):
         (root / f"sr/{index:04d}{Path(cell.name).suffix}").write_bytes(cell.data)
         right = np.zeros((*SIZE, 3)) if cell.right is None else cell.right
-        right = right[..., : 1 if right.shape[2] < 3 and "palette" not in cell.kind[2] else 3]
-        right = np.array(as_rgb(right) if cell.kind[2] == "palette" or cell.kind[3] else right)
+        grey = right.shape[2] < 3 and cell.kind[2] != "palette" and not cell.kind[3]
+        right = np.array(right[..., :1] if grey else as_rgb(right))
         right[9, 9] += np.where(right[9, 9] > 128, -8, 8)  # else infinite
         deep = cell.kind[1].split(" ")[0] in ("16", "32", "64")
         found = np.rint(right * 257 if deep else right).astype(np.uint16 if deep else np.uint8)
         cv2.imwrite(str(root / f"hr/{index:04d}.png"), np.ascontiguousarray(found[..., ::-1]))
+    words = ["--scale", "1", "--protocol", "mmediting-rgb", "--out", str(root / "out")]
     with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
-        superres(["score", str(root / "sr"), str(root / "hr"), "--scale", "1", "--protocol",
-                  "mmediting-rgb", "--out", str(root / "out")])  # fmt: skip
+        superres(["score", str(root / "sr"), str(root / "hr"), *words])
     record = json.loads((root / "out/results.json").read_text(encoding="utf-8"))
     images = {image["name"]: image for image in record["results"][0]["images"]}
-    found = []
+    states = []
     for index in range(len(cells)):
         image = images.get(f"{index:04d}", {})
-        psnr = image.get("psnr")
-        if psnr is None:
+        if image.get("psnr") is None:
             why = str(image.get("error", "")).partition(": ")[2] or "left out, and named"
-            found.append(f"refused: {why.rstrip('.')}")
+            states.append(f"refused: {why.rstrip('.')}")
         else:
-            found.append("right" if float(psnr) > 47 else f"SILENT: {psnr:.1f} dB")
-    return found
+            psnr = float(image["psnr"])
+            states.append("right" if psnr > 47 else f"SILENT: {psnr:.1f} dB")
+    return states
 
 
-def _judged(found: np.ndarray, right: np.ndarray, notes: list[str]) -> str:
+def _judged(found: np.ndarray, right: np.ndarray) -> str:
     """Colours are compared where they show."""
     if found.shape[2] == 3 and right.shape[2] == 1:
         right = as_rgb(right)  # a palette of greys
@@ -346,42 +342,32 @@ def _judged(found: np.ndarray, right: np.ndarray, notes: list[str]) -> str:
 
 
 def _refused(error: Exception, path: Path) -> str:
-    return "refused: " + str(error).replace(f"{path}: ", "").replace(f"{path.parent}: ", "").rstrip(
-        "."
-    )
+    text = str(error).replace(f"{path}: ", "").replace(f"{path.parent}: ", "")
+    return f"refused: {text.rstrip('.')}"
 
 
 def main() -> int:
     """Write the page; 1 where a cell is wrong."""
-    cells = [*pngs(), *tiffs(), *others(), *pnms()]
-    rows: dict[tuple, list[int]] = {}
+    every, rows = cells(), {}
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        scores = scored(cells, root)
-        for index, cell in enumerate(cells):
+        for index, (cell, score) in enumerate(zip(every, scored(every, root))):
             path = root / f"{index}/in" / cell.name
             path.parent.mkdir(parents=True)
             path.write_bytes(cell.data)
-            states = upscaled(path, cell), trained(path, cell), scores[index]
-            rows.setdefault((*cell.kind, *states), []).append(cell.orientation)
-    silent = sum(len(v) for key, v in rows.items() if any("SILENT" in s for s in key[4:]))
-    lines = [
-        "# Kinds of images",
-        "",
-        "Made by `python tools/maintain/formats.py`: each kind of file through `superres upscale`,",
-        "a training's reader and `superres score`, against the samples that were written or an",
-        "independent decoder (tifffile, OpenCV). *right*: within a level of 255.",
-        "",
-        f"{len(cells)} cells (format, depth, colour, alpha, orientation); {silent} silently wrong.",
-        "",
-        "| format | bits | colour | alpha | orientations | upscale | training | score |",
-        "|---|---|---|---|---|---|---|---|",
+            states = upscaled(path, cell), trained(path, cell), score
+            rows.setdefault((*cell.kind, *states), []).append(str(cell.orientation))
+    silent = sum(len(turns) for key, turns in rows.items() if "SILENT" in str(key))
+    told = (
+        f"{len(every)} cells (format, depth, colour, alpha, orientation); {silent} silently wrong."
+    )
+    table = [
+        [*kind, ", ".join(turns), up, *("the same" if s == up else s for s in (train, score))]
+        for (*kind, up, train, score), turns in rows.items()
     ]
-    for (*kind, up, train, score), turns in rows.items():
-        states = [up, *("the same" if state == up else state for state in (train, score))]
-        lines.append(f"| {' | '.join([*kind, ', '.join(map(str, turns)), *states])} |")
-    PAGE.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    print(lines[6])
+    head = ["format", "bits", "colour", "alpha", "orientations", "upscale", "training", "score"]
+    PAGE.write_text("\n".join([HEAD, told, "", *markdown_table(head, table), ""]), "utf-8")
+    print(told)
     return int(silent > 0)
 
 

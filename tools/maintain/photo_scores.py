@@ -1,9 +1,9 @@
 """Scores on JPEGs: the shipped networks beside bicubic, by JPEG quality.
 
-python tools/maintain/photo_scores.py FOLDER [--scales 2,4]
+python tools/maintain/photo_scores.py FOLDER
 
 reduces each image of FOLDER by MATLAB's bicubic, saves it as JPEG (4:2:0) of several qualities or
-not at all, enlarges what comes back and scores it by edsr-y. Writes docs/results/photo_scores.json,
+not at all, upscales what comes back and scores it by edsr-y. Writes docs/results/photo_scores.json,
 and prints the tables for the cards of the weights. On record: 256x256 crops of DIV2K's validation
 set.
 Also writes docs/images/photo_xS.png, to look at: parts of photographs that were JPEGs.
@@ -11,7 +11,6 @@ Also writes docs/images/photo_xS.png, to look at: parts of photographs that were
 
 from __future__ import annotations
 
-import argparse
 import io
 import json
 import sys
@@ -53,22 +52,22 @@ def as_jpeg(image: np.ndarray, quality: int | None) -> np.ndarray:
 def measure(folder: Path, scale: int) -> dict[str, dict[str, float]]:
     """Mean Y-PSNR in dB by method and quality."""
     names = [name for name in shipped() if name.endswith(f"_x{scale}")]
-    networks = {name: load_model(name).upscale for name in names}
-    methods = {"bicubic": lambda lr: imresize(lr, scale=scale), **networks}
+    methods = {"bicubic": lambda lr: imresize(lr, scale=scale)}
+    methods |= {name: load_model(name).upscale for name in names}
     found: dict[str, dict[str, list[float]]] = {name: {} for name in methods}
     for path in list_images(folder):
         hr = modcrop(read_image(path), scale)
         clean = imresize(hr, scale=1 / scale)
         for quality in QUALITIES:
             lr = as_jpeg(clean, quality)
-            for name, enlarge in methods.items():
-                score = evaluate_pair(enlarge(lr), hr, scale, "edsr-y")["psnr"]
+            for name, upscale in methods.items():
+                score = evaluate_pair(upscale(lr), hr, scale, "edsr-y")["psnr"]
                 found[name].setdefault(str(quality or "clean"), []).append(score)
     return {name: {q: fmean(s) for q, s in rows.items()} for name, rows in found.items()}
 
 
 def sheet(scale: int, side: int = 120, quality: int = 60) -> Image.Image:
-    """One row a photograph: as bicubic, edsr-s and edsr-photo enlarge it, and itself."""
+    """One row a photograph: by bicubic, edsr-s and edsr-photo, and itself."""
     rows = []
     for name, (top, left) in SHEET.items():
         hr = modcrop(read_image(photograph("skimage", f"data/{name}.png")), scale)
@@ -80,16 +79,13 @@ def sheet(scale: int, side: int = 120, quality: int = 60) -> Image.Image:
     return Image.fromarray(np.concatenate(rows))
 
 
-def main(argv: list[str] | None = None) -> int:
+def main() -> int:
     """Measure, and write the JSON file."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--scales", default="2,3,4")
-    args = parser.parse_args(argv)
-    scores = {f"x{s}": measure(args.folder, int(s)) for s in args.scales.split(",")}
+    folder = Path(sys.argv[1])
+    scores = {f"x{scale}": measure(folder, scale) for scale in (2, 3, 4)}
     for scale in (2, 4):
         sheet(scale).save(ROOT / f"docs/images/photo_x{scale}.png", optimize=True)
-    record = {"images": args.folder.name, "protocol": "edsr-y", "scores": scores}
+    record = {"images": folder.name, "protocol": "edsr-y", "scores": scores}
     PAGE.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     head = ["method", *(str(quality or "clean") for quality in QUALITIES)]
     for found in scores.values():

@@ -20,9 +20,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-OPTIONS = """train_set=set val_sets=[] test_sets=[] max_iters=2 checkpoint_interval=2
-    global_batch_size=2 lq_patch_size=16 num_workers=0 tensorboard=False fast=off
-    model.backbone.channels=8 model.backbone.num_blocks=1""".split()  # noqa: SIM905
+TRAIN = """--seed 0 --cfg-options train_set=set val_sets=[] test_sets=[] max_iters=2
+    checkpoint_interval=2 global_batch_size=2 lq_patch_size=16 num_workers=0 tensorboard=False
+    fast=off model.backbone.channels=8 model.backbone.num_blocks=1""".split()  # noqa: SIM905
 
 
 def subjects(tree: Path) -> dict[str, Callable[[int], Any]]:
@@ -34,35 +34,28 @@ def subjects(tree: Path) -> dict[str, Callable[[int], Any]]:
     from superres.datasets.paired import PairedDataset
     from superres.datasets.sampler import SampleKey
 
-    def command(*words: object) -> None:
-        if code := main([*map(str, words)]):
-            raise SystemExit(f"{words[0]} ended with {code}")
-
     os.mkdir("set")
     for name in ("a", "b"):
         cv2.imwrite(f"set/{name}.png", np.random.default_rng(0).integers(0, 256, (96, 96, 3), "u1"))
     cv2.imwrite("photo.png", np.zeros((24, 32, 3), "u1"))
-    kinds = ("PairedRandomCrop", "RandomFlip", "RandomTranspose", "PackInputs")
-    arguments = ({"lq_patch_size": 16}, {"direction": "horizontal"}, {}, {})
-    pipeline = [{"type": kind, **of} for kind, of in zip(kinds, arguments)]
+    pipeline = [{"type": "PairedRandomCrop", "lq_patch_size": 16}, {"type": "PackInputs"}]
+    pipeline[1:1] = [{"type": "RandomFlip", "direction": "horizontal"}, {"type": "RandomTranspose"}]
     dataset = PairedDataset("set", scale=2, pipeline=pipeline)
-    config = tree / "configs/edsr/edsr_x2c64b16_g1_300k_div2k.py"
-    weights = tree / "superres/weights/edsr-s_x2.safetensors"
+    config = f"{tree}/configs/edsr/edsr_x2c64b16_g1_300k_div2k.py"
+    upscale = ["upscale", "photo.png", "--model", "edsr-s", "--scale", "2", "-o"]
     return {
         "sample": lambda _: dataset[SampleKey(0, 5, 2)],
-        "weight file": lambda _: command("models", "info", weights),
-        "config": lambda _: command("print-config", config),
-        "training": lambda turn: command(
-            *("train", config, "--work-dir", f"work{turn}", "--seed", 0, "--cfg-options"), *OPTIONS
+        "weight file": lambda _: main(
+            ["models", "info", f"{tree}/superres/weights/edsr-s_x2.safetensors"]
         ),
-        "photo": lambda turn: command(
-            *("upscale", "photo.png", "--model", "edsr-s", "--scale", 2, "-o", f"out{turn}")
-        ),
+        "config": lambda _: main(["print-config", config]),
+        "training": lambda turn: main(["train", config, "--work-dir", f"work{turn}", *TRAIN]),
+        "photo": lambda turn: main([*upscale, f"out{turn}"]),
     }
 
 
-def calls_of(walk: Callable[[int], Any], tree: Path) -> Counter[str]:
-    """The calls of one walk by file; the first one, which imports, is not counted."""
+def calls_of(walk: Callable[[int], Any], own: str) -> Counter[str]:
+    """The calls of one walk, by file below ``own``; a first one, which imports, is not counted."""
     calls: Counter[str] = Counter()
 
     def profile(frame: Any, event: str, _: Any) -> None:
@@ -70,16 +63,17 @@ def calls_of(walk: Callable[[int], Any], tree: Path) -> Counter[str]:
         if event == "call" and code.co_name[0] != "<" and code.co_filename.startswith(own):
             calls[code.co_filename] += 1
 
-    own = f"{tree}/superres/"
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        walk(1)
+        failed = walk(1)
         threading.setprofile(profile)
         sys.setprofile(profile)
         try:
-            walk(2)
+            failed = walk(2) or failed
         finally:
             sys.setprofile(None)
             threading.setprofile(None)
+    if isinstance(failed, int) and failed:
+        sys.exit("a command failed; run it by hand")
     return calls
 
 
@@ -88,5 +82,5 @@ if __name__ == "__main__":
     sys.path[:1] = [str(root)]
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         for name, walk in subjects(root).items():
-            found = calls_of(walk, root)
+            found = calls_of(walk, f"{root}/superres/")
             print(f"{name:<12} {len(found):>4} files {sum(found.values()):>7} calls")

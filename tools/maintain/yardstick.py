@@ -24,8 +24,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import partial
+from itertools import zip_longest
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -37,11 +36,12 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from superres.cli.main import exit_code
-from superres.errors import UserError
+from superres.errors import UserError, some
+from superres.options import whole
 
 ROOT = Path(__file__).resolve().parents[2]
+PYTHON = sys.executable
 PARTS = ("traces", "scores", "images", "benchmarks")
-SCALES = (2, 3, 4)
 SEEN = 1.05  # medians closer than this are equal: machines drift by as much from minute to minute
 # Variants without a line of superres: where they change, the machine did; they are shown only.
 PLAIN = ("cv2", "python", "crop copy", "whole PNG", "480x480", "PSNR-Y plain", "SSIM-Y plain")
@@ -65,21 +65,17 @@ TRAININGS = {
 BENCHMARKS = ("resize", "metrics", "loop", "data", "startup")
 
 
-@dataclass
 class Commit:
-    """One commit, checked out.
+    """One commit, checked out into ``root/tree``.
 
-    Attributes:
+    Args:
         name: OLD or NEW, and as given.
-        tree: its worktree.
-        python: of its environment.
-        out: where its results lie.
+        root: holds its worktree and its results (``out``).
     """
 
-    name: str
-    tree: Path
-    python: str
-    out: Path
+    def __init__(self, name: str, root: Path) -> None:
+        self.name, self.tree, self.out, self.python = name, root / "tree", root / "out", PYTHON
+        self.out.mkdir(parents=True)
 
     def run(self, tool: str, *arguments: object, launcher: tuple[str, ...] = ()) -> str:
         """Run one of the commit's own tools; returns what it printed.
@@ -102,7 +98,7 @@ def run_to_end(label: str, command: list[str], folder: Path, env: dict[str, str]
     """What a command printed.
 
     It has a session of its own: Ctrl-C reaches it once, as a SIGTERM that it has time to heed.
-    torchrun, killed or told twice, would leave its ranks behind.
+    torchrun, killed or stopped twice, would leave its ranks behind.
 
     Raises:
         UserError: it failed; the end of its output is shown.
@@ -113,7 +109,7 @@ def run_to_end(label: str, command: list[str], folder: Path, env: dict[str, str]
         stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe,
     ) as process:  # fmt: skip
         try:
-            printed, told = process.communicate()
+            printed, errors = process.communicate()
         except BaseException:
             process.terminate()
             try:
@@ -122,10 +118,8 @@ def run_to_end(label: str, command: list[str], folder: Path, env: dict[str, str]
                 process.kill()
             raise
     if process.returncode:
-        end = (printed + told)[-3000:]
-        raise UserError(
-            f"{label} ended with {process.returncode}: {' '.join(command)}\n{end}".rstrip()
-        )
+        end = (printed + errors)[-3000:].rstrip()
+        raise UserError(f"{label} ended with {process.returncode}: {' '.join(command)}\n{end}")
     return printed
 
 
@@ -133,43 +127,42 @@ def commit_hash(name: str) -> str:
     """The commit that a name stands for.
 
     Raises:
-        UserError: there is none.
+        UserError: the repository has no commit of that name.
     """
-    git = ["git", "-C", str(ROOT), "rev-parse", "--verify", "--end-of-options"]
-    done = subprocess.run([*git, f"{name}^{{commit}}"], capture_output=True, text=True)
-    if done.returncode:
-        raise UserError(f"{name}: {ROOT} has no such commit; name a branch, a tag or a hash")
-    return done.stdout.strip()
+    git = ["git", "rev-parse", "--verify", "--end-of-options", f"{name}^{{commit}}"]
+    try:
+        return run_to_end("git", git, ROOT, {}).strip()
+    except UserError:
+        message = f"{name}: {ROOT} has no such commit; name a branch, a tag or a hash"
+        raise UserError(message) from None
 
 
 @contextlib.contextmanager
 def checked_out(name: str, commit: str, root: Path) -> Iterator[Commit]:
     """A commit in a worktree below ``root``, removed afterwards."""
-    tree, out, python = root / "tree", root / "out", sys.executable
-    out.mkdir(parents=True)
-    git = ["git", "worktree"]
+    made, git = Commit(name, root), ["git", "worktree"]
     try:
-        run_to_end(name, [*git, "add", "--quiet", "--detach", str(tree), commit], ROOT, {})
-        if requirements(tree) != requirements(ROOT):
+        run_to_end(name, [*git, "add", "--quiet", "--detach", str(made.tree), commit], ROOT, {})
+        if requirements(made.tree) != requirements(ROOT):
             print(f"{name}: other requirements; making an environment", file=sys.stderr)
             make = 'source tools/make_env.sh; superres_make_env "$PWD" tests'
-            env = {"SUPERRES_VENV": str(root / "venv"), "SUPERRES_PYTHON": python}
-            run_to_end(f"{name}: its environment", ["bash", "-c", make], tree, env)
-            python = str(root / "venv/bin/python")
-        made = Commit(name, tree, python, out)
-        where = made.run("", "-c", "import superres; print(superres.__file__)", launcher=(python,))
-        if not where.startswith(str(tree)):
-            raise UserError(f"{name}: the environment imports {where.strip()}, not {tree}")
+            env = {"SUPERRES_VENV": str(root / "venv"), "SUPERRES_PYTHON": made.python}
+            run_to_end(f"{name}: its environment", ["bash", "-c", make], made.tree, env)
+            made.python = str(root / "venv/bin/python")
+        program = "import superres; print(superres.__file__)"
+        where = made.run("", "-c", program, launcher=(made.python,)).strip()
+        if not where.startswith(str(made.tree)):
+            raise UserError(f"{name}: the environment imports {where}, not {made.tree}")
         yield made
     finally:
-        remove = [*git, "remove", "--force", str(tree)]
+        remove = [*git, "remove", "--force", str(made.tree)]
         subprocess.run(remove, cwd=ROOT, check=False, capture_output=True)
 
 
-def requirements(tree: Path) -> str:
+def requirements(tree: Path) -> list[str]:
     """What a checkout needs, to compare."""
     files = [tree / "requirements" / name for name in ("runtime.txt", "constraints.txt")]
-    return "".join(f"{f.name}\n{f.read_text(encoding='utf-8')}" for f in files if f.is_file())
+    return [f.read_text(encoding="utf-8") for f in files if f.is_file()]
 
 
 def photographs(folder: Path) -> None:
@@ -209,42 +202,36 @@ def train(commit: Commit, data: Path, name: str, iterations: int) -> tuple[list[
     arguments = ["--work-dir", folder, "--seed", 0, "--trace", trace, "--cfg-options"]
     arguments += [f"train_set={data}", f"max_iters={iterations}"]
     arguments += [f"checkpoint_interval={iterations}", *SMALL, *_TINY, *options]
-    where = [f"configs/{config}"] if ranks == 1 else [f"configs/{config}", ranks]
+    where = [f"configs/{config}", *([ranks] if ranks > 1 else [])]
     launcher = ("bash", "tools/dist_train.sh") if ranks > 1 else ()
     commit.run("train", *where, *arguments, launcher=launcher)
-    lines = trace.read_text(encoding="utf-8").splitlines()
-    rows = [json.loads(line) for line in lines]
+    rows = [json.loads(line) for line in trace.read_text(encoding="utf-8").splitlines()]
+    rows.sort(key=lambda row: (row["iter"], row["rank"]))
     content = torch.load(folder / f"iter_{iterations}.pth", weights_only=True)
-    order = sorted(range(len(rows)), key=lambda i: (rows[i]["iter"], rows[i]["rank"]))
-    weights = {
-        f"{part}.{k}": v
-        for part in ("state_dict", "ema_state_dict")
-        for k, v in content.get(part, {}).items()
-    }
-    return [json.dumps(rows[i], sort_keys=True) for i in order], weights
+    parts = ("state_dict", "ema_state_dict")
+    weights = {f"{p}.{k}": v for p in parts for k, v in content.get(p, {}).items()}
+    return [json.dumps(row, sort_keys=True) for row in rows], weights
 
 
 def compare_trainings(old: tuple[list[str], dict], new: tuple[list[str], dict]) -> str:
     """What differs between two trainings; empty where nothing does."""
     if not all((*old, *new)):
         return "a trace or the weights are empty"
-    for i, (a, b) in enumerate(zip(old[0], new[0])):
+    for i, (a, b) in enumerate(zip_longest(old[0], new[0], fillvalue="missing")):
         if a != b:
             return f"line {i + 1} of the traces differs: {a[:120]} / {b[:120]}"
-    if len(old[0]) != len(new[0]):
-        return f"{len(old[0])} and {len(new[0])} lines of trace"
-    if old[1].keys() != new[1].keys():
-        return f"weights: {sorted(old[1].keys() ^ new[1].keys())[:3]}"
-    differing = [
-        k for k, v in old[1].items() if v.dtype != new[1][k].dtype or not torch.equal(v, new[1][k])
-    ]
-    return f"weights differ: {', '.join(differing[:3])}" if differing else ""
+
+    def same(a: torch.Tensor | None, b: torch.Tensor | None) -> bool:
+        return None not in (a, b) and a.dtype == b.dtype and torch.equal(a, b)
+
+    differing = [k for k in old[1] | new[1] if not same(old[1].get(k), new[1].get(k))]
+    return f"weights differ: {some(differing, 3)}" if differing else ""
 
 
 def scores(commit: Commit, holdout: Path) -> dict[str, float]:
     """PSNR and SSIM of the three shipped networks."""
     found = {}
-    for scale, config in zip(SCALES, ("2c32b8_g1_24k", "3c32b8_g1_12k", "4c32b8_g1_12k")):
+    for scale, config in zip((2, 3, 4), ("2c32b8_g1_24k", "3c32b8_g1_12k", "4c32b8_g1_12k")):
         out = commit.out / f"scores{scale}"
         weights = commit.tree / f"superres/weights/edsr-s_x{scale}.safetensors"
         commit.run("test", f"edsr-s_x{config}_291", weights, "--sets", holdout, "--out", out)
@@ -279,16 +266,13 @@ def compare_images(old: dict[str, np.ndarray], new: dict[str, np.ndarray]) -> st
         return f"other files: {sorted(old.keys() ^ new.keys())}"
     faults = []
     for name, image in old.items():
-        if image.shape != new[name].shape or image.dtype != new[name].dtype:
-            other = new[name]
+        other = new[name]
+        if (image.shape, image.dtype) != (other.shape, other.dtype):
             faults.append(f"{name}: {image.shape} {image.dtype} / {other.shape} {other.dtype}")
             continue
-        difference = np.abs(image.astype(np.int64) - new[name])
-        if difference.max() > 1 or (difference > 0).mean() > 1e-5:
-            count = np.count_nonzero(difference)
-            faults.append(
-                f"{name}: {count} of {image.size} samples, up to {difference.max()} levels"
-            )
+        off = np.abs(image.astype(np.int64) - other)
+        if off.max() > 1 or (off > 0).mean() > 1e-5:
+            faults.append(f"{name}: {(off > 0).sum()} samples differ, by up to {off.max()} levels")
     return "; ".join(faults)
 
 
@@ -298,13 +282,8 @@ def same_speed(old: list[float], new: list[float]) -> bool:
     return overlap or 1 / SEEN <= median(new) / median(old) <= SEEN
 
 
-def benchmark(
-    commits: list[Commit], name: str, rounds: int
-) -> tuple[list[dict[str, Any]], list[str]]:
-    """Ratio NEW / OLD of each variant, the rounds of both, and whether no change is seen.
-
-    Also the variants that only one of the commits has.
-    """
+def speeds(commits: list[Commit], name: str, rounds: int) -> Iterator[tuple[str, str]]:
+    """For each variant of a benchmark its ratio NEW / OLD, and in words if it has changed."""
     measured: list[dict[str, list[float]]] = [{} for _ in commits]
     for number in range(rounds):
         for commit, found in zip(commits, measured):
@@ -313,68 +292,62 @@ def benchmark(
             for row in json.loads(file.read_text("utf-8"))["variants"]:
                 found.setdefault(row["name"], []).append(row["median"])
     old, new = measured
-    rows = []
-    for variant in old.keys() & new.keys():
-        if min(old[variant] + new[variant]) <= 0:
-            continue
-        a, b = old[variant], new[variant]
-        row = {"benchmark": name, "variant": variant, "ratio": median(b) / median(a)}
-        rows.append(
-            {**row, "old": a, "new": b, "within": variant.startswith(PLAIN) or same_speed(a, b)}
-        )
-    return sorted(rows, key=lambda row: row["variant"]), sorted(old.keys() ^ new.keys())
+    for variant in sorted(old | new):
+        a, b = old.get(variant), new.get(variant)
+        if not (a and b):
+            yield f"{name}: {variant}", "in one commit only"
+        elif min(a + b) > 0:
+            ratio = f"{name}: {variant} x {median(b) / median(a):.3f}"
+            changed = not (variant.startswith(PLAIN) or same_speed(a, b))
+            yield ratio, f"rounds {sorted(a)} / {sorted(b)}" if changed else ""
+
+
+def comparisons(
+    commits: list[Commit], root: Path, args: argparse.Namespace
+) -> Iterator[tuple[str, str]]:
+    """What is compared, and what differs; empty where nothing does."""
+
+    def both(compare: Callable[..., str], measure: Callable[..., Any], *arguments: object) -> str:
+        try:
+            return compare(*(measure(commit, *arguments) for commit in commits))
+        except UserError as error:
+            return str(error)
+        except (OSError, LookupError) as error:  # a file that a tool no longer writes so
+            return repr(error)
+
+    data, holdout = root / "photographs/train", root / "photographs/holdout"
+    for name in TRAININGS if "traces" in args.only else ():
+        trained = both(compare_trainings, train, data, name, args.iterations)
+        yield f"training: {name}", trained
+    if "scores" in args.only:
+        yield "scores of edsr-s", both(compare_scores, scores, holdout)
+    if "images" in args.only:
+        yield "upscaled images", both(compare_images, images, root / "kinds")
+    for name in BENCHMARKS if "benchmarks" in args.only else ():
+        try:
+            yield from speeds(commits, name, args.rounds)
+        except UserError as error:
+            yield f"benchmark {name}", str(error)
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Compare, print, and write the JSON file."""
+    """Compare, and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("old")
     parser.add_argument("new")
     parser.add_argument("--only", default=",".join(PARTS), help=f"of {', '.join(PARTS)}")
-    parser.add_argument("--iterations", type=int, default=200)
-    parser.add_argument("--rounds", type=int, default=3, help="of each benchmark and commit")
-    parser.add_argument("--json", type=Path, metavar="FILE")
+    parser.add_argument("--iterations", type=whole(1), default=200)
+    parser.add_argument("--rounds", type=whole(1), default=3, help="of each benchmark and commit")
     args = parser.parse_args(argv)
-    parts = args.only.split(",")
-    if not set(parts) <= set(PARTS):
+    args.only = args.only.split(",")
+    if not set(args.only) <= set(PARTS):
         parser.error(f"--only takes {', '.join(PARTS)}")
-    if min(args.iterations, args.rounds) < 1:
-        parser.error("--iterations and --rounds are at least 1")
-    if args.json and (args.json.is_dir() or not os.access(args.json.absolute().parent, os.W_OK)):
-        raise UserError(f"--json: {args.json} cannot be written; give a file in an existing folder")
     given = {"OLD": args.old, "NEW": args.new}
     hashes = {side: commit_hash(name) for side, name in given.items()}
     for side, name in given.items():
         print(f"{side} {name}: {hashes[side]}", flush=True)
     if subprocess.run(["git", "diff", "--quiet", "HEAD"], cwd=ROOT, check=False).returncode:
         print(f"note: changes in {ROOT} that are not committed are not compared", file=sys.stderr)
-    rows: list[dict[str, Any]] = []
-    speeds: list[dict[str, Any]] = []
-
-    def note(what: str, compare: Callable[[], str]) -> None:
-        try:
-            fault = compare()
-        except UserError as error:
-            fault = str(error)
-        except (OSError, LookupError) as error:  # a file that a tool no longer writes so
-            fault = repr(error)
-        rows.append({"what": what, "equal": not fault, "fault": fault})
-        print(f"{what:<28} {fault or 'equal'}", flush=True)
-
-    def show_speeds(name: str) -> str:
-        found, odd = benchmark(commits, name, args.rounds)
-        for row in found:
-            speeds.append(row)
-            rounds = "  ".join(
-                f"{side} {min(row[side]):.4g}..{max(row[side]):.4g}" for side in ("old", "new")
-            )
-            verdict = "" if row["within"] else "  CHANGED"
-            print(
-                f"{name + ': ' + row['variant']:<60} x {row['ratio']:.3f}  {rounds}{verdict}",
-                flush=True,
-            )
-        return f"in one commit only: {', '.join(odd)}" if odd else ""
-
     with (
         tempfile.TemporaryDirectory(prefix="yardstick-") as folder,
         contextlib.ExitStack() as stack,
@@ -386,26 +359,11 @@ def main(argv: list[str] | None = None) -> int:
             stack.enter_context(checked_out(f"{side} {name}", hashes[side], root / side))
             for side, name in given.items()
         ]
-
-        def each(measure: Callable[..., Any], *arguments: object) -> list[Any]:
-            return [measure(commit, *arguments) for commit in commits]
-
-        data, holdout = root / "photographs/train", root / "photographs/holdout"
-        for name in TRAININGS if "traces" in parts else ():
-            pair = partial(each, train, data, name, args.iterations)
-            note(f"training: {name}", lambda pair=pair: compare_trainings(*pair()))
-        if "scores" in parts:
-            note("scores of edsr-s", lambda: compare_scores(*each(scores, holdout)))
-        if "images" in parts:
-            note("upscaled images", lambda: compare_images(*each(images, root / "kinds")))
-        for name in BENCHMARKS if "benchmarks" in parts else ():
-            note(f"variants of {name}", partial(show_speeds, name))
-    if args.json:
-        result = {"schema": 1, **{k.lower(): v for k, v in hashes.items()}}
-        args.json.write_text(
-            json.dumps({**result, "equal": rows, "speeds": speeds}, indent=2) + "\n"
-        )
-    return int(not all([*(r["equal"] for r in rows), *(s["within"] for s in speeds)]))
+        differing = 0
+        for what, fault in comparisons(commits, root, args):
+            print(f"{what:<28} {fault or 'equal'}", flush=True)
+            differing += bool(fault)
+    return int(differing > 0)
 
 
 if __name__ == "__main__":
