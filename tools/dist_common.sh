@@ -4,16 +4,12 @@
 dist_run() {
     local script=$1 count=$2
     shift 2
-    if [ $# -le "$count" ] || [[ "${1:-}" == -* ]]; then
-        echo "usage: $(basename "${0}") $([ "$count" = 2 ] && echo 'CONFIG CHECKPOINT' || echo CONFIG) GPUS [arguments]" >&2
+    if [ $# -le "$count" ] || ! [[ "${*:count+1:1}" =~ ^[1-9][0-9]*$ ]]; then
+        echo "usage: $(basename "$0") CONFIG $([ "$count" = 2 ] && echo 'CHECKPOINT ')GPUS [arguments]; GPUS: number of processes per node" >&2
         exit 2
     fi
     local positionals=("${@:1:count}") gpus=${*:count+1:1}
     shift $((count + 1))
-    if ! [[ "$gpus" =~ ^[1-9][0-9]*$ ]]; then
-        echo "error: GPUS must be a number of processes per machine, found '$gpus'" >&2
-        exit 2
-    fi
     local run=() rest=() nnodes=${NNODES:-1} conf= option value
     while [ $# -gt 0 ]; do
         option=${1%%=*}
@@ -24,35 +20,27 @@ dist_run() {
                 [[ $1 == *=* ]] || { value=${2:?$1 takes a value}; shift; }
                 run+=("$option=$value")
                 [ "$option" != --nnodes ] || nnodes=$value
-                [ "$option" != --rdzv-conf ] || conf=$value ;;
+                [ "$option" != --rdzv-conf ] || conf=,$value ;;
             *) rest+=("$1") ;;
         esac
         shift
     done
-    # c10d rendezvous restarts a killed rank; a fixed master port would hang instead. On one
-    # machine port 0 takes a free one.
-    local endpoint
-    if [ "$nnodes" = 1 ]; then
-        endpoint=${MASTER_ADDR:-localhost}:${PORT:-0}
-    else
-        endpoint=${MASTER_ADDR:?set MASTER_ADDR to the first machine}:${PORT:-${MASTER_PORT:-29500}}
+    # c10d rendezvous restarts a killed rank; a fixed master port would hang instead. On one node
+    # port 0 takes a free one. Nodes find each other by endpoint and id.
+    local endpoint=${MASTER_ADDR:-localhost}:${PORT:-0} id=${SLURM_JOB_ID:-$$}
+    if [ "$nnodes" != 1 ]; then
+        endpoint=${MASTER_ADDR:?set MASTER_ADDR to the first node}:${PORT:-${MASTER_PORT:-29500}}
+        id=${SLURM_JOB_ID:-run}
     fi
-    # The machines of a run find each other by endpoint and id, so the id is the same on all.
-    local id=${SLURM_JOB_ID:-run}
-    [ "$nnodes" = 1 ] && id=${SLURM_JOB_ID:-$$}
-    # torchrun takes a machine for dead whose clock is 15 s behind its own; ours may be 10 min off.
-    # And it guesses by host names which machine is the first, which it need not where we know.
-    conf="keep_alive_max_attempt=120${conf:+,$conf}"
-    if [ "$nnodes" = 1 ] || [ "${NODE_RANK:-}" = 0 ]; then
-        conf="is_host=1,$conf"
-    elif [ -n "${NODE_RANK:-}" ]; then
-        conf="is_host=0,$conf"
+    # torchrun takes a node for dead whose clock is 15 s behind its own; ours may be 10 min off. And
+    # it guesses by host names which node is the first, which it need not where we know.
+    conf=keep_alive_max_attempt=120$conf
+    if [ "$nnodes" = 1 ] || [ -n "${NODE_RANK:-}" ]; then
+        conf=is_host=$([ "${NODE_RANK:-0}" = 0 ] || [ "$nnodes" = 1 ] && echo 1 || echo 0),$conf
     fi
     # Shared evenly unless the user says otherwise; torchrun's own default is one thread.
-    if [ -z "${OMP_NUM_THREADS:-}" ]; then
-        local share=$(($(nproc 2>/dev/null || echo 1) / gpus))
-        export OMP_NUM_THREADS=$((share > 1 ? share : 1))
-    fi
+    local share=$(($(nproc 2>/dev/null || echo 1) / gpus))
+    export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$((share > 1 ? share : 1))}
     local root python
     python=${PYTHON:-$(command -v python || command -v python3)} ||
         { echo "error: no python found; name one with PYTHON=..." >&2; exit 2; }

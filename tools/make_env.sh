@@ -6,11 +6,10 @@
 # SUPERRES_TORCH_INDEX  another package index for torch, e.g. one with CUDA builds
 #
 # A torch that is installed in the environment is never replaced.
-
 superres_find_python() {
-    local candidate
-    for candidate in ${SUPERRES_PYTHON:+"$SUPERRES_PYTHON"} python3 python3.13 python3.12 python3.11 python; do
-        if "$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; then
+    local candidate right='import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))'
+    for candidate in "${SUPERRES_PYTHON:-}" python3 python3.13 python3.12 python3.11 python; do
+        if [ -n "$candidate" ] && "$candidate" -c "$right" 2>/dev/null; then
             echo "$candidate"
             return
         fi

@@ -110,7 +110,7 @@ def test_infer_measures_time_and_memory(tmp_path, monkeypatch):
 @pytest.fixture
 def few_images(monkeypatch):
     pytest.importorskip("skimage")
-    for name, value in {"HEIGHT": 516, "WIDTH": 760, "DRAWN": 3, "COUNT": 10}.items():
+    for name, value in {"HEIGHT": 516, "WIDTH": 760, "COUNT": 10}.items():
         monkeypatch.setattr(data, name, value)
 
 

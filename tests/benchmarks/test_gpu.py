@@ -108,24 +108,6 @@ def test_a_check_that_ends_its_process_costs_only_itself(gpu, tmp_path, monkeypa
     assert "1 ok, 0 skipped, 1 differs, 2 failed" in capsys.readouterr().out
 
 
-def test_a_bundle_stays_below_its_limit(gpu, tmp_path, monkeypatch, capsys):
-    photos = tmp_path / "photos"
-    photos.mkdir()
-    for name, size in {"a.png": 5000, "b.jpg": 4000, "c.txt": 9, "d.bmp": 3000}.items():
-        (photos / name).write_bytes(os.urandom(size))
-    monkeypatch.setattr(gpu, "download", lambda target: (target / "a.whl").write_bytes(bytes(99)))
-    monkeypatch.setattr(gpu, "PHOTOS", 9500)
-    out = tmp_path / "bundle"
-    assert gpu.main(["bundle", "--photos", str(photos), "--to", str(out)]) == 0
-    assert sorted(p.name for p in (out / "photos").iterdir()) == ["0000_a.png", "0001_b.jpg"]
-    assert (out / "photos/0001_b.jpg").read_bytes() == (photos / "b.jpg").read_bytes()
-    assert "2 of 3 photographs, 0.0 MB" in capsys.readouterr().out
-    assert gpu.WHOLE_INPUT <= 60 * 10**6
-    monkeypatch.setattr(gpu, "WHOLE_INPUT", 1000)  # the checkout alone is larger
-    assert gpu.main(["bundle", "--photos", str(photos), "--to", str(out)]) == 0
-    assert not list((out / "photos").iterdir())
-
-
 def test_a_training_in_parts(gpu, tmp_path, monkeypatch):
     module = importlib.import_module("benchmarks._gpu_run")
     monkeypatch.setattr(module, "PART_SIZE", 4096)
@@ -154,9 +136,11 @@ def test_a_training_in_parts(gpu, tmp_path, monkeypatch):
         (["lader"], "no such stage: lader"),
         (["loop", "--photos", "nowhere"], "no such folder: nowhere"),
         (["train", "--resume-from", "nowhere"], "no such folder: nowhere"),
+        (["pack", "--photos", str(SCRIPT.parent)], "more than 0 MB"),
     ],
 )
-def test_mistakes(gpu, capsys, arguments, words):
+def test_mistakes(gpu, capsys, monkeypatch, arguments, words):
+    monkeypatch.setattr(gpu, "MOST", 1000)
     with pytest.raises(SystemExit) as error:
         gpu.main(arguments)
     assert error.value.code == 2

@@ -6,6 +6,7 @@ import sys
 
 import torch
 
+from superres.registry import MODELS
 from tests.docs.blocks import ROOT, blocks
 
 
@@ -20,6 +21,7 @@ def test_the_example(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     import plain_net_2
 
+    del MODELS.module_dict["PlainNet"]  # the page's blocks register it, too
     torch.manual_seed(0)
     network = plain_net_2.PlainNet(channels=8, num_blocks=2, scale=2).double()
     x = torch.rand(1, 3, 1, 41, dtype=torch.float64).expand(1, 3, 41, 41).clone()

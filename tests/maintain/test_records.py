@@ -84,10 +84,14 @@ def test_record_and_table(work_dir, tmp_path):
     assert text.endswith("edsr_x2c64b16_g1_300k_div2k: a short one.")
     records.write_record(work_dir, tmp_path, root=root)
     assert (folder / "log.jsonl.gz").read_bytes() == log
-    (folder / "config.py").unlink()
-    records.find_records.cache_clear()
-    with pytest.raises(UserError, match=r"config\.py missing; restore it from git"):
-        records.find_records(root)
+
+
+def test_records_are_whole():
+    for record in records.find_records():
+        lacking = [
+            f for f in records.FILES.values() if not (records.RECORDS / record.name / f).is_file()
+        ]
+        assert lacking == []
 
 
 @pytest.mark.parametrize(

@@ -14,24 +14,19 @@ from maintain import yardstick
 from superres.errors import UserError
 
 
-def test_trainings_are_compared_to_the_bit():
-    weights = {"state_dict.w": torch.zeros(3)}
-    other = {"state_dict.w": torch.tensor([0, 0, 1e-30])}
-    assert yardstick.compare_trainings((["a"], weights), (["a"], dict(weights))) == ""
-    assert "line 1" in yardstick.compare_trainings((["a"], weights), (["b"], weights))
-    assert "2 lines" in yardstick.compare_trainings((["a"], weights), (["a", "b"], weights))
-    assert "differ" in yardstick.compare_trainings((["a"], weights), (["a"], other))
-    assert "weights" in yardstick.compare_trainings((["a"], weights), (["a"], {"w": other}))
-    double = {"state_dict.w": torch.zeros(3, dtype=torch.float64)}
-    assert "differ" in yardstick.compare_trainings((["a"], weights), (["a"], double))
-    assert "empty" in yardstick.compare_trainings((["a"], {}), (["a"], {}))
-
-
-def test_scores_are_compared_to_six_decimals_both_ways():
-    assert yardstick.compare_scores({"x2 psnr": 30.0}, {"x2 psnr": 30.0000001}) == ""
-    assert "30.000010" in yardstick.compare_scores({"x2 psnr": 30.0}, {"x2 psnr": 30.00001})
-    assert "x2 ssim" in yardstick.compare_scores({"x2 psnr": 3.0}, {"x2 psnr": 3.0, "x2 ssim": 1.0})
-    assert yardstick.compare_scores({}, {})
+def test_trainings_are_compared_to_the_bit_and_scores_to_six_decimals():
+    whole = {"iteration 1": {"loss": 0.5}, "w": torch.zeros(3), "x2 psnr": 30.0}
+    assert yardstick.compare(whole, {**whole, "x2 psnr": 30.0000001}) == ""
+    assert "nothing" in yardstick.compare({}, {})
+    for key, value in {
+        "iteration 1": {"loss": 0.5000000001},
+        "iteration 2": {"loss": 0.5},
+        "w": torch.tensor([0, 0, 1e-30]),
+        "x2 psnr": 30.00001,
+    }.items():
+        assert key in yardstick.compare(whole, {**whole, key: value})
+        assert key in yardstick.compare({**whole, key: value}, whole)
+    assert "differs" in yardstick.compare(whole, {**whole, "w": torch.zeros(3).double()})
 
 
 def test_images_may_differ_by_a_level_in_one_of_100_000_samples(tmp_path):
@@ -42,10 +37,9 @@ def test_images_may_differ_by_a_level_in_one_of_100_000_samples(tmp_path):
     read["large.png"] = np.zeros((400, 400), np.uint8)
     near = {**read, "large.png": read["large.png"].copy()}
     near["large.png"][0, 0] = 1
-    assert yardstick.compare_images(read, near) == ""
+    assert yardstick.compare(read, near) == ""
     near["large.png"][0, 1] = 2
-    assert "large.png" in yardstick.compare_images(read, near)
-    assert "other files" in yardstick.compare_images(read, {})
+    assert yardstick.compare(read, near) == "large.png: 2 samples differ, by up to 2 levels"
 
 
 def test_a_speed_has_changed_where_rounds_do_not_overlap_and_medians_lie_apart():
@@ -63,19 +57,19 @@ def test_a_variant_of_one_commit_alone_and_a_slower_one_are_told(tmp_path, monke
         file.write_text(json.dumps({"variants": rows}))
 
     monkeypatch.setattr(yardstick.Commit, "run", run)
-    commits = []
-    for side in ("OLD", "NEW"):
-        (tmp_path / side).mkdir()
-        commits.append(yardstick.Commit(side, tmp_path, "python", tmp_path / side))
-    rows, odd = yardstick.benchmark(commits, "resize", 2)
-    assert {row["variant"]: row["within"] for row in rows} == {"cv2 area": True, "superres": False}
-    assert odd == ["lost", "made"]
+    commits = [yardstick.Commit(side, tmp_path / side) for side in ("OLD", "NEW")]
+    found = dict(yardstick.speeds(commits, "resize", 2))
+    assert {what.split(": ")[1]: fault for what, fault in found.items()} == {
+        "cv2 area x 1.300": "",
+        "superres x 1.300": "rounds [1.0, 1.0] / [1.3, 1.3]",
+        "lost": "in one commit only",
+        "made": "in one commit only",
+    }
 
 
-@pytest.mark.parametrize("wrong", [["no-such"], ["HEAD", "--json", "/no/such/folder/x.json"]])
-def test_what_cannot_be_compared_is_told_before_anything_is_made(wrong):
-    with pytest.raises(UserError, match=r"no-such|no/such"):
-        yardstick.main(["HEAD", *wrong])
+def test_what_cannot_be_compared_is_told_before_anything_is_made():
+    with pytest.raises(UserError, match="no-such"):
+        yardstick.main(["HEAD", "no-such"])
 
 
 def test_a_tool_that_fails_is_a_difference_and_the_rest_is_compared(monkeypatch, capsys):
@@ -84,6 +78,7 @@ def test_a_tool_that_fails_is_a_difference_and_the_rest_is_compared(monkeypatch,
 
     monkeypatch.setattr(yardstick, "images", fail)
     monkeypatch.setattr(yardstick, "scores", lambda *_: {"x2 psnr": 30.0})
+    monkeypatch.setattr(yardstick, "photographs", lambda folder: None)
     assert yardstick.main(["HEAD", "HEAD", "--only", "images,scores"]) == 1
     shown = capsys.readouterr().out
     assert "OLD HEAD: upscale ended with 1" in shown

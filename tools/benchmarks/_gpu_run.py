@@ -36,7 +36,9 @@ from superres.engine.train.speed.options import torch_settings
 from superres.engine.train.step import step_seed
 from superres.engine.train.trainer import Trainer
 from superres.evaluation.extra_metrics import ExtraMetrics
+from superres.files import write_text
 from superres.imaging.io import read_image
+from superres.imaging.listing import list_images
 from superres.imaging.photographs import photograph
 from superres.imaging.resize import imresize, modcrop
 
@@ -105,7 +107,7 @@ class Rig:
         self.work, self.out, self.data = args.work, args.out, args.work / "data"
         self.gpu = torch.cuda.is_available() and not args.rehearse
         self.device = torch.device("cuda", 0) if self.gpu else torch.device("cpu")
-        self.path = results_of(args, stage)
+        self.path = args.out / f"{stage}.json"
         if self.path.is_file():
             self.results = json.loads(self.path.read_text())
             return
@@ -121,13 +123,13 @@ class Rig:
             print(f"           {line['name']:60} {line['median']:12.4g} {line['unit']}")
         self.results["variants"] += rows
         self.results["ratios"] |= ratios(rows, *pairs)
-        save(self.path, self.results)
+        write_text(self.path, json.dumps(self.results, indent=1))
 
     def add(self, name: str, outcome: str, text: str, **values: Any) -> None:
         """Add a check that has been made to the results, and print it."""
         print(f"  {outcome:8} {name}: {text}", flush=True)
         self.results["checks"].append({"name": name, "outcome": outcome, "text": text, **values})
-        save(self.path, self.results)
+        write_text(self.path, json.dumps(self.results, indent=1))
 
     def left(self) -> float:
         """Seconds that the check under way still has."""
@@ -178,18 +180,6 @@ class Rig:
             torch.cuda.synchronize()
 
 
-def results_of(args: argparse.Namespace, stage: str) -> Path:
-    """Where a stage's results stand: with what somebody takes along, but for packing's."""
-    return (args.work if stage == "pack" else args.out) / f"{stage}.json"
-
-
-def save(path: Path, record: dict[str, Any]) -> None:
-    """Write a stage's results; the file is whole at any time."""
-    new = path.with_suffix(".new")
-    new.write_text(json.dumps(record, indent=1), encoding="utf-8")
-    os.replace(new, path)
-
-
 def run_stage(stage: str, args: argparse.Namespace) -> dict[str, Any]:
     """Make the checks of a stage within its time; returns its results.
 
@@ -197,7 +187,7 @@ def run_stage(stage: str, args: argparse.Namespace) -> dict[str, Any]:
     a check does to its process or to CUDA's state, the next one begins afresh.
     """
     limit = args.minutes * 60 if stage == "train" else args.limit
-    until, path, todo = time.time() + limit, results_of(args, stage), stages()[stage]
+    until, path, todo = time.time() + limit, args.out / f"{stage}.json", stages()[stage]
     path.unlink(missing_ok=True)
     args.work.mkdir(parents=True, exist_ok=True)
     print(f"== {stage}, at most {limit:.0f} s", flush=True)
@@ -220,7 +210,7 @@ def run_stage(stage: str, args: argparse.Namespace) -> dict[str, Any]:
             what = "did not end in time" if code is None else f"its process ended with {code}"
             print(f"  failed   {made.name}: {what}", flush=True)
             record["checks"].append({"name": made.name, "outcome": "failed", "text": what})
-            save(path, record)
+            write_text(path, json.dumps(record, indent=1))
     return record
 
 
@@ -265,28 +255,27 @@ def worst(found: list[float], wanted: list[float]) -> float:
 
 def pack(rig: Rig) -> Found:
     """The training photographs and two to validate with, as databases for x2 and x4."""
-    from benchmarks.gpu import photographs
     from superres.datasets.pack import pack_images
 
-    photos = [p for folder in rig.args.photos or [None] for p in photographs(folder)]
+    names = ("astronaut.png", "motorcycle_left.png", "rocket.jpg", "hubble_deep_field.jpg")
+    photos = [photograph("skimage", f"data/{name}") for name in names]
+    photos = list_images(rig.args.photos) if rig.args.photos else photos
     held_out = [photograph("skimage", f"data/{name}.png") for name in ("coffee", "chelsea")]
-    for name, paths in {"train": photos, "valid": held_out, "large": held_out[:1]}.items():
+
+    def image(path: Path, scale: int) -> np.ndarray:
+        hr = modcrop(read_image(path), 4)
+        if path == held_out[0] and not rig.rehearse:  # a mosaic of it, as large as DIV2K's images
+            hr = np.ascontiguousarray(np.tile(hr, (4, 4, 1))[: LARGE[0], : LARGE[1]])
+        return hr if scale == 1 else imresize(hr, scale=1 / scale)
+
+    for name, paths in {"train": photos, "valid": held_out}.items():
         (rig.data / name).mkdir(parents=True, exist_ok=True)
         for kind, scale in (("HR", 1), ("LR_bicubic_X2", 2), ("LR_bicubic_X4", 4)):
-            images = [(f"{i:04d}_{p.stem}", functools.partial(image_of, p, name == "large", scale))
+            images = [(f"{i:04d}_{p.stem}", functools.partial(image, p, scale))
                       for i, p in enumerate(paths)]  # fmt: skip
             pack_images(images, rig.data / name / f"{kind}.lmdb", overwrite=True)
     (rig.data / "pack.json").write_text(json.dumps({"photographs": len(photos)}))
     return True, f"{len(photos)} photographs", {}
-
-
-def image_of(path: Path, large: bool, scale: int) -> np.ndarray:
-    """A photograph, or a mosaic of it as large as DIV2K's, reduced by ``scale``."""
-    image = modcrop(read_image(path), 4)
-    if large:
-        image = np.tile(image, (*(-(-a // b) for a, b in zip(LARGE, image.shape)), 1))
-        image = np.ascontiguousarray(image[: LARGE[0], : LARGE[1]])
-    return image if scale == 1 else imresize(image, scale=1 / scale)
 
 
 # -- the ladder ---------------------------------------------------------------------------------
@@ -326,7 +315,7 @@ def rungs(rig: Rig, group: str, variants: list[tuple[str, ...]]) -> Found:
 
 
 def step_times(rig: Rig, built: dict[str, Trainer], batches: list[dict]) -> list[dict[str, Any]]:
-    """Times of an update of each trainer, measured in turn within half of what time is left."""
+    """Times of an update of each trainer, measured in turn."""
 
     def updates(trainer: Trainer, count: int) -> None:
         with torch_settings(trainer.fast, False, rig.device):
@@ -334,11 +323,7 @@ def step_times(rig: Rig, built: dict[str, Trainer], batches: list[dict]) -> list
                 trainer.step(batches[i % len(batches)], i)
             rig.wait()
 
-    started = time.perf_counter()
-    for trainer in built.values():
-        updates(trainer, 2)
-    once = (time.perf_counter() - started) / 2
-    count = max(1, min(rig.number(50, 1), int(0.5 * rig.left() / 8 / once)))
+    count = rig.number(50, 1)
     return measure([Variant(name, functools.partial(updates, trainer, count), count, "ms/iteration")
                     for name, trainer in built.items()])  # fmt: skip
 
@@ -374,7 +359,7 @@ def loop() -> list[Check]:
 def validation(rig: Rig) -> Found:
     """One validation: the scores of a CPU, and the time of an image as large as DIV2K's."""
     cpu = torch.device("cpu")
-    trainer = rig.trainer(f"val_sets=[valid{'' if rig.rehearse else ',large'}]")
+    trainer = rig.trainer("val_sets=[valid]")
     module = copy.deepcopy(trainer.module).to(cpu)
     wanted = evaluate(network(module, cpu), trainer.eval_sets[:1], ExtraMetrics([]))
     evaluation = next(hook for hook in trainer.hooks if isinstance(hook, EvaluationHook))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ from superres.options import whole
 
 SCALE, LQ_PATCH, BATCH = 4, 48, 16
 HEIGHT, WIDTH = 1356, 2040  # DIV2K's most frequent size
-DRAWN = 8  # images that are different; more are the same ones, turned about
 SIDE = 480  # HR pixels of a sub-image, as BasicSR and MMEditing cut DIV2K
 PREFETCH = 4
 COUNT = 300  # batches of one timing of the workers
@@ -111,19 +109,16 @@ class SubImages:
         self.store, self.draws = lmdb.open(str(path), 1 << 30), []
         with self.store.begin(write=True) as transaction:
             for number, key in enumerate(keys):
-                drawn = dataset[key]["meta"]
-                for side, factor in (("lq", 1), ("gt", SCALE)):
-                    image = getattr(dataset, side).read(drawn["name"])
-                    size, top, left = (
-                        SIDE // SCALE * factor,
-                        *(drawn[edge] * factor for edge in ("top", "left")),
-                    )
-                    y, x = min(top, image.shape[0] - size), min(left, image.shape[1] - size)
-                    cut = cv2.cvtColor(image[y : y + size, x : x + size], cv2.COLOR_RGB2BGR)
+                meta = dataset[key]["meta"]
+                for store, factor in ((dataset.lq, 1), (dataset.gt, SCALE)):
+                    image, side = store.read(meta["name"]), SIDE // SCALE * factor
+                    top, left, patch = (n * factor for n in (meta["top"], meta["left"], LQ_PATCH))
+                    y, x = min(top, image.shape[0] - side), min(left, image.shape[1] - side)
+                    cut = cv2.cvtColor(image[y : y + side, x : x + side], cv2.COLOR_RGB2BGR)
                     png = cv2.imencode(".png", cut, [cv2.IMWRITE_PNG_COMPRESSION, 3])[1]
-                    name = f"{number}/{side}".encode()
+                    name = f"{number}/{factor}".encode()
                     transaction.put(name, png.tobytes())
-                    self.draws.append((name, side, top - y, left - x, drawn["view"]))
+                    self.draws.append((name, top - y, left - x, patch, meta["view"]))
 
     def batch(self) -> tuple[Any, Any]:
         """(N, h, w, 3) uint8 tensors: LR and HR."""
@@ -131,17 +126,16 @@ class SubImages:
         import numpy as np
         import torch
 
-        found: dict[str, list[torch.Tensor]] = {"lq": [], "gt": []}
+        found = []
         with self.store.begin(buffers=True) as transaction:
-            for name, side, top, left, view in self.draws:
-                size = LQ_PATCH * (SCALE if side == "gt" else 1)
+            for name, top, left, size, view in self.draws:
                 value = np.frombuffer(transaction.get(name), np.uint8)
                 patch = cv2.imdecode(value, cv2.IMREAD_COLOR)[top : top + size, left : left + size]
                 patch = cv2.flip(patch, 1) if view & 1 else patch
                 patch = cv2.flip(patch, 0) if view & 2 else patch
                 patch = np.ascontiguousarray(patch.transpose(1, 0, 2) if view & 4 else patch)
-                found[side].append(torch.from_numpy(cv2.cvtColor(patch, cv2.COLOR_BGR2RGB)))
-        return torch.stack(found["lq"]), torch.stack(found["gt"])
+                found.append(torch.from_numpy(cv2.cvtColor(patch, cv2.COLOR_BGR2RGB)))
+        return torch.stack(found[::2]), torch.stack(found[1::2])
 
 
 def delivered(dataset: Any, workers: int, repeats: int) -> list[float]:
@@ -168,40 +162,22 @@ def delivered(dataset: Any, workers: int, repeats: int) -> list[float]:
 
 
 def pack(root: Path, count: int) -> None:
-    """Photographs and their bicubic reductions, a pack each."""
+    """Mosaics of scikit-image's photographs and their bicubic reductions, a pack each."""
     import numpy as np
 
     from superres.datasets.pack import pack_images
+    from superres.imaging.io import read_image
+    from superres.imaging.photographs import photograph
     from superres.imaging.resize import imresize
 
-    drawn = list(photographs(min(count, DRAWN), HEIGHT, WIDTH))
+    photos = [read_image(photograph("skimage", f"data/{name}")) for name in _PHOTOS]
 
     def image(i: int, scale: int) -> np.ndarray:
-        gt = np.roll(drawn[i % DRAWN], 101 * (i // DRAWN), axis=1)
+        photo = np.roll(photos[i % len(photos)], 101 * (i // len(photos)), axis=1)
+        times = (-(-length // n) for length, n in zip((HEIGHT, WIDTH), photo.shape))
+        gt = np.ascontiguousarray(np.tile(photo, (*times, 1))[:HEIGHT, :WIDTH])
         return gt if scale == 1 else imresize(gt, 1 / scale)
 
     for scale, target in ((1, "HR.lmdb"), (SCALE, f"LR_bicubic_X{SCALE}.lmdb")):
         loaders = ((f"{i:04d}", partial(image, i, scale)) for i in range(count))
         pack_images(loaders, root / target, num_workers=0)
-
-
-def photographs(count: int, height: int, width: int) -> Iterator[Any]:
-    """Images (height, width, 3) uint8 that cost a PNG decoder what photographs do.
-
-    scikit-image's photographs, enlarged, with some grain, for enlarging leaves none: without it a
-    PNG is half the size of DIV2K's.
-    """
-    import numpy as np
-
-    from superres.imaging.io import read_image
-    from superres.imaging.photographs import photograph
-    from superres.imaging.resize import imresize
-
-    rng = np.random.default_rng(0)
-    for i in range(count):
-        photo = read_image(photograph("skimage", f"data/{_PHOTOS[i % len(_PHOTOS)]}"))
-        photo = photo[:, :: -1 if i // len(_PHOTOS) % 2 else 1]
-        factor = max(height / photo.shape[0], width / photo.shape[1])
-        base = imresize(np.ascontiguousarray(photo), factor)[:height, :width]
-        grain = rng.normal(0, 2.5, (height, width, 3)).astype(np.float32)
-        yield np.clip(base + grain + 0.5, 0, 255).astype(np.uint8)

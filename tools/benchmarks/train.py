@@ -1,4 +1,7 @@
-"""Training steps of a config: plain as others run them, and ours part by part."""
+"""Training steps of a config on the CPU: plain as others run them, and ours part by part.
+
+For a GPU there is ``tools/benchmarks/gpu.py``.
+"""
 
 from __future__ import annotations
 
@@ -19,14 +22,11 @@ LADDER = {
     "superres, default": ["fast='auto'", "amp=False"],
     "+ bfloat16": ["fast='auto'", "amp='bfloat16'"],
 }
-COMPILED = {"+ compile": ["fast=dict(compile=True)", "amp='bfloat16'"]}
-GPU = {"+ cuda_graph (fast='max')": ["fast='max'", "amp='bfloat16'"]}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("config", nargs="?", default="edsr_x4c64b16_g1_300k_div2k")
     parser.add_argument("--cfg-options", nargs="+", action="extend", default=[], metavar="K=V")
-    parser.add_argument("--compile", action="store_true", help="also with a compiled backbone")
 
 
 def run(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
@@ -36,66 +36,35 @@ def run(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
 
     from benchmarks._training import config_for, trainer_for, write_images
     from superres.engine.config.values import scales_of
+    from superres.inference.backends.pytorch import LiveBytes
 
-    gpu = torch.cuda.is_available()
-    device = torch.device("cuda", 0) if gpu else torch.device("cpu")
-    count = 50 if gpu else 1
-    ladder = LADDER | (COMPILED if args.compile or gpu else {}) | (GPU if gpu else {})
     write_images(folder)
     configs = {name: config_for(args.config, folder, [*args.cfg_options, *options])
-               for name, options in ladder.items()}  # fmt: skip
-    cfg = configs[OFF]
-    scale = scales_of(cfg)[0]
-    batch = random_batch(cfg, scale, device)
+               for name, options in LADDER.items()}  # fmt: skip
+    cfg, device = configs[OFF], torch.device("cpu")
     trainers = {name: trainer_for(c, device, folder) for name, c in configs.items()}
+    scale, patch, size = scales_of(cfg)[0], cfg.lq_patch_size, cfg.global_batch_size
+    channels, generator = cfg.model.backbone.get("in_channels", 3), torch.Generator().manual_seed(0)
+    lq, gt = (  # as a loader gives them
+        torch.randint(0, 256, (size, side, side, channels), generator=generator, dtype=torch.uint8)
+        for side in (patch, patch * scale)
+    )
+    batch = {"inputs": lq, "gt": gt, "meta": [{"scale": scale}] * size}
     plain = plain_step(cfg, trainers[OFF], batch)
     assert_equal(plain, trainers, batch)
     with FlopCounterMode(display=False) as counter:
         trainers[OFF].step(batch, 0)
-
-    def updates(call: Callable[[int], Any]) -> None:
-        for i in range(count):
-            call(i)
-        if gpu:
-            torch.cuda.synchronize()
-
-    calls = {PLAIN: lambda _: plain()}
-    calls |= {n: lambda i, t=t: t.step(batch, i) for n, t in trainers.items()}
-    rows = measure(
-        [Variant(n, partial(updates, c), count, "it/s") for n, c in calls.items()],
-        args.repeats,
-        warmup=2 if gpu or args.compile else 1,
-    )
+    calls = {PLAIN: plain} | {n: partial(t.step, batch, 0) for n, t in trainers.items()}
+    rows = measure([Variant(n, call, 1, "it/s") for n, call in calls.items()], args.repeats)
     found = ratios(rows, *((name, PLAIN) for name in trainers))
-    for name, trainer in trainers.items():
-        if gpu or "compile" not in name:  # compiled code makes tensors that nobody sees
-            peak = peak_memory(lambda t=trainer: t.step(batch, 0), device)
-            rows.append(row(name, [peak], "MiB at the peak"))
-    setup = {
-        "config": args.config,
-        "options": " ".join(args.cfg_options) or "none",
-        "scale": scale,
-        "batch": cfg.global_batch_size,
-        "patch": cfg.lq_patch_size,
-        "threads": torch.get_num_threads(),
-        "TFLOP per iteration": float(counter.get_total_flops()) / 1e12,
-    }
-    name = torch.cuda.get_device_name(device) if gpu else None
-    return {"rows": rows, "ratios": found, "device": name, "setup": setup}
-
-
-def random_batch(cfg: Any, scale: int, device: Any) -> dict[str, Any]:
-    """A batch of the config's size as a loader gives it: (N, H, W, C) uint8."""
-    import torch
-
-    generator = torch.Generator().manual_seed(0)
-    patch, size = cfg.lq_patch_size, cfg.global_batch_size
-    channels = cfg.model["backbone"].get("in_channels", 3)
-    lq, gt = (
-        torch.randint(0, 256, (size, side, side, channels), generator=generator, dtype=torch.uint8)
-        for side in (patch, patch * scale)
-    )
-    return {"inputs": lq.to(device), "gt": gt.to(device), "meta": [{"scale": scale}] * size}
+    for name in trainers:
+        with LiveBytes() as live:
+            calls[name]()
+        rows.append(row(name, [live.peak / 2**20], "MiB of new tensors at the peak"))
+    setup = {"config": args.config, "options": " ".join(args.cfg_options) or "none"}
+    setup |= {"scale": scale, "batch": size, "patch": patch, "threads": torch.get_num_threads()}
+    setup["TFLOP per iteration"] = float(counter.get_total_flops()) / 1e12
+    return {"rows": rows, "ratios": found, "setup": setup}
 
 
 def plain_step(cfg: Any, trainer: Any, batch: dict) -> Callable[[], Any]:
@@ -131,18 +100,3 @@ def assert_equal(plain: Callable[[], Any], trainers: dict[str, Any], batch: dict
         tolerance = 2e-2 if trainer.fast.amp else 1e-4
         if any(abs(w - f) > tolerance * abs(w) for w, f in zip(wanted, found)):
             raise AssertionError(f"{name}: losses {found} instead of {wanted}")
-
-
-def peak_memory(call: Callable[[], Any], device: Any) -> float:
-    """MiB at the peak of a call: on a CPU of its new tensors, on a GPU of everything."""
-    import torch
-
-    from superres.inference.backends.pytorch import LiveBytes
-
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-        call()
-        return torch.cuda.max_memory_allocated(device) / 2**20
-    with LiveBytes() as live:
-        call()
-    return live.peak / 2**20

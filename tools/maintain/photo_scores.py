@@ -6,7 +6,6 @@ reduces each image of FOLDER by MATLAB's bicubic, saves it as JPEG (4:2:0) of se
 not at all, upscales what comes back and scores it by edsr-y. Writes docs/results/photo_scores.json,
 and prints the tables for the cards of the weights. On record: 256x256 crops of DIV2K's validation
 set.
-Also writes docs/images/photo_xS.png, to look at: parts of photographs that were JPEGs.
 """
 
 from __future__ import annotations
@@ -30,12 +29,9 @@ from superres.cli.main import exit_code
 from superres.evaluation.protocols import evaluate_pair
 from superres.imaging.io import read_image
 from superres.imaging.listing import list_images
-from superres.imaging.photographs import photograph
 from superres.imaging.resize import imresize, modcrop
 
 PAGE = ROOT / "docs/results/photo_scores.json"
-SHEET = {"astronaut": (20, 160), "chelsea": (90, 140), "coffee": (120, 260)}
-"""Photograph -> (top, left) of the part that is shown."""
 QUALITIES = (None, 95, 90, 75, 50, 30)
 """Of the JPEG; None is the image as it is."""
 
@@ -66,25 +62,10 @@ def measure(folder: Path, scale: int) -> dict[str, dict[str, float]]:
     return {name: {q: fmean(s) for q, s in rows.items()} for name, rows in found.items()}
 
 
-def sheet(scale: int, side: int = 120, quality: int = 60) -> Image.Image:
-    """One row a photograph: by bicubic, edsr-s and edsr-photo, and itself."""
-    rows = []
-    for name, (top, left) in SHEET.items():
-        hr = modcrop(read_image(photograph("skimage", f"data/{name}.png")), scale)
-        lr = as_jpeg(imresize(hr, scale=1 / scale), quality)
-        models = [load_model(f"{model}_x{scale}") for model in ("edsr-s", "edsr-photo")]
-        images = [imresize(lr, scale=scale), *(model.upscale(lr) for model in models), hr]
-        parts = [image[top : top + side, left : left + side] for image in images]
-        rows.append(np.concatenate(parts, 1).repeat(2, 0).repeat(2, 1))
-    return Image.fromarray(np.concatenate(rows))
-
-
 def main() -> int:
     """Measure, and write the JSON file."""
     folder = Path(sys.argv[1])
     scores = {f"x{scale}": measure(folder, scale) for scale in (2, 3, 4)}
-    for scale in (2, 4):
-        sheet(scale).save(ROOT / f"docs/images/photo_x{scale}.png", optimize=True)
     record = {"images": folder.name, "protocol": "edsr-y", "scores": scores}
     PAGE.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     head = ["method", *(str(quality or "clean") for quality in QUALITIES)]

@@ -24,7 +24,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from itertools import zip_longest
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -194,8 +193,8 @@ def kinds(folder: Path) -> None:
         cv2.imwrite(str(folder / name), image)
 
 
-def train(commit: Commit, data: Path, name: str, iterations: int) -> tuple[list[str], dict]:
-    """A training's trace, by iteration and rank, and its last weights."""
+def train(commit: Commit, data: Path, name: str, iterations: int) -> dict[str, Any]:
+    """A training's trace, a line per iteration and rank, and its last weights."""
     config, options, ranks = TRAININGS[name]
     folder = commit.out / name.replace(" ", "_").replace(",", "")
     trace = folder.with_suffix(".jsonl")
@@ -206,26 +205,11 @@ def train(commit: Commit, data: Path, name: str, iterations: int) -> tuple[list[
     launcher = ("bash", "tools/dist_train.sh") if ranks > 1 else ()
     commit.run("train", *where, *arguments, launcher=launcher)
     rows = [json.loads(line) for line in trace.read_text(encoding="utf-8").splitlines()]
-    rows.sort(key=lambda row: (row["iter"], row["rank"]))
+    found: dict[str, Any] = {f"iteration {r['iter']} of rank {r['rank']}": r for r in rows}
     content = torch.load(folder / f"iter_{iterations}.pth", weights_only=True)
-    parts = ("state_dict", "ema_state_dict")
-    weights = {f"{p}.{k}": v for p in parts for k, v in content.get(p, {}).items()}
-    return [json.dumps(row, sort_keys=True) for row in rows], weights
-
-
-def compare_trainings(old: tuple[list[str], dict], new: tuple[list[str], dict]) -> str:
-    """What differs between two trainings; empty where nothing does."""
-    if not all((*old, *new)):
-        return "a trace or the weights are empty"
-    for i, (a, b) in enumerate(zip_longest(old[0], new[0], fillvalue="missing")):
-        if a != b:
-            return f"line {i + 1} of the traces differs: {a[:120]} / {b[:120]}"
-
-    def same(a: torch.Tensor | None, b: torch.Tensor | None) -> bool:
-        return None not in (a, b) and a.dtype == b.dtype and torch.equal(a, b)
-
-    differing = [k for k in old[1] | new[1] if not same(old[1].get(k), new[1].get(k))]
-    return f"weights differ: {some(differing, 3)}" if differing else ""
+    for part in ("state_dict", "ema_state_dict"):
+        found |= {f"{part}.{key}": value for key, value in content.get(part, {}).items()}
+    return found
 
 
 def scores(commit: Commit, holdout: Path) -> dict[str, float]:
@@ -241,14 +225,6 @@ def scores(commit: Commit, holdout: Path) -> dict[str, float]:
     return found
 
 
-def compare_scores(old: dict[str, float], new: dict[str, float]) -> str:
-    """What differs in the sixth decimal or before."""
-    if not old or old.keys() != new.keys():
-        return f"other scores: {sorted(old.keys() ^ new.keys())}"
-    off = [k for k in old if round(old[k], 6) != round(new[k], 6)]
-    return "; ".join(f"{k} {old[k]:.6f} / {new[k]:.6f}" for k in off)
-
-
 def images(commit: Commit, folder: Path) -> dict[str, np.ndarray]:
     """The results of one image of each kind, by torch in one plan of tiles."""
     out = commit.out / "images"
@@ -260,20 +236,32 @@ def images(commit: Commit, folder: Path) -> dict[str, np.ndarray]:
     return read
 
 
-def compare_images(old: dict[str, np.ndarray], new: dict[str, np.ndarray]) -> str:
-    """What differs; one level in one of 100,000 samples is allowed."""
-    if old.keys() != new.keys():
-        return f"other files: {sorted(old.keys() ^ new.keys())}"
-    faults = []
-    for name, image in old.items():
-        other = new[name]
-        if (image.shape, image.dtype) != (other.shape, other.dtype):
-            faults.append(f"{name}: {image.shape} {image.dtype} / {other.shape} {other.dtype}")
-            continue
-        off = np.abs(image.astype(np.int64) - other)
-        if off.max() > 1 or (off > 0).mean() > 1e-5:
-            faults.append(f"{name}: {(off > 0).sum()} samples differ, by up to {off.max()} levels")
-    return "; ".join(faults)
+def compare(old: dict[str, Any], new: dict[str, Any]) -> str:
+    """What differs between two sides of a comparison; empty where nothing does."""
+    if not old:
+        return "nothing to compare"
+    pairs = ((key, difference(old.get(key), new.get(key))) for key in old | new)
+    return some((f"{key}: {fault}" for key, fault in pairs if fault), 3)
+
+
+def difference(a: Any, b: Any) -> str:
+    """How two values differ: weights and texts in anything, scores in the sixth decimal.
+
+    Images may differ by one level in one of 100,000 samples.
+    """
+    if a is None or b is None:
+        return "in one commit only"
+    if isinstance(a, torch.Tensor):
+        return "" if a.dtype == b.dtype and torch.equal(a, b) else "differs"
+    if isinstance(a, np.ndarray):
+        if (a.shape, a.dtype) != (b.shape, b.dtype):
+            return f"{a.shape} {a.dtype} / {b.shape} {b.dtype}"
+        off = np.abs(a.astype(np.int64) - b)
+        few = off.max() <= 1 and (off > 0).mean() <= 1e-5
+        return "" if few else f"{(off > 0).sum()} samples differ, by up to {off.max()} levels"
+    if isinstance(a, float):
+        a, b = round(a, 6), round(b, 6)
+    return "" if a == b else f"{str(a)[:120]} / {str(b)[:120]}"
 
 
 def same_speed(old: list[float], new: list[float]) -> bool:
@@ -307,7 +295,7 @@ def comparisons(
 ) -> Iterator[tuple[str, str]]:
     """What is compared, and what differs; empty where nothing does."""
 
-    def both(compare: Callable[..., str], measure: Callable[..., Any], *arguments: object) -> str:
+    def both(measure: Callable[..., dict[str, Any]], *arguments: object) -> str:
         try:
             return compare(*(measure(commit, *arguments) for commit in commits))
         except UserError as error:
@@ -317,12 +305,11 @@ def comparisons(
 
     data, holdout = root / "photographs/train", root / "photographs/holdout"
     for name in TRAININGS if "traces" in args.only else ():
-        trained = both(compare_trainings, train, data, name, args.iterations)
-        yield f"training: {name}", trained
+        yield f"training: {name}", both(train, data, name, args.iterations)
     if "scores" in args.only:
-        yield "scores of edsr-s", both(compare_scores, scores, holdout)
+        yield "scores of edsr-s", both(scores, holdout)
     if "images" in args.only:
-        yield "upscaled images", both(compare_images, images, root / "kinds")
+        yield "upscaled images", both(images, root / "kinds")
     for name in BENCHMARKS if "benchmarks" in args.only else ():
         try:
             yield from speeds(commits, name, args.rounds)
