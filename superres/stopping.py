@@ -11,11 +11,8 @@ TERMINATED = 143
 """Exit code."""
 
 
-STOPS = tuple(
-    getattr(signal, name)
-    for name in ("SIGINT", "SIGTERM", "SIGUSR1", "SIGHUP")
-    if hasattr(signal, name)
-)
+_NAMES = ("SIGINT", "SIGTERM", "SIGUSR1", "SIGHUP")
+STOPS = tuple(getattr(signal, name) for name in _NAMES if hasattr(signal, name))
 """What a person, a scheduler and a terminal that closes send to a whole job."""
 
 

@@ -55,13 +55,12 @@ print(f"passed, {score:.2f} dB")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
     parser.add_argument("--json", action="store_true", help="as JSON")
-    parser.add_argument("--no-self-test", action="store_true", help="leave the upscale out")
 
 
 def run(args: argparse.Namespace) -> int:
     """Examine, and print; 1 if something is broken."""
     report = Report()
-    report.examine(self_test=not args.no_self_test)
+    report.examine()
     record = {"schema": 1, "command": "doctor", "ok": not report.problems, **vars(report)}
     print(private(json.dumps(record, indent=1) if args.json else report.text()))
     return 1 if report.problems else 0
@@ -91,14 +90,14 @@ class Report:
             lines += [f"problem {number}: {what}", f"  what to do: {do}"]
         return "\n".join(lines if self.problems else [*lines, "all fine"])
 
-    def examine(self, self_test: bool = True) -> None:
+    def examine(self) -> None:
         """Look at everything."""
         try:
             os.getcwd()
         except OSError:  # libraries cannot be loaded from there: that is not their fault
             self.problems.append(("the current folder is gone", "go to another: cd"))
             os.chdir(os.sep)
-        fine = self.packages()
+        sound = self.packages()
         self.torch()
         self.sections["extras"] = extras()
         for name, place in ("TMPDIR", Path(tempfile.gettempdir())), ("SUPERRES_HOME", cache_dir()):
@@ -108,7 +107,7 @@ class Report:
                     (f"{place} cannot be written", f"set {name} to another folder")
                 )
         self.sections["settings"] = {k: v for k, v in os.environ.items() if SETTINGS.match(k)}
-        if self_test and fine:
+        if sound:
             result, fault = in_a_process(_SMALL_UPSCALE)
             self.sections["self-test"] = {"result": fault or result}
             if fault:
@@ -187,12 +186,8 @@ def extras() -> dict[str, str]:
 
 def version(package: str) -> str:
     """Of an installed package, or of a twin of OpenCV's; empty where it is not installed."""
-    for name in OPENCVS if package == "opencv-python" else [package]:
-        try:
-            return metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return ""
+    names = OPENCVS if package == "opencv-python" else [package]
+    return next((d.version for name in names for d in metadata.distributions(name=name)), "")
 
 
 def private(text: str) -> str:

@@ -125,17 +125,6 @@ def test_data_on_small_images(few_images, tmp_path):
     assert by_name["1 worker to an empty step"]["median"] > 0
 
 
-def test_a_baseline_that_disagrees_is_noticed(few_images, monkeypatch, tmp_path):
-    plain = data.SubImages.batch
-
-    def turned(self):
-        return tuple(batch.flip(2) for batch in plain(self))
-
-    monkeypatch.setattr(data.SubImages, "batch", turned)
-    with pytest.raises(AssertionError, match="sub-images and superres disagree"):
-        main(["data", "--images", "3", "--workers", "1", "--temp", str(tmp_path)])
-
-
 def test_photo_times_the_command_against_a_script(tmp_path, monkeypatch):
     pytest.importorskip("ncnn")
 

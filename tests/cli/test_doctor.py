@@ -153,7 +153,7 @@ def test_a_current_folder_that_is_gone_is_what_is_told(tmp_path):
     (tmp_path / "gone").mkdir()
     script = f'cd "{tmp_path}/gone" && rmdir "{tmp_path}/gone" && exec "$0" -c "$1"'
     code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from superres.cli.main import main; "
-    code += "sys.exit(main(['doctor', '--no-self-test']))"
+    code += "sys.exit(main(['doctor']))"
     done = subprocess.run(
         ["sh", "-c", script, sys.executable, code], capture_output=True, text=True, timeout=300
     )

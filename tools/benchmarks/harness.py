@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from maintain import markdown_table
 from superres.errors import UserError
 
 MIN_REPEATS = 7
@@ -122,24 +123,14 @@ def report(
 
 
 def print_report(result: Mapping[str, Any]) -> None:
-    """Print a report as two tables, as Markdown has them."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console(highlight=False)
-    console.print(f"benchmark {result['benchmark']} on {result['device']}")
+    """Print a report as two Markdown tables."""
+    print(f"benchmark {result['benchmark']} on {result['device']}")
     for part in ("versions", "setup"):
-        console.print(", ".join(f"{k} {v}" for k, v in result[part].items()))
-    table = Table("variant", "median", "unit", box=box.MARKDOWN)
-    for line in result["variants"]:
-        table.add_row(line["name"], f"{line['median']:,.4g}", line["unit"])
-    quotients = Table("ratio", "value", box=box.MARKDOWN)
-    for name, value in result["ratios"].items():
-        quotients.add_row(name, f"{value:,.2f}")
-    for shown in (table, quotients):
-        shown.columns[1].justify = "right"
-        console.print(shown)
+        print(", ".join(f"{k} {v}" for k, v in result[part].items()))
+    rows = [[r["name"], f"{r['median']:,.4g}", r["unit"]] for r in result["variants"]]
+    quotients = [[name, f"{value:,.2f}"] for name, value in result["ratios"].items()]
+    lines = markdown_table(["variant", "median:", "unit"], rows)
+    print("\n".join(["", *lines, "", *markdown_table(["ratio", "value:"], quotients)]))
 
 
 def single_thread() -> None:

@@ -19,7 +19,7 @@ if __name__ == "__main__":
     sys.path[:1] = [str(Path(__file__).resolve().parents[i]) for i in (1, 2)]
 
 from maintain import ROOT, markdown_table
-from maintain.records import SETS, find_records, results_table
+from maintain.records import find_records, results_table, score_table
 from superres.checkpoints.files import sha256
 from superres.checkpoints.shipped import shipped
 from superres.cli.main import exit_code
@@ -197,12 +197,8 @@ def method_tables(recipes: list[Recipe]) -> list[str]:
         lines += ["", f"Trained with superres ({what}):", ""]
         lines += results_table(trained, "../../docs/results")
     if rows:
-        sets = [s for s in SETS if any(s in row for row in rows.values())]
         lines += ["", "Published scores (PSNR / SSIM), to compare your own with:", ""]
-        lines += markdown_table(
-            ["config", "scale", "protocol", *sets, "source"],
-            [[*key[:3], *(row.get(s, "") for s in sets), key[3]] for key, row in rows.items()],
-        )
+        lines += score_table(["config", "scale", "protocol"], rows, ["source"])
     return lines
 
 

@@ -16,7 +16,7 @@ import struct
 import sys
 import tempfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +31,12 @@ import tifffile
 from PIL import Image
 
 from maintain import ROOT, markdown_table
+from superres.cli.main import main as superres
+from superres.datasets.storage import ImageFolder
+from superres.errors import UserError
+from superres.imaging.io import read_picture
+from superres.upscaling.enlarge import Enlarger
+from superres.upscaling.writing import save, turned
 
 PAGE = ROOT / "docs/formats.md"
 SIZE = 20, 28
@@ -266,40 +272,33 @@ class Repeating:
 
 def upscaled(path: Path, cell: Cell) -> str:
     """What `superres upscale` makes of it, as PNG."""
-    from superres.errors import UserError
-    from superres.imaging.io import read_picture
-    from superres.upscaling.enlarge import Enlarger
-    from superres.upscaling.writing import save, turned
-
     out = path.with_name("result.png")
-    try:
-        save(out, Enlarger(Repeating()), read_picture(path), "png")
-    except UserError as error:
-        return _refused(error, path)
+    save(out, Enlarger(Repeating()), read_picture(path), "png")
     with Image.open(out) as image:
         deep = image.mode.startswith("I") or ";16" in str(image.tile)
         found = by_opencv(out.read_bytes()) if deep or image.mode != "P" else pixels(image)
     right = cell.right if cell.kind[0] == "PNG" else turned(cell.right, cell.orientation)
     if right.shape[2] == 2:
         right = right[..., [0, 0, 0, 1]]
-    return _judged(found / (257 if deep else 1), right.repeat(2, 0).repeat(2, 1))
+    return judged(found / (257 if deep else 1), right.repeat(2, 0).repeat(2, 1))
 
 
 def trained(path: Path, cell: Cell) -> str:
     """What a training reads."""
-    from superres.datasets.storage import ImageFolder
-    from superres.errors import UserError
+    return judged(ImageFolder(path.parent).read_at(0).astype(float), as_rgb(cell.right))
 
+
+def tried(work: Callable[[Path, Cell], str], path: Path, cell: Cell) -> str:
+    """What comes of it, or why it is refused."""
     try:
-        return _judged(ImageFolder(path.parent).read_at(0).astype(float), as_rgb(cell.right))
+        return work(path, cell)
     except UserError as error:
-        return _refused(error, path)
+        text = str(error).replace(f"{path}: ", "").replace(f"{path.parent}: ", "")
+        return f"refused: {text.rstrip('.')}"
 
 
 def scored(cells: list[Cell], root: Path) -> list[str]:
     """What `superres score` says of each against what is right, as a PNG: equal within a level."""
-    from superres.cli.main import main as superres
-
     for side in ("sr", "hr"):
         (root / side).mkdir()
     for index, cell in enumerate(cells):
@@ -315,20 +314,18 @@ def scored(cells: list[Cell], root: Path) -> list[str]:
     with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
         superres(["score", str(root / "sr"), str(root / "hr"), *words])
     record = json.loads((root / "out/results.json").read_text(encoding="utf-8"))
-    images = {image["name"]: image for image in record["results"][0]["images"]}
-    states = []
-    for index in range(len(cells)):
-        image = images.get(f"{index:04d}", {})
-        if image.get("psnr") is None:
-            why = str(image.get("error", "")).partition(": ")[2] or "left out, and named"
-            states.append(f"refused: {why.rstrip('.')}")
-        else:
-            psnr = float(image["psnr"])
-            states.append("right" if psnr > 47 else f"SILENT: {psnr:.1f} dB")
+    states = ["refused: left out, and named"] * len(cells)
+    for image in record["results"][0]["images"]:
+        why = str(image.get("error", "")).partition(": ")[2].rstrip(".")
+        if image["psnr"] is not None:
+            right = float(image["psnr"]) > 47
+            states[int(image["name"])] = "right" if right else f"SILENT: {image['psnr']:.1f} dB"
+        elif why:
+            states[int(image["name"])] = f"refused: {why}"
     return states
 
 
-def _judged(found: np.ndarray, right: np.ndarray) -> str:
+def judged(found: np.ndarray, right: np.ndarray) -> str:
     """Colours are compared where they show."""
     if found.shape[2] == 3 and right.shape[2] == 1:
         right = as_rgb(right)  # a palette of greys
@@ -341,11 +338,6 @@ def _judged(found: np.ndarray, right: np.ndarray) -> str:
     return "right" if largest <= 1.5 else f"SILENT: {largest:.1f} levels"
 
 
-def _refused(error: Exception, path: Path) -> str:
-    text = str(error).replace(f"{path}: ", "").replace(f"{path.parent}: ", "")
-    return f"refused: {text.rstrip('.')}"
-
-
 def main() -> int:
     """Write the page; 1 where a cell is wrong."""
     every, rows = cells(), {}
@@ -355,7 +347,7 @@ def main() -> int:
             path = root / f"{index}/in" / cell.name
             path.parent.mkdir(parents=True)
             path.write_bytes(cell.data)
-            states = upscaled(path, cell), trained(path, cell), score
+            states = tried(upscaled, path, cell), tried(trained, path, cell), score
             rows.setdefault((*cell.kind, *states), []).append(str(cell.orientation))
     silent = sum(len(turns) for key, turns in rows.items() if "SILENT" in str(key))
     told = (

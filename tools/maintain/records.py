@@ -144,6 +144,22 @@ def _seconds(lines: Iterable[dict[str, Any]]) -> float:
     return total
 
 
+def score_table(
+    head: list[str], rows: dict[tuple[str, ...], dict[str, str]], tail: list[str]
+) -> list[str]:
+    """Markdown: a column per test set between others.
+
+    Args:
+        head, tail: names of the columns on the left and on the right.
+        rows: what stands in these columns -> {test set: scores}.
+    """
+    used = {name for cells in rows.values() for name in cells}
+    sets = [*(s for s in SETS if s in used), *sorted(used - {*SETS})]
+    n = len(head)
+    table = [[*k[:n], *(c.get(s, "") for s in sets), *k[n:]] for k, c in rows.items()]
+    return markdown_table([*head, *sets, *tail], table)
+
+
 def results_table(records: Iterable[TrainingRecord], results: str) -> list[str]:
     """Markdown: a line per record and scale.
 
@@ -154,23 +170,16 @@ def results_table(records: Iterable[TrainingRecord], results: str) -> list[str]:
     rows: dict[tuple[str, ...], dict[str, str]] = {}
     runs = {record.name: record.run for record in records}
     for record in records:
-        for score in record.results["results"]:
-            if score["psnr"] is None:
-                continue
+        hours, minutes = divmod(round(record.run["seconds"] / 60), 60)
+        duration = f"{hours} h {minutes:02d} min" if hours else f"{minutes} min"
+        links = ", ".join(f"[{k}]({results}/{record.name}/{file})" for k, file in FILES.items())
+        for score in (s for s in record.results["results"] if s["psnr"] is not None):
             difference = ((score.get("published") or {}).get("difference") or {}).get("psnr")
             beside = "" if difference is None else f" ({difference:+.2f})"
-            head = record.name, f"x{score['scale']}", score["protocol"]
+            key = record.name, f"x{score['scale']}", score["protocol"], duration, links
             text = f"{score['psnr']:.2f} / {score['ssim']:.4f}{beside}"
-            rows.setdefault(head, {})[score["set"]] = text
-    used = {name for cells in rows.values() for name in cells}
-    shown = [*(s for s in SETS if s in used), *sorted(used - {*SETS})]
-    table = []
-    for head, cells in rows.items():
-        hours, minutes = divmod(round(runs[head[0]]["seconds"] / 60), 60)
-        duration = f"{hours} h {minutes:02d} min" if hours else f"{minutes} min"
-        links = ", ".join(f"[{k}]({results}/{head[0]}/{name})" for k, name in FILES.items())
-        table.append([*head, *(cells.get(s, "") for s in shown), duration, links])
-    lines = markdown_table(["run", "scale", "protocol", *shown, "training", "files"], table)
+            rows.setdefault(key, {})[score["set"]] = text
+    lines = score_table(["run", "scale", "protocol"], rows, ["training", "files"])
     lines += ["", f"Trained on {'; '.join(sorted({run['hardware'] for run in runs.values()}))}."]
     noted: dict[str, list[str]] = {}
     for name, run in runs.items():
