@@ -13,12 +13,11 @@ import traceback
 from collections.abc import Callable, Sequence
 from types import ModuleType
 
-import superres
+import superres.cli
 from superres.errors import UserError, did_you_mean
 from superres.output import drop_output, open_missing, printable
 from superres.stopping import TERMINATED, Terminated, terminable
 
-_NOT_COMMANDS = {"main"}
 # Commands that are scripts of a checkout now, by their first words.
 _MOVED = {
     "benchmark": "in a checkout: python tools/benchmark.py",
@@ -33,10 +32,8 @@ _MOVED = {
 
 def commands() -> list[str]:
     """The names of all commands: the modules of this folder."""
-    import superres.cli as package
-
-    names = (m.name for m in pkgutil.iter_modules(package.__path__))
-    return sorted(n.replace("_", "-") for n in names if n not in _NOT_COMMANDS and n[0] != "_")
+    names = (m.name for m in pkgutil.iter_modules(superres.cli.__path__))
+    return sorted(n.replace("_", "-") for n in names if n != "main" and n[0] != "_")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
