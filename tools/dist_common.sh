@@ -41,10 +41,10 @@ dist_run() {
     # Shared evenly unless the user says otherwise; torchrun's own default is one thread.
     local share=$(($(nproc 2>/dev/null || echo 1) / gpus))
     export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$((share > 1 ? share : 1))}
-    local root python
+    local python
     python=${PYTHON:-$(command -v python || command -v python3)} ||
         { echo "error: no python found; name one with PYTHON=..." >&2; exit 2; }
-    root=$(cd "$(dirname "$script")/.." && pwd)
+    local root=${script%/tools/*}
     export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}"
     exec "$python" -m superres.engine.distributed.torchrun \
         --nnodes="$nnodes" --nproc-per-node="$gpus" --max-restarts=0 \

@@ -1,7 +1,5 @@
 #!/usr/bin/env bash
-# Test on several GPUs or processes; each image is scored once.
-#
-#   tools/dist_test.sh CONFIG CHECKPOINT GPUS [arguments of tools/test.py]
+# Test on several GPUs or processes, each image once: tools/dist_test.sh CONFIG CHECKPOINT GPUS [...]
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 source "$here/dist_common.sh"

@@ -23,9 +23,7 @@ while :; do
     kill -0 "$step" 2>/dev/null || break
 done
 if [ "$told" = 1 ] && [ "$code" = 143 ]; then
-    if scontrol requeue "$SLURM_JOB_ID"; then
-        exit 0
-    fi
+    scontrol requeue "$SLURM_JOB_ID" && exit 0
     echo "error: the run has saved, but job $SLURM_JOB_ID could not be queued again; hand it in once more with --resume" >&2
     exit 1
 fi

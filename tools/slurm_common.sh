@@ -18,10 +18,8 @@ slurm_run() {
     shift 2
     local gpus=${GPUS:-8}
     local per_node=${GPUS_PER_NODE:-$((gpus < 8 ? gpus : 8))}
-    local root tools
-    root=$(cd "$(dirname "$script")/.." && pwd)
-    tools=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-    export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}"
+    local tools=${script%/*}
+    export PYTHONPATH="${tools%/*}${PYTHONPATH:+:$PYTHONPATH}"
     local resources=(-p "$partition" --job-name="$job" --gres="gpu:$per_node" --ntasks="$gpus"
         --ntasks-per-node="$per_node" --cpus-per-task="${CPUS_PER_TASK:-5}")
     # shellcheck disable=SC2206  # SRUN_ARGS is a list of options
@@ -30,8 +28,7 @@ slurm_run() {
     if [ "$start" = srun ]; then
         exec srun "${resources[@]}" --kill-on-bad-exit=1 ${more[@]+"${more[@]}"} "${run[@]}"
     fi
-    # B: means that the batch script alone gets the signal; it passes it on and asks to be queued
-    # again. --open-mode: one log over all restarts.
+    # B: the batch script alone gets the signal. --open-mode: one log over all restarts.
     exec sbatch "${resources[@]}" --time="$TIME" --signal="B:USR1@${NOTICE:-120}" --requeue \
         --open-mode=append --output="${LOG:-%x-%j.log}" ${more[@]+"${more[@]}"} \
         "$tools/slurm_batch.sh" "${run[@]}"
