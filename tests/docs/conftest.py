@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sys
@@ -83,13 +84,9 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "own.safetensors").unlink()
     shutil.copytree(ROOT / "configs", root / "configs")
     (root / "tools").symlink_to(ROOT / "tools")
-    before = Path.cwd()
-    os.chdir(root)
-    try:
+    with contextlib.chdir(root):
         for scale in (2, 4):
             assert program.run(["train", f"edsr_x{scale}c64b16_g1_300k_div2k"]) == 0
-    finally:
-        os.chdir(before)
     return root
 
 

@@ -14,25 +14,16 @@ from tests.network import attempts, cut_off
 
 NEEDED = ("mkdocs", "material", "mkdocstrings", "mkdocstrings_handlers")
 MISSING = [name for name in NEEDED if importlib.util.find_spec(name) is None]
-needs_mkdocs = pytest.mark.skipif(
-    bool(MISSING), reason=f"requirements/docs.txt is not installed: no {', '.join(MISSING)}"
-)
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory):
-    """The built site; the network is cut off from the process that builds it."""
-    out = tmp_path_factory.mktemp("site")
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", out]
-    env = cut_off(out.parent / "cut_off")
+@pytest.mark.skipif(bool(MISSING), reason="requirements/docs.txt is not installed")
+def test_the_site_has_every_page_and_fetches_nothing_from_elsewhere(tmp_path):
+    site = tmp_path / "site"
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", site]
+    env = cut_off(tmp_path / "cut_off")
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, env=env)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert attempts(out.parent / "cut_off") == []
-    return out
-
-
-@needs_mkdocs
-def test_the_site_has_every_page_and_fetches_nothing_from_elsewhere(site):
+    assert attempts(tmp_path / "cut_off") == []
     for page in (ROOT / "docs").rglob("*.md"):
         name = page.relative_to(ROOT / "docs").with_suffix(".html")
         assert (site / name).is_file(), name
