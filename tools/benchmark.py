@@ -40,13 +40,11 @@ def main(argv: Sequence[str]) -> int:
         add("--json", type=Path, metavar="FILE", help="write the result here too")
         least = harness.MIN_REPEATS
         add("--repeats", type=whole(least), default=least, help="rounds (%(default)s, the least)")
-        add("--temp", type=Path, metavar="DIR", help="an existing folder for temporary files")
         module.add_arguments(command)
     args = parser.parse_args(argv)
-    for folder in (args.temp, args.json and args.json.absolute().parent):
-        if folder and not os.access(folder, os.W_OK):
-            raise UserError(f"{folder}: not a folder that can be written to")
-    with tempfile.TemporaryDirectory(prefix="superres-benchmark-", dir=args.temp) as folder:
+    if args.json and not os.access(args.json.absolute().parent, os.W_OK):
+        raise UserError(f"--json: {args.json} cannot be written; give a file in an existing folder")
+    with tempfile.TemporaryDirectory(prefix="superres-benchmark-") as folder:
         found = modules[args.benchmark].run(args, Path(folder))
     result = harness.report(args.benchmark, **found)
     harness.print_report(result)

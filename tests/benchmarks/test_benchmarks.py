@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 
 import pytest
 
@@ -21,8 +22,10 @@ CONFIG = "edsr_x2c64b16_g1_300k_div2k"
 def measured(tmp_path, name: str, *words: str) -> dict:
     """What a benchmark writes, after it has been printed."""
     file = tmp_path / "out.json"
-    assert main([name, "--json", str(file), "--temp", str(tmp_path), *words]) == 0
-    assert list(tmp_path.iterdir()) == [file]  # what it made is gone
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", str(tmp_path))
+        assert main([name, "--json", str(file), *words]) == 0
+    assert not list(tmp_path.glob("superres-*"))  # what it made is gone
     result = json.loads(file.read_text(encoding="utf-8"))
     assert set(result) == SCHEMA
     assert (result["schema"], result["benchmark"]) == (1, name)

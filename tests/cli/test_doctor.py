@@ -38,24 +38,21 @@ def in_place_of(tmp_path, monkeypatch):
     return put
 
 
-def test_all_fine(tmp_path):
+def test_all_fine_though_torchvision_is_broken(tmp_path, in_place_of):
     home = tmp_path / "home" / "ada-lovelace"
     home.mkdir(parents=True)
     env = {"HOME": str(home), "USER": "ada-lovelace", "LOGNAME": "ada-lovelace"}
     env |= {"SUPERRES_HOME": str(home / "cache"), "XDG_CACHE_HOME": ""}
+    env |= in_place_of("torchvision", "raise RuntimeError('torchvision::nms does not exist')")
     result = doctor(**env)
     assert result.returncode == 0, result.stdout + result.stderr
     assert result.stderr == ""
     assert result.stdout.rstrip().endswith("all fine")
     assert "ada-lovelace" not in result.stdout
-    assert "SUPERRES_HOME     ~/cache" in result.stdout
-    result = doctor("--json", **env)
-    assert "ada-lovelace" not in result.stdout
-    record = json.loads(result.stdout)
-    assert (record["ok"], record["problems"]) == (True, [])
-    assert set((LIGHT | FULL).values()) <= set(record["sections"]["versions"])
-    assert record["sections"]["self-test"]["result"].startswith("passed")
-    assert int(record["sections"]["torch"]["threads"]) >= 1
+    for line in ("SUPERRES_HOME     ~/cache", "result            passed", "threads           "):
+        assert f"\n  {line}" in result.stdout
+    for package in (LIGHT | FULL).values():
+        assert f"\n  {package} " in result.stdout
 
 
 def test_the_light_install_is_fine(tmp_path):
@@ -86,7 +83,6 @@ def test_the_light_install_is_fine(tmp_path):
             "the system library libGL.so.1 is missing",
             "apt-get install libgl1",
         ),
-        ("torch", "raise OSError('libtorch_cpu.so: bad')", "torch is installed but", "install"),
         ("mmengine", "import no_such_thing", "No module named 'no_such_thing'", "mmengine"),
         (
             "torch",
@@ -106,11 +102,6 @@ def test_a_broken_package_is_one_problem(module, code, what, do, in_place_of):
     assert what in told
     assert do in advice
     assert "self-test" not in record["sections"]
-
-
-def test_a_broken_torchvision_is_not_in_the_way(in_place_of):
-    code = "raise RuntimeError('operator torchvision::nms does not exist')"
-    assert doctor(**in_place_of("torchvision", code)).returncode == 0
 
 
 def test_a_process_that_hangs_is_told(monkeypatch):

@@ -69,9 +69,8 @@ def reproduced() -> list[str]:
     for record in find_records():
         run, work, scores = record.run, f"work_dirs/{record.name}", record.results["results"]
         start = f" --cfg-options load_from={run['load_from']}" if run.get("load_from") else ""
-        sets, protocols = (
-            ",".join(dict.fromkeys(s[k] for s in scores)) for k in ("set", "protocol")
-        )
+        sets = ",".join(dict.fromkeys(s["set"] for s in scores))
+        protocols = ",".join(dict.fromkeys(s["protocol"] for s in scores))
         lines += [
             "",
             f"### {record.name}",
