@@ -34,7 +34,7 @@ def run(argv: list[str]) -> int:
 
     if argv and argv[0] in ("train", "test") and not {"-h", "--help"} & {*argv}:
         options = [f"{key}={value}" for key, value in shorter(*argv[:2]).items()]
-        argv = [*argv, "--cfg-options", *options]
+        argv = [*argv, *(["--cfg-options", *options] if options else [])]
     return main(argv)
 
 

@@ -86,7 +86,7 @@ def test_a_tool_that_fails_is_a_difference_and_the_rest_is_compared(monkeypatch,
 
 
 @pytest.mark.parametrize(
-    "process", ["sleep 60", "trap 'echo told > told; exit' TERM; sleep 60 & wait"]
+    "process", ["sleep 60", "trap 'echo told > told; exit' TERM; sleep 9 >&- 2>&- & wait"]
 )
 def test_a_stop_reaches_the_tool_that_runs(tmp_path, process):
     """As a SIGTERM, which the tool has time to heed."""
