@@ -17,8 +17,6 @@ from typing import Any
 
 from tests.engine.conftest import ROOT
 
-_CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["tests.faults.preload"])
 _WRITES = os.O_WRONLY | os.O_RDWR
 _CHANGES = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate")
 
@@ -41,9 +39,11 @@ class Outcome:
 def run(argv: list[str], folder: Path, kill_at: int = 0) -> Outcome:
     """Run ``superres ARGV``, which works below ``folder``; ``kill -9`` before its n-th change."""
     log, counted = folder.parent / f"{folder.name}.log", folder.parent / f"{folder.name}.changes"
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.faults.preload"])
     log.write_text("")
     counted.write_text("0")
-    process = _CONTEXT.Process(target=_child, args=(argv, folder, log, counted, kill_at))
+    process = context.Process(target=_child, args=(argv, folder, log, counted, kill_at))
     process.start()
     process.join(240)
     if process.is_alive():
