@@ -137,10 +137,21 @@ _TRIED = 8
 
 
 def wrap(module: torch.nn.Module, device: torch.device, world_size: int) -> torch.nn.Module:
-    """The module itself, or within a DistributedDataParallel where there are several processes."""
-    if world_size == 1:
+    """The module itself, or within a DistributedDataParallel where there are several processes.
+
+    Raises:
+        UserError: several processes, and a ``train_step`` that does not average their gradients.
+    """
+    if world_size == 1 or getattr(module, "averages_gradients", False):
         return module
-    from mmengine.model import MMDistributedDataParallel
+    from mmengine.model import BaseModel, MMDistributedDataParallel
+
+    if type(module).train_step is not BaseModel.train_step:
+        raise UserError(
+            f"config: model: {type(module).__name__} has a train_step of its own; on several GPUs "
+            "it must average the gradients (mmengine.dist.all_reduce_params) and say so by "
+            "averages_gradients = True"
+        )
 
     return MMDistributedDataParallel(
         module,

@@ -67,12 +67,12 @@ class TrainStep:
         self._seed(seed)
         if self._untried:
             return self._first(batch, seed)
-        if self.own_step:
-            return self.model.train_step(batch, optim_wrapper=self.optim_wrapper)
         return self.graph(batch) if self.graph is not None else self.update(batch)
 
     def update(self, batch: dict[str, Any]) -> Losses:
         """Losses of a batch, the mean over its micro-batches, and the update they lead to."""
+        if self.own_step:
+            return self.model.train_step(batch, optim_wrapper=self.optim_wrapper)
         losses: Losses = {}
         parts = list(micro_batches(batch, self.accumulate))
         for part in parts:

@@ -83,10 +83,13 @@ def load_vgg19(features: nn.Sequential, weights: str) -> None:
 class PerceptualLoss(nn.Module):
     """Distance of VGG19 features before the ReLU of ``layer``, times ``loss_weight``.
 
+    Of several layers (Real-ESRGAN's loss, Wang et al., 2021) the weighted sum.
+
     The VGG is neither trained nor part of the state dict, so checkpoints stay small.
 
     Args:
-        layer: 'conv5_4' is SRGAN's and EDSR-PyTorch's VGG54, 'conv2_2' their VGG22.
+        layer: 'conv5_4' is SRGAN's and EDSR-PyTorch's VGG54, 'conv2_2' their VGG22; a dict of
+            such names gives each its weight.
         loss_weight: factor.
         criterion: 'mse' (the published one) or 'l1'.
         weights: 'torchvision' downloads once to torch's cache; or the path of that file. None
@@ -101,7 +104,7 @@ class PerceptualLoss(nn.Module):
 
     def __init__(
         self,
-        layer: str = "conv5_4",
+        layer: str | Mapping[str, float] = "conv5_4",
         loss_weight: float = 1.0,
         criterion: str = "mse",
         weights: str | None = "torchvision",
@@ -112,7 +115,10 @@ class PerceptualLoss(nn.Module):
             raise UserError(f"criterion={criterion!r} is not known; choose 'mse' or 'l1'")
         self.loss_weight = loss_weight
         self.criterion = criteria[criterion]
-        features = vgg19_features(layer)
+        wanted = {layer: 1.0} if isinstance(layer, str) else layer
+        # The deepest one's name is the last in order: conv4_4 < conv5_1.
+        features = vgg19_features(max(wanted))
+        self.taps = {len(vgg19_features(name)) - 1: weight for name, weight in wanted.items()}
         if weights is not None:
             load_vgg19(features, weights)
         features.requires_grad_(False).eval()
@@ -139,6 +145,16 @@ class PerceptualLoss(nn.Module):
                 f"its layer, which needs {least}x{least}; raise lq_patch_size"
             )
         with torch.no_grad():
-            wanted = features((target.expand(-1, 3, -1, -1) - self.mean) / self.std)
-        found = features((pred.expand(-1, 3, -1, -1) - self.mean) / self.std)
-        return self.loss_weight * self.criterion(found, wanted)
+            wanted = self._tapped(target)
+        parts = zip(self.taps.values(), self._tapped(pred), wanted)
+        return self.loss_weight * sum(weight * self.criterion(x, y) for weight, x, y in parts)
+
+    def _tapped(self, x: Tensor) -> list[Tensor]:
+        """The features of each layer in `taps`, in their order."""
+        x = (x.expand(-1, 3, -1, -1) - self.mean) / self.std
+        seen = {}
+        for index, module in enumerate(self._features[0]):
+            x = module(x)
+            if index in self.taps:
+                seen[index] = x
+        return [seen[index] for index in self.taps]
