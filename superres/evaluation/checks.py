@@ -88,9 +88,10 @@ def data_range_of(sr: np.ndarray, hr: np.ndarray, data_range: float | None = Non
         if image.dtype.kind != "f":
             continue
         low, high = float(image.min()), float(image.max())
-        # What a network makes before it has learnt anything is all but black, and even. What it
-        # makes later may reach outside; HR may not.
+        # What a network makes before it has learnt anything is all but black: even, or still far
+        # darker than HR when multiplied. What it makes later may reach outside; HR may not.
         small = high - low > 0.1 and high <= 1 and low >= 0
+        small = small and (name == "HR" or 4 * high * peak >= float(hr.max()))
         if small or (name == "HR" and (low < -0.5 or high > peak + 0.5)):
             raise UserError(
                 f"{name} is float with values in [{low:.4g}, {high:.4g}], and [0, {peak:.0f}] is "

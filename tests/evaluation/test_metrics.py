@@ -53,6 +53,13 @@ def test_border_is_shaved_before_anything(make_pair, channel, border):
         assert border == 0 or metric(sr, hr, channel=channel) != expected
 
 
+def test_what_an_untrained_network_makes_is_scored_and_not_taken_for_another_range():
+    hr = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+    assert 0 < psnr(hr / 255 / 8, hr) < 10  # nearly black, uneven
+    with pytest.raises(UserError, match="multiply it"):
+        psnr(hr / 255, hr)
+
+
 def test_black_against_white_does_not_overflow():
     black, white = (np.full((2100, 2100, 3), v, np.uint8) for v in (0, 255))  # beyond 2**32
     assert psnr(black, white) == 0
