@@ -7,8 +7,6 @@ interrupted (what was done is kept; run the same command again).
 from __future__ import annotations
 
 import argparse
-import contextlib
-import sys
 
 from superres.cli._data import checks, download, packs, pictures, prepare
 from superres.cli._data.common import run_and_report
@@ -23,9 +21,4 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the subcommand; gives the exit code."""
-    try:
-        return run_and_report(args)
-    except KeyboardInterrupt:
-        with contextlib.suppress(OSError):  # of a terminal that has gone
-            print("stopped; run the same command again to go on", file=sys.stderr)
-        raise
+    return run_and_report(args)

@@ -9,8 +9,8 @@ files that came with the set are not used. So 800 pictures become 4000 pairs.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from superres.datasets.sets import find_sets
 from superres.datasets.storage import open_store
 from superres.datasets.storage.sources import derived
 from superres.datasets.storage.writer import check_apart, check_set_name
-from superres.errors import UserError
+from superres.errors import UserError, some
 
 #: In torchvision's order.
 CROPS = ("tl", "tr", "bl", "br", "center")
@@ -59,10 +59,6 @@ def five_crop_pair(image: np.ndarray, crop: str, scale: int) -> tuple[np.ndarray
     return resize(gt, size), gt
 
 
-def _side(image: np.ndarray, part: str, scale: int, side: str) -> np.ndarray:
-    return five_crop_pair(image, part[1:], scale)[side == "gt"]
-
-
 def five_crop(
     source: str | Path,
     out: str | Path,
@@ -71,7 +67,7 @@ def five_crop(
     name: str | None = None,
     num_workers: int | None = None,
     overwrite: bool = False,
-    step: Callable[[str], Callable[[int, int, str], None]] | None = None,
+    step: Callable[[str], Any] = lambda text: None,
 ) -> list[PackReport]:
     """Pack ``out/NAME/HR.lmdb`` and ``out/NAME/LR_bicubic_XS.lmdb``.
 
@@ -84,33 +80,29 @@ def five_crop(
     Raises:
         UserError: as :func:`superres.datasets.pack.pack_images`.
     """
-    if scale < 2:
-        raise UserError(f"--scale: a whole number from 2 on, not {scale}")
     found = find_sets(Path(source))
     if len(found) != 1:
-        names = ", ".join(one.name for one in found)
-        raise UserError(f"{source}: several sets are here ({names}); give one of them.")
-    store = open_store(found[0].gt)
+        raise UserError(
+            f"{source}: several sets are here ({some(f.name for f in found)}); give one."
+        )
     if name is not None:
         check_set_name(name)
     folder = Path(out) / (name or f"{found[0].name}_five_crop_X{scale}")
     for part in (found[0].home, *found[0].lq.values()):
         check_apart(folder, part)
+    info = {"scale": scale, "made": "five-crop of super-image"}
+    low = {"degradation": "bicubic", "convention": CONVENTION}
     reports = []
-    for side, file in (("gt", "HR.lmdb"), ("lq", f"LR_bicubic_X{scale}.lmdb")):
-        info = {"role": side, "scale": scale, "made": "five-crop of super-image"}
-        if side == "lq":
-            info |= {"degradation": "bicubic", "convention": CONVENTION}
-        progress = step(f"{folder.name}: {file}") if step else None
-        reports.append(
-            pack_images(
-                derived(store, partial(_side, scale=scale, side=side), "", PARTS),
-                folder / file,
-                num_workers=num_workers,
-                progress=progress,
-                overwrite=overwrite,
-                strict=True,
-                info=info,
-            )
-        )
+    for at, file, more in (
+        (1, "HR.lmdb", {"role": "gt"}),
+        (0, f"LR_bicubic_X{scale}.lmdb", {"role": "lq", **low}),
+    ):
+
+        def side(image: np.ndarray, part: str, at: int = at) -> np.ndarray:
+            return five_crop_pair(image, part[1:], scale)[at]
+
+        pictures = derived(open_store(found[0].gt), side, "", PARTS)
+        options = {"num_workers": num_workers, "overwrite": overwrite, "strict": True}
+        options["progress"] = step(f"{folder.name}: {file}")
+        reports.append(pack_images(pictures, folder / file, info=info | more, **options))
     return reports

@@ -46,6 +46,7 @@ _LOW = frozenset(
 )
 _OFFICIAL_KINDS = frozenset(("bicubic", "unknown", "mild", "wild", "difficult"))
 _X4_ONLY = frozenset(("mild", "wild", "difficult"))  # DIV2K's, in folders that state no scale
+_KINDS = {"lrbic": "bicubic", "lrbicubic": "bicubic", "lrbi": "bicubic", "lrbd": "bd", "lrdn": "dn"}
 _SPLITS = frozenset(["train", "training", "valid", "validation", "val", "test", "testing", "eval"])
 _FILLER = frozenset(
     ("resolution", "quality", "res", "images", "image", "imgs", "img", "sub", "lmdb")
@@ -79,9 +80,7 @@ def read_side(folders: Sequence[str]) -> Side | None:
                 scale = int(match[1] or match[2])
             elif token in _LOW and not low:
                 low = True
-                kind = {"lrbic": "bicubic", "lrbicubic": "bicubic", "lrbi": "bicubic"}.get(
-                    token, token[2:] if token in ("lrbd", "lrdn") else kind
-                )
+                kind = _KINDS.get(token, kind)
             elif token in _HIGH and not low:  # LR/original is a side of LR's
                 high = True
             elif token in _FILLER or ((low or high) and token.isdecimal()):

@@ -179,10 +179,8 @@ def _not_found(spec: str, data_root: str | Path, tried: list[Path], scale: int) 
         below = [p for p in where if p.side is None or p.low]
         sets = sorted({p.below[0] for p in below if p.side is None and read_side(p.below[1:])})
         if sets:
-            return (
-                f"{there}: sets lie below it ({some(sets, 6)}). Name one of them, such as "
-                f"{there / sets[0]}, or write dict(gt=FOLDER, lq=FOLDER)"
-            )
+            which = f"{some(sets, 6)}). Name one of them, such as {there / sets[0]}"
+            return f"{there}: sets lie below it ({which}, or write dict(gt=FOLDER, lq=FOLDER)"
         lacks = "no images, no LMDB and no known layout"
         if broken := [p.fault for p in where if p.fault]:
             lacks = f"no images ({some(broken, 4)})"

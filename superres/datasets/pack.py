@@ -26,7 +26,7 @@ from superres.datasets.storage.pool import in_order
 from superres.datasets.storage.sources import Loader, Picture, loaded, stored
 from superres.datasets.storage.writer import PackWriter, check_apart
 from superres.errors import UserError, some
-from superres.files import lock_target, os_fault
+from superres.files import lock_target, os_fault, unreadable
 from superres.imaging.io import Channels, image_header
 
 #: ``progress(done, total, name)`` is called after every picture, from the calling thread.
@@ -150,6 +150,9 @@ def _pictures(
     pictures = [
         one if isinstance(one, Picture) else loaded(*one, channels, dtype) for one in source
     ]
+    for one in pictures:
+        if isinstance(one.origin, Path) and (fault := unreadable(one.origin)):
+            raise UserError(f"{fault} Mend or remove it; it is not left out silently.")
     if not pictures:
         raise UserError(f"{target}: nothing to pack, the source has no pictures.")
     return [one for _, one in by_name(target, ((one.name, one) for one in pictures))]

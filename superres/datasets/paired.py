@@ -112,15 +112,12 @@ class PairedDataset(Dataset):
 
     def describe_sides(self) -> str:
         """Where both sides come from, for a run's start line."""
+        low = f"made by MATLAB's bicubic x{self.scale}"
         if self.lq is not None:
-            low = f"LR from {self.lq.path}"
-        elif self.make_lq == "none":
-            low = "LR made by the pipeline"
-        elif self._degrade is not None:
-            low = "LR made by the config's degradation"
-        else:
-            low = f"LR made by MATLAB's bicubic x{self.scale}"
-        return f"{len(self)} images, HR from {self.gt.path}, {low}"
+            low = f"from {self.lq.path}"
+        elif self.make_lq == "none" or self._degrade is not None:
+            low = f"made by the {'config' if self._degrade else 'pipeline'}"
+        return f"{len(self)} images, HR from {self.gt.path}, LR {low}"
 
     def _unused(self) -> list[str]:
         """What of the low-quality side belongs to no ground truth."""

@@ -8,7 +8,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import lmdb
 import numpy as np
 import pytest
 from PIL import Image
@@ -18,7 +17,7 @@ from superres.datasets.five_crop import CROPS, crop_corner, five_crop_pair
 from superres.datasets.loader import collate
 from superres.datasets.paired import PairedDataset
 from superres.datasets.storage import open_store
-from superres.imaging.io import encode_image, read_image, write_image
+from superres.imaging.io import read_image, write_image
 from tests.datasets.trees import paired, picture
 
 ROOT = Path(__file__).parents[2]
@@ -143,19 +142,6 @@ def test_packs_there_and_back(tree, tmp_path, capsys):
     assert list(open_store(tmp_path / "both.lmdb").names()) == ["p0", "p1", "p2", "z"]
     assert data("merge", packed, hr, "--out", tmp_path / "clash.lmdb") == 2
     assert "have the same name 'p0'" in capsys.readouterr().err
-
-
-def test_a_basicsr_database_is_converted(tmp_path):
-    source = tmp_path / "basicsr.lmdb"
-    with lmdb.open(str(source)) as env, env.begin(write=True) as txn:
-        for i in range(3):
-            txn.put(f"000{i}".encode(), encode_image(picture(i), ".png"))
-    meta = "".join(f"000{i}.png (24,28,3) 1\n" for i in range(3))
-    (source / "meta_info.txt").write_text(meta)
-    assert data("pack", source, tmp_path / "ours.lmdb") == 0
-    store = open_store(tmp_path / "ours.lmdb")
-    for i in range(3):
-        np.testing.assert_array_equal(store.read(f"000{i}"), picture(i))
 
 
 @pytest.mark.parametrize("size", [(41, 57), (40, 56), (43, 50)])

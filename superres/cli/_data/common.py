@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from superres.errors import UserError
+from superres.files import write_text
 from superres.options import whole
 from superres.output import printable
 
@@ -61,13 +62,10 @@ def run_and_report(args: argparse.Namespace) -> int:
     for name, fault in failed:
         print(printable(f"left out: {name}: {fault}"), file=sys.stderr)
     if path:
-        from superres.imaging.io import write_atomically
-
         if "failed" in record:
             record["failed"] = [{"name": name, "fault": fault} for name, fault in failed]
         record = {"schema": 1, "command": args.subcommand, **record}
-        text = json.dumps(record, indent=2, ensure_ascii=False, default=str) + "\n"
-        write_atomically(path, lambda file: file.write(text.encode("utf-8", "surrogateescape")))
+        write_text(path, json.dumps(record, indent=2, ensure_ascii=False, default=str) + "\n")
     return code
 
 

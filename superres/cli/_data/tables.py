@@ -41,7 +41,8 @@ def print_verification(record: dict[str, Any]) -> None:
     for severity in ("note", "error"):
         found = [p for one in record["sets"] for p in one["problems"] if p["severity"] == severity]
         for problem in found[:_SHOWN]:
-            print(printable("{severity}: {fault}: {file}: {message}".format_map(problem)))
+            text = "{severity}: {fault}: {file}: {message}".format_map(problem)
+            print(printable(text, keep=""))
         if len(found) > _SHOWN:
             print(f"... and {len(found) - _SHOWN} more {severity}s (--json lists all)")
     print("verified: no errors" if record["ok"] else f"verified: {record['errors']} errors")
