@@ -38,7 +38,7 @@ def bicubic_down(image: np.ndarray, scale: float, border: str = "reflect") -> np
         border: ``reflect`` (newer MATLAB) or ``replicate`` (older).
     """
     _check(image, "bicubic_down")
-    _check_scale(scale, "bicubic_down")
+    _need(scale >= 1, "bicubic_down: the scale must be at least 1", scale)
     return imresize(image, 1 / scale, border=border)
 
 
@@ -62,15 +62,9 @@ def blur_down(
         border: ``replicate`` or ``reflect``.
     """
     _check(image, "blur_down")
-    _check_scale(scale, "blur_down")
-    if scale != int(scale):
-        raise UserError(f"blur_down: the scale must be a whole number, not {scale!r}")
+    _need(scale == int(scale) >= 1, "blur_down: the scale must be a whole number", scale)
     step = int(scale)
-    if min(image.shape[:2]) <= step // 2:
-        raise UserError(
-            f"blur_down: a picture of {image.shape[0]}x{image.shape[1]} (HxW) is too small for "
-            f"scale {step}"
-        )
+    _need(min(image.shape[:2]) > step // 2, "blur_down: the image is too small", image.shape)
     blurred = blur(image, gaussian_kernel(kernel_size, sigma), border)
     return np.ascontiguousarray(blurred[step // 2 :: step, step // 2 :: step])
 
@@ -94,8 +88,8 @@ def anisotropic_gaussian_kernel(
         float64 (size, size), sum 1.
     """
     offset = _offsets(size)
-    if not (0 < sigma_x < math.inf and 0 < sigma_y < math.inf):
-        raise UserError(f"Gaussian kernel: sigma must be above 0, not {sigma_x!r}, {sigma_y!r}")
+    for sigma in (sigma_x, sigma_y):
+        _need(0 < sigma < math.inf, "Gaussian kernel: sigma must be above 0", sigma)
     x, y = offset[None, :], offset[:, None]
     along = (x * math.cos(angle) + y * math.sin(angle)) / sigma_x
     across = (y * math.cos(angle) - x * math.sin(angle)) / sigma_y
@@ -116,8 +110,7 @@ def sinc_kernel(size: int, cutoff: float) -> np.ndarray:
         float64 (size, size), sum 1.
     """
     offset = _offsets(size)
-    if not 0 < cutoff <= math.pi:
-        raise UserError(f"sinc kernel: the cutoff must be in (0, pi], not {cutoff!r}")
+    _need(0 < cutoff <= math.pi, "sinc kernel: the cutoff must be in (0, pi]", cutoff)
     radius = np.hypot(offset[None, :], offset[:, None])
     radius[size // 2, size // 2] = 1.0  # the limit at 0 is set below
     kernel = cutoff / (2 * math.pi * radius) * _bessel_j1(cutoff * radius)
@@ -134,10 +127,9 @@ def blur(image: np.ndarray, kernel: np.ndarray, border: str = "reflect") -> np.n
         border: ``reflect`` (edge sample repeated) or ``replicate``.
     """
     _check(image, "blur")
-    if border not in _CV2_BORDERS:
-        raise UserError(f"blur: unknown border {border!r}; known are {', '.join(BORDERS)}")
-    if kernel.ndim != 2 or kernel.shape[0] % 2 == 0 or kernel.shape[1] % 2 == 0:
-        raise UserError(f"blur: the kernel must be 2-D with odd sides, not {kernel.shape}")
+    _need(border in _CV2_BORDERS, f"blur: the border must be one of {', '.join(BORDERS)}", border)
+    odd = kernel.ndim == 2 and all(side % 2 for side in kernel.shape)
+    _need(odd, "blur: the kernel must be 2-D with odd sides", kernel.shape)
     # cv2 goes from uint8 to float64 by itself, from float32 it does not.
     source = image if image.dtype == np.uint8 else image.astype(np.float64)
     sums = cv2.filter2D(
@@ -158,8 +150,7 @@ def gaussian_noise(
         gray: the same noise in all channels.
     """
     _check(image, "gaussian_noise")
-    if not 0 <= sigma < math.inf:
-        raise UserError(f"gaussian_noise: sigma must not be negative, not {sigma!r}")
+    _need(0 <= sigma < math.inf, "gaussian_noise: sigma must not be negative", sigma)
     shape = (*image.shape[:2], 1) if gray and image.ndim == 3 else image.shape
     return _as_input(image + sigma * rng.standard_normal(shape), image)
 
@@ -179,8 +170,7 @@ def poisson_noise(
         gray: the noise of the picture's luma (BT.601 weights) in all channels.
     """
     _check(image, "poisson_noise")
-    if not 0 <= strength < math.inf:
-        raise UserError(f"poisson_noise: the strength must not be negative, not {strength!r}")
+    _need(0 <= strength < math.inf, "poisson_noise: the strength must not be negative", strength)
     base = image.astype(np.float64)
     if gray and image.ndim == 3 and image.shape[2] == 3:
         base = base @ np.array([[0.299], [0.587], [0.114]])
@@ -202,22 +192,17 @@ def jpeg(image: np.ndarray, quality: int, chroma: str = "4:2:0") -> np.ndarray:
         UserError: another type or number of channels, or an argument out of its range.
     """
     _check(image, "jpeg")
-    if image.dtype != np.uint8:
-        raise UserError(f"jpeg: the picture must be uint8, not {image.dtype}; round it first")
-    if image.ndim == 3 and image.shape[2] not in (1, 3):
-        raise UserError(f"jpeg: expected 1 or 3 channels, not {image.shape[2]}")
-    if not 1 <= quality <= 100:
-        raise UserError(f"jpeg: the quality must be from 1 to 100, not {quality!r}")
-    if chroma not in _CV2_CHROMA:
-        raise UserError(f"jpeg: chroma must be one of {', '.join(_CV2_CHROMA)}, got {chroma!r}")
+    _need(image.dtype == np.uint8, "jpeg: the image must be uint8, round it first", image.dtype)
+    _need(image.shape[2:] in ((), (1,), (3,)), "jpeg: expected 1 or 3 channels", image.shape)
+    _need(1 <= quality <= 100, "jpeg: the quality must be from 1 to 100", quality)
+    _need(chroma in _CV2_CHROMA, f"jpeg: chroma must be one of {', '.join(_CV2_CHROMA)}", chroma)
     colour = image.ndim == 3 and image.shape[2] == 3
     pixels = cv2.cvtColor(image, cv2.COLOR_RGB2BGR) if colour else image
     options = [cv2.IMWRITE_JPEG_QUALITY, int(quality)]
     # stated rather than left to the default of the OpenCV build
     options += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, _CV2_CHROMA[chroma]]
     done, data = cv2.imencode(".jpg", pixels, options)
-    if not done:
-        raise UserError(f"jpeg: a picture of shape {image.shape} cannot be encoded")
+    _need(done, "jpeg: the image cannot be encoded", image.shape)
     decoded = cv2.imdecode(data, cv2.IMREAD_COLOR if colour else cv2.IMREAD_GRAYSCALE)
     return cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB) if colour else decoded.reshape(image.shape)
 
@@ -229,25 +214,22 @@ def _as_input(values: np.ndarray, image: np.ndarray) -> np.ndarray:
     return values.astype(image.dtype)
 
 
+def _need(met: bool, what: str, found: object) -> None:
+    if not met:
+        raise UserError(f"{what}, not {found!r}")
+
+
 def _check(image: np.ndarray, where: str) -> None:
-    if not isinstance(image, np.ndarray) or image.ndim not in (2, 3) or image.size == 0:
-        shape = getattr(image, "shape", type(image).__name__)
-        raise UserError(f"{where}: expected a picture (H, W) or (H, W, C), not {shape}")
-    if image.dtype not in (np.uint8, np.float32, np.float64):
-        raise UserError(
-            f"{where}: a picture of type {image.dtype} is not supported; use uint8, or float on "
-            "the scale 0 to 255"
-        )
-
-
-def _check_scale(scale: float, where: str) -> None:
-    if isinstance(scale, bool) or not isinstance(scale, int | float | np.number) or scale < 1:
-        raise UserError(f"{where}: the scale must be a number of at least 1, not {scale!r}")
+    array = isinstance(image, np.ndarray) and image.ndim in (2, 3) and image.size > 0
+    shape = getattr(image, "shape", type(image).__name__)
+    _need(array, f"{where}: expected an image (H, W) or (H, W, C)", shape)
+    known = image.dtype in (np.uint8, np.float32, np.float64)
+    _need(known, f"{where}: expected uint8, or float on the scale 0 to 255", image.dtype)
 
 
 def _offsets(size: int) -> np.ndarray:
-    if size != int(size) or size < 1 or size % 2 == 0:
-        raise UserError(f"kernel: the size must be an odd positive integer, not {size!r}")
+    odd = size == int(size) and size > 0 and size % 2 == 1
+    _need(odd, "kernel: the size must be an odd positive integer", size)
     return np.arange(size, dtype=np.float64) - size // 2
 
 

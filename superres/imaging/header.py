@@ -9,18 +9,15 @@ from typing import Any, BinaryIO
 from PIL import Image
 
 from superres.imaging import tiff
-from superres.imaging.kinds import HEAD, Kind, kind_of, why_not
+from superres.imaging.kinds import HEAD, BrokenPicture, Kind, kind_of, why_not
 
-_ORIENTATION = 274
-
-
-class BrokenPicture(ValueError):
-    """The fault of a picture file, in words that follow the file's name and a colon."""
+ORIENTATION = 274
+"""The EXIF tag."""
 
 
 @dataclass(frozen=True)
 class ImageHeader:
-    """What a picture file says about itself, without decoding it.
+    """What an image file says about itself, without decoding it.
 
     Attributes:
         format: ``png``, ``jpeg``, ``bmp``, ``tiff``, ``webp``, ``pnm``, ``gif``, ``avif``, ...
@@ -46,61 +43,51 @@ class ImageHeader:
 
 
 def read_header(file: BinaryIO) -> tuple[ImageHeader, Kind, Image.Image | None, tiff.Page | None]:
-    """What the file says, its kind, and Pillow's picture of it, not decoded."""
+    """What the file says, its kind, and Pillow's image of it, not decoded; its page of a TIFF.
+
+    Raises:
+        BrokenPicture: damaged, or of a kind that is not read.
+    """
     head = file.read(HEAD)
     kind = kind_of(head)
     if kind is None or not kind.name:
         raise BrokenPicture(why_not(head))
-    page = None
+    page = image = None
+    orientation = 1
     try:
-        if kind.name == "tiff":
-            page = tiff.find_page(file)
+        page = tiff.find_page(file) if kind.name == "tiff" else None
         file.seek(0)
         image = plugin(kind)(file)
-        exif = Image.Image.getexif(image).get(_ORIENTATION, 1)
-    except (BrokenPicture, tiff.Refused):
+        orientation = Image.Image.getexif(image).get(ORIENTATION, 1)
+    except BrokenPicture:
         raise
     except Exception as error:  # plugins fail in any way on damaged data
-        if page is not None:
-            return _tiff_header(page, {}), kind, None, page
-        raise BrokenPicture(
-            f"truncated or damaged in its {kind.name.upper()} header, or of no known kind ({error})"
-        ) from None
-    orientation = exif if exif in range(1, 9) else 1
+        if page is None:
+            raise BrokenPicture(
+                f"truncated or damaged in its {kind.name.upper()} header, or not of a known kind "
+                f"({error})"
+            ) from None
+    info = image.info if image is not None else {}
     if page is not None:
-        return _tiff_header(page, image.info), kind, image, page
-    deep = _jpeg2000_bits(head) if kind.name == "jpeg2000" else 8
-    if deep > 8 and (deep != 16 or image.mode not in ("RGB", "I;16")):  # Pillow has them wrong
-        raise BrokenPicture(
-            f"a JPEG 2000 of {deep} bits, which is not read here; convert it to PNG"
-        )
-    notes = _left_out(kind, image, head)
-    mode = image.mode
-    alpha = mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info
-    grey = mode in ("1", "L", "I") or mode.startswith("I;16")
-    deep = mode == "I" or mode.startswith("I;16") or deep == 16 or _deep_colour(kind, image)
+        alpha, channels, notes = page.alpha > 0, page.channels, page.notes
+        bits = 32 if page.is_float else 8 if page.bits <= 8 else 16
+        size, orientation = page.size, page.orientation
+    else:
+        bits, notes, mode = _bits(kind, image, head), _left_out(kind, image, head), image.mode
+        alpha = mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in info
+        channels = 1 if mode in ("1", "L", "I") or mode.startswith("I;16") else 3
+        size = image.height, image.width
     header = ImageHeader(
         kind.name,
-        image.height,
-        image.width,
-        4 if alpha else 1 if grey else 3,
-        16 if deep else 8,
+        *size,
+        4 if alpha else channels,
+        bits,
         alpha,
-        orientation,
-        "icc_profile" in image.info,
+        orientation if orientation in range(1, 9) else 1,
+        "icc_profile" in info,
         tuple(notes),
     )
-    return header, kind, image, None
-
-
-def _tiff_header(page: tiff.Page, info: dict[str, Any]) -> ImageHeader:
-    alpha = page.alpha > 0
-    channels = 4 if alpha else page.channels
-    bits = 32 if page.is_float else 8 if page.bits <= 8 else 16
-    icc = "icc_profile" in info
-    return ImageHeader(
-        "tiff", *page.size, channels, bits, alpha, page.orientation, icc, tuple(page.notes)
-    )
+    return header, kind, image, page
 
 
 def plugin(kind: Kind) -> Any:
@@ -112,13 +99,6 @@ def plugin(kind: Kind) -> Any:
     return Image.OPEN[kind.plugin][0]
 
 
-def _deep_colour(kind: Kind, image: Image.Image) -> bool:
-    """16 bits where Pillow has a mode of 8 bits only."""
-    if kind.name == "png":
-        return bool(image.tile) and ";16B" in str(image.tile[0][3])
-    return kind.name == "pnm" and pnm_peak(image) > 255
-
-
 def pnm_peak(image: Image.Image) -> int:
     """The largest value of a PNM; Pillow hands it to its decoder where it is not 255 or 65535."""
     arguments = image.tile[0][3]
@@ -127,10 +107,17 @@ def pnm_peak(image: Image.Image) -> int:
     return 65535 if image.mode in ("I", "I;16B") else 255
 
 
-def _jpeg2000_bits(head: bytes) -> int:
-    """Bits per sample, by the SIZ marker."""
-    at = head.find(b"\xff\x51")
-    return (head[at + 40] & 0x7F) + 1 if 0 <= at < len(head) - 40 else 8
+def _bits(kind: Kind, image: Image.Image, head: bytes) -> int:
+    """8 or 16; for colours of 16 bits Pillow has no mode."""
+    if kind.name == "jpeg2000":
+        at = head.find(b"\xff\x51")  # the SIZ marker
+        bits = (head[at + 40] & 0x7F) + 1 if 0 <= at < len(head) - 40 else 8
+        if bits > 8 and (bits != 16 or image.mode not in ("RGB", "I;16")):  # Pillow has them wrong
+            raise BrokenPicture(f"a JPEG 2000 of {bits} bits, not read here; convert it to PNG")
+        return 16 if bits > 8 else 8
+    deep = image.mode == "I" or image.mode.startswith("I;16")
+    deep |= kind.name == "png" and bool(image.tile) and ";16B" in str(image.tile[0][3])
+    return 16 if deep or (kind.name == "pnm" and pnm_peak(image) > 255) else 8
 
 
 def _left_out(kind: Kind, image: Image.Image, head: bytes) -> list[str]:
@@ -142,9 +129,7 @@ def _left_out(kind: Kind, image: Image.Image, head: bytes) -> list[str]:
             notes.append(f"{moving}only the first of its {frames} frames is done")
     if image.mode == "CMYK":
         notes.append("CMYK was turned to RGB")
-    deep = 0
-    if kind.name == "avif" and (at := head.find(b"av1C")) >= 0:
-        deep = {0x40: 10, 0x60: 12}.get(head[at + 6] & 0x60, 0)
-    if deep > 8:
+    at = head.find(b"av1C") if kind.name == "avif" else -1
+    if at >= 0 and (deep := {0x40: 10, 0x60: 12}.get(head[at + 6] & 0x60)):
         notes.append(f"read with 8 of its {deep} bits")
     return notes

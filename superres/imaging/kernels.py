@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 
@@ -42,21 +42,12 @@ def box(x: np.ndarray) -> np.ndarray:
     return ((x >= -0.5) & (x < 0.5)).astype(np.float64)
 
 
-def _lanczos(x: np.ndarray, lobes: int) -> np.ndarray:
+def lanczos(x: np.ndarray, lobes: int) -> np.ndarray:
+    """Lanczos kernel with 2 or 3 lobes; support twice as many."""
     # The eps in both halves makes the value at 0 the limit 1, exactly as MATLAB writes it.
     pix = np.pi * x
     value = (np.sin(pix) * np.sin(pix / lobes) + _EPS) / (pix * pix / lobes + _EPS)
     return value * (np.abs(x) < lobes)
-
-
-def lanczos2(x: np.ndarray) -> np.ndarray:
-    """Lanczos kernel with 2 lobes; support 4."""
-    return _lanczos(x, 2)
-
-
-def lanczos3(x: np.ndarray) -> np.ndarray:
-    """Lanczos kernel with 3 lobes; support 6."""
-    return _lanczos(x, 3)
 
 
 #: Method name -> (kernel, support). ``nearest`` is the box, never antialiased.
@@ -66,8 +57,8 @@ KERNELS: dict[str, tuple[Callable[[np.ndarray], np.ndarray], float]] = {
     "triangle": (triangle, 2.0),
     "box": (box, 1.0),
     "nearest": (box, 1.0),
-    "lanczos2": (lanczos2, 4.0),
-    "lanczos3": (lanczos3, 6.0),
+    "lanczos2": (partial(lanczos, lobes=2), 4.0),
+    "lanczos3": (partial(lanczos, lobes=3), 6.0),
 }
 #: Border rules: ``reflect`` mirrors with the edge sample repeated (cba|abc), ``replicate`` repeats
 #: the edge sample (aaa|abc).

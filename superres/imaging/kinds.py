@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from superres.files import PathLike
 
@@ -19,11 +20,14 @@ IMAGE_SUFFIXES = (
 RAW = "a camera raw file; develop it to TIFF first"
 _CONVERT = "which is not read here; convert it to PNG"
 _JUNK = ("thumbs.db", "ehthumbs.db", "desktop.ini")
-_TEXT_BOMS = (b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf")
+_TEXT_BOMS = (b"\xff\xfe", b"\xfe\xff")  # UTF-16
 
 
-@dataclass(frozen=True)
-class Kind:
+class BrokenPicture(ValueError):
+    """The fault of an image file, in words that follow the file's name and a colon."""
+
+
+class Kind(NamedTuple):
     """A kind of file that is known by its first bytes.
 
     Attributes:
@@ -94,10 +98,8 @@ def why_not(head: bytes) -> str:
     if kind is not None and kind.refused:
         return kind.refused
     first = head[:12]
-    if first.strip() and all(32 <= byte < 127 or byte in b"\r\n\t" for byte in first):
-        shown = f"the text {first.decode('ascii')!r}"
-    else:
-        shown = f"the bytes {first.hex(' ')}"
+    text = first.strip() and first.isascii() and first.decode().replace("\n", "").isprintable()
+    shown = f"the text {first.decode()!r}" if text else f"the bytes {first.hex(' ')}"
     return f"not a picture in a known format; it begins with {shown}"
 
 
@@ -108,12 +110,10 @@ def is_junk(name: str, head: bytes) -> bool:
 
 def _is_text(head: bytes) -> bool:
     """Whether a file begins as text; an empty one does, too."""
-    if head.startswith(_TEXT_BOMS):
-        return True
     try:
-        head.decode()
-    except UnicodeDecodeError as error:
-        return error.start > len(head) - 4 and b"\0" not in head  # a letter cut in two
+        codecs.getincrementaldecoder("utf-8")().decode(head)  # the last letter may be cut in two
+    except UnicodeDecodeError:
+        return head.startswith(_TEXT_BOMS)
     return b"\0" not in head
 
 

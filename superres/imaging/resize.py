@@ -28,6 +28,7 @@ from superres.imaging.kernels import BORDERS, KERNELS, Plan, contributions, plan
 cv2 = import_cv2()
 
 ROUNDINGS = ("uint8_each_pass", "float")
+_TYPES = (np.uint8, np.uint16, np.float32, np.float64)
 # Multiply-adds of one matrix product. Below a million OpenBLAS takes its way for small matrices,
 # without packing and without threads, and the operands stay in the cache.
 _PIECE_WORK = 720_000
@@ -65,20 +66,16 @@ def imresize(
     Raises:
         UserError: for an argument or picture outside of what is listed above.
     """
-    _check_image(image)
-    check_options(method, border, rounding)
-    (out_height, out_width), scales = output_geometry(image.shape[:2], scale, size)
-    if image.dtype.kind == "f" and not np.isfinite(image).all():
-        raise UserError("imresize: the picture has NaN or infinite samples; replace them first")
+    _check(image, method, border, rounding)
+    out_size, scales = _geometry(image.shape[:2], scale, size)
     result = image
     if image.dtype.kind == "f" or rounding == "float":
         result = image.astype(np.float64, copy=False)
     # MATLAB sorts the axes by scale, stably: the stronger reduction first, the height when equal.
-    for axis in pass_order(scales):
-        length = (out_height, out_width)[axis]
-        if length == image.shape[axis] and scales[axis] == 1:
+    for axis in (0, 1) if scales[0] <= scales[1] else (1, 0):
+        if out_size[axis] == image.shape[axis] and scales[axis] == 1:
             continue  # the weights of this pass are the identity
-        result = _resize_axis(result, axis, length, scales[axis], method, antialias, border)
+        result = _resize_axis(result, axis, out_size[axis], scales[axis], method, antialias, border)
     if image.dtype == np.float32:
         return result.astype(np.float32)
     return result.copy() if result is image else result
@@ -108,18 +105,24 @@ def modcrop(image: np.ndarray, scale: int) -> np.ndarray:
     return image[:height, :width]
 
 
-def check_options(method: str, border: str, rounding: str) -> None:
-    """Raise UserError for an unknown method, border or rounding."""
-    for what, value, known in (
-        ("method", method, tuple(KERNELS)),
-        ("border", border, BORDERS),
-        ("rounding", rounding, ROUNDINGS),
-    ):
+def _check(image: np.ndarray, method: str, border: str, rounding: str) -> None:
+    """Raise UserError for an image or a name that is not known here."""
+    array = isinstance(image, np.ndarray)
+    if not array or image.ndim not in (2, 3) or image.size == 0 or image.dtype not in _TYPES:
+        found = f"{image.dtype} of shape {image.shape}" if array else f"a {type(image).__name__}"
+        raise UserError(
+            "imresize: the image must be an array (H, W) or (H, W, C), not empty, of uint8, "
+            f"uint16, float32 or float64, not {found}"
+        )
+    if image.dtype.kind == "f" and not np.isfinite(image).all():
+        raise UserError("imresize: the image has NaN or infinite samples; replace them first")
+    names = {"method": (method, KERNELS), "border": (border, BORDERS)}
+    for what, (value, known) in (names | {"rounding": (rounding, ROUNDINGS)}).items():
         if value not in known:
             raise UserError(f"imresize: unknown {what} {value!r}; known are {', '.join(known)}")
 
 
-def output_geometry(
+def _geometry(
     in_size: Sequence[int], scale: float | Sequence[float] | None, size: Sequence[int] | None
 ) -> tuple[tuple[int, int], tuple[float, float]]:
     """Output (height, width) and the two scales for an input of ``in_size`` (height, width).
@@ -139,11 +142,6 @@ def output_geometry(
     return out_size, (vertical, horizontal)
 
 
-def pass_order(scales: tuple[float, float]) -> tuple[int, int]:
-    """The order of the axes (0 height, 1 width): smaller scale first, the height when equal."""
-    return (0, 1) if scales[0] <= scales[1] else (1, 0)
-
-
 def _pair(value: object, what: str) -> tuple[float, float]:
     try:
         first, second = (float(v) for v in value)  # type: ignore[attr-defined]
@@ -152,20 +150,6 @@ def _pair(value: object, what: str) -> tuple[float, float]:
     if not (0 < first < math.inf and 0 < second < math.inf):
         raise UserError(f"imresize: {what} must be positive and finite, not {value!r}")
     return first, second
-
-
-def _check_image(image: np.ndarray) -> None:
-    if not isinstance(image, np.ndarray):
-        raise UserError(f"imresize: the picture must be a numpy array, not {type(image).__name__}")
-    if image.ndim not in (2, 3) or image.size == 0:
-        raise UserError(
-            f"imresize: the picture must be (H, W) or (H, W, C) and not empty, not {image.shape}"
-        )
-    if image.dtype not in (np.uint8, np.uint16, np.float32, np.float64):
-        raise UserError(
-            f"imresize: a picture of type {image.dtype} is not supported; convert it to uint8, "
-            "uint16, float32 or float64"
-        )
 
 
 def _resize_axis(

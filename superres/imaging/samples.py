@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import io
-import re
 from typing import Literal
 
 import numpy as np
@@ -14,16 +13,43 @@ from PIL import Image, ImageCms
 from superres.errors import UserError
 from superres.imaging import tiff
 from superres.imaging._cv2 import import_cv2
-from superres.imaging.header import BrokenPicture, ImageHeader, plugin, pnm_peak
-from superres.imaging.kinds import Kind
+from superres.imaging.header import ImageHeader, plugin, pnm_peak
+from superres.imaging.kinds import BrokenPicture, Kind
 
 Channels = Literal["rgb", "grey", "unchanged"]
 
 _BAND = 256  # rows
 
 
-def check_whole(kind: Kind, image: Image.Image, data: bytes, after_header: int) -> None:
+def decode(
+    header: ImageHeader,
+    kind: Kind,
+    image: Image.Image | None,
+    page: tiff.Page | None,
+    data: bytes,
+    after_header: int,
+) -> np.ndarray:
+    """(H, W, C) uint8, uint16 or float32 of a whole file.
+
+    Raises:
+        BrokenPicture, Exception: damaged.
+    """
+    if page is not None:
+        if tiff.needs_bands(page):
+            return tiff.decode_bands(data, page)
+        with tiff.open_page(data, page) as image:
+            image.load()
+            return from_pillow(image)
+    _check_whole(kind, image, data, after_header)
+    if kind.name == "png" or (header.bits == 16 and (kind.name == "pnm" or image.mode == "RGB")):
+        return _by_opencv(kind, image, data)
+    image.load()
+    return from_pillow(image)
+
+
+def _check_whole(kind: Kind, image: Image.Image, data: bytes, after_header: int) -> None:
     """Refuse what decoders forgive: missing ends, and checksums that do not match."""
+    need = 0
     if kind.name == "png":
         if b"\0\0\0\0IEND\xae\x42\x60\x82" not in data[-(1 << 20) :]:
             raise BrokenPicture("truncated: the end of the PNG is missing")
@@ -31,72 +57,39 @@ def check_whole(kind: Kind, image: Image.Image, data: bytes, after_header: int) 
     elif kind.name == "jpeg" and data.find(b"\xff\xd9", after_header) < 0:
         raise BrokenPicture("truncated: the JPEG's end marker is missing")
     elif kind.name == "bmp" and image.tile[0][0] == "raw":
-        if len(data) < (size := image.tile[0][2] + image.tile[0][3][1] * image.height):
-            raise BrokenPicture(f"truncated: {len(data)} of {size} bytes are there")
-    elif kind.name == "webp" and len(data) < (size := int.from_bytes(data[4:8], "little") + 8):
-        raise BrokenPicture(f"truncated: {len(data)} of {size} bytes are there")
+        need = image.tile[0][2] + image.tile[0][3][1] * image.height
+    elif kind.name == "pnm" and data[:2] in (b"P5", b"P6") and pnm_peak(image) > 255:
+        need = image.tile[0][2] + image.width * image.height * (2 if data[1:2] == b"5" else 6)
+    elif kind.name == "webp":
+        need = int.from_bytes(data[4:8], "little") + 8
+    if len(data) < need:
+        raise BrokenPicture(f"truncated: {len(data)} of {need} bytes are there")
 
 
-def decode(header: ImageHeader, image: Image.Image, data: bytes) -> np.ndarray:
-    """(H, W, C) uint8 or uint16."""
-    plain = image.mode in ("L", "RGB", "RGBA") and "transparency" not in image.info
-    deep = header.bits == 16 and (header.format == "png" or image.mode == "RGB")
-    if header.format == "pnm" and header.bits == 16:
-        return _deep_pnm(image, data)
-    if deep or (header.format == "png" and plain):
-        return _by_opencv(image, data)
-    few = {"L;2": 85, "L;4": 17}.get(str(image.tile[0][3]) if image.tile else "")
-    image.load()
-    if few and isinstance(image.info.get("transparency"), int):  # Pillow scales the levels only
-        image.info["transparency"] *= few
-    return from_pillow(image)
-
-
-def _by_opencv(image: Image.Image, data: bytes) -> np.ndarray:
-    """PNG: faster at 8 bits; and the only one that keeps 16 of colours, in JPEG 2000 too."""
+def _by_opencv(kind: Kind, image: Image.Image, data: bytes) -> np.ndarray:
+    """PNG: faster; and the only one that keeps 16 bits of colours, in PNM and JPEG 2000 too."""
     cv2 = import_cv2()
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if pixels is None:
-        raise BrokenPicture("cannot be decoded; damaged")
-    if pixels.ndim == 3:
+        raise BrokenPicture("cannot be decoded; damaged or truncated")
+    pixels = pixels[..., None] if pixels.ndim == 2 else pixels
+    if pixels.shape[2] > 1:
         # Some rows at a time, in place: a second copy would be the most that is ever in memory.
         code = cv2.COLOR_BGRA2RGBA if pixels.shape[2] == 4 else cv2.COLOR_BGR2RGB
         for start in range(0, len(pixels), _BAND):
             pixels[start : start + _BAND] = cv2.cvtColor(pixels[start : start + _BAND], code)
-        if image.mode in ("LA", "I;16") or (image.mode == "L" and pixels.shape[2] == 4):
-            return np.ascontiguousarray(pixels[..., [0, 3]])
-        return pixels
-    pixels = pixels[..., None]
+    if kind.name == "pnm" and (peak := pnm_peak(image)) < 65535:
+        if pixels.max() > peak:
+            raise BrokenPicture(f"damaged: a sample of {pixels.max()} above its largest of {peak}")
+        return ((pixels * np.uint32(65535) + peak // 2) // peak).astype(np.uint16)
+    if image.mode in ("LA", "I;16", "L") and pixels.shape[2] == 4:
+        return np.ascontiguousarray(pixels[..., [0, 3]])
     level = image.info.get("transparency")
-    if level is not None:  # one grey level of 16 bits
-        pixels = np.concatenate([pixels, (pixels != level) * np.uint16(65535)], 2)
+    if pixels.shape[2] == 1 and isinstance(level, int):  # one grey level, as stored
+        level *= {"1": 255, "L;2": 85, "L;4": 17}.get(str(image.tile[0][3]), 1)
+        opaque = pixels.dtype.type(np.iinfo(pixels.dtype).max)
+        pixels = np.concatenate([pixels, (pixels != level) * opaque], 2)
     return pixels
-
-
-def _deep_pnm(image: Image.Image, data: bytes) -> np.ndarray:
-    """PGM and PPM of more than 8 bits, which Pillow reduces where they have colours."""
-    peak, start = pnm_peak(image), image.tile[0][2]
-    shape = image.height, image.width, 1 if image.mode.startswith("I") else 3
-    count = int(np.prod(shape))
-    if data[:2] in (b"P2", b"P3"):
-        text = re.sub(rb"#[^\n\r]*", b"", data[start:])
-        values = np.array(text.split()[:count], np.uint32)
-    else:
-        values = np.frombuffer(data, ">u2", count, start).astype(np.uint32)
-    if values.size < count:
-        raise BrokenPicture(f"truncated: {values.size} of {count} samples are there")
-    if values.max() > peak:
-        raise BrokenPicture(f"damaged: a sample of {values.max()} above its largest of {peak}")
-    return ((values * 65535 + peak // 2) // peak).astype(np.uint16).reshape(shape)
-
-
-def decode_tiff(data: bytes, page: tiff.Page) -> np.ndarray:
-    """(H, W, C) of a page of a TIFF."""
-    if tiff.needs_bands(page):
-        return tiff.decode_bands(data, page)
-    with tiff.open_page(data, page) as image:
-        image.load()
-        return from_pillow(image)
 
 
 def from_pillow(image: Image.Image) -> np.ndarray:
@@ -105,29 +98,25 @@ def from_pillow(image: Image.Image) -> np.ndarray:
     Raises:
         UserError: samples beyond [0, 65535], or floats beyond [0, 1].
     """
-    mode = image.mode
-    if mode == "CMYK":
-        image, mode = _cmyk_to_rgb(image), "RGB"
-    if mode.startswith("I;16"):
+    if image.mode == "CMYK":
+        image = _cmyk_to_rgb(image)
+    if image.mode.startswith("I;16"):
         return np.asarray(image).astype(np.uint16)[..., None]
-    if mode in ("I", "F"):
-        values = np.asarray(image)
-        peak = 1 if mode == "F" else 65535
+    if image.mode in ("I", "F"):
+        values, peak = np.asarray(image), 1 if image.mode == "F" else 65535
         if not (values.min() >= 0 and values.max() <= peak):
             raise UserError(
-                f"a picture of mode {mode} has samples beyond [0, {peak}]: its range is not known; "
-                "convert it to 8 or 16 bits"
+                f"an image of mode {image.mode} has samples beyond [0, {peak}]: its range is not "
+                "known; convert it to 8 or 16 bits"
             )
-        return values.astype(np.float32 if mode == "F" else np.uint16)[..., None]
-    if mode == "La":
-        image = image.convert("LA")
+        return values.astype(np.float32 if peak == 1 else np.uint16)[..., None]
+    image = image.convert({"La": "LA", "RGBa": "RGBA"}.get(image.mode, image.mode))
     transparent = "transparency" in image.info
-    grey = mode in ("1", "L", "LA", "La")
-    alpha = mode in ("LA", "La", "RGBA", "RGBa", "PA") or transparent
-    wanted = ("LA" if alpha else "L") if grey else ("RGBA" if alpha else "RGB")
-    if mode == "RGBa" or (mode == "P" and wanted == "RGBA") or (mode == "LA" and transparent):
+    wanted = "L" if image.mode in ("1", "L", "LA") else "RGB"
+    wanted += "A" * (transparent or image.mode in ("LA", "RGBA", "PA"))
+    if transparent and image.mode in ("P", "LA"):
         image = image.convert("RGBA")
-    pixels = np.array(image.convert(wanted) if image.mode != wanted else image)
+    pixels = np.array(image.convert(wanted))
     return pixels[..., None] if pixels.ndim == 2 else pixels
 
 
@@ -174,13 +163,7 @@ def with_channels(image: np.ndarray, wanted: Channels | int) -> np.ndarray:
     count = {"rgb": 3, "grey": 1}.get(wanted, wanted)
     if have == count:
         return image[..., None] if image.ndim == 2 else image
-    codes = {
-        (1, 3): cv2.COLOR_GRAY2RGB,
-        (1, 4): cv2.COLOR_GRAY2RGBA,
-        (3, 1): cv2.COLOR_RGB2GRAY,
-        (3, 4): cv2.COLOR_RGB2RGBA,
-        (4, 1): cv2.COLOR_RGBA2GRAY,
-        (4, 3): cv2.COLOR_RGBA2RGB,
-    }
-    changed = cv2.cvtColor(np.ascontiguousarray(image), codes[have, count])
+    names = {1: "GRAY", 3: "RGB", 4: "RGBA"}
+    code = getattr(cv2, f"COLOR_{names[have]}2{names[count]}")
+    changed = cv2.cvtColor(np.ascontiguousarray(image), code)
     return changed[..., None] if changed.ndim == 2 else changed

@@ -17,7 +17,7 @@ from superres.imaging.comparison import check_sizes, comparison
 from superres.imaging.io import read_picture, write_image
 from superres.imaging.samples import to_8_bit, to_pillow
 from superres.output import shown
-from superres.upscaling.inputs import as_arrays
+from superres.upscaling.python import as_arrays
 from superres.upscaling.writing import on_white, turned
 
 

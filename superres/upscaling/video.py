@@ -23,11 +23,10 @@ from superres.upscaling.video_codec import (
     Frame,
     SegmentWriter,
     frames,
-    import_av,
     probe,
 )
-from superres.upscaling.video_join import join, write_fault
-from superres.upscaling.writing import make_folder
+from superres.upscaling.video_join import join
+from superres.upscaling.writing import make_folder, writing
 
 SEGMENT_FRAMES = 120
 """Frames per piece: what a killed process has to do again at most."""
@@ -73,7 +72,7 @@ def upscale_video(
     source: Path,
     target: Path,
     enlarger: Enlarger,
-    progress: Progress | None = None,
+    progress: Progress = lambda done, total: None,
     settings: Settings | None = None,
 ) -> VideoResult:
     """Enlarge a clip; sound, subtitles, times of frames and chapters are kept.
@@ -90,73 +89,39 @@ def upscale_video(
         UserError: no PyAV, not a video, or the result cannot be written.
         KeyboardInterrupt: Ctrl-C, after ``target`` was made playable with the frames so far.
     """
-    import_av()
     if target.suffix.lower() not in CONTAINERS:
-        raise UserError(
-            f"{target}: cannot write {target.suffix or 'a video without a suffix'}; use "
-            f"{' '.join(CONTAINERS)}"
-        )
+        suffix = target.suffix or "a video without a suffix"
+        raise UserError(f"{target}: cannot write {suffix}; use {' '.join(CONTAINERS)}")
     clip = probe(source)
+    wanted = enlarger.size(*clip.size)
+    size = height, width = wanted[0] + wanted[0] % 2, wanted[1] + wanted[1] % 2
     notes = list(clip.notes)
-    height, width = (n + n % 2 for n in enlarger.size(*clip.size))
-    if (height, width) != enlarger.size(*clip.size):
+    if size != wanted:
         notes.append(f"resized to even sides, {width}x{height}, which video codecs ask for")
-    settings = settings or Settings("", "", enlarger.scale)
-    parts = _Parts(source, target, settings)
-    durations = parts.durations
+    parts = _Parts(clip, target, size, settings or Settings("", "", enlarger.scale))
     try:
-        _encode(clip, enlarger, (height, width), parts, progress, notes)
+        with writing(target):
+            try:
+                for frame in frames(source, max(parts.durations, default=None), clip.deep, notes):
+                    parts.write(frame, _enlarge(frame, enlarger, size, clip))
+                    count = len(parts.durations) + len(parts.written)
+                    progress(count, max(count, clip.frames))
+            finally:  # a frame begun is left, a piece begun is closed
+                parts.close_piece()
     except KeyboardInterrupt:
         if parts.pieces:
-            join(source, parts.pieces, target, durations, notes)
+            join(source, parts.pieces, target, parts.durations, notes)
         raise
-    except OSError as error:  # a piece that cannot be written
-        raise write_fault(target, error) from None
     if not parts.pieces:
         raise UserError(f"{source}: no frame of it can be decoded")
-    if progress:
-        progress(len(durations), len(durations))
-    last = max(durations)
-    end = float((last + durations[last]) * clip.time_base)
+    count = len(parts.durations)
+    progress(count, count)
+    end = float(sum(max(parts.durations.items())) * clip.time_base)
     if end < 0.9 * clip.seconds - 0.1:
         notes.append(f"its pictures end at {end:.1f} s of {clip.seconds:.1f} s: truncated?")
     lost = join(source, parts.pieces, target, {}, notes, parts.record)
-    count = len(durations)
-    parts.remove()
+    shutil.rmtree(parts.folder, ignore_errors=True)
     return VideoResult(clip.size[::-1], (width, height), count, notes, lost)
-
-
-def _encode(
-    clip: Clip,
-    enlarger: Enlarger,
-    size: tuple[int, int],
-    parts: _Parts,
-    progress: Progress | None,
-    notes: list[str],
-) -> None:
-    """Make the pieces that are not there yet; a frame begun is left, a piece begun is closed."""
-    codec = CONTAINERS[parts.target.suffix.lower()][1]
-    writer: SegmentWriter | None = None
-    written: dict[int, int] = {}
-    try:
-        for frame in frames(clip.path, parts.last, clip.deep, notes):
-            pixels = _enlarge(frame, enlarger, size, clip)
-            if writer is None:
-                writer = SegmentWriter(parts.next_piece(), clip, size, codec)
-            writer.write(frame, pixels)
-            written[frame.pts] = frame.duration
-            if progress:
-                done = len(parts.durations) + len(written)
-                progress(done, max(done, clip.frames))
-            if len(written) >= SEGMENT_FRAMES:
-                closing, writer = writer, None
-                closing.close()
-                parts.add(written)
-                written = {}
-    finally:
-        if writer is not None:
-            writer.close()
-            parts.add(written)
 
 
 def _enlarge(frame: Frame, enlarger: Enlarger, size: tuple[int, int], clip: Clip) -> np.ndarray:
@@ -170,46 +135,51 @@ def _enlarge(frame: Frame, enlarger: Enlarger, size: tuple[int, int], clip: Clip
 
 
 class _Parts:
-    """The pieces so far and how they were made; those made otherwise are thrown away."""
+    """The pieces so far and how they were made; those made otherwise are thrown away.
 
-    def __init__(self, source: Path, target: Path, settings: Settings) -> None:
-        self.target, self.folder = target, parts_folder(target)
+    Attributes:
+        durations: of the frames of whole pieces, by time, in ticks.
+        written: the same of the piece that is being written.
+    """
+
+    def __init__(self, clip: Clip, target: Path, size: tuple[int, int], settings: Settings) -> None:
+        self.clip, self.size, self.folder = clip, size, parts_folder(target)
+        self.codec = CONTAINERS[target.suffix.lower()][1]
         self.durations: dict[int, int] = {}
+        self.written: dict[int, int] = {}
         self.pieces: list[Path] = []
+        self.record = settings.record(clip.path)
+        self._writer: SegmentWriter | None = None
         state = _state(target)
-        if difference(str(state.get("record", "")), settings, source) is None:
-            self.pieces = [self.folder / name for name in state["pieces"]]
-            self.durations = {int(k): v for k, v in state["durations"].items()}
-        if not self.pieces or not all(p.is_file() for p in self.pieces):
+        if difference(str(state.get("record", "")), settings, clip.path) is None:
+            pieces = [self.folder / name for name in state["pieces"]]
+            if all(piece.is_file() for piece in pieces):
+                self.pieces = pieces
+                self.durations = {int(k): v for k, v in state["durations"].items()}
+        if not self.pieces:
             shutil.rmtree(self.folder, ignore_errors=True)
-            self.pieces, self.durations = [], {}
         make_folder(self.folder)
-        self.record = settings.record(source)
 
-    @property
-    def last(self) -> int | None:
-        """Time of the last frame that is done."""
-        return max(self.durations, default=None)
+    def write(self, frame: Frame, pixels: np.ndarray) -> None:
+        """Add a frame; a piece that is long enough is closed."""
+        if self._writer is None:
+            self._piece = self.folder / f"{len(self.pieces):05d}.nut"
+            self._writer = SegmentWriter(self._piece, self.clip, frame, self.size, self.codec)
+        self._writer.write(frame, pixels)
+        self.written[frame.pts] = frame.duration
+        if len(self.written) >= SEGMENT_FRAMES:
+            self.close_piece()
 
-    def next_piece(self) -> Path:
-        """Where the next piece goes; it counts from `add` on."""
-        self._next = self.folder / f"{len(self.pieces):05d}.nut"
-        return self._next
-
-    def add(self, durations: dict[int, int]) -> None:
-        """The next piece is whole and holds these frames."""
-        if not durations:
+    def close_piece(self) -> None:
+        """Finish the piece that is being written, if there is one; from then on it counts."""
+        if self._writer is None:
             return
-        self.pieces.append(self._next)
-        self.durations.update(durations)
-        state = {
-            "record": self.record,
-            "pieces": [p.name for p in self.pieces],
-            "durations": self.durations,
-        }
+        closing, self._writer = self._writer, None
+        closing.close()
+        self.pieces.append(self._piece)
+        self.durations |= self.written
+        self.written = {}
+        names = [piece.name for piece in self.pieces]
+        state = {"record": self.record, "pieces": names, "durations": self.durations}
         data = json.dumps(state).encode()
         write_atomically(self.folder / "state.json", lambda file: file.write(data))
-
-    def remove(self) -> None:
-        """The result is whole."""
-        shutil.rmtree(self.folder, ignore_errors=True)

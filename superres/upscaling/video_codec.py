@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -11,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from superres.errors import UserError
-from superres.upscaling.video_colour import to_420, to_rgb
 
 CONTAINERS = {
     ".mp4": ("mp4", "libx264"),
@@ -26,6 +26,8 @@ CONTAINERS = {
 
 _BT601, _BT709, _UNKNOWN = 5, 1, 2  # matrix coefficients of H.273
 _STUDIO, _FULL = 1, 2  # ranges
+_EXACT = {"interpolation": 4 | 0x40000 | 0x4000 | 0x2000}
+"""Of libswscale: bicubic chroma, accurate rounding, chroma of every pixel in and out."""
 _COLOUR_TAGS = ("color_primaries", "color_trc", "colorspace", "color_range")
 
 
@@ -176,92 +178,87 @@ def frames(path: Path, after: int | None, deep: bool, notes: list[str]) -> Itera
 
 def _seek(container: Any, stream: Any, after: int) -> None:
     """Go near to a time, before it; from the start where the file cannot."""
-    av = import_av()
-    try:
+    with contextlib.suppress(OSError):  # PyAV's errors are OSErrors
         container.seek(after, stream=stream, backward=True)
         first = next((f for f in container.decode(stream)), None)
         if first is not None and first.pts is not None and first.pts <= after:
             container.seek(after, stream=stream, backward=True)
             return
-    except (av.error.FFmpegError, OSError):
-        pass
     container.seek(stream.start_time or 0, stream=stream, backward=True)
 
 
 def _frame(frame: Any, pts: int, duration: int, deep: bool) -> Frame:
-    space = _space(frame.colorspace, frame.height)
     colours = {tag: int(getattr(frame, tag)) for tag in _COLOUR_TAGS}
     full = colours["color_range"] == _FULL or frame.format.name.startswith("yuvj")
-    same = _FULL if full else _STUDIO
-    planes = frame.reformat(  # only chroma is enlarged by it; colours keep their numbers
-        format="yuv444p16le" if deep else "yuv444p",
-        src_colorspace=space,
-        dst_colorspace=space,
-        src_color_range=same,
-        dst_color_range=same,
+    colours["color_range"] = _FULL if full else _STUDIO
+    pixels = frame.reformat(
+        format="rgb48le" if deep else "rgb24",
+        src_colorspace=_space(colours, frame.height),
+        src_color_range=colours["color_range"],
+        dst_color_range=_FULL,
+        **_EXACT,
     ).to_ndarray()
-    colours["color_range"] = same
-    if deep:  # comes as (H, W, 3)
-        planes = planes.transpose(2, 0, 1)
-    pixels = to_rgb(planes, 16 if deep else 8, space, full)
     if frame.rotation % 360:
         pixels = np.ascontiguousarray(np.rot90(pixels, round(frame.rotation / 90)))
     return Frame(pixels, pts, duration, colours, bool(frame.interlaced_frame))
 
 
-def _space(space: int, height: int) -> int:
+def _space(colours: dict[str, int], height: int) -> int:
     """The matrix between RGB and YCbCr: as tagged, else as players guess it."""
-    if int(space) in (_UNKNOWN, 0):
+    if colours["colorspace"] in (_UNKNOWN, 0):
         return _BT709 if height >= 720 else _BT601
-    return int(space)
+    return colours["colorspace"]
+
+
+_ENCODERS = {
+    "libx264": {
+        **{"crf": "17", "preset": "medium", "bf": "0"},
+        "x264-params": "force-cfr=1",  # else it declares the time base as its rate
+    },
+    "libvpx-vp9": {
+        **{"crf": "24", "b": "0", "lag-in-frames": "0", "cpu-used": "4", "auto-alt-ref": "0"},
+        **{"row-mt": "1", "deadline": "good"},
+    },
+}
 
 
 class SegmentWriter:
-    """A piece of the enlarged video in a file of its own, that can be joined with others.
+    """A piece of the upscaled video in a file of its own, that can be joined with others.
 
     No frame refers to one that is shown later, so the times of joined pieces always grow.
+
+    Args:
+        frame: the first, for the colours of the stream.
+        size: (height, width).
     """
 
-    def __init__(self, path: Path, clip: Clip, size: tuple[int, int], codec: str) -> None:
+    def __init__(
+        self, path: Path, clip: Clip, frame: Frame, size: tuple[int, int], codec: str
+    ) -> None:
         self._container = import_av().open(str(path), "w", format="nut")
-        self._clip, self._codec, self._size = clip, codec, size
-        self._stream: Any = None
-        self._durations: dict[int, int] = {}
-
-    def _begin(self, frame: Frame) -> None:
-        stream = self._container.add_stream(self._codec, rate=self._clip.rate)
+        self._clip, self._durations = clip, dict[int, int]()
+        self._stream = stream = self._container.add_stream(codec, rate=clip.rate)
         context = stream.codec_context
-        stream.height, stream.width = self._size
-        stream.pix_fmt = "yuv420p10le" if self._clip.deep else "yuv420p"
-        stream.time_base = context.time_base = self._clip.time_base
-        context.options = {
-            "libx264": {
-                "crf": "17", "preset": "medium", "bf": "0",
-                "x264-params": "force-cfr=1",  # else it declares the time base as its rate
-            },
-            "libvpx-vp9": {
-                "crf": "24", "b": "0", "lag-in-frames": "0", "cpu-used": "4", "auto-alt-ref": "0",
-                "row-mt": "1", "deadline": "good",
-            },
-        }[self._codec]  # fmt: skip
+        stream.height, stream.width = size
+        stream.pix_fmt = "yuv420p10le" if clip.deep else "yuv420p"
+        stream.time_base = context.time_base = clip.time_base
+        context.options = dict(_ENCODERS[codec])
         for tag, value in frame.colours.items():
             setattr(context, tag, value)
-        if self._clip.aspect:
-            context.sample_aspect_ratio = self._clip.aspect
-        self._stream = stream
+        if clip.aspect:
+            context.sample_aspect_ratio = clip.aspect
 
     def write(self, frame: Frame, pixels: np.ndarray) -> None:
         """Add a frame with the time of ``frame`` and these pixels."""
-        av = import_av()
-        if self._stream is None:
-            self._begin(frame)
-        planes = to_420(
-            pixels,
-            10 if self._clip.deep else 8,
-            _space(frame.colours["colorspace"], self._clip.size[0]),
-            frame.colours["color_range"] == _FULL,
+        given = "rgb48le" if self._clip.deep else "rgb24"
+        made = import_av().VideoFrame.from_ndarray(pixels, format=given)
+        made = made.reformat(
+            format=self._stream.pix_fmt,
+            src_color_range=_FULL,
+            dst_colorspace=_space(frame.colours, self._clip.size[0]),
+            dst_color_range=frame.colours["color_range"],
+            **_EXACT,
         )
-        made = av.VideoFrame.from_ndarray(planes, format=self._stream.pix_fmt)
         for tag, value in frame.colours.items():
             setattr(made, tag, value)
         made.pts, made.time_base, made.duration = frame.pts, self._clip.time_base, frame.duration
@@ -276,6 +273,5 @@ class SegmentWriter:
 
     def close(self) -> None:
         """Finish the piece."""
-        if self._stream is not None:
-            self._mux(self._stream.encode(None))
+        self._mux(self._stream.encode(None))
         self._container.close()

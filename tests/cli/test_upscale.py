@@ -19,7 +19,7 @@ from PIL import Image
 
 import superres
 from superres.cli.main import main
-from superres.imaging.io import read_image, read_picture
+from superres.imaging.io import read_image
 from superres.models.backbones.edsr import EDSR
 
 from ..upscaling.conftest import _cache, _one_thread, exif, icc, scene, weights, zoo
@@ -290,13 +290,6 @@ def test_a_file_where_a_folder_is_meant(upscale, tmp_path):
     assert (tmp_path / "there").read_text() == "precious"
 
 
-def test_results_into_the_folder_of_their_sources(upscale, tmp_path):
-    Image.fromarray(scene()).save(tmp_path / "a.png")
-    upscale(tmp_path, "-o", tmp_path)
-    assert "earlier run" in upscale(tmp_path, "-o", tmp_path)
-    assert sorted(p.name for p in tmp_path.glob("*.png")) == ["a.png", "a_x2.png"]
-
-
 def test_a_name_that_grows_too_long(upscale, tmp_path):
     for name in ("n" * 250, "b"):
         Image.fromarray(scene()).save(tmp_path / f"{name}.png")
@@ -312,18 +305,6 @@ def test_kinds_that_are_not_read_are_told(upscale, tmp_path):
     assert "not read here: 1 .heic" in upscale(tmp_path, "-o", tmp_path / "out")
 
 
-def test_damaged_ones_of_kinds_that_are_read(upscale, tmp_path):
-    for name, kind in (("a.gif", "GIF"), ("b.jp2", "JPEG2000"), ("c.avif", "AVIF")):
-        if kind not in Image.SAVE:
-            continue
-        Image.fromarray(scene()).save(tmp_path / name)
-        whole = (tmp_path / name).read_bytes()
-        (tmp_path / name).write_bytes(whole[: len(whole) * 2 // 3])
-        said = upscale(tmp_path / name, "-o", tmp_path / "out/", code=1)
-        assert "truncated" in said
-        assert "not read here" not in said
-
-
 def test_no_other_program_is_started_for_a_picture(upscale, tmp_path, monkeypatch):
     seen = tmp_path / "seen"
     (tmp_path / "gs").write_text(f"#!/bin/sh\n: > '{seen}'\nexit 1\n")
@@ -335,17 +316,6 @@ def test_no_other_program_is_started_for_a_picture(upscale, tmp_path, monkeypatc
     assert "not a picture in a known format; it begins with the text '%!PS-Adobe" in said
     assert not seen.exists()
     assert not (tmp_path / "large.png").exists()
-
-
-def test_sixteen_bit_grey_with_one_transparent_level(upscale, tmp_path):
-    grey = scene()[..., 0].astype(np.uint16) * 257
-    grey[10:20, 10:30] = 777
-    Image.fromarray(grey).save(tmp_path / "a.png", transparency=777)
-    upscale(tmp_path / "a.png", "-o", tmp_path / "b.png")
-    result = read_picture(tmp_path / "b.png").pixels
-    assert (result.shape[:2], result.dtype) == ((80, 112), np.uint16)
-    assert (result[24:36, 24:56, -1] == 0).all()
-    assert (result[:16, :, -1] == 65535).all()
 
 
 def test_records_replace_records_only(upscale, tmp_path):

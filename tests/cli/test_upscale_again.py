@@ -169,18 +169,6 @@ def test_another_input(upscale, source, tmp_path):
     repeated(upscale, result, source)
 
 
-def test_an_input_of_the_same_name(upscale, tmp_path):
-    for number, folder in enumerate(("one", "two")):
-        (tmp_path / folder).mkdir()
-        Image.fromarray(scene(seed=number)).save(tmp_path / folder / "a.bmp")  # of the same size
-        os.utime(tmp_path / folder / "a.bmp", (1e9 + number, 1e9 + number))
-    out = tmp_path / "out"
-    upscale(tmp_path / "two/a.bmp", "-o", out, "--format", "png")
-    refused(upscale, out / "a.png", tmp_path / "one/a.bmp", "-o", out, "--format", "png")
-    upscale(tmp_path / "one", "-o", out, "--format", "png", code=1)
-    assert "made from another image" in upscale(tmp_path / "one/a.bmp", "-o", out / "a.png", code=1)
-
-
 def test_a_folder_goes_on_and_tells_what_differs(upscale, tmp_path):
     folder, out, report = tmp_path / "in", tmp_path / "out", tmp_path / "r.json"
     (folder / "sub").mkdir(parents=True)
@@ -345,12 +333,6 @@ class TestVideos:
         assert "192x128 pixels, not 96x64" in said
         os.utime(clip, (time.time() + 10,) * 2)
         assert f"older than {clip}" in refused(upscale, result, clip)
-
-    def test_a_command_that_was_killed_before_its_first_piece(self, upscale, tmp_path):
-        clip, result = self.make(tmp_path / "clip.mp4"), tmp_path / "clip_x4.mp4"
-        (tmp_path / ".clip_x4.mp4.parts").mkdir()
-        upscale(clip)
-        repeated(upscale, result, clip)
 
     def test_what_another_command_began_is_not_thrown_away(
         self, upscale, other, tmp_path, monkeypatch

@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import struct
-import subprocess
-import sys
 import zlib
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from maintain.formats import SIZE, others, pngs, pnms, tiffs
 from superres.errors import UserError
 from superres.imaging import io as image_io
 from superres.imaging._cv2 import explain_import_error, import_cv2
-from superres.imaging.io import image_header, image_shape, read_image, write_image
+from superres.imaging.io import image_header, image_shape, read_image, read_picture, write_image
 from superres.imaging.listing import list_images
 
 RNG = np.random.default_rng(7)
 RGB = RNG.integers(0, 256, (37, 53, 3), dtype=np.uint8)
 GREY = RGB[..., 0]
 ALPHA = RNG.integers(0, 256, (37, 53), dtype=np.uint8)
+COLOUR, RGBA = Image.fromarray(RGB), Image.fromarray(np.dstack([RGB, ALPHA]))
 
 
 def encode(picture: Image.Image, kind: str, **options) -> bytes:
@@ -31,103 +32,52 @@ def encode(picture: Image.Image, kind: str, **options) -> bytes:
     return file.getvalue()
 
 
-def cv_encode(suffix: str, image: np.ndarray) -> bytes:
-    return import_cv2().imencode(suffix, image)[1].tobytes()
+PNG, JPEG = encode(COLOUR, "PNG"), encode(COLOUR, "JPEG", quality=95)
+# What the files hold is compared in tests/maintain/test_formats.py.
+CELLS = [cell for made in (pngs, tiffs, others, pnms) for cell in made() if cell.right is not None]
+FILES = {" ".join(cell.kind): cell.data for cell in CELLS if cell.orientation == 1}
+FILES.pop("JPEG2000 16 RGB ")  # of another size
 
 
-COLOUR, GREYS = Image.fromarray(RGB), Image.fromarray(GREY)
-RGBA = Image.fromarray(np.dstack([RGB, ALPHA]))
-BILEVEL = Image.fromarray(GREY > 100)
-PALETTE = COLOUR.quantize(16)
-
-# name -> (file, (channels, bits, alpha), the RGB that must come out, tolerance)
-KINDS = {
-    "rgb.png": (encode(COLOUR, "PNG"), (3, 8, False), RGB, 0),
-    "grey.png": (encode(GREYS, "PNG"), (1, 8, False), np.dstack([GREY] * 3), 0),
-    "greyalpha.png": (
-        encode(Image.merge("LA", (GREYS, Image.fromarray(ALPHA))), "PNG"),
-        (4, 8, True),
-        np.dstack([GREY] * 3),
-        0,
-    ),
-    "palette.png": (encode(PALETTE, "PNG"), (3, 8, False), PALETTE.convert("RGB"), 0),
-    "palette_alpha.png": (
-        encode(PALETTE, "PNG", transparency=3),
-        (4, 8, True),
-        PALETTE.convert("RGB"),
-        0,
-    ),
-    "rgba.png": (encode(RGBA, "PNG"), (4, 8, True), RGB, 0),
-    "bilevel.png": (encode(BILEVEL, "PNG"), (1, 8, False), BILEVEL.convert("RGB"), 0),
-    "grey16.png": (
-        encode(Image.fromarray(GREY.astype(np.uint16) * 257), "PNG"),
-        (1, 16, False),
-        np.dstack([GREY] * 3),
-        0,
-    ),
-    "rgb16.png": (cv_encode(".png", RGB[..., ::-1].astype("u2") * 257), (3, 16, False), RGB, 0),
-    "rgb.jpg": (encode(COLOUR, "JPEG", quality=95), (3, 8, False), None, 1),
-    "progressive.jpg": (encode(COLOUR, "JPEG", progressive=True), (3, 8, False), None, 1),
-    "grey.jpg": (encode(GREYS, "JPEG", quality=95), (1, 8, False), None, 1),
-    "cmyk.jpg": (encode(COLOUR.convert("CMYK"), "JPEG"), (3, 8, False), None, 2),
-    "rgb.bmp": (encode(COLOUR, "BMP"), (3, 8, False), RGB, 0),
-    "palette.bmp": (encode(PALETTE, "BMP"), (3, 8, False), PALETTE.convert("RGB"), 0),
-    "grey.bmp": (encode(GREYS, "BMP"), (1, 8, False), np.dstack([GREY] * 3), 0),
-    "rgba.bmp": (encode(RGBA, "BMP"), (3, 8, False), RGB, 0),
-    "rgb.tif": (encode(COLOUR, "TIFF"), (3, 8, False), RGB, 0),
-    "lzw.tif": (encode(COLOUR, "TIFF", compression="tiff_lzw"), (3, 8, False), RGB, 0),
-    "rgba.tif": (encode(RGBA, "TIFF"), (4, 8, True), RGB, 0),
-    "rgb16.tif": (cv_encode(".tif", RGB[..., ::-1].astype("u2") * 257), (3, 16, False), RGB, 0),
-    "lossless.webp": (encode(COLOUR, "WEBP", lossless=True), (3, 8, False), RGB, 0),
-    "lossy.webp": (encode(COLOUR, "WEBP"), (3, 8, False), None, 0),
-    "alpha.webp": (encode(RGBA, "WEBP", lossless=True, exact=True), (4, 8, True), RGB, 0),
-    "rgb.ppm": (encode(COLOUR, "PPM"), (3, 8, False), RGB, 0),
-    "grey.pgm": (encode(GREYS, "PPM"), (1, 8, False), np.dstack([GREY] * 3), 0),
-}
-
-
-@pytest.mark.parametrize("name", KINDS)
-def test_every_kind_reads_as_pillow_reads_it(tmp_path, name):
-    data, (channels, bits, alpha), expected, tolerance = KINDS[name]
-    path = tmp_path / name
-    path.write_bytes(data)
-    if expected is None:  # lossy: Pillow's own decoder is the reference
-        expected = Image.open(io.BytesIO(data)).convert("RGB")
-    image = read_image(path)
-    assert image.shape == (37, 53, 3)
-    assert image.dtype == np.uint8
-    assert image.flags.c_contiguous
-    assert image.flags.writeable
-    assert np.abs(image.astype(int) - np.asarray(expected).astype(int)).max() <= tolerance
-
-    header = image_header(path)
-    assert (header.height, header.width) == (37, 53)
-    assert (header.channels, header.bits, header.has_alpha) == (channels, bits, alpha)
+@pytest.mark.parametrize("name", FILES)
+def test_headers_say_what_reading_gives(tmp_path, name):
+    path = tmp_path / "file"
+    path.write_bytes(FILES[name])
+    try:
+        header = image_header(path)
+    except UserError as error:
+        with pytest.raises(UserError, match=re.escape(str(error))):
+            read_image(path)
+        return
+    assert (header.height, header.width) == SIZE
     for how in ("rgb", "grey", "unchanged"):
-        kept = read_image(path, how, "keep")
-        assert kept.shape == image_shape(path, how)
-        assert kept.dtype == (np.uint16 if bits == 16 else np.uint8)
-    assert image_shape(path) == (37, 53, channels)
-    assert np.array_equal(read_image(data), image)
+        image = read_image(path, how, "keep")
+        assert image.shape == image_shape(path, how)
+        assert image.dtype == (np.uint8 if header.bits == 8 else np.uint16)
+        assert image.flags.c_contiguous
+        assert image.flags.writeable
+    assert image.shape == (*SIZE, header.channels)
+    assert header.has_alpha == (read_picture(path).pixels.shape[2] in (2, 4))
+    assert read_image(path).dtype == np.uint8
 
 
 def test_alpha_is_dropped_without_blending_and_kept_when_asked_for():
-    for name in ("rgba.png", "rgba.tif", "alpha.webp"):
-        data = KINDS[name][0]
+    for kind, options in (("PNG", {}), ("TIFF", {}), ("WEBP", {"lossless": True, "exact": True})):
+        data = encode(RGBA, kind, **options)
         assert np.array_equal(read_image(data), RGB)
         assert np.array_equal(read_image(data, "unchanged"), np.dstack([RGB, ALPHA]))
 
 
 def test_sixteen_bits_round_to_eight():
     levels = np.arange(65536, dtype=np.uint16).reshape(256, 256)
-    data = cv_encode(".png", levels)
+    data = encode(Image.fromarray(levels), "PNG")
     assert np.array_equal(read_image(data, "grey", "keep")[..., 0], levels)
     assert np.array_equal(read_image(data, "grey")[..., 0], np.rint(levels / 257.0))
 
 
 def test_grey_is_bt601_luma():
     expected = RGB @ np.array([0.299, 0.587, 0.114])
-    assert np.abs(read_image(KINDS["rgb.png"][0], "grey")[..., 0] - expected).max() <= 0.51
+    assert np.abs(read_image(PNG, "grey")[..., 0] - expected).max() <= 0.51
 
 
 def test_exif_rotation_and_icc_profile_are_reported_not_applied(tmp_path):
@@ -142,11 +92,14 @@ def test_exif_rotation_and_icc_profile_are_reported_not_applied(tmp_path):
         assert read_image(path).shape == (37, 53, 3)
 
 
-@pytest.mark.parametrize("name", KINDS)
+WITH_AN_END = [n for n in FILES if n.startswith(("PNG", "JPEG ", "TIFF", "WebP", "BMP", "PNM"))]
+
+
+@pytest.mark.parametrize("name", [n for n in WITH_AN_END if "text" not in n])
 def test_truncated_files_are_refused_wherever_they_end(name):
-    data = KINDS[name][0]
-    cuts = {1, 2, 3, 8, 20, 33, len(data) // 2, len(data) - 12, len(data) - 2, len(data) - 1}
-    cuts |= set(np.random.default_rng(1).integers(1, len(data), 30).tolist())
+    data = FILES[name]
+    cuts = {1, 2, 8, 20, 33, len(data) // 2, len(data) - 12, len(data) - 2, len(data) - 1}
+    cuts |= set(np.random.default_rng(1).integers(1, len(data), 9).tolist())
     for cut in sorted(cuts):
         with pytest.raises(UserError, match="bird"):
             read_image(data[:cut], label=f"bird/{name}")
@@ -154,7 +107,7 @@ def test_truncated_files_are_refused_wherever_they_end(name):
 
 def test_truncated_jpeg_with_a_thumbnail_that_has_its_own_end_marker():
     thumbnail = encode(COLOUR.resize((8, 8)), "JPEG")
-    data = KINDS["rgb.jpg"][0]
+    data = JPEG
     app = b"\xff\xe1" + struct.pack(">H", len(thumbnail) + 2) + thumbnail
     with_thumbnail = data[:2] + app + data[2:]
     assert read_image(with_thumbnail).shape == (37, 53, 3)
@@ -162,15 +115,15 @@ def test_truncated_jpeg_with_a_thumbnail_that_has_its_own_end_marker():
         read_image(with_thumbnail[:-2])
 
 
-@pytest.mark.parametrize("name", ["rgb.png", "palette_alpha.png", "grey16.png"])
+@pytest.mark.parametrize("name", ["PNG 8 RGB ", "PNG 8 palette one level", "PNG 16 grey "])
 def test_any_flipped_bit_in_a_png_is_noticed(name):
-    data = bytearray(KINDS[name][0])
+    data = bytearray(FILES[name])
     for at in np.random.default_rng(2).integers(0, len(data), 60).tolist():
         data[at] ^= 0x10
-        with pytest.raises(UserError, match="picture in memory: "):
+        with pytest.raises(UserError, match="image in memory: "):
             read_image(bytes(data))
         data[at] ^= 0x10
-    assert read_image(bytes(data)).shape == (37, 53, 3)
+    assert read_image(bytes(data)).shape == (*SIZE, 3)
 
 
 def test_png_whose_pixels_end_early_but_whose_checksums_are_right():
@@ -228,7 +181,7 @@ def test_what_is_no_picture_is_told_from_its_first_bytes(tmp_path):
 
 def test_unreadable_file(tmp_path, monkeypatch):
     path = tmp_path / "secret.png"
-    path.write_bytes(KINDS["rgb.png"][0])
+    path.write_bytes(PNG)
     path.chmod(0)
     if os.access(path, os.R_OK):  # the superuser reads everything: let open() refuse
 
@@ -246,7 +199,7 @@ def test_decompression_bombs_are_refused_by_their_header(tmp_path, monkeypatch):
     bomb += struct.pack(">I", zlib.crc32(b"IHDR" + header)) + b"\0\0\x10\0IDAT\x78\x9c"
     with pytest.raises(UserError, match="100000x100000 pixels are more than the limit"):
         read_image(bomb)
-    data = KINDS["rgb.png"][0]
+    data = PNG
     with pytest.raises(UserError, match="SUPERRES_MAX_PIXELS"):
         read_image(data, max_pixels=37 * 53 - 1)
     assert read_image(data, max_pixels=37 * 53).shape == (37, 53, 3)
@@ -256,36 +209,6 @@ def test_decompression_bombs_are_refused_by_their_header(tmp_path, monkeypatch):
     monkeypatch.setenv("SUPERRES_MAX_PIXELS", "many")
     with pytest.raises(UserError, match="not a positive whole number"):
         read_image(data)
-
-
-def test_zero_sized_header_is_refused():
-    header = struct.pack(">II", 0, 4) + b"\x08\x02\0\0\0"
-    data = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + b"IHDR" + header
-    data += struct.pack(">I", zlib.crc32(b"IHDR" + header)) + b"\0\0\0\0IEND\xae\x42\x60\x82"
-    with pytest.raises(UserError, match="damaged in its PNG header"):
-        read_image(data)
-
-
-def test_random_damage_never_ends_in_anything_but_a_user_error():
-    rng = np.random.default_rng(3)
-    for data, *_ in KINDS.values():
-        for _ in range(60):
-            broken = bytearray(data)
-            for at in rng.integers(0, min(len(data), rng.choice([40, 400, 10**9])), 3):
-                broken[at] = rng.integers(256)
-            try:
-                image = read_image(bytes(broken), max_pixels=10**6)
-            except UserError:
-                continue
-            assert image.dtype == np.uint8
-            assert image.shape[2] == 3
-
-
-def test_long_metadata_before_the_jpeg_size(tmp_path):
-    data = KINDS["rgb.jpg"][0]
-    comment = b"\xff\xfe" + struct.pack(">H", 65535) + b"x" * 65533
-    (tmp_path / "long.jpg").write_bytes(data[:2] + comment * 3 + data[2:])
-    assert image_shape(tmp_path / "long.jpg") == (37, 53, 3)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".bmp", ".tif", ".webp", ".ppm"])
@@ -307,58 +230,22 @@ def test_lossless_formats_come_back_equal(tmp_path, suffix):
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
 
 
-def test_views_and_one_pixel_pictures_can_be_written(tmp_path):
-    write_image(tmp_path / "flipped.png", RGB[::-1, ::-2])
-    assert np.array_equal(read_image(tmp_path / "flipped.png"), RGB[::-1, ::-2])
-    write_image(tmp_path / "dot.jpg", RGB[:1, :1], quality=100)
-    assert image_shape(tmp_path / "dot.jpg") == (1, 1, 3)
-
-
 def test_writing_what_cannot_be_written(tmp_path):
     deep = RGB.astype(np.uint16)
     four = np.dstack([RGB, ALPHA])
     for name, image, fault in [
         ("a.gif", RGB, "cannot write the format .gif"),
         ("a", RGB, "no suffix"),
-        ("a.jpg", deep, "cannot hold 16-bit"),
-        ("a.jpg", four, "cannot hold an alpha"),
-        ("a.pgm", RGB, "grey pictures only"),
+        ("a.jpg", deep, "cannot hold uint16"),
+        ("a.jpg", four, "C = 1 or 3 of uint8"),
+        ("a.pgm", RGB, "C = 1 of"),
         ("a.png", RGB.astype(np.float32), "float32 samples"),
-        ("a.png", RGB[:0], "cannot write an array of shape"),
+        ("a.png", RGB[:0], "samples of shape"),
         ("missing/a.png", RGB, "its folder does not exist"),
     ]:
         with pytest.raises(UserError, match=fault):
             write_image(tmp_path / name, image)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_full_disk_keeps_the_old_file_and_leaves_nothing(tmp_path):
-    path = tmp_path / "bird.png"
-    write_image(path, RGB)
-    before = path.read_bytes()
-    code = (
-        "import resource, sys, numpy as np\n"
-        "from superres.imaging.io import write_image\n"
-        "from superres.errors import UserError\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))\n"
-        "noise = np.random.default_rng(0).integers(0, 256, (99, 99, 3), dtype=np.uint8)\n"
-        "try: write_image(sys.argv[1], noise)\n"
-        "except UserError as error: print(error); sys.exit(7)\n"
-    )
-    run = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True)
-    assert run.returncode == 7, run.stderr
-    assert "cannot be written" in run.stdout
-    assert path.read_bytes() == before
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_new_files_obey_the_umask(tmp_path):
-    old = os.umask(0o027)
-    try:
-        write_image(tmp_path / "a.png", RGB)
-    finally:
-        os.umask(old)
-    assert (tmp_path / "a.png").stat().st_mode & 0o777 == 0o640
 
 
 def test_list_images(tmp_path):
@@ -376,8 +263,7 @@ def test_list_images(tmp_path):
 
 
 def test_opencv_says_nothing_about_broken_pictures(capfd):
-    for name in ("rgb.png", "rgb.jpg", "rgb.tif", "rgb.bmp"):
-        data = KINDS[name][0]
+    for data in (PNG, JPEG, encode(COLOUR, "TIFF"), encode(COLOUR, "BMP")):
         with pytest.raises(UserError):
             read_image(data[: len(data) // 2])
     assert capfd.readouterr().err == ""
@@ -387,9 +273,6 @@ def test_opencv_says_nothing_about_broken_pictures(capfd):
     ("message", "package"),
     [
         ("libGL.so.1: cannot open shared object file: No such file or directory", "libgl1"),
-        ("libgthread-2.0.so.0: cannot open shared object file", "libglib2.0-0"),
-        ("libSM.so.6: cannot open shared object file", "libsm6"),
-        ("libodd.so.3: cannot open shared object file", "libodd.so.3"),
         ("No module named 'cv2'", "pip install opencv-python"),
     ],
 )
@@ -408,7 +291,7 @@ def test_a_missing_system_library_is_explained(monkeypatch, message, package):
     import_cv2.cache_clear()
     monkeypatch.setattr(builtins, "__import__", broken)
     with pytest.raises(UserError, match="OpenCV cannot be imported"):
-        read_image(KINDS["rgb.png"][0])
+        read_image(PNG)
     monkeypatch.undo()
     import_cv2.cache_clear()
-    assert read_image(KINDS["rgb.png"][0]).shape == (37, 53, 3)
+    assert read_image(PNG).shape == (37, 53, 3)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from superres.errors import UserError
-from superres.imaging.kernels import KERNELS, plan_pass
+from superres.imaging.kernels import plan_pass
 from superres.imaging.resize import imresize, modcrop
 
 RAMP4 = np.arange(16.0).reshape(4, 4)
@@ -190,23 +190,6 @@ def test_ties_are_rounded_up():
     assert up.max() == 255
 
 
-def test_rounding_after_each_pass_is_not_one_rounding():
-    image = np.random.default_rng(0).integers(0, 256, (96, 96), dtype=np.uint8)
-    once = np.clip(np.floor(imresize(image, 0.5, rounding="float") + 0.5), 0, 255)
-    differing = (once != imresize(image, 0.5)).mean()
-    assert 0.05 < differing < 0.25  # about 14 % on photographs
-
-
-def test_the_stronger_reduction_goes_first():
-    image = np.random.default_rng(1).integers(0, 256, (40, 60, 3), dtype=np.uint8)
-    width_first = imresize(imresize(image, (1, 0.25)), (0.5, 1))
-    height_first = imresize(imresize(image, (0.5, 1)), (1, 0.25))
-    np.testing.assert_array_equal(imresize(image, (0.5, 0.25)), width_first)
-    assert (width_first != height_first).any()
-    equal = imresize(imresize(image, (0.5, 1)), (1, 0.5))
-    np.testing.assert_array_equal(imresize(image, 0.5), equal)
-
-
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32, np.float64])
 def test_scale_one_is_a_copy(dtype):
     image = (np.random.default_rng(0).random((5, 7, 3)) * 200).astype(dtype)
@@ -214,16 +197,6 @@ def test_scale_one_is_a_copy(dtype):
         np.testing.assert_array_equal(result, image)
         assert result.dtype == dtype
         assert not np.shares_memory(result, image)
-
-
-@pytest.mark.parametrize("shape", [(12, 20), (12, 20, 1), (12, 20, 3), (12, 20, 4), (12, 20, 6)])
-def test_channels_are_independent(shape):
-    image = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-    result = imresize(image, (0.5, 1.5))
-    assert result.shape == (6, 30, *shape[2:])
-    for channel in range(shape[2] if len(shape) == 3 else 0):
-        plane = imresize(np.ascontiguousarray(image[..., channel]), (0.5, 1.5))
-        np.testing.assert_array_equal(result[..., channel], plane)
 
 
 def test_odd_sizes_and_scale_against_size():
@@ -262,26 +235,6 @@ def test_extreme_scales(scale):
     assert (result == 77).all()
 
 
-@pytest.mark.parametrize(
-    ("method", "filter_name"),
-    [("bicubic", "BICUBIC"), ("bilinear", "BILINEAR"), ("lanczos3", "LANCZOS"), ("box", "BOX")],
-)
-@pytest.mark.parametrize("size", [(32, 24), (50, 31), (200, 150)])
-def test_pillow_agrees_away_from_the_border(method, filter_name, size):
-    """Pillow has the same kernels in float, but drops what lies outside of the picture."""
-    from PIL import Image
-
-    if method == "box" and size[0] > 96:
-        pytest.skip("enlarging with a box depends on how ties of position are broken")
-    image = np.random.default_rng(0).random((96, 72)).astype(np.float32)
-    ours = imresize(image, size=size, method=method)
-    kind = getattr(Image.Resampling, filter_name)
-    theirs = np.asarray(Image.fromarray(image).resize(size[::-1], kind))
-    margin = math.ceil(3 * max(1, size[0] / 96)) + 1
-    inner = np.s_[margin:-margin, margin:-margin]
-    np.testing.assert_allclose(ours[inner], theirs[inner], rtol=0, atol=2e-6)
-
-
 def test_box_is_the_block_mean():
     from skimage.transform import downscale_local_mean
 
@@ -299,21 +252,6 @@ def test_nearest_takes_samples():
     np.testing.assert_array_equal(imresize(image, 2, method="nearest"), doubled)
 
 
-@pytest.mark.parametrize("method", KERNELS)
-def test_a_constant_picture_stays_constant(method):
-    image = np.full((17, 23, 3), 199, np.uint8)
-    for border in ("reflect", "replicate"):
-        for scale in (1 / 3, 0.6, 1.7):
-            assert (imresize(image, scale, method=method, border=border) == 199).all()
-
-
-def test_borders_differ_at_the_edge_only():
-    image = np.random.default_rng(0).integers(0, 256, (64, 64), dtype=np.uint8)
-    mirrored, clamped = imresize(image, 0.5), imresize(image, 0.5, border="replicate")
-    assert (mirrored != clamped).any()
-    np.testing.assert_array_equal(mirrored[2:-2, 2:-2], clamped[2:-2, 2:-2])
-
-
 GOOD = np.zeros((8, 8, 3), np.uint8)
 
 
@@ -321,25 +259,18 @@ GOOD = np.zeros((8, 8, 3), np.uint8)
     ("image", "arguments", "message"),
     [
         (GOOD, {"scale": 0}, "positive"),
-        (GOOD, {"scale": -0.5}, "positive"),
-        (GOOD, {"scale": math.nan}, "positive"),
         (GOOD, {"scale": math.inf}, "positive"),
         (GOOD, {"scale": "half"}, "numbers"),
-        (GOOD, {"scale": (1, 2, 3)}, "numbers"),
         (GOOD, {}, "exactly one"),
         (GOOD, {"scale": 2, "size": (4, 4)}, "exactly one"),
-        (GOOD, {"size": (4,)}, "numbers"),
-        (GOOD, {"size": (4, 0)}, "positive"),
         (GOOD, {"size": (4, 2.5)}, "whole"),
         (GOOD, {"scale": 2, "method": "cubic"}, "bicubic"),
         (GOOD, {"scale": 2, "border": "wrap"}, "replicate"),
         (GOOD, {"scale": 2, "rounding": "none"}, "uint8_each_pass"),
         (GOOD[:0], {"scale": 2}, "empty"),
         (GOOD[None], {"scale": 2}, "empty"),
-        (GOOD.astype(bool), {"scale": 2}, "bool"),
         (GOOD.astype(np.int64), {"scale": 2}, "int64"),
         (GOOD.tolist(), {"scale": 2}, "list"),
-        (np.array([[0.0, np.nan]]), {"scale": 2}, "NaN"),
         (np.array([[0.0, np.inf]]), {"scale": 2}, "NaN or inf"),
     ],
 )

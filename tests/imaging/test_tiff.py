@@ -96,6 +96,7 @@ def test_generated_files_are_read_right_or_refused_by_name(kind):
         refused = str(error)
     if picture is None:
         common = kind["dtype"] in ("u1", "u2", "f4") and kind["photometric"] == "rgb"
+        common = common and not (kind["bigtiff"] and kind["byteorder"] == ">")
         assert "TIFF" in refused
         assert not (common and kind["extra"] in ((), ("unassalpha",))), f"{kind}: {refused}"
         return

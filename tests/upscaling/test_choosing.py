@@ -89,5 +89,5 @@ def test_comparisons_of_any_kind(tmp_path, network):
         with pytest.raises(UserError, match="divide by 255"):
             superres.save_comparison(picture.astype(float), sr, tmp_path / name)
         assert not (tmp_path / name).exists()
-    with pytest.raises(UserError, match="needs pictures"):
+    with pytest.raises(UserError, match="is not an image"):
         superres.save_comparison(np.zeros((2, 2, 7)), sr, tmp_path / "x.png")

@@ -21,7 +21,6 @@ from superres.upscaling import video as module
 from superres.upscaling.enlarge import Enlarger
 from superres.upscaling.video import parts_folder, unfinished, upscale_video
 from superres.upscaling.video_codec import probe
-from superres.upscaling.video_colour import to_420, to_rgb
 from superres.upscaling.writing import DiskFull
 
 from .conftest import scene
@@ -256,36 +255,6 @@ def _identity():
             return x
 
     return Net()
-
-
-@pytest.mark.parametrize("space", [1, 5, 9])
-@pytest.mark.parametrize("full", [False, True])
-@pytest.mark.parametrize("bits", [8, 10])
-def test_colours_come_back(space, full, bits):
-    """Smooth colours, to 4:2:0 and back: no mean error, small ones."""
-    import cv2
-
-    picture = cv2.GaussianBlur(scene(64, 80), (0, 0), 5)
-    planes = to_420(picture, bits, space, full)
-    assert planes.shape == (96, 80)
-    flat = planes.ravel()
-    y, cb, cr = np.split(flat, [64 * 80, 64 * 80 * 5 // 4])
-    chroma = [cv2.resize(c.reshape(32, 40), (80, 64)) for c in (cb, cr)]
-    back = to_rgb(np.stack([y.reshape(64, 80), *chroma]), bits, space, full).astype(float)
-    if bits > 8:
-        back = back / 257
-    assert np.abs((back - picture).mean((0, 1))).max() < 0.3
-    assert np.abs(back - picture).max() < 9
-
-
-def test_known_colours():
-    """White, black and a saturated blue of BT.709 as the standard has them."""
-    planes = to_420(np.full((2, 2, 3), 255, np.uint8), 8, 1, False)
-    assert planes.ravel().tolist() == [235] * 4 + [128, 128]
-    blue = np.zeros((2, 2, 3), np.uint8)
-    assert to_420(blue, 8, 1, False).ravel().tolist() == [16] * 4 + [128, 128]
-    blue[..., 2] = 255
-    assert to_420(blue, 8, 1, False).ravel().tolist() == [32] * 4 + [240, 118]
 
 
 def plain_clip(path, rate, container=None, pix_fmt="yuv420p", codec="libx264", count=12, **options):
