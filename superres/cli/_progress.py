@@ -93,7 +93,8 @@ class UpscaleProgress(Progress):
         self._job, self._begun = job, time.monotonic()
         if self._bars is not None and self._number == 1:
             self._task = self._bars.add_task("", total=self._total, count="", note="")
-        self._update(0, "", f"{self._number}/{self._total}", note=shown(job.source))
+        number = f"{self._number}/{self._total}"
+        self._update(0, count="", description=number, note=shown(job.source))
 
     def network(self, chosen: ChosenNetwork) -> None:
         """See `Listener`."""
@@ -102,7 +103,7 @@ class UpscaleProgress(Progress):
     def tiles(self, done: int, total: int) -> None:
         """See `Listener`."""
         word = f"{'frame' if self._job.video else 'tile'} {done}/{total}" if total > 1 else ""
-        self._update(done / max(total, done, 1), word)
+        self._update(done / max(total, done, 1), count=word)
         if word and done < total:
             rest = (time.monotonic() - self._begun) / done * (total - done)
             self._now_and_then(f"{shown(self._job.source)}: {word}, {rest:.0f} s to go")
@@ -123,11 +124,9 @@ class UpscaleProgress(Progress):
             rest = (time.monotonic() - self._started) / self._number * left
             self._now_and_then(f"{self._number}/{self._total}, about {rest:.0f} s to go")
 
-    def _update(self, part: float, count: str = "", description: str | None = None, **of) -> None:
+    def _update(self, part: float, **fields: str) -> None:
         if self._bars is not None:
-            of |= {} if description is None else {"description": description}
-            done = self._number - 1 + part
-            self._bars.update(self._task, completed=done, count=count, **of)
+            self._bars.update(self._task, completed=self._number - 1 + part, **fields)
 
     def _now_and_then(self, text: str) -> None:
         """A line off a terminal, not more often than every few seconds."""

@@ -62,12 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="BYTES",
         help="for the network's work, such as 2G; default: 768M on CPUs, more if large tiles pay",
     )
-    add(
-        "--format",
-        type=str.lower,
-        choices=("png", "jpg", "webp", "tiff"),
-        help="default: as each input",
-    )
+    add("--format", type=str.lower, choices=("png", "jpg", "webp", "tiff"), help="of results")
     add(
         "--quality",
         type=int,

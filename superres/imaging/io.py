@@ -27,7 +27,7 @@ from superres.imaging.kinds import BrokenPicture
 from superres.imaging.samples import Channels, decode, to_8_bit, with_channels
 
 __all__ = [
-    *("Channels", "ImageHeader", "Picture", "encode_image", "image_exif", "image_header"),
+    *("Channels", "ImageHeader", "Picture", "encode_image", "image_header"),
     *("image_shape", "max_pixels_allowed", "opened_picture", "picture_size", "read_image"),
     *("read_picture", "with_channels", "write_atomically", "write_image"),
 ]
@@ -184,13 +184,6 @@ def image_shape(path: PathLike, channels: Channels = "unchanged") -> tuple[int, 
     """
     header = image_header(path)
     return header.height, header.width, {"rgb": 3, "grey": 1}.get(channels, header.channels)
-
-
-def image_exif(path: PathLike) -> Image.Exif:
-    """The EXIF block of an image that comes before the pixels; empty where there is none."""
-    with contextlib.suppress(Exception), opened_picture(path) as image:
-        return Image.Image.getexif(image)
-    return Image.Exif()
 
 
 @contextlib.contextmanager

@@ -86,7 +86,8 @@ def _by_opencv(kind: Kind, image: Image.Image, data: bytes) -> np.ndarray:
         return np.ascontiguousarray(pixels[..., [0, 3]])
     level = image.info.get("transparency")
     if pixels.shape[2] == 1 and isinstance(level, int):  # one grey level, as stored
-        level *= {"1": 255, "L;2": 85, "L;4": 17}.get(str(image.tile[0][3]), 1)
+        level *= {"L;2": 85, "L;4": 17}.get(str(image.tile[0][3]), 1)
+        level = 255 * bool(level) if image.mode == "1" else level
         opaque = pixels.dtype.type(np.iinfo(pixels.dtype).max)
         pixels = np.concatenate([pixels, (pixels != level) * opaque], 2)
     return pixels

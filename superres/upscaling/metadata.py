@@ -34,7 +34,7 @@ class Metadata:
     def __init__(
         self, source: Picture, size: tuple[int, int], orientation: int, record: str | None
     ) -> None:
-        info = source.info
+        info, self.chunks = source.info, source.png_chunks
         self.icc, self.orientation, self.record = source.icc, orientation, record
         self.dpi = tuple(map(float, dpi)) if (dpi := info.get("dpi")) and all(dpi) else None
         turn = rb"\g<1>%d" % orientation
@@ -42,7 +42,6 @@ class Metadata:
         self.iptc = _bytes(info.get("iptc") or dict(info.get("photoshop") or ()).get(0x0404))
         notes = (info.get(key) for key in ("comment", "Comment", "Description"))
         self.comment = _bytes(next(filter(None, notes), None))
-        self.chunks = source.png_chunks
         texts = {tag: (source.exif or {}).get(tag) for tag in (271, 272, 305, 306, 315, 33432)}
         self.texts = {tag: text for tag, text in texts.items() if isinstance(text, str)}
         # What there is no room for is dropped, the record first.
@@ -57,8 +56,7 @@ class Metadata:
             return None
         with contextlib.suppress(Exception):  # Pillow cannot write all that it reads
             exif = Image.Exif()
-            if carried is not None:
-                exif.load(carried.tobytes())
+            exif.load(carried.tobytes() if carried is not None else b"")
             for tag in (*_OF_A_TIFF, EXIF_TAG):
                 exif.pop(tag, None)
             exif.update({_ORIENTATION: self.orientation} | ({EXIF_TAG: record} if record else {}))
@@ -71,10 +69,9 @@ class Metadata:
 
     def options(self, kind: str) -> dict[str, Any]:
         """For Pillow's ``save`` of ``jpeg``, ``webp``, ``bmp`` or ``pnm``."""
-        fields = {"icc_profile": self.icc, "exif": self.exif, "xmp": self.xmp, "dpi": self.dpi}
-        fields |= {"comment": self.comment}
-        names = {"jpeg": [*fields], "webp": ["icc_profile", "exif", "xmp"], "bmp": ["dpi"]}
-        found = {name: fields[name] for name in names.get(kind, ()) if fields[name]}
+        found = {"icc_profile": self.icc, "exif": self.exif, "xmp": self.xmp}
+        found |= {"dpi": self.dpi, "comment": self.comment} if kind != "webp" else {}
+        found = {name: value for name, value in found.items() if value}
         if kind == "jpeg" and self.iptc and len(self.iptc) < _LONGEST:
             body = b"Photoshop 3.0\0" + b"8BIM\4\4\0\0" + struct.pack(">I", len(self.iptc))
             body += self.iptc + b"\0" * (len(self.iptc) % 2)
@@ -114,6 +111,6 @@ class Metadata:
         found = [(11, 2, self.record), (33723, 7, self.iptc), (34675, 7, self.icc)]
         found += [(tag, 2, text) for tag, text in self.texts.items()]
         found += [(700, 1, self.xmp), (270, 2, self.comment.decode("ascii", "replace"))]
-        if self.dpi:
-            found += [(282, 5, self.dpi[:1]), (283, 5, self.dpi[1:]), (296, 3, (2,))]
+        dpi = self.dpi or ()
+        found += [(282, 5, dpi[:1]), (283, 5, dpi[1:]), (296, 3, (2,) * bool(dpi))]
         return [(274, 3, (self.orientation,)), *(tag for tag in found if tag[2])]

@@ -116,7 +116,11 @@ class ChosenNetwork:
         inexact = isinstance(tiling.tile, int) and radius is None
         words = [f"tiles of {tiling.tile}"] * inexact + ["edsr-chop"] * (tiling.tile == "edsr-chop")
         words += ["self-ensemble"] * tiling.self_ensemble + [precision] * (precision != "fp32")
-        return Settings(self.label, _digest(self.module), self.scale, tuple(words))
+        digest = getattr(self.module, "digest", None)  # of a back end
+        if digest is None:
+            config = getattr(self.module, "superres_config", type(self.module).__name__)
+            digest = _digest_of(config, self.module.state_dict())
+        return Settings(self.label, digest, self.scale, tuple(words))
 
 
 class Networks:
@@ -168,10 +172,14 @@ def choose_network(options: Options) -> ChosenNetwork:
         if str(options.device) not in ("auto", "cpu"):
             raise UserError(f"{given}: runs on the CPU only, not on {options.device}")
         module, device = open_exported(Path(given).expanduser()), "cpu"
-    elif light := _light(given, scale, options):
-        module, device = light, light.device
     else:
-        module, device = _module(given, scale, options)
+        offered = _offered(given)
+        native = _nearest(list(offered), scale) if offered else None
+        name = offered.get(native, given)
+        module = _light(name, native, scale, options)
+        device = module.device if module else None
+        if module is None:
+            module, device = _module(name, native, scale, options)
     own = int(module.scale)
     scale = own if scale is None else scale
     label = f"{Path(given).name if Path(given).exists() else given} x{own}"
@@ -188,7 +196,7 @@ def choose_network(options: Options) -> ChosenNetwork:
     return ChosenNetwork(module, label, scale, device, options, notes)
 
 
-def _light(given: str, scale: float | None, options: Options) -> Backend | None:
+def _light(name: str, native: int | None, scale: float | None, options: Options) -> Backend | None:
     """A network of ours on ncnn, without torch; None where that is not wanted or cannot be.
 
     Raises:
@@ -201,11 +209,8 @@ def _light(given: str, scale: float | None, options: Options) -> Backend | None:
     wanted = options.backend in ("auto", "ncnn") and not options.weights_format
     if not wanted or not (usual or device == "vulkan"):
         return None
-    offered = _offered(given)
-    native = _nearest(list(offered), scale) if offered else None
-    name, found = offered.get(native, given), None
-    if name not in PUBLISHED and not _is_repository(given):
-        found = read_own(resolve(name, native))
+    elsewhere = name in PUBLISHED or _is_repository(name)
+    found = None if elsewhere else read_own(resolve(name, native))
     reason = "it is not a .safetensors file of superres ('superres export' makes one)"
     if found:
         config, state = found
@@ -219,12 +224,12 @@ def _light(given: str, scale: float | None, options: Options) -> Backend | None:
         except (KeyError, TypeError):
             reason = "it states no scale"
     if not usual:
-        raise UserError(f"{given}: Vulkan is there for what ncnn computes: {reason}")
+        raise UserError(f"{name}: Vulkan is there for what ncnn computes: {reason}")
     return None
 
 
 def _module(
-    given: str, scale: float | None, options: Options
+    name: str, native: int | None, scale: float | None, options: Options
 ) -> tuple[torch.nn.Module, torch.device]:
     """The network at the nearest of its scales, else at its own, and where it is."""
     from superres.checkpoints import load_model, pick_device
@@ -232,35 +237,27 @@ def _module(
 
     device, format = pick_device(options.device), options.weights_format
     whole = None if scale is None else math.ceil(scale)
-    if offered := _offered(given):
-        native = _nearest(list(offered), scale)
-        module = load_model(offered[native], native, format, device)
-    elif _is_repository(given):
-        module = from_pretrained(given, whole, device=device)
+    if native is not None:
+        module = load_model(name, native, format, device)
+    elif _is_repository(name):
+        module = from_pretrained(name, whole, device=device)
     else:
         try:
-            module = load_model(given, None, format, device)
+            module = load_model(name, None, format, device)
             again = module.scale == 1 and whole and hasattr(module, "enlarge")  # made to, first
         except ScaleNeeded:
             if whole is None:
                 raise
             again = True
-        module = load_model(given, whole, format, device) if again else module
+        module = load_model(name, whole, format, device) if again else module
     scales = list(getattr(module, "scales", None) or ())
     if scales and hasattr(module, "set_scale"):
         module.set_scale(_nearest(scales, scale))
     return module, device
 
 
-def _digest(module: torch.nn.Module | Backend) -> str:
-    """Of the weights, and of the numeric convention that goes with them."""
-    if isinstance(module, Backend):
-        return module.digest
-    config = getattr(module, "superres_config", type(module).__name__)
-    return _digest_of(config, module.state_dict())
-
-
 def _digest_of(config: Any, state: Mapping[str, Any]) -> str:
+    """Of the weights, and of the numeric convention that goes with them."""
     found = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
     for key in sorted(state):  # files have an order of their own
         found.update(key.encode())

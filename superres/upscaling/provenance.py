@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -10,7 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from superres.imaging.io import image_exif, picture_size
+from PIL import Image
+
+from superres.imaging.io import opened_picture, picture_size
 from superres.upscaling.enlarge import target_length
 
 EXIF_TAG = 0x000B
@@ -47,12 +50,15 @@ def without_record(text: str) -> str:
 
 def record_in(path: Path | str, video: bool) -> str | None:
     """The last record in a result; None where there is none."""
-    text = None if video else image_exif(path).get(EXIF_TAG)
+    text = None
     if video:
         from superres.upscaling.video_codec import open_clip
 
         with open_clip(Path(path)) as clip:
             text = "\n".join(v for k, v in clip.metadata.items() if k.lower() == "comment")
+    else:
+        with contextlib.suppress(Exception), opened_picture(path) as image:
+            text = Image.Image.getexif(image).get(EXIF_TAG)
     matches = re.findall(rf"^{_MARK}{{.*}}$", text, re.M) if isinstance(text, str) else []
     return matches[-1] if matches else None
 

@@ -13,15 +13,9 @@ import numpy as np
 
 from superres.errors import UserError
 
-CONTAINERS = {
-    ".mp4": ("mp4", "libx264"),
-    ".m4v": ("mp4", "libx264"),
-    ".mov": ("mov", "libx264"),
-    ".mkv": ("matroska", "libx264"),
-    ".ts": ("mpegts", "libx264"),
-    ".avi": ("avi", "libx264"),
-    ".webm": ("webm", "libvpx-vp9"),
-}
+_H264 = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".ts": "mpegts"}
+CONTAINERS = {suffix: (name, "libx264") for suffix, name in (*_H264.items(), (".avi", "avi"))}
+CONTAINERS[".webm"] = ("webm", "libvpx-vp9")
 """Suffix -> (container, video codec) of what can be written."""
 
 _BT601, _BT709, _UNKNOWN = 5, 1, 2  # matrix coefficients of H.273
@@ -95,11 +89,8 @@ def open_clip(path: Path) -> Any:
 
 def video_stream(container: Any) -> Any:
     """The first video stream that is no cover picture."""
-    av = import_av()
-    for stream in container.streams.video:
-        if not stream.disposition & av.stream.Disposition.attached_pic:
-            return stream
-    return None
+    cover = import_av().stream.Disposition.attached_pic
+    return next((s for s in container.streams.video if not s.disposition & cover), None)
 
 
 def probe(path: Path) -> Clip:
@@ -118,7 +109,11 @@ def probe(path: Path) -> Clip:
         deep = format is not None and any(c.bits > 8 for c in format.components)
         time_base, aspect = stream.time_base, stream.sample_aspect_ratio
         stored = (stream.height, stream.width)
-    notes = [] if format is None else _reduced(format)
+    components, notes = format.components if format else (), []
+    if any(c.is_alpha for c in components):
+        notes.append("its transparency is lost")
+    if components and (format.is_rgb or (len(components) > 1 and format.chroma_height(16) == 16)):
+        notes.append("its colours are stored with half the lines and columns (4:2:0)")
     for frame in frames(path, None, deep, []):
         size = frame.pixels.shape[:2]
         if aspect and size == stored[::-1] != stored:  # turned by a quarter
@@ -127,16 +122,6 @@ def probe(path: Path) -> Clip:
             notes.append("interlaced: its combs are enlarged, too; deinterlace it first")
         return Clip(path, time_base, rate, count, seconds, size, deep, aspect or None, notes)
     raise UserError(f"{path}: no frame of it can be decoded")
-
-
-def _reduced(format: Any) -> list[str]:
-    """What the pixels of a clip lose in a result, which is 4:2:0."""
-    notes = []
-    if any(c.is_alpha for c in format.components):
-        notes.append("its transparency is lost")
-    if format.is_rgb or (len(format.components) > 1 and format.chroma_height(16) == 16):
-        notes.append("its colours are stored with half the lines and columns (4:2:0)")
-    return notes
 
 
 def frames(path: Path, after: int | None, deep: bool, notes: list[str]) -> Iterator[Frame]:
@@ -152,26 +137,23 @@ def frames(path: Path, after: int | None, deep: bool, notes: list[str]) -> Itera
         last, broken, number = after, 0, 0
         step = round(1 / ((stream.average_rate or 25) * stream.time_base)) or 1
         packets = container.demux(stream)
-        while True:
+        while broken <= 1000:
             try:
-                packet = next(packets)
-                decoded = packet.decode()
-            except StopIteration:
-                break
+                packet = next(packets, None)
+                decoded = packet.decode() if packet is not None else None
             except av.error.InvalidDataError:
                 broken += 1
-                if broken > 1000:
-                    break
                 continue
+            if decoded is None:
+                break
             for frame in decoded:
                 pts = number * step if counted else frame.pts
                 number += 1
                 if pts is None:
                     pts = 0 if last is None else last + step
-                if last is not None and pts <= last:
-                    continue
-                last = pts
-                yield _frame(frame, pts, frame.duration or step, deep)
+                if last is None or pts > last:
+                    last = pts
+                    yield _frame(frame, pts, frame.duration or step, deep)
         if broken:
             notes.append(f"{broken} damaged packets were left out")
 
@@ -210,15 +192,9 @@ def _space(colours: dict[str, int], height: int) -> int:
     return colours["colorspace"]
 
 
-_ENCODERS = {
-    "libx264": {
-        **{"crf": "17", "preset": "medium", "bf": "0"},
-        "x264-params": "force-cfr=1",  # else it declares the time base as its rate
-    },
-    "libvpx-vp9": {
-        **{"crf": "24", "b": "0", "lag-in-frames": "0", "cpu-used": "4", "auto-alt-ref": "0"},
-        **{"row-mt": "1", "deadline": "good"},
-    },
+_ENCODERS = {  # force-cfr: else x264 declares the time base as its rate
+    "libx264": "crf=17 preset=medium bf=0 x264-params=force-cfr=1",
+    "libvpx-vp9": "crf=24 b=0 lag-in-frames=0 cpu-used=4 auto-alt-ref=0 row-mt=1 deadline=good",
 }
 
 
@@ -242,7 +218,7 @@ class SegmentWriter:
         stream.height, stream.width = size
         stream.pix_fmt = "yuv420p10le" if clip.deep else "yuv420p"
         stream.time_base = context.time_base = clip.time_base
-        context.options = dict(_ENCODERS[codec])
+        context.options = dict(option.split("=", 1) for option in _ENCODERS[codec].split())
         for tag, value in frame.colours.items():
             setattr(context, tag, value)
         if clip.aspect:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -93,18 +92,6 @@ def test_a_folder_of_every_kind(zoo, upscale, tmp_path):
     assert states.count("done") == len(names)
     assert record["backend"] == "torch"
     assert not [p for p in tmp_path.rglob(".*") if p.name.endswith(".tmp")]
-
-
-def test_again_does_nothing_and_overwrite_does(upscale, tmp_path):
-    Image.fromarray(scene()).save(tmp_path / "a.png")
-    upscale(tmp_path / "a.png")
-    result = tmp_path / "a_x2.png"
-    before = result.stat().st_mtime_ns
-    assert "there already" in upscale(tmp_path / "a.png")
-    assert result.stat().st_mtime_ns == before
-    upscale(tmp_path / "a.png", "--overwrite")
-    assert result.stat().st_mtime_ns > before
-    assert opened(result).size == (112, 80)
 
 
 def test_results_among_the_inputs_are_not_enlarged_again(upscale, tmp_path):
@@ -365,24 +352,6 @@ def test_one_that_is_missing_does_not_stop_the_rest(upscale, tmp_path):
     said = upscale(tmp_path / "gone.png", tmp_path / "a.png", code=1)
     assert "gone.png: no such file" in said
     assert (tmp_path / "a_x2.png").exists()
-
-
-def test_a_full_disk(weights, tmp_path):
-    """A limit on the size of files stands in for the disk; nothing half-written stays."""
-    Image.fromarray(np.random.default_rng(0).integers(0, 255, (200, 200, 3), np.uint8)).save(
-        tmp_path / "a.png"
-    )
-
-    def limit():
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
-
-    command = [*TOOL, str(tmp_path / "a.png"), "--model", weights(2), "--backend", "torch"]
-    done = subprocess.run(command, capture_output=True, text=True, preexec_fn=limit, timeout=120)
-    assert done.returncode == 1, done.stderr
-    assert "cannot be written" in done.stderr
-    assert "Traceback" not in done.stderr
-    assert [p.name for p in tmp_path.iterdir() if p.is_file()] == ["a.png"]
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
