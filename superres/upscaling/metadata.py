@@ -52,8 +52,7 @@ class Metadata:
         self, carried: Image.Exif | None, record: str | None, size: tuple[int, int]
     ) -> bytes | None:
         """The block with the new size and record; None where it cannot be written, or is empty."""
-        if carried is None and self.orientation == 1 and record is None:
-            return None
+        empty = carried is None and self.orientation == 1 and record is None
         with contextlib.suppress(Exception):  # Pillow cannot write all that it reads
             exif = Image.Exif()
             exif.load(carried.tobytes() if carried is not None else b"")
@@ -63,7 +62,7 @@ class Metadata:
             details = exif.get_ifd(_EXIF_IFD) if _EXIF_IFD in exif else {}
             if _WIDTH in details:
                 details[_WIDTH], details[_HEIGHT] = size[1], size[0]
-            block = exif.tobytes()
+            block = b"" if empty else exif.tobytes()
             return block if len(block) <= (_LONGEST if record else 65_500) else None
         return None
 

@@ -135,16 +135,13 @@ class Networks:
         scale = options.scale or (USUAL_SCALE if self._auto else None)
         self._options = replace(options, scale=scale)
         self.used: dict[str, ChosenNetwork] = {}
-        self._names: dict[Any, str] = {}
         self.scale = scale if self._auto else self._named(options.model).scale
 
     def of(self, source: Path | str) -> ChosenNetwork:
         """That of a file, or of ``-``, which is not consumed."""
         if not self._auto:
             return self._named(self._options.model)
-        if source not in self._names:  # a file is asked about several times
-            self._names[source] = for_image(source, self.scale)
-        return self._named(self._names[source])
+        return self._named(for_image(source, self.scale))
 
     def _named(self, name: str) -> ChosenNetwork:
         if name not in self.used:

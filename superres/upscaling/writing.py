@@ -123,7 +123,8 @@ def save(
     metadata = Metadata(picture, size[::-1] if turn > 4 else size, stated, record)
     if kind in ("bmp", "pnm") and (metadata.icc or picture.exif or metadata.xmp):
         notes.append(f"{kind.upper()} has no room for a colour profile and EXIF: left out")
-    shape = (*size, pixels.shape[2])
+    channels = pixels.shape[2]  # OpenCV, and our reader, have no grey with alpha of 16 bits
+    shape = (*size, 4 if channels == 2 and dtype != np.uint8 else channels)
     if isinstance(out, Path):
         make_folder(out.parent)
         large = int(np.prod(shape)) * dtype.itemsize > _IN_MEMORY and kind in ("png", "tiff")
@@ -133,7 +134,7 @@ def save(
         with writing(out), tempfile.SpooledTemporaryFile(_IN_MEMORY, dir=folder) as made:
             image, at = _room(shape, dtype, folder), 0
             for band in enlarger.rows(pixels, progress):
-                image[at : at + len(band)] = _as_type(band, dtype)
+                image[at : at + len(band)] = _as_type(band, dtype, shape[2])
                 at += len(band)
             if folder:
                 _encode_large(image, kind, turn, made)
@@ -174,7 +175,8 @@ def _room(shape: tuple[int, ...], dtype: np.dtype, folder: Path | None) -> np.nd
         return np.memmap(file, dtype, "w+", shape=shape)
 
 
-def _as_type(band: np.ndarray, dtype: np.dtype) -> np.ndarray:
+def _as_type(band: np.ndarray, dtype: np.dtype, channels: int) -> np.ndarray:
+    band = band[..., [0, 0, 0, 1]] if band.shape[2] < channels else band
     if band.dtype == dtype:
         return band
     return to_8_bit(band) if dtype == np.uint8 else np.rint(band * 65535)
@@ -205,7 +207,6 @@ def _encode(
         notes.append(f"{kind.upper()} has no transparency: put on white")
         image = on_white(image)
     if image.dtype != np.uint8:
-        image = image[..., [0, 0, 0, 1]] if image.shape[2] == 2 else image
         file.write(encode_image(image, f".{kind}"))
         return
     picture, options = to_pillow(image), metadata.options(kind)

@@ -116,7 +116,7 @@ def test_lists_and_the_context(network, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["rgb", "alpha", "grey", "deep"])
-@pytest.mark.parametrize("scale", [None, 1, 1.5, 3, 5])
+@pytest.mark.parametrize("scale", [None, 1.5])
 def test_tiles_equal_the_whole(kind, scale, network):
     model, picture = network(4), scene()
     picture = {
@@ -258,14 +258,11 @@ def test_out_of_memory_goes_on_with_smaller_tiles(network):
         (np.zeros((4, 4), np.int64), "int64"),
         (np.full((4, 4, 3), 255.0), "divide by 255"),
         (np.full((4, 4, 3), np.nan), "array goes from nan"),
-        (np.full((4, 4, 3), -np.inf), "array goes from .*inf"),
         (torch.full((3, 4, 4), float("nan")), "tensor goes from nan"),
         (torch.zeros(4, 4), "shape .4, 4."),
         (torch.zeros(3, 4, 4, dtype=torch.int32), "int32"),
         (torch.full((3, 4, 4), 255.0), "divide by 255"),
-        (np.zeros((0, 4, 4, 3), np.uint8), "no pixels"),
         (np.full((4, 4, 3), -1.0), r"\(x \+ 1\) / 2"),
-        (torch.full((3, 4, 4), -1.0), r"\(x \+ 1\) / 2"),
         (Image.new("RGB", (0, 4)), "no pixels"),
         (7, "int is not an image"),
         ("absent.png", "no such image"),

@@ -268,8 +268,9 @@ def plain_clip(path, rate, container=None, pix_fmt="yuv420p", codec="libx264", c
         out.mux(video.encode(None))
 
 
-@pytest.mark.parametrize("given", [".mp4", ".mkv", ".avi"])
-@pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".avi"])
+@pytest.mark.parametrize(
+    ("given", "suffix"), [(".mp4", ".mkv"), (".mkv", ".mp4"), (".avi", ".avi"), (".mkv", ".avi")]
+)
 def test_the_rate_is_declared_and_no_frame_is_lost(given, suffix, tmp_path):
     rate = Fraction(24000, 1001)
     source, target = tmp_path / f"clip{given}", tmp_path / f"out{suffix}"
