@@ -1,4 +1,4 @@
-"""A backbone, transform, loss, hook, metric, protocol and command are one new file each."""
+"""A backbone, weight format, transform, loss, hook, metric, protocol and command: a file each."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+
+import torch
+
+from superres.models.backbones.srcnn import SRCNN
 
 from .engine.conftest import ROOT, make_world, tiny_options
 
@@ -30,6 +34,14 @@ class NewNet(Backbone):
     def forward(self, x):
         return self.shuffle(self.body(x))
 ''',
+    "checkpoints/formats/new_format.py": """
+from superres.checkpoints.formats import arguments
+from superres.checkpoints.formats.base import Format, Layout
+
+NAMES = {"conv1": "first", "conv2": "second", "conv3": "third.0"}
+LAYOUT = Layout("SRCNN", arguments.srcnn, NAMES, enlarges_first=True)
+FORMAT = Format("new-format", "the new format", "0..1", (LAYOUT,))
+""",
     "datasets/transforms/new_transform.py": """
 from superres.registry import TRANSFORMS
 
@@ -158,3 +170,10 @@ def test_one_file_each(tmp_path):
     )
     scored = json.loads((tmp_path / "scored/results.json").read_text())["results"][0]
     assert (scored["psnr"], scored["new-metric"]) == (tested["psnr"], size - 0.5)
+
+    torch.save(SRCNN(scale=2).state_dict(), tmp_path / "ours.pth")
+    superres("convert", "ours.pth", "theirs.pth", "--to", "new-format", "--scale", "2")
+    assert "third.0.bias" in torch.load(tmp_path / "theirs.pth", weights_only=True)
+    assert "new-format weights, SRCNN x2" in superres(
+        "convert", "theirs.pth", "back.safetensors", "--scale", "2"
+    )

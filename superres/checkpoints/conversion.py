@@ -10,22 +10,25 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from superres.checkpoints.building import build_network
-from superres.checkpoints.files import neighbour_config
+from superres.checkpoints.detect import neighbour_config
 from superres.checkpoints.formats import FORMATS, OWN, Format, Layout, get_format
-from superres.checkpoints.formats.base import MEAN, full_config
-from superres.checkpoints.reading import LoadedWeights, plain, read_weights
-from superres.checkpoints.state import State
-from superres.checkpoints.writing import safetensors_bytes, write_whole
+from superres.checkpoints.formats.base import MEAN
+from superres.checkpoints.loading import LoadedWeights, build_network, read_weights
+from superres.checkpoints.networks import full_config, plain
+from superres.checkpoints.state_dict import State
+from superres.checkpoints.writing import safetensors_bytes
 from superres.errors import UserError
+from superres.files import write_atomically, write_text
 from superres.inference import in_channels
 
 TARGETS = ("safetensors", *(f.name for f in FORMATS))
 TOLERANCE = 1e-5
 # Arguments that change nothing once the weights are there, or that only a hint can tell.
-IRRELEVANT = {"init", "rgb_mean", "rgb_std", "img_range", "res_scale", "share_act"}
+IRRELEVANT = {
+    *("init", "rgb_mean", "rgb_std", "img_range", "res_scale", "share_act"),
+    "unshuffle",  # follows from shapes and scale
+}
 HINTED = ("scale", "global_skip", "act")
 
 
@@ -74,86 +77,72 @@ def convert(
             file that cannot be written.
     """
     target = Path(target)
-    if to is None and target.suffix == ".safetensors":
-        to = "safetensors"
+    to = to or ("safetensors" if target.suffix == ".safetensors" else None)
     if to is None:
         raise UserError(f"{target}: pass to= (--to) one of {', '.join(TARGETS)}")
-    if target.suffix == ".safetensors" and to not in ("safetensors", OWN):
+    ours = to in ("safetensors", OWN)
+    if target.suffix == ".safetensors" and not ours:
         raise UserError(f"{target}: a file of format {to!r} is no safetensors file; name it .pth")
     loaded = read_weights(source, format, scale, **hints)
     network = build_network(loaded).eval()
     notes: list[str] = []
     given: dict[str, Any] = {}
-    name, hub_config = None, None
-    if to in ("safetensors", OWN):
+    hub_config = None
+    if ours:
         data = safetensors_bytes(loaded.state_dict, loaded.config)
     else:
         wanted, extra = get_format(to)
-        _, state, notes, given = translate(loaded, wanted, extra)
+        state, notes, given = translate(loaded, wanted, extra)
+        hub_config = _hub_config(loaded.config) if wanted.name == "super-image" else None
+        if neighbour_config(target) not in (None, hub_config):  # it decides how others read
+            raise UserError(
+                f"{target.parent / 'config.json'}: describes another network; write to a folder "
+                "of its own"
+            )
         buffer = io.BytesIO()
-        torch.save(_container(wanted, state), buffer)
-        data, name, to = buffer.getvalue(), to, wanted.name
-        if to == "super-image":
-            hub_config = _hub_config(target, loaded.config)
+        torch.save(wanted.wrap({key: value.clone() for key, value in state.items()}), buffer)
+        data, given, to = buffer.getvalue(), {"format": to, **given}, wanted.name
     difference = 0.0
 
     def check(draft: Path) -> None:
         nonlocal difference
-        back = read_weights(draft, name, **given)
-        if name is not None and hub_config is None:
-            _check_unguided(draft, target, back)
-        difference = _compare(network, build_network(back).eval(), loaded.config)
+        back = build_network(read_weights(draft, **given)).eval()
+        difference = _compare(network, back, loaded.config)
         if not difference <= TOLERANCE:
             raise RuntimeError(f"{target}: the converted network differs by {difference:.2g}")
 
-    write_whole(target, data, check)
+    write_atomically(target, lambda file: file.write(data), durable=True, check=check)
     if hub_config is not None:
-        file = target.parent / "config.json"
-        write_whole(file, (json.dumps(hub_config, indent=2) + "\n").encode())
-        notes.append(f"{file.name} written beside it")
+        write_text(target.parent / "config.json", json.dumps(hub_config, indent=2) + "\n")
+        notes.append("config.json written beside it")
     return Conversion(loaded.summary, target, to, tuple(notes), difference)
-
-
-def _check_unguided(draft: Path, target: Path, back: LoadedWeights) -> None:
-    """UserError if a config.json that lies beside the file makes others read it differently."""
-    if neighbour_config(target) is None:
-        return
-    try:
-        found = read_weights(draft)
-    except UserError:  # it says that it cannot tell: nobody is misled
-        return
-    if found.config != back.config:
-        raise UserError(
-            f"{target.parent / 'config.json'}: makes weights beside it be read as those of "
-            f"{found.format}; write to a folder of its own"
-        )
 
 
 def translate(
     loaded: LoadedWeights, wanted: Format, extra: Mapping[str, Any]
-) -> tuple[Layout, State, list[str], dict[str, Any]]:
+) -> tuple[State, list[str], dict[str, Any]]:
     """``loaded`` in the names and numbers of another format.
 
     Returns:
-        The layout, the state dict in its names, notes, and the hints to read it back with.
+        The state dict in its names, notes, and the hints to read it back with.
 
     Raises:
         UserError: the format cannot hold this network or its numbers.
     """
     config = full_config(loaded.config)
+    refusal = f"format {wanted.name!r} cannot hold this {config['type']}: "
     faults = []
     for layout in wanted.layouts:
         if layout.network != config["type"] or layout.partial:
             continue
         given = {**{k: config[k] for k in HINTED if k in config}, **extra}
         try:
-            table = layout.expected(config)
-            theirs = {key: loaded.state_dict[ours] for key, ours in table.items()}
-            read_as = layout.config({k: tuple(v.shape) for k, v in theirs.items()}, given)
+            table = layout.expected(loaded.state_dict)
+            shapes = {key: tuple(loaded.state_dict[ours].shape) for key, ours in table.items()}
+            read_as = full_config(layout.config(shapes, given))
         except (KeyError, IndexError, UserError):
             faults.append("its names do not cover this variant of the network")
             continue
-        read_as = full_config(read_as)
         differing = [
             key
             for key in config
@@ -162,52 +151,50 @@ def translate(
         if differing:
             faults.append("it means another " + ", ".join(differing))
             continue
-        state, notes = _renumber(loaded, config, read_as, layout, wanted)
+        state, notes = _renumber(loaded.state_dict, config, read_as, layout, refusal)
         result = {key: state[ours] for key, ours in table.items()}
-        return layout, {**_mean_shift(layout, config, read_as), **result}, notes, given
-    reason = "; ".join(faults) or f"it has no {config['type']}"
-    raise UserError(f"format {wanted.name!r} cannot hold this {config['type']}: {reason}")
+        return {**_mean_shift(layout, config, read_as), **result}, notes, given
+    raise UserError(refusal + ("; ".join(faults) or f"it has no {config['type']}"))
 
 
 def _renumber(
-    loaded: LoadedWeights,
+    state: State,
     config: Mapping[str, Any],
     read_as: Mapping[str, Any],
     layout: Layout,
-    wanted: Format,
+    refusal: str,
 ) -> tuple[State, list[str]]:
     """Weights for the numeric convention ``read_as``, equal in effect to ``config``'s."""
-    state, notes = dict(loaded.state_dict), []
-    channels = config["in_channels"]
-    held = bool(layout.mean_shift and layout.mean_applied and channels == 3)
-    if not held and _mean(config) != _mean(read_as):
+    state, notes = dict(state), []
+    held = layout.mean_shift and layout.mean_applied and config["in_channels"] == 3
+    ours, theirs = _mean(config), _mean(read_as)
+    if not held and ours != theirs:
         raise UserError(
-            f"format {wanted.name!r} cannot hold this {config['type']}: it subtracts "
-            f"{_told_mean(config)}, those of the format {_told_mean(read_as)}, and zero padding "
-            "makes that impossible to fold"
+            f"{refusal}it subtracts {ours if any(ours) else 'no mean'}, those of the format "
+            f"{theirs if any(theirs) else 'no mean'}, and zero padding makes that impossible to "
+            "fold"
         )
-    if config.get("rgb_std") not in (None, [1, 1, 1], (1.0, 1.0, 1.0), [1]):
-        raise UserError(f"format {wanted.name!r} has no rgb_std, which is {config['rgb_std']} here")
+    if {float(value) for value in config.get("rgb_std") or [1]} != {1.0}:
+        raise UserError(f"{refusal}it has no rgb_std, which is {config['rgb_std']} here")
     ratio = config.get("res_scale", 1) / read_as.get("res_scale", 1)
     if ratio != 1:
         if config.get("attention"):
             raise UserError(
-                f"format {wanted.name!r} means residual scale {read_as['res_scale']:g}, this "
-                f"network has {config['res_scale']:g}, and attention keeps it from being folded"
+                f"{refusal}it means residual scale {read_as['res_scale']:g}, here it is "
+                f"{config['res_scale']:g}, and attention keeps it from being folded"
             )
-        blocks = [k for k in state if ".conv2." in k]
-        state.update({key: state[key] * ratio for key in blocks})
+        state.update({key: state[key] * ratio for key in state if ".conv2." in key})
         notes.append(f"residual scale {config['res_scale']:g} folded into the weights")
     factor = read_as.get("img_range", 1) / config.get("img_range", 1)
     if factor != 1:
+        ranges = f"0..{config['img_range']:g}", f"0..{read_as['img_range']:g}"
         if not homogeneous(config):
             raise UserError(
-                f"format {wanted.name!r} works on 0..{read_as['img_range']:g}, these weights on "
-                f"0..{config['img_range']:g}, and a network with gates or batch norm cannot be "
-                "rescaled exactly"
+                f"{refusal}it works on {ranges[1]}, these weights on {ranges[0]}, and a network "
+                "with gates or batch norm cannot be rescaled exactly"
             )
         state = rescaled(state, factor)
-        notes.append(f"range 0..{config['img_range']:g} folded to 0..{read_as['img_range']:g}")
+        notes.append(f"range {ranges[0]} folded to {ranges[1]}")
     return state, notes
 
 
@@ -221,56 +208,33 @@ def rescaled(state: Mapping[str, torch.Tensor], factor: float) -> State:
 
 def homogeneous(config: Mapping[str, Any]) -> bool:
     """Whether scaling the input and all biases scales the output: no gates, no batch norm."""
-    if config["type"] in ("EDSR", "MDSR"):
-        return not config.get("attention")
-    if config["type"] == "SRCNNAblation":
-        return not config.get("batch_norm")
-    return config["type"] in ("MSRResNet", "RDN", "SRCNN", "VDSR")
+    known = ("EDSR", "MDSR", "SRCNNAblation", "MSRResNet", "RDN", "SRCNN", "VDSR")
+    return config["type"] in known and not config.get("attention") and not config.get("batch_norm")
 
 
 def _mean(config: Mapping[str, Any]) -> list[float]:
     return [round(float(value), 9) for value in config.get("rgb_mean") or [0.0] * 3]
 
 
-def _told_mean(config: Mapping[str, Any]) -> str:
-    return f"the mean {config['rgb_mean']}" if any(_mean(config)) else "no mean"
-
-
 def _mean_shift(layout: Layout, config: Mapping[str, Any], read_as: Mapping[str, Any]) -> State:
     """The 1x1 convolutions of the mean, as the format stores them."""
-    if layout.mean_shift is None or config["in_channels"] != 3:
+    if not layout.mean_shift or config["in_channels"] != 3:
         return {}
     if layout.mean_applied:
         mean = torch.tensor(_mean(config)) * read_as["img_range"]
     else:  # there, and never used
         mean = torch.tensor(MEAN) * (255 if layout.mean_shift[0] == "sub_mean" else 1)
-    eye: Tensor = torch.eye(3).view(3, 3, 1, 1)
-    keys = layout.mean_keys()
-    return dict(zip(keys, (eye, -mean, eye.clone(), mean), strict=True))
+    eye = torch.eye(3).view(3, 3, 1, 1)
+    return dict(zip(layout.mean_keys(), (eye, -mean, eye.clone(), mean), strict=True))
 
 
-def _container(wanted: Format, state: State) -> dict[str, Any]:
-    state = {key: value.clone() for key, value in state.items()}
-    if wanted.name == "mmediting":
-        return {"meta": {}, "state_dict": {f"generator.{k}": v for k, v in state.items()}}
-    if wanted.name == "basicsr":
-        return {"params": state}
-    return state
-
-
-def _hub_config(target: Path, config: Mapping[str, Any]) -> dict[str, Any]:
-    """The config.json that super-image needs beside its weights; UserError if another is there."""
-    file = target.parent / "config.json"
-    content: dict[str, Any] = {
-        "model_type": str(config["type"]),
-        "bam": config.get("attention") == "bam",
-        "data_parallel": False,
-    }
+def _hub_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The config.json that super-image needs beside its weights."""
+    bam = config.get("attention") == "bam"
+    content = {"model_type": str(config["type"]), "bam": bam, "data_parallel": False}
     if config["type"] == "EDSR":
-        content |= {"n_resblocks": config["num_blocks"], "n_feats": config["channels"]}
-        content["res_scale"] = 1
-    if neighbour_config(target) not in (None, content):
-        raise UserError(f"{file}: describes another network; write to a folder of its own")
+        sizes = {"n_resblocks": config["num_blocks"], "n_feats": config["channels"]}
+        content |= {**sizes, "res_scale": 1}
     return content
 
 

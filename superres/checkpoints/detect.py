@@ -2,41 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from superres.checkpoints.files import sha256
 from superres.checkpoints.formats import FORMATS, Format, Layout, get_format
 from superres.checkpoints.formats.base import Shapes, pattern
-from superres.checkpoints.names import PUBLISHED
-from superres.errors import UserError
+from superres.checkpoints.networks import is_factor
+from superres.checkpoints.zoo import PUBLISHED
+from superres.errors import UserError, some
 
-KNOWN_FILES = {
-    "1bc9523228fdc3b0a5ddb0d7062001e22b31bbb398ae09cfdefb97e8ee06e171": "edsr-pytorch",
-    "abf2a44e7a137228efa42a4264a23e12603168d43ac7596b1adef40c649b9240": "edsr-pytorch",
-    "6b446fab734f4de74448d2fd1f3f990f5bae726e49dc7eff2ae9cefe444a1723": "edsr-pytorch",
-    "a00cab12f80c2a7cf0a15c3b9fcae3cfe9273121e8942692303e5010d1dca5ef": "edsr-pytorch",
-    # Of the others only the leading digits of the hashes are published, in their file names.
-    **{file.digits: file.format for file in PUBLISHED.values()},
-}
-"""SHA-256 of official files (or its first eight digits) whose keys alone are ambiguous."""
-
-# config.json keys that only super-image's files have, and keys that they share with others.
-HUB_KEYS = {"model_type", "data_parallel", "bam", "supported_scales"}
-SIZE_KEYS = {
-    "num_blocks": ("n_resblocks", "num_blocks", "num_block"),
-    "channels": ("n_feats", "mid_channels", "num_feat"),
-}
+# config.json keys that only super-image's files have, and names of sizes that it may hold.
+HUB_KEYS = {"model_type", "data_parallel", "bam", "supported_scales", "n_resblocks", "n_feats"}
+SIZE_KEYS = {"n_resblocks": "num_blocks", "n_feats": "channels"}
 
 _NEAR = 0.3
-"""Share of common keys from which a message compares a file with a format."""
+"""Share of common names from which a message compares a file with a format."""
 
 
-class UnknownNetwork(UserError):
-    """The keys are of no network that is known here; another package may know it."""
-
-
-@dataclass
+@dataclass(frozen=True)
 class Match:
     """A format, its layout and the hints that go with it."""
 
@@ -44,148 +31,135 @@ class Match:
     layout: Layout
     hints: dict[str, Any]
 
+    @property
+    def title(self) -> str:
+        """What messages call it."""
+        return f"{self.layout.network} of {self.format.title}"
+
 
 def detect(
-    shapes: Shapes,
-    where: str,
-    hints: Mapping[str, Any],
-    format: str | None = None,
-    neighbour: Mapping[str, Any] | None = None,
-    digest: Callable[[], str] | None = None,
-) -> Match:
-    """The format and layout of a state dict.
+    shapes: Shapes, path: Path, hints: Mapping[str, Any], format: str | None = None
+) -> Match | None:
+    """The format and layout of a state dict; None for a network that no format here has.
+
+    Where the keys leave a choice, a ``config.json`` beside the file decides, then its hash.
 
     Args:
         shapes: key -> shape.
-        where: names the file in errors.
+        path: the file.
         hints: ``scale`` and other arguments that the user gave.
         format: asked for by the user; overrides everything else.
-        neighbour: content of a config.json beside the file.
-        digest: gives the file's SHA-256; called only if the keys leave a choice.
 
     Raises:
-        UserError: unknown keys (the nearest format and first differing keys are named), a file
-            that several formats could mean, a file that is not of the format asked for.
+        UserError: a file that several formats could mean, or that is not of the format asked for;
+            a config.json of another file.
     """
     patterns = {pattern(key) for key in shapes}
     fitting = [(f, x) for f in FORMATS for x in f.layouts if x.fits(patterns)]
-    if format is not None:
-        wanted, extra = get_format(format)
-        for candidate, layout in fitting:
-            if candidate is wanted:
-                beside = neighbour_hints(neighbour, wanted.name)
-                return Match(wanted, layout, {**beside, **extra, **hints})
-        raise UserError(_not_that_format(where, wanted, fitting, patterns))
-    if not fitting:
-        raise UnknownNetwork(_unknown(where, patterns))
-    choices = _distinct(fitting, shapes, hints)
-    named = choices[0][0].name if len(choices) == 1 else _named_by(neighbour, where)
-    if named is None and digest is not None:
-        sha = digest()
-        named = KNOWN_FILES.get(sha) or KNOWN_FILES.get(sha[:8])
-    if named is not None:
-        return detect(shapes, where, hints, named, neighbour)
-    options = "; ".join(f"{f.name!r} ({f.convention})" for f, _ in choices)
-    raise UserError(
-        f"{where}: this {choices[0][1].network} can be of {len(choices)} formats with the same "
-        f"keys and different numbers. Pass format= (--format) one of: {options}; or put the "
-        "model's own config.json beside the file."
+    if format is None and not fitting:
+        return None
+    beside = neighbour_config(path) or {}
+    if format is None:
+        choices = _distinct(fitting, shapes, hints)
+        config = choices[0][1]
+        format = choices[0][0].name if len(choices) == 1 else _named(beside, path, config)
+        if format is None:
+            options = "; ".join(f"{f.name!r} ({f.convention})" for f, _ in choices)
+            raise UserError(
+                f"{path}: this {config['type']} can be of {len(choices)} formats with the same "
+                f"keys and different numbers. Pass format= (--format) one of: {options}; or put "
+                "the model's own config.json beside the file."
+            )
+    wanted, extra = get_format(format)
+    layout = next((x for f, x in fitting if f is wanted), None)
+    if layout is None:
+        looks = " or ".join(sorted({f.name for f, _ in fitting}))
+        nearest = max(wanted.layouts, key=lambda x: _likeness(x, patterns))
+        reason = f"they look like {looks}" if looks else _difference(nearest, patterns)
+        raise UserError(f"{path}: the keys are not those of format {wanted.name!r}; {reason}")
+    if "res_scale" not in beside or (wanted.name != "super-image" and HUB_KEYS & beside.keys()):
+        return Match(wanted, layout, {**extra, **hints})
+    return Match(wanted, layout, {"res_scale": beside["res_scale"], **extra, **hints})
+
+
+def neighbour_config(path: Path) -> dict[str, Any] | None:
+    """``config.json`` beside a weight file, or None.
+
+    Raises:
+        UserError: it is there but is not a JSON object, or its residual scale is not a number.
+    """
+    file = path.parent / "config.json"
+    if not file.is_file():
+        return None
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{file}: not readable as JSON ({error}); repair or remove it") from error
+    if not isinstance(config, dict) or not is_factor(config.get("res_scale", 1)):
+        raise UserError(
+            f"{file}: expected a JSON object whose res_scale, if it has one, is a positive "
+            "number; repair or remove it"
+        )
+    return config
+
+
+def unknown_network(patterns: set[str]) -> str:
+    """What to say of keys that are of no format here: the nearest one, where one is near."""
+    pairs = [(f, x) for f in FORMATS for x in f.layouts]
+    nearest, layout = max(pairs, key=lambda pair: _likeness(pair[1], patterns))
+    unknown = "the weights of a network that is not known here"
+    if _likeness(layout, patterns) < _NEAR:
+        return f"{unknown}; its keys are (# stands for a number): {some(sorted(patterns), 4)}."
+    return (
+        f"{unknown}. Nearest is {layout.network} as {nearest.title} stores it, and the names "
+        f"differ (# stands for a number): {_difference(layout, patterns)}."
     )
 
 
-def neighbour_hints(neighbour: Mapping[str, Any] | None, format: str) -> dict[str, Any]:
-    """What a config.json beside the file says that its weights do not.
+def _named(beside: Mapping[str, Any], path: Path, config: Mapping[str, Any]) -> str | None:
+    """The format that a config.json or the file's own hash speaks for.
 
-    One of super-image's says nothing about a file of another format.
+    Raises:
+        UserError: the config.json names an unknown format, or is of a network of another size.
     """
-    if neighbour is None or "res_scale" not in neighbour:
-        return {}
-    if format != "super-image" and HUB_KEYS & neighbour.keys():
-        return {}
-    return {"res_scale": neighbour["res_scale"]}
-
-
-def check_neighbour(
-    neighbour: Mapping[str, Any] | None, config: Mapping[str, Any], where: str
-) -> None:
-    """UserError if a config.json that was used describes a network of another size."""
-    for ours, names in SIZE_KEYS.items():
-        for name in names:
-            if neighbour and ours in config and neighbour.get(name, config[ours]) != config[ours]:
-                raise UserError(
-                    f"{where}: the config.json beside it says {name} = {neighbour[name]}, the "
-                    f"weights have {config[ours]}; it belongs to another file"
-                )
-
-
-def _named_by(neighbour: Mapping[str, Any] | None, where: str) -> str | None:
-    """The format that a config.json speaks for; UserError for one that there is not."""
-    if not neighbour:
-        return None
-    if "format" in neighbour:
+    if "format" in beside:
         try:
-            get_format(str(neighbour["format"]))
+            return get_format(str(beside["format"]))[0].name
         except UserError as error:
-            raise UserError(f"{where}: in the config.json beside it, {error}") from error
-        return str(neighbour["format"])
-    sizes = {"n_resblocks", "n_feats"} & neighbour.keys()
-    if sizes and isinstance(neighbour.get("scale"), list):
-        return "edsr-pytorch"  # that program's options, whose scale is a list
-    return "super-image" if sizes or HUB_KEYS & neighbour.keys() else None
+            raise UserError(f"{path}: in the config.json beside it, {error}") from error
+    if not HUB_KEYS & beside.keys():
+        digest = sha256(path)
+        return next((p.format for p in PUBLISHED.values() if digest.startswith(p.digits)), None)
+    for theirs, ours in SIZE_KEYS.items():
+        if beside.get(theirs, config.get(ours)) != config.get(ours):
+            raise UserError(
+                f"{path}: the config.json beside it says {theirs} = {beside[theirs]}, the weights "
+                f"have {config.get(ours)}; it belongs to another file"
+            )
+    return "super-image"
 
 
 def _distinct(
     fitting: list[tuple[Format, Layout]], shapes: Shapes, hints: Mapping[str, Any]
-) -> list[tuple[Format, Layout]]:
-    """One of each set of layouts that read the file in the same way."""
-    seen: list[Any] = []
-    result = []
+) -> list[tuple[Format, dict[str, Any]]]:
+    """The first of each set of formats that read the file in the same way, and the config."""
+    found: list[tuple[Format, dict[str, Any]]] = []
     for candidate, layout in fitting:
         try:
             config = layout.config(shapes, hints)
         except (UserError, LookupError, ValueError, TypeError, ArithmeticError):
             config = {"type": layout.network, "unreadable": True}
-        if config not in seen:
-            seen.append(config)
-            result.append((candidate, layout))
-    return result
+        if config not in [other for _, other in found]:
+            found.append((candidate, config))
+    return found
 
 
 def _likeness(layout: Layout, patterns: set[str]) -> float:
-    keys = layout.patterns()
-    return len(keys & patterns) / len(keys | patterns)
+    missing, unknown, common = layout.compare(patterns)
+    return common / (len(missing) + len(unknown) + common)
 
 
-def _difference(patterns: set[str], layout: Layout) -> str:
-    missing = sorted(set(layout.patterns()) - set(layout.mean_keys()) - patterns)
-    extra = sorted(patterns - layout.patterns())
-    return f"missing {shorten(missing)}; unexpected {shorten(extra)}"
-
-
-def shorten(keys: list[str], most: int = 4) -> str:
-    """The first few of a list of keys, for a message."""
-    text = ", ".join(keys[:most]) or "none"
-    return text + (f" and {len(keys) - most} more" if len(keys) > most else "")
-
-
-def _unknown(where: str, patterns: set[str]) -> str:
-    pairs = ((f, x) for f in FORMATS for x in f.layouts)
-    nearest, layout = max(pairs, key=lambda pair: _likeness(pair[1], patterns))
-    unknown = f"{where}: the weights of a network that is not known here"
-    if _likeness(layout, patterns) < _NEAR:
-        return f"{unknown}; its keys are (# stands for a number): {shorten(sorted(patterns))}."
-    return (
-        f"{unknown}. Nearest is {layout.network} as {nearest.title} stores it, and the keys differ "
-        f"(# stands for a number): {_difference(patterns, layout)}."
-    )
-
-
-def _not_that_format(
-    where: str, wanted: Format, fitting: list[tuple[Format, Layout]], patterns: set[str]
-) -> str:
-    if fitting:
-        reason = "they look like " + " or ".join(sorted({f.name for f, _ in fitting}))
-    else:
-        nearest = max(wanted.layouts, key=lambda x: len(x.patterns() & patterns))
-        reason = f"against its {nearest.network}: {_difference(patterns, nearest)}"
-    return f"{where}: the keys are not those of format {wanted.name!r}; {reason}"
+def _difference(layout: Layout, patterns: set[str]) -> str:
+    missing, unknown, _ = layout.compare(patterns)
+    names = (some(sorted(modules), 4) or "none" for modules in (missing, unknown))
+    return f"against its {layout.network}: missing {next(names)}; unexpected {next(names)}"

@@ -20,6 +20,14 @@ CONFIG_TENSOR = "superres_config"
 CHECKSUM_KEY = "superres_crc32"
 """Metadata entry of our ``.safetensors`` files, see `checksums`."""
 
+_OTHERS = {
+    b"<": "a web page, not weights: the download link led to a page (a log-in, a notice, an "
+    "error); open it in a browser and save the file itself",
+    b"version https://git-lfs": "a Git LFS pointer, not the weights: run 'git lfs pull' where it "
+    "was cloned, or download the file itself",
+}
+"""What stands at the beginning of files that people take for weights, and what to tell them."""
+
 
 def read_own(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]] | None:
     """Config and weights of one of our safetensors files; None where it is something else.
@@ -43,31 +51,18 @@ def read_head(path: Path) -> bytes:
     """The first bytes of a weight file.
 
     Raises:
-        UserError: it cannot be read, or is empty, a web page, a pointer or a program.
+        UserError: it cannot be read, or is empty, a web page, a pointer.
     """
     try:
         with path.open("rb") as file:
             head = file.read(512)
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
-    text = head.lstrip().lower()
-    if path.suffix.lower() == ".onnx" or (text.startswith(b"<?xml") and b"<net " in text):
-        raise UserError(
-            f"{path}: this is a program for ONNX Runtime or OpenVINO, not weights; give the weight "
-            "file that it was exported from"
-        )
     if not head:
         raise UserError(f"{path}: the file is empty; download or copy it again")
-    if text.startswith((b"<!doctype", b"<html", b"<?xml", b"<head", b"<script")):
-        raise UserError(
-            f"{path}: this is a web page, not weights. The download link led to a page (a log-in, "
-            "a notice, an error); open it in a browser and save the file itself."
-        )
-    if text.startswith(b"version https://git-lfs"):
-        raise UserError(
-            f"{path}: this is a Git LFS pointer, not the weights; run 'git lfs pull' where it "
-            "was cloned, or download the file itself"
-        )
+    for beginning, told in _OTHERS.items():
+        if head.lstrip().startswith(beginning):
+            raise UserError(f"{path}: this is {told}")
     return head
 
 

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
-from superres.checkpoints.state import State
+from superres.checkpoints.state_dict import State
 from superres.errors import UserError
 
 TOLERANCE = 1e-6
 
 
-def fold_mean_shift(
-    state: State,
-    config: dict,
-    subtract: tuple[Tensor, Tensor],
-    add: tuple[Tensor, Tensor],
-    where: str,
-) -> list[str]:
+def fold_mean_shift(state: State, config: dict, shifts: Sequence[Tensor], where: str) -> list[str]:
     """Make ``state`` and ``config`` stand for the network between two given mean shifts.
 
     Older code trained the shift by accident, so it may be any 1x1 convolution. One that is the
@@ -28,7 +24,8 @@ def fold_mean_shift(
     Args:
         state: in our names; changed in place.
         config: with ``rgb_mean`` and ``img_range``; ``rgb_mean`` is changed in place.
-        subtract, add: weight (C, C, 1, 1) and bias (C,) in the units of ``img_range``.
+        shifts: weight (C, C, 1, 1) and bias (C,), in the units of ``img_range``, of the one that
+            subtracts the mean and of the one that adds it.
         where: names the file in errors.
 
     Returns:
@@ -40,20 +37,24 @@ def fold_mean_shift(
     """
     span = config["img_range"]
     mean = torch.tensor(config["rgb_mean"], dtype=torch.float64)
-    shifts = [(w.double().flatten(min(1, w.ndim - 1)), b.double()) for w, b in (subtract, add)]
-    (weight_in, bias_in), (weight_out, bias_out) = shifts
     identity = torch.eye(len(mean), dtype=torch.float64)
-    if any(w.shape != identity.shape or b.shape != mean.shape for w, b in shifts):
-        sizes = " and ".join("x".join(map(str, w.shape)) for w, _ in (subtract, add))
+    weight_in, bias_in, weight_out, bias_out = (
+        value.double().flatten(min(1, value.ndim - 1)) for value in shifts
+    )
+    if not (
+        weight_in.shape == weight_out.shape == identity.shape
+        and (bias_in.shape == bias_out.shape == mean.shape)
+    ):
+        sizes = ", ".join("x".join(map(str, value.shape)) for value in shifts)
         raise UserError(
-            f"{where}: its mean shift is of {sizes} weights, and the network has {len(mean)} "
+            f"{where}: its mean shift has tensors of {sizes}, and the network has {len(mean)} "
             "colour channels"
         )
-    if (
-        _close(weight_in, identity)
-        and _close(weight_out, identity)
-        and _close(bias_in, -mean * span, span)
-        and _close(bias_out, mean * span, span)
+    published = (identity, -mean * span, identity, mean * span)
+    found = (weight_in, bias_in, weight_out, bias_out)
+    if all(
+        torch.allclose(a, b, rtol=0, atol=TOLERANCE * (span if a.ndim == 1 else 1))
+        for a, b in zip(found, published, strict=True)
     ):
         return []
     if config["type"] == "VDSR":
@@ -75,7 +76,3 @@ def fold_mean_shift(
     state["conv_last.bias"] = (weight_out @ bias + bias_out - span * mean).float()
     config["rgb_mean"] = mean.tolist()
     return ["its mean shift differs from the published constants; kept exactly as it is"]
-
-
-def _close(a: Tensor, b: Tensor, span: float = 1.0) -> bool:
-    return bool(torch.allclose(a, b, rtol=0, atol=TOLERANCE * span))

@@ -14,7 +14,7 @@ import pickle
 import types
 import warnings
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +65,6 @@ _MAKERS = {
         for kind in (set, frozenset, list, dict, int, float)
     },
 }
-_DEEPEST = 100
 
 
 class RunsCode(Exception):
@@ -114,7 +113,7 @@ def read(path: Path) -> Any:
 
     Raises:
         RunsCode: the pickle asks for a call.
-        Exception: it is damaged, in any way that pickle and torch notice.
+        Exception: it is damaged, in any way that pickle and torch notice, or holds itself.
     """
     module = types.SimpleNamespace(
         __name__=__name__,
@@ -125,25 +124,23 @@ def read(path: Path) -> Any:
         warnings.simplefilter("ignore")  # of torch, on layers' sources
         tree = torch.load(file, map_location="cpu", pickle_module=module, weights_only=False)
     left_out: Counter[str] = Counter()
-    data = _as_data(tree, left_out, 0)
+    data = _as_data(tree, left_out)
     if left_out:
         names = ", ".join(f"{name} ({count})" for name, count in left_out.most_common(3))
         logger.warning("%s: objects in it are left out: %s", path, names)
     return data
 
 
-def _as_data(value: Any, left_out: Counter[str], depth: int) -> Any:
-    if depth > _DEEPEST:
-        raise ValueError("its objects hold each other without end")
+def _as_data(value: Any, left_out: Counter[str]) -> Any:
+    if _is_module(value):
+        return dict(_state(value, ""))
     if isinstance(value, Stub):
-        if _is_module(value):
-            return dict(_state(value, "", depth))
         left_out[value.name] += 1
         return None
     if isinstance(value, Mapping):
-        return {key: _as_data(item, left_out, depth + 1) for key, item in value.items()}
+        return {key: _as_data(item, left_out) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_as_data(item, left_out, depth + 1) for item in value]
+        return [_as_data(item, left_out) for item in value]
     return value
 
 
@@ -151,10 +148,8 @@ def _is_module(value: Any) -> bool:
     return isinstance(value, Stub) and isinstance(getattr(value, "_parameters", None), Mapping)
 
 
-def _state(module: Stub, prefix: str, depth: int) -> Any:
-    """(name, tensor) of a module's parameters and buffers, as its ``state_dict()`` has them."""
-    if depth > _DEEPEST:
-        raise ValueError("its modules hold each other without end")
+def _state(module: Stub, prefix: str) -> Iterator[tuple[str, Tensor]]:
+    """A module's parameters and buffers, as its ``state_dict()`` has them."""
     hidden = getattr(module, "_non_persistent_buffers_set", ())
     for kind in ("_parameters", "_buffers"):
         for name, value in (getattr(module, kind, None) or {}).items():
@@ -162,4 +157,4 @@ def _state(module: Stub, prefix: str, depth: int) -> Any:
                 yield f"{prefix}{name}", value.detach()
     for name, child in (getattr(module, "_modules", None) or {}).items():
         if _is_module(child):
-            yield from _state(child, f"{prefix}{name}.", depth + 1)
+            yield from _state(child, f"{prefix}{name}.")

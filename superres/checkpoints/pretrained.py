@@ -7,17 +7,19 @@ import json
 import os
 import re
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from superres.checkpoints.building import load_model
-from superres.checkpoints.reading import LoadedWeights, plain, read_weights
-from superres.checkpoints.shipped import choose
-from superres.checkpoints.writing import safetensors_bytes, write_whole
+from superres.checkpoints.loading import load_model, read_weights
+from superres.checkpoints.networks import plain
+from superres.checkpoints.writing import safetensors_bytes
+from superres.checkpoints.zoo import choose
 from superres.errors import UserError
+from superres.files import write_atomically, write_text
 
 CONFIG = "config.json"
 _CARD = "README.md"
@@ -49,16 +51,9 @@ def from_pretrained(
         UserError: no such folder or repository, no weights for that scale, huggingface_hub is
             not installed or cannot reach the hub, or weights that cannot be read.
     """
-    folder = Path(repo_or_folder).expanduser()
-    if str(repo_or_folder) and os.path.isdir(folder):
-        path = folder
-    elif _REPO.fullmatch(str(repo_or_folder)):
+    path = Path(repo_or_folder).expanduser()
+    if not str(repo_or_folder) or not os.path.isdir(path):
         path = _download(str(repo_or_folder), scale, revision)
-    else:
-        raise UserError(
-            f"{str(repo_or_folder)!r}: neither a folder here nor a repository on the hub, whose "
-            "name has the form owner/name"
-        )
     return load_model(path, scale, format, device, **hints)
 
 
@@ -84,35 +79,29 @@ def save_pretrained(
         UserError: a network without its config or with another's, or a folder that cannot be
             written.
     """
+    weights: Any = model
     if not isinstance(model, nn.Module):
-        loaded: LoadedWeights = read_weights(model)
+        loaded = read_weights(model)
         weights, config = loaded.state_dict, loaded.config
-    else:
-        weights, config = model, config or getattr(model, "superres_config", None)
-    if not config or "type" not in config:
+    config = plain(config or getattr(model, "superres_config", None) or {})
+    if "type" not in config:
         raise UserError(
             f"save_pretrained: this {type(model).__name__} does not come from load_model; pass "
             "config=, the network's config with its type"
         )
-    config = plain(config)
     scales = config.get("scales") or [config.get("scale", 1)]
-    name = f"model_x{scales[0]}.safetensors" if len(scales) == 1 else "model.safetensors"
-    try:
-        data = safetensors_bytes(weights, config)
-    except (UserError, KeyError, TypeError, ValueError) as error:
-        raise UserError(f"save_pretrained: config does not fit the network: {error}") from error
     folder = Path(folder).expanduser()
+    path = folder / (f"model_x{scales[0]}.safetensors" if len(scales) == 1 else "model.safetensors")
+    data = safetensors_bytes(weights, config)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"{folder}: cannot be made ({error.strerror or error})") from error
-    path = folder / name
-    write_whole(path, data)
+    write_atomically(path, lambda file: file.write(data), durable=True)
     content = {"library_name": "superres", "model_type": config["type"], "network": config}
-    write_whole(folder / CONFIG, (json.dumps(content, indent=2) + "\n").encode())
-    card = folder / _CARD
-    if not card.exists():
-        write_whole(card, _card(config).encode())
+    write_text(folder / CONFIG, json.dumps(content, indent=2) + "\n")
+    if not (folder / _CARD).exists():
+        write_text(folder / _CARD, _card(config))
     return path
 
 
@@ -144,97 +133,45 @@ def push_to_hub(
         UserError: huggingface_hub is not installed, no token, no right to write there, or the
             hub cannot be reached.
     """
-    hub = _hub()
-    if not _REPO.fullmatch(repo_id):
-        raise UserError(f"{repo_id!r}: the name of a repository has the form owner/name")
-    with tempfile.TemporaryDirectory() as folder:
+    with _hub(repo_id) as hub, tempfile.TemporaryDirectory() as folder:
         save_pretrained(model, folder, config)
         card = Path(folder) / _CARD
         card.write_text(card.read_text(encoding="utf-8").replace("OWNER/NAME", repo_id))
-        try:
-            api = hub.HfApi()
-            api.create_repo(repo_id, private=private, exist_ok=True)
-            has_card = api.file_exists(repo_id, _CARD, revision=revision)
-            done = api.upload_folder(
-                repo_id=repo_id,
-                folder_path=folder,
-                commit_message=message,
-                revision=revision,
-                ignore_patterns=[_CARD] if has_card else None,
-            )
-        except Exception as error:
-            raise _explained(error, repo_id, "cannot be written") from error
-    return str(getattr(done, "commit_url", done))
+        api = hub.HfApi()
+        api.create_repo(repo_id, private=private, exist_ok=True)
+        kept = [_CARD] if api.file_exists(repo_id, _CARD, revision=revision) else None
+        done = api.upload_folder(
+            repo_id=repo_id,
+            folder_path=folder,
+            commit_message=message,
+            revision=revision,
+            ignore_patterns=kept,
+        )
+        return str(getattr(done, "commit_url", done))
 
 
 def _download(repo: str, scale: int | None, revision: str | None) -> Path:
-    """The weight file in the hub's cache, config.json beside it."""
-    hub = _hub()
-    from huggingface_hub import errors
-
-    def get(name: str) -> Path:
-        return Path(hub.hf_hub_download(repo, name, revision=revision))
-
-    try:
+    """The weight file in the hub's cache, config.json beside it; offline what is there already."""
+    with _hub(repo) as hub:
         try:
-            get(CONFIG)
-        except errors.EntryNotFoundError as error:
-            if isinstance(error, errors.LocalEntryNotFoundError):  # the hub cannot be reached
-                raise
-        # The usual names first: most repositories need no listing then.
-        usual = (f"pytorch_model_{scale}x.pt", f"model_x{scale}.safetensors")
-        for name in usual if scale is not None else ():
-            try:
-                return get(name)
-            except errors.EntryNotFoundError as error:
-                if isinstance(error, errors.LocalEntryNotFoundError):
-                    raise
-        return get(choose(hub.HfApi().list_repo_files(repo, revision=revision), scale, repo))
-    except UserError:
-        raise
-    except Exception as error:  # whatever the hub, its client or the network raise
-        kept = _kept(hub, repo, revision)
-        if kept is not None:
-            with contextlib.suppress(UserError):  # nothing that would do: the first error it is
-                return kept / choose([p.name for p in sorted(kept.iterdir())], scale, repo)
-        raise _explained(error, repo, "cannot be read") from error
+            names = hub.HfApi().list_repo_files(repo, revision=revision)
+        except Exception:
+            with contextlib.suppress(Exception):  # else the first error is the one to tell
+                kept = Path(hub.snapshot_download(repo, revision=revision, local_files_only=True))
+                return kept / choose(sorted(os.listdir(kept)), scale, repo)
+            raise
+        wanted = [name for name in (CONFIG, choose(names, scale, repo)) if name in names]
+        return [Path(hub.hf_hub_download(repo, n, revision=revision)) for n in wanted][-1]
 
 
-def _kept(hub: Any, repo: str, revision: str | None) -> Path | None:
-    """What an earlier download left, for when the hub cannot be reached."""
-    try:
-        return Path(hub.snapshot_download(repo, revision=revision, local_files_only=True))
-    except Exception:  # nothing kept; the first error is the one to tell
-        return None
-
-
-def _explained(error: Exception, repo: str, what: str) -> UserError:
-    from huggingface_hub import errors
-
-    reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-    if isinstance(error, errors.GatedRepoError):
-        advice = "its owner lets people in on request; ask on its page, then hf auth login"
-    elif isinstance(error, errors.RepositoryNotFoundError):
-        advice = "check the name; a private one needs hf auth login"
-    elif isinstance(error, errors.RevisionNotFoundError):
-        advice = "check the revision"
-    elif isinstance(error, errors.HFValidationError):
-        advice = "check the name, which has the form owner/name"
-    elif getattr(getattr(error, "response", None), "status_code", None) in (401, 403):
-        advice = "hf auth login, or HF_TOKEN, with a token that may do that"
-    elif isinstance(error, OSError) and error.filename:
-        advice = "set HF_HOME to a folder that you can write and that has room"
-    elif what == "cannot be written":
-        advice = "check the connection"
-    else:
-        advice = (
-            "check the connection; without one, download the repository in another way and pass "
-            "its folder"
+@contextlib.contextmanager
+def _hub(repo: str) -> Iterator[Any]:
+    """huggingface_hub, whose faults become one message."""
+    if not _REPO.fullmatch(repo):
+        raise UserError(
+            f"{repo!r}: neither a folder here nor a repository on the hub, whose name has the form "
+            "owner/name"
         )
-    return UserError(f"{repo}: {what} ({reason}): {advice}")
-
-
-def _hub() -> Any:
     try:
         import huggingface_hub
     except ImportError as error:
@@ -242,7 +179,18 @@ def _hub() -> Any:
             "the Hugging Face hub needs the package huggingface_hub: pip install 'superres[hub]'; "
             "a folder that was downloaded in another way needs nothing"
         ) from error
-    return huggingface_hub
+    try:
+        yield huggingface_hub
+    except UserError:
+        raise
+    except Exception as error:  # whatever the hub, its client or the network raise
+        reason = " ".join((str(error).strip() or type(error).__name__).split())[:300]
+        raise UserError(
+            f"{repo}: the hub or its cache failed ({reason}). Check the name and the connection; a "
+            "private or gated repository, and writing, need hf auth login or HF_TOKEN with a token "
+            "that may do that; HF_HOME is the folder of the cache. Without a connection, download "
+            "the repository in another way and pass its folder"
+        ) from error
 
 
 def _card(config: dict[str, Any]) -> str:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import copy
-import importlib.util
+import importlib.metadata
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,14 +12,8 @@ import torch
 from superres.errors import UserError
 from superres.models.layers.backbone import Backbone
 
-
-def is_installed() -> bool:
-    """Whether the package spandrel is there."""
-    return importlib.util.find_spec("spandrel") is not None
-
-
-class Broken(UserError):
-    """spandrel is installed, and cannot be imported."""
+SPANDREL = "spandrel"
+"""Name of the format of such files."""
 
 
 class SpandrelNetwork(Backbone):
@@ -45,6 +38,16 @@ class SpandrelNetwork(Backbone):
         self.out_channels: int = descriptor.output_channels
         self._descriptor = descriptor
 
+    @property
+    def config(self) -> dict[str, Any]:
+        """What a record says of the network; it cannot be built from that."""
+        return {
+            "type": self.architecture,
+            "scale": self.scale,
+            "in_channels": self.in_channels,
+            "loaded_by": f"spandrel {importlib.metadata.version('spandrel')}",
+        }
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, C, h, w) in [0, 1] to (N, C, h * scale, w * scale) in [0, 1]."""
         return self._descriptor(x).clone()
@@ -56,51 +59,53 @@ class SpandrelNetwork(Backbone):
         return SpandrelNetwork(copy.deepcopy(self._descriptor, memo))
 
 
-def load_foreign(state: Mapping[str, Any], where: str | Path) -> SpandrelNetwork | None:
-    """The network of a state dict that spandrel knows; None if it is not installed or does not.
+def load_foreign(unknown: str, *states: Mapping[str, Any]) -> SpandrelNetwork:
+    """The network of the first of these state dicts that spandrel knows.
+
+    Args:
+        unknown: what is wrong with the file as we see it; begins messages.
+        states: tensors that our reader, which runs no code, has opened.
 
     Raises:
-        UserError: spandrel knows it, but it does not make larger pictures from pictures, or its
-            weights do not fit.
+        UserError: spandrel is not installed or does not know it, or knows it, but it needs more
+            than an image or its weights do not fit.
     """
-    if not is_installed():
-        return None
-    spandrel = package()
     try:
-        found = spandrel.ModelLoader("cpu").load_from_state_dict(dict(state))
-    except spandrel.UnsupportedModelError:
-        return None
-    except Exception as error:  # whatever a damaged state dict makes a constructor raise
-        raise UserError(
-            f"{where}: spandrel takes it for a network that it knows, but cannot load it: "
-            f"{(str(error) or type(error).__name__).splitlines()[0]}"
-        ) from error
-    if not isinstance(found, spandrel.ImageModelDescriptor):
-        raise UserError(
-            f"{where}: {found.architecture.name} needs a mask beside the picture; only networks "
-            "that take one picture can be used"
-        )
-    return SpandrelNetwork(found.float().eval())
+        spandrel = package()
+    except UserError as error:
+        raise UserError(f"{unknown} ({error})") from error
+    for state in states:
+        try:
+            found = spandrel.ModelLoader("cpu").load_from_state_dict(dict(state))
+        except spandrel.UnsupportedModelError:
+            continue
+        except Exception as error:  # whatever a damaged state dict makes a constructor raise
+            reason = (str(error) or type(error).__name__).splitlines()[0]
+            raise UserError(
+                f"{unknown} (spandrel takes it for a network that it knows, but cannot load it: "
+                f"{reason})"
+            ) from error
+        if not isinstance(found, spandrel.ImageModelDescriptor):
+            raise UserError(
+                f"{unknown} (spandrel's {found.architecture.name} needs a mask beside the image; "
+                "only networks that take one image can be used)"
+            )
+        return SpandrelNetwork(found.float().eval())
+    raise UserError(f"{unknown} (spandrel does not know it either)")
 
 
 def package() -> Any:
     """spandrel itself.
 
     Raises:
-        UserError: it is not installed; `Broken` where it cannot be imported.
+        UserError: it cannot be imported.
     """
     try:
         import spandrel
-    except ImportError as error:
-        if is_installed():
-            raise Broken(
-                f"spandrel is installed, but cannot be imported ({error}); its torchvision and "
-                "torch may be builds that do not go together"
-            ) from error
-        raise UserError("spandrel is not installed: pip install 'superres[spandrel]'") from error
-    except RuntimeError as error:
-        raise Broken(
-            f"spandrel is installed, but cannot be imported ({str(error).splitlines()[0]}); its "
-            "torchvision and torch are builds that do not go together"
+    except (ImportError, RuntimeError) as error:  # RuntimeError: torchvision of another torch
+        raise UserError(
+            "the package spandrel, which knows more networks, cannot be imported "
+            f"({str(error).splitlines()[0]}): pip install 'superres[spandrel]'; its torchvision "
+            "and torch must be builds that go together"
         ) from error
     return spandrel

@@ -1,136 +1,188 @@
-"""What there is to use or to train: the configs that come with the package, and their weights.
-
-Read from the method folders' ``metafile.yml``, without torch and mmengine.
-"""
+"""Weights by name: those that come with the package, and published ones, downloaded once."""
 
 from __future__ import annotations
 
-import fnmatch
+import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
+from superres.errors import ScaleNeeded, UserError, did_you_mean
+from superres.paths import cache_dir
 
-from superres.checkpoints.names import PUBLISHED
-from superres.errors import UserError, did_you_mean
-from superres.paths import share_dir
+WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
+"""Files named ``NAME_xSCALE.safetensors``, or ``NAME.safetensors`` for a network of several."""
 
-_SCALES = re.compile(r"_x(\d(?:x\d)*)(?=[ck_]|$)")
+DEFAULT = "edsr-s"
+"""What commands take where no model is named."""
 
+USUAL_SCALE = 4
+"""Where neither the user nor the model settles the scale."""
 
-@dataclass(frozen=True)
-class Score:
-    """One published or measured result.
+SUFFIXES = (".pth", ".pt", ".bin", ".ckpt", ".safetensors")
+"""Of weight files."""
 
-    Attributes:
-        set, scale, protocol: what it was measured on and how.
-        psnr: in dB.
-        measured: with this package, by a training on record; else quoted from a publication.
-    """
-
-    set: str
-    scale: int
-    protocol: str
-    psnr: float
-    measured: bool
+_SCALED = re.compile(r"(.+)_x(\d+)")
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One config.
+class Published:
+    """A weight file that its authors offer for download.
 
     Attributes:
-        name: its bare name, which commands take.
-        method: the title of its folder (``EDSR``); the folder's name without one.
-        config: path.
-        scales: one, or those of a network of several.
-        parameters: of the network; None where no metafile tells.
-        weights: name for ``--model``; None where the network has to be trained.
-        shipped: the weights come with the package; else they are downloaded when first used.
-        scores: bicubic LR, without self-ensemble.
+        url: where; its name ends in the first eight digits of the file's SHA-256.
+        format: the format to read it in.
+        config: bare name of the config here whose network it is, if there is one.
     """
 
-    name: str
-    method: str
-    config: Path
-    scales: tuple[int, ...]
-    parameters: int | None
-    weights: str | None
-    shipped: bool
-    scores: tuple[Score, ...]
+    url: str
+    format: str
+    config: str | None = None
 
     @property
-    def family(self) -> str:
-        """The name without its scales and iterations: the same for a method's configs."""
-        return re.sub(r"_\d+k(?=_)", "", _SCALES.sub("_", self.name, count=1))
+    def filename(self) -> str:
+        """Last part of the URL."""
+        return self.url.rpartition("/")[2]
+
+    @property
+    def digits(self) -> str:
+        """The first eight digits of the SHA-256."""
+        return self.filename.rpartition(".")[0][-8:]
 
 
-def read_zoo() -> list[Entry]:
-    """All configs, by folder and name."""
-    root = share_dir("configs")
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times faster, where it is built
-    published = {weights.config: name for name, weights in PUBLISHED.items()}
-    entries = []
-    for folder in sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("_")):
-        told = {}
-        meta = folder / "metafile.yml"
-        if meta.is_file():
-            with meta.open(encoding="utf-8") as file:
-                told = yaml.load(file, loader)
-        title = told["Collections"][0]["Name"] if told else folder.name
-        models = {model["Name"]: model for model in told.get("Models", ())}
-        for path in sorted(folder.glob("*.py")):
-            entries.append(_entry(path, title, models.get(path.stem, {}), published))
-    return entries
+def _snu(file: str, config: str) -> Published:
+    url = f"https://cv.snu.ac.kr/research/EDSR/models/{file}.pt"
+    return Published(url, "edsr-pytorch", f"{config}_div2k")
 
 
-def find(words: Sequence[str] = ()) -> list[Entry]:
-    """The configs that all ``words`` mean: a part of their name, of their weights' or method's.
+def _mmlab(scale: int, stamp: str) -> Published:
+    folder = "https://download.openmmlab.com/mmediting/restorers/edsr"
+    url = f"{folder}/edsr_x{scale}c64b16_1x16_300k_div2k_{stamp}.pth"
+    return Published(url, "mmediting", f"edsr-mmediting_x{scale}c64b16_g1_300k_div2k")
 
-    A word with ``*`` or ``?`` stands for a whole name.
+
+PUBLISHED = {
+    "edsr_baseline_x2": _snu("edsr_baseline_x2-1bc95232", "edsr_x2c64b16_g1_300k"),
+    "edsr_baseline_x3": _snu("edsr_baseline_x3-abf2a44e", "edsr_x3c64b16_g1_300k"),
+    "edsr_baseline_x4": _snu("edsr_baseline_x4-6b446fab", "edsr_x4c64b16_g1_300k"),
+    "edsr_x2": _snu("edsr_x2-0edfb8a3", "edsr_x2c256b32_g1_300k"),
+    "edsr_x3": _snu("edsr_x3-ea3ef2c6", "edsr_x3c256b32_g1_300k"),
+    "edsr_x4": _snu("edsr_x4-4f62e9ef", "edsr_x4c256b32_g1_300k"),
+    "mdsr_baseline": _snu("mdsr_baseline-a00cab12", "mdsr_x2x3x4c64b16_g1_650k"),
+    "mdsr": _snu("mdsr-4a78bedf", "mdsr_x2x3x4c64b80_g1_650k"),
+    "edsr_mmediting_x2": _mmlab(2, "20200604-19fe95ea"),
+    "edsr_mmediting_x3": _mmlab(3, "20200608-36d896f4"),
+    "edsr_mmediting_x4": _mmlab(4, "20200608-3c2af8a3"),
+}
+"""Name -> published file. The edsr_* and mdsr* ones are the EDSR authors' (EDSR-PyTorch)."""
+
+
+def fetch(name: str) -> Path:
+    """The file of a published name, from the cache or downloaded now, checked by its hash.
 
     Raises:
-        UserError: there is none; near names are given.
+        UserError: it cannot be downloaded or stored, or is not the published file.
     """
-    entries = read_zoo()
-    found = [e for e in entries if all(_means(word, e) for word in words)]
-    if not found:
-        names = {n for e in entries for n in (e.name, e.weights or e.name)}
-        near = did_you_mean(max(words, key=len).strip("*"), names, 0.4)
+    published = PUBLISHED[name]
+    file = cache_dir() / published.filename
+    if not file.is_file():
+        from torch.hub import download_url_to_file
+
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            download_url_to_file(published.url, str(file), published.digits, progress=False)
+        except (OSError, RuntimeError) as error:  # RuntimeError: the hash is another one
+            raise UserError(
+                f"{name}: cannot be downloaded to {file.parent} ({error}). Set SUPERRES_HOME to a "
+                f"folder that can be written and has room, or download {published.url} in another "
+                "way and pass its path"
+            ) from error
+    return file
+
+
+def shipped() -> dict[str, Path]:
+    """Full name -> file, of the weights that come with the package."""
+    return {path.stem: path for path in sorted(WEIGHTS.glob("*.safetensors"))}
+
+
+def variants(name: str) -> dict[int, str]:
+    """Scale -> full name of what goes by ``name`` without a scale (``edsr-s``)."""
+    matches = filter(None, map(_SCALED.fullmatch, (*PUBLISHED, *shipped())))
+    return dict(sorted((int(match[2]), match[0]) for match in matches if match[1] == name))
+
+
+def usual_scale(scales: Collection[int]) -> int:
+    """The scale that is taken of several where nobody asks for one: x4, else the largest."""
+    return USUAL_SCALE if USUAL_SCALE in scales else max(scales)
+
+
+def model_names() -> list[str]:
+    """All names, those with several scales by their short one."""
+    full = [*shipped(), *PUBLISHED]
+    return list(dict.fromkeys(m[1] if (m := _SCALED.fullmatch(name)) else name for name in full))
+
+
+def resolve(name_or_path: str | Path, scale: int | None) -> Path:
+    """The weight file that is meant: a path, a folder with files named after scales, or a name.
+
+    Raises:
+        UserError: no such file or name, or a name or folder with several weight files and no
+            ``scale`` to choose.
+    """
+    name, path = str(name_or_path), Path(name_or_path).expanduser()
+    if os.path.isdir(path):
+        return path / choose(sorted(os.listdir(path)), scale, str(path))
+    if os.path.isfile(path):  # Path.is_file raises where the name is too long
+        return path
+    found, own = variants(name), shipped()
+    if name not in own and name not in PUBLISHED and found:
+        if scale is None and len(found) > 1:
+            raise ScaleNeeded(f"{name} is there for {_has(found)}; say which: scale=2, --scale 2")
+        name = found.get(next(iter(found)) if scale is None else scale, "")
+        if not name:
+            raise UserError(f"{name_or_path} is there for {_has(found)}; not for x{scale}")
+    if name in PUBLISHED:
+        return fetch(name)
+    if name not in own:
+        near = did_you_mean(name.lower(), dict.fromkeys([*model_names(), *own, *PUBLISHED]), 0.6)
         raise UserError(
-            f"no config and no weights are called {' '.join(words)}{near or '.'} "
-            "`superres models list` shows what there is"
+            f"{name}: no such weight file, and no model of that name{near or '.'} Give the path of "
+            f"a file ({', '.join(SUFFIXES)}), a name that comes with superres "
+            f"({', '.join(own) or 'none here'}) or one of the published names "
+            f"{', '.join(PUBLISHED)}. 'superres upscale --list-models' lists them all"
         )
-    return found
+    return own[name]
 
 
-def _means(word: str, entry: Entry) -> bool:
-    names = [entry.name, entry.method, entry.weights or ""]
-    if any(sign in word for sign in "*?["):
-        return any(fnmatch.fnmatch(name.lower(), word.lower()) for name in names)
-    return any(word.lower() in name.lower() for name in names)
+def _has(scales: Collection[int]) -> str:
+    return ", ".join(f"x{scale}" for scale in scales)
 
 
-def _entry(path: Path, title: str, model: dict, published: Mapping[str | None, str]) -> Entry:
-    meta = model.get("Metadata", {})
-    scale = meta.get("Scale")
-    if scale is None:
-        named = _SCALES.search(path.stem)
-        scale = [int(s) for s in named[1].split("x")] if named else []
-    shipped = "Weights" in model
-    weights = Path(model["Weights"]).stem if shipped else published.get(path.stem)
-    scores = tuple(
-        Score(
-            result["Dataset"],
-            result["Scale"],
-            result["Protocol"],
-            result["Metrics"]["PSNR"],
-            result["Source"].startswith("docs/results/"),
-        )
-        for result in model.get("Results", ())
-        if "Self-ensemble" not in result and "Degradation" not in result
-    )
-    scales = tuple(scale) if isinstance(scale, list) else (scale,)
-    return Entry(path.stem, title, path, scales, meta.get("Parameters"), weights, shipped, scores)
+def choose(names: list[str], scale: int | None, where: str) -> str:
+    """The weight file for ``scale`` among the files of a folder or repository.
+
+    Raises:
+        ScaleNeeded: they are named after scales, and none is given to choose by.
+        UserError: none, or several that it could be.
+    """
+    weights = [n for n in names if n.endswith(SUFFIXES) and "/" not in n]
+    fitting = weights
+    if scale is not None:
+        named = {n: scale_in_name(n) for n in weights}
+        fitting = [n for n in weights if named[n] == scale] or [n for n in weights if not named[n]]
+    for some in (fitting, [n for n in fitting if n.endswith(".safetensors")]):
+        if len(some) == 1:
+            return some[0]
+    here = ", ".join(weights) or "none"
+    if scale is None and any(map(scale_in_name, weights)):
+        raise ScaleNeeded(f"{where}: needs a scale to choose by; weight files there: {here}")
+    wanted = "one weight file" if scale is None else f"weights for x{scale} in one file"
+    raise UserError(f"{where}: needs {wanted}, or the name of a file; weight files there: {here}")
+
+
+def scale_in_name(name: str) -> int | None:
+    """The scale in a file name such as ``edsr_x2.pt`` or ``pytorch_model_2x.pt``, if it is one."""
+    found = re.findall(r"(?:^|[_-])(?:x(\d+)(?![\dx])|(\d+)x(?![a-z\d]))", name)
+    scales = {int(first or second) for first, second in found}
+    return scales.pop() if len(scales) == 1 else None

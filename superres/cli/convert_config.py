@@ -34,14 +34,13 @@ def run(args: argparse.Namespace) -> int:
             raise UserError(f"{path}: no config of a toolbox that is read: {READ}")
     with recipe.file() as leaf:
         check_config(load_config(str(leaf)))
-    out = Path(args.out) if args.out else None
-    if out and out.exists():
-        raise UserError(f"{out} is there already; choose another --out, or remove it")
-    text = recipe.leaf(out.absolute().parent if out else None)
-    if out is None:
-        print(text, end="")
+    if args.out is None:
+        print(recipe.leaf(None), end="")
         return 0
-    write_text(out, text)
+    out = Path(args.out)
+    if out.exists():
+        raise UserError(f"{out} is there already; choose another --out, or remove it")
+    write_text(out, recipe.leaf(out.absolute().parent))
     print(f"{out}: translated from a config of {recipe.toolbox}")
     for note in recipe.notes:
         print(f"note: {note}")

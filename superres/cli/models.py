@@ -7,17 +7,18 @@ superres models info NAME           layers, operations, memory, receptive field
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import os
 import re
-from pathlib import Path
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from superres.errors import UserError
 from superres.options import whole_scale
 
 if TYPE_CHECKING:
-    from superres.checkpoints.zoo import Entry
+    from superres.checkpoints.listing import Entry
     from superres.models.summary import Summary
 
 STUDIES = ("ablation", "ladder", "recipe")
@@ -32,23 +33,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """One subcommand each."""
     commands = parser.add_subparsers(dest="action", required=True, metavar="list|info")
     listing = commands.add_parser("list", help="the configs that come with the package")
-    listing.add_argument(
-        "words", nargs="*", metavar="WORD", help="parts of names; or 'edsr*_x2*' (quoted)"
-    )
+    listing.add_argument("words", nargs="*", metavar="WORD", help="parts of names, or 'edsr*_x2*'")
     listing.add_argument("--all", action="store_true", help="a line for every config")
-    listing.add_argument("--json", action="store_true", help="as JSON")
     info = commands.add_parser("info", help="what a model costs")
-    info.add_argument(
-        "name", metavar="NAME", help="a config (path or bare name) or weights (file, folder, name)"
-    )
-    info.add_argument(
-        "--size", metavar="HxW", help="of the input; default: what is enlarged to 720x1280"
-    )
-    info.add_argument(
-        "--scale", type=whole_scale, metavar="S", help="one of several, or where a file cannot tell"
-    )
+    info.add_argument("name", metavar="NAME", help="a config, or weights: path or bare name")
+    info.add_argument("--size", metavar="HxW", help="of the input; default: for 720x1280 out")
+    info.add_argument("--scale", type=whole_scale, metavar="S", help="where there are several")
     info.add_argument("--format", help="format of a weight file that cannot tell it")
-    info.add_argument("--json", action="store_true", help="as JSON")
+    for command in (listing, info):
+        command.add_argument("--json", action="store_true", help="as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -57,27 +50,19 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _list(args: argparse.Namespace) -> int:
-    import itertools
-
-    from superres.checkpoints.zoo import find
+    from superres.checkpoints.listing import find
 
     found = find(args.words)
     if args.json:
         print(json.dumps([_plain(entry) for entry in found], indent=2))
         return 0
-    studies = (
-        [] if args.all or args.words else [e for e in found if e.config.parent.name in STUDIES]
-    )
+    whole = args.all or args.words
+    studies = [] if whole else [e for e in found if e.config.parent.name in STUDIES]
     found = [entry for entry in found if entry not in studies]
-    groups = [[entry] for entry in found]
-    if not args.all:
-        by_family = sorted(found, key=lambda e: e.family)
-        groups = [list(group) for _, group in itertools.groupby(by_family, lambda e: e.family)]
-        groups.sort(key=lambda group: found.index(group[0]))
-    rows = [_row(group) for group in groups]
-    widths = [max(map(len, column)) for column in zip(*rows, _HEAD, strict=True)]
-    for row in (_HEAD, *rows):
-        print("  ".join(text.ljust(n) for text, n in zip(row, widths, strict=True)).rstrip())
+    groups: dict[str, list[Entry]] = {}
+    for entry in found:
+        groups.setdefault(entry.name if args.all else entry.family, []).append(entry)
+    _table([_HEAD, *map(_row, groups.values())])
     print("\nSet5: published PSNR, * measured here; protocol edsr-y where none is named")
     if not args.all:
         print("models list WORD ... shows what has it in a name; --all a line for every config")
@@ -86,12 +71,15 @@ def _list(args: argparse.Namespace) -> int:
     return 0
 
 
-def _plain(entry: Entry) -> dict[str, Any]:
-    import dataclasses
+def _table(rows: Sequence[Sequence[str]]) -> None:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        print("  ".join(text.ljust(n) for text, n in zip(row, widths, strict=True)).rstrip())
 
-    plain = dataclasses.asdict(entry)
+
+def _plain(entry: Entry) -> dict[str, Any]:
     scale = entry.scales[0] if len(entry.scales) == 1 else entry.scales
-    return plain | {"config": str(entry.config), "scale": scale}
+    return dataclasses.asdict(entry) | {"config": str(entry.config), "scale": scale}
 
 
 def _row(group: list[Entry]) -> tuple[str, ...]:
@@ -119,65 +107,50 @@ def _scores(group: list[Entry], scales: list[int]) -> str:
     scores = [s for entry in group for s in entry.scores if s.set == "Set5"]
     protocols = dict.fromkeys(score.protocol for score in scores)
     protocol = min(protocols, key=lambda p: PREFERRED.get(p, len(PREFERRED)), default=None)
-    by_scale = {s.scale: s for s in scores if s.protocol == protocol}
-    if not by_scale:
+    found = {s.scale: f"{s.psnr:.2f}{'*' * s.measured}" for s in scores if s.protocol == protocol}
+    if not found:
         return "-"
-    texts = [
-        f"{by_scale[s].psnr:.2f}{'*' * by_scale[s].measured}" if s in by_scale else "-"
-        for s in scales
-    ]
-    return " ".join(texts) + ("" if protocol == "edsr-y" else f" ({protocol})")
+    text = " ".join(found.get(scale, "-") for scale in scales)
+    return text + ("" if protocol == "edsr-y" else f" ({protocol})")
 
 
 def _info(args: argparse.Namespace) -> int:
     from superres.models.summary import summarise
 
     size = _size(args.size) if args.size else None
-    config, scales = _network(args)
-    if args.scale is not None:
-        if args.scale not in scales:
-            has = ", ".join(f"x{s}" for s in scales)
-            raise UserError(f"{args.name} has no x{args.scale}, but {has}")
-        scales = [args.scale]
-    summaries = [summarise(config, size, scale) for scale in scales]
+    network, scales = _network(args)
+    if args.scale is not None and args.scale not in scales:
+        has = ", ".join(f"x{s}" for s in scales)
+        raise UserError(f"{args.name} has no x{args.scale}, but {has}")
+    wanted = scales if args.scale is None else [args.scale]
+    summaries = [summarise(network, size, scale) for scale in wanted]
     if args.json:
-        import dataclasses
-
         print(json.dumps([dataclasses.asdict(s) for s in summaries], indent=2))
-        return 0
-    for summary in summaries:
-        _print(args.name, summary)
+    else:
+        for summary in summaries:
+            _print(args.name, summary)
     return 0
 
 
-def _network(args: argparse.Namespace) -> tuple[dict[str, Any], list[int]]:
-    """The backbone's config and its scales, from a config file or a weight file."""
-    if _names_weights(args.name):
+def _network(args: argparse.Namespace) -> tuple[Any, list[int]]:
+    """The backbone, or its config, and its scales, from a config file or a weight file."""
+    from superres.checkpoints.zoo import PUBLISHED, model_names, shipped
+
+    is_config = args.name.endswith((".py", ".yml", ".yaml"))
+    if args.name in {*model_names(), *PUBLISHED, *shipped()} or (
+        os.path.exists(args.name) and not is_config
+    ):
         from superres.checkpoints import read_weights
 
-        config = dict(read_weights(args.name, format=args.format, scale=args.scale).config)
-        scales = config.get("scales") or [config.get("scale")]
-    else:
-        from superres.engine.config.check import check_config
-        from superres.engine.config.load import load_config
-        from superres.engine.config.values import scales_of, to_plain
+        loaded = read_weights(args.name, format=args.format, scale=args.scale)
+        return loaded.network or loaded.config, loaded.scales
+    from superres.engine.config.check import check_config
+    from superres.engine.config.load import load_config
+    from superres.engine.config.values import scales_of, to_plain
 
-        cfg = load_config(args.name)
-        check_config(cfg)
-        config, scales = to_plain(cfg.model)["backbone"], scales_of(cfg)
-    return config, list(scales)
-
-
-def _names_weights(name: str) -> bool:
-    """Whether a name is that of weights: a file, a folder with some in it, a published name."""
-    from superres.checkpoints.names import PUBLISHED
-    from superres.checkpoints.shipped import SUFFIXES, model_names, shipped
-
-    if os.path.isfile(name):
-        return not name.endswith(".py")
-    if os.path.isdir(name):
-        return any(p.suffix in SUFFIXES for p in Path(name).iterdir())
-    return name in {*model_names(), *PUBLISHED, *shipped()}
+    cfg = load_config(args.name)
+    check_config(cfg)
+    return to_plain(cfg.model)["backbone"], list(scales_of(cfg))
 
 
 def _size(text: str) -> tuple[int, int]:
@@ -188,38 +161,30 @@ def _size(text: str) -> tuple[int, int]:
 
 
 def _print(name: str, summary: Summary) -> None:
-    def mega(count: int) -> str:
-        return f"{count / 2**20:,.0f} MiB"
-
     def shape(sizes: tuple[int, ...]) -> str:
         return "x".join(map(str, sizes))
 
+    field, trained = "the whole picture, or not known", ""
+    if (radius := summary.receptive_radius) is not None:
+        side = 2 * radius + 1
+        field = f"{radius} input pixels to each side ({side}x{side})"
+    if summary.trainable != summary.parameters:
+        trained = f" ({summary.trainable:,} trained)"
     print(f"{name}: {summary.network} x{summary.scale}")
-    radius = summary.receptive_radius
-    lines = {
-        "parameters": f"{summary.parameters:,}"
-        + ("" if summary.trainable == summary.parameters else f" ({summary.trainable:,} trained)"),
+    for key, text in {
+        "parameters": f"{summary.parameters:,}{trained}",
         "convolutions": f"{summary.layers}",
-        "receptive field": "the whole picture, or not known"
-        if radius is None
-        else f"{radius} input pixels to each side ({2 * radius + 1}x{2 * radius + 1})",
+        "receptive field": field,
         "input, output": f"{shape(summary.input)} to {shape(summary.output)} (CxHxW)",
         "FLOPs": f"{summary.flops / 1e9:,.1f} G (an addition and a multiplication are two)",
-        "activation memory": f"{mega(summary.inference_memory)} at most to enlarge it, "
-        f"{mega(summary.training_memory)} kept to train on it (float32)",
-    }
-    for key, text in lines.items():
+        "activation memory": f"{summary.inference_memory / 2**20:,.0f} MiB at most to enlarge it, "
+        f"{summary.training_memory / 2**20:,.0f} MiB kept to train on it (float32)",
+    }.items():
         print(f"  {key:<18} {text}")
-    rows = []
+    rows = [("part", "type", "convolutions", "parameters", "GFLOPs", "output")]
     for part in summary.parts:
-        numbers = [str(part.layers or ""), f"{part.parameters:,}" if part.parameters else ""]
-        flops = f"{part.flops / 1e9:,.2f}" if part.flops else ""
-        rows.append([part.name, part.type, *numbers, flops, shape(part.output)])
-    _show(["part", "type", "convolutions", "parameters", "GFLOPs", "output"], rows)
-
-
-def _show(head: list[str], rows: list[list[str]]) -> None:
-    from superres.evaluation.render import print_tables
-    from superres.evaluation.tables import Table
-
-    print_tables([Table(head, rows)])
+        numbers = (part.layers, part.parameters, part.flops / 1e9)
+        texts = (f"{n:,.2f}" if isinstance(n, float) else f"{n:,}" for n in numbers)
+        shown = [text if number else "" for number, text in zip(numbers, texts, strict=True)]
+        rows.append((part.name, part.type, *shown, shape(part.output)))
+    _table(rows)

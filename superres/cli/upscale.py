@@ -220,7 +220,7 @@ def _is_record(path: str) -> bool:
 
 
 def _list_models() -> int:
-    from superres.checkpoints.shipped import model_names, shipped, variants
+    from superres.checkpoints.zoo import model_names, shipped, variants
 
     for name in model_names():
         scales = variants(name)

@@ -9,11 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from superres.checkpoints.building import build_network
 from superres.checkpoints.conversion import homogeneous
-from superres.checkpoints.formats.base import full_config
-from superres.checkpoints.reading import LoadedWeights, plain
-from superres.checkpoints.state import State
+from superres.checkpoints.loading import LoadedWeights, build_network
+from superres.checkpoints.networks import full_config, plain
+from superres.checkpoints.state_dict import State
 
 SPANDREL_NETWORKS = ("EDSR", "MDSR", "DRLN", "SRCNN", "SRResNet", "MSRResNet", "RCAN", "VDSR")
 """What :func:`superres.interop.spandrel.install` offers, as ``superres-EDSR`` and so on."""

@@ -5,16 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from superres.interop.recipe import (
-    FLIPS,
-    Reader,
-    Recipe,
-    Tree,
-    loss_of,
-    protocol_of,
-    renamed,
-    set_of,
-)
+from .recipe import FLIPS, Reader, Recipe, Tree, loss_of, protocol_of, renamed, set_of
 
 _COMMON = {
     "num_in_ch": "in_channels",
@@ -35,6 +26,11 @@ _NETWORKS: dict[str, tuple[dict[str, str | None], Tree]] = {
     "SRVGGNetCompact": ({**_COMMON, "num_conv": "num_convs", "act_type": "act"}, {}),
 }
 """Per network: our words for its arguments, and what it implies."""
+
+_NOTHING_TO_DO = (
+    *("path.strict_load_g", "path.param_key_g", "val.save_img", "val.pbar"),
+    *("logger.use_tb_logger", "logger.use_wandb", "logger.wandb.resume_id"),
+)
 
 
 def recognises(tree: Mapping[str, Any]) -> bool:
@@ -77,9 +73,7 @@ def translate(tree: Mapping[str, Any], where: str) -> Recipe:
     start = reader.take("path.pretrain_network_g")
     if start:
         config["load_from"] = start
-    for key in ("path.strict_load_g", "path.param_key_g", "val.save_img", "val.pbar"):
-        reader.take(key)
-    for key in ("logger.use_tb_logger", "logger.use_wandb", "logger.wandb.resume_id"):
+    for key in _NOTHING_TO_DO:
         reader.take(key)
     left = reader.left("path", "val", "logger", "train")
     recipe.notes += [f"{key} is not read" for key in left]
@@ -141,12 +135,9 @@ def _schedule(reader: Reader, config: Tree) -> None:
     config["ema"] = reader.take("train.ema_decay") or None
     schedule = dict(reader.take("train.scheduler") or {})
     kind = schedule.pop("type", None)
-    names = {
-        "MultiStepLR": "MultiStepLR",
-        "MultiStepRestartLR": "MultiStepLR",
-        "CosineAnnealingRestartLR": "CosineRestartLR",
-        "TrueCosineAnnealingLR": "CosineAnnealingLR",
-    }
+    names = {"CosineAnnealingRestartLR": "CosineRestartLR"}
+    names |= {"MultiStepLR": "MultiStepLR", "MultiStepRestartLR": "MultiStepLR"}
+    names |= {"TrueCosineAnnealingLR": "CosineAnnealingLR"}
     if kind not in names or (kind == "MultiStepRestartLR" and schedule.get("restarts", [0]) != [0]):
         raise reader.refuse("train.scheduler", {"type": kind, **schedule})
     for key in ("restarts", "restart_weights") if kind == "MultiStepRestartLR" else ():

@@ -14,7 +14,7 @@ from typing import Any
 from superres.errors import UserError
 
 from . import basicsr, edsr_pytorch, openmmlab
-from .recipe import Recipe, once
+from .recipe import Recipe
 
 TOOLBOXES = (openmmlab, basicsr)
 READ = "MMEditing 0.x, MMagic 1.x, BasicSR, and EDSR-PyTorch's option line"
@@ -55,5 +55,5 @@ def _finished(recipe: Recipe) -> Recipe:
     if start and not os.path.exists(start):
         del recipe.config["load_from"]
         recipe.notes.append(f"starts from scratch: {start!r}, to start from, is not there")
-    recipe.notes = once(recipe.notes)
+    recipe.notes = list(dict.fromkeys(recipe.notes))
     return recipe

@@ -139,8 +139,7 @@ def _data(given: argparse.Namespace, config: Tree, scales: list[int]) -> None:
     config["test_sets"] = []
     config["global_batch_size"], config["num_workers"] = given.batch_size, given.n_threads
     config["accumulate"] = given.split_batch
-    several = len(scales) > 1
-    config["lq_patch_size"] = given.patch_size if several else given.patch_size // scales[0]
+    config["lq_patch_size"] = given.patch_size // (1 if len(scales) > 1 else scales[0])
     flips = [] if given.no_augment else FLIPS
     config["train_pipeline"] = [{"type": "PairedRandomCrop"}, *flips, {"type": "PackInputs"}]
     if given.model == "MDSR":
@@ -162,14 +161,14 @@ def _schedule(given: argparse.Namespace, config: Tree) -> None:
     every = given.test_every
     config["max_iters"] = given.epochs * every
     config["val_interval"] = config["checkpoint_interval"] = every
-    optimizer: Tree = {"type": {"ADAM": "Adam"}.get(given.optimizer, given.optimizer)}
-    optimizer["lr"] = given.lr
-    if given.optimizer == "SGD":
-        optimizer["momentum"] = given.momentum
-    else:
-        optimizer["eps"] = given.epsilon
-    if given.optimizer == "ADAM":
-        optimizer["betas"] = (0.9, 0.999)
+    kinds: dict[str, Tree] = {
+        "ADAM": {"type": "Adam", "eps": given.epsilon, "betas": (0.9, 0.999)},
+        "SGD": {"type": "SGD", "momentum": given.momentum},
+        "RMSprop": {"type": "RMSprop", "eps": given.epsilon},
+    }
+    if given.optimizer not in kinds:
+        raise _refusal("optimizer", given.optimizer)
+    optimizer = {**kinds[given.optimizer], "lr": given.lr}
     if given.weight_decay:
         optimizer["weight_decay"] = given.weight_decay
     config["optim_wrapper"] = {"type": "OptimWrapper", "optimizer": optimizer}

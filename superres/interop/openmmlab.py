@@ -6,15 +6,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from superres.interop.recipe import (
-    Reader,
-    Recipe,
-    Tree,
-    loss_of,
-    protocol_of,
-    renamed,
-    set_of,
-)
+from .recipe import Reader, Recipe, Tree, loss_of, protocol_of, renamed, set_of
 
 _COMMON = {
     "in_channels": "in_channels",
@@ -75,12 +67,7 @@ def translate(tree: Mapping[str, Any], where: str) -> Recipe:
 def _model(reader: Reader, config: Tree, old: bool) -> None:
     kind = reader.take("model.type")
     if kind not in ("BasicRestorer", "BaseEditModel"):
-        raise reader.refuse(
-            "model.type",
-            kind,
-            "has no counterpart here: of these toolboxes, "
-            "networks trained by a pixel loss are read",
-        )
+        raise reader.refuse("model.type", kind)
     generator = reader.take("model.generator")
     name = str(generator.pop("type", None)).rpartition(".")[2]
     ours = name if name in _NETWORKS else name.removesuffix("Net")
@@ -278,25 +265,23 @@ def _schedule(reader: Reader, recipe: Recipe) -> None:
         raise reader.refuse("train_cfg", reader.take("train_cfg"), "states no max_iters")
     policy = reader.take("lr_config")
     schedules = _listed(reader.take("param_scheduler"))
-    config["param_scheduler"] = [_by_policy(reader, dict(policy))] if policy else schedules
-    if config["param_scheduler"] == [None]:
-        config["param_scheduler"] = []
+    config["param_scheduler"] = _by_policy(reader, dict(policy)) if policy else schedules
 
 
-def _by_policy(reader: Reader, policy: Tree) -> Tree | None:
+def _by_policy(reader: Reader, policy: Tree) -> list[Tree]:
     """mmcv's ``lr_config``."""
     kind, by_epoch = policy.pop("policy", None), policy.pop("by_epoch", True)
     steps, given = policy.pop("step", None), dict(policy)
     gamma = policy.pop("gamma", 0.1)
     if kind == "Fixed":
-        return None
+        return []
     if kind == "Step" and not by_epoch and not policy:
-        if isinstance(steps, int):
-            return {"type": "StepLR", "by_epoch": False, "step_size": steps, "gamma": gamma}
-        return {"type": "MultiStepLR", "by_epoch": False, "milestones": steps, "gamma": gamma}
+        several = {"type": "MultiStepLR", "milestones": steps}
+        found = {"type": "StepLR", "step_size": steps} if isinstance(steps, int) else several
+        return [{**found, "by_epoch": False, "gamma": gamma}]
     if kind in ("CosineRestart", "CosineAnnealing") and not by_epoch:
         given["eta_min"] = given.pop("min_lr", 0)
-        return {"type": f"{kind}LR", "by_epoch": False, **given}
+        return [{"type": f"{kind}LR", "by_epoch": False, **given}]
     raise reader.refuse("lr_config", {"policy": kind, "by_epoch": by_epoch, **given})
 
 

@@ -6,7 +6,7 @@ import copy
 import os
 import re
 import tempfile
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from superres.checkpoints.formats.base import full_config
+from superres.checkpoints.networks import full_config
 from superres.errors import UserError
 from superres.paths import share_dir
 
@@ -231,8 +231,3 @@ def _text(value: Any, indent: int = 0) -> str:
             lines.append(item)
     joint = ",\n" + " " * inner
     return f"{opening}\n{' ' * inner}{joint.join(lines)}{closing}"
-
-
-def once(notes: Collection[str]) -> list[str]:
-    """Notes without repetitions, in their order."""
-    return list(dict.fromkeys(notes))

@@ -10,14 +10,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from superres.checkpoints.formats.base import build_named
-from superres.checkpoints.light import CONFIG_TENSOR
-from superres.checkpoints.reading import read_config_tensor
+from superres.checkpoints.light import CONFIG_TENSOR, parse_config
+from superres.checkpoints.networks import build_named
 from superres.checkpoints.spandrel_networks import package
+from superres.errors import UserError
 from superres.export.weights import SPANDREL_NETWORKS
 
 if TYPE_CHECKING:
     from spandrel import ArchRegistry, ArchSupport
+
+_OURS = "superres-"
 
 
 def install(registry: ArchRegistry | None = None) -> list[ArchSupport]:
@@ -37,23 +39,16 @@ def install(registry: ArchRegistry | None = None) -> list[ArchSupport]:
         UserError: spandrel is not installed.
     """
     spandrel = package()
-    architectures = [_architecture(name) for name in SPANDREL_NETWORKS]
-    supports = [
-        # Ahead of everything: our marker is in no other file, our other keys may be.
-        spandrel.ArchSupport.from_architecture(a, before=_all_ids(registry, spandrel))
-        for a in architectures
-    ]
     registry = spandrel.MAIN_REGISTRY if registry is None else registry
+    # Ahead of everything: our marker is in no other file, our other keys may be.
+    others = tuple(s.architecture.id for s in registry if not s.architecture.id.startswith(_OURS))
+    from_architecture = spandrel.ArchSupport.from_architecture
+    supports = [from_architecture(_architecture(n), before=others) for n in SPANDREL_NETWORKS]
     return registry.add(*supports, ignore_duplicates=True)
 
 
-def _all_ids(registry: ArchRegistry | None, spandrel: Any) -> tuple[str, ...]:
-    registry = spandrel.MAIN_REGISTRY if registry is None else registry
-    return tuple(s.architecture.id for s in registry if not _ours(s.architecture.id))
-
-
-def _ours(id: str) -> bool:
-    return id.startswith("superres-")
+def _config(state: Mapping[str, Any]) -> dict[str, Any]:
+    return parse_config(bytes(state[CONFIG_TENSOR].tolist()).decode(), CONFIG_TENSOR)
 
 
 def _architecture(network: str) -> Any:
@@ -63,19 +58,17 @@ def _architecture(network: str) -> Any:
         """One of our networks, rebuilt from the config in its file."""
 
         def __init__(self) -> None:
-            super().__init__(id=f"superres-{network}", name=network, detect=self._is_ours)
+            super().__init__(id=f"{_OURS}{network}", name=network, detect=self._is_ours)
 
         @staticmethod
         def _is_ours(state: Mapping[str, Any]) -> bool:
-            if CONFIG_TENSOR not in state:
-                return False
             try:
-                return read_config_tensor(state)["type"] == network
-            except (ValueError, AttributeError, RecursionError):
+                return CONFIG_TENSOR in state and _config(state)["type"] == network
+            except (UserError, ValueError, TypeError, AttributeError):  # another program's tensor
                 return False
 
         def load(self, state_dict: Mapping[str, Any]) -> Any:
-            config = read_config_tensor(state_dict)
+            config = _config(state_dict)
             model = build_named(config).eval()
             whole = model.receptive_radius is None
             internal = spandrel.ModelTiling.DISCOURAGED

@@ -6,18 +6,20 @@ any network at any picture size is summed up in a moment and in no memory.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_hook
 from torch.utils.flop_counter import FlopCounterMode
 
 from superres.errors import UserError
 from superres.inference import in_channels, radius_of
 from superres.inference.backends.pytorch import LiveBytes
-from superres.models.layers import on_meta, with_scale
+from superres.models.layers.backbone import on_meta, with_scale
 from superres.registry import MODELS
 
 TARGET = (720, 1280)
@@ -81,18 +83,8 @@ def default_size(scale: int) -> tuple[int, int]:
     return round(TARGET[0] / scale), round(TARGET[1] / scale)
 
 
-def build_on_meta(config: Mapping[str, Any]) -> nn.Module:
-    """A backbone that has shapes but no numbers.
-
-    Raises:
-        UserError: the config's arguments are wrong.
-    """
-    network = on_meta(lambda: with_scale(MODELS.build(dict(config)), config))
-    return network.to("meta").eval()  # the numeric convention's buffers stay on the CPU
-
-
 def summarise(
-    config: Mapping[str, Any],
+    network: nn.Module | Mapping[str, Any],
     size: tuple[int, int] | None = None,
     scale: int | None = None,
     memory: bool = True,
@@ -100,63 +92,64 @@ def summarise(
     """Sum up a backbone.
 
     Args:
-        config: of the backbone, with its ``type``.
+        network: it, or its config with its ``type``.
         size: height and width of the input; None: see :func:`default_size`.
         scale: one of a multi-scale network's; None: its first.
         memory: find out about memory, too, which takes most of the time.
 
     Raises:
-        UserError: the config's arguments or the scale are wrong, or ``size`` is absurd.
+        UserError: the config's arguments or the scale are wrong, its forward does not work without
+            numbers, or ``size`` is absurd.
     """
-    network = build_on_meta(config)
+    if isinstance(network, Mapping):
+        config = network
+        network = on_meta(lambda: with_scale(MODELS.build(dict(config)), config))
+    else:
+        network = copy.deepcopy(network)
+    network = network.to("meta").eval()  # the numeric convention's buffers stay on the CPU
     if scale is not None and hasattr(network, "set_scale"):
         network.set_scale(scale)
-    return summarise_network(network, size, memory)
-
-
-def summarise_network(
-    network: nn.Module, size: tuple[int, int] | None = None, memory: bool = True
-) -> Summary:
-    """The same of a network that lies on torch's meta device.
-
-    Raises:
-        UserError: its forward does not work there, or ``size`` is absurd.
-    """
     height, width = size or default_size(network.scale)
     try:
         picture = torch.empty(1, in_channels(network), height, width, device="meta")
         torch.empty(1, 4096, height * network.scale, width * network.scale, device="meta")
     except RuntimeError as error:  # sizes that no 64-bit number counts
         raise UserError(f"an input of {height}x{width} is too large to be summed up") from error
-
-    shapes: dict[str, tuple[int, ...]] = {}
+    kind = type(network).__name__
+    names = {module: name for name, module in network.named_modules()}
+    shapes: dict[str, tuple[int, ...]] = {}  # in the order of running
     convolutions: set[str] = set()
-    handles = [
-        module.register_forward_hook(_noter(name, shapes, convolutions))
-        for name, module in network.named_modules()
-    ]
+
+    def note(module: nn.Module, _: Any, output: Any) -> None:
+        if module in names and isinstance(output, Tensor):
+            shapes[names[module]] = tuple(output.shape[1:])
+        if module in names and isinstance(module, nn.Conv2d):
+            convolutions.add(names[module])
+
     try:
-        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        hook, counter = register_module_forward_hook(note), FlopCounterMode(display=False)
+        with torch.no_grad(), hook, counter:
             output = network(picture)
     except (RuntimeError, TypeError) as error:  # of a network of one's own
         raise UserError(
-            f"{type(network).__name__} cannot be summed up, its forward needs numbers: {error}"
+            f"{kind} cannot be summed up, its forward needs numbers: {error}"
         ) from error
-    for handle in handles:
-        handle.remove()
     flops = {name: sum(ops.values()) for name, ops in counter.get_flop_counts().items()}
-    kind = type(network).__name__
-    parts = tuple(
-        Part(
+
+    def part(name: str, child: nn.Module) -> Part:
+        # A container that is not run itself (a ModuleList) is what ran in it.
+        own, inside = f"{kind}.{name}", f"{name}."
+        below = sum(count for key, count in flops.items() if key.rpartition(".")[0] == own)
+        ran = [shape for key, shape in shapes.items() if f"{key}.".startswith(inside)]
+        return Part(
             name=name,
             type=type(child).__name__,
-            layers=sum(c == name or c.startswith(f"{name}.") for c in convolutions),
+            layers=sum(f"{conv}.".startswith(inside) for conv in convolutions),
             parameters=sum(p.numel() for p in child.parameters()),
-            flops=_sum_below(flops, f"{kind}.{name}"),
-            output=_last_below(shapes, name),
+            flops=flops.get(own, below),
+            output=ran[-1] if ran else (),
         )
-        for name, child in network.named_children()
-    )
+
     return Summary(
         network=kind,
         scale=network.scale,
@@ -169,34 +162,8 @@ def summarise_network(
         receptive_radius=radius_of(network),
         inference_memory=_peak(network, picture) if memory else None,
         training_memory=_kept_for_backward(network, picture) if memory else None,
-        parts=parts,
+        parts=tuple(part(name, child) for name, child in network.named_children()),
     )
-
-
-def _sum_below(flops: Mapping[str, int], name: str) -> int:
-    """Of a module, or of what ran in a container that is not run itself (a ModuleDict)."""
-    if name in flops:
-        return flops[name]
-    inside = {key for key in flops if key.startswith(f"{name}.")}
-    outermost = [k for k in inside if not any(k.startswith(f"{other}.") for other in inside)]
-    return sum(flops[key] for key in outermost)
-
-
-def _last_below(shapes: Mapping[str, tuple[int, ...]], name: str) -> tuple[int, ...]:
-    if name in shapes:
-        return shapes[name]
-    # Hooks note in the order of running.
-    return next((s for key, s in reversed(shapes.items()) if key.startswith(f"{name}.")), ())
-
-
-def _noter(name: str, shapes: dict[str, tuple[int, ...]], convolutions: set[str]) -> Any:
-    def note(module: nn.Module, _: Any, output: Any) -> None:
-        if isinstance(output, Tensor):
-            shapes[name] = tuple(output.shape[1:])
-        if isinstance(module, nn.Conv2d):
-            convolutions.add(name)
-
-    return note
 
 
 def _peak(network: nn.Module, picture: Tensor) -> int:

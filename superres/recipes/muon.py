@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -12,7 +12,7 @@ from superres.registry import OPTIMIZERS
 
 
 @OPTIMIZERS.register_module()
-class ConvMuon(torch.optim.Optimizer):
+class ConvMuon(torch.optim.Adam):
     """Muon (Jordan et al., 2024) on convolutions as matrices of (out, in * k * k), else Adam.
 
     ``torch.optim.Muon`` takes matrices only. An update of a convolution has a root mean square of
@@ -33,47 +33,28 @@ class ConvMuon(torch.optim.Optimizer):
         betas: tuple[float, float] = (0.9, 0.99),
         eps: float = 1e-8,
     ) -> None:
-        defaults = {"lr": lr, "momentum": momentum, "betas": tuple(betas), "eps": eps}
-        super().__init__(params, defaults)
+        super().__init__(params, lr, tuple(betas), eps)
+        self.momentum = momentum
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:
-        """Update all weights that have a gradient.
-
-        Args:
-            closure: computes the loss again, with gradients; its value is returned.
-        """
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
+    def step(self, closure: None = None) -> None:
+        """Update all weights that have a gradient."""
+        gradients: dict[Tensor, Tensor] = {}
         for group in self.param_groups:
             for weight in group["params"]:
-                if weight.grad is not None:
-                    (self._muon if weight.ndim == 4 else self._adam)(weight, group)
-        return loss
+                if weight.grad is not None and weight.ndim == 4:
+                    self._muon(weight, group["lr"])
+                    gradients[weight], weight.grad = weight.grad, None  # Adam leaves it alone
+        super().step()
+        for weight, gradient in gradients.items():
+            weight.grad = gradient
 
-    def _muon(self, weight: Tensor, group: dict[str, Any]) -> None:
-        state = self.state[weight]
-        if not state:
-            state["momentum_buffer"] = torch.zeros_like(weight)
-        buffer = state["momentum_buffer"].lerp_(weight.grad, 1 - group["momentum"])
-        matrix = weight.grad.lerp(buffer, group["momentum"]).flatten(1)
-        rate = 0.2 * group["lr"] * max(matrix.shape) ** 0.5
+    def _muon(self, weight: Tensor, lr: float) -> None:
+        buffer = self.state[weight].setdefault("momentum_buffer", torch.zeros_like(weight))
+        buffer.lerp_(weight.grad, 1 - self.momentum)
+        matrix = weight.grad.lerp(buffer, self.momentum).flatten(1)
+        rate = 0.2 * lr * max(matrix.shape) ** 0.5
         weight.add_(orthogonalise(matrix).view(weight.shape), alpha=-rate)
-
-    def _adam(self, weight: Tensor, group: dict[str, Any]) -> None:
-        state = self.state[weight]
-        if not state:
-            state["step"] = torch.zeros(())
-            state["exp_avg"] = torch.zeros_like(weight)
-            state["exp_avg_sq"] = torch.zeros_like(weight)
-        state["step"] += 1
-        (beta1, beta2), steps = group["betas"], float(state["step"])
-        state["exp_avg"].lerp_(weight.grad, 1 - beta1)
-        state["exp_avg_sq"].lerp_(weight.grad.square(), 1 - beta2)
-        root = (state["exp_avg_sq"] / (1 - beta2**steps)).sqrt_().add_(group["eps"])
-        weight.addcdiv_(state["exp_avg"], root, value=-group["lr"] / (1 - beta1**steps))
 
 
 def orthogonalise(matrix: Tensor, steps: int = 5) -> Tensor:

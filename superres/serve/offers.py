@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from superres.checkpoints.shipped import DEFAULT, model_names, shipped, variants
+from superres.checkpoints.zoo import DEFAULT, model_names, shipped, variants
 from superres.errors import ScaleNeeded, UserError
 from superres.inference import Tiling
 from superres.inference.backends import check_name

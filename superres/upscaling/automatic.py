@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from superres.checkpoints.shipped import DEFAULT, variants
+from superres.checkpoints.zoo import DEFAULT, variants
 from superres.files import is_special
 from superres.imaging.kinds import first_bytes, kind_of
 

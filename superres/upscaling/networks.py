@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from superres.checkpoints.light import as_bytes, read_own
-from superres.checkpoints.names import PUBLISHED
-from superres.checkpoints.shipped import (
+from superres.checkpoints.zoo import (
+    PUBLISHED,
     SUFFIXES,
     USUAL_SCALE,
     resolve,

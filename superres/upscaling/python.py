@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from superres.checkpoints.shipped import USUAL_SCALE
+from superres.checkpoints.zoo import USUAL_SCALE
 from superres.errors import UserError, did_you_mean
 from superres.imaging.io import read_picture
 from superres.imaging.samples import from_pillow, to_pillow

@@ -3,13 +3,13 @@
 import pytest
 import torch
 
+from superres.checkpoints.formats import edsr_pytorch as format
 from superres.registry import MODELS
 
 
 @pytest.fixture
 def build():
     """A small network of a config, the same weights for the same seed."""
-    import superres.models.backbones  # noqa: F401
 
     def make(type="EDSR", seed=0, **arguments):
         small = {"EDSR": {"channels": 8, "num_blocks": 2, "scale": 2}}.get(type, {})
@@ -27,20 +27,13 @@ def build():
 
 @pytest.fixture
 def edsr_pytorch(build):
-    """EDSR x2 (8 wide, 2 blocks) as EDSR-PyTorch stores it, and our network of the same weights."""
+    """Our EDSR x2 (8 wide, 2 blocks), and its state as EDSR-PyTorch stores it."""
     network, _ = build()
-    names = {"conv_first": "head.0", "conv_after_body": "body.2", "conv_last": "tail.1"}
-    names |= {"upsample.0.upsample_conv": "tail.0.0"}
-    for i in range(2):
-        names |= {f"body.{i}.conv1": f"body.{i}.body.0", f"body.{i}.conv2": f"body.{i}.body.2"}
-    state = {}
+    ours, state = network.state_dict(), {}
     for sign, name in ((-1, "sub_mean"), (1, "add_mean")):
         state[f"{name}.weight"] = torch.eye(3).view(3, 3, 1, 1)
         state[f"{name}.bias"] = sign * 255 * torch.tensor([0.4488, 0.4371, 0.4040])
-    for key, value in network.state_dict().items():
-        module, _, suffix = key.rpartition(".")
-        state[f"{names[module]}.{suffix}"] = value.clone()
-    return network, state
+    return network, state | {k: ours[v].clone() for k, v in format.EDSR.expected(ours).items()}
 
 
 @pytest.fixture

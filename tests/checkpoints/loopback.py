@@ -15,15 +15,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 class Hub(BaseHTTPRequestHandler):
     """As much of the Hugging Face hub as huggingface_hub needs to list, download and commit.
 
-    ``server.files`` maps repository -> name -> bytes. ``server.break_at`` cuts the next answers
-    to GET short after so many bytes, ``server.breaks`` times; ``server.log`` holds what was asked.
+    ``server.files`` maps repository -> name -> bytes.
     """
 
     protocol_version = "HTTP/1.1"
     commit = "0123456789abcdef0123456789abcdef01234567"
 
     def log_message(self, *args):
-        self.server.log.append((self.command, self.path, self.headers.get("Range")))
+        """Nothing."""
 
     def do_HEAD(self):
         self.do_GET()
@@ -97,14 +96,8 @@ class Hub(BaseHTTPRequestHandler):
             self.send_header(key, value)
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
-        if self.command == "HEAD":
-            return
-        if self.server.breaks and self.command == "GET":
-            self.server.breaks -= 1
-            self.wfile.write(data[: self.server.break_at])
-            self.close_connection = True
-            return
-        self.wfile.write(data)
+        if self.command != "HEAD":
+            self.wfile.write(data)
 
 
 @contextlib.contextmanager
@@ -112,7 +105,7 @@ def hub(files: dict[str, dict[str, bytes]]) -> Iterator[ThreadingHTTPServer]:
     """A server with these repositories; ``server.url`` is its address."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
     server.daemon_threads = True
-    server.files, server.log, server.breaks, server.break_at = files, [], 0, 0
+    server.files = files
     server.url = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()

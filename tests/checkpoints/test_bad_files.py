@@ -1,12 +1,17 @@
-"""Files that must be refused with one message that says what is wrong."""
+"""Files that are refused with one message that says what is wrong, and odd ones that are read."""
 
+import argparse
 import os
 import pickle
+import sys
 
+import numpy as np
 import pytest
+import safetensors.torch
 import torch
 
-from superres.checkpoints import load_model, read_weights, save_safetensors
+from superres.checkpoints import convert, load_model, read_weights, save_safetensors
+from superres.checkpoints.files import open_weights
 from superres.errors import UserError
 
 
@@ -20,34 +25,33 @@ class Payload:
         return os.system, (f"touch {self.marker}",)
 
 
-@pytest.mark.parametrize("zipped", [True, False])
-def test_code_in_a_pickle_is_refused_and_not_run(tmp_path, zipped):
-    marker = tmp_path / "ran"
-    file = tmp_path / "evil.pth"
-    torch.save(
-        {"state_dict": {"conv_first.weight": Payload(marker)}},
-        file,
-        _use_new_zipfile_serialization=zipped,
-    )
-    with pytest.raises(UserError, match=r"refused.*run code.*system.*Safe are"):
+@pytest.fixture
+def weights(build, tmp_path):
+    """MMEditing's EDSR x2, saved after a change."""
+
+    def save(change=lambda state: None, **beside):
+        network, _ = build()
+        state = {f"generator.{k}": v for k, v in network.state_dict().items()}
+        state = change(state) or state
+        torch.save({"state_dict": state, **beside}, tmp_path / "x2.pth")
+        return tmp_path / "x2.pth"
+
+    return save
+
+
+@pytest.mark.parametrize("form", ["zip", "before 1.6", "pickle"])
+def test_code_in_a_pickle_is_refused_and_not_run(tmp_path, form):
+    marker, file = tmp_path / "ran", tmp_path / "evil.pth"
+    if form == "pickle":
+        file.write_bytes(pickle.dumps(Payload(marker)))
+        words = r"evil\.pth"
+    else:
+        tree = {"state_dict": {"conv_first.weight": Payload(marker)}}
+        torch.save(tree, file, _use_new_zipfile_serialization=form == "zip")
+        words = r"refused.*run code.*system.*Safe are"
+    with pytest.raises(UserError, match=words):
         read_weights(file)
     assert not marker.exists()
-
-
-def test_plain_pickle_of_code(tmp_path):
-    marker = tmp_path / "ran"
-    file = tmp_path / "evil.pt"
-    file.write_bytes(pickle.dumps(Payload(marker)))
-    with pytest.raises(UserError, match=r"evil\.pt"):
-        read_weights(file)
-    assert not marker.exists()
-
-
-def test_a_whole_module_of_no_network(tmp_path):
-    file = tmp_path / "module.pt"
-    torch.save(torch.nn.Conv2d(3, 3, 3), file)
-    with pytest.raises(UserError, match=r"not known here; its keys are .*: bias, weight"):
-        read_weights(file)
 
 
 @pytest.mark.parametrize(
@@ -69,116 +73,19 @@ def test_not_weights(tmp_path, content, words):
         load_model(file)
 
 
-def test_programs_are_no_weights(tmp_path):
-    for name, content in (
-        ("edsr.onnx", b"\x08\x08\x12\x08superres"),
-        ("edsr.xml", b'<?xml version="1.0"?>\n<net name="Model0" version="11">'),
-    ):
-        (tmp_path / name).write_bytes(content)
-        with pytest.raises(UserError, match=rf"{name}: this is a program.*weight file that it was"):
-            load_model(tmp_path / name)
-
-
-@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize("form", ["zip", "before 1.6", "safetensors"])
 @pytest.mark.parametrize("part", [0.02, 0.3, 0.7, 0.99])
-def test_truncated(edsr_pytorch, tmp_path, part, zipped):
-    file = tmp_path / "x2.pt"
-    torch.save(edsr_pytorch[1], file, _use_new_zipfile_serialization=zipped)
-    data = file.read_bytes()
-    file.write_bytes(data[: int(len(data) * part)])
-    with pytest.raises(UserError, match="truncated or damaged"):
-        read_weights(file, format="edsr-pytorch")
-
-
-@pytest.mark.parametrize("part", [0.02, 0.5, 0.99])
-def test_truncated_safetensors(build, tmp_path, part):
-    from superres.checkpoints import save_safetensors
-
+def test_truncated(build, tmp_path, part, form):
     network, config = build()
-    file = save_safetensors(tmp_path / "x2.safetensors", network, config)
+    file = tmp_path / "x2.pt"
+    if form == "safetensors":
+        save_safetensors(file, network, config)
+    else:
+        torch.save(network.state_dict(), file, _use_new_zipfile_serialization=form == "zip")
     data = file.read_bytes()
     file.write_bytes(data[: int(len(data) * part)])
     with pytest.raises(UserError, match="truncated or damaged"):
         read_weights(file)
-
-
-def test_missing_file_and_folder(tmp_path):
-    with pytest.raises(UserError, match=r"gone\.pth: no such weight file"):
-        load_model(tmp_path / "gone.pth")
-    with pytest.raises(UserError, match="weight files there: none"):
-        load_model(tmp_path)
-
-
-@pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_weights_that_diverged(edsr_pytorch, tmp_path, value):
-    state = edsr_pytorch[1]
-    state["body.1.body.2.weight"][0, 0, 0, 0] = value
-    file = tmp_path / "nan.pt"
-    torch.save(state, file)
-    with pytest.raises(UserError, match=r"body\.1\.body\.2\.weight.*diverged"):
-        read_weights(file, format="edsr-pytorch")
-
-
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        (lambda s: s.update({"aux_head.weight": torch.zeros(2)}), r"unexpected aux_head\.weight"),
-        (lambda s: s.pop("body.1.body.2.bias"), r"missing body\.1\.body\.2\.bias"),
-        (
-            lambda s: s.update({"body.0.body.0.weight": torch.zeros(8, 8, 5, 5)}),
-            r"body\.0\.body\.0\.weight is 8x8x5x5, not 8x8x3x3",
-        ),
-        (lambda s: s.pop("body.0.body.0.weight"), "missing|looks like"),
-        (lambda s: s.pop("tail.1.weight"), "tail.1.weight"),
-        (lambda s: s.update({"epoch": 3}), "'epoch' is int, not a tensor"),
-        (
-            lambda s: s.update({"tail.0.0.weight": torch.zeros(40, 8, 3, 3)}),
-            r"stages of \[5\] times",
-        ),
-    ],
-)
-def test_strict(edsr_pytorch, tmp_path, change, words):
-    state = edsr_pytorch[1]
-    change(state)
-    file = tmp_path / "x2.pt"
-    torch.save(state, file)
-    with pytest.raises(UserError, match=words):
-        read_weights(file, format="edsr-pytorch")
-
-
-def test_another_network_names_the_nearest_format_and_the_difference(tmp_path):
-    other = {}
-    for i in range(2):
-        for k in (1, 2, 3):
-            for c in (1, 2, 3, 4, 5):
-                other[f"body.{i}.dense{k}.conv{c}.weight"] = torch.zeros(4, 4, 3, 3)
-    for name in ("conv_first", "conv_body", "conv_up1", "conv_up2", "conv_hr", "conv_last"):
-        other[f"{name}.weight"] = other[f"{name}.bias"] = torch.zeros(4)
-    file = tmp_path / "esrgan.pth"
-    torch.save({"params_ema": other}, file)
-    with pytest.raises(UserError, match=r"Nearest is \w+ as .*missing .*conv.*unexpected .*dense#"):
-        read_weights(file)
-    resnet = {"conv1.weight": torch.zeros(64, 3, 7, 7), "bn1.weight": torch.zeros(64)}
-    resnet |= {"layer1.0.conv1.weight": torch.zeros(64, 64, 3, 3), "fc.weight": torch.zeros(9, 9)}
-    torch.save(resnet, file)
-    with pytest.raises(UserError, match=r"esrgan\.pth: the weights of a network that is not known"):
-        read_weights(file)
-
-
-@pytest.mark.parametrize("tree", [[1, 2], {"epoch": 3}, torch.zeros(3), {"state_dict": {}}])
-def test_no_state_dict_inside(tmp_path, tree):
-    file = tmp_path / "odd.pth"
-    torch.save(tree, file)
-    with pytest.raises(UserError, match="holds no state dict"):
-        read_weights(file)
-
-
-def test_wrong_format_says_what_it_looks_like(build, tmp_path):
-    network, _ = build()
-    file = tmp_path / "x2.pth"
-    torch.save(network.state_dict(), file)
-    with pytest.raises(UserError, match="not those of format 'basicsr'; they look like mmediting"):
-        read_weights(file, format="basicsr")
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
@@ -203,24 +110,176 @@ def test_a_changed_bit_among_the_weights_is_found_and_the_entry_named(build, tmp
 
 
 def test_a_changed_config_of_an_export_is_found(build, tmp_path):
-    file = tmp_path / "w.safetensors"
-    save_safetensors(file, *build(res_scale=0.1))
+    file = save_safetensors(tmp_path / "w.safetensors", *build(res_scale=0.1))
     data = file.read_bytes()
     file.write_bytes(data.replace(b'res_scale\\": 0.1', b'res_scale\\": 0.3'))
     assert file.read_bytes() != data
     with pytest.raises(UserError, match="checksum of metadata superres_config is wrong"):
         read_weights(file)
+    safetensors.torch.save_file(build()[0].state_dict(), file, {"superres_config": "{"})
+    with pytest.raises(UserError, match="metadata is damaged"):
+        read_weights(file)
+
+
+def test_names_of_nothing(tmp_path):
+    for name in (tmp_path / "gone.pth", "a" * 400):
+        with pytest.raises(UserError, match="no such weight file"):
+            load_model(name)
+    with pytest.raises(UserError, match="weight files there: none"):
+        load_model(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda s: s.update({"aux_head.weight": torch.zeros(2)}), "unexpected aux_head"),
+        (lambda s: s.update({3: torch.zeros(2)}), "unexpected #"),
+        (lambda s: s.pop("tail.1.weight"), "missing tail.1.weight|looks like"),
+        (lambda s: [s.pop(f"tail.1.{n}") for n in ("weight", "bias")] and None, "missing tail.#"),
+        (lambda s: s.pop("body.1.body.2.bias"), r"missing body\.1\.body\.2\.bias"),
+        (lambda s: s.pop("body.0.body.0.weight"), "missing|looks like"),
+        (lambda s: s.update({"epoch": 3}), "'epoch' is int, not a tensor"),
+        *(
+            (lambda s, key=key, shape=shape: s.update({key: torch.zeros(shape)}), words)
+            for key, shape, words in (
+                ("body.0.body.0.weight", (8, 8, 5, 5), "is 8x8x5x5, not 8x8x3x3"),
+                ("tail.0.0.weight", (40, 8, 3, 3), r"stages of \[5\] times"),
+                ("tail.0.0.weight", (32, 0, 3, 3), "shape"),
+                ("head.0.weight", (8,), "shape"),
+                ("head.0.weight", (), "shape"),
+                ("head.0.weight", (0, 3, 3, 3), "shape"),
+                ("sub_mean.weight", (3, 3, 1, 1), "loses one"),
+                ("sub_mean.weight", (3,), "3 colour channels"),
+                ("sub_mean.bias", (1,), "3 colour channels"),
+            )
+        ),
+        (lambda s: s.pop("add_mean.bias"), r"missing add_mean\.bias"),
+        (lambda s: s["tail.1.bias"].fill_(float("nan")), r"tail\.1\.bias.*diverged"),
+        (lambda s: s["tail.1.bias"].fill_(float("inf")), r"tail\.1\.bias.*diverged"),
+        *(
+            (lambda s, make=make: {k: make(v) for k, v in s.items()}, rf"is a tensor.*{words}")
+            for make, words in (
+                (lambda v: (v * 10).to(torch.int8), "torch.int8"),
+                (lambda v: v.to(torch.complex64), "torch.complex64"),
+                (lambda v: v.to_sparse(), "torch.sparse_coo"),
+                (lambda v: torch.quantize_per_tensor(v, 0.1, 0, torch.qint8), "torch.qint8"),
+                (lambda v: v.to("meta"), "without values"),
+            )
+        ),
+    ],
+)
+@pytest.mark.filterwarnings("ignore")
+def test_strict(edsr_pytorch, tmp_path, change, words):
+    state = edsr_pytorch[1]
+    found = change(state)
+    torch.save(found if isinstance(found, dict) else state, tmp_path / "x2.pt")
+    with pytest.raises(UserError, match=words):
+        read_weights(tmp_path / "x2.pt", format="edsr-pytorch")
+
+
+def test_a_network_that_is_not_known(tmp_path):
+    """The nearest format is named where one is near; whole numbers are no fault by themselves."""
+    near = {f"conv_{n}.weight": torch.zeros(4) for n in ("first", "body", "up1", "hr", "last")}
+    near |= {f"body.{i}.dense{k}.conv1.weight": torch.zeros(4) for i in (0, 1) for k in (1, 2)}
+    far = {
+        f"{n}.weight": torch.zeros(9) for n in ("conv1", "bn1", "layer1.0.conv1", "layer1.0.bn1")
+    }
+    far["index"] = torch.zeros(4, dtype=torch.long)
+    module = torch.nn.Conv2d(3, 3, 3)
+    for tree, words in (
+        ({"params_ema": near}, r"Nearest is RRDBNet as .*missing body.*unexpected .*dense#"),
+        (far, r"odd\.pth: the weights of a network that is not known here; its keys are"),
+        (module, r"not known here; its keys are .*: bias, weight"),
+    ):
+        torch.save(tree, tmp_path / "odd.pth")
+        with pytest.raises(UserError, match=words):
+            read_weights(tmp_path / "odd.pth")
+    for tree in ([1, 2], {"epoch": 3}, torch.zeros(3), {"state_dict": {}}):
+        torch.save(tree, tmp_path / "odd.pth")
+        with pytest.raises(UserError, match="holds no state dict"):
+            read_weights(tmp_path / "odd.pth")
+
+
+def test_wrong_format_says_what_it_looks_like(weights):
+    with pytest.raises(UserError, match="not those of format 'basicsr'; they look like mmediting"):
+        read_weights(weights(), format="basicsr")
 
 
 def test_a_spandrel_that_cannot_be_imported_comes_second(tmp_path, monkeypatch):
     """What is wrong with the file is said first."""
-    from superres.checkpoints import spandrel_networks as spandrel
+    monkeypatch.setitem(sys.modules, "spandrel", None)
+    torch.save({"a": torch.zeros(3)}, tmp_path / "a.pth")
+    with pytest.raises(UserError, match=r"a\.pth: the weights of a network .* \(the package span"):
+        load_model(tmp_path / "a.pth")
 
-    def broken():
-        raise spandrel.Broken("spandrel is installed, but cannot be imported (odd)")
 
-    monkeypatch.setattr(spandrel, "package", broken)
-    path = tmp_path / "a.pth"
-    torch.save({"a": torch.zeros(3)}, path)
-    with pytest.raises(UserError, match=r"a\.pth: the weights of a network .* \(spandrel is inst"):
-        load_model(path)
+def test_objects_beside_the_weights_are_left_out(weights, caplog):
+    from mmengine.logging import HistoryBuffer
+
+    meta = {"psnr": np.float64(3), "epoch": np.int64(4), "curve": np.arange(3, dtype=np.float32)}
+    assert read_weights(weights(meta=meta)).config["scale"] == 2
+    assert not caplog.text
+    assert open_weights(weights(meta=meta, args=argparse.Namespace()))[0]["meta"]["psnr"] == 3
+    caplog.clear()
+    hub = {"log_scalars": {"loss": HistoryBuffer([1.0], [1])}}
+    found = read_weights(weights(args=argparse.Namespace(lr=1), message_hub=hub, **meta))
+    assert found.config["scale"] == 2
+    assert "objects in it are left out: argparse.Namespace (1), mmengine.logging" in caplog.text
+
+
+class Renamed(torch.nn.Module):
+    """Stands for the class of a program that is not here."""
+
+
+@pytest.mark.parametrize("zipped", [False, True], ids=["before 1.6", "since"])
+@pytest.mark.parametrize("whole", [False, True], ids=["under model", "the module itself"])
+def test_a_pickled_module_is_read_as_its_state_dict(zipped, whole, build, tmp_path, monkeypatch):
+    network = build()[0]
+    renamed = Renamed()
+    for name, child in network.named_children():
+        renamed.add_module(name, child)
+    renamed.register_parameter("unused", None)
+    path = tmp_path / "whole.pth"
+    tree = renamed if whole else {"epoch": 3, "model": renamed}
+    torch.save(tree, path, _use_new_zipfile_serialization=zipped)
+    monkeypatch.delattr(sys.modules[__name__], "Renamed")
+    found, wanted = read_weights(path, "mmediting").state_dict, network.state_dict()
+    assert found.keys() == wanted.keys()
+    assert all(torch.equal(value, wanted[k]) for k, value in found.items())
+
+
+def test_what_a_pickled_object_asks_to_call_is_not_called(weights, tmp_path):
+    class Caller:
+        def __reduce__(self):
+            return open, (str(tmp_path / "made"), "w")
+
+    with pytest.raises(UserError, match=r"would run code: the pickle calls (io|_io)\.open"):
+        read_weights(weights(hook=Caller()))
+    assert not (tmp_path / "made").exists()
+
+
+def test_what_a_caller_says_against_a_file(weights, build, tmp_path):
+    file = weights()
+    for scale in ("2", True, 2.5):
+        with pytest.raises(UserError, match="whole number"):
+            load_model(file, scale=scale)
+    assert load_model(file, scale=np.int64(2)).scale == 2
+    assert read_weights(file, res_scale=0.1).config["res_scale"] == 0.1
+    with pytest.raises(UserError, match=r"x2\.pth: its network, EDSR, has no depth"):
+        read_weights(file, depth=3)
+    with pytest.raises(UserError, match="asked for channels = 64, but the file says 8"):
+        read_weights(file, channels=64)
+    own = save_safetensors(tmp_path / "own.safetensors", *build())
+    with pytest.raises(UserError, match=r"asked for res_scale = 0\.1, but the file says 1"):
+        convert(own, tmp_path / "out.pth", to="basicsr", res_scale=0.1)
+    for factor in (0, -1, float("nan"), "x"):
+        with pytest.raises(UserError, match="res_scale must be a positive number"):
+            read_weights(file, res_scale=factor)
+    for device in ("mtia", "toaster"):
+        with pytest.raises(UserError, match=rf"device '{device}'.*pass device='cpu'"):
+            load_model(file, device=device)
+
+
+def test_the_line_about_a_file_is_one_line(weights):
+    odd = weights().rename(weights().parent / "a\nb\té.pth")
+    assert read_weights(odd).summary.startswith(r"a\nb\té.pth: mmediting weights")

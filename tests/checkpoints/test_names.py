@@ -5,7 +5,7 @@ import hashlib
 import pytest
 import torch
 
-from superres.checkpoints import PUBLISHED, load_model, names
+from superres.checkpoints import PUBLISHED, load_model, zoo
 from superres.errors import UserError
 
 
@@ -16,9 +16,7 @@ def published(edsr_pytorch, tmp_path, monkeypatch):
     torch.save(edsr_pytorch[1], draft)
     digits = hashlib.sha256(draft.read_bytes()).hexdigest()[:8]
     file = draft.rename(tmp_path / f"tiny_x2-{digits}.pt")
-    entry = names.Published(file.as_uri(), "edsr-pytorch")
-    monkeypatch.setitem(names.PUBLISHED, "tiny_x2", entry)
-    monkeypatch.setattr("superres.checkpoints.detect.KNOWN_FILES", {digits: entry.format})
+    monkeypatch.setitem(PUBLISHED, "tiny_x2", zoo.Published(file.as_uri(), "edsr-pytorch"))
     monkeypatch.setenv("SUPERRES_HOME", str(tmp_path / "cache"))
     return file
 
@@ -32,16 +30,17 @@ def test_fetched_once_and_recognised_by_hash(published, tmp_path, edsr_pytorch, 
     assert [p.name for p in (tmp_path / "cache").iterdir()] == [published.name]
 
 
-def test_another_file_is_not_kept(published, tmp_path):
-    published.write_bytes(b"<html>moved</html>")
-    with pytest.raises(UserError, match="not the published file"):
+@pytest.mark.parametrize("content", [b"<html>moved</html>", None])
+def test_what_is_not_the_published_file_is_not_kept(published, tmp_path, content):
+    published.unlink() if content is None else published.write_bytes(content)
+    with pytest.raises(UserError, match=r"tiny_x2: cannot be downloaded.*another way"):
         load_model("tiny_x2")
     assert not list((tmp_path / "cache").iterdir())
 
 
-def test_no_connection(published):
-    published.unlink()
-    with pytest.raises(UserError, match=r"cannot be downloaded.*another way"):
+def test_a_cache_that_cannot_be_written_is_told(published, tmp_path, monkeypatch):
+    monkeypatch.setenv("SUPERRES_HOME", str(published / "cache"))
+    with pytest.raises(UserError, match=r"cannot be downloaded.*Set SUPERRES_HOME to a folder"):
         load_model("tiny_x2")
 
 

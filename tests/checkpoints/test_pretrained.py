@@ -71,27 +71,17 @@ def test_without_the_hub_what_was_downloaded_is_used(server, same):
 def test_wrong_scale_and_wrong_name(server):
     with pytest.raises(UserError, match=r"needs weights for x3.*pytorch_model_2x.pt"):
         superres.from_pretrained("someone/edsr-base", scale=3)
-    with pytest.raises(UserError, match=r"nobody/nothing.*check the name"):
+    with pytest.raises(UserError, match=r"nobody/nothing: the hub.*Check the name"):
         superres.from_pretrained("nobody/nothing", scale=2)
     with pytest.raises(UserError, match="owner/name"):
         superres.from_pretrained("no such folder", scale=2)
-
-
-def test_strict(server, edsr_pytorch):
-    state = {f"module.{k}": v for k, v in edsr_pytorch[1].items()}
-    del state["module.body.0.body.0.bias"]
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    server.files["someone/edsr-base"]["pytorch_model_2x.pt"] = buffer.getvalue()
-    with pytest.raises(UserError, match=r"body\.0\.body\.0\.bias|missing body"):
-        superres.from_pretrained("someone/edsr-base", scale=2)
 
 
 @pytest.mark.slow  # huggingface_hub tries several times
 def test_no_hub_at_all(monkeypatch, tmp_path):
     constants = pytest.importorskip("huggingface_hub.constants", reason="no huggingface_hub here")
     point_to(constants, monkeypatch, "http://127.0.0.1:9", tmp_path)
-    with pytest.raises(UserError, match=r"someone/edsr: cannot be read.*pass its folder"):
+    with pytest.raises(UserError, match=r"someone/edsr: the hub.*pass its folder"):
         superres.from_pretrained("someone/edsr", scale=2)
 
 
@@ -118,7 +108,7 @@ def test_saved_and_pushed_and_back(server, build, same, tmp_path, monkeypatch):
         superres.save_pretrained(third, tmp_path / "other")
 
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
-    with pytest.raises(UserError, match="someone/new: cannot be written"):
+    with pytest.raises(UserError, match=r"someone/new: .*HF_TOKEN"):
         superres.push_to_hub(network, "someone/new")
     monkeypatch.setenv("HF_TOKEN", "hf_test")
     assert superres.push_to_hub(network, "someone/new").startswith("http://127.0.0.1/someone/new")
@@ -130,16 +120,10 @@ def test_saved_and_pushed_and_back(server, build, same, tmp_path, monkeypatch):
     same(superres.from_pretrained("someone/new"), network)
 
 
-def test_a_download_that_keeps_breaking_off_is_what_is_told(server):
-    server.breaks, server.break_at = 50, 300  # config.json is shorter, and comes whole
-    with pytest.raises(UserError, match=r"cannot be read \(.*connection.*check the connection"):
-        superres.from_pretrained("someone/edsr-base", scale=2)
-
-
 def test_a_model_card_of_a_repository_stays(server, build, monkeypatch):
     network, config = build()
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
-    with pytest.raises(UserError, match="hf auth login, or HF_TOKEN"):
+    with pytest.raises(UserError, match="hf auth login or HF_TOKEN"):
         superres.push_to_hub(network, "someone/own", config)
     monkeypatch.setenv("HF_TOKEN", "hf_test")
     server.files["someone/own"] = {"README.md": b"my words"}
@@ -164,7 +148,7 @@ def test_names_that_no_repository_has(name, tmp_path, monkeypatch):
 )
 def test_a_config_that_is_not_the_networks(config, build, tmp_path):
     network, _ = build()
-    with pytest.raises(UserError, match="save_pretrained: "):
+    with pytest.raises(UserError, match=r"pass config=|not a network|not those of"):
         superres.save_pretrained(network, tmp_path / "out", config)
     assert not (tmp_path / "out").exists()
 

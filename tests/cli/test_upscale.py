@@ -186,11 +186,11 @@ def test_scale_and_tiles(upscale, tmp_path):
 
 
 def test_names_choose_the_nearest_scale(tmp_path, monkeypatch, weights, capsys):
-    from superres.checkpoints import shipped
+    from superres.checkpoints import zoo
 
     for scale in (2, 4):
         (tmp_path / f"tiny_x{scale}.safetensors").write_bytes(Path(weights(scale)).read_bytes())
-    monkeypatch.setattr(shipped, "WEIGHTS", tmp_path)
+    monkeypatch.setattr(zoo, "WEIGHTS", tmp_path)
     Image.fromarray(scene()).save(tmp_path / "a.png")
     for scale, native in (("1.5", 2), ("2", 2), ("3", 4)):
         arguments = ["upscale", str(tmp_path / "a.png"), "--model", "tiny", "--scale", scale]

@@ -9,7 +9,7 @@ import torch
 
 from superres.checkpoints import convert, save_safetensors
 from superres.checkpoints.files import sha256
-from superres.checkpoints.shipped import shipped
+from superres.checkpoints.zoo import shipped
 from superres.cli.main import main
 from superres.engine.train.checkpoint import read_checkpoint
 from superres.evaluation.results import read_results

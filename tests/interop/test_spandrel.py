@@ -115,17 +115,6 @@ def test_sizes_that_a_network_asks_for(spandrel, tmp_path):
     assert best(network)(torch.rand(1, 3, 13, 9)).shape == (1, 3, 26, 18)
 
 
-def test_code_in_a_pickle_is_refused(spandrel, tmp_path):
-    class Bomb:
-        def __reduce__(self):
-            return (open, (str(tmp_path / "ran"), "w"))
-
-    torch.save({"params": {"a": torch.zeros(1)}, "x": Bomb()}, tmp_path / "bomb.pth")
-    with pytest.raises(UserError, match="refused"):
-        load_model(tmp_path / "bomb.pth", format="spandrel")
-    assert not (tmp_path / "ran").exists()
-
-
 def test_neither_knows_it(tmp_path):
     torch.save({"strange.weight": torch.zeros(3, 3)}, tmp_path / "odd.pth")
     with pytest.raises(UserError, match=r"not known here.*\((spandrel|the package spandrel)"):

@@ -14,7 +14,7 @@ import yaml
 
 from maintain import ROOT, docs, records
 from superres.checkpoints.files import sha256
-from superres.checkpoints.shipped import shipped
+from superres.checkpoints.zoo import shipped
 from superres.engine.train import provenance
 from superres.errors import UserError
 

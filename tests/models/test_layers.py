@@ -5,16 +5,9 @@ import pytest
 import torch
 
 from superres.errors import UserError
-from superres.models.layers import (
-    BAM,
-    BicubicUpsample,
-    ChannelAttention,
-    Denormalise,
-    LaplacianAttention,
-    Normalise,
-    Upsampler,
-    receptive_radius,
-)
+from superres.models.layers.attention import BAM, ChannelAttention, LaplacianAttention
+from superres.models.layers.interpolate import BicubicUpsample
+from superres.models.layers.normalise import Denormalise, Normalise
 
 
 def test_normalise_and_back():
@@ -105,18 +98,3 @@ def test_bicubic_arguments():
         BicubicUpsample(0)
     with pytest.raises(UserError, match="lanczos"):
         BicubicUpsample(2, "lanczos")
-
-
-def test_upsampler_stages():
-    assert [len(Upsampler(4, s)) for s in (2, 3, 4, 8)] == [1, 1, 2, 3]
-    assert Upsampler(4, 3)[0].upsample_conv.out_channels == 36
-    with pytest.raises(UserError, match="x6"):
-        Upsampler(4, 6)
-
-
-def test_receptive_radius_of_known_stacks():
-    assert receptive_radius([("conv", 1)]) == 1
-    assert receptive_radius([("conv", 2), ("up", 2), ("conv", 1)]) == 3
-    assert receptive_radius([("conv", 2), ("up", 2), ("conv", 2)]) == 3
-    assert receptive_radius([("conv", 2), ("up", 2), ("conv", 3)]) == 4
-    assert receptive_radius([("interpolate", 2)]) == 2

@@ -9,9 +9,9 @@ import torch
 from superres.engine.config.load import load_config
 from superres.engine.config.values import to_plain
 from superres.imaging.resize import imresize
-from superres.models.backbones.srcnn_ablation import PRESETS
 from superres.registry import MODELS
 from tests.engine.conftest import picture
+from tests.models import ablation_rows
 
 
 @pytest.fixture(autouse=True)
@@ -54,8 +54,8 @@ SMALL = {
     "drln_bam": {"type": "DRLN", "scale": 2, "channels": 4, "attention": "bam"},
     **{
         f"srcnn_{row}": {"type": "SRCNNAblation", "scale": 2, **preset, "channels": 16}
-        for row, preset in PRESETS.items()
-        if row in ("task1", "task5", "task6", "task7_prelu", "clean_after")
+        for row, preset in ablation_rows().items()
+        if row in ("task1", "task5", "task6", "task7-prelu", "clean-after")
     },
 }
 

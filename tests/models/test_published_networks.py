@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from superres.checkpoints import build_network, load_model, read_weights
-from superres.checkpoints.detect import UnknownNetwork
 from superres.checkpoints.formats import basicsr, esrgan, rdn
 from superres.errors import UserError
 
@@ -19,67 +18,67 @@ RCAN = {"type": "RCAN", "channels": 16, "num_groups": 2, "num_blocks": 2, "reduc
 # The layout, the network, the CRC-32 of the published code's sorted keys, six of its numbers.
 VECTORS = {
     "mmagic RDN x3": (
-        rdn.RdnLayout(),
+        rdn.RDN,
         {**RDN, "growth": 4, "scale": 3},
         993688772,
         [1.67185, -3.205965, 0.618235, 1.702964, -1.922497, 3.983263],
     ),
     "mmagic RDN x4": (
-        rdn.RdnLayout(),
+        rdn.RDN,
         {**RDN, "growth": 4, "scale": 4},
         2913319956,
         [0.720441, 0.722479, 0.755552, 0.714339, 0.614369, 0.607097],
     ),
     "edsr RDN x2": (
-        rdn.EdsrPytorchLayout(),
+        rdn.EDSR_PYTORCH,
         {**RDN, "growth": 8, "scale": 2},
         3011685610,
         [0.000754, 0.010082, -0.040009, -0.000337, 0.000979, -0.00331],
     ),
     "edsr RDN x4": (
-        rdn.EdsrPytorchLayout(),
+        rdn.EDSR_PYTORCH,
         {**RDN, "growth": 8, "scale": 4},
         3303152008,
         [-0.002764, 0.002723, 0.003856, 0.003804, 0.00876, 0.003266],
     ),
     "basicsr RRDB x4": (
-        esrgan.RrdbLayout(),
+        esrgan.RRDBNET,
         RRDB,
         3463338626,
         [-1.005956, -1.005025, -0.946226, -0.951165, -0.755488, -0.757047],
     ),
     "basicsr RRDB x2": (
-        esrgan.RrdbLayout(),
+        esrgan.RRDBNET,
         {**RRDB, "scale": 2},
         3463338626,
         [-1.004928, -1.003817, -0.946068, -0.949361, -0.756496, -0.758024],
     ),
     "basicsr RRDB x1": (
-        esrgan.RrdbLayout(),
+        esrgan.RRDBNET,
         {**RRDB, "scale": 1},
         3463338626,
         [-1.005047, -1.00267, -0.946096, -0.948576, -0.756381, -0.759073],
     ),
     "esrgan RRDB x4": (
-        esrgan.EsrganLayout(),
+        esrgan.ESRGAN,
         RRDB,
         2577054171,
         [-0.969662, -0.972026, -0.898846, -0.865099, -0.785765, -0.779116],
     ),
     "srvgg x4": (
-        esrgan.SrvggLayout(),
+        esrgan.SRVGGNET,
         SRVGG,
         1825197128,
         [1.379415, -0.636457, 1.908906, -0.556403, 2.039416, -0.432789],
     ),
     "srvgg x2": (
-        esrgan.SrvggLayout(),
+        esrgan.SRVGGNET,
         {**SRVGG, "scale": 2},
         1825197128,
         [1.379415, 0.731115, 0.756902, -0.852688, -0.00412, -0.924152],
     ),
     "basicsr RCAN x2": (
-        basicsr.RcanLayout(),
+        basicsr.RCAN,
         {**RCAN, "scale": 2},
         2577348187,
         [-1.772119, 0.183836, 2.619043, 0.804447, -1.71803, -0.074069],
@@ -98,10 +97,10 @@ def weights(keys):
 
 
 def shapes(layout, config):
-    from superres.checkpoints.formats.base import network_shapes
+    from superres.checkpoints.networks import network_shapes
 
     ours = network_shapes(config)
-    return {theirs: ours[name] for theirs, name in layout.expected(config).items()}
+    return {theirs: ours[name] for theirs, name in layout.expected(ours).items()}
 
 
 def picture(height, width):
@@ -128,18 +127,18 @@ def test_the_published_code_says_the_same(name, tmp_path):
 def test_esrgans_first_names(scale, tmp_path):
     """One Sequential, without an unshuffle at any scale; the names are numbers."""
     config = {**RRDB, "scale": scale, "unshuffle": 1}
-    keys = shapes(esrgan.NumberedLayout(), config)
+    keys = shapes(esrgan.NUMBERED, config)
     last = {1: 4, 2: 7, 4: 10, 8: 13}[scale]
     assert {f"{last}.weight", "1.sub.2.weight", "1.sub.1.RDB3.conv5.0.bias"} <= set(keys)
     torch.save({f"model.{key}": v for key, v in weights(keys).items()}, tmp_path / "old.pth")
     network = load_model(tmp_path / "old.pth", device="cpu")
     assert (network.scale, network.unshuffle) == (scale, 1)
-    modern = shapes(esrgan.RrdbLayout(), config)
+    modern = shapes(esrgan.RRDBNET, config)
     assert sorted(keys.values()) == sorted(modern.values())
 
 
 def test_sides_that_an_unshuffle_does_not_divide(tmp_path):
-    torch.save(weights(shapes(esrgan.RrdbLayout(), {**RRDB, "scale": 2})), tmp_path / "x2.pth")
+    torch.save(weights(shapes(esrgan.RRDBNET, {**RRDB, "scale": 2})), tmp_path / "x2.pth")
     network = load_model(tmp_path / "x2.pth", device="cpu")
     x = picture(7, 9)
     with torch.no_grad():
@@ -148,13 +147,13 @@ def test_sides_that_an_unshuffle_does_not_divide(tmp_path):
 
 
 def test_what_is_no_such_network(tmp_path):
-    keys = shapes(esrgan.SrvggLayout(), SRVGG)
+    keys = shapes(esrgan.SRVGGNET, SRVGG)
     state = {k: v for k, v in weights(keys).items() if v.dim() != 1 or "bias" in k}
     torch.save(state, tmp_path / "relu.pth")
     with pytest.raises(UserError, match="what activates them is not told"):
         read_weights(tmp_path / "relu.pth")
     plus = {"model.1.sub.0.RDB1.conv1x1.weight": torch.zeros(4, 8, 1, 1)}
-    old = weights(shapes(esrgan.NumberedLayout(), {**RRDB, "unshuffle": 1}))
+    old = weights(shapes(esrgan.NUMBERED, {**RRDB, "unshuffle": 1}))
     torch.save({f"model.{k}": v for k, v in old.items()} | plus, tmp_path / "plus.pth")
-    with pytest.raises(UnknownNetwork):
+    with pytest.raises(UserError, match="not known here"):
         read_weights(tmp_path / "plus.pth")

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import superres.models  # noqa: F401 - registers the networks
-from superres.checkpoints import save_safetensors, shipped
+from superres.checkpoints import save_safetensors, zoo
 from superres.errors import UserError
 from superres.registry import MODELS
 from superres.serve.offers import Offers
@@ -20,7 +20,7 @@ def shipped_weights(tmp_path, monkeypatch) -> Path:
     """edsr-s at x2 and x4, as if they had come with the package."""
     folder = tmp_path / "weights"
     folder.mkdir()
-    monkeypatch.setattr(shipped, "WEIGHTS", folder)
+    monkeypatch.setattr(zoo, "WEIGHTS", folder)
     for scale in (2, 4):
         config = {"type": "EDSR", "scale": scale, "channels": 4, "num_blocks": 1}
         torch.manual_seed(scale)
@@ -67,8 +67,8 @@ def test_a_file_that_does_not_tell_its_scale(shipped_weights, tmp_path):
 
 
 def test_nothing_to_offer_is_told(tmp_path, monkeypatch):
-    monkeypatch.setattr(shipped, "WEIGHTS", tmp_path)
-    with pytest.raises(UserError, match="did not come with this installation"):
+    monkeypatch.setattr(zoo, "WEIGHTS", tmp_path)
+    with pytest.raises(UserError, match="comes with superres"):
         Offers()
     (tmp_path / "bad.pth").write_text("<html>")
     with pytest.raises(UserError, match="web page"):

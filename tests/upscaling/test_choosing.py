@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 import superres
-from superres.checkpoints import save_safetensors, shipped
+from superres.checkpoints import save_safetensors, zoo
 from superres.errors import UserError
 from superres.models.backbones.mdsr import MDSR
 from superres.upscaling.networks import Options, choose_network
@@ -33,7 +33,7 @@ def folder(tmp_path, weights):
     [(None, 4, 4), (1, 2, 1), (2, 2, 2), (2.5, 4, 2.5), (4, 4, 4), (7, 4, 7)],
 )
 def test_the_nearest_scale_that_is_not_smaller(scale, native, result, folder, monkeypatch):
-    monkeypatch.setattr(shipped, "WEIGHTS", folder)
+    monkeypatch.setattr(zoo, "WEIGHTS", folder)
     for name in ("tiny", str(folder)):
         chosen = choose_network(Options(name, scale, "cpu"))
         assert (chosen.module.scale, chosen.scale) == (native, result)
@@ -50,7 +50,7 @@ def test_a_network_of_several_scales(tmp_path):
 
 
 def test_load_model_by_name(folder, monkeypatch):
-    monkeypatch.setattr(shipped, "WEIGHTS", folder)
+    monkeypatch.setattr(zoo, "WEIGHTS", folder)
     assert superres.load_model("tiny", scale=4, device="cpu").scale == 4
     assert superres.load_model("tiny_x2", device="cpu").scale == 2
     assert superres.load_model("tiny", device="cpu").scale == 4  # as on the command line

@@ -59,7 +59,7 @@ def network(scale: int) -> nn.Module:
     """EDSR-baseline with random weights, always the same."""
     import torch
 
-    from superres.checkpoints.formats.base import full_config
+    from superres.checkpoints.networks import full_config
     from superres.registry import MODELS
 
     torch.manual_seed(0)

@@ -58,7 +58,7 @@ def write_files(folder: Path, side: int) -> dict[str, tuple[Path, Path, Path]]:
     from benchmarks.infer import CONFIG, network
     from superres.checkpoints import save_safetensors
     from superres.checkpoints.light import read_own
-    from superres.checkpoints.shipped import shipped
+    from superres.checkpoints.zoo import shipped
     from superres.inference.backends.ncnn_networks import write
 
     noise = np.random.default_rng(0).integers(0, 256, (side // 8 + 1, side // 8 + 1, 3), np.uint8)

@@ -24,7 +24,7 @@ from PIL import Image
 
 from maintain import ROOT, markdown_table
 from superres.checkpoints import load_model
-from superres.checkpoints.shipped import shipped
+from superres.checkpoints.zoo import shipped
 from superres.cli.main import exit_code
 from superres.evaluation.protocols import evaluate_pair
 from superres.imaging.io import read_image

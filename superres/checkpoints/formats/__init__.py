@@ -1,50 +1,23 @@
-"""Published weight formats, one file each.
+"""Published weight formats: every module here that has a ``FORMAT``.
 
 A format is a `Format` with a `Layout` for each network it stores: which keys tell it, how its
 names translate into ours, and the numeric convention its weights imply.
 """
 
+import importlib
+import pkgutil
 from collections.abc import Mapping
 from typing import Any
 
-from superres.checkpoints.formats import (
-    authierj,
-    bam,
-    basicsr,
-    drln,
-    edsr_pytorch,
-    esrgan,
-    liif,
-    lornatang,
-    mmediting,
-    rcan,
-    rdn,
-    super_image,
-    twtygqyy,
-)
 from superres.checkpoints.formats.base import Format, Layout
 from superres.errors import UserError
 
 OWN = "superres"
 """Name of our own formats: training checkpoints, and safetensors with the config inside."""
 
+_modules = [importlib.import_module(f"{__name__}.{m.name}") for m in pkgutil.iter_modules(__path__)]
 FORMATS: tuple[Format, ...] = tuple(
-    module.FORMAT
-    for module in (
-        edsr_pytorch,
-        mmediting,
-        basicsr,
-        super_image,
-        drln,
-        bam,
-        rcan,
-        rdn,
-        esrgan,
-        authierj,
-        lornatang,
-        twtygqyy,
-        liif,
-    )
+    sorted((m.FORMAT for m in _modules if hasattr(m, "FORMAT")), key=lambda f: (f.order, f.name))
 )
 
 
@@ -59,7 +32,7 @@ def get_format(name: str) -> tuple[Format, Mapping[str, Any]]:
     Raises:
         UserError: there is no such format.
     """
-    wanted = name.lower()
+    wanted = name.lower().replace("_", "-")
     for candidate in FORMATS:
         if wanted in (candidate.name, *candidate.aliases):
             return candidate, {}

@@ -3,24 +3,13 @@
 Checkpoints carry the ``module.`` prefix of DataParallel.
 """
 
-from __future__ import annotations
+from dataclasses import replace
 
-from superres.checkpoints.formats.base import Format
-from superres.checkpoints.formats.drln import DrlnBamLayout, DrlnLayout
-from superres.checkpoints.formats.super_image import SuperImageEdsrLayout, SuperImageMdsrLayout
+from superres.checkpoints.formats import drln, super_image
+from superres.checkpoints.formats.base import UNIT, Format
 
+DRLN = replace(drln.DRLN, convention={**drln.DRLN.convention, **UNIT}, mean_applied=False)
+LAYOUTS = (super_image.EDSR, super_image.MDSR, DRLN, drln.DRLN_BAM)
 
-class BamDrlnLayout(DrlnLayout):
-    """Plain DRLN with its mean shift commented out."""
-
-    mean_applied = False
-    convention = {"rgb_mean": None, "img_range": 1.0}  # noqa: RUF012
-
-
-FORMAT = Format(
-    "bam",
-    "BAM repository",
-    "0..1, mean subtracted in DRLN-BAM only",
-    (SuperImageEdsrLayout(), SuperImageMdsrLayout(), BamDrlnLayout(), DrlnBamLayout()),
-    ("bam_repo", "bam-repo"),
-)
+NUMBERS = "0..1, mean subtracted in DRLN-BAM only"
+FORMAT = Format("bam", "BAM repository", NUMBERS, LAYOUTS, ("bam-repo",), order=5)

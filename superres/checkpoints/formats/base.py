@@ -1,82 +1,144 @@
-"""What a published weight format is: names, shapes and numeric convention of its networks."""
+"""What a published weight format is: tables of names, and the numbers its weights imply."""
 
 from __future__ import annotations
 
-import inspect
 import re
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import Any, ClassVar
+from functools import cache
+from typing import Any
 
 import torch
 
-from superres.errors import UserError
-from superres.models.layers import DIV2K_MEAN, on_meta, with_scale
-from superres.registry import MODELS, registered
+from superres.models.layers.normalise import DIV2K_MEAN
 
 Shapes = Mapping[str, tuple[int, ...]]
-Names = dict[str, str]
-"""Their module name -> our module name; tensor suffixes (.weight, .bias, ...) are the same."""
-
+Hints = Mapping[str, Any]
+"""Arguments that no shape can tell."""
 MEAN = list(DIV2K_MEAN)
+IN_255 = {"rgb_mean": MEAN, "img_range": 255.0}
+"""EDSR's convention: 0..255, the mean subtracted."""
+UNIT = {"rgb_mean": None, "img_range": 1.0}
+
+_NUMBER = re.compile(r"\{(#|\d*)(\w)\+?(\d*)\}")
 
 
+@dataclass(frozen=True)
 class Layout:
-    """One network as one format stores it."""
+    """One network as one format stores it: its modules, and what follows from there being these.
 
-    network: ClassVar[str]
-    anchors: ClassVar[tuple[str, ...]]
-    """Keys, digits as '#', that tell the layout; all must be there."""
-    absent: ClassVar[tuple[str, ...]] = ()
-    """Keys, digits as '#', none of which may be there."""
-    mean_shift: ClassVar[tuple[str, str] | None] = None
-    """Modules that subtract and add the mean as 1x1 convolutions."""
-    mean_applied: ClassVar[bool] = True
-    """False where the file holds a mean shift that the published forward never calls."""
-    partial: ClassVar[bool] = False
-    """True where the file holds a part of the network only."""
-    ignored: ClassVar[tuple[str, ...]] = ()
-    """Prefixes of keys that belong to something else in the same file."""
-    enlarges_first: ClassVar[bool] = False
-    """True where the network works on an enlarged image: no tensor tells the scale."""
-    example: ClassVar[dict[str, Any]] = {}
-    """Arguments beside ``type`` of one network, to list its keys."""
+    Attributes:
+        network: our class.
+        arguments: the network's arguments, from shapes under our names and from hints.
+        names: our module name -> theirs; see :func:`same` for names that are equal. A letter in
+            braces stands for any number, ``{2i+1}`` for one computed from it. In their names a
+            capital is how many different numbers its small letter has in the network, ``{#s}`` the
+            place of ``{s}`` among them. Tensor suffixes (.weight, .bias, ...) are the same.
+        optional: names of modules that only some of these networks have.
+        tensors: keys, digits as '#', that must be there (or not: after '-'), where other layouts
+            have modules of the same names.
+        convention: arguments that are the same in all files: range and mean.
+        hints: what is taken where the user gives no such hint.
+        mean_shift: modules that subtract and add the mean as 1x1 convolutions.
+        mean_applied: False where the published forward never calls them.
+        ignored: prefix of keys that belong to something else in the same file, of which the
+            network is a part only.
+        enlarges_first: the network works on an enlarged image: no tensor tells the scale.
+        settle: puts into a config what only the values in a state dict (in our names) tell.
+    """
 
-    def config(self, shapes: Shapes, hints: Mapping[str, Any]) -> dict[str, Any]:
-        """The backbone's config from the file's shapes; ``hints`` hold what no shape can tell."""
-        raise NotImplementedError
+    network: str
+    arguments: Callable[[Shapes, Hints], dict[str, Any]]
+    names: Mapping[str, str]
+    optional: Mapping[str, str] = field(default_factory=dict)
+    tensors: tuple[str, ...] = ()
+    convention: Mapping[str, Any] = field(default_factory=dict)
+    hints: Hints = field(default_factory=dict)
+    mean_shift: tuple[str, ...] = ()
+    mean_applied: bool = True
+    ignored: str | None = None
+    enlarges_first: bool = False
+    settle: Callable[[dict[str, Any], Mapping[str, torch.Tensor]], None] | None = None
 
-    def names(self, config: Mapping[str, Any]) -> Names:
-        """The name table of the network that ``config`` describes."""
-        raise NotImplementedError
+    @property
+    def partial(self) -> bool:
+        """Whether the file holds a part of the network only."""
+        return self.ignored is not None
 
-    def settle(self, config: dict[str, Any], state: Mapping[str, torch.Tensor]) -> None:
-        """Put into ``config`` what only the values in ``state`` (in our names) tell."""
+    def ignores(self, key: str) -> bool:
+        """Whether a key belongs to something else."""
+        return self.ignored is not None and key.startswith(self.ignored)
+
+    def compare(self, patterns: set[str]) -> tuple[set[str], set[str], int]:
+        """Their modules that are missing in a file and not known here, and how many agree.
+
+        Args:
+            patterns: the file's keys, digits as '#'.
+        """
+        found = {_module(key) or key for key in patterns if not self.ignores(key)}
+        wanted, optional = (
+            {pattern(_NUMBER.sub("0", name)) for name in table.values()}
+            for table in (self.names, self.optional)
+        )
+        return wanted - found, found - wanted - optional - {*self.mean_shift}, len(wanted & found)
 
     def fits(self, patterns: set[str]) -> bool:
         """Whether a file with these key patterns is of this layout."""
-        return set(self.anchors) <= patterns and not set(self.absent) & patterns
+        missing, unknown, _ = self.compare(patterns)
+        return (
+            not missing
+            and not unknown
+            and all(
+                (key.removeprefix("-") in patterns) != key.startswith("-") for key in self.tensors
+            )
+        )
 
-    def expected(self, config: Mapping[str, Any]) -> dict[str, str]:
-        """Their key -> our key for every tensor of the network."""
-        theirs = {ours: name for name, ours in self.names(config).items()}
-        table = {}
-        for key in network_shapes(config):
-            module, _, suffix = key.rpartition(".")
-            if module in theirs or not self.partial:
-                table[f"{theirs[module]}.{suffix}"] = key
-        return table
+    def config(self, shapes: Shapes, hints: Hints) -> dict[str, Any]:
+        """The backbone's config from the file's shapes and from hints."""
+        names = self.ours({_module(key) for key in shapes})
+        known = {_renamed(k, names): shape for k, shape in shapes.items() if _module(k) in names}
+        arguments = self.arguments(known, {**self.hints, **hints})
+        return {"type": self.network, **arguments, **self.convention}
+
+    def expected(self, keys: Iterable[str]) -> dict[str, str]:
+        """Their key -> our key, of a whole network's.
+
+        Raises:
+            KeyError: the format has no name for one.
+        """
+        keys = list(keys)
+        names = self.theirs(dict.fromkeys(map(_module, keys)))
+        return {_renamed(k, names): k for k in keys if _module(k) in names or not self.partial}
+
+    def ours(self, modules: set[str]) -> dict[str, str]:
+        """Our names of a file's modules; those that have none are left out."""
+        found: dict[str, str] = {}
+        rules = {**self.names, **self.optional}
+        # Names with a capital first: the largest number is the count.
+        for mine in sorted(rules, key=lambda mine: not re.search(r"\{\d*[A-Z]", rules[mine])):
+            matches = {module: _match(rules[mine], module) for module in modules - found.keys()}
+            numbers = {module: match for module, match in matches.items() if match is not None}
+            by_count = sorted(numbers, key=lambda module: sorted(numbers[module].items()))
+            last = {_fill(mine, numbers[module]): module for module in by_count}
+            found |= {module: name for name, module in last.items()}
+        return found
+
+    def theirs(self, modules: Iterable[str]) -> dict[str, str]:
+        """Their names of a network's modules; those that have none are left out."""
+        rules: dict[str, tuple[str, dict[str, int]]] = {}
+        places: dict[str, dict[int, int]] = defaultdict(dict)
+        for module in modules:
+            for mine, template in {**self.names, **self.optional}.items():
+                if (numbers := _match(mine, module)) is not None:
+                    rules[module] = template, numbers
+                    for letter, number in numbers.items():
+                        places[letter].setdefault(number, len(places[letter]))
+        return {module: _fill(*rule, places) for module, rule in rules.items()}
 
     def mean_keys(self) -> list[str]:
         """Keys of the mean shift, or none."""
-        return [f"{m}.{s}" for m in self.mean_shift or () for s in ("weight", "bias")]
-
-    @lru_cache(maxsize=1)  # noqa: B019  layouts live as long as the program
-    def patterns(self) -> frozenset[str]:
-        """Key patterns of the example network, to find the layout nearest to a foreign file."""
-        keys = [*self.expected({"type": self.network, **self.example}), *self.mean_keys()]
-        return frozenset(map(pattern, keys))
+        return [f"{m}.{s}" for m in self.mean_shift for s in ("weight", "bias")]
 
 
 @dataclass(frozen=True)
@@ -84,12 +146,14 @@ class Format:
     """A family of weight files.
 
     Attributes:
-        name: what ``format=`` and ``--format`` take.
+        name: what ``format=`` and ``--format`` take; underscores are as good as hyphens.
         title: what messages call it.
         convention: numeric convention in a few words.
         layouts: its networks.
-        aliases: other spellings of the name.
+        aliases: other names.
         variants: further names, each with the hints it stands for where keys cannot tell.
+        order: place in lists; of formats that read a file alike the first one is named.
+        wrap: what is saved of a state dict in their names.
     """
 
     name: str
@@ -97,7 +161,14 @@ class Format:
     convention: str
     layouts: tuple[Layout, ...]
     aliases: tuple[str, ...] = ()
-    variants: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    variants: Mapping[str, Hints] = field(default_factory=dict)
+    order: int = 50
+    wrap: Callable[[dict[str, torch.Tensor]], dict[str, Any]] = dict
+
+
+def same(*names: str) -> dict[str, str]:
+    """A table of names that are ours, too."""
+    return {name: name for name in names}
 
 
 def pattern(key: str) -> str:
@@ -105,96 +176,41 @@ def pattern(key: str) -> str:
     return re.sub(r"\d+", "#", key)
 
 
-def build_meta(config: Mapping[str, Any]) -> torch.nn.Module:
-    """The network of a config without memory for its weights."""
-    import superres.models.backbones  # noqa: F401  registers them
-
-    return on_meta(lambda: build_named(config))
+def _module(key: str) -> str:
+    return key.rpartition(".")[0]
 
 
-def build_named(config: Mapping[str, Any]) -> torch.nn.Module:
-    """The network of a config that may come from a file, which is data and nothing more.
-
-    Raises:
-        UserError: its ``type`` is not the name of a registered network (nothing is imported or
-            called for it), or takes no such arguments.
-    """
-    name = config.get("type")
-    made = registered(MODELS, name)
-    is_network = isinstance(made, type) and issubclass(made, torch.nn.Module)
-    takes = inspect.signature(made).parameters if is_network else {}
-    # Losses and restorers are registered beside the networks, but take no scale. A network of a
-    # user's own may have a fixed one.
-    library = is_network and made.__module__.startswith(("superres.", "mmengine."))
-    if not is_network or (library and not {"scale", "scales"} & set(takes)):
-        raise UserError(
-            f"{str(name)[:80]!r} is the name of no network here; where it is one of your own, "
-            "import its module first: custom_imports in a config, or SUPERRES_IMPORTS=MODULE in "
-            "the environment of a command without one. Names are looked up, never run"
-        )
-    given = {key: value for key, value in config.items() if key != "type"}
-    unknown = [str(key) for key in given if key not in takes]
-    if unknown and not any(p.kind is p.VAR_KEYWORD for p in takes.values()):
-        raise UserError(f"{name} takes no argument {unknown[0][:80]!r}")
-    if not is_plain(given):
-        raise UserError(f"the arguments of {name} are nested too deeply or too many")
-    return with_scale(made(**given), config)
+def _renamed(key: str, names: Mapping[str, str]) -> str:
+    module, _, suffix = key.rpartition(".")
+    return f"{names[module]}.{suffix}"
 
 
-def is_plain(value: Any, depth: int = 8, budget: int = 10_000) -> bool:
-    """Whether nested data is small enough to be some network's arguments.
-
-    A pickle can hold a list of lists of lists that are one and the same, or that hold themselves:
-    a few bytes, and walking through them takes for ever.
-    """
-    waiting = [(value, depth)]
-    while waiting and budget:
-        item, left = waiting.pop()
-        budget -= 1
-        if isinstance(item, Mapping | list | tuple):
-            parts = list(item.values()) if isinstance(item, Mapping) else item
-            if not left or len(parts) > budget:
-                return False
-            waiting += [(part, left - 1) for part in parts]
-    return not waiting
+@cache
+def _compiled(template: str) -> re.Pattern[str]:
+    return re.compile(r"(\d+)".join(map(re.escape, re.split(r"\{.*?\}", template))))
 
 
-def network_shapes(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
-    """Name -> shape of every tensor of the network that ``config`` describes, in our names."""
-    return {key: tuple(value.shape) for key, value in build_meta(config).state_dict().items()}
+def _match(template: str, module: str) -> dict[str, int] | None:
+    """The numbers in a name of this form; None where it has another."""
+    found = _compiled(template).fullmatch(module)
+    if found is None:
+        return None
+    numbers: dict[str, int] = {}
+    for (times, letter, plus), digits in zip(_NUMBER.findall(template), found.groups()):
+        number, rest = divmod(int(digits) - int(plus or 0), int(times.strip("#") or 1))
+        if rest or number < 0 or numbers.setdefault(letter, number) != number:
+            return None
+    return numbers
 
 
-def full_config(config: Mapping[str, Any]) -> dict[str, Any]:
-    """``config`` with the network's defaults filled in."""
-    defaults = inspect.signature(MODELS.get(config["type"]).__init__).parameters
-    filled = {
-        name: parameter.default
-        for name, parameter in defaults.items()
-        if parameter.default is not inspect.Parameter.empty
-    }
-    return {**filled, **config}
+def _fill(
+    template: str, numbers: Mapping[str, int], places: Mapping[str, Mapping[int, int]] | None = None
+) -> str:
+    def number(found: re.Match[str]) -> str:
+        times, letter, plus = found.groups()
+        if times == "#":
+            return str(places[letter][numbers[letter]])
+        value = numbers[letter] if letter in numbers else len(places[letter.lower()])
+        return str(int(times or 1) * value + int(plus or 0))
 
-
-def count(shapes: Iterable[str], template: str) -> int:
-    """How many numbers stand in place of '#' in keys like ``template``: 'body.#.conv1.weight'."""
-    regex = re.compile(re.escape(template).replace(r"\#", r"(\d+)") + "$")
-    return len({m.group(1) for key in shapes if (m := regex.match(key))})
-
-
-def scale_of(shapes: Shapes, stages: Iterable[str]) -> int:
-    """The scale of a pixel-shuffle upsampler from its convolutions' shapes.
-
-    Raises:
-        UserError: not an upsampler of a network here.
-    """
-    factors = [shapes[key][0] // shapes[key][1] for key in stages if key in shapes]
-    scale = {(4,): 2, (9,): 3, (4, 4): 4, (4, 4, 4): 8}.get(tuple(factors))
-    if scale is None:
-        raise UserError(f"an upsampler with stages of {factors} times the channels is unknown")
-    return scale
-
-
-def upsampler_names(theirs: str, ours: str, scale: int, stride: int, tail: str = "") -> Names:
-    """Name table of an upsampler whose stages are ``stride`` indices apart in their Sequential."""
-    stages = 1 if scale == 3 else scale.bit_length() - 1
-    return {f"{theirs}.{k * stride}{tail}": f"{ours}.{k}.upsample_conv" for k in range(stages)}
+    return _NUMBER.sub(number, template)

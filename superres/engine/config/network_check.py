@@ -10,9 +10,9 @@ import torch
 from mmengine.config import Config
 
 from superres import registry
-from superres.checkpoints.formats.base import full_config
+from superres.checkpoints.networks import full_config
 from superres.errors import UserError
-from superres.models.layers import on_meta, with_scale
+from superres.models.layers.backbone import on_meta, with_scale
 
 from .types import accepted_arguments, blame, find_type, of_its_kind
 from .values import same_argument, scales_of, to_plain

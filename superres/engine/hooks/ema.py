@@ -9,7 +9,7 @@ import torch
 from mmengine.hooks import Hook
 from torch import Tensor
 
-from superres.checkpoints.state import load_strictly
+from superres.checkpoints.state_dict import load_strictly
 from superres.engine.config.values import require
 from superres.registry import HOOKS
 

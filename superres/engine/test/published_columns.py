@@ -20,7 +20,7 @@ from mmengine.config import Config
 from superres.checkpoints import LoadedWeights
 from superres.checkpoints.files import sha256
 from superres.checkpoints.formats import OWN
-from superres.checkpoints.formats.base import full_config
+from superres.checkpoints.networks import full_config
 from superres.datasets.conventions import CONVENTIONS
 from superres.datasets.layouts import read_side
 from superres.engine.config.network_check import network_differences
@@ -37,8 +37,6 @@ from superres.evaluation.published import (
     with_published,
 )
 from superres.registry import MODELS, registered
-
-from .spandrel_model import FOREIGN
 
 # What goes with the weights in a file, so that an export may have folded it in.
 _FOLDED = {"rgb_mean", "rgb_std", "img_range", "res_scale"}
@@ -266,10 +264,10 @@ def method_label(cfg: Config, loaded: LoadedWeights, standing: Standing, plus: b
     """
     label = standing.method
     if label is None:
-        whole = loaded.path.stem if loaded.format == FOREIGN else Path(cfg.filename or "").stem
+        whole = loaded.path.stem if loaded.network is not None else Path(cfg.filename or "").stem
         name = re.split(r"_|[ -]?x\d", whole)[0]
         usable = name not in ("", "config") and not is_published_name(name)
-        own = whole if loaded.format == FOREIGN else name
+        own = whole if loaded.network is not None else name
         label = own if usable and not cfg.get("published") else network_label(loaded.config)
     return label + ("+" if plus else "")
 

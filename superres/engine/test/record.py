@@ -17,14 +17,13 @@ from superres.datasets.fingerprint import fingerprint_pair, rgb8
 from superres.engine.config.values import scales_of, to_plain
 from superres.errors import UserError
 from superres.evaluation.results import results_record
-from superres.models.summary import summarise, summarise_network
+from superres.models.summary import summarise
 
 from .evaluate import EvalResults
 from .predictor import MEMORY_MEANS
 from .published_columns import Standing, comparison
 from .scored_dataset import ScoredDataset
 from .sets import EvalSet
-from .spandrel_model import FOREIGN, on_meta
 
 FINGERPRINTED = 3
 """So many pictures of a set, the smallest, are compared with the known ways to make LR."""
@@ -90,7 +89,7 @@ def facts_of(
         "seed": meta.get("seed"),
         "selection": meta.get("selection") if loaded.path.name == "best.pth" else None,
         "parameters": sum(p.numel() for p in module.backbone.parameters()),
-        "costs": _costs(loaded, scales_of(cfg), module),
+        "costs": _costs(scales_of(cfg), module),
         "runtime": _runtime(results.entries),
         "eval_dataset": to_plain(cfg.get("eval_dataset") or {}),
         "device": "cpu" if on_cpu else torch.cuda.get_device_name(device),
@@ -99,18 +98,12 @@ def facts_of(
     }
 
 
-def _costs(
-    loaded: LoadedWeights, scales: list[int], module: torch.nn.Module
-) -> list[dict[str, Any]]:
+def _costs(scales: list[int], module: torch.nn.Module) -> list[dict[str, Any]]:
     """Parameters and operations per scale."""
     found = []
     for scale in scales:
-        several = "scales" in loaded.config
         try:
-            if loaded.format == FOREIGN:
-                cost = summarise_network(on_meta(module.backbone), memory=False)
-            else:
-                cost = summarise(loaded.config, scale=scale if several else None, memory=False)
+            cost = summarise(module.backbone, scale=scale, memory=False)
         except UserError:  # it needs numbers, or an operation has no meta implementation
             continue
         sizes = {"parameters": cost.parameters, "flops": cost.flops}

@@ -11,10 +11,9 @@ import torch
 from mmengine.config import Config
 
 from superres.checkpoints import LoadedWeights, read_weights
-from superres.checkpoints.detect import UnknownNetwork
 from superres.checkpoints.files import sha256
-from superres.checkpoints.formats.base import full_config
-from superres.checkpoints.state import load_strictly
+from superres.checkpoints.networks import full_config
+from superres.checkpoints.state_dict import load_strictly
 from superres.engine.config.ecosystem import log_level
 from superres.engine.config.network_check import network_differences
 from superres.engine.config.values import scales_of, to_plain
@@ -33,7 +32,7 @@ from .predictor import bicubic, network
 from .published_columns import method_label, standing_of_weights
 from .record import facts_of, scored_record
 from .sets import EvalSet, prepare_sets
-from .spandrel_model import FOREIGN, foreign_subject
+from .spandrel_model import foreign_subject
 
 
 @dataclass(frozen=True)
@@ -101,7 +100,7 @@ def run_test(cfg: Config, device: torch.device, checkpoint: Path, how: TestOptio
     eval_sets = prepare_sets(cfg, reporter.warn, how.sets, how.protocols, keep_broken=True)
     if not eval_sets:
         raise UserError("there is no set to test on; name them in test_sets or by --sets")
-    if loaded.format == FOREIGN:
+    if loaded.network is not None:
         for eval_set in eval_sets:
             eval_set.channels = loaded.config["in_channels"]
     out = Path(how.out) if how.out else None
@@ -199,16 +198,12 @@ def _subject(
     cfg: Config, checkpoint: Path, weight_format: str | None
 ) -> tuple[Config, LoadedWeights, torch.nn.Module]:
     """The config, what was loaded, and the restorer on the CPU."""
-    unknown = None
-    if weight_format != FOREIGN:
-        scales = scales_of(cfg)
-        only_scale = scales[0] if len(scales) == 1 else None
-        try:
-            loaded = read_weights(checkpoint, format=weight_format, scale=only_scale)
-            return cfg, loaded, build_module(cfg, loaded)
-        except UnknownNetwork as error:
-            unknown = error
-    return foreign_subject(cfg, checkpoint, unknown)
+    scales = scales_of(cfg)
+    only_scale = scales[0] if len(scales) == 1 else None
+    loaded = read_weights(checkpoint, format=weight_format, scale=only_scale)
+    if loaded.network is not None:
+        return foreign_subject(cfg, loaded)
+    return cfg, loaded, build_module(cfg, loaded)
 
 
 def build_module(cfg: Config, loaded: LoadedWeights) -> torch.nn.Module:

@@ -9,7 +9,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from superres.checkpoints.formats.base import full_config
+from superres.checkpoints.networks import full_config
 from superres.datasets.locate import PairedSet, Spec, locate, set_name, split_optional
 from superres.engine.config.load import parse_options
 from superres.engine.config.types import blame

@@ -11,8 +11,8 @@ from mmengine.config import Config
 
 from superres.checkpoints import LoadedWeights, read_weights, warm_start
 from superres.checkpoints.conversion import homogeneous, rescaled
-from superres.checkpoints.formats.base import full_config
-from superres.checkpoints.state import load_strictly
+from superres.checkpoints.networks import full_config
+from superres.checkpoints.state_dict import load_strictly
 from superres.engine.config.network_check import network_differences
 from superres.engine.config.values import to_plain
 from superres.engine.run_log import RunLog

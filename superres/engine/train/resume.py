@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 import superres
-from superres.checkpoints.formats.base import full_config
-from superres.checkpoints.state import load_strictly
+from superres.checkpoints.networks import full_config
+from superres.checkpoints.state_dict import load_strictly
 from superres.datasets.joined import leaves
 from superres.engine.config.values import to_plain
 from superres.errors import UserError

@@ -9,16 +9,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from superres.models.layers import (
-    DIV2K_MEAN,
-    UNIT_STD,
-    Backbone,
-    Denormalise,
-    Normalise,
-    Upsampler,
-    build_attention,
-    check_scale,
-)
+from superres.models.layers.attention import build_attention
+from superres.models.layers.backbone import Backbone
+from superres.models.layers.normalise import DIV2K_MEAN, UNIT_STD, Denormalise, Normalise
+from superres.models.layers.upsample import Upsampler, check_scale
 from superres.registry import MODELS
 
 GROUPS = (3, 3, 3, 3, 4, 4)

@@ -6,21 +6,13 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from superres.models.layers import (
-    DIV2K_MEAN,
-    UNIT_STD,
-    Backbone,
-    Denormalise,
-    Normalise,
-    ResidualBlock,
-    Upsampler,
-    build_attention,
-    check_init,
-    check_scale,
-    kaiming_scaled,
-    receptive_radius,
-    upsample_steps,
-)
+from superres.models.layers.attention import build_attention
+from superres.models.layers.backbone import Backbone
+from superres.models.layers.init import check_init, kaiming_scaled
+from superres.models.layers.normalise import DIV2K_MEAN, UNIT_STD, Denormalise, Normalise
+from superres.models.layers.receptive import receptive_radius
+from superres.models.layers.residual import ResidualBlock
+from superres.models.layers.upsample import Upsampler, check_scale, upsample_steps
 from superres.registry import MODELS
 
 

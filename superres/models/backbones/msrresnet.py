@@ -9,18 +9,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from superres.errors import UserError
-from superres.models.layers import (
-    Backbone,
-    Denormalise,
-    Normalise,
-    ResidualBlock,
-    Upsampler,
-    check_init,
-    check_scale,
-    kaiming_scaled,
-    receptive_radius,
-    upsample_steps,
-)
+from superres.models.layers.backbone import Backbone
+from superres.models.layers.init import check_init, kaiming_scaled
+from superres.models.layers.normalise import Denormalise, Normalise
+from superres.models.layers.receptive import receptive_radius
+from superres.models.layers.residual import ResidualBlock
+from superres.models.layers.upsample import Upsampler, check_scale, upsample_steps
 from superres.registry import MODELS
 
 

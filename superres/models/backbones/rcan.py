@@ -7,17 +7,11 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from superres.models.layers import (
-    DIV2K_MEAN,
-    UNIT_STD,
-    Backbone,
-    ChannelAttention,
-    Denormalise,
-    Normalise,
-    ResidualBlock,
-    Upsampler,
-    check_scale,
-)
+from superres.models.layers.attention import ChannelAttention
+from superres.models.layers.backbone import Backbone
+from superres.models.layers.normalise import DIV2K_MEAN, UNIT_STD, Denormalise, Normalise
+from superres.models.layers.residual import ResidualBlock
+from superres.models.layers.upsample import Upsampler, check_scale
 from superres.registry import MODELS
 
 

@@ -7,15 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from superres.models.layers import (
-    Backbone,
-    Denormalise,
-    Normalise,
-    Upsampler,
-    check_scale,
-    receptive_radius,
-    upsample_steps,
-)
+from superres.models.layers.backbone import Backbone
+from superres.models.layers.normalise import Denormalise, Normalise
+from superres.models.layers.receptive import receptive_radius
+from superres.models.layers.upsample import Upsampler, check_scale, upsample_steps
 from superres.registry import MODELS
 
 

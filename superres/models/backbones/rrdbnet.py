@@ -7,7 +7,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from superres.errors import UserError
-from superres.models.layers import Backbone, check_scale, kaiming_scaled, receptive_radius
+from superres.models.layers.backbone import Backbone
+from superres.models.layers.init import kaiming_scaled
+from superres.models.layers.receptive import receptive_radius
+from superres.models.layers.upsample import check_scale
 from superres.registry import MODELS
 
 _BRANCH = 0.2  # factor of every residual branch

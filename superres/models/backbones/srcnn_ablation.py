@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from torch import Tensor, nn
 
 from superres.errors import UserError
-from superres.models.layers import (
-    Backbone,
-    BicubicUpsample,
-    Denormalise,
-    Normalise,
-    ResidualBlock,
-    Upsampler,
-    build_attention,
-    check_scale,
-    receptive_radius,
-    upsample_steps,
-)
+from superres.models.layers.attention import build_attention
+from superres.models.layers.backbone import Backbone
+from superres.models.layers.interpolate import BicubicUpsample
+from superres.models.layers.normalise import Denormalise, Normalise
+from superres.models.layers.receptive import receptive_radius
+from superres.models.layers.residual import ResidualBlock
+from superres.models.layers.upsample import Upsampler, check_scale, upsample_steps
 from superres.registry import MODELS
 
 
@@ -48,14 +42,14 @@ class ConvBlock(nn.Module):
 
 @MODELS.register_module()
 class SRCNNAblation(Backbone):
-    """One configurable network for every step of the study; `PRESETS` holds its rows.
+    """One configurable network for every step of the study; configs/ablation holds its rows.
 
     ``upsample='before'``: bicubic enlargement (torch's), a first convolution and a last one
     without biases, ``num_blocks`` blocks between, an optional skip around everything.
     ``upsample='after'``: a first convolution *without activation*, the blocks, the first features
     added, pixel shuffle, a last convolution, these three with biases.
 
-    Parameters: see `PRESETS`, each row with its own.
+    Parameters: from 40,320 (rows 1 and 2) to 1,629,571 (row 8, 128 wide).
     Receptive radius: with 'after' and conv blocks num_blocks + 3 input pixels; 3 for task1.
 
     Args:
@@ -147,32 +141,3 @@ class SRCNNAblation(Backbone):
         first = self.conv_first(x)
         y = self.body(first)
         return self.denormalise(self.conv_last(self.upsample(first + y if self.global_skip else y)))
-
-
-PRESETS: dict[str, dict[str, Any]] = {
-    # The study's rows, literally. Row 9 is task9 with an MSE loss, row 11 with the perceptual
-    # loss, row 10 is RCAN(num_groups=10, num_blocks=4). Parameters behind each.
-    "task1": {"num_blocks": 1, "upsample": "before", "global_skip": False},  # 40,320
-    "task2": {"num_blocks": 1, "upsample": "before"},  # 40,320
-    "task3": {"num_blocks": 6, "upsample": "before"},  # 224,640
-    "task4": {"num_blocks": 6, "channels": 32},  # 94,051
-    "task5": {"num_blocks": 7, "batch_norm": True},  # 410,179
-    "task6": {"num_blocks": 6, "block": "residual"},  # 594,371
-    "task7_lrelu": {"num_blocks": 6, "act": "lrelu"},  # 372,419
-    "task7_prelu": {"num_blocks": 6, "act": "prelu", "share_act": True},  # 372,483
-    "task8_depth16": {"num_blocks": 15},  # 704,195
-    "task8_depth32": {"num_blocks": 31},  # 1,294,019
-    "task8_width96": {"num_blocks": 7, "channels": 96},  # 918,051
-    "task8_width128": {"num_blocks": 7, "channels": 128},  # 1,629,571
-    "task9": {"num_blocks": 7},  # 409,283
-    # Ours: one thing changes from row to row, 64 wide, 6 blocks between the end convolutions.
-    "clean_before": {"num_blocks": 6, "upsample": "before", "global_skip": False},
-    "clean_before_skip": {"num_blocks": 6, "upsample": "before"},
-    "clean_after": {"num_blocks": 6},
-    "clean_bn": {"num_blocks": 6, "batch_norm": True},
-    "clean_residual": {"num_blocks": 3, "block": "residual"},
-    "clean_attention": {"num_blocks": 3, "block": "residual", "attention": "channel"},
-    "clean_lrelu": {"num_blocks": 6, "act": "lrelu"},
-    "clean_prelu": {"num_blocks": 6, "act": "prelu"},
-}
-"""Arguments of `SRCNNAblation` by row name; those not given are the defaults."""

@@ -10,7 +10,7 @@ from mmengine.model import BaseModel
 from torch import Tensor
 
 from superres.inference import UpscaleRecord, upscale_with_record
-from superres.models.layers import with_scale
+from superres.models.layers.backbone import with_scale
 from superres.registry import MODELS
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from superres.checkpoints.formats.base import full_config
+from superres.checkpoints.networks import full_config
 from superres.registry import MODELS
 
 

@@ -13,7 +13,7 @@ from torch import nn
 from superres.errors import UserError
 from superres.inference import upscale_tensor
 from superres.inference.backends import best, conversion, installed, open_vino
-from superres.models.layers import BicubicUpsample
+from superres.models.layers.interpolate import BicubicUpsample
 
 NETWORKS = [
     {"type": "EDSR", "res_scale": 0.1, "scale": 3},

@@ -1,0 +1,328 @@
+"""From a file on disk to a network: read weights of any known format, strictly, and build."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import chain
+from math import prod
+from numbers import Integral
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from superres.checkpoints.detect import Match, detect, unknown_network
+from superres.checkpoints.files import open_weights
+from superres.checkpoints.formats import OWN
+from superres.checkpoints.formats.base import Shapes, pattern
+from superres.checkpoints.light import CONFIG_TENSOR, METADATA_KEY, parse_config
+from superres.checkpoints.mean_shift import fold_mean_shift
+from superres.checkpoints.networks import (
+    build_meta,
+    build_named,
+    full_config,
+    is_factor,
+    network_shapes,
+    pick_device,
+    plain,
+)
+from superres.checkpoints.spandrel_networks import SPANDREL, SpandrelNetwork, load_foreign
+from superres.checkpoints.state_dict import State, clean, differences, find_state, no_weights
+from superres.checkpoints.zoo import resolve, scale_in_name, usual_scale, variants
+from superres.errors import ScaleNeeded, UserError
+from superres.output import printable
+
+logger = logging.getLogger("superres")
+BATCHES = "num_batches_tracked"
+
+
+@dataclass
+class LoadedWeights:
+    """Weights in our names with the config that rebuilds their network.
+
+    Attributes:
+        state_dict: name -> tensor, without prefix; float32 on the CPU. Empty of a network that
+            only spandrel knows.
+        config: the backbone's config, plain data with a ``type``.
+        format: the format they were read from.
+        notes: what a user should know about the reading.
+        partial: True if the file holds a part of the network only (LIIF's encoder).
+        path: the file.
+        meta: what a training checkpoint of superres says of its training; else empty.
+        network: one that only spandrel knows; else None.
+    """
+
+    state_dict: State
+    config: dict[str, Any]
+    format: str
+    notes: list[str] = field(default_factory=list)
+    partial: bool = False
+    path: Path = Path()
+    meta: Mapping[str, Any] = field(default_factory=dict)
+    network: SpandrelNetwork | None = None
+
+    @property
+    def scales(self) -> list[Any]:
+        """The scales of the network; [None] where it has none."""
+        return list(self.config.get("scales") or [self.config.get("scale")])
+
+    @property
+    def summary(self) -> str:
+        """One line: what was recognised, with the numeric convention."""
+        c = self.config
+        mean = ", ".join(f"{value:.4g}" for value in c.get("rgb_mean") or ())
+        words = [
+            " ".join([c["type"], "+".join(f"x{s}" for s in self.scales if s)]).rstrip(),
+            *(f"{name} {c[name]}" for name in ("channels", "num_blocks") if name in c),
+            f"range 0..{c.get('img_range', 1):g}",
+            f"mean {mean}" if mean else "no mean",
+            *([f"residual scale {c['res_scale']:g}"] if "res_scale" in c else ()),
+        ]
+        text = f"{printable(self.path.name, keep='')}: {self.format} weights, {'; '.join(words)}"
+        return text + (f" ({'; '.join(self.notes)})" if self.notes else "")
+
+
+def load_model(
+    name_or_path: str | Path,
+    scale: int | None = None,
+    format: str | None = None,
+    device: str | torch.device = "auto",
+    **hints: Any,
+) -> nn.Module:
+    """Rebuild a network from a weight file alone, in evaluation mode.
+
+    Args:
+        name_or_path: a weight file of any known format, a folder in the Hugging Face layout, or
+            the name of a published file (`superres.checkpoints.PUBLISHED`).
+        scale: the scale it must have; selects one in a network for several scales (MDSR). None
+            of a name that is there for several is x4, as on the command line.
+        format, **hints: see `read_weights`.
+        device: where to put it; 'auto' is the first CUDA device if there is one, else the CPU.
+
+    Returns:
+        A module that maps (N, C, h, w) RGB in [0, 1] to (N, C, h * scale, w * scale), not
+        clamped, with ``scale`` and ``receptive_radius``.
+
+    Raises:
+        UserError: see `read_weights`; also a file that holds a part of a network only.
+    """
+    picked = pick_device(device)
+    if scale is None and not os.path.exists(name_or_path) and (own := variants(str(name_or_path))):
+        scale = usual_scale(own)
+        logger.info("%s: x%d of %s", name_or_path, scale, ", ".join(f"x{s}" for s in own))
+    loaded = read_weights(name_or_path, format, scale, **hints)
+    logger.info(loaded.summary)
+    model = build_network(loaded)
+    if scale is not None and hasattr(model, "set_scale"):
+        model.set_scale(scale)
+    return model.to(picked).eval()
+
+
+def read_weights(
+    name_or_path: str | Path,
+    format: str | None = None,
+    scale: int | None = None,
+    **hints: Any,
+) -> LoadedWeights:
+    """Read a weight file; its format is recognised from keys and shapes.
+
+    Args:
+        name_or_path: a file, a folder in the Hugging Face layout, or a published name.
+        format: a name from `superres.checkpoints.formats.format_names` where keys alone cannot
+            tell; beats config.json and hash. 'spandrel' leaves the file to that package, which is
+            also asked about files that are of no format known here.
+        scale: the scale the network must have; needed where the file cannot say it.
+        **hints: network arguments that no file holds, such as ``res_scale=0.1``.
+
+    Raises:
+        ScaleNeeded: the network works on an enlarged image (SRCNN, VDSR, rows 1 to 3 of the
+            ablation study), and no scale was given.
+        UserError: see `open_weights`, `find_state`, `clean` and `detect`; also a missing,
+            unexpected or misshapen tensor (named), and another scale or argument than asked for.
+    """
+    if scale is not None and (isinstance(scale, bool) or not isinstance(scale, Integral)):
+        raise UserError(f"scale must be a whole number such as 2, 3 or 4, not {scale!r}")
+    if not is_factor(hints.get("res_scale", 1)):
+        raise UserError(f"res_scale must be a positive number such as 0.1, not {hints!r}")
+    path = resolve(name_or_path, scale)
+    tree, metadata = open_weights(path)
+    loaded = _own(tree, metadata, path)
+    if format is not None and (format == OWN) != (loaded is not None):
+        own = "a file of superres itself" if loaded else "neither a checkpoint nor an export of it"
+        raise UserError(f"{path}: this is {own}, not of format {format!r}")
+    if loaded is None:
+        loaded = _foreign(tree, path, format, hints if scale is None else {**hints, "scale": scale})
+    elif loaded.config.get("scale") == 1 and "interpolation" in loaded.config:
+        # SRCNN or VDSR, stored as it takes enlarged images: it makes any scale.
+        loaded.config["scale"] = scale or 1
+    loaded.path = path
+    if scale not in (None, *loaded.scales) and not loaded.partial and loaded.scales != [None]:
+        has = " and ".join(f"x{s}" for s in loaded.scales)
+        raise UserError(
+            f"{path}: these weights are for {has}, not x{scale}; leave the scale out or take "
+            f"weights for x{scale}"
+        )
+    for name, value in hints.items():
+        if name not in loaded.config:
+            kind = loaded.config["type"]
+            raise UserError(f"{path}: its network, {kind}, has no {name}; leave it out")
+        if plain(value) != plain(loaded.config[name]):
+            raise UserError(
+                f"{path}: asked for {name} = {value}, but the file says {loaded.config[name]}; "
+                "leave it out"
+            )
+    return loaded
+
+
+def build_network(loaded: LoadedWeights) -> nn.Module:
+    """The network of `read_weights`' result, weights in place, on the CPU.
+
+    Raises:
+        UserError: the weights are a part of a network only.
+    """
+    if loaded.network is not None:
+        return loaded.network
+    if loaded.partial:
+        raise UserError(
+            f"{loaded.path}: holds a part of {loaded.config['type']} only and cannot enlarge "
+            "pictures; use it as load_from of a training"
+        )
+    model = build_meta(loaded.config)
+    model.load_state_dict(loaded.state_dict, strict=True, assign=True)
+    ours = type(model).__module__.startswith("superres.")
+    if not ours or any(t.is_meta for t in chain(model.parameters(), model.buffers())):
+        # A network that makes tensors outside its state dict has to be built for real.
+        model = build_named(loaded.config)
+        model.load_state_dict(loaded.state_dict, strict=True)
+    model.superres_config = dict(loaded.config)  # so that it can be saved again
+    return model
+
+
+def _own(tree: Any, metadata: Mapping[str, str], path: Path) -> LoadedWeights | None:
+    """Our own training checkpoint or export, or None."""
+    notes: list[str] = []
+    meta: Mapping[str, Any] = {}
+    if METADATA_KEY in metadata:
+        config = parse_config(metadata[METADATA_KEY], str(path))
+        state = {key: value for key, value in tree.items() if key != CONFIG_TENSOR}
+    elif isinstance(tree, Mapping) and (state := _backbone(tree.get("state_dict"))):
+        if averaged := _backbone(tree.get("ema_state_dict")):
+            state, notes = averaged, ["averaged (EMA) weights"]
+        meta = tree["meta"] if isinstance(tree.get("meta"), Mapping) else {}
+        model = meta.get("model")
+        config = model.get("backbone", model) if isinstance(model, Mapping) else None
+        if not isinstance(config, Mapping) or "type" not in config:
+            raise UserError(
+                f"{path}: a training checkpoint without its model's config (meta.model.backbone); "
+                "test it with the config it was trained from"
+            )
+    else:
+        return None
+    state = clean(state, str(path))
+    counts = [v for k, v in config.items() if str(k).startswith("num_") and isinstance(v, int)]
+    if prod(counts) > len(state):  # it would be built for hours before that is noticed
+        raise UserError(
+            f"{path}: the network in its config has more blocks than the file has tensors "
+            f"({len(state)}); the file is damaged or of another network"
+        )
+    try:
+        wanted = network_shapes(config)
+        config = plain(full_config(config))
+    except Exception as error:  # whatever a foreign config makes a constructor raise
+        raise UserError(
+            f"{path}: the network in its config cannot be built here: {error}"
+        ) from error
+    _check(str(path), wanted, state)
+    return LoadedWeights(state, config, OWN, notes, meta=meta)
+
+
+def _foreign(tree: Any, path: Path, format: str | None, hints: Mapping[str, Any]) -> LoadedWeights:
+    """The weights of others: of a format here, or of a network that spandrel knows."""
+    state, notes = find_state(tree, str(path))
+    state = clean(state, str(path))
+    match = None if format == SPANDREL else detect(_shapes(state), path, hints, format)
+    if match is None:
+        # As it is first: what is a prefix to us (model.) is a part of some networks' names.
+        unknown = f"{path}: {unknown_network({pattern(key) for key in state})}"
+        network = load_foreign(unknown, tree, state)
+        return LoadedWeights({}, network.config, SPANDREL, notes, network=network)
+    loaded = _published(state, path, match)
+    loaded.notes = [*notes, *loaded.notes]
+    return loaded
+
+
+def _published(state: State, path: Path, match: Match) -> LoadedWeights:
+    layout, shapes = match.layout, _shapes(state)
+    try:
+        # With today's defaults written out, so that a later change of one changes no weights.
+        config = plain(full_config(layout.config(shapes, match.hints)))
+        wanted = network_shapes(config)
+        table = layout.expected(wanted)
+    except UserError as error:
+        raise UserError(f"{path}: {match.format.title} {layout.network}: {error}") from error
+    except (LookupError, ValueError, TypeError, ArithmeticError) as error:  # impossible shapes
+        raise UserError(
+            f"{path}: looks like {match.title}, but tensors that tell its size are missing or have "
+            f"other shapes than any such network ({error})"
+        ) from error
+    named = scale_in_name(path.name)
+    if layout.enlarges_first and "scale" not in match.hints:
+        raise ScaleNeeded(
+            f"{path}: the scale of this {layout.network} ({match.format.title}) is not in the "
+            f"file, since the network works on an enlarged image; pass scale={named or 2} "
+            f"(--scale {named or 2})"
+        )
+    mean = layout.mean_keys()
+    has_mean = layout.mean_applied and any(key in shapes for key in mean)
+    if not has_mean:
+        state = {key: value for key, value in state.items() if key not in mean}
+    needed = {theirs: wanted[ours] for theirs, ours in table.items()}
+    # All of a mean shift or nothing of it; `fold_mean_shift` looks at the shapes.
+    needed |= {key: shapes.get(key, ()) for key in mean if has_mean}
+    given = {key: value for key, value in state.items() if not layout.ignores(key)}
+    _check(f"{path}: as {match.title}", needed, given)
+    ours = {table[key]: value for key, value in given.items() if key in table}
+    if layout.settle is not None:
+        layout.settle(config, ours)
+    for key in wanted:
+        if key.endswith(BATCHES) and not layout.partial:
+            ours.setdefault(key, torch.zeros((), dtype=torch.long))
+    notes = []
+    if layout.enlarges_first and named and config["scale"] not in (1, named):
+        notes.append(f"its name says x{named}")
+    if has_mean:
+        notes += fold_mean_shift(ours, config, [state[key] for key in mean], str(path))
+    elif mean and layout.mean_applied:
+        notes.append("no mean shift in the file; the published mean is used")
+    if layout.partial:
+        notes.append("a part of the network only: to start a training from, not to enlarge with")
+    return LoadedWeights(ours, config, match.format.name, notes, layout.partial)
+
+
+def _backbone(state: Any) -> dict[str, Any]:
+    """The entries of a restorer's network under the network's own names, also behind DDP."""
+    named = state if isinstance(state, Mapping) else {}
+    keys = {key: str(key).removeprefix("module.") for key in named}
+    prefix = "backbone."
+    return {n.removeprefix(prefix): named[k] for k, n in keys.items() if n.startswith(prefix)}
+
+
+def _shapes(state: State) -> Shapes:
+    return {key: tuple(value.shape) for key, value in state.items()}
+
+
+def _check(what: str, wanted: Shapes, state: State) -> None:
+    """All tensors are there, and of floating-point numbers; batch norm's counters may be absent."""
+    wanted = {k: v for k, v in wanted.items() if k in state or not k.endswith(BATCHES)}
+    if faults := differences(wanted, _shapes(state)):
+        raise UserError(
+            f"{what}, these tensors are wrong: {faults}. The file is of another network or has "
+            "parts added or taken away; nothing was loaded."
+        )
+    for key, value in state.items():
+        if not value.is_floating_point() and not key.endswith(BATCHES):
+            raise no_weights(key, value, what)

@@ -1,0 +1,210 @@
+"""Find the state dict inside whatever a weight file holds, clean it, and put it into a network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from superres.errors import UserError, some
+
+State = dict[str, Tensor]
+_SMALL = 64 << 20
+
+# In order of preference: averaged weights before plain ones.
+WRAPPERS = (
+    *("params_ema", "params", "state_dict", "model_state_dict", "model"),
+    *("sd", "net", "network", "generator"),
+)
+PREFIXES = ("module.", "_orig_mod.", "model.")
+REPLACEABLE = ("upsample.", "conv_last.", "conv_hr.", "pre_process.")
+"""What may differ between two scales of a network, in our names."""
+# What a generator's training checkpoint holds beside it: not part of the network.
+COMPANIONS = (
+    *("generator_ema.", "discriminator.", "data_preprocessor."),
+    *("pixel_loss.", "perceptual_loss.", "gan_loss.", "step_counter"),
+)
+
+
+def find_state(tree: Any, where: str) -> tuple[dict[str, Any], list[str]]:
+    """The state dict in the content of a weight file, prefixes stripped, and notes about both.
+
+    Raises:
+        UserError: there is none.
+    """
+    notes: list[str] = []
+    for _ in range(3):  # a pickle's dict may hold itself
+        key = _wrapper(tree) if isinstance(tree, Mapping) else None
+        if key is None:
+            break
+        tree = tree[key]
+        notes.append(f"read from '{key}'")
+    if not _has_tensors(tree):
+        raise UserError(
+            f"{where}: holds no state dict (a mapping from names to tensors, by itself or under "
+            f"one of {', '.join(WRAPPERS)})"
+        )
+    state = {str(key): value for key, value in tree.items()}
+    prefix: str | None = ""
+    while prefix is not None:
+        if any(key.startswith("generator.") for key in state):
+            rest = {k: v for k, v in state.items() if not k.startswith(COMPANIONS)}
+            if len(rest) < len(state):
+                notes.append(f"{len(state) - len(rest)} entries beside the generator ignored")
+            state = {key.removeprefix("generator."): value for key, value in rest.items()}
+        prefix = next(
+            (p for p in PREFIXES if state and all(key.startswith(p) for key in state)), None
+        )
+        state = {key.removeprefix(prefix or ""): value for key, value in state.items()}
+    return state, notes
+
+
+def _has_tensors(value: Any) -> bool:
+    return isinstance(value, Mapping) and any(isinstance(v, Tensor) for v in value.values())
+
+
+def _wrapper(tree: Mapping[Any, Any]) -> Any:
+    """The entry that holds weights: of a usual name, or the only one beside no tensor."""
+    for key in WRAPPERS:
+        inside = tree.get(key)
+        if _has_tensors(inside) or (isinstance(inside, Mapping) and _has_tensors(inside.get("sd"))):
+            return key
+    if _has_tensors(tree):
+        return None
+    found = [k for k, v in tree.items() if _has_tensors(v) and any(_is_weight(n) for n in v)]
+    return found[0] if len(found) == 1 else None
+
+
+def _is_weight(name: Any) -> bool:
+    return str(name).endswith(".weight")
+
+
+def clean(state: Mapping[str, Any], where: str) -> State:
+    """Float32 copies of a state dict's tensors (whole numbers stay what they are).
+
+    Raises:
+        UserError: an entry that is no dense tensor, or a NaN or infinity, with its name; tensors
+            that repeat what is stored, to an enormous size.
+    """
+    for key, value in state.items():
+        if not isinstance(value, Tensor):
+            raise UserError(
+                f"{where}: entry {key!r} is {type(value).__name__}, not a tensor; this is no plain "
+                "state dict"
+            )
+        strided = value.layout is torch.strided and not value.is_nested
+        if not strided or value.is_meta or value.is_quantized:
+            raise no_weights(key, value, where)
+    _check_stored(state, where)
+    result: State = {}
+    for key, value in state.items():
+        if value.is_floating_point():
+            try:
+                value = value.detach().to(torch.float32)
+            except NotImplementedError:  # of 4 bits and the like
+                raise no_weights(key, value, where) from None
+            if not bool(torch.isfinite(value).all()):
+                raise UserError(
+                    f"{where}: {key!r} holds NaN or infinite weights; the training that wrote it "
+                    "had diverged, use an earlier checkpoint"
+                )
+        result[str(key)] = value.contiguous()
+    return result
+
+
+def _check_stored(state: Mapping[str, Tensor], where: str) -> None:
+    """A stride of 0 makes any number of weights of a single one; copies of them fill the memory."""
+    needed = sum(4 * value.numel() for value in state.values())
+    storages = {v.untyped_storage().data_ptr(): v.untyped_storage() for v in state.values()}
+    stored = sum(storage.nbytes() for storage in storages.values())
+    # From 8 to 32 bits is four times; networks that share a layer are some times more.
+    if needed > _SMALL and needed > 32 * stored:
+        raise UserError(
+            f"{where}: refused, its {stored} bytes stand for {needed} bytes of weights, one number "
+            "repeated; no network is stored so"
+        )
+
+
+def no_weights(key: Any, value: Tensor, where: str) -> UserError:
+    """What to raise for a tensor that is not one of weights."""
+    kind = "without values" if value.is_meta else f"of {value.dtype}, {value.layout}"
+    return UserError(
+        f"{where}: {key!r} is a tensor {kind}; weights are dense floating-point numbers. Save the "
+        "network before it is quantised or made sparse."
+    )
+
+
+def differences(wanted: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, ...]]) -> str:
+    """What is missing, unexpected or of another shape, by key; '' where nothing is."""
+
+    def size(shape: tuple[int, ...]) -> str:
+        return "x".join(map(str, shape)) or "a number"
+
+    faults = {
+        "missing": [key for key in wanted if key not in found],
+        "unexpected": [key for key in found if key not in wanted],
+        "shape:": [
+            f"{key} is {size(found[key])}, not {size(shape)}"
+            for key, shape in wanted.items()
+            if found.get(key, shape) != shape
+        ],
+    }
+    return "; ".join(f"{word} {some(keys, 4)}" for word, keys in faults.items() if keys)
+
+
+def load_strictly(module: torch.nn.Module, state: Mapping[str, Any], source: str) -> None:
+    """``load_state_dict`` that names what differs.
+
+    Raises:
+        UserError: a missing or unexpected key, or another shape: a checkpoint of another model.
+    """
+    if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise UserError(f"{source}: its weights are not a mapping from names to tensors")
+    wanted = {key: tuple(value.shape) for key, value in module.state_dict().items()}
+    if faults := differences(wanted, {key: tuple(value.shape) for key, value in state.items()}):
+        raise UserError(f"{source} is of another model than the config's: {faults}")
+    module.load_state_dict(state)
+
+
+class WarmStart(NamedTuple):
+    """What `warm_start` copied, left random and did not use, by name."""
+
+    copied: list[str]
+    kept: list[str]
+    unused: list[str]
+
+    @property
+    def summary(self) -> str:
+        """One line for a log."""
+        parts = {"left as initialised": self.kept, "not used": self.unused}
+        told = [f"{name}: {', '.join(keys)}" for name, keys in parts.items() if keys]
+        return "; ".join([f"{len(self.copied)} tensors copied", *told])
+
+
+def warm_start(network: torch.nn.Module, state: Mapping[str, Tensor]) -> WarmStart:
+    """Copy every tensor of the same name and shape; only the tail may differ.
+
+    EDSR's x3 and x4 networks start from x2 this way: to x4 the first upsampler stage and the
+    last convolution are copied and the second stage stays random; to x3 the upsampler stays
+    random and the last convolution is copied.
+
+    Args:
+        network: changed in place.
+        state: in our names, from `read_weights`.
+
+    Raises:
+        UserError: a difference outside the tail: the weights are of another network.
+    """
+    own = network.state_dict()
+    copied = [k for k in own if k in state and state[k].shape == own[k].shape]
+    kept = [k for k in own if k not in copied]
+    unused = [k for k in state if k not in copied]
+    wrong = [k for k in (*kept, *unused) if not k.startswith(REPLACEABLE)]
+    if wrong:
+        raise UserError(
+            f"cannot start from these weights, they are of another network: {some(wrong, 4)} differ"
+        )
+    network.load_state_dict({key: state[key] for key in copied}, strict=False)
+    return WarmStart(copied, kept, unused)
