@@ -68,15 +68,8 @@ def train(
     from .train.checkpoint import BEST, iteration_files
 
     folders: list[Path] = []
-    code = run(
-        _config(config_or_name, overrides or options),
-        work_dir=None if work_dir is None else os.fspath(work_dir),
-        resume=None if resume is None else os.fspath(resume),
-        seed=seed,
-        amp=amp,
-        options=as_options({**overrides, **(options or {})}),
-        told=folders.append,
-    )
+    changes = {**overrides, **(options or {})}
+    code = run(config_or_name, work_dir, resume, seed, amp, options=changes, told=folders.append)
     best = folders[0] / BEST
     newest = next((path for _, path in iteration_files(folders[0])), None)
     return TrainingRun(folders[0], best if best.is_file() else newest, code == 0)
@@ -121,57 +114,16 @@ def test(
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(out or temporary)
         run(
-            _config(config_or_name, overrides or options),
-            os.fspath(checkpoint),
+            config_or_name,
+            checkpoint,
             out=str(folder),
             save_images=save_images,
             sets=sets,
             protocols=protocols,
             self_ensemble=self_ensemble,
             tile=None if tile is None else str(tile),
-            options=as_options({**overrides, **(options or {})}),
+            options={**overrides, **(options or {})},
             report=report,
             published=published,
         )
         return json.loads((folder / "results.json").read_text(encoding="utf-8"))
-
-
-def as_options(changes: dict[str, Any]) -> list[str]:
-    """``{'scale': 3, 'train_set': 'x'}`` as the command line would have it.
-
-    Raises:
-        UserError: a value that no config file could hold.
-    """
-    found = []
-    for key, value in changes.items():
-        value = _plain(value)
-        if value is None or isinstance(value, bool | int | float | str | list | dict):
-            found.append(f"{key}={value!r}")
-            continue
-        raise UserError(
-            f"{key}: a {type(value).__name__} cannot be a value of a config; use numbers, text, "
-            "lists and dicts"
-        )
-    return found
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, os.PathLike):
-        return os.fspath(value)
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    return value.item() if hasattr(value, "item") and not hasattr(value, "keys") else value
-
-
-def _config(config_or_name: Any, changes: Any) -> Any:
-    if isinstance(config_or_name, os.PathLike | str):
-        return os.fspath(config_or_name)
-    if not hasattr(config_or_name, "filename"):
-        raise UserError(
-            f"a {type(config_or_name).__name__} is no config; give its path, its name, or a Config"
-        )
-    if changes:
-        raise UserError("change a Config object itself; overrides go with a config's name or path")
-    return config_or_name

@@ -19,24 +19,31 @@ from superres.files import write_text
 
 from .config.check import check_config, scale_lr
 from .config.ecosystem import log_level
-from .config.load import load_config, planned_size
+from .config.load import load_config, parse_options, planned_size
 from .config.values import scales_of
-from .distributed import agreement as consistency
-from .distributed import launch
+from .distributed import agreement, launch
 from .distributed.failure_report import is_broken_exchange
 from .run_log import RunLog
-from .train.checkpoint import iteration_files
+from .train.checkpoint import find_resumable, iteration_files
 from .train.provenance import commit, hardware
 from .train.work_dir import open_work_dir, set_aside
 
+Options = list[str] | dict[str, Any] | None
+"""``KEY=VALUE`` changes to a config, or values by dotted key."""
+
 
 def prepare(
-    name: str | Config, launcher: str | None, options: list[str] | None = None, **arguments: Any
-) -> tuple:
+    name: str | Config,
+    launcher: str | None,
+    options: Options = None,
+    changes: dict[str, Any] | None = None,
+    **arguments: Any,
+) -> tuple[Config, torch.device]:
     """Read and check a config, join the other processes and compare: (config, device).
 
     Args:
         launcher: instead of the config's.
+        changes: beyond ``options``; None stands for no change.
         arguments: of the command, which all processes must have been given alike.
 
     Raises:
@@ -44,21 +51,20 @@ def prepare(
     """
     cfg, mistake = None, None
     try:
-        cfg = load_config(name, options, launcher)
+        wanted = options if isinstance(options, dict) else parse_options(options or [])
+        more = {key: value for key, value in (changes or {}).items() if value is not None}
+        cfg = load_config(name, {**wanted, **more}, launcher)
         launcher = launcher or cfg.get("launcher")
         check_config(cfg, planned_size(launcher))
     except UserError as error:
-        if planned_size(launcher) == 1:
-            raise
         mistake = error
     connection = cfg.get("env_cfg", {}).get("dist_cfg", {}) if cfg else {}
     device = launch.join(launcher or "none", connection.get("backend"), connection.get("timeout"))
+    agreement.share_mistake(mistake)
     if launch.world_size() > 1:
-        consistency.share_mistake(mistake)
         given = {key: repr(value) for key, value in arguments.items()}
-        consistency.require_same("arguments", given)
-        consistency.require_same("config", consistency.config_facts(cfg))
-        consistency.require_same("program", consistency.program_facts())
+        facts = {**given, **agreement.config_facts(cfg), **agreement.program_facts()}
+        agreement.require_same("config and program", facts)
     return cfg, device
 
 
@@ -79,6 +85,8 @@ def guarded(work: Callable[[], int]) -> int:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
         if not is_broken_exchange(error):
             peers.announce(error)
+            launch.hang_up()  # of which those hear that wait for this process
+            peers.outlast()
             raise
         text, code = peers.explain(error)
         if text:
@@ -90,12 +98,12 @@ def guarded(work: Callable[[], int]) -> int:
 
 def train(
     name: str | Config,
-    work_dir: str | None = None,
-    resume: str | None = None,
+    work_dir: str | os.PathLike | None = None,
+    resume: str | os.PathLike | None = None,
     seed: int | None = None,
     amp: bool = False,
     launcher: str | None = None,
-    options: list[str] | None = None,
+    options: Options = None,
     trace: str | None = None,
     deterministic: bool = False,
     auto_scale_lr: bool = False,
@@ -111,7 +119,7 @@ def train(
             checkpoint's path.
         seed, amp, deterministic, auto_scale_lr: instead of the config's.
         launcher: 'none', 'pytorch' or 'slurm', instead of the config's.
-        options: ``KEY=VALUE`` changes to the config.
+        options: changes to the config.
         trace: file for a record of every iteration.
         told: of the work dir, once it is ours.
 
@@ -120,28 +128,26 @@ def train(
     """
     changes = {"seed": seed, "deterministic": deterministic or None}
     changes["auto_scale_lr.enable"] = auto_scale_lr or None
-    given = [f"{key}={value}" for key, value in changes.items() if value is not None]
 
     def work() -> int:
-        cfg, device = prepare(name, launcher, [*(options or []), *given], resume=resume, amp=amp)
+        cfg, device = prepare(name, launcher, options, changes, resume=resume, amp=amp)
         if amp:
             cfg.amp = cfg.get("amp") or True
         stem = Path(cfg.filename).stem if cfg.filename else "run"
         folder = Path(work_dir or cfg.get("work_dir") or Path("work_dirs") / stem)
-        start = resume or _resume_by_config(cfg, folder)
-        reporter = RunLog(launch.rank(), level=log_level(cfg.get("log_level")))
+        log = RunLog(launch.rank(), level=log_level(cfg.get("log_level")))
         lock, mistake = None, None
         try:
+            start = resume or _resume_by_config(cfg, folder)
             try:
-                if launch.rank() == 0:
-                    lock = open_work_dir(folder, reporter.warn)
+                lock = open_work_dir(folder, log.warn) if log.rank == 0 else None
             except UserError as error:
                 mistake = error
-            consistency.share_mistake(mistake, everywhere=True)
+            agreement.share_mistake(mistake, everywhere=True)
             told(folder)
-            return _train(cfg, device, folder, reporter, start, trace)
+            return _train(cfg, device, folder, log, start, trace)
         finally:
-            reporter.close()
+            log.close()
             if lock:
                 lock.release()
 
@@ -169,8 +175,8 @@ def _train(
     cfg: Config,
     device: torch.device,
     folder: Path,
-    reporter: RunLog,
-    resume: str | None,
+    log: RunLog,
+    resume: str | os.PathLike | None,
     trace: str | None,
 ) -> int:
     from .hooks.trace import TraceHook
@@ -179,80 +185,68 @@ def _train(
 
     wanted = None if resume in (None, "auto") else Path(resume)
     if cfg.get("seed") is None:
-        cfg.seed = launch.broadcast(_saved_seed(folder, wanted) if resume else None)
-        if cfg.seed is None:
-            cfg.seed = launch.broadcast(int.from_bytes(os.urandom(4), "little"))
-        reporter.say(f"seed {cfg.seed}")
+        found = find_resumable(folder, wanted, lambda _: None) if resume else None
+        saved = found[1].get("meta", {}).get("seed") if found else None
+        drawn = int.from_bytes(os.urandom(4), "little")
+        cfg.seed = launch.broadcast(drawn if saved is None else saved)
+        log.say(f"seed {cfg.seed}")
     if launch.world_size() > 1:
-        consistency.require_same_data(
+        agreement.require_same_data(
             lambda: training_set(cfg), lambda: prepare_sets(cfg, lambda _: None)
         )
     scaled = scale_lr(cfg)
     if scaled:
-        reporter.say(scaled)
+        log.say(scaled)
     hooks = [TraceHook(trace)] if trace else []
-    trainer = build_trainer(cfg, device, folder, reporter, hooks)
+    trainer = build_trainer(cfg, device, folder, log, hooks)
     # Until here everything may turn out to be a mistake, which must not touch an earlier run.
     resumed = bool(resume) and trainer.resume(wanted)
-    if reporter.rank == 0:
-        _take_over(folder, reporter, resume, trainer.iter if wanted and resumed else None)
+    if log.rank == 0:
+        # Going on from an older checkpoint: the newer ones are of a branch that is given up.
+        branch_at = trainer.iter if wanted and resumed else None
+        moved = set_aside(folder, branch_at) if resume is None or branch_at is not None else None
+        if moved:
+            log.say(f"an earlier run's files were moved to {moved}, nothing of it is lost")
+        log.log_to(folder / "log.jsonl")
         write_text(folder / "config.py", cfg.pretty_text)
     launch.barrier()
     if resume and not resumed:
-        reporter.say(f"no checkpoint in {folder} to resume from: starting anew")
-    scales = "+".join(f"x{scale}" for scale in scales_of(cfg))
-    parameters = sum(p.numel() for p in trainer.module.backbone.parameters())
-    reporter.say(
-        f"{type(trainer.module.backbone).__name__} {scales}, {parameters:,} parameters, "
-        f"{trainer.image_count} training pictures, batch {cfg.global_batch_size}"
-        + (f" over {trainer.world_size} processes" if trainer.world_size > 1 else "")
-        + f", {device}, work dir {folder}"
-    )
-    for line in _sources(trainer):
-        reporter.say(line)
-    if (cfg.get("eval_dataset") or {}).get("channels") == "grey":
-        reporter.say("the network takes 1 channel: images are read as grey, colour ones as luma")
-    if reporter.rank == 0:
+        log.say(f"no checkpoint in {folder} to resume from: starting anew")
+    for line in _introduction(trainer):
+        log.say(line)
+    if log.rank == 0:
         where, code = hardware(device, trainer.world_size), commit()
-        reporter.debug(f"on {where}, commit {code}", hardware=where, commit=code)
+        log.debug(f"on {where}, commit {code}", hardware=where, commit=code)
     return trainer.train()
 
 
-def _sources(trainer: Any) -> list[str]:
-    """Where the images of each set come from, and what of them is not used."""
+def _introduction(trainer: Any) -> list[str]:
+    """What is trained, where the images of each set come from, and what of them is not used."""
+    cfg, backbone = trainer.cfg, trainer.module.backbone
+    scales = "+".join(f"x{scale}" for scale in scales_of(cfg))
+    lines = [
+        f"{type(backbone).__name__} {scales}, {sum(p.numel() for p in backbone.parameters()):,} "
+        f"parameters, {trainer.image_count} training pictures, batch {cfg.global_batch_size}"
+        + (f" over {trainer.world_size} processes" if trainer.world_size > 1 else "")
+        + f", {trainer.device}, work dir {trainer.work_dir}"
+    ]
     train = leaves(trainer.train_dataset)
     sets = [(f"train ({word})" if word else "train", part) for word, part in train]
     sets += [(f"{s.role} {s.key}", s.dataset) for s in trainer.eval_sets]
-    lines = []
     for name, dataset in sets:
         if hasattr(dataset, "describe_sides"):
             lines.append(f"{name}: {dataset.describe_sides()}")
             lines += [f"warning: {name}: {note}" for note in dataset.notes]
+    if (cfg.get("eval_dataset") or {}).get("channels") == "grey":
+        lines.append("the network takes 1 channel: images are read as grey, colour ones as luma")
     return lines
-
-
-def _take_over(folder: Path, reporter: RunLog, resume: str | None, branch_at: int | None) -> None:
-    """Move aside what this run would mix with, and start its log."""
-    # Going on from an older checkpoint: the newer ones are of a branch that is given up.
-    mixed = resume is None or branch_at is not None
-    moved = set_aside(folder, branch_at) if mixed else None
-    if moved:
-        reporter.say(f"an earlier run's files were moved to {moved}, nothing of it is lost")
-    reporter.log_to(folder / "log.jsonl")
-
-
-def _saved_seed(folder: Path, wanted: Path | None) -> int | None:
-    from .train.checkpoint import find_resumable
-
-    found = find_resumable(folder, wanted, lambda _: None)
-    return found[1].get("meta", {}).get("seed") if found else None
 
 
 def test(
     name: str | Config,
-    checkpoint: str,
+    checkpoint: str | os.PathLike,
     launcher: str | None = None,
-    options: list[str] | None = None,
+    options: Options = None,
     **wanted: Any,
 ) -> int:
     """Score a checkpoint on the config's sets, print the tables, write ``results.json``.

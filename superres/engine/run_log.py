@@ -10,14 +10,12 @@ import logging
 import os
 import sys
 import time
-from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from superres.output import bar, drop_output, printable
 
-_MOST_HELD = 10_000  # lines, a few MB
 _SCORED = ("set", "role", "scale", "protocol", "psnr", "ssim")
 
 Listener = Callable[[str, int, dict[str, Any]], None]
@@ -37,7 +35,7 @@ class RunLog:
     ) -> None:
         self.rank, self.level = rank, level
         self.log_file = log_file
-        self._held: deque[dict[str, Any]] = deque(maxlen=_MOST_HELD)
+        self._held: list[dict[str, Any]] = []  # what is not in the file yet
         self._log_fault = ""
         self.logger = logging.getLogger("superres")
         self._listeners: list[Listener] = []
@@ -48,11 +46,12 @@ class RunLog:
         """Have ``listener(mode, iteration, values)`` called with all scalars."""
         self._listeners.append(listener)
 
-    def say(self, text: str, level: int = logging.INFO) -> None:
-        """A line for the person, on rank 0."""
+    def say(self, text: str, level: int = logging.INFO, **facts: Any) -> None:
+        """A line for the person, on rank 0; ``facts`` stand beside it in the file."""
         if self.rank == 0:
-            self._print(text, level)
-            self._write({"mode": "event", "text": text})
+            if level >= self.level:
+                self._print(text)
+            self._write({"mode": "event", "text": text, **facts})
 
     def warn(self, text: str) -> None:
         """A line that deserves attention."""
@@ -60,9 +59,7 @@ class RunLog:
 
     def debug(self, text: str, **facts: Any) -> None:
         """For the log file; ``facts`` stand beside the text, for programs."""
-        if self.rank == 0:
-            self._print(text, logging.DEBUG)
-            self._write({"mode": "event", "text": text, **facts})
+        self.say(text, logging.DEBUG, **facts)
 
     def training(self, record: dict[str, Any], total: int) -> None:
         """One interval's figures."""
@@ -83,29 +80,22 @@ class RunLog:
         """The scores of one validation."""
         if self.rank:
             return
-        self._write(
-            {
-                "mode": "val",
-                "iter": iteration,
-                "seconds": seconds,
-                "results": [
-                    {k: e[k] for k in (*_SCORED, *results.metrics) if k in e}
-                    for e in results.entries
-                ],
-            }
-        )
+        told = (*_SCORED, *results.metrics)
+        scores = [{key: e[key] for key in told if key in e} for e in results.entries]
+        self._write({"mode": "val", "iter": iteration, "seconds": seconds, "results": scores})
         for listener in self._listeners:
             listener("val", iteration, results.scalars())
-        several = len({e["scale"] for e in results.entries}) > 1
-        scores = "  ".join(
+        several = len({e["scale"] for e in scores}) > 1
+        line = "  ".join(
             e["set"]
             + (f" x{e['scale']}" if several else "")
             + f" {e['psnr']:.3f}/{e['ssim']:.4f}"
             + "".join(f" {m} {e[m]:.4f}" for m in results.metrics if e.get(m) is not None)
             + f" ({e['protocol']})"
-            for e in results.entries
+            for e in scores
         )
-        self._print(f"validation at iter {iteration}: {scores}  [{seconds:.1f} s]")
+        if self.level <= logging.INFO:
+            self._print(f"validation at iter {iteration}: {line}  [{seconds:.1f} s]")
 
     def alert(self, text: str) -> None:
         """A line on the error output, of any rank, above the progress bar."""
@@ -128,44 +118,32 @@ class RunLog:
             self._progress.stop()
             self._progress = None
 
-    def _terminal(self) -> bool:
-        return sys.stdout.isatty()
-
     def progress(self, done: int, total: int, note: str, line: str | None) -> None:
         """How far rank 0 is: a bar with a note on a terminal, elsewhere a line."""
-        if self.rank:
-            return
-        if not self._terminal() or self.level > logging.INFO:
-            if line:
-                self._print(line)
+        if self.rank or self.level > logging.INFO:
             return
         if self._progress is None:
             self._progress = bar(sys.stdout)
+            if self._progress is None:
+                if line:
+                    self._print(line)
+                return
             self._task = self._progress.add_task("", total=total, count="", note="")
         count = f"{done}/{total}"
         self._progress.update(self._task, completed=done, count=count, note=printable(note))
 
-    def _print(self, text: str, level: int = logging.INFO) -> None:
-        if level < self.level:
-            return
-        text = printable(text)
+    def _print(self, text: str) -> None:
         try:
             if self._progress is not None:
-                self._progress.console.print(text, highlight=False, markup=False)
+                self._progress.console.print(printable(text), highlight=False, markup=False)
             else:
-                print(text, flush=True)
+                print(printable(text), flush=True)
         except OSError as error:
             # The terminal was closed, what the output was piped to has ended, or the disk is full
-            # that it goes to. Nobody is told by it any more, but that must not end a run (nor its
-            # saving, after a SIGHUP).
-            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-            if not full and error.errno not in (errno.EPIPE, errno.EIO):
-                raise
+            # that it goes to. That must not end a run (nor its saving, after a SIGHUP).
             self._progress = None
             drop_output()
-            if full:
-                log = self.log_file or "the log"
-                _complain(f"no space is left where the output goes; the run goes on, see {log}")
+            _complain(f"nothing more is printed ({error.strerror}); the run goes on")
 
     def _write(self, record: dict[str, Any]) -> None:
         self._held.append({"time": round(time.time(), 3), **record})

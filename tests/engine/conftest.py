@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.utils._pytree import keystr, tree_flatten_with_path
 
 from superres.cli.main import main
 from superres.imaging.io import write_image
@@ -122,24 +123,12 @@ def read_trace(path: Path) -> list[dict]:
 def differences(first: Path, second: Path) -> list[str]:
     """The entries of two checkpoints that are not equal bit for bit, ``meta`` left out."""
 
-    def flat(value: object, path: str = "") -> dict:
-        if isinstance(value, dict):
-            items = value.items()
-        elif isinstance(value, (list, tuple)):
-            items = enumerate(value)
-        else:
-            return {path: value}
-        found = {}
-        for key, part in items:
-            found.update(flat(part, f"{path}.{key}"))
-        return found
-
     sides = []
     for path in (first, second):
         state = torch.load(path, weights_only=True)
         assert {"state_dict", "ema_state_dict", "optimizer", "param_schedulers"} <= set(state)
         state.pop("meta")
-        sides.append(flat(state))
+        sides.append({keystr(key): value for key, value in tree_flatten_with_path(state)[0]})
     assert sides[0].keys() == sides[1].keys()
     return [
         key

@@ -157,6 +157,13 @@ def test_options_in_mmengines_notation():
         ("ema=1.5", "between 0 and 1"),
         ("auto_scale_lr.enabled=True", "no key 'enabled'"),
         ("lr_config=dict(policy=x)", "write param_scheduler"),
+        ("fast=fastest", "'auto', 'max', 'off'"),
+        ("fast.compile=yes", "fast.compile = 'yes'"),
+        ("fast.fused=1", "fast.fused = 1"),
+        ("recompute=['nothing.*']", "no module 'nothing.*'"),
+        ("recompute=body", "recompute = 'body' must be a list"),
+        ("accumulate=3", "accumulate = 3"),
+        ("optim_wrapper.accumulative_counts=2", "write accumulate = N"),
     ],
 )
 def test_options_that_cannot_work(option, words, options, tmp_path, capsys):

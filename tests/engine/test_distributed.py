@@ -119,27 +119,6 @@ def test_dist_scripts_tell_how_to_call_them():
     assert "number of processes" in output
 
 
-def test_slurm_script_starts_tasks_that_find_each_other(options, tmp_path):
-    """With a stand-in for srun that starts the tasks by environment variables, as Slurm does."""
-    srun = tmp_path / "srun"
-    srun.write_text(
-        "#!/usr/bin/env bash\n"
-        'while [[ "$1" == -* ]]; do [ "$1" = -p ] && shift; shift; done\n'
-        "export SLURM_NTASKS=2 SLURM_JOB_ID=$$ SLURM_STEP_ID=0 SLURM_NODELIST=localhost\n"
-        "export SLURM_NTASKS_PER_NODE=2\n"
-        'SLURM_PROCID=1 SLURM_LOCALID=1 "$@" & other=$!\n'
-        'SLURM_PROCID=0 SLURM_LOCALID=0 "$@"; code=$?\n'
-        "wait $other || code=$?\nexit $code\n"
-    )
-    srun.chmod(0o755)
-    arguments = ["bash", str(ROOT / "tools/slurm_train.sh"), "part", "job", CONFIG]
-    arguments += ["--work-dir", str(tmp_path / "work"), "--cfg-options", *options, "max_iters=3"]
-    path = f"{tmp_path}:{os.environ['PATH']}"
-    output = finish(start(arguments, PATH=path, PYTHON=os.sys.executable, GPUS="2"))
-    assert "over 2 processes" in output
-    assert (tmp_path / "work" / "iter_3.pth").is_file()
-
-
 @pytest.mark.parametrize(
     ("nodes", "first"),
     [

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import copy
-import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -54,42 +52,6 @@ def test_recomputed_blocks_give_the_same_gradients_in_less_memory(name, amp):
     assert pattern in block_lists(net)
 
 
-PEAK = r"""
-import pathlib, re, sys, torch
-from superres.engine.train.speed.recompute import recompute
-from superres.models.backbones.edsr import EDSR
-torch.manual_seed(0)
-net = EDSR(channels=64, num_blocks=32, scale=2)
-if sys.argv[1:]:
-    recompute(net, sys.argv[1:])
-
-def peak():  # of this program; getrusage's is that of the process that started it, if larger
-    return int(re.search(r"VmHWM:\s+(\d+)", pathlib.Path("/proc/self/status").read_text())[1])
-
-before = peak()
-net(torch.rand(2, 3, 128, 128)).square().mean().backward()
-print(peak() - before)
-"""
-
-
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's /proc")
-def test_recomputing_lowers_the_peak_of_the_process():
-    def peak(*patterns: str) -> int:
-        done = subprocess.run(
-            [sys.executable, "-c", PEAK, *patterns],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            # Else it differs by a quarter between runs: one thread, and a mapping per tensor, which
-            # goes when the tensor goes.
-            env={**os.environ, "OMP_NUM_THREADS": "1", "MALLOC_MMAP_THRESHOLD_": "65536"},
-        )
-        assert done.returncode == 0, done.stderr
-        return int(done.stdout)
-
-    assert peak("body.*") < 0.8 * peak()
-
-
 def test_recomputing_changes_nothing_else():
     net = EDSR(channels=8, num_blocks=4, scale=2)
     keys, x = list(net.state_dict()), torch.rand(1, 3, 8, 8)
@@ -114,13 +76,6 @@ def test_blocks_that_cannot_be_recomputed():
         recompute(SRResNet(channels=8, num_blocks=2, scale=2), ["*"])
     with pytest.raises(UserError, match=r"blocks is a list of blocks; write 'blocks\.\*'"):
         recompute(DRLN(channels=16, scale=2), ["blocks"])
-
-
-def test_a_pattern_that_matches_nothing_is_told(train, capsys):
-    assert train("recompute=['nothing.*']") == 2
-    assert "nothing.*" in capsys.readouterr().err
-    assert train("recompute=body") == 2
-    assert "list" in capsys.readouterr().err
 
 
 LIMITED = """

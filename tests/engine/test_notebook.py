@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
 
 import superres
-from superres.engine.api import as_options
+from superres.engine.config.load import load_config
 from superres.errors import UserError
 
-from .conftest import CONFIG, picture
+from .conftest import CONFIG, ROOT, picture
 
 
 @pytest.fixture
@@ -59,20 +60,18 @@ def test_mistakes(changes, tmp_path):
         superres.train(CONFIG, work_dir=tmp_path, max_iter=3)
     with pytest.raises(UserError, match="edsr_x2c64b16_g1_300k_div2k"):
         superres.train("edsr_x2c64b16_g1_300k_div")
-    with pytest.raises(UserError, match="a Config object itself"):
-        superres.train(Config({}), scale=3)
     with pytest.raises(UserError, match="a NoneType is no config"):
         superres.train(None)
     with pytest.raises(UserError, match="need out="):
         superres.test(CONFIG, "x.pth", report=True)
 
 
-def test_values_become_options(tmp_path):
-    assert as_options({"a.b": None, "c": ("x", 2), "d": tmp_path, "e": {"f": True}}) == [
-        "a.b=None",
-        "c=['x', 2]",
-        f"d={str(tmp_path)!r}",
-        "e={'f': True}",
-    ]
-    with pytest.raises(UserError, match="lr: a function"):
-        as_options({"lr": lambda: 1})
+def test_values_are_those_of_a_config():
+    changes = {"data_root": ROOT, "val_sets": ("a", ROOT), "max_iters": np.int64(3), "ema": None}
+    cfg = load_config(CONFIG, {**changes, "optim_wrapper.clip_grad": {"max_norm": 1}})
+    assert (cfg.data_root, cfg.val_sets) == (str(ROOT), ["a", str(ROOT)])
+    assert type(cfg.max_iters) is int
+    assert cfg.optim_wrapper.clip_grad.max_norm == 1
+    own = Config.fromfile(CONFIG)
+    assert load_config(own, {"scale": 3}).model.backbone.scale == 3
+    assert own.scale == 2

@@ -8,7 +8,6 @@ import time
 from pathlib import Path
 
 import pytest
-import torch
 
 from superres.engine.train.checkpoint import iteration_files, read_checkpoint
 
@@ -58,19 +57,6 @@ def test_kill_and_resume_is_bit_exact(
             assert differences(path, work / path.name) == [], path
 
 
-def test_resume_from_a_named_checkpoint(undisturbed, train, tmp_path):
-    work, whole = undisturbed
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        trace = tmp_path / "trace.jsonl"
-        assert train(resume=work / "iter_9.pth", trace=trace) == 0
-    finally:
-        torch.set_num_threads(before)
-    assert read_trace(trace) == whole[9:]
-    assert differences(tmp_path / "work" / "iter_12.pth", work / "iter_12.pth") == []
-
-
 def test_a_truncated_checkpoint_falls_back(undisturbed, train, tmp_path, capsys):
     work, _ = undisturbed
     folder = tmp_path / "work"
@@ -86,14 +72,9 @@ def test_a_truncated_checkpoint_falls_back(undisturbed, train, tmp_path, capsys)
         assert "falling back" in output
         assert "at iteration 6" in output
         (folder / "iter_7.pth").unlink()
-
-
-def test_every_checkpoint_broken_is_an_error(train, tmp_path, capsys):
-    folder = tmp_path / "work"
-    folder.mkdir()
-    (folder / "iter_3.pth").write_bytes(b"PK not really")
+    (folder / "iter_6.pth").write_bytes(b"PK not really")
     assert train(resume="auto") == 2
-    assert "iter_3.pth" in capsys.readouterr().err
+    assert "iter_6.pth" in capsys.readouterr().err
 
 
 def test_resume_without_a_checkpoint_starts_anew(train, capsys, tmp_path):
@@ -151,13 +132,14 @@ def test_another_training_set_is_told_on_resume(train, world, tmp_path, capsys):
     assert words in said.out + said.err
 
 
-def kill_during_saves(options: list[str], folder: Path, kills: int) -> None:
-    """Kill runs that save all the time; after each, a run must find something to continue from."""
+def test_killed_during_saves(options, tmp_path):
+    """Runs that save all the time; after each, a run must find something to continue from."""
+    folder = tmp_path / "work"
     rng = random.Random(0)
     often = ["max_iters=100000", "checkpoint_interval=1", "val_interval=100000"]
     often += ["max_keep_checkpoints=2", "model.backbone.channels=32", "model.backbone.num_blocks=4"]
     reached = 0
-    for _ in range(kills):
+    for _ in range(3):
         process = start(command(options, folder, *often, resume="auto"))
         wait_for(folder / f"iter_{reached + 3}.pth", process)
         time.sleep(rng.uniform(0, 0.15))
@@ -169,12 +151,3 @@ def kill_during_saves(options: list[str], folder: Path, kills: int) -> None:
         if reached:
             assert f"at iteration {reached}" in output
         reached = newest
-
-
-def test_killed_during_saves(options, tmp_path):
-    kill_during_saves(options, tmp_path / "work", 3)
-
-
-@pytest.mark.slow
-def test_killed_during_saves_twenty_times(options, tmp_path):
-    kill_during_saves(options, tmp_path / "work", 20)

@@ -58,30 +58,24 @@ SCALARS = ("resume", "launcher", "log_level")
 _OUR_LOADER = ("dataset", "start_method", "prefetch_factor")
 """superres's own keys of ``train_dataloader``, which stay as they are."""
 
-_SCORES = "write protocols = 'mmediting-rgb', or a dict from set to protocol"
-_SETS = "write val_sets = [...] and test_sets = [...]: names below data_root, or folders"
-_CURVES = "write tensorboard = True; other backends are not supported"
 OPTIMISER = "write optim_wrapper = dict(type='OptimWrapper', optimizer=dict(type='Adam', lr=1e-4))"
+_SETS = "write val_sets = [...] and test_sets = [...]: names below data_root, or folders"
+_SCORES = "write protocols = 'mmediting-rgb', or a dict from set to protocol"
+_CURVES = "write tensorboard = True; other backends are not supported"
 REFUSED = {
-    "val_dataloader": _SETS,
-    "test_dataloader": _SETS,
-    "val_evaluator": _SCORES,
-    "test_evaluator": _SCORES,
-    "visualizer": _CURVES,
-    "vis_backends": _CURVES,
+    **dict.fromkeys(("val_dataloader", "test_dataloader", "data"), _SETS),
+    **dict.fromkeys(("val_evaluator", "test_evaluator"), _SCORES),
+    **dict.fromkeys(("visualizer", "vis_backends"), _CURVES),
     "data_preprocessor": "write model = dict(data_preprocessor=dict(...))",
     "model_wrapper_cfg": "remove it: processes are connected by MMDistributedDataParallel",
     "find_unused_parameters": "write it as an attribute of the restorer's class",
     "compile": "write fast = dict(compile=True)",
     "activation_checkpointing": "write recompute = ['body.*'], the names of the backbone's blocks",
     # MMEditing 0.x
-    "total_iters": "write max_iters = N",
-    "runner": "write max_iters = N",
-    "optimizer": OPTIMISER,
-    "optimizers": OPTIMISER,
+    **dict.fromkeys(("total_iters", "runner"), "write max_iters = N"),
+    **dict.fromkeys(("optimizer", "optimizers"), OPTIMISER),
     "optimizer_config": "write optim_wrapper = dict(clip_grad=dict(max_norm=1.0))",
     "lr_config": "write param_scheduler = [dict(type='MultiStepLR', by_epoch=False, ...)]",
-    "data": "write train_set, val_sets, test_sets and global_batch_size",
     "evaluation": "write val_interval = N, save_best and protocols",
     "checkpoint_config": "write checkpoint_interval = N and max_keep_checkpoints = N",
     "log_config": "write log_interval = N and tensorboard = True",

@@ -26,6 +26,7 @@ from superres.paths import share_dir
 from .ecosystem import REFUSED, SCALARS, SECTIONS, translate
 from .handed_on import TOP_LEVEL, hand_on
 from .reading import COMMAND_LINE, SETS, Source, read_config
+from .types import use_scope
 from .values import get, put, to_plain, walk
 
 logger = logging.getLogger("superres")
@@ -104,12 +105,13 @@ def load_config(
             or in ``options`` (with near matches).
     """
     changes = options if isinstance(options, dict) else parse_options(options or [])
+    use_scope()
     cfg, source = _opened(name)
     _check_keys(cfg, source)
     before = {key: to_plain(cfg[key]) for key in TOP_LEVEL if key in cfg}
     for key, value in changes.items():
         _check_option(cfg, key)
-        put(cfg._cfg_dict, key, value)
+        put(cfg._cfg_dict, key, to_plain(value))
         source.stated[key] = COMMAND_LINE
     for path, value in walk(cfg):
         if hasattr(value, "__qualname__"):  # registries take full names of classes, too
@@ -146,7 +148,11 @@ def _opened(name: str | Config) -> tuple[Config, Source]:
             as_file, source = read_config(Path(cfg.filename))
             source.changed = lambda key: get(cfg._cfg_dict, key) != get(as_file._cfg_dict, key)
         return cfg, source
-    path = find_config(name)
+    if not isinstance(name, str | os.PathLike):
+        raise UserError(
+            f"a {type(name).__name__} is no config; give its path, its name, or a Config"
+        )
+    path = find_config(os.fspath(name))
     cfg, source = read_config(path)
     recipe = recipe_of(cfg._cfg_dict, path)
     told = recipe.notes if recipe else evaluation(cfg._cfg_dict, str(path))

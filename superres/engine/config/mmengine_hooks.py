@@ -10,14 +10,13 @@ import re
 from typing import Any
 
 import mmengine.hooks
-from mmengine.config import Config
 from mmengine.runner.priority import Priority, get_priority
 
 from superres.errors import UserError
 from superres.registry import HOOKS
 
 from .reading import Source
-from .values import require, to_plain
+from .values import require
 
 ITERATIONS = "training counts iterations, not epochs"
 _LOOP = "the training loop does this itself"
@@ -141,30 +140,3 @@ def type_name(kind: Any) -> str:
     """``'mmengine.EMAHook'`` and the class itself as 'EMAHook'."""
     name = kind if isinstance(kind, str) else getattr(kind, "__name__", repr(kind))
     return re.split(r"\.|::", name)[-1]
-
-
-_OF_EVERY_RUN: dict[str, tuple[str, dict[str, str]]] = {
-    "logger": ("LoggerHook", {"interval": "log_interval"}),
-    "param_scheduler": ("ParamSchedulerHook", {}),
-    "checkpoint": (
-        "CheckpointHook",
-        {"interval": "checkpoint_interval", "max_keep_ckpts": "max_keep_checkpoints"},
-    ),
-    "evaluation": ("EvaluationHook", {"interval": "val_interval", "save_best": "save_best"}),
-    "visualization": ("TensorboardHook", {}),
-}
-"""Type, and which top-level key each argument is taken from."""
-
-
-def hook_configs(cfg: Config) -> dict[str, dict[str, Any]]:
-    """The configs of the hooks of every run, by name; their arguments stand at the top."""
-    found: dict[str, dict[str, Any]] = {}
-    if cfg.get("ema"):
-        ema = to_plain(cfg.ema)
-        found["ema"] = {"type": "EMAHook", **(ema if isinstance(ema, dict) else {"decay": ema})}
-    for name, (kind, keys) in _OF_EVERY_RUN.items():
-        given = {argument: to_plain(cfg[key]) for argument, key in keys.items() if key in cfg}
-        found[name] = {"type": kind, **given}
-    if cfg.get("tensorboard", True) is False:
-        del found["visualization"]
-    return found

@@ -30,7 +30,6 @@ def find_type(name: Any) -> Any:
     """The class or function that ``type=name`` stands for, or None."""
     if not isinstance(name, str):
         return name if callable(name) else None
-    use_scope()
     return next(filter(None, (reg.get(name) for reg in registry.ALL)), None)
 
 
@@ -120,7 +119,5 @@ def of_its_kind(value: Any, default: Any) -> str | None:
         wrong = any(of_its_kind(v, default[0]) for v in entries)
         return f"a list such as {list(default)}" if wrong else None
     kind = {bool: "yes or no", int: "count", float: "number"}.get(type(default))
-    if kind is None:
-        return None
-    holds, words = KINDS[kind]
+    holds, words = KINDS[kind] if kind else (lambda _: True, "")
     return None if holds(value) else words

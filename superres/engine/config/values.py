@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
 from typing import Any
@@ -43,9 +44,9 @@ def require(path: str, value: Any, kind: str) -> Any:
     Raises:
         UserError: it is not.
     """
-    of, _, none = kind.partition(" or None")
+    of, none, _ = kind.partition(" or None")
     holds, words = KINDS[of]
-    if not holds(value) and not (value is None and kind != of):
+    if not holds(value) and not (value is None and none):
         raise UserError(f"config: {path} = {value!r} must be {words}{none}")
     return value
 
@@ -109,15 +110,12 @@ def scales_of(cfg: Config) -> list[int]:
 
 def to_plain(value: Any) -> Any:
     """A config (part) as plain dicts, lists and scalars: for JSON and ``weights_only`` files."""
-    if isinstance(value, Config):
-        value = value._cfg_dict
-    if isinstance(value, dict):
-        return {str(k): to_plain(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [to_plain(v) for v in value]
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
-    return str(value)
+
+    def other(value: Any) -> Any:
+        return value.item() if hasattr(value, "item") else str(value)  # numpy's, or a path
+
+    value = value._cfg_dict if isinstance(value, Config) else value
+    return json.loads(json.dumps(value, default=other))
 
 
 _MEAN_TOLERANCE = 0.01

@@ -26,9 +26,11 @@ from . import launch
 
 LOCAL_KEYS = ("data_root", "num_workers", "prefetch_factor", "start_method", "work_dir")
 """Keys that may differ between machines, wherever they stand: they change no sample."""
+Facts = dict[str, str]
+"""By name, as text for people."""
 
 
-def config_facts(cfg: Config) -> dict[str, str]:
+def config_facts(cfg: Config) -> Facts:
     """The values of a config by dotted key, but for :data:`LOCAL_KEYS`."""
     return {
         path: repr(value)
@@ -37,76 +39,59 @@ def config_facts(cfg: Config) -> dict[str, str]:
     }
 
 
-def program_facts() -> dict[str, str]:
+def program_facts() -> Facts:
     """Versions of what computes."""
     modules = {"superres": superres, "torch": torch, "numpy": numpy, "mmengine": mmengine}
     python = ".".join(map(str, sys.version_info[:2]))
     return {"python": python, **{name: str(m.__version__) for name, m in modules.items()}}
 
 
-def dataset_facts(dataset: Any) -> dict[str, str]:
+def _dataset_facts(dataset: Any, name: str) -> Facts:
     """Each store of a dataset: how many pictures, and a digest of what they are.
 
     For packs that is the index, which holds the checksums of all pixels; for folders the names
     and sizes, since to read all pictures would take minutes.
     """
-    return {
-        label: f"{len(store)} pictures, digest {_store_digest(store)[:12]}"
-        for label, store in stores(dataset)
-    }
+    found = {}
+    for label, store in stores(dataset):
+        digest, checksum = hashlib.sha256(), getattr(store, "checksum_at", lambda i: 0)
+        for i in range(len(store)):
+            digest.update(f"{store.name_at(i)} {store.shape_at(i)} {checksum(i)}\n".encode())
+        found[f"{name} {label}"] = f"{len(store)} pictures, digest {digest.hexdigest()[:12]}"
+    return found
 
 
-def _store_digest(store: Any) -> str:
-    digest = hashlib.sha256()
-    checksum = getattr(store, "checksum_at", lambda i: 0)
-    for i in range(len(store)):
-        digest.update(f"{store.name_at(i)} {store.shape_at(i)} {checksum(i)}\n".encode())
-    return digest.hexdigest()
-
-
-def require_same(what: str, facts: dict[str, str]) -> None:
+def require_same(what: str, facts: Facts) -> None:
     """Compare facts with those of rank 0; called by all ranks.
 
     Args:
-        what: of what the facts are: 'config', 'training set', ...
-        facts: name -> value, as text for people.
+        what: of what the facts are: 'config', 'data', ...
+        facts: of this rank.
 
     Raises:
         UserError: on all ranks, where any differs; says which rank, in what.
     """
     own = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-    digests = launch.gather(own)
-    if len(set(digests)) == 1:
+    if len(set(launch.gather(own))) == 1:
         return
     everyone = launch.gather(facts)
     launch.speak_as_one()
-    raise UserError(_describe(what, everyone))
-
-
-def _describe(what: str, everyone: list[dict[str, str]]) -> str:
-    """Ranks that differ in the same way share a line."""
-    groups: dict[str, list[int]] = {}
-    for rank, facts in enumerate(everyone):
+    groups: dict[str, list[int]] = {}  # ranks that differ in the same way share a line
+    for rank, found in enumerate(everyone):
         differences = [
-            f"{key}: {_short(facts.get(key))} instead of {_short(everyone[0].get(key))}"
-            for key in sorted({*facts, *everyone[0]})
-            if facts.get(key) != everyone[0].get(key)
+            f"{key}: {found.get(key, 'nothing')[:60]} instead of "
+            f"{everyone[0].get(key, 'nothing')[:60]}"
+            for key in sorted({*found, *everyone[0]})
+            if found.get(key) != everyone[0].get(key)
         ]
         if differences:
             more = f"; and {len(differences) - 5} more" if differences[5:] else ""
             groups.setdefault("; ".join(differences[:5]) + more, []).append(rank)
-    lines = [f"{launch.name_ranks(ranks)}: {text}" for text, ranks in groups.items()]
-    return (
+    raise UserError(
         f"the processes of this run do not have the same {what} as rank 0. "
-        + ". ".join(lines)
+        + ". ".join(f"{launch.name_ranks(ranks)}: {text}" for text, ranks in groups.items())
         + ". Give all of them the same files, arguments and versions"
     )
-
-
-def _short(value: str | None) -> str:
-    if value is None:
-        return "nothing"
-    return value if len(value) <= 60 else value[:57] + "..."
 
 
 def require_same_data(training: Callable[[], Any], validation: Callable[[], list[Any]]) -> None:
@@ -119,17 +104,15 @@ def require_same_data(training: Callable[[], Any], validation: Callable[[], list
     Raises:
         UserError: on all ranks, where one has other pictures or none.
     """
-    mistake, facts, sets = None, {}, {}
+    mistake, facts = None, {}
     try:
-        facts = dataset_facts(training())
+        facts = _dataset_facts(training(), "training set")
         for eval_set in validation():
-            for side, value in dataset_facts(eval_set.dataset).items():
-                sets[f"{eval_set.key} {side}"] = value
+            facts |= _dataset_facts(eval_set.dataset, eval_set.key)
     except UserError as error:
         mistake = error
     share_mistake(mistake)
-    require_same("training set", facts)
-    require_same("validation sets", sets)
+    require_same("data", facts)
 
 
 def share_mistake(mistake: UserError | None, everywhere: bool = False) -> None:

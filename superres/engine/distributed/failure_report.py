@@ -18,7 +18,7 @@ from typing import Any
 
 from torch import distributed
 
-from superres.errors import UserError
+from superres.errors import UserError, some
 
 POLL_SECONDS = 1.0
 """Time between two looks at the store for a roll call."""
@@ -26,15 +26,8 @@ GRACE_SECONDS = 4.0
 """Time that the others have to answer one."""
 
 _BROKEN = (
-    "gloo",
-    "nccl",
-    "connection closed by peer",
-    "connection reset by peer",
-    "broken pipe",
-    "timed out waiting",
-    "barrier timed out",
-    "recvvalue failed",
-    "failed to recv",
+    *("gloo", "nccl", "connection closed by peer", "connection reset by peer", "broken pipe"),
+    *("timed out waiting", "barrier timed out", "recvvalue failed", "failed to recv"),
 )
 
 
@@ -58,8 +51,17 @@ class Peers:
 
     def announce(self, error: BaseException) -> None:
         """Tell the others that this process ends, and with which code."""
-        code = 2 if isinstance(error, UserError) else 1
-        _within(GRACE_SECONDS, lambda: self.store.set(f"failed/{self.rank}", json.dumps(code)))
+        code = json.dumps(2 if isinstance(error, UserError) else 1)
+        _within(GRACE_SECONDS, lambda: self.store.set(f"failed/{self.rank}", code))
+        _within(GRACE_SECONDS, lambda: self.store.set(f"heard/{self.rank}", code))
+
+    def outlast(self) -> None:
+        """Wait until the others know: the store may be rank 0's own, and end with it."""
+        everyone = [f"heard/{r}" for r in range(len(self.processes))]
+        deadline = time.monotonic() + 2 * GRACE_SECONDS
+        with contextlib.suppress(RuntimeError):
+            while self.rank == 0 and time.monotonic() < deadline and not self.store.check(everyone):
+                time.sleep(0.1)
 
     def explain(self, error: BaseException) -> tuple[str, int]:
         """What a broken exchange means, and the code to exit with. Takes some seconds.
@@ -78,14 +80,16 @@ class Peers:
         failures, waiting = heard
         if failures or self.rank != min(waiting):
             return "", max(failures.values(), default=1)
-        lost = [f"{self._name(r)} gives no answer: it has died, hangs or is cut off"
-                for r in range(len(self.processes)) if r not in waiting]  # fmt: skip
-        # Those that are inside an exchange are waiting for the ones that are not.
-        lost += [f"{self._name(r)} hangs" for r, waits in waiting.items() if not waits]
-        what = "; ".join(lost[:8]) + (f" and {len(lost) - 8} more" if lost[8:] else "")
+        gone = "gives no answer: it has died, hangs or is cut off"
+        lost = [
+            f"{self._name(r)} {'hangs' if r in waiting else gone}"
+            for r in range(len(self.processes))
+            # Those that are inside an exchange are waiting for the ones that are not.
+            if not waiting.get(r)
+        ]
         return (
-            f"the processes have lost each other: {what or 'all of them still answer'} ({first}). "
-            "Every checkpoint saved so far is whole, continue with --resume. "
+            f"the processes have lost each other: {some(lost) or 'all of them still answer'} "
+            f"({first}). Every checkpoint saved so far is whole, continue with --resume. "
             "SUPERRES_DIST_TIMEOUT_MINUTES sets how long one waits for the others",
             1,
         )
@@ -107,6 +111,7 @@ class Peers:
                     if r not in found and self.store.check([f"{kind}/{r}"]):
                         found[r] = json.loads(self.store.get(f"{kind}/{r}"))
             time.sleep(0.1)
+        self.store.set(f"heard/{self.rank}", "1")
         return failures, answers
 
     def _answer(self) -> None:
@@ -146,11 +151,9 @@ def _within(seconds: float, do: Callable[[], Any]) -> Any:
 
 def is_broken_exchange(error: BaseException | None) -> bool:
     """Whether an exception says that an exchange between processes failed."""
-    kinds = (distributed.DistBackendError, distributed.DistNetworkError, distributed.DistStoreError)
     while error is not None:
-        text = str(error).lower()
-        told = isinstance(error, RuntimeError) and any(words in text for words in _BROKEN)
-        if told or isinstance(error, kinds):
+        told = any(words in str(error).lower() for words in _BROKEN)
+        if isinstance(error, distributed.DistError) or (isinstance(error, RuntimeError) and told):
             return True
         error = error.__cause__
     return False

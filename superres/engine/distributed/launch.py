@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import math
 import os
 import re
 import signal
 import socket
-import subprocess
 import sys
 import time
 import uuid
@@ -19,7 +17,7 @@ import torch
 from mmengine import dist
 from torch import distributed
 
-from superres.errors import UserError
+from superres.errors import UserError, some
 
 from .failure_report import Peers
 
@@ -83,11 +81,9 @@ def speak_as_one() -> None:
 
 def name_ranks(ranks: list[int]) -> str:
     """``'rank 3 (process 17 on gpu2)'``, ``'ranks 3, 4, 5 and 9 more'``."""
-    if len(ranks) == 1:
-        process = f" ({_peers.processes[ranks[0]]})" if _peers else ""
-        return f"rank {ranks[0]}{process}"
-    more = f" and {len(ranks) - 8} more" if ranks[8:] else ""
-    return "ranks " + ", ".join(map(str, ranks[:8])) + more
+    if len(ranks) > 1:
+        return f"ranks {some(ranks)}"
+    return f"rank {ranks[0]}" + (f" ({_peers.processes[ranks[0]]})" if _peers else "")
 
 
 def timeout(seconds: float | None = None) -> datetime.timedelta:
@@ -97,13 +93,11 @@ def timeout(seconds: float | None = None) -> datetime.timedelta:
         UserError: the environment variable is no positive number.
     """
     text = os.environ.get(TIMEOUT, str(seconds / 60 if seconds else 15))
-    try:
-        minutes = float(text)
-    except ValueError:
-        minutes = 0.0
-    if not (minutes > 0 and math.isfinite(minutes)):
-        raise UserError(f"{TIMEOUT}={text!r} must be a number of minutes, e.g. 15")
-    return datetime.timedelta(minutes=minutes)
+    with contextlib.suppress(ValueError, OverflowError):  # text, nan, inf
+        found = datetime.timedelta(minutes=float(text))
+        if found > datetime.timedelta():
+            return found
+    raise UserError(f"{TIMEOUT}={text!r} must be a number of minutes, e.g. 15")
 
 
 def join(
@@ -126,14 +120,8 @@ def join(
     if launcher == "none":
         return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
 
-    missing = [
-        k for k in ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT") if k not in os.environ
-    ]
-    if missing:
-        raise UserError(
-            f"launcher 'pytorch' needs {', '.join(missing)} in the environment: start with "
-            "torchrun or tools/dist_train.sh CONFIG GPUS (--launcher none: one process)"
-        )
+    needed = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+    _need("pytorch", needed, "torchrun or tools/dist_train.sh CONFIG GPUS")
     if "TORCHELASTIC_RUN_ID" in os.environ:
         _end_with_parent()
     local_rank = int(os.environ.get("LOCAL_RANK", "0"))
@@ -197,7 +185,7 @@ def _meet(backend: str, wait: datetime.timedelta) -> None:
     address = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
     try:
         store, number, size = next(distributed.rendezvous("env://", timeout=wait))
-    except (distributed.DistNetworkError, distributed.DistStoreError, ValueError) as error:
+    except (distributed.DistError, ValueError) as error:
         raise UserError(_no_meeting(address, str(error), wait)) from error
     # torchrun keeps one store over all restarts (torch 2.13), and addresses that the ranks of an
     # earlier attempt left there make the new ranks wait for each other for ever.
@@ -232,16 +220,13 @@ def _no_meeting(address: str, error: str, wait: datetime.timedelta) -> str:
             "processes are to meet; set MASTER_PORT to a free one on all machines"
         )
     came = re.search(r"(\d+)/(\d+) clients joined", error)
+    what = f"rank {os.environ['RANK']} on {socket.gethostname()} could not reach {address}"
     if came:
-        return (
-            f"only {came[1]} of {came[2]} processes have come to {address} within "
-            f"{wait.total_seconds():g} s; the others' own output may say why. {TIMEOUT} sets how "
-            "long one waits"
-        )
+        what = f"only {came[1]} of {came[2]} processes have come to {address}"
     return (
-        f"rank {os.environ['RANK']} on {socket.gethostname()} could not reach {address}, where "
-        f"the processes meet, within {wait.total_seconds():g} s: is rank 0 running there, and is "
-        f"MASTER_ADDR right? ({error.splitlines()[0][:200] if error else 'no answer'})"
+        f"{what} within {wait.total_seconds():g} s: is MASTER_ADDR right, is rank 0 running there, "
+        f"and what does the others' own output say? {TIMEOUT} sets how long one waits "
+        f"({error.splitlines()[0][:200] if error else 'no answer'})"
     )
 
 
@@ -260,7 +245,7 @@ def _word(store: Any, number: int, size: int, wait: float) -> str:
         store.set(f"hello/{number}", own)
         try:
             word = store.get(f"welcome/{own}").decode()
-        except (distributed.DistStoreError, distributed.DistNetworkError) as error:
+        except distributed.DistError as error:
             raise UserError(
                 f"rank {number} on {socket.gethostname()}: rank 0 gave no answer within {wait:g} "
                 "s; its own output may say why"
@@ -269,19 +254,19 @@ def _word(store: Any, number: int, size: int, wait: float) -> str:
         return word
     absent = set(range(1, size))
     deadline = time.monotonic() + wait
-    while absent:
+    while absent and time.monotonic() < deadline:
         for other in sorted(absent):
             if store.check([f"heard/{own}/{other}"]):
                 absent.discard(other)
             elif store.check([f"hello/{other}"]):
                 store.set("welcome/" + store.get(f"hello/{other}").decode(), own)
-        if absent and time.monotonic() > deadline:
-            raise UserError(
-                f"{len(absent)} of {size} processes have not come within {wait:g} s: "
-                f"{name_ranks(sorted(absent))}; their own output may say why. {TIMEOUT} sets how "
-                "long one waits"
-            )
         time.sleep(0.005)
+    if absent:
+        raise UserError(
+            f"{len(absent)} of {size} processes have not come within {wait:g} s: "
+            f"{name_ranks(sorted(absent))}; their own output may say why. {TIMEOUT} sets how "
+            "long one waits"
+        )
     return own
 
 
@@ -303,10 +288,24 @@ def leave() -> None:
     if _peers is not None:
         _peers.close()
     _control = _peers = None
+    hang_up()
+
+
+def hang_up() -> None:
+    """Close the connections, of which the others hear; where there are none, nothing."""
     if distributed.is_initialized():
         # What is left to say to processes that are gone must not hide why we leave.
         with contextlib.suppress(RuntimeError):
             distributed.destroy_process_group()
+
+
+def _need(launcher: str, names: tuple[str, ...], start: str) -> None:
+    missing = ", ".join(name for name in names if name not in os.environ)
+    if missing:
+        raise UserError(
+            f"launcher {launcher!r} needs {missing} in the environment: start with {start} "
+            "(--launcher none: one process)"
+        )
 
 
 def first_host(node_list: str) -> str:
@@ -319,26 +318,14 @@ def first_host(node_list: str) -> str:
 
 def _slurm_environment() -> None:
     """Translate Slurm's variables to torch.distributed's."""
-    missing = [k for k in ("SLURM_PROCID", "SLURM_NTASKS") if k not in os.environ]
-    if missing:
-        raise UserError(
-            f"launcher 'slurm' needs {', '.join(missing)} in the environment: start with srun or "
-            "tools/slurm_train.sh PARTITION JOB CONFIG (--launcher none: one process)"
-        )
+    _need("slurm", ("SLURM_PROCID", "SLURM_NTASKS"), "srun or tools/slurm_train.sh PARTITION JOB")
     env = os.environ
     env["RANK"], env["WORLD_SIZE"] = env["SLURM_PROCID"], env["SLURM_NTASKS"]
     env.setdefault("LOCAL_RANK", env.get("SLURM_LOCALID", "0"))
     tasks = env.get("SLURM_NTASKS_PER_NODE") or env.get("SLURM_TASKS_PER_NODE") or env["WORLD_SIZE"]
     env.setdefault("LOCAL_WORLD_SIZE", re.match(r"\d+", tasks)[0])
-    if "MASTER_ADDR" not in env:
-        nodes = env.get("SLURM_STEP_NODELIST") or env.get("SLURM_NODELIST") or "localhost"
-        try:
-            shown = subprocess.run(
-                ["scontrol", "show", "hostnames", nodes], capture_output=True, text=True, check=True
-            )
-            env["MASTER_ADDR"] = shown.stdout.split()[0]
-        except (OSError, subprocess.CalledProcessError, IndexError):
-            env["MASTER_ADDR"] = first_host(nodes)
+    nodes = env.get("SLURM_STEP_NODELIST") or env.get("SLURM_NODELIST") or "localhost"
+    env.setdefault("MASTER_ADDR", first_host(nodes))
     # The same on all tasks of a job step and different between them, without talking to anyone.
     job = int(env.get("SLURM_JOB_ID", "0")) + int(env.get("SLURM_STEP_ID", "0") or 0)
     env.setdefault("MASTER_PORT", str(20000 + job % 20000))

@@ -19,10 +19,7 @@ def main(argv: list[str] | None = None) -> int:
         import yapf  # noqa: F401
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-    from torch.distributed.elastic.rendezvous import (
-        RendezvousConnectionError,
-        RendezvousTimeoutError,
-    )
+    from torch.distributed.elastic.rendezvous import RendezvousError
     from torch.distributed.run import main as torchrun
 
     argv = sys.argv[1:] if argv is None else argv
@@ -34,22 +31,14 @@ def main(argv: list[str] | None = None) -> int:
         rank, failure = error.get_first_failure()
         code = failure.exitcode
         if code not in (2, 130, 143):
-            print(
-                f"error: rank {rank} (process {failure.pid}) {_ended(code)}",
-                file=sys.stderr,
-            )
-        # A negative code is a signal that the process died of.
+            how = f"ended with code {code}; its own output is above"
+            if code < 0:  # a signal that it died of; SIGKILL is the system's when memory runs out
+                how = f"was ended by {failure.signal_name()}"
+                how += ", as the system does when memory runs out" * (code == -signal.SIGKILL)
+            print(f"error: rank {rank} (process {failure.pid}) {how}", file=sys.stderr)
         return code if code > 0 else 128 - code
-    except RendezvousConnectionError as error:
+    except RendezvousError as error:
         print(f"error: {_no_meeting(argv, error)}", file=sys.stderr)
-        return 2
-    except RendezvousTimeoutError:
-        print(
-            "error: not all machines have come to the meeting place in time: is the command "
-            "running on each, with the same MASTER_ADDR, PORT and NNODES? --rdzv-conf "
-            "join_timeout=SECONDS sets how long one waits",
-            file=sys.stderr,
-        )
         return 2
     except SignalException as error:
         # The ranks have saved and ended; torchrun itself was told to stop.
@@ -60,35 +49,19 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def _ended(code: int) -> str:
-    """How a rank ended; a negative code is a signal that it died of."""
-    if code >= 0:
-        return f"ended with code {code}; its own output is above"
-    try:
-        name = signal.Signals(-code).name
-    except ValueError:
-        name = f"signal {-code}"
-    why = ", as the system does when memory runs out" if name == "SIGKILL" else ""
-    return f"was ended by {name}{why}"
-
-
-def _no_meeting(argv: list[str], error: BaseException) -> str:
+def _no_meeting(argv: list[str], error: BaseException | None) -> str:
     """Why the machines cannot meet at the endpoint."""
     flag = "--rdzv-endpoint="
     place = next((a.removeprefix(flag) for a in argv if a.startswith(flag)), "the endpoint")
     causes = []
-    cause: BaseException | None = error
-    while cause is not None:
-        causes.append(str(cause))
-        cause = cause.__cause__ or cause.__context__
-    if any("EADDRINUSE" in text or "already in use" in text for text in causes):
-        return (
-            f"the port of {place} is in use on this machine; set PORT to a free one (on all "
-            "machines; with one machine leave PORT out, and a free one is taken)"
-        )
+    while error is not None:
+        causes.append(str(error))
+        error = error.__cause__ or error.__context__
     return (
-        f"cannot reach {place}, where the machines meet: is the command running on the first "
-        "machine (NODE_RANK=0), is MASTER_ADDR its address, and does no firewall keep PORT closed?"
+        f"the machines do not meet at {place}: is the command running on each, with the same "
+        "MASTER_ADDR, PORT and NNODES, is that the address of the first (NODE_RANK=0), is PORT "
+        "free there, and does no firewall keep it closed? --rdzv-conf join_timeout=SECONDS sets "
+        f"how long one waits ({causes[-1].splitlines()[0][:200]})"
     )
 
 

@@ -13,7 +13,7 @@ from mmengine.optim import build_optim_wrapper
 
 from superres.datasets.joined import build_dataset, leaves
 from superres.datasets.pair_check import check_pairs
-from superres.engine.config.mmengine_hooks import check_priority, hook_configs
+from superres.engine.config.mmengine_hooks import check_priority
 from superres.engine.config.types import blame
 from superres.engine.config.values import to_plain
 from superres.engine.distributed import launch
@@ -104,31 +104,47 @@ def _restorer(
     if fast.channels_last:
         backbone.to(memory_format=torch.channels_last)
     if cfg.get("recompute"):
-        recompute(backbone, to_plain(cfg.recompute))
+        with blame("recompute", None):
+            recompute(backbone, to_plain(cfg.recompute))
     return module
-
-
-_UNCALLED = ("before_val_iter",)
-"""A stage of mmengine's that no training calls, nor those of a test."""
 
 
 def build_hooks(cfg: Config, warn: Callable[[str], None]) -> list[Hook]:
     """The hooks of every run and ``custom_hooks``, with the priorities that they state."""
-    wanted = list(hook_configs(cfg).items())
-    wanted += [("custom_hooks", to_plain(hook)) for hook in cfg.get("custom_hooks") or []]
+
+    def hook(kind: str, **keys: str) -> dict[str, Any]:
+        """Its arguments stand at the top of the config."""
+        given = {argument: to_plain(cfg[key]) for argument, key in keys.items() if key in cfg}
+        return {"type": kind, **given}
+
+    ema = to_plain(cfg.get("ema"))
+    saving = {"interval": "checkpoint_interval", "max_keep_ckpts": "max_keep_checkpoints"}
+    wanted = [
+        ("ema", {"type": "EMAHook", **(ema if isinstance(ema, dict) else {"decay": ema})}),
+        ("logger", hook("LoggerHook", interval="log_interval")),
+        ("param_scheduler", hook("ParamSchedulerHook")),
+        ("checkpoint", hook("CheckpointHook", **saving)),
+        ("evaluation", hook("EvaluationHook", interval="val_interval", save_best="save_best")),
+        ("tensorboard", hook("TensorboardHook")),
+    ]
+    off = {"ema": not ema, "tensorboard": cfg.get("tensorboard", True) is False}
+    wanted = [(name, hook_cfg) for name, hook_cfg in wanted if not off.get(name)]
+    wanted += [("custom_hooks", to_plain(hook_cfg)) for hook_cfg in cfg.get("custom_hooks") or []]
     found = []
     for name, hook_cfg in wanted:
         priority = hook_cfg.pop("priority", None)
         with blame(name, hook_cfg):
-            hook = HOOKS.build(hook_cfg)
+            built = HOOKS.build(hook_cfg)
         if priority is not None:
             check_priority(name, priority)
-            hook.priority = priority
+            built.priority = priority
         if name == "custom_hooks":
-            stages = [s for s in hook.get_triggered_stages() if "test" in s or s in _UNCALLED]
+            # Those of a test, and one of a validation.
+            triggered = built.get_triggered_stages()
+            stages = [s for s in triggered if "_test" in s or s == "before_val_iter"]
             if stages:
-                warn(f"{type(hook).__name__}: its {', '.join(stages)} will not be called")
-        found.append(hook)
+                warn(f"{type(built).__name__}: its {', '.join(stages)} will not be called")
+        found.append(built)
     return found
 
 

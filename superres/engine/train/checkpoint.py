@@ -20,31 +20,28 @@ _NAME = re.compile(r"iter_(\d+)\.pth")
 
 def iteration_files(folder: Path) -> list[tuple[int, Path]]:
     """All ``iter_N.pth`` of a folder, newest first."""
-    found = []
-    for path in folder.glob("iter_*.pth"):
-        match = _NAME.fullmatch(path.name)
-        if match:
-            found.append((int(match[1]), path))
-    return sorted(found, reverse=True)
+    found = [(_NAME.fullmatch(path.name), path) for path in folder.glob("iter_*.pth")]
+    return sorted(((int(match[1]), path) for match, path in found if match), reverse=True)
+
+
+_KEPT = (bool, int, float, str, type(None))
 
 
 def plain(value: Any) -> Any:
     """Containers as dict, list and tuple, so that ``torch.load(weights_only=True)`` opens them."""
     if isinstance(value, dict):
-        return {k: plain(v) for k, v in value.items()}
-    if isinstance(value, tuple):
-        return tuple(plain(v) for v in value)
-    if isinstance(value, list):
-        return [plain(v) for v in value]
+        return {k: v if type(v) in _KEPT else plain(v) for k, v in value.items()}
+    if isinstance(value, tuple | list):
+        parts = (v if type(v) in _KEPT else plain(v) for v in value)
+        return tuple(parts) if isinstance(value, tuple) else [*parts]
     if isinstance(value, torch.Tensor):
         return value.detach().contiguous()  # whatever layout the training prefers
-    # Subclasses (torch's version string, numpy's float64) are not opened by weights_only.
-    for kind in (bool, int, float, str):
-        if isinstance(value, kind):
-            return kind(value)
-    if value is None:
-        return None
-    if hasattr(value, "item"):  # numpy scalars
+    if type(value) in _KEPT:
+        return value
+    # Subclasses (torch's version string, numpy's scalars) are not opened by weights_only.
+    if isinstance(value, str):
+        return str(value)
+    if hasattr(value, "item"):
         return value.item()
     raise TypeError(f"{type(value).__name__} cannot stand in a checkpoint: {value!r}")
 
@@ -70,16 +67,9 @@ def _why_not_saved(path: Path, error: Exception) -> str:
     while cause is not None and not isinstance(cause, OSError):
         cause = cause.__cause__ or cause.__context__
     fault = os_fault(path, cause, "file", writing=True) if cause is not None else str(error)
-    kept = next((p for _, p in iteration_files(path.parent)), None)
-    return (
-        f"could not save {fault} "
-        + (
-            f"The checkpoint before it, {kept.name}, is whole"
-            if kept
-            else "There is none before it"
-        )
-        + "; make room and continue with --resume"
-    )
+    before = [f"The one before it, {p.name}, is whole" for _, p in iteration_files(path.parent)]
+    kept = before[0] if before else "There is none before it"
+    return f"could not save {fault} {kept}; make room and continue with --resume"
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -89,10 +79,6 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         UserError: missing, damaged (every entry's checksum is compared), or no checkpoint of a
             training of this package.
     """
-    if not path.is_file():
-        raise UserError(f"checkpoint {path} does not exist")
-    if path.stat().st_size == 0:
-        raise UserError(f"checkpoint {path} is empty")
     try:
         with path.open("rb") as file:
             if file.read(2) != b"PK":  # the format before PyTorch 1.6 has no checksums
@@ -122,12 +108,10 @@ def find_resumable(folder: Path, wanted: Path | None, say: Any) -> tuple[Path, d
         UserError: ``wanted`` does not exist, or every checkpoint is damaged.
     """
     if wanted is not None and not wanted.is_file():
-        if wanted.is_dir():
-            raise UserError(
-                f"cannot resume from {wanted}: a folder; give a checkpoint in it, or go on from "
-                f"its newest by --work-dir {wanted} --resume"
-            )
-        raise UserError(f"cannot resume from {wanted}: no such file")
+        what = (
+            f"a folder; write --work-dir {wanted} --resume" if wanted.is_dir() else "no such file"
+        )
+        raise UserError(f"cannot resume from {wanted}: {what}")
     candidates = [path for _, path in iteration_files(folder)]
     if wanted is not None:
         match = _NAME.fullmatch(wanted.name)

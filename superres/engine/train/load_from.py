@@ -54,13 +54,11 @@ def load_from(network: torch.nn.Module, cfg: Config, log: RunLog) -> None:
         log.say(f"all {len(loaded.state_dict)} tensors copied")
         return
     started = warm_start(network, loaded.state_dict)
-    for outcome in ("copied", "kept", "unused"):
-        for key in getattr(started, outcome):
-            log.debug(f"load_from: {_MEANING[outcome]}: {key}")
+    outcomes = {"copied": started.copied, "left as initialised": started.kept}
+    for outcome, keys in {**outcomes, "not used": started.unused}.items():
+        for key in keys:
+            log.debug(f"load_from: {outcome}: {key}")
     log.say(started.summary)
-
-
-_MEANING = {"copied": "copied", "kept": "left as initialised", "unused": "not used"}
 
 
 def _scales(config: Mapping[str, Any]) -> list[int]:

@@ -58,23 +58,19 @@ class AutocastOptimWrapper(OptimWrapper):
     """mmengine's OptimWrapper under ``torch.autocast``; weights and optimiser stay in float32.
 
     Args:
-        dtype: 'auto' (bfloat16, or float16 on GPUs that lack it), 'bfloat16', 'float16', or
-            'float32' for no autocast at all.
-        device_type: 'cuda' or 'cpu'; None takes the one at hand.
+        dtype: 'bfloat16', 'float16', or 'float32' for no autocast at all.
+        device_type: 'cuda' or 'cpu'.
         **kwargs: of :class:`mmengine.optim.OptimWrapper`.
 
     Raises:
         UserError: an unknown ``dtype``, or float16 on a CPU (its range needs a scaled loss).
     """
 
-    def __init__(self, dtype: str = "auto", device_type: str | None = None, **kwargs: Any) -> None:
+    def __init__(self, dtype: str, device_type: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.device_type = device_type or ("cuda" if torch.cuda.is_available() else "cpu")
-        if dtype == "auto":
-            bf16 = self.device_type == "cpu" or torch.cuda.is_bf16_supported()
-            dtype = "bfloat16" if bf16 else "float16"
+        self.device_type = device_type
         if dtype not in DTYPES:
-            raise UserError(f"amp: dtype = {dtype!r} must be auto, bfloat16, float16 or float32")
+            raise UserError(f"amp: {dtype!r} must be one of {', '.join(DTYPES)}")
         if dtype == "float16" and self.device_type == "cpu":
             raise UserError("amp: float16 trains on a GPU only; on a CPU take bfloat16")
         self.dtype = DTYPES[dtype]

@@ -31,29 +31,29 @@ def while_training(run: Trainer, error: BaseException) -> UserError:
         f"lq_patch_size (now {to_plain(cfg.get('lq_patch_size'))})": cfg.get("lq_patch_size"),
         f"global_batch_size (now {cfg.global_batch_size}; another training)": share > 1,
     }
-    return UserError(
-        f"out of memory on {run.device} in iteration {run.iter + 1} "
-        f"(peak {peak_memory_mb(run.device):.0f} MB): {_first_line(error)}. Settings to change "
-        "with --cfg-options, the harmless ones first: "
-        f"{'; '.join(text for text, helps in advice.items() if helps)}. {_kept(run)}"
+    chosen = "; ".join(text for text, helps in advice.items() if helps)
+    return _told(
+        run,
+        error,
+        f"in iteration {run.iter + 1}",
+        f"Settings to change with --cfg-options, the harmless ones first: {chosen}",
     )
 
 
 def while_validating(run: Trainer, error: BaseException) -> UserError:
     """The same for validation, whose pictures are whole ones."""
-    return UserError(
-        f"out of memory on {run.device} in the validation at iteration {run.iter} "
-        f"(peak {peak_memory_mb(run.device):.0f} MB): {_first_line(error)}. Let it work on parts "
-        'of pictures (--cfg-options "model.inference=dict(tile=128)"), or on a set of smaller ones '
-        f"(val_sets, test_sets). {_kept(run)}"
+    return _told(
+        run,
+        error,
+        f"in the validation at iteration {run.iter}",
+        'Let it work on parts of pictures (--cfg-options "model.inference=dict(tile=128)"), or on '
+        "a set of smaller ones (val_sets, test_sets)",
     )
 
 
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip().splitlines()
-    return (text[0] if text else type(error).__name__)[:300].rstrip(".")
-
-
-def _kept(run: Trainer) -> str:
+def _told(run: Trainer, error: BaseException, where: str, advice: str) -> UserError:
+    first = (str(error).strip() or type(error).__name__).splitlines()[0][:300].rstrip(".")
     good = run.last_good_checkpoint
-    return f"{good} is whole; continue with --resume" if good else "No checkpoint was saved yet"
+    kept = f"{good} is whole; continue with --resume" if good else "No checkpoint was saved yet"
+    peak = f"peak {peak_memory_mb(run.device):.0f} MB"
+    return UserError(f"out of memory on {run.device} {where} ({peak}): {first}. {advice}. {kept}")

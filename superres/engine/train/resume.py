@@ -88,40 +88,36 @@ def restore(run: Trainer, content: dict[str, Any], path: str) -> None:
     try:
         _check_optimizer(run.optim_wrapper.optimizer, content["optimizer"])
         run.optim_wrapper.load_state_dict(content["optimizer"])
-    except _UNFIT as error:
-        raise UserError(f"{path}: its optimiser state does not fit the config: {error}") from error
-    run.iter = done
-    try:
-        _restore_rest(run, content, then)
+        run.iter = run.last_saved = done
+        _restore_schedule(run, content, then)
+        run.earlier = [*then.get("earlier", ()), {k: then.get(k) for k in _facts(run)}]
+        run.call_hook("after_load_checkpoint", checkpoint=content)
+        _warn_of_changes(run, then)
     except _UNFIT as error:
         raise UserError(
-            f"{path}: no whole training checkpoint of superres ({type(error).__name__}: "
+            f"{path}: what it holds does not fit the config ({type(error).__name__}: "
             f"{str(error).partition(chr(10))[0][:200]}); resume from another"
         ) from error
     run.log.say(f"resumed from {path} at iteration {run.iter}")
 
 
-def _restore_rest(run: Trainer, content: dict[str, Any], then: Mapping[str, Any]) -> None:
-    _restore_schedule(run, content, then)
-    run.earlier = [*then.get("earlier", ()), {k: then.get(k) for k in _facts(run)}]
-    run.last_saved = run.iter
-    run.call_hook("after_load_checkpoint", checkpoint=content)
-    others = "from here on other samples are drawn than an uninterrupted run would have drawn"
-    if then.get("seed") != run.seed:
-        run.log.warn(f"seed {run.seed} differs from the checkpoint's {then.get('seed')}: {others}")
-    before = then.get("config", {}).get("train_set")
+def _warn_of_changes(run: Trainer, then: Mapping[str, Any]) -> None:
+    """What the samples depend on, and is not what it was."""
     count = then.get("pictures", run.image_count)  # older files do not tell
-    now = to_plain(run.cfg.get("train_set"))
-    if (before, count) != (now, run.image_count):
-        run.log.warn(
-            f"train_set {now!r} with {run.image_count} pictures differs "
-            f"from the checkpoint's {before!r} with {count}: {others}"
-        )
-    if then.get("global_batch_size") != run.cfg.global_batch_size:
-        run.log.warn(
-            f"global_batch_size {run.cfg.global_batch_size} differs from the checkpoint's "
-            f"{then.get('global_batch_size')}"
-        )
+    before = {
+        "seed": (then.get("seed"), run.seed),
+        "global_batch_size": (then.get("global_batch_size"), run.cfg.global_batch_size),
+        "train_set": (
+            f"{then.get('config', {}).get('train_set')!r} with {count} pictures",
+            f"{to_plain(run.cfg.get('train_set'))!r} with {run.image_count} pictures",
+        ),
+    }
+    for key, (was, now) in before.items():
+        if was != now:
+            run.log.warn(
+                f"{key} {now} differs from the checkpoint's {was}: from here on other samples are "
+                "drawn than an uninterrupted run would have drawn"
+            )
 
 
 def _restore_schedule(run: Trainer, content: dict[str, Any], then: Mapping[str, Any]) -> None:
@@ -176,10 +172,10 @@ def _check_optimizer(optimizer: torch.optim.Optimizer, saved: Any) -> None:
         if state.keys() != kept[min(kept)].keys():
             raise ValueError(f"of weight {index} it keeps {', '.join(map(str, state))}")
         for name, value in state.items():
-            first_step = name == "momentum_buffer" and value is None
-            if first_step or name not in ("step", *_LIKE_WEIGHTS):
-                continue  # optimisers of others are free in what they keep
-            if not _alike(0.0 if name == "step" else weights[index], value):
+            # Optimisers of others are free in what else they keep; None is before the first step.
+            own = 0.0 if name == "step" else weights[index]
+            known = name in ("step", *_LIKE_WEIGHTS) and (name, value) != ("momentum_buffer", None)
+            if known and not _alike(own, value):
                 raise ValueError(f"{name} of weight {index} is {str(value)[:40]}")
 
 

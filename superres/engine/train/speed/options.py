@@ -6,6 +6,7 @@ the order of float32 sums; ``'max'`` adds reduced precision, compilation and CUD
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import os
 import platform
@@ -20,16 +21,6 @@ from superres.engine.config.values import as_parts
 from superres.errors import UserError, did_you_mean
 
 PRESETS = ("auto", "max", "off")
-PARTS = (
-    "amp",
-    "channels_last",
-    "compile",
-    "cuda_graph",
-    "fused",
-    "prefetch",
-    "autotune",
-    "tf32",
-)
 FORMS = ("fused", "foreach", "capturable", "differentiable")
 """Arguments of torch's optimisers that choose how, not what, they compute."""
 
@@ -67,6 +58,9 @@ class Fast:
         return ", ".join(words) or "plain float32"
 
 
+PARTS = tuple(part.name for part in dataclasses.fields(Fast))
+
+
 def resolve(
     fast: Any, amp: Any, device: torch.device, deterministic: bool = False, world_size: int = 1
 ) -> tuple[Fast, list[str]]:
@@ -88,15 +82,12 @@ def resolve(
     notes: list[str] = []
     dtype = _amp_dtype(wanted["amp"], amp, most, device, notes)
     no_gpu = "" if gpu else f"there is no GPU, the device is {device.type}"
-    no_graph = no_gpu
-    if not no_graph and world_size > 1:
-        no_graph = f"it is for one process, and there are {world_size}"
-    elif not no_graph and dtype == "float16":
-        no_graph = "float16 needs its loss scale looked at in every step"
+    several = f"it is for one process, and there are {world_size}" if world_size > 1 else ""
+    scaled = "float16 needs its loss scale looked at in every step" if dtype == "float16" else ""
     rules: dict[str, tuple[bool, str]] = {  # whether 'auto' takes it; why it cannot be had
         "channels_last": (_likes_channels_last(device), ""),
         "compile": (most and gpu, ""),
-        "cuda_graph": (most, no_graph),
+        "cuda_graph": (most, no_gpu or several or scaled),
         "fused": (True, ""),
         "prefetch": (True, no_gpu),
         "autotune": (not deterministic, no_gpu),
