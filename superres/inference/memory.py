@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import importlib.util
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+_CGROUP = Path("/sys/fs/cgroup")
 _FALLBACK = 2 * 1024**3  # where the system does not tell what is free
 
 
@@ -35,8 +38,17 @@ def free_memory(device: Any) -> int:
         free, _ = torch.cuda.mem_get_info(device)
         cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return int(0.8 * (free + cached))
-    found = [_meminfo(), _cgroup()]
-    return min((x // 2 for x in found if x is not None), default=_FALLBACK)
+    return min((found // 2 for found in _available()), default=_FALLBACK)
+
+
+def _available() -> Iterator[int]:
+    """Bytes that the system has left, and a container where one sets a limit (cgroup v2)."""
+    with contextlib.suppress(OSError, ValueError):
+        lines = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+        yield int(lines.get("MemAvailable", "").removesuffix("kB")) * 1024
+    with contextlib.suppress(OSError, ValueError):  # a limit that is "max" is none
+        limit, used = (int((_CGROUP / f"memory.{x}").read_text()) for x in ("max", "current"))
+        yield limit - used
 
 
 def give_back(device: Any) -> None:
@@ -45,25 +57,6 @@ def give_back(device: Any) -> None:
         import torch
 
         torch.cuda.empty_cache()
-
-
-def _meminfo() -> int | None:
-    try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    except (OSError, ValueError, IndexError):
-        pass
-    return None
-
-
-def _cgroup(root: Path = Path("/sys/fs/cgroup")) -> int | None:
-    """What a container may still take, where one sets a limit (cgroup v2)."""
-    try:
-        limit = (root / "memory.max").read_text().strip()
-        return None if limit == "max" else int(limit) - int((root / "memory.current").read_text())
-    except (OSError, ValueError):
-        return None
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -43,6 +43,9 @@ PROBE = 48
 _WASTE = 1.2  # pixels that all tiles see together, over those of the image
 _BAND_BYTES = 64 << 20  # of finished rows that wait for a row of tiles to be complete
 
+Sides = tuple[int, int]
+"""(rows, columns) of tiles, input pixels without context."""
+
 
 @dataclass(frozen=True)
 class Tiling:
@@ -70,12 +73,10 @@ class Tiling:
     memory_budget: int | None = None
 
     def __post_init__(self) -> None:
-        if not isinstance(self.tile, int):
-            tile = "off" if self.tile is None else parse_tile(str(self.tile))
-            object.__setattr__(self, "tile", tile)
-        for name, value, least in (("tile", self.tile, 1), ("overlap", self.overlap, 0)):
-            if isinstance(value, int) and value < least:
-                raise UserError(f"{name} must be at least {least}, not {value}")
+        tile = "off" if self.tile is None else parse_tile(str(self.tile))
+        object.__setattr__(self, "tile", tile)
+        if self.overlap is not None and self.overlap < 0:
+            raise UserError(f"overlap must be at least 0, not {self.overlap}")
         budget = self.memory_budget
         if budget is not None and not (isinstance(budget, numbers.Real) and budget > 0):
             raise UserError(
@@ -125,8 +126,9 @@ class Tiler:
         reach = BLENDED_OVERLAP if radius is None else math.ceil(radius)
         self._overlap = reach if tiling.overlap is None else tiling.overlap
         self._exact = radius is not None and self._overlap >= radius
-        self._cap: tuple[int, int] | None = None  # to what memory forced us, for the rest
-        self._image, self._wanted, self._ran_out = (0, 0), "", ""  # of the current image
+        self._whole = tiling.tile in ("off", "edsr-chop")
+        self._cap: Sides | None = None  # to what memory forced us, for the rest
+        self._ran_out = ""  # of the current image
 
     def array(self, x: np.ndarray, size: tuple[int, int] | None = None) -> np.ndarray:
         """(N, C, h, w) floats in the network's range to (N, C, H, W), unclamped."""
@@ -156,158 +158,122 @@ class Tiler:
         Raises:
             UserError: not enough memory whatever the tiles.
         """
-        height, width = self._image = shape[2:]
-        self.record, self._ran_out, self._wanted = UpscaleRecord(), "", "the whole picture"
-        if self.tiling.tile in ("off", "edsr-chop") or not self._exact:
-            x = read(0, height)
-            x = x if x.dtype.kind == "f" else as_floats(x)
-            yield finish(resized(self._inexact(x, size, itemsize), size))
-            progress(1, 1)
-            return
-        sides = self._sides(shape, size, itemsize)
-        rows = Axis(height, self.net.scale, size[0], self._overlap).windows(sides[0])
-        columns = Axis(width, self.net.scale, size[1], self._overlap).windows(sides[1])
-        total, done = len(rows) * len(columns), itertools.count(1)
-        if total > 1:
-            self._tell(sides)
-            self._wanted = "tiles of {} px".format("x".join(map(str, dict.fromkeys(sides))))
-        yield from in_tiles(
-            read, rows, columns, self._run, finish, lambda: progress(next(done), total)
+        image = shape[2:]
+        sides = image if self._whole else self._cap or self._sides(shape, size, itemsize)
+        row_axis, column_axis = (
+            Axis(length, self.net.scale, target, self._overlap)
+            for length, target in zip(image, size, strict=True)
         )
-
-    def _views(self, run: Run, x: np.ndarray) -> np.ndarray:
-        return self_ensemble(run, x) if self.tiling.self_ensemble else run(x)
+        self.record, self._ran_out, top = UpscaleRecord(), "", 0
+        while top < size[0]:
+            try:
+                if self._whole or not self._exact:
+                    y = self._inexact(as_floats(read(0, image[0])), sides)
+                    yield finish(resized(y, size))
+                    progress(1, 1)
+                    return
+                rows, columns = row_axis.windows(sides[0], top), column_axis.windows(sides[1])
+                total, done = len(rows) * len(columns), itertools.count(1)
+                if total > 1:
+                    self._tell(sides)
+                tick = partial(_told, progress, done, total)
+                for band in in_tiles(read, rows, columns, self._forward, finish, tick):
+                    yield band
+                    top += band.shape[2]
+                return
+            except Exception as error:
+                sides = self._smaller(error, sides, image)
+            # Only here is the failed attempt's memory free: the exception held it until now.
+            give_back(self.net.device)
 
     def _forward(self, x: np.ndarray) -> np.ndarray:
         return self._views(partial(run_checked, self.net), x)
 
-    def _inexact(self, x: np.ndarray, size: tuple[int, int], itemsize: int) -> np.ndarray:
-        """The whole image, the chop, or tiles that are blended."""
-        tile, run = self.tiling.tile, partial(run_checked, self.net)
-        if tile not in ("off", "edsr-chop"):
-            return self._run(x, self._sides(x.shape, size, itemsize))
-        what = "the whole picture" if tile == "off" else tile
-        if tile == "edsr-chop":
+    def _views(self, run: Run, x: np.ndarray) -> np.ndarray:
+        return self_ensemble(run, x) if self.tiling.self_ensemble else run(x)
+
+    def _inexact(self, x: np.ndarray, sides: Sides) -> np.ndarray:
+        """The whole image, the published chop, or tiles that are blended."""
+        if self.tiling.tile == "edsr-chop":
             told = "the published chop: differs slightly from the whole picture"
-            self.record = UpscaleRecord(tile, exact=False, notes=[told])
-            run = partial(chop, run, scale=self.net.scale)
-        try:
-            return self._views(run, x)
-        except Exception as error:
-            if is_out_of_memory(error):
-                raise UserError(f"{self._no_memory(what)}: use tile='auto'") from error
-            raise
+            self.record = UpscaleRecord("edsr-chop", exact=False, notes=[told])
+            run = partial(run_checked, self.net)
+            return self._views(partial(chop, run, scale=self.net.scale), x)
+        if sides[0] >= x.shape[2] and sides[1] >= x.shape[3]:
+            return self._forward(x)
+        self._tell(sides)
+        return blended(self._forward, x, self.net.scale, sides, self._overlap)
 
-    def _run(self, x: np.ndarray, sides: tuple[int, int] | None = None) -> np.ndarray:
-        """One window, or one image, cut into tiles of ``sides`` and ever smaller ones for as long
-        as memory runs out."""
-        height, width = x.shape[2:]
-        while True:
-            rows, columns = tiles = self._cap or sides or (height, width)
-            try:
-                if rows >= height and columns >= width:
-                    return self._forward(x)
-                self._tell(tiles)
-                return self._cut(x, tiles)
-            except Exception as error:
-                if not is_out_of_memory(error):
-                    raise
-                side = max(min(rows, height), min(columns, width))
-                if side <= SMALLEST_TILE:
-                    what = f"tiles of {side} px (overlap {self._overlap})"
-                    raise UserError(
-                        f"{self._no_memory(what)}: close other programs, or use a smaller network "
-                        "or picture"
-                    ) from error
-            # Only here is the failed attempt's memory free: the exception held it until now.
-            give_back(self.net.device)
-            side = max(SMALLEST_TILE, side // 2)
-            self._cap = (side, side)
-            wanted = self._wanted
-            self._ran_out = f"memory ran out with {wanted}: done in tiles of {side} px instead"
+    def _smaller(self, error: Exception, sides: Sides, image: Sides) -> Sides:
+        """The tiles to go on with after an error: half as large, if memory ran out."""
+        if not is_out_of_memory(error):
+            raise error
+        tried = (min(sides[0], image[0]), min(sides[1], image[1]))
+        what = f"tiles of {'x'.join(map(str, dict.fromkeys(sides)))} px"
+        what = "the whole picture" if tried == image else what
+        if self._whole or max(tried) <= SMALLEST_TILE:
+            hint = "use tile='auto'" if self._whole else "close other programs"
+            raise UserError(
+                f"not enough memory on {self.net.device} for {what} (of {image[1]}x{image[0]} px): "
+                f"{hint}, or use a smaller network or picture"
+            ) from error
+        side = max(SMALLEST_TILE, max(tried) // 2)
+        self._ran_out = f"memory ran out with {what}: done in tiles of {side} px instead"
+        self._cap = (side, side)
+        return self._cap
 
-    def _cut(self, x: np.ndarray, sides: tuple[int, int]) -> np.ndarray:
-        scale, (height, width) = self.net.scale, x.shape[2:]
-        if not self._exact:
-            return blended(self._forward, x, scale, sides, self._overlap)
-        rows, columns = (
-            Axis(length, scale, length * scale, self._overlap).windows(side)
-            for length, side in zip((height, width), sides, strict=True)
-        )
-        return joined(
-            in_tiles(lambda low, high: x[:, :, low:high], rows, columns, self._forward),
-            height * scale,
-        )
-
-    def _tell(self, sides: tuple[int, int]) -> None:
+    def _tell(self, sides: Sides) -> None:
         """Record that the image is done in tiles."""
         tile = sides[0] if sides[0] == sides[1] else sides
         notes = [self._ran_out] if self._ran_out else []
         if not self._exact:
             radius = self.net.receptive_radius
-            why = (
-                f"the network may look at the whole picture (overlap {self._overlap} px)"
-                if radius is None
-                else f"the overlap of {self._overlap} px is less than the receptive radius of "
-                f"{radius} px"
-            )
+            why = f"the overlap of {self._overlap} px is less than the receptive radius of {radius}"
+            if radius is None:
+                why = f"the network may look at the whole picture (overlap {self._overlap} px)"
             notes.append(f"tiles were blended and differ from the whole picture: {why}")
         mode = "tiles" if self._exact else "blended-tiles"
         self.record = UpscaleRecord(mode, tile, self._overlap, self._exact, notes)
 
-    def _no_memory(self, what: str) -> str:
-        height, width = self._image
-        return f"not enough memory on {self.net.device} for {what} ({width}x{height} px)"
-
-    def _budgets(self) -> Iterator[float]:
-        """Bytes that tiles may take, the preferred number first."""
-        if self.tiling.memory_budget is not None:
-            yield self.tiling.memory_budget
-            return
-        free = budget = free_memory(self.net.device)
-        # Tiles that do not equal the whole image are the last resort.
-        if self._exact and not on_gpu(self.net.device):
-            budget = min(free, CPU_BUDGET)
-        while budget < free:
-            yield budget
-            budget *= 2
-        yield free
-
-    def _sides(
-        self, shape: tuple[int, int, int, int], size: tuple[int, int], itemsize: int
-    ) -> tuple[int, int]:
-        """(rows, columns) of the tiles, input pixels without context, that waste least."""
+    def _sides(self, shape: tuple[int, ...], size: tuple[int, int], itemsize: int) -> Sides:
+        """The tiles that waste least."""
         count, channels, height, width = shape
         if isinstance(self.tiling.tile, int):
             return self.tiling.tile, self.tiling.tile
         if height * width <= PROBE**2:
             return height, width
-        reach = self._overlap
+        try:
+            appetite = self.net.bytes_per_pixel
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            return SMALLEST_TILE, SMALLEST_TILE
         # The network's output is there twice, cut out and resized.
-        each = count * (self._appetite() + 8 * channels * self.net.scale**2)
+        each = count * (appetite + 8 * channels * self.net.scale**2)
         # Rows of the output that wait until their band is complete.
         row_bytes = count * size[1] * channels * itemsize * size[0] / height
         tallest = max(SMALLEST_TILE, int(_BAND_BYTES / row_bytes))
-        for budget in self._budgets():
-            pixels, plans = budget / each, [(math.inf, SMALLEST_TILE, SMALLEST_TILE)]
+        budget = most = self.tiling.memory_budget or free_memory(self.net.device)
+        # Tiles that do not equal the whole image are the last resort.
+        if self.tiling.memory_budget is None and self._exact and not on_gpu(self.net.device):
+            budget = min(most, CPU_BUDGET)
+        while True:
+            plans = [(math.inf, SMALLEST_TILE, SMALLEST_TILE)]
             for cuts in range(1, -(-width // SMALLEST_TILE) + 1):
                 column = -(-width // cuts)
-                seen = min(width, column + 2 * reach)
-                rows = height if pixels >= seen * height else int(pixels / seen) - 2 * reach
+                seen = min(width, column + 2 * self._overlap)
+                fits = int(budget / each / seen)
+                rows = height if fits >= height else fits - 2 * self._overlap
                 rows = min(rows, height, tallest if cuts > 1 or rows < height else height)
                 if rows >= min(SMALLEST_TILE, height):
                     bands = -(-height // rows)
-                    cost = bands * min(height, rows + 2 * reach) * cuts * seen
+                    cost = bands * min(height, rows + 2 * self._overlap) * cuts * seen
                     plans.append((cost, rows, column))
-            best = min(plans, key=lambda plan: plan[0])
-            if best[0] <= _WASTE * height * width:
-                break
-        return best[1:]
+            cost, rows, column = min(plans, key=lambda plan: plan[0])
+            if cost <= _WASTE * height * width or budget >= most:
+                return rows, column
+            budget = min(2 * budget, most)
 
-    def _appetite(self) -> float:
-        try:
-            return self.net.bytes_per_pixel
-        except Exception as error:
-            if is_out_of_memory(error):
-                return math.inf
-            raise
+
+def _told(progress: Callable[[int, int], None], done: Iterator[int], total: int) -> None:
+    progress(next(done), total)

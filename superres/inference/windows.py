@@ -79,10 +79,12 @@ class Axis:
         if target != inner:
             self._table = contributions(inner, target, target / inner, "bicubic", True, "reflect")
 
-    def windows(self, size: int) -> list[Window]:
-        """Cut the axis into the fewest spans of at most ``size`` input pixels, context aside."""
-        count = min(-(-self.length // size), self.target)
-        edges = [index * self.target // count for index in range(count + 1)]
+    def windows(self, size: int, start: int = 0) -> list[Window]:
+        """Cut the axis, from output pixel ``start`` on, into the fewest spans of at most ``size``
+        input pixels, context aside."""
+        span = self.target - start
+        count = min(-(-self.length * span // (size * self.target)), span)
+        edges = [start + index * span // count for index in range(count + 1)]
         return [self.window(a, b) for a, b in itertools.pairwise(edges)]
 
     def window(self, start: int, stop: int) -> Window:
@@ -104,56 +106,43 @@ def resized(y: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return y
 
 
-def chop_windows(
-    height: int, width: int, scale: int, shave: int = CHOP_SHAVE, min_size: int = CHOP_MIN_SIZE
-) -> tuple[list[Window], list[Window]]:
-    """The published ``--chop`` as windows: overlapping halves, halved again while they are large.
-
-    EDSR-PyTorch at 4f5e2ced, src/model/__init__.py, forward_chop (the RCAN and DRLN authors use
-    the same). Halves are computed in input pixels and then multiplied by the scale, which is
-    right for every size; the later rewrite fails on odd ones. All four quadrants have one size, so
-    that the recursion is one of rows and one of columns. Not equal to the whole image when the
-    network looks further than ``shave``, or pools globally.
-
-    Args:
-        shave: input pixels that a quadrant reaches beyond the middle.
-        min_size: a quadrant of at least so many input pixels is split again; more than
-            (2 * shave + 1)^2, or splitting would never end.
-    """
-    spans = [[(0, height, 0, height)], [(0, width, 0, width)]]  # seen [low, high), kept [a, b)
-    while True:
-        sides = []
-        for axis, old in enumerate(spans):
-            length = old[0][1] - old[0][0]
-            half = min(length, length // 2 + shave)  # a narrow image is not split along that side
-            sides.append(half)
-            parts = []
-            for low, high, a, b in old:
-                middle = low + length // 2
-                parts += [
-                    (low, low + half, a, min(b, middle)),
-                    (high - half, high, max(a, middle), b),
-                ]
-            spans[axis] = [part for part in parts if part[2] < part[3]]
-        if sides[0] * sides[1] < min_size:
-            break
-    rows, columns = (
-        [
-            Window(a * scale, b * scale, low, high, (a - low) * scale, (b - a) * scale)
-            for low, high, a, b in axis
-        ]
-        for axis in spans
-    )
-    return rows, columns
-
-
 def chop(
     run: Run, x: np.ndarray, scale: int, shave: int = CHOP_SHAVE, min_size: int = CHOP_MIN_SIZE
 ) -> np.ndarray:
-    """(N, C, h, w) to (N, C', h * scale, w * scale) by `chop_windows`."""
-    windows = chop_windows(*x.shape[2:], scale, shave, min_size)
-    bands = in_tiles(lambda low, high: x[:, :, low:high], *windows, run)
-    return joined(bands, x.shape[2] * scale)
+    """(N, C, h, w) to (N, C', h * scale, w * scale) by the published ``--chop``: overlapping
+    quarters, quartered again while they are large.
+
+    EDSR-PyTorch at 4f5e2ced, src/model/__init__.py, forward_chop (the RCAN and DRLN authors use
+    the same). Halves are computed in input pixels and then multiplied by the scale, which is
+    right for every size; the later rewrite fails on odd ones. Not equal to the whole image when
+    the network looks further than ``shave``, or pools globally.
+
+    Args:
+        shave: input pixels that a quarter reaches beyond the middle.
+        min_size: a quarter of at least so many input pixels is split again; more than
+            (2 * shave + 1)^2, or splitting would never end.
+    """
+    out: np.ndarray | None = None
+    for top, bottom, a, b in _halves(x.shape[2], shave):
+        for left, right, c, d in _halves(x.shape[3], shave):
+            part = np.ascontiguousarray(x[:, :, top:bottom, left:right])
+            large = part.shape[2] * part.shape[3] >= min_size
+            y = chop(run, part, scale, shave, min_size) if large else run(part)
+            if out is None:
+                size = (x.shape[2] * scale, x.shape[3] * scale)
+                out = np.empty((*y.shape[:2], *size), y.dtype)
+            rows = slice((a - top) * scale, (b - top) * scale)
+            columns = slice((c - left) * scale, (d - left) * scale)
+            out[:, :, a * scale : b * scale, c * scale : d * scale] = y[:, :, rows, columns]
+    return out
+
+
+def _halves(length: int, shave: int) -> list[tuple[int, int, int, int]]:
+    """What the halves of an axis see, [low, high), and what of each is kept, [a, b)."""
+    middle = length // 2
+    seen = min(length, middle + shave)
+    halves = [(0, seen, 0, middle), (length - seen, length, middle, length)]
+    return halves if middle else halves[1:]
 
 
 def in_tiles(

@@ -8,9 +8,9 @@ import hashlib
 import io
 import logging
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from unittest import mock
 
 import torch
 from torch import nn
@@ -22,7 +22,6 @@ from superres.inference.backends.base import NotConvertible, Program, one_line
 from superres.inference.backends.ncnn_graph import cubic_kernels
 from superres.inference.backends.pytorch import bytes_per_pixel, ready
 from superres.inference.network import in_channels, radius_of
-from superres.inference.tiles import PROBE
 from superres.paths import cache_dir
 
 logger = logging.getLogger("superres")
@@ -60,7 +59,9 @@ def converted(kind: Callable[..., Program], model: nn.Module) -> Program:
     told, file = facts(reference), _place(reference)
     if file is not None and file.is_file():
         try:
-            return _compared(kind(file.read_bytes(), *told), reference)
+            program = kind(file.read_bytes(), *told)
+            check(reference, program)
+            return program
         except Exception as error:  # whatever a runtime makes of a file that it does not like
             logger.info("%s: made again (%s)", file, one_line(error))
     data = to_onnx(portable(model), picture(told[2], SIZES[0]))
@@ -68,7 +69,7 @@ def converted(kind: Callable[..., Program], model: nn.Module) -> Program:
         program = kind(data, *told)
     except Exception as error:  # a broken package raises anything
         raise NotConvertible(f"it cannot be loaded ({one_line(error)})") from error
-    _compared(program, reference)
+    check(reference, program)
     if file is not None:
         _keep(file, data)
     return program
@@ -77,9 +78,7 @@ def converted(kind: Callable[..., Program], model: nn.Module) -> Program:
 def facts(model: nn.Module) -> tuple[int, int | None, int, float]:
     """What `Program` is told of a network."""
     channels = in_channels(model)
-    parameter = next(model.parameters(), torch.zeros(()))
-    probe = torch.zeros(1, channels, PROBE, PROBE, device=parameter.device)
-    return int(model.scale), radius_of(model), channels, bytes_per_pixel(model, probe)
+    return int(model.scale), radius_of(model), channels, bytes_per_pixel(model, channels)
 
 
 def portable(model: nn.Module) -> nn.Module:
@@ -124,8 +123,12 @@ def to_onnx(program: nn.Module, example: torch.Tensor, channels_last: bool = Fal
     tall = 1 if channels_last else 2
     axes = {0: "n", tall: "h", tall + 1: "w"}
     file = io.BytesIO()
+    # What the tracer and the exporter warn of is compared instead. Torch 2.13's exporter asks "is its
+    # log on?" without the brackets, and so switches it on.
+    log = mock.patch.object(torch._C, "_jit_is_onnx_log_enabled", None, create=True)
+    silent = contextlib.redirect_stdout(io.StringIO())
     try:
-        with torch.no_grad(), _quiet():
+        with torch.no_grad(), warnings.catch_warnings(action="ignore"), silent, log:
             torch.onnx.export(
                 program,
                 (example,),
@@ -171,11 +174,6 @@ def check(model: nn.Module, run: Callable[[torch.Tensor], torch.Tensor]) -> floa
     return worst
 
 
-def _compared(program: Program, reference: nn.Module) -> Program:
-    check(reference, program)
-    return program
-
-
 def _place(model: nn.Module) -> Path | None:
     """Where a network's ONNX file is kept; None where there is no home folder."""
     told = (type(model).__name__, model.scale, torch.__version__, _OPSET)
@@ -193,25 +191,8 @@ def _keep(file: Path, data: bytes) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(file, lambda out: out.write(data))
-        files: list[Any] = sorted(file.parent.glob("*.onnx"), key=lambda f: f.stat().st_mtime)
+        files = sorted(file.parent.glob("*.onnx"), key=lambda f: f.stat().st_mtime)
         for old in files[:-_KEPT]:
             old.unlink(missing_ok=True)
     except (OSError, UserError) as error:
         logger.info("a converted network is not kept (%s)", error)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the tracer's and the exporter's warnings: what they warn of is checked instead."""
-    # torch 2.13's exporter asks "is its log on?" without the brackets, and so switches it on.
-    name = "_jit_is_onnx_log_enabled"
-    asked = getattr(torch._C, name, None)
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore")
-        try:
-            if asked is not None:
-                setattr(torch._C, name, None)
-            yield
-        finally:
-            if asked is not None:
-                setattr(torch._C, name, asked)

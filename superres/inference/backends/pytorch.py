@@ -60,33 +60,37 @@ class LiveBytes(TorchDispatchMode):
 
 
 @torch.no_grad()
-def bytes_per_pixel(net: Callable, x: torch.Tensor) -> float:
+def bytes_per_pixel(
+    net: Callable, channels: int, device: Any = "cpu", dtype: torch.dtype = torch.float32
+) -> float:
     """Memory that ``net`` needs at its peak, in bytes per input pixel of one image.
 
-    Measured once per network by running it on ``x``, a small image of zeros, and counting live
-    tensors, so it holds for any network made of torch operations. It is run on torch's meta device,
-    where sizes are known and nothing is computed; where that cannot be, on that of ``x``.
+    Measured once per network by running it on a small image of zeros, and counting live tensors,
+    so it holds for any network made of torch operations. It is run on torch's meta device, where
+    sizes are known and nothing is computed; where that cannot be, on ``device``.
     """
-    key = (x.shape[1], x.dtype, net.scale)
     try:
         known = _known.setdefault(net, {})
     except TypeError:  # not hashable, or no weak references: measure each time
         known = {}
+    key = (channels, dtype, net.scale)
     if key not in known:
-        known[key] = _WORKSPACE * _peak(net, x) / (x.shape[2] * x.shape[3])
+        x = torch.zeros((1, channels, PROBE, PROBE), dtype=dtype)
+        known[key] = _WORKSPACE * (_peak_on_meta(net, x) or _peak(net, x.to(device))) / PROBE**2
     return known[key]
 
 
+def _peak_on_meta(net: Callable, x: torch.Tensor) -> int | None:
+    if not isinstance(net, nn.Module):
+        return None
+    state = {k: t.to("meta") for k, t in (*net.named_parameters(), *net.named_buffers())}
+    try:
+        return _peak(lambda x: torch.func.functional_call(net, state, x), x.to("meta"))
+    except Exception:  # it looks at numbers, or has tensors outside of its state
+        return None
+
+
 def _peak(net: Callable, x: torch.Tensor) -> int:
-    if isinstance(net, nn.Module):
-        tensors = (*net.named_parameters(), *net.named_buffers())
-        state = {name: tensor.to("meta") for name, tensor in tensors}
-        try:
-            with LiveBytes() as live:
-                torch.func.functional_call(net, state, x.to("meta"))
-            return live.peak
-        except Exception:  # it looks at numbers, or has tensors outside of its state
-            pass
     with LiveBytes() as live:
         net(x)
     return live.peak
@@ -127,8 +131,7 @@ class TorchNetwork(Backend):
     @property
     def bytes_per_pixel(self) -> float:
         """Memory needed at the peak, per input pixel of one image."""
-        shape = (1, self.in_channels, PROBE, PROBE)
-        return bytes_per_pixel(self._net, torch.zeros(shape, device=self.device, dtype=self._dtype))
+        return bytes_per_pixel(self._net, self.in_channels, self.device, self._dtype)
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """(N, C, h, w) on ``device`` to (N, C, h * scale, w * scale)."""
