@@ -219,16 +219,14 @@ def blended(
 
 def _fades(length: int, side: int, scale: int, overlap: int) -> list[tuple[int, int, np.ndarray]]:
     """(low, high, weights) of each tile along one axis; the weights add up to 1."""
-    total = np.zeros(length * scale, np.float32)
-    fades = []
+    total, fades = np.zeros(length * scale, np.float32), []
     for window in Axis(length, 1, length, overlap).windows(side):
-        low, high = window.low, window.high
-        at = (np.arange(low * scale, high * scale, dtype=np.float32) + 0.5) / np.float32(scale)
-        weight = np.ones_like(at)
-        if overlap and window.start > 0:
-            weight = np.minimum(weight, (at - (window.start - overlap)) / (2 * overlap))
-        if overlap and window.stop < length:
-            weight = np.minimum(weight, (window.stop + overlap - at) / (2 * overlap))
-        total[low * scale : high * scale] += weight
-        fades.append((low, high, weight))
-    return [(low, high, w / total[low * scale : high * scale]) for low, high, w in fades]
+        place = slice(window.low * scale, window.high * scale)
+        at = (np.arange(place.start, place.stop) + 0.5) / scale
+        a, b = window.start, window.stop  # the image's own border does not fade
+        rising = np.interp(at, [a - overlap, a + overlap], [a == 0, 1])
+        falling = np.interp(at, [b - overlap, b + overlap], [1, b == length])
+        weight = np.minimum(rising, falling).astype(np.float32)
+        total[place] += weight
+        fades.append((place, weight))
+    return [(place.start // scale, place.stop // scale, w / total[place]) for place, w in fades]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 from superres.checkpoints.zoo import DEFAULT, model_names, shipped, variants
@@ -61,7 +61,7 @@ class Offers:
 
             pick_device(device)  # else the first picture would be the first to tell
         self._options = Options(device=device, backend=backend)
-        self._ready: OrderedDict[tuple, tuple[Enlarger, list[str]]] = OrderedDict()
+        self._ready = lru_cache(maxsize=_READY)(self._enlarger)
         self._offers: dict[str, Offer] = {}
         for text in given:
             self._add(text)
@@ -90,17 +90,13 @@ class Offers:
             source: the picture, by whose kind ``auto`` chooses.
         """
         given = for_image(source, scale) if offer.given == AUTO else offer.given
-        key = (given, scale, self_ensemble)
-        if key not in self._ready:
-            tiling = Tiling(self_ensemble=self_ensemble, memory_budget=_BUDGET)
-            options = replace(self._options, model=given, scale=scale, tiling=tiling)
-            chosen = choose_network(options)
-            made = chosen.enlarger
-            self._ready[key] = (made, [f"{chosen.label}, back end {chosen.backend}", *chosen.notes])
-            while len(self._ready) > _READY:
-                self._ready.popitem(last=False)
-        self._ready.move_to_end(key)
-        return self._ready[key]
+        return self._ready(given, scale, self_ensemble)
+
+    def _enlarger(self, given: str, scale: int, self_ensemble: bool) -> tuple[Enlarger, list[str]]:
+        tiling = Tiling(self_ensemble=self_ensemble, memory_budget=_BUDGET)
+        chosen = choose_network(replace(self._options, model=given, scale=scale, tiling=tiling))
+        made = chosen.enlarger
+        return made, [f"{chosen.label}, back end {chosen.backend}", *chosen.notes]
 
     def _add(self, given: str) -> None:
         if any(offer.given == given for offer in self):

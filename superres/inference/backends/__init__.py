@@ -65,7 +65,7 @@ def best(
         backend: ``'auto'`` or one of `NAMES`. Automatic is PyTorch on a CUDA device, else the
             first of those installed that can run this network; ``notes`` then says why not an
             earlier one. Only networks that were loaded from a file are tried on ncnn.
-        dtype: see `TorchBackend`; other back ends compute in float32 only, so asking for another
+        dtype: see `pytorch.prepared`; other back ends compute in float32, so asking for another
             takes PyTorch.
 
     Returns:
@@ -127,9 +127,9 @@ def check_name(backend: str) -> None:
 
 def _make(name: str, model: nn.Module, device: torch.device, dtype: str) -> Backend:
     if name == "torch":
-        from superres.inference.backends.pytorch import TorchBackend
+        from superres.inference.backends.pytorch import prepared
 
-        return TorchBackend(model, in_channels(model), device, dtype)
+        return prepared(model, in_channels(model), device, dtype)
     if device.type != "cpu":
         raise UserError(f"back end {name!r} runs on the CPU only, not on {device}")
     from superres.inference.backends import conversion

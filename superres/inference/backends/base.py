@@ -27,22 +27,33 @@ class Backend:
         scale: output size over input size.
         receptive_radius: in input pixels; None where that is the whole image or not known.
         in_channels: that it takes.
-        bytes_per_pixel: memory needed at the peak, per input pixel of one image.
         device: where it computes.
         notes: sentences for a person, such as why a faster back end was not taken.
     """
 
     name = ""
     device: Any = "cpu"
-    bytes_per_pixel: float
 
-    def __init__(self, scale: int, receptive_radius: int | None, in_channels: int) -> None:
+    def __init__(
+        self, scale: int, receptive_radius: int | None, in_channels: int, bytes_per_pixel: float
+    ) -> None:
         self.scale, self.receptive_radius = scale, receptive_radius
-        self.in_channels = in_channels
+        self.in_channels, self._bytes_per_pixel = in_channels, bytes_per_pixel
         self.notes: list[str] = []
+        self._lock = threading.Lock()
+
+    @property
+    def bytes_per_pixel(self) -> float:
+        """Memory needed at the peak, per input pixel of one image."""
+        return self._bytes_per_pixel
 
     def run(self, x: np.ndarray) -> np.ndarray:
-        """(N, C, h, w) float32 in [0, 1] to (N, C, h * scale, w * scale), not clamped."""
+        """(N, C, h, w) float32 in [0, 1] to (N, C, h * scale, w * scale), not clamped; one caller
+        at a time."""
+        with self._lock:
+            return self._run(np.ascontiguousarray(x, np.float32))
+
+    def _run(self, x: np.ndarray) -> np.ndarray:
         raise NotImplementedError
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
@@ -50,22 +61,6 @@ class Backend:
         import torch
 
         return torch.from_numpy(self.run(x.detach().to("cpu", torch.float32).numpy()))
-
-
-class Program(Backend):
-    """A network as a program of another runtime, in float32; each has its ``_run(x)``."""
-
-    def __init__(
-        self, scale: int, radius: int | None, in_channels: int, bytes_per_pixel: float
-    ) -> None:
-        super().__init__(scale, radius, in_channels)
-        self.bytes_per_pixel = bytes_per_pixel
-        self._lock = threading.Lock()
-
-    def run(self, x: np.ndarray) -> np.ndarray:
-        """(N, C, h, w) float32 to (N, C, h * scale, w * scale); one caller at a time."""
-        with self._lock:
-            return self._run(np.ascontiguousarray(x, np.float32))
 
 
 def threads() -> int:

@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from superres.errors import UserError
 from superres.files import write_atomically
-from superres.inference.backends.base import NotConvertible, Program, one_line
+from superres.inference.backends.base import Backend, NotConvertible, one_line
 from superres.inference.backends.ncnn_graph import cubic_kernels
 from superres.inference.backends.pytorch import bytes_per_pixel, ready
 from superres.inference.network import in_channels, radius_of
@@ -40,7 +40,7 @@ def picture(channels: int, size: tuple[int, int], seed: int = 0) -> torch.Tensor
     return torch.rand((1, channels, *size), generator=torch.Generator().manual_seed(seed))
 
 
-def converted(kind: Callable[..., Program], model: nn.Module) -> Program:
+def converted(kind: Callable[..., Backend], model: nn.Module) -> Backend:
     """The network as a program of another runtime, from the cache or converted now.
 
     The cache holds ONNX files under a hash of the weights. Each is compared with PyTorch on images
@@ -76,7 +76,7 @@ def converted(kind: Callable[..., Program], model: nn.Module) -> Program:
 
 
 def facts(model: nn.Module) -> tuple[int, int | None, int, float]:
-    """What `Program` is told of a network."""
+    """What `Backend` is told of a network."""
     channels = in_channels(model)
     return int(model.scale), radius_of(model), channels, bytes_per_pixel(model, channels)
 
@@ -123,8 +123,8 @@ def to_onnx(program: nn.Module, example: torch.Tensor, channels_last: bool = Fal
     tall = 1 if channels_last else 2
     axes = {0: "n", tall: "h", tall + 1: "w"}
     file = io.BytesIO()
-    # What the tracer and the exporter warn of is compared instead. Torch 2.13's exporter asks "is its
-    # log on?" without the brackets, and so switches it on.
+    # What tracer and exporter warn of is compared instead. Torch 2.13's exporter asks "is its log
+    # on?" without the brackets, and so switches it on.
     log = mock.patch.object(torch._C, "_jit_is_onnx_log_enabled", None, create=True)
     silent = contextlib.redirect_stdout(io.StringIO())
     try:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from superres.errors import UserError
-from superres.inference.backends.base import NotConvertible, Program, one_line, threads
+from superres.inference.backends.base import Backend, NotConvertible, one_line, threads
 from superres.inference.backends.ncnn_networks import write
 from superres.inference.windows import Axis, in_tiles, joined
 
@@ -20,7 +20,7 @@ _SECOND_PART = 64 << 20
 """Bytes for a tile of a network's second part, whose maps are the large ones."""
 
 
-class NcnnBackend(Program):
+class NcnnBackend(Backend):
     """A network of this package, from its config and weights, without torch.
 
     Args:

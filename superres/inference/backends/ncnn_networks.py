@@ -61,30 +61,23 @@ def _convention(config: Config, channels: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _edsr(g: Graph, c: Config, x: Blob, scale: int) -> Blob:
-    first = body = g.conv("conv_first", x)
-    for i in range(c["num_blocks"]):
-        body = _block(g, f"body.{i}", body, c["res_scale"])
-    body = _attention(g, "attention", g.conv("conv_after_body", body), c["attention"])
-    return g.conv("conv_last", _upsample(g, "upsample", g.cut(g.add(first, body)), scale))
+    first = g.conv("conv_first", x)
+    body = g.conv("conv_after_body", _blocks(g, "body", c["num_blocks"], first, c["res_scale"]))
+    return _tail(g, g.add(first, _attention(g, "attention", body, c["attention"])), scale)
 
 
 def _mdsr(g: Graph, c: Config, x: Blob, scale: int) -> Blob:
-    first, attention = g.conv("conv_first", x), c["attention"]
-    for i in (0, 1):
-        gate = attention if c["attention_in_pre"] else None
-        first = _block(g, f"pre_process.{scale}.{i}", first, c["res_scale"], gate)
-    body = first
-    for i in range(c["num_blocks"]):
-        body = _block(g, f"body.{i}", body, c["res_scale"], attention)
-    x = g.cut(g.add(first, g.conv("conv_after_body", body)))
-    return g.conv("conv_last", _upsample(g, f"upsample.{scale}", x, scale))
+    factor, attention = c["res_scale"], c["attention"]
+    before = attention if c["attention_in_pre"] else None
+    first = _blocks(g, f"pre_process.{scale}", 2, g.conv("conv_first", x), factor, before)
+    body = _blocks(g, "body", c["num_blocks"], first, factor, attention)
+    y = g.add(first, g.conv("conv_after_body", body))
+    return _tail(g, y, scale, f"upsample.{scale}")
 
 
 def _msrresnet(g: Graph, c: Config, x: Blob, scale: int) -> Blob:
     leaky = (2, 0.1)
-    y = g.conv("conv_first", x, leaky)
-    for i in range(c["num_blocks"]):
-        y = _block(g, f"body.{i}", y)
+    y = _blocks(g, "body", c["num_blocks"], g.conv("conv_first", x, leaky))
     after = (lambda name, y: g.relu(y, 0.1)) if c["upsample_act"] else None
     y = _upsample(g, "upsample", g.cut(y), scale, after=after)
     y = g.conv("conv_last", g.conv("conv_hr", y, leaky))
@@ -99,19 +92,15 @@ def _srresnet(g: Graph, c: Config, x: Blob, scale: int) -> Blob:
         y = g.conv(f"{name}.conv2", g.prelu(f"{name}.act", y), norm=f"{name}.norm2")
         body = g.add(body, y)
     body = g.conv("conv_after_body", body, norm="norm_after_body")
-    y = _upsample(g, "upsample", g.cut(g.add(first, body)), scale, after=g.prelu)
-    return g.conv("conv_last", y)
+    return _tail(g, g.add(first, body), scale, after=g.prelu)
 
 
 def _rcan(g: Graph, c: Config, x: Blob, scale: int) -> Blob:
     first = body = g.conv("conv_first", x)
     for i in range(c["num_groups"]):
-        y = body
-        for j in range(c["num_blocks"]):
-            y = _block(g, f"body.{i}.blocks.{j}", y, attention="channel")
+        y = _blocks(g, f"body.{i}.blocks", c["num_blocks"], body, attention="channel")
         body = g.add(body, g.conv(f"body.{i}.conv", y))
-    x = g.cut(g.add(first, g.conv("conv_after_body", body)))
-    return g.conv("conv_last", _upsample(g, "upsample", x, scale))
+    return _tail(g, g.add(first, g.conv("conv_after_body", body)), scale)
 
 
 def _drln(g: Graph, c: Config, x: Blob, scale: int) -> Blob:
@@ -127,8 +116,7 @@ def _drln(g: Graph, c: Config, x: Blob, scale: int) -> Blob:
                 current = fused = g.conv(f"fusions.{index}", dense, RELU)
             index += 1
         skip = g.add(fused, skip)
-    y = _upsample(g, "upsample", g.cut(g.add(skip, first)), scale, before=RELU)
-    return g.conv("conv_last", y)
+    return _tail(g, g.add(skip, first), scale, before=RELU)
 
 
 def _drlm(g: Graph, name: str, x: Blob, attention: str) -> Blob:
@@ -151,13 +139,17 @@ def _vdsr(g: Graph, c: Config, x: Blob, scale: int) -> Blob:
     return g.add(x, g.conv("conv_last", y))
 
 
-def _block(g: Graph, name: str, x: Blob, factor: float = 1.0, attention: str | None = None) -> Blob:
-    """conv - ReLU - conv, attention, times ``factor``, plus the input."""
-    y = g.conv(f"{name}.conv1", x, RELU)
-    y = g.conv(f"{name}.conv2", y, factor=1.0 if attention else factor)
-    if attention:
-        y = g.times(_attention(g, f"{name}.attention", y, attention), factor)
-    return g.add(x, y)
+def _blocks(
+    g: Graph, name: str, count: int, x: Blob, factor: float = 1.0, attention: str | None = None
+) -> Blob:
+    """Of each: conv - ReLU - conv, attention, times ``factor``, plus the input."""
+    for i in range(count):
+        y = g.conv(f"{name}.{i}.conv1", x, RELU)
+        y = g.conv(f"{name}.{i}.conv2", y, factor=1.0 if attention else factor)
+        if attention:
+            y = g.times(_attention(g, f"{name}.{i}.attention", y, attention), factor)
+        x = g.add(x, y)
+    return x
 
 
 def _attention(g: Graph, name: str, x: Blob, kind: str | None) -> Blob:
@@ -174,6 +166,11 @@ def _attention(g: Graph, name: str, x: Blob, kind: str | None) -> Blob:
         place = g.conv(f"{name}.sa.conv1", g.largest(x), SIGMOID)
         return g.gate(g.gate(x, place), g.dense(f"{name}.ca.fc2", channel, SIGMOID))
     raise NotConvertible(f"its attention {kind!r} is not among those that are written")
+
+
+def _tail(g: Graph, x: Blob, scale: int, name: str = "upsample", **options: Any) -> Blob:
+    """The second part: upsampling, and the last convolution."""
+    return g.conv("conv_last", _upsample(g, name, g.cut(x), scale, **options))
 
 
 def _upsample(

@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 
 from superres.errors import UserError
-from superres.inference.backends.base import Program, one_line, threads
+from superres.inference.backends.base import Backend, one_line, threads
 
 
-class OnnxRuntimeBackend(Program):
+class OnnxRuntimeBackend(Backend):
     """ONNX Runtime with as many threads as PyTorch would have.
 
     Args:
         program: an ONNX file with the input ``lq``, or what `session` made of one.
-        *facts: of `Program`.
+        *facts: of `Backend`.
     """
 
     name = "onnxruntime"

@@ -8,19 +8,19 @@ from typing import Any
 
 import numpy as np
 
-from superres.inference.backends.base import Program, threads
+from superres.inference.backends.base import Backend, threads
 
 # What it prepares for each size of image it keeps, 0.6 MiB of an EDSR-s, by default for so many
 # sizes that a folder of images is never done growing.
 _SIZES_KEPT = 256
 
 
-class OpenVinoBackend(Program):
+class OpenVinoBackend(Backend):
     """OpenVINO in float32 with as many threads as PyTorch would have.
 
     Args:
         program: an ONNX file with one input.
-        *facts: of `Program`.
+        *facts: of `Backend`.
     """
 
     name = "openvino"

@@ -123,33 +123,35 @@ class TorchNetwork(Backend):
         device: torch.device | None = None,
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        super().__init__(net.scale, radius_of(net), channels)
+        super().__init__(net.scale, radius_of(net), channels, 0.0)
         parameter = next(net.parameters(), None) if isinstance(net, nn.Module) else None
         self.device = parameter.device if parameter is not None else device or torch.device("cpu")
         self._net, self._dtype = net, dtype
 
     @property
     def bytes_per_pixel(self) -> float:
-        """Memory needed at the peak, per input pixel of one image."""
+        """Memory needed at the peak, per input pixel of one image; measured when asked for."""
         return bytes_per_pixel(self._net, self.in_channels, self.device, self._dtype)
 
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        """(N, C, h, w) on ``device`` to (N, C, h * scale, w * scale)."""
-        return self._net(x)
-
     @torch.no_grad()
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        """(N, C, h, w) to (N, C, h * scale, w * scale) on ``device``, float32 or float64."""
+        y = self._net(x.to(self.device, self._dtype))
+        return y if y.dtype == torch.float64 else y.float()
+
     def run(self, x: np.ndarray) -> np.ndarray:
         """(N, C, h, w) to (N, C, h * scale, w * scale), without a copy on the CPU."""
         x = torch.from_numpy(np.require(x, requirements="W"))  # PyTorch warns of read-only memory
-        y = self(x.to(self.device, self._dtype))
-        return (y if y.dtype == torch.float64 else y.float()).detach().cpu().numpy()
+        return self(x).cpu().numpy()
 
 
-class TorchBackend(TorchNetwork):
-    """Channels-last weights, residual scales folded, no gradients.
+def prepared(
+    model: nn.Module, channels: int, device: torch.device, dtype: str = "fp32"
+) -> TorchNetwork:
+    """A copy of a network for upscaling: channels-last weights, residual scales folded.
 
     Args:
-        model: any network with ``scale``; it is copied.
+        model: any network with ``scale``.
         channels: that it takes.
         device: where to run.
         dtype: of `DTYPES`: half precision where it is faster, on a CUDA device, and ``'bf16'``
@@ -158,25 +160,16 @@ class TorchBackend(TorchNetwork):
     Raises:
         UserError: a type that does not exist, or that this device gains nothing from.
     """
-
-    def __init__(
-        self, model: nn.Module, channels: int, device: torch.device, dtype: str = "fp32"
-    ) -> None:
-        if dtype not in DTYPES:
-            raise UserError(f"dtype {dtype!r} is not known; choose one of {', '.join(DTYPES)}")
-        bfloat16 = dtype == "bf16" and device.type == "cpu" and _has_bfloat16()
-        if dtype != "fp32" and device.type != "cuda" and not bfloat16:
-            raise UserError(
-                f"dtype {dtype!r} makes nothing faster on this {device.type}; leave it out, or use "
-                "a CUDA device"
-            )
-        net = ready(model).to(device, DTYPES[dtype], memory_format=torch.channels_last)
-        super().__init__(net, channels, device, DTYPES[dtype])
-
-    @torch.inference_mode()
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        """(N, C, h, w) on ``device`` to (N, C, h * scale, w * scale) float32."""
-        return self._net(x.to(self._dtype, memory_format=torch.channels_last)).float()
+    if dtype not in DTYPES:
+        raise UserError(f"dtype {dtype!r} is not known; choose one of {', '.join(DTYPES)}")
+    bfloat16 = dtype == "bf16" and device.type == "cpu" and _has_bfloat16()
+    if dtype != "fp32" and device.type != "cuda" and not bfloat16:
+        raise UserError(
+            f"dtype {dtype!r} makes nothing faster on this {device.type}; leave it out, or use "
+            "a CUDA device"
+        )
+    net = ready(model).to(device, DTYPES[dtype], memory_format=torch.channels_last)
+    return TorchNetwork(net, channels, device, DTYPES[dtype])
 
 
 def _has_bfloat16() -> bool:
