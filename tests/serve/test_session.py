@@ -27,14 +27,23 @@ def files_in(folder: Path) -> list[str]:
     return [str(p) for p in found]
 
 
-def test_ctrl_c_removes_everything_but_what_is_kept(weights, photo, tmp_path):
-    server = Server(weights, tmp_path / "tmp", "--keep", str(tmp_path / "kept"))
+def test_the_page_opens_and_ctrl_c_removes_everything_but_what_is_kept(weights, photo, tmp_path):
+    browser = tmp_path / "browser.sh"
+    browser.write_text(f'#!/bin/sh\nprintf %s "$1" > {tmp_path}/opened\n')
+    browser.chmod(0o755)
+    options = ("--keep", str(tmp_path / "kept"), "--open")
+    server = Server(weights, tmp_path / "tmp", *options, BROWSER=f"{browser} %s")
     for _ in range(2):
         job = server.wait(server.send(photo, "p.png").json["id"])
         assert job["state"] == "done", job
     result = server.ask("GET", f"/jobs/{job['id']}/result").body
     (folder,) = (tmp_path / "tmp").glob("superres-serve-*")
     assert folder.stat().st_mode & 0o077 == 0
+    end = time.monotonic() + 30
+    while not (tmp_path / "opened").exists() or not (tmp_path / "opened").read_text():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    assert (tmp_path / "opened").read_text() == server.url
     assert server.end() == 130
     assert "interrupted" in server.said
     assert "Traceback" not in server.said
@@ -110,23 +119,6 @@ def test_another_host_is_warned_of_and_takes_addresses(weights, tmp_path):
         assert "warning: --host 0.0.0.0 lets every computer" in server.said
         assert server.ask("GET", "/", host="192.168.1.7:8765").status == 200
         assert server.ask("GET", "/", host="evil.example").status == 403
-    finally:
-        server.end()
-
-
-def test_open_opens_the_page(weights, tmp_path):
-    script = tmp_path / "browser.sh"
-    script.write_text(f'#!/bin/sh\nprintf %s "$1" > {tmp_path}/opened.tmp\n')
-    with script.open("a") as file:
-        file.write(f"mv {tmp_path}/opened.tmp {tmp_path}/opened\n")
-    script.chmod(0o755)
-    server = Server(weights, tmp_path / "tmp", "--open", BROWSER=f"{script} %s")
-    try:
-        end = time.monotonic() + 30
-        while not (tmp_path / "opened").exists():
-            assert time.monotonic() < end
-            time.sleep(0.05)
-        assert (tmp_path / "opened").read_text() == server.url
     finally:
         server.end()
 

@@ -20,7 +20,6 @@ NETWORKS = [
     {"type": "EDSR", "img_range": 1.0, "rgb_std": [0.5, 0.6, 0.7]},
     {"type": "EDSR", "rgb_mean": None, "attention": "bam"},
     {"type": "EDSR", "in_channels": 1, "out_channels": 1, "scale": 8},
-    {"type": "MDSR"},
     pytest.param({"type": "DRLN", "img_range": 255.0}, marks=pytest.mark.slow, id="DRLN"),
     {"type": "RCAN"},
     {"type": "SRCNN"},
