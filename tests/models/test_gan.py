@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 
 import pytest
 import torch
@@ -136,23 +137,24 @@ def test_killed_and_resumed_it_is_bit_equal(config, options, tmp_path):
     assert main([*arguments, str(whole), "--cfg-options", *options]) == 0
     process = start([os.sys.executable, str(ROOT / "tools/train.py"), config, "--work-dir",
                      str(killed), "--cfg-options", *options])  # fmt: skip
-    while not (killed / "iter_60.pth").is_file():
+    while not (killed / "iter_20.pth").is_file():
         assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.05)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert main([*arguments, str(killed), "--resume", "--cfg-options", *options]) == 0
-    assert differences(whole / "iter_200.pth", killed / "iter_200.pth") == []
-    groups = read_checkpoint(whole / "iter_200.pth")["optimizer"]["param_groups"]
+    assert differences(whole / "iter_60.pth", killed / "iter_60.pth") == []
+    groups = read_checkpoint(whole / "iter_60.pth")["optimizer"]["param_groups"]
     assert {group["initial_lr"] for group in groups} == {1e-3, 5e-4}
 
 
 def test_two_ranks_are_as_one(config, options, tmp_path):
-    options = [*options, "max_iters=30", "val_sets=[]", "test_sets=[]"]
+    options = [*options, "max_iters=20", "val_sets=[]", "test_sets=[]"]
     one, two = tmp_path / "one", tmp_path / "two"
     assert main(["train", config, "--work-dir", str(one), "--cfg-options", *options]) == 0
     script = ["bash", str(ROOT / "tools/dist_train.sh"), config, "2", "--work-dir", str(two)]
     finish(start([*script, "--cfg-options", *options], PYTHON=os.sys.executable))
-    states = [read_checkpoint(work / "iter_30.pth")["state_dict"] for work in (one, two)]
+    states = [read_checkpoint(work / "iter_20.pth")["state_dict"] for work in (one, two)]
     for key, value in states[0].items():
         torch.testing.assert_close(value, states[1][key], rtol=1e-5, atol=1e-5, msg=key)
 
