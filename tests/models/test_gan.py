@@ -50,9 +50,9 @@ def config(tmp_path_factory):
 def options(tmp_path_factory):
     return [
         *tiny_options(make_world(tmp_path_factory.mktemp("world"))),
-        "max_iters=200",
+        "max_iters=60",
         "checkpoint_interval=20",
-        "val_interval=200",
+        "val_interval=60",
     ]
 
 
