@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import dataclasses
 from typing import Any
 
 from superres.errors import UserError, did_you_mean
@@ -11,25 +11,23 @@ from .evaluate import EvalResults
 from .sets import EvalSet
 
 
-@dataclass
+@dataclasses.dataclass
 class Selection:
     """The best score so far of one set's metric.
 
     Attributes:
-        set_name, metric: which score decides; None where there is nothing to decide by.
+        set, metric, protocol: which score decides; None where there is nothing to decide by.
         role: 'validation' or 'test'. Choosing by a test set makes its score an optimistic one,
             so it is told and written down.
-        wanted_protocol: by which the score is taken; '': by the set's first.
-        score, iter, protocol: the best one, after how many iterations, and by what it was taken.
+        score, iter: the best one, and after how many iterations.
     """
 
-    set_name: str | None = None
+    set: str | None = None
     metric: str = "psnr"
+    protocol: str | None = None
     role: str = "none"
-    wanted_protocol: str = ""
     score: float | None = None
     iter: int | None = None
-    protocol: str | None = None
 
     @classmethod
     def from_wish(cls, wanted: str | None, sets: list[EvalSet], warn: Any) -> Selection:
@@ -46,48 +44,42 @@ class Selection:
         if wanted in ("auto", "psnr", "ssim"):
             wanted = f"{sets[0].key}/{'psnr' if wanted == 'auto' else wanted}"
         known = {
-            f"{s.key}/{metric}{by}": (s.key, metric, s.role, by[1:])
-            for s in sets
-            for by in ("", *(f"@{protocol.name}" for protocol in s.protocols))
+            f"{s.key}/{metric}{f'@{by}' if by else ''}": cls(s.key, metric, by or names[0], s.role)
+            for s, names in ((s, [protocol.name for protocol in s.protocols]) for s in sets)
+            for by in ("", *names)
             for metric in ("psnr", "ssim")
         }
         if wanted not in known:
             near = did_you_mean(wanted, known)
             raise UserError(f"config: save_best = {wanted!r} is none of {', '.join(known)}{near}")
-        found = cls(*known[wanted])
+        found = known[wanted]
         if found.role == "test":
             warn(
-                f"the best checkpoint is chosen by {found.set_name}, a test set: its score will be "
-                "an optimistic one, and results.json says so. Name a validation set in val_sets"
+                f"the best checkpoint is chosen by {found.set}, a test set: its score will be an "
+                "optimistic one, and results.json says so. Name a validation set in val_sets"
             )
         return found
 
     def better(self, results: EvalResults, iteration: int) -> str | None:
         """Note a new best score; gives a line about it, or None if it is not better."""
-        if self.set_name is None:
-            return None
-        entry = next(
-            entry
+        scores = [
+            entry[self.metric]
             for entry in results.entries
-            if self.set_name in (entry["set"], f"{entry['set']}_x{entry['scale']}")
-            and self.wanted_protocol in ("", entry["protocol"])
-        )
-        score = entry[self.metric]
-        if score is None or (self.score is not None and not score > self.score):
+            if self.set in (entry["set"], f"{entry['set']}_x{entry['scale']}")
+            and self.protocol == entry["protocol"]
+        ]
+        if not scores or scores[0] is None or not (self.score is None or scores[0] > self.score):
             return None
-        self.score, self.iter, self.protocol = score, iteration, entry["protocol"]
-        by = f" by {self.protocol}" if self.wanted_protocol else ""
-        return f"{self.set_name} {self.metric} {score:.4f}{by} at iteration {iteration} (best.pth)"
+        self.score, self.iter = scores[0], iteration
+        where = f"{self.set} {self.metric} {self.score:.4f} by {self.protocol}"
+        return f"{where} at iteration {iteration} (best.pth)"
 
     def record(self) -> dict[str, Any]:
         """For checkpoints and results.json."""
-        keys = ("metric", "role", "protocol", "score", "iter")
-        return {"set": self.set_name, **{key: getattr(self, key) for key in keys}}
+        return dataclasses.asdict(self)
 
     def restore(self, record: dict[str, Any] | None) -> None:
         """Continue from a checkpoint's record, if it was about the same score."""
-        if not record or (record["set"], record["metric"]) != (self.set_name, self.metric):
-            return
-        if self.wanted_protocol in ("", record.get("protocol")):
+        same = (self.set, self.metric, self.protocol)
+        if record and tuple(record.get(key) for key in ("set", "metric", "protocol")) == same:
             self.score, self.iter = record["score"], record["iter"]
-            self.protocol = record.get("protocol")
