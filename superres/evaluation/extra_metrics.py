@@ -69,15 +69,15 @@ class ExtraMetrics:
 
         A score that cannot be had (pictures too small for it, a metric that fails or gives no
         finite number) is None and has an error.
+
+        Raises:
+            UserError: the pair cannot be compared at all, as there.
         """
         scores: dict[str, float | None] = dict.fromkeys(self.names)
         errors: dict[str, str] = {}
         if not self._metrics:
             return scores, errors
-        try:
-            pair = compared(sr, hr, scale, protocol)
-        except UserError as error:
-            return scores, dict.fromkeys(self.names, str(error))
+        pair = compared(sr, hr, scale, protocol)
         for name, metric in self._metrics.items():
             try:
                 scores[name] = _number(metric(*pair))
