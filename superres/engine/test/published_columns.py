@@ -20,7 +20,7 @@ from mmengine.config import Config
 from superres.checkpoints import LoadedWeights
 from superres.checkpoints.files import sha256
 from superres.checkpoints.formats import OWN
-from superres.checkpoints.networks import full_config
+from superres.checkpoints.networks import full_config, is_plain
 from superres.datasets.conventions import CONVENTIONS
 from superres.datasets.layouts import read_side
 from superres.engine.config.network_check import network_differences
@@ -57,16 +57,21 @@ class Standing:
     """What a tested network is, as far as it is known.
 
     Attributes:
-        method: its published name; None where it is not, or may not be, the published network.
+        named: the published method that its config names.
         scores: the published scores of its config's method, with or without self-ensemble.
         why: reasons for which they are left out.
         known_by: how the published network was recognised.
     """
 
-    method: str | None = None
+    named: str | None = None
     scores: list[PublishedScore] = field(default_factory=list)
     why: list[str] = field(default_factory=list)
     known_by: str | None = None
+
+    @property
+    def method(self) -> str | None:
+        """Its published name; None where it is not, or may not be, the published network."""
+        return None if self.why else self.named
 
 
 def standing_of_weights(
@@ -109,8 +114,6 @@ def standing_of_weights(
         found.known_by = "--published"
     elif doubts and not found.why:
         found.why = [f"{doubts[0]}. Where it is the published network, say so by --published"]
-    if network is not None and not found.why:
-        found.method = network.method
     return found
 
 
@@ -125,7 +128,6 @@ def standing_of_training(
     if network.training is not None or pictures is not None:
         part = {"config": to_plain(cfg), "pictures": pictures}
         found.why += _training_differences(part, network, cfg.get("max_iters"))
-    found.method = None if found.why else network.method
     return found
 
 
@@ -147,7 +149,7 @@ def _named(cfg: Config, self_ensemble: bool) -> tuple[Standing, PublishedNetwork
     ]
     network = find_network(wanted["method"], wanted["tables"])
     why = [] if network else ["the method that the config names is not described here"]
-    return Standing(scores=scores, why=why), network
+    return Standing(wanted["method"], scores, why), network
 
 
 def _network_differences(
@@ -180,6 +182,8 @@ def _training_differences(
     try:
         found, scale = _training(part["config"]), part["config"]["scale"]
     except (KeyError, TypeError, AttributeError, IndexError, ValueError):
+        found = None
+    if found is None or not is_plain(found):
         return ["the checkpoint does not tell how it was trained"]
     wanted = dict(network.training)
     if isinstance(wanted["lq_patch_size"], Mapping):
