@@ -104,20 +104,25 @@ def pack_images(
         "options": {"channels": channels, "dtype": dtype},
         "made_from": _made_from(pictures),
     }
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(os_fault(target, error, "folder", writing=True)) from None
-    with lock_target(target, "packing to", report.notes.append):
-        if target.exists() and _up_to_date(target, pictures, info, overwrite, report):
-            report.notes.append("already there and up to date")
-        else:
-            with PackWriter(target) as writer:
-                _pack(writer, pictures, num_workers, progress, report)
-                if report.failed and (strict or len(report.failed) == len(pictures)):
-                    raise UserError(_failure(report))
-                report.count = writer.finish({**info, "left_out": dict(report.failed)})
-            report.notes += _notes(pictures, channels, dtype)
+
+    def up_to_date() -> bool:
+        return target.exists() and _up_to_date(target, pictures, info, overwrite, report)
+
+    done = up_to_date()  # seen without a lock, which a read-only disk would refuse
+    if not done:
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(os_fault(target, error, "folder", writing=True)) from None
+        with lock_target(target, "packing to", report.notes.append):
+            done = up_to_date()  # another process may have finished it meanwhile
+            if not done:
+                with PackWriter(target) as writer:
+                    _pack(writer, pictures, num_workers, progress, report)
+                    if report.failed and (strict or len(report.failed) == len(pictures)):
+                        raise UserError(_failure(report))
+                    report.count = writer.finish({**info, "left_out": dict(report.failed)})
+    report.notes += ["already there and up to date"] if done else _notes(pictures, channels, dtype)
     report.bytes = (target / DATA_FILE).stat().st_size
     report.seconds = time.monotonic() - started
     return report

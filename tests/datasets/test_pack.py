@@ -194,7 +194,7 @@ def test_unpack_and_extract(tmp_path):
     assert into == tmp_path / "sub" / "é.png"
     with pytest.raises(UserError, match=r"t\.lmdb has no picture named 'nope'"):
         extract(tmp_path / "t.lmdb", "nope", tmp_path)
-    with pytest.raises(UserError, match="cannot hold 16-bit"):
+    with pytest.raises(UserError, match="cannot hold uint16"):
         extract(tmp_path / "t.lmdb", "deep", tmp_path / "deep.jpg")
 
 

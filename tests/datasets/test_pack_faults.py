@@ -154,6 +154,21 @@ def test_a_really_full_and_a_read_only_filesystem(small_disk, folder):
         pack_images(folder, target)
     subprocess.run(["mount", "-o", "remount,rw,size=20m", str(small_disk)], check=True)
     assert_packed_again(folder, target)
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    assert pack_images(folder, target).reused == COUNT
+
+
+def test_a_finished_pack_is_up_to_date_without_a_lock(tmp_path, folder, monkeypatch):
+    """As on a read-only disk, where none can be made."""
+    target = pack_images(folder, tmp_path / "hr.lmdb").target
+
+    def refuse(*_: object) -> None:
+        raise UserError("no lock here")
+
+    monkeypatch.setattr("superres.datasets.pack.lock_target", refuse)
+    assert pack_images(folder, target).reused == COUNT
+    with pytest.raises(UserError, match="no lock here"):
+        pack_images(folder, target, dtype="keep", overwrite=True)
 
 
 def test_a_read_only_target(tmp_path, folder):
