@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from maintain import ROOT, docs, records
+from maintain import ROOT, docs, recipe, records
 from superres.checkpoints.files import sha256
 from superres.checkpoints.zoo import shipped
 from superres.engine.train import provenance
@@ -144,6 +144,7 @@ def test_the_commit_is_the_one_that_the_training_began_with(tmp_path, monkeypatc
 def test_pages_are_those_of_the_records():
     made = docs.pages()
     assert {path: path.read_text("utf-8") for path in made} == made, "run tools/maintain/docs.py"
+    assert recipe.PAGE.read_text("utf-8") == recipe.page(), "run tools/maintain/recipe.py"
 
 
 def test_metafiles_hold_what_was_trained_and_where_it_is():
