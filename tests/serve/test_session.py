@@ -101,7 +101,7 @@ def test_a_port_in_use_is_a_message(weights, capsys):
         (["--host", "no.such.host.invalid"], "port 0 on no.such.host.invalid cannot be had"),
         (["--max-upload", "lots"], "--max-upload takes a positive number"),
         (["--backend", "tensorrt"], "backend 'tensorrt' is not known; choose auto"),
-        (["--device", "abacus"], "device 'abacus' is not known"),
+        (["--device", "abacus"], "device 'abacus' cannot be used here"),
         (["--model", "no-such-file.pth"], "no-such-file.pth"),
         (["--keep", "/dev/null/x"], "--keep /dev/null/x: cannot be written"),
     ],
