@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -9,8 +10,10 @@ from typing import Any
 import numpy as np
 from torch.utils.data import Dataset
 
-from superres.datasets.loader import collate
+from superres.datasets.batches import collate
+from superres.datasets.fingerprint import rgb8
 from superres.datasets.sampler import IterationSampler
+from superres.datasets.transforms.degrade import to_uint8
 from superres.errors import UserError
 from superres.imaging._cv2 import import_cv2
 
@@ -37,15 +40,15 @@ def first_pairs(
             "gt_patch_size), or take larger pictures"
         )
     sampler = IterationSampler.of(dataset, global_batch_size, seed, start=iteration, skip=skip)
-    pairs: list[dict[str, Any]] = []
-    for keys in sampler:
-        batch = collate([dataset[key] for key in keys[: count - len(pairs)]])
-        for i, meta in enumerate(batch["meta"]):
-            gt = batch["gt"][i].numpy() if "gt" in batch else None
-            pairs.append({"lq": batch["inputs"][i].numpy(), "gt": gt, "meta": meta})
-        if len(pairs) >= count:
-            return pairs
-    return pairs
+    batches = (collate([dataset[key]]) for keys in sampler for key in keys)
+    return [
+        {
+            "lq": batch["inputs"][0].numpy(),
+            "gt": batch["gt"][0].numpy() if "gt" in batch else None,
+            "meta": batch["meta"][0],
+        }
+        for batch in itertools.islice(batches, count)
+    ]
 
 
 def contact_sheet(pairs: Sequence[dict[str, Any]], columns: int | None = None) -> np.ndarray:
@@ -61,29 +64,27 @@ def contact_sheet(pairs: Sequence[dict[str, Any]], columns: int | None = None) -
     tiles = [_tile(pair) for pair in pairs]
     height, width = (max(tile.shape[axis] for tile in tiles) for axis in (0, 1))
     columns = columns or max(1, round(math.sqrt(len(tiles) * height / width)))
-    rows = -(-len(tiles) // columns)
-    shape = rows * (height + _GAP) + _GAP, columns * (width + _GAP) + _GAP, 3
-    sheet = np.full(shape, _BACK, np.uint8)
-    for i, tile in enumerate(tiles):
-        top = _GAP + i // columns * (height + _GAP)
-        left = _GAP + i % columns * (width + _GAP)
-        sheet[top : top + tile.shape[0], left : left + tile.shape[1]] = tile
-    return sheet
+    tiles = [_padded(tile, height + _GAP, width + _GAP) for tile in tiles]
+    tiles += [np.full_like(tiles[0], _BACK)] * (-len(tiles) % columns)
+    rows = [np.hstack(tiles[i : i + columns]) for i in range(0, len(tiles), columns)]
+    return np.pad(np.vstack(rows), ((_GAP, 0), (_GAP, 0), (0, 0)), constant_values=_BACK)
+
+
+def _padded(picture: np.ndarray, height: int, width: int) -> np.ndarray:
+    """A picture with white below and to the right."""
+    more = ((0, height - picture.shape[0]), (0, width - picture.shape[1]), (0, 0))
+    return np.pad(picture, more, constant_values=_BACK)
 
 
 def _tile(pair: dict[str, Any]) -> np.ndarray:
     cv2 = import_cv2()
-    lq, gt, meta = _shown(pair["lq"]), pair["gt"], pair["meta"]
-    scale = meta.get("scale", 1)
-    enlarged = np.repeat(np.repeat(lq, scale, 0), scale, 1)
-    shown = [enlarged] if gt is None else [enlarged, _shown(gt)]
+    meta, scale = pair["meta"], pair["meta"].get("scale", 1)
+    shown = [np.repeat(np.repeat(_shown(pair["lq"]), scale, 0), scale, 1)]
+    if pair["gt"] is not None:
+        shown.append(_shown(pair["gt"]))
     height = max(picture.shape[0] for picture in shown)
-    width = sum(picture.shape[1] for picture in shown) + _GAP * (len(shown) - 1)
-    tile = np.full((height + _TEXT, width, 3), _BACK, np.uint8)
-    left = 0
-    for picture in shown:
-        tile[: picture.shape[0], left : left + picture.shape[1]] = picture
-        left += picture.shape[1] + _GAP
+    parts = [_padded(picture, height + _TEXT, picture.shape[1] + _GAP) for picture in shown]
+    tile = np.ascontiguousarray(np.hstack(parts)[:, :-_GAP])
     place = f"top {meta['top']} left {meta['left']} " if "top" in meta else ""
     lines = [str(meta.get("name", "")), f"{place}view {meta.get('view', 0)} x{scale}"]
     for i, line in enumerate(lines):
@@ -96,8 +97,4 @@ def _tile(pair: dict[str, Any]) -> np.ndarray:
 
 def _shown(picture: np.ndarray) -> np.ndarray:
     """Any picture as RGB uint8: floats are [0, 1], 16 bits are reduced, grey is repeated."""
-    if picture.dtype == np.uint16:
-        picture = ((picture.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    elif picture.dtype != np.uint8:
-        picture = np.clip(np.floor(picture * 255 + 0.5), 0, 255).astype(np.uint8)
-    return np.repeat(picture, 3, 2) if picture.shape[2] == 1 else picture[..., :3]
+    return rgb8(picture if picture.dtype.kind == "u" else to_uint8(picture * 255))

@@ -7,6 +7,7 @@ the same iteration, and it costs two index computations and two gathers on the d
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ import numpy as np
 import torch
 
 from superres.errors import UserError
+from superres.inference.memory import available
 
 from .sampler import IterationSampler, SampleKey, sample_generator
 from .transforms.views import FLIP_HORIZONTAL, FLIP_VERTICAL, TRANSPOSE, view_shape
@@ -60,12 +62,12 @@ class Window:
 class Plane:
     """Pictures one after the other in one buffer (pixels, channels) on a device."""
 
-    def __init__(self, sizes: list[int], channels: int, dtype: np.dtype, device: torch.device):
-        self.starts = np.concatenate([[0], np.cumsum(sizes)])
+    def __init__(self, shapes: list[tuple[int, ...]], dtype: Any, device: torch.device) -> None:
+        self.starts = np.cumsum([0, *(height * width for height, width, _ in shapes)])
         self.dtype, self.device = np.dtype(dtype), device
         # Gathers know no unsigned 16 bits; the bits are the same.
         kept = torch.uint8 if self.dtype == np.uint8 else torch.int16
-        self.pixels = torch.empty((int(self.starts[-1]), channels), dtype=kept, device=device)
+        self.pixels = torch.empty((int(self.starts[-1]), shapes[0][2]), dtype=kept, device=device)
 
     def put(self, i: int, picture: np.ndarray) -> None:
         """Picture ``i``, of the size announced."""
@@ -119,38 +121,42 @@ class CachedLoader:
         self._samples = {scale: self._fill(scale, part) for scale, part in self.parts.items()}
 
     def _check_room(self) -> None:
-        gt = {part.gt.path: _bytes(part, "gt") for part in self.parts.values()}
-        lq = [_bytes(part, "lq") for part in self.parts.values()]
-        needed, free = sum(gt.values()) + sum(lq), free_memory(self.device)
+        first = next(iter(self.parts.values()))
+        samples, gt = 0, set()
+        for part in self.parts.values():
+            low, high = _shapes(part)
+            samples += sum(map(math.prod, low if part.gt.path in gt else [*low, *high]))
+            gt.add(part.gt.path)
+        needed = samples * first.load(0)[1].dtype.itemsize
         on_cpu = self.device.type == "cpu"
         processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if on_cpu else 1
+        free = available(self.device)
         if free is not None and needed * processes > _HEADROOM * free:
             times = f" in each of {processes} processes" if processes > 1 else ""
             raise UserError(
-                f"{_key(next(iter(self.parts.values())))}: the training set takes {_gib(needed)}"
-                f"{times} ({_gib(sum(gt.values()))} of it ground truth), and {self.device} has "
-                f"{_gib(free)} free, of which {_HEADROOM:.0%} may be used. Set cache="
+                f"{_key(first)}: the training set takes {needed / 2**30:.2f} GiB{times}, and "
+                f"{self.device} has {free / 2**30:.2f} GiB free, of which {_HEADROOM:.0%} may be "
+                "used. Set cache="
                 + ("None" if on_cpu else "'cpu' or None, or give the run more memory")
             )
 
     def _fill(self, scale: int | None, part: Any) -> list[dict[str, Any]]:
         """Copy a part's pictures; gives the part's samples with windows for pictures."""
-        gt, new = self._gt.get(part.gt.path), part.gt.path not in self._gt
-        lq = None
+        new = part.gt.path not in self._gt
+        for kept, key, shapes, picture in zip(
+            (self._lq, self._gt), (scale, part.gt.path), _shapes(part), part.load(0)
+        ):
+            if key not in kept:
+                kept[key] = Plane(shapes, picture.dtype, self.device)
+        lq, gt = self._lq[scale], self._gt[part.gt.path]
         samples = []
         for i in range(len(part)):
-            low, high = part.load(i)
-            low = np.asarray(low)
-            if lq is None:
-                lq = self._lq[scale] = _plane(part, "lq", low, self.device)
-            if gt is None:
-                gt = self._gt[part.gt.path] = _plane(part, "gt", high, self.device)
-            for plane, picture in ((lq, low), (gt, high)):
-                if picture.dtype != plane.dtype:
-                    raise UserError(
-                        f"{_key(part)}: {part.gt.name_at(i)} has {picture.dtype} samples, others "
-                        f"{plane.dtype}; with dtype='uint8' they are alike"
-                    )
+            low, high = map(np.asarray, part.load(i))
+            if (low.dtype, high.dtype) != (lq.dtype, gt.dtype):
+                raise UserError(
+                    f"{_key(part)}: {part.gt.name_at(i)} has {high.dtype} samples, others "
+                    f"{gt.dtype}; with dtype='uint8' they are alike"
+                )
             lq.put(i, low)
             full = part.gt.shape_at(i)
             if new:
@@ -218,36 +224,11 @@ def cache_device(cache: str) -> torch.device:
     return torch.device("cuda", torch.cuda.current_device())
 
 
-def free_memory(device: torch.device) -> int | None:
-    """Bytes that can still be had; None where the system does not tell."""
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-    except OSError:
-        return None
-    found = next((line.split()[1] for line in lines if line.startswith("MemAvailable:")), None)
-    return None if found is None else int(found) * 1024
-
-
-def _shape(part: Any, side: str, i: int) -> tuple[int, ...]:
-    """The shape of a picture, without reading it."""
-    return part.gt.shape_at(i) if side == "gt" else part.lq_shape(i)
-
-
-def _bytes(part: Any, side: str) -> int:
-    size = sum(int(np.prod(_shape(part, side, i))) for i in range(len(part)))
-    return size * part.load(0)[1].dtype.itemsize
-
-
-def _plane(part: Any, side: str, picture: np.ndarray, device: torch.device) -> Plane:
-    shapes = [_shape(part, side, i) for i in range(len(part))]
-    return Plane([h * w for h, w, _ in shapes], picture.shape[2], picture.dtype, device)
+def _shapes(part: Any) -> tuple[list[tuple[int, ...]], list[tuple[int, ...]]]:
+    """The shapes of all pictures, low-quality ones and ground truths, without reading them."""
+    numbers = range(len(part))
+    return [part.lq_shape(i) for i in numbers], [part.gt.shape_at(i) for i in numbers]
 
 
 def _key(part: Any) -> str:
     return f"config: train_dataloader.dataset.cache = {part.cache!r}"
-
-
-def _gib(size: int) -> str:
-    return f"{size / 2**30:.2f} GiB"

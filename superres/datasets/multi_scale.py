@@ -40,42 +40,24 @@ class MultiScaleDataset(Dataset):
         self.parts = {
             scale: build_dataset({**dataset, "scale": scale, "seed": seed}) for scale in self.scales
         }
-        self.name = self._first.name
-        for part in self.parts.values():
-            self._check_same_pictures(part)
-
-    @property
-    def _first(self) -> Any:
-        return self.parts[self.scales[0]]
-
-    def _check_same_pictures(self, part: Any) -> None:
-        first, other = self._first.gt, part.gt
-        if first.path == other.path:
-            return
-        if len(first) != len(other) or any(
-            first.name_at(i) != other.name_at(i) for i in range(len(first))
-        ):
-            raise UserError(
-                f"the ground truth of x{part.scale} ({other.path}) and of x{self.scales[0]} "
-                f"({first.path}) are not the same pictures"
-            )
+        first = self.parts[self.scales[0]]
+        self.name, self.gt = first.name, first.gt
+        # As of superres.datasets.joined.JoinedDataset.
+        self.shares = getattr(first, "shares", None)
+        for scale, part in self.parts.items():
+            same = part.gt.path == self.gt.path
+            if not same and list(part.gt.names()) != list(self.gt.names()):
+                raise UserError(
+                    f"the ground truth of x{scale} ({part.gt.path}) and of x{self.scales[0]} "
+                    f"({self.gt.path}) are not the same pictures"
+                )
 
     def too_small(self) -> list[int]:
         """As :meth:`PairedDataset.too_small`, at any of the scales."""
         return sorted({i for part in self.parts.values() for i in part.too_small()})
 
-    @property
-    def gt(self) -> Any:
-        """The store of the ground truth."""
-        return self._first.gt
-
-    @property
-    def shares(self) -> Any:
-        """As :attr:`superres.datasets.joined.JoinedDataset.shares`."""
-        return getattr(self._first, "shares", None)
-
     def __len__(self) -> int:
-        return len(self._first)
+        return len(self.gt)
 
     def __getitem__(self, key: SampleKey | int) -> dict[str, Any]:
         """The sample of ``key.scale``; of the first scale where the key names none."""

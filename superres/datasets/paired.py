@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -105,7 +104,7 @@ class PairedDataset(Dataset):
         self.pipeline = Pipeline(pipeline)
         stores = [store for store in (self.gt, self.lq) if store is not None]
         self._mapped = not self._degrade and all(isinstance(s, ImageLmdb) for s in stores)
-        self._kept: dict[Any, Any] = {}
+        self._kept: dict[int, dict[str, Any]] = {}
 
     def __len__(self) -> int:
         return len(self.gt)
@@ -201,9 +200,8 @@ class PairedDataset(Dataset):
         """As :meth:`describe`; views and names of packed pictures are kept for the next draw."""
         if not self._mapped:
             return self.describe(i, *self.load(i))
-        # A forked worker opens the packs for itself.
-        if self._kept.get("process") != os.getpid() or len(self._kept) > _KEEP:
-            self._kept = {"process": os.getpid()}
+        if len(self._kept) > _KEEP:
+            self._kept.clear()
         if i not in self._kept:
             self._kept[i] = self.describe(i, *self.load(i))
         return self._kept[i]

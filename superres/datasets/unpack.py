@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 
 from superres.datasets.storage import PictureStore, open_store
 from superres.datasets.storage.pool import in_order
@@ -28,8 +28,8 @@ def extract(store: PictureStore | str | os.PathLike, name: str, path: str | os.P
     path = Path(path)
     check_apart(path, opened.path)
     if path.is_dir():
-        path = picture_path(path, name, ".png")
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path, root = picture_path(path, name, ".png"), path
+        _make_folder(path.parent, root)
     try:
         image = opened.read(name)
     except KeyError as error:
@@ -104,19 +104,11 @@ def picture_path(root: Path, name: str, suffix: str) -> Path:
     """``root/name + suffix``, refused where a hostile name would lead out of ``root``.
 
     Raises:
-        UserError: an absolute name, one with ``..`` or a drive, or an empty one; a symbolic link
-            on the way that leads out.
+        UserError: an empty or absolute name, one with ``..`` that leads out, or by way of a link.
     """
-    parts = PurePosixPath(name).parts
-    bad = (
-        not parts
-        or name.startswith("/")
-        or ".." in parts
-        or "\0" in name
-        or (os.name == "nt" and (PureWindowsPath(name).anchor or "\\" in name))
-    )
-    path = root.joinpath(*parts[:-1], parts[-1] + suffix) if not bad else root
-    if bad or not path.parent.resolve().is_relative_to(root.resolve()):
+    path = root / f"{name}{suffix}"
+    good = name.strip("./") and "\0" not in name
+    if not good or not path.parent.resolve().is_relative_to(root.resolve()):
         raise UserError(
             f"The picture name {name!r} leads out of the folder {root}; nothing was written for it."
         )

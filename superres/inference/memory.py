@@ -30,15 +30,22 @@ def cuda_is_likely() -> bool:
         return os.path.exists("/dev/kfd")
 
 
-def free_memory(device: Any) -> int:
-    """Bytes that may be taken on a device: 80 % of a GPU's free memory, half of a computer's."""
+def available(device: Any) -> int | None:
+    """Bytes that are free on a device; None where the system does not tell."""
     if on_gpu(device):
         import torch
 
         free, _ = torch.cuda.mem_get_info(device)
-        cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        return int(0.8 * (free + cached))
-    return min((found // 2 for found in _available()), default=_FALLBACK)
+        return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return min(_available(), default=None)
+
+
+def free_memory(device: Any) -> int:
+    """Bytes that may be taken on a device: 80 % of a GPU's free memory, half of a computer's."""
+    free = available(device)
+    if free is None:
+        return _FALLBACK
+    return int(0.8 * free) if on_gpu(device) else free // 2
 
 
 def _available() -> Iterator[int]:

@@ -49,12 +49,10 @@ def assert_same(cached, ordinary) -> int:
     return count
 
 
-def test_a_thousand_iterations(make_packs):
-    assert assert_same(*loaders(make_packs(), stop=1000)) == 1000
-
-
-def test_a_resumed_run(make_packs):
-    cached, ordinary = loaders(make_packs(), start=123, stop=130)
+def test_many_iterations_and_a_resumed_run(make_packs):
+    root = make_packs()
+    assert assert_same(*loaders(root, stop=300)) == 300
+    cached, ordinary = loaders(root, start=123, stop=130)
     assert len(cached) == 7
     assert assert_same(cached, ordinary) == 7
 
@@ -100,20 +98,10 @@ def test_several_scales_share_the_ground_truth(make_packs):
     assert len(made[0]._lq) == 3
 
 
-def test_ranks_share_the_batch(make_packs):
-    dataset = PairedDataset(str(make_packs()), pipeline=PIPELINE, cache="cpu")
-    whole = list(train_loader(dataset, IterationSampler(5, 4, 0, stop=5)))
-    halves = [
-        list(train_loader(dataset, IterationSampler(5, 4, 0, r, 2, stop=5))) for r in range(2)
-    ]
-    for one, first, second in zip(whole, *halves):
-        assert torch.equal(one["gt"], torch.cat([first["gt"], second["gt"]]))
-
-
 @pytest.mark.parametrize("view", range(8))
 def test_a_window_is_cut_and_turned_as_an_array(view: int):
     picture = pictures(1, ((9, 14),))[0]
-    plane = Plane([5, 9 * 14], 3, np.uint8, torch.device("cpu"))
+    plane = Plane([(1, 5, 3), picture.shape], np.uint8, torch.device("cpu"))
     plane.put(1, picture)
     window = Window(5, 14, 1, picture.shape, picture.dtype)
     for second in range(8):
@@ -126,19 +114,14 @@ def test_it_must_fit(make_packs, monkeypatch):
     root = make_packs()
     gt = sum(p.size for p in pictures())
     needed = gt + gt // 16
-    monkeypatch.setattr(device_cache, "free_memory", lambda _: int(needed / 0.9) - 10)
-    with pytest.raises(UserError, match=r"takes 0\.00 GiB .* cpu has 0\.00 GiB free.*cache=None"):
+    monkeypatch.setattr(device_cache, "available", lambda _: int(needed / 0.9) - 10)
+    with pytest.raises(UserError, match=r"takes 0\.00 GiB, and cpu has 0\.00 GiB free.*cache=None"):
         loaders(root)
-    monkeypatch.setattr(device_cache, "free_memory", lambda _: int(needed / 0.9) + 10)
+    monkeypatch.setattr(device_cache, "available", lambda _: int(needed / 0.9) + 10)
     loaders(root)
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
     with pytest.raises(UserError, match="in each of 2 processes"):
         loaders(root)
-
-
-def test_free_memory_is_known_here():
-    free = device_cache.free_memory(torch.device("cpu"))
-    assert free is None or 2**20 < free < 2**50
 
 
 def test_what_computes_with_pixels_cannot_run_over_places(make_packs):
@@ -172,8 +155,6 @@ def test_which_device():
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_a_gpu_gives_the_same(make_packs):
     cached, ordinary = loaders(make_packs(), stop=200, cache="gpu")
-    for a, b in zip(cached, ordinary, strict=True):
-        assert a["meta"] == b["meta"]
-        assert a["gt"].is_cuda
-        assert torch.equal(a["gt"].cpu(), b["gt"])
-        assert torch.equal(a["inputs"].cpu(), b["inputs"])
+    assert next(iter(cached))["gt"].is_cuda
+    on_cpu = ({k: v if k == "meta" else v.cpu() for k, v in b.items()} for b in cached)
+    assert assert_same(on_cpu, ordinary) == 200

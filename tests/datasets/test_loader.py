@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
+import os
+import pickle
 
 import numpy as np
 import pytest
 import torch
 
-from superres.datasets.loader import Collate, collate, shut_down, train_loader
+from superres.datasets import batches as made
+from superres.datasets.batches import Ring, collate
+from superres.datasets.loader import shut_down, train_loader
 from superres.datasets.paired import PairedDataset
 from superres.datasets.sampler import IterationSampler, SampleKey
 from superres.errors import UserError, from_worker
@@ -70,33 +75,13 @@ def test_views_of_oblong_pictures_must_fit_one_batch():
     assert collate([packed(4), packed(1, (6, 4, 3))])["inputs"].shape == (2, 6, 4, 3)
     with pytest.raises(UserError, match=r"a batch mixes .*\(v4\).*\(v0\).*PairedRandomCrop"):
         collate([packed(0), packed(4)])
-
-
-def test_types_must_fit_one_batch():
-    samples = [
-        {"inputs": np.zeros((4, 4, 3), t), "view": 0, "meta": {}} for t in (np.uint8, np.uint16)
-    ]
+    deep = {**packed(0), "inputs": np.zeros((4, 6, 3), np.uint16)}
     with pytest.raises(UserError, match=r"uint16.*uint8.*gives equal types"):
-        collate(samples)
-
-
-def test_sixteen_bits(make_packs):
-    deep = [p.astype(np.uint16) * 200 for p in pictures(2)]
-    dataset = PairedDataset(
-        gt=_folder_of(make_packs, deep), scale=4, pipeline=PIPELINE, dtype="keep"
-    )
-    batch = collate([dataset[SampleKey(0, d)] for d in range(4)])
-    assert batch["gt"].dtype == torch.uint16
-    assert batch["gt"].numpy().max() > 10_000
-
-
-def _folder_of(make_packs, images: list[np.ndarray]) -> str:
-    root = make_packs(images, name="deep", lq=False)
-    return str(root.parent / "deep-files" / "HR")
+        collate([packed(0), deep])
 
 
 def test_the_reader_of_an_old_batch_never_sees_a_new_one(dataset):
-    fill = Collate()
+    fill = Ring(each=5)  # fewer than are kept
     held, copies = [], []
     for i in range(12):
         batch = fill([dataset[SampleKey(d % 5, d)] for d in range(6 * i, 6 * i + 6)])
@@ -114,14 +99,73 @@ def test_the_reader_of_an_old_batch_never_sees_a_new_one(dataset):
         assert torch.equal(found, inputs)
 
 
-def test_memory_is_used_again_once_nobody_reads_it(dataset):
-    fill = Collate()
-    samples = [dataset[SampleKey(d, d)] for d in range(4)]
-    places = set()
-    for _ in range(20):
-        batch = fill(samples)
-        places.add(batch["gt"].data_ptr())
+def samples(value: int, side: int = 8, dtype: type = np.uint8) -> list[dict]:
+    picture = np.full((side, side, 3), value, dtype)
+    return [{"inputs": picture, "gt": picture + 1, "view": 0, "meta": {"index": value}}] * 2
+
+
+def test_memory_is_used_again_once_nobody_reads_it():
+    fill = Ring(each=3)
+    places = {fill(samples(n))["gt"].data_ptr() for n in range(20)}
     assert len(places) <= 2
+
+
+def test_batches_of_any_size_and_type(monkeypatch):
+    monkeypatch.setattr(made, "_SLOT", 4000)
+    fill = Ring(each=3)
+    for side, dtype in ((4, np.uint8), (16, np.uint16), (25, np.uint8), (40, np.uint8)):
+        batch = fill(samples(side, side, dtype))  # the last two do not fit, one or both of them
+        assert batch["gt"].shape == (2, side, side, 3)
+        assert batch["gt"].dtype == torch.from_numpy(np.empty(0, dtype)).dtype
+        assert (batch["gt"].numpy() == side + 1).all()
+        assert (batch["inputs"].numpy() == side).all()
+
+
+def test_where_the_memory_is_not_to_be_had(monkeypatch):
+    state = Ring().__getstate__() | {"_path": "/proc/0/fd/0"}
+    hidden = Ring.__new__(Ring)
+    hidden.__setstate__(state)
+    monkeypatch.delattr(os, "memfd_create", raising=False)
+    for ring in (hidden, Ring(), pickle.loads(pickle.dumps(Ring()))):
+        assert [int(ring(samples(n))["inputs"].max()) for n in range(3)] == [0, 1, 2]
+
+
+@pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="slots need Linux's memfd")
+def test_nothing_is_left_open():
+    before = set(os.listdir("/proc/self/fd"))
+    fill = Ring(each=4)
+    kept = [fill(samples(n)) for n in range(6)]
+    del fill
+    gc.collect()
+    assert [int(batch["inputs"].max()) for batch in kept] == list(range(6))  # outlive their ring
+    del kept
+    gc.collect()
+    assert set(os.listdir("/proc/self/fd")) <= before
+
+
+class Counting(torch.utils.data.Dataset):
+    def __len__(self) -> int:
+        return 7
+
+    def __getitem__(self, key):
+        return samples(key.index)[0]
+
+
+def test_batches_of_workers_come_in_slots():
+    """All of them, and in their order, though they are made several at once."""
+    sampler = IterationSampler(7, 4, seed=0, stop=45)
+    loaded = iter(train_loader(Counting(), sampler, num_workers=2, prefetch_factor=4))
+    places, kept = set(), []
+    for iteration, batch in enumerate(loaded):
+        wanted = [key.index for key in sampler.keys(iteration)]
+        assert batch["inputs"][:, 0, 0, 0].tolist() == wanted
+        assert [meta["index"] for meta in batch["meta"]] == wanted
+        places.add(batch["inputs"].data_ptr())
+        kept.append((batch, wanted))
+    assert iteration == 44
+    assert len(places) == 45  # all are kept: first in slots, then in other memory
+    for batch, wanted in kept:
+        assert batch["gt"][:, 0, 0, 0].tolist() == [n + 1 for n in wanted]
 
 
 def test_resume_from_any_iteration(dataset):
@@ -163,14 +207,6 @@ def test_ranks_share_the_batch(dataset):
         assert torch.equal(whole["gt"], torch.cat([first["gt"], second["gt"]]))
 
 
-def test_a_set_smaller_than_a_batch(make_packs):
-    root = make_packs(pictures(2), name="two")
-    dataset = PairedDataset(str(root), scale=4, pipeline=PIPELINE)
-    batch = batches(dataset, 1)[0]
-    assert sorted(m["index"] for m in batch["meta"]) == [0, 0, 0, 1, 1, 1]
-    assert len({(m["index"], m["top"], m["left"], m["view"]) for m in batch["meta"]}) > 3
-
-
 def test_a_mistake_in_a_worker_is_one_message(make_packs):
     pipeline = [{"type": "PairedRandomCrop", "lq_patch_size": 24}, {"type": "PackInputs"}]
     dataset = PairedDataset(str(make_packs()), scale=4, pipeline=pipeline)
@@ -186,11 +222,8 @@ def test_a_mistake_in_a_worker_is_one_message(make_packs):
     assert "patch of 24x24; lower lq_patch_size" in message
 
 
-def test_an_unknown_start_method(dataset):
+def test_an_unknown_start_method_and_an_endless_loader(dataset):
     with pytest.raises(UserError, match="start_method = 'thread'"):
         batches(dataset, 1, num_workers=1, start_method="thread")
-
-
-def test_an_endless_loader(dataset):
     sampler = IterationSampler(len(dataset), 6, seed=4)
     assert len(list(itertools.islice(train_loader(dataset, sampler), 4))) == 4

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import pickle
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -239,32 +237,6 @@ def test_in_data_loader_workers(tmp_path, kind, method):
     assert list(sums) == 4 * [int(pictures[n].astype(np.int64).sum()) for n in sorted(pictures)]
     assert len(set(pids) - {os.getpid()}) == 2
     assert np.array_equal(held, pictures[sorted(pictures)[0]])
-
-
-_MEMORY = """
-import sys, numpy as np
-from superres.datasets.storage import ImageLmdb
-def private():
-    for line in open("/proc/self/status"):
-        if line.startswith("RssAnon"): return int(line.split()[1])
-store = ImageLmdb(sys.argv[1])
-rng = np.random.default_rng(0)
-def crops(count):
-    for _ in range(count):
-        image = store.read_at(int(rng.integers(len(store))))
-        y = int(rng.integers(image.shape[0] - 48)); x = int(rng.integers(image.shape[1] - 48))
-        image[y:y + 48, x:x + 48].sum()
-crops(50)
-before = private(); crops(4000); print(private() - before)
-"""
-
-
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's /proc")
-def test_private_memory_does_not_grow_with_what_is_read(tmp_path):
-    pack({f"{i:03}": picture(500, 700) for i in range(20)}, tmp_path / "big.lmdb")  # 20 MB
-    command = [sys.executable, "-c", _MEMORY, str(tmp_path / "big.lmdb")]
-    run = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert int(run.stdout) < 1_500  # KiB
 
 
 @pytest.mark.parametrize("kind", ["packed", "foreign"])

@@ -68,22 +68,15 @@ def test_applying_a_view(view: int, channels: int, dtype: type):
     assert not np.shares_memory(apply_view(crop, 0), whole)
 
 
-@pytest.mark.parametrize("first", VIEWS)
-@pytest.mark.parametrize("second", VIEWS)
-def test_composition(first: int, second: int):
+def test_composition():
     image = np.arange(4 * 6 * 3).reshape(4, 6, 3)
-    both = seen(seen(image, first), second)
-    np.testing.assert_array_equal(seen(image, then(first, second)), both)
-
-
-@pytest.mark.parametrize("view", VIEWS)
-def test_one_more_flip_or_transpose(view: int):
-    image = np.arange(4 * 6 * 3).reshape(4, 6, 3)
-    for flip in (1, 2, 3):
-        np.testing.assert_array_equal(
-            seen(image, then_flip(view, flip)), seen(seen(image, view), flip)
-        )
-    np.testing.assert_array_equal(seen(image, then_transpose(view)), seen(seen(image, view), 4))
+    for first in VIEWS:
+        for second in VIEWS:
+            both = seen(seen(image, first), second)
+            np.testing.assert_array_equal(seen(image, then(first, second)), both)
+            if second in (1, 2, 3):
+                assert then_flip(first, second) == then(first, second)
+        assert then_transpose(first) == then(first, 4)
 
 
 @pytest.mark.parametrize(
@@ -101,18 +94,12 @@ def test_all_eight_views_are_equally_likely(turn: dict, order: str):
     assert chi_square > 0.6  # nor more even than chance
 
 
-def test_rot90_is_a_quarter_turn_against_the_clock():
-    made = Pipeline([{"type": "RandomRot90", "prob": 1.0}])(sample(0))
-    made = settle_view(made)
+def test_rot90_is_a_quarter_turn_against_the_clock_and_probabilities():
+    made = settle_view(Pipeline([{"type": "RandomRot90", "prob": 1.0}])(sample(0)))
     np.testing.assert_array_equal(made["gt"], np.rot90(sample(0)["gt"]))
-
-
-def test_probabilities():
-    always = Pipeline([{**f, "prob": 1.0} for f in FLIPS])
-    never = Pipeline([{**f, "prob": 0.0} for f in FLIPS])
-    for draw in range(50):
-        assert always(sample(draw))["view"] == 3
-        assert never(sample(draw)).get("view", 0) == 0
+    for prob, view in ((1.0, 3), (0.0, 0)):
+        flips = Pipeline([{**f, "prob": prob} for f in FLIPS])
+        assert {flips(sample(draw)).get("view", 0) for draw in range(50)} == {view}
 
 
 @pytest.mark.parametrize("how", [{"lq_patch_size": 8}, {"gt_patch_size": 32}], ids=str)
@@ -193,29 +180,26 @@ def test_pack_keeps_the_record_and_drops_the_rest():
     }
 
 
-def test_mistakes():
-    crop = {"type": "PairedRandomCrop"}
-    with pytest.raises(UserError, match="either lq_patch_size or gt_patch_size"):
-        Pipeline([crop])
-    with pytest.raises(UserError, match="none"):
-        Pipeline([{**crop, "lq_patch_size": 0}])
-    with pytest.raises(UserError, match="not a multiple of the scale 4"):
-        Pipeline([{**crop, "gt_patch_size": 30}])(sample(0))
-    with pytest.raises(UserError, match=r"a/picture.* 30x20 .*patch of 24x24"):
-        Pipeline([{**crop, "lq_patch_size": 24}])(sample(0))
-    with pytest.raises(UserError, match="'horizontal' or 'vertical'"):
-        Pipeline([{"type": "RandomFlip", "direction": "diagonal"}])
-    with pytest.raises(UserError, match="between 0 and 1"):
-        Pipeline([{"type": "RandomRot90", "prob": 50}])
+class Forgetful(BaseTransform):
+    def transform(self, results: dict) -> None:
+        results["x"] = 1
 
 
-def test_a_transform_that_forgets_to_return():
-    class Forgetful(BaseTransform):
-        def transform(self, results: dict) -> None:
-            results["x"] = 1
-
-    with pytest.raises(UserError, match="Forgetful gave nothing back for a/picture"):
-        Pipeline([Forgetful()])(sample(0))
+@pytest.mark.parametrize(
+    ("step", "fault"),
+    [
+        ({"type": "PairedRandomCrop"}, "either lq_patch_size or gt_patch_size"),
+        ({"type": "PairedRandomCrop", "lq_patch_size": 0}, "none"),
+        ({"type": "PairedRandomCrop", "gt_patch_size": 30}, "not a multiple of the scale 4"),
+        ({"type": "PairedRandomCrop", "lq_patch_size": 24}, "a/picture.* 30x20 .*patch of 24x24"),
+        ({"type": "RandomFlip", "direction": "diagonal"}, "'horizontal' or 'vertical'"),
+        ({"type": "RandomRot90", "prob": 50}, "between 0 and 1"),
+        (Forgetful(), "Forgetful gave nothing back for a/picture"),
+    ],
+)
+def test_mistakes(step, fault):
+    with pytest.raises(UserError, match=fault):
+        Pipeline([step])(sample(0))
 
 
 def test_a_callable_is_a_transform_too():

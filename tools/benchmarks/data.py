@@ -60,10 +60,10 @@ def samples(dataset: Any, repeats: int) -> list[Row]:
     """Time per sample of the three ways."""
     import numpy as np
 
-    from superres.datasets.loader import Collate
+    from superres.datasets.batches import Ring
     from superres.datasets.sampler import IterationSampler
 
-    collate, sampler = Collate(), IterationSampler(len(dataset), BATCH, seed=0)
+    collate, sampler = Ring(), IterationSampler(len(dataset), BATCH, seed=0)
     batches = [list(sampler.keys(i)) for i in range(40)]
     keys = [key for batch in batches for key in batch]
     crops = [(s["inputs"], s["gt"]) for s in map(dataset.__getitem__, keys)]  # views, no copies

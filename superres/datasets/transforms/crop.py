@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from mmcv.transforms import BaseTransform
 
 from superres.errors import UserError
 from superres.registry import TRANSFORMS
+
+from .views import made
 
 
 @TRANSFORMS.register_module()
@@ -86,18 +87,12 @@ class PairedRandomCrop(BaseTransform):
         sample["top"], sample["left"] = top, left
         bottom, right = top + patch, left + patch
         if lq is not None:
-            sample["lq"] = _cut(lq, top, bottom, left, right)
+            sample["lq"] = made(lq[top:bottom, left:right])
         elif self.margin:
             m = self.margin
             around = min(m, top), min(m, height - bottom), min(m, left), min(m, width - right)
             sample["margin"] = around
             top, bottom = top - around[0], bottom + around[1]
             left, right = left - around[2], right + around[3]
-        sample["gt"] = _cut(gt, *(side * scale for side in (top, bottom, left, right)))
+        sample["gt"] = made(gt[top * scale : bottom * scale, left * scale : right * scale])
         return sample
-
-
-def _cut(picture: Any, top: int, bottom: int, left: int, right: int) -> Any:
-    """A part of a picture; pixels that are computed when looked at are computed here."""
-    part = picture[top:bottom, left:right]
-    return np.asarray(part) if hasattr(part, "__array__") else part

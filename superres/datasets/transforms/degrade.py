@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from mmcv.transforms import BaseTransform
+from numpy.random import Generator
 
 from superres.errors import UserError
 from superres.imaging import degrade
@@ -19,6 +20,7 @@ from superres.registry import TRANSFORMS
 
 from .compose import Pipeline
 
+Sample = dict[str, Any]
 Range = float | tuple[float, float] | list[float]
 
 
@@ -44,7 +46,7 @@ class Degrade(BaseTransform):
         self.steps = Pipeline(steps)
         self.dtype = dtype
 
-    def transform(self, sample: dict[str, Any]) -> dict[str, Any]:
+    def transform(self, sample: Sample) -> Sample:
         """Start from ``gt``, run the steps, round, cut the margin off."""
         if sample.get("lq") is not None:
             raise UserError(
@@ -76,7 +78,7 @@ def to_uint8(picture: np.ndarray) -> np.ndarray:
     return np.clip(np.floor(picture + 0.5), 0, 255).astype(np.uint8)
 
 
-def cut_margin(sample: dict[str, Any]) -> dict[str, Any]:
+def cut_margin(sample: Sample) -> Sample:
     """Cut ``sample['margin']`` (top, bottom, left, right, in lq pixels) off both pictures."""
     top, bottom, left, right = sample.pop("margin", (0, 0, 0, 0))
     for key, s in (("lq", 1), ("gt", sample["scale"])):
@@ -93,16 +95,14 @@ class Step(BaseTransform):
             raise UserError(f"{type(self).__name__}: prob = {prob!r} must lie between 0 and 1")
         self.prob = prob
 
-    def transform(self, sample: dict[str, Any]) -> dict[str, Any]:
+    def transform(self, sample: Sample) -> Sample:
         """Change ``lq``, or not."""
         rng = sample["rng"]
         if self.prob == 1 or rng.random() < self.prob:
             sample["lq"] = self.apply(np.asarray(sample["lq"]), rng, sample)
         return sample
 
-    def apply(
-        self, image: np.ndarray, rng: np.random.Generator, sample: dict[str, Any]
-    ) -> np.ndarray:
+    def apply(self, image: np.ndarray, rng: Generator, sample: Sample) -> np.ndarray:
         """The picture, changed; its type stays."""
         raise NotImplementedError
 
@@ -131,9 +131,7 @@ class ResizeToLq(Step):
         self.methods = [method] if isinstance(method, str) else list(method)
         self.border = border
 
-    def apply(
-        self, image: np.ndarray, rng: np.random.Generator, sample: dict[str, Any]
-    ) -> np.ndarray:
+    def apply(self, image: np.ndarray, rng: Generator, sample: Sample) -> np.ndarray:
         size = [side // sample["scale"] for side in sample["gt"].shape[:2]]
         return imresize(image, size=size, method=choose(rng, self.methods), border=self.border)
 
@@ -146,9 +144,7 @@ class BlurDown(Step):
         super().__init__()
         self.arguments = (kernel_size, sigma, border)
 
-    def apply(
-        self, image: np.ndarray, rng: np.random.Generator, sample: dict[str, Any]
-    ) -> np.ndarray:
+    def apply(self, image: np.ndarray, rng: Generator, sample: Sample) -> np.ndarray:
         return degrade.blur_down(image, sample["scale"], *self.arguments)
 
 
@@ -167,13 +163,12 @@ class OneOf(BaseTransform):
         self.choices = [Pipeline(list(c) if isinstance(c, list | tuple) else [c]) for c in choices]
         self.odds = shares("OneOf: odds", odds or [1.0] * len(choices), len(choices))
 
-    def transform(self, sample: dict[str, Any]) -> dict[str, Any]:
+    def transform(self, sample: Sample) -> Sample:
         """Draw one and run it."""
-        way = int(np.searchsorted(self.odds, sample["rng"].random(), side="right"))
-        return self.choices[way](sample)
+        return self.choices[way(sample["rng"], self.odds)](sample)
 
 
-def choose(rng: np.random.Generator, choices: list[str]) -> str:
+def choose(rng: Generator, choices: list[str]) -> str:
     """One of them, all alike."""
     return choices[0] if len(choices) == 1 else choices[int(rng.integers(len(choices)))]
 
@@ -184,3 +179,8 @@ def shares(what: str, odds: Any, count: int) -> np.ndarray:
     if values.shape != (count,) or (values < 0).any() or not values.sum() > 0:
         raise UserError(f"{what} = {odds!r} must be {count} numbers, none negative, one above 0")
     return np.cumsum(values)[:-1] / values.sum()
+
+
+def way(rng: Generator, ends: np.ndarray) -> int:
+    """The number of the part of :func:`shares` that is drawn."""
+    return int(np.searchsorted(ends, rng.random(), side="right"))

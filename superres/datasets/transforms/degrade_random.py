@@ -6,23 +6,23 @@ A *range* is a number, or a pair ``(low, high)`` of which one value is drawn per
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
+from numpy.random import Generator
 
 from superres.errors import UserError
 from superres.imaging import degrade
 from superres.imaging.resize import imresize
 from superres.registry import TRANSFORMS
 
-from .degrade import Range, Step, choose, shares, to_uint8
+from .degrade import Range, Sample, Step, choose, shares, to_uint8, way
 
 
-def draw(rng: np.random.Generator, pair: tuple[float, float]) -> float:
+def draw(rng: Generator, pair: tuple[float, float]) -> float:
     return pair[0] if pair[0] == pair[1] else float(rng.uniform(*pair))
 
 
-def draw_size(rng: np.random.Generator, pair: tuple[float, float]) -> int:
+def draw_size(rng: Generator, pair: tuple[float, float]) -> int:
     """An odd kernel size from low to high."""
     low, high = (int(side) // 2 for side in pair)
     return 2 * (low if low == high else int(rng.integers(low, high + 1))) + 1
@@ -53,9 +53,7 @@ class RandomGaussianBlur(Step):
         self.anisotropic = anisotropic
         self.border = border
 
-    def apply(
-        self, image: np.ndarray, rng: np.random.Generator, sample: dict[str, Any]
-    ) -> np.ndarray:
+    def apply(self, image: np.ndarray, rng: Generator, sample: Sample) -> np.ndarray:
         size = draw_size(rng, self.kernel_size)
         along = across = draw(rng, self.sigma)
         angle = 0.0
@@ -85,9 +83,7 @@ class RandomSinc(Step):
         self.cutoff = self.pair("cutoff", cutoff, 1e-3, math.pi)
         self.kernel_size = self.pair("kernel_size", kernel_size, 1, 999)
 
-    def apply(
-        self, image: np.ndarray, rng: np.random.Generator, sample: dict[str, Any]
-    ) -> np.ndarray:
+    def apply(self, image: np.ndarray, rng: Generator, sample: Sample) -> np.ndarray:
         size = draw_size(rng, self.kernel_size)
         return degrade.blur(image, degrade.sinc_kernel(size, draw(rng, self.cutoff)))
 
@@ -109,9 +105,7 @@ class RandomGaussianNoise(Step):
         self.level = self.pair("level", level, 0, 255)
         self.grey = grey
 
-    def apply(
-        self, image: np.ndarray, rng: np.random.Generator, sample: dict[str, Any]
-    ) -> np.ndarray:
+    def apply(self, image: np.ndarray, rng: Generator, sample: Sample) -> np.ndarray:
         level = draw(rng, self.level)
         grey = bool(self.grey and rng.random() < self.grey)
         return degrade.gaussian_noise(image, level, rng, grey)
@@ -132,9 +126,7 @@ class RandomPoissonNoise(Step):
         self.strength = self.pair("strength", strength, 0, 1e3)
         self.grey = grey
 
-    def apply(
-        self, image: np.ndarray, rng: np.random.Generator, sample: dict[str, Any]
-    ) -> np.ndarray:
+    def apply(self, image: np.ndarray, rng: Generator, sample: Sample) -> np.ndarray:
         strength = draw(rng, self.strength)
         grey = bool(self.grey and rng.random() < self.grey)
         return degrade.poisson_noise(image, strength, rng, grey)
@@ -153,9 +145,7 @@ class RandomJpeg(Step):
         super().__init__(prob)
         self.quality = self.pair("quality", quality, 1, 100)
 
-    def apply(
-        self, image: np.ndarray, rng: np.random.Generator, sample: dict[str, Any]
-    ) -> np.ndarray:
+    def apply(self, image: np.ndarray, rng: Generator, sample: Sample) -> np.ndarray:
         quality = round(draw(rng, self.quality))
         return degrade.jpeg(to_uint8(image), quality).astype(image.dtype)
 
@@ -188,12 +178,9 @@ class RandomRescale(Step):
         self.methods = [method] if isinstance(method, str) else list(method)
         self.of = of
 
-    def apply(
-        self, image: np.ndarray, rng: np.random.Generator, sample: dict[str, Any]
-    ) -> np.ndarray:
+    def apply(self, image: np.ndarray, rng: Generator, sample: Sample) -> np.ndarray:
         low, high = self.factor
-        way = int(np.searchsorted(self.odds, rng.random(), side="right"))
-        factor = draw(rng, ((1.0, high), (low, 1.0), (1.0, 1.0))[way])
+        factor = draw(rng, ((1.0, high), (low, 1.0), (1.0, 1.0))[way(rng, self.odds)])
         method = choose(rng, self.methods)
         over = sample["scale"] if self.of == "lq" else 1
         size = [max(1, round(side / over * factor)) for side in sample["gt"].shape[:2]]

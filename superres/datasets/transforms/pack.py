@@ -4,24 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from mmcv.transforms import BaseTransform
 
 from superres.errors import UserError
 from superres.registry import TRANSFORMS
 
-from .views import then
+from .views import made, then
 
-META_KEYS = (
-    "index",
-    "draw",
-    "name",
-    "scale",
-    "top",
-    "left",
-    "lq_path",
-    "gt_path",
-)
+META_KEYS = ("index", "draw", "name", "scale", "top", "left", "lq_path", "gt_path")
 
 
 @TRANSFORMS.register_module()
@@ -54,15 +44,10 @@ class PackInputs(BaseTransform):
         meta = {key: sample[key] for key in self.meta_keys if key in sample}
         view = sample.get("view", 0)
         meta["view"] = then(sample.get("settled_view", 0), view)
-        packed = {"inputs": _made(sample["lq"]), "view": view, "meta": meta}
+        packed = {"inputs": made(sample["lq"]), "view": view, "meta": meta}
         if sample.get("gt") is not None:
-            packed["gt"] = _made(sample["gt"])
+            packed["gt"] = made(sample["gt"])
         return packed
-
-
-def _made(picture: Any) -> Any:
-    """A picture that is computed when it is looked at is computed here."""
-    return np.asarray(picture) if hasattr(picture, "__array__") else picture
 
 
 PackInputs.__doc__ = PackInputs.__doc__.format(keys=", ".join(META_KEYS))

@@ -70,6 +70,11 @@ def _as_cv(out: np.ndarray) -> np.ndarray:
     return out[:, :, 0] if out.shape[2] == 1 else out
 
 
+def made(picture: Any) -> Any:
+    """A picture that is computed when it is looked at is computed here."""
+    return np.asarray(picture) if hasattr(picture, "__array__") else picture
+
+
 def settle_view(sample: dict[str, Any]) -> dict[str, Any]:
     """Apply a pending view to the pixels, for transforms that look at positions."""
     view = sample.get("view", 0)
