@@ -89,7 +89,7 @@ def test_a_checkpoint_of_another_model_is_refused(train, capsys):
     assert train("model.backbone.channels=6", resume="auto") == 2
     message = capsys.readouterr().err
     assert "another model" in message
-    assert "(8, 3, 3, 3)" in message
+    assert "is 8x8x3x3, not 6x6x3x3" in message
 
 
 def test_an_earlier_run_is_moved_aside_not_overwritten(train, tmp_path, capsys):

@@ -107,6 +107,48 @@ def test_a_work_dir_that_cannot_be(train, tmp_path, capsys):
     assert "in the way" in capsys.readouterr().err
 
 
+# Trains in a process whose data-loader worker kills itself: while the loader is made, which waits
+# for it, or at its 20th batch.
+DYING = """
+import os, signal, sys, time
+from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter as Batches
+from superres.cli.main import main
+from superres.datasets import loader
+ready, go = os.pipe()
+def die(*_):
+    os.read(ready, 1)
+    os.kill(os.getpid(), signal.SIGKILL)
+class Dying(loader.Ring):
+    made = 0
+    def __call__(self, samples):
+        self.made += 1
+        return die() if self.made == 20 else super().__call__(samples)
+if sys.argv[1] == "before":
+    reset = Batches._reset
+    def waits(self, *args, **options):
+        reset(self, *args, **options)
+        os.write(go, b"x")
+        time.sleep(60)
+    loader.init_worker, Batches._reset = die, waits
+else:
+    loader.Ring = Dying
+    os.write(go, b"x")
+sys.exit(main(sys.argv[2:]))
+"""
+
+
+@pytest.mark.parametrize("when", ["before", "later"])
+def test_a_worker_that_is_killed_is_one_message(options, tmp_path, when):
+    python, _, *arguments = command(options, tmp_path, "num_workers=1", "max_iters=1000")
+    output = finish(start([python, "-c", DYING, when, "train", *arguments]), code=2)
+    assert "Traceback" not in output
+    said = [line for line in output.splitlines() if "data-loader worker died" in line]
+    assert len(said) == 1
+    assert "lower num_workers" in said[0]
+    assert "continue with --resume" in said[0]
+    assert output.endswith(f"{said[0]}\n")
+
+
 def test_a_broken_picture_is_named_also_from_a_worker(train, tmp_path, capsys, world):
     folder = tmp_path / "pictures"
     folder.mkdir()

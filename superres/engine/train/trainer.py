@@ -153,11 +153,12 @@ class Trainer:
         options = {k: v for k, v in self.cfg.train_dataloader.items() if k != "dataset"}
         options["pin_memory"] = options.get("pin_memory", True) and self.device.type == "cuda"
         loader = train_loader(self.train_dataset, sampler, **options)
-        with held_back(options.get("start_method")):
-            batches = iter(loader)
-        if self.fast.prefetch:
-            batches = CudaPrefetcher(batches, self.device)
+        batches = None
         try:
+            with held_back(options.get("start_method")):
+                batches = iter(loader)
+            if self.fast.prefetch:
+                batches = CudaPrefetcher(batches, self.device)
             self.iterate(batches)
         except (RuntimeError, MemoryError) as error:
             if is_out_of_memory(error):
