@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from superres.lazy import lazily
 
 if TYPE_CHECKING:
-    from superres.checkpoints import load_model
+    from superres.checkpoints.loading import load_model
     from superres.checkpoints.pretrained import from_pretrained, push_to_hub, save_pretrained
     from superres.engine.api import test, train
     from superres.upscaling.compare import save_comparison
@@ -33,7 +33,7 @@ __all__ = [
 __getattr__ = lazily(
     __name__,
     {
-        "superres.checkpoints": ("load_model",),
+        "superres.checkpoints.loading": ("load_model",),
         "superres.checkpoints.pretrained": ("from_pretrained", "push_to_hub", "save_pretrained"),
         "superres.engine.api": ("test", "train"),
         "superres.upscaling.compare": ("save_comparison",),
