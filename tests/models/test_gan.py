@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import signal
+import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -132,17 +132,19 @@ def test_a_patch_that_does_not_fit_is_one_message(kind):
 
 
 def test_killed_and_resumed_it_is_bit_equal(config, options, tmp_path):
+    def command(work: Path, *flags: str) -> list[str]:
+        arguments = [sys.executable, str(ROOT / "tools/train.py"), config, "--work-dir", str(work)]
+        return [*arguments, *flags, "--cfg-options", *options]
+
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    arguments = ["train", config, "--work-dir"]
-    assert main([*arguments, str(whole), "--cfg-options", *options]) == 0
-    process = start([os.sys.executable, str(ROOT / "tools/train.py"), config, "--work-dir",
-                     str(killed), "--cfg-options", *options])  # fmt: skip
+    finish(start(command(whole)))
+    process = start(command(killed))
     while not (killed / "iter_20.pth").is_file():
         assert process.poll() is None, process.communicate()[0]
         time.sleep(0.05)
-    process.send_signal(signal.SIGKILL)
+    process.kill()
     process.communicate()
-    assert main([*arguments, str(killed), "--resume", "--cfg-options", *options]) == 0
+    finish(start(command(killed, "--resume")))
     assert differences(whole / "iter_60.pth", killed / "iter_60.pth") == []
     groups = read_checkpoint(whole / "iter_60.pth")["optimizer"]["param_groups"]
     assert {group["initial_lr"] for group in groups} == {1e-3, 5e-4}
@@ -153,7 +155,7 @@ def test_two_ranks_are_as_one(config, options, tmp_path):
     one, two = tmp_path / "one", tmp_path / "two"
     assert main(["train", config, "--work-dir", str(one), "--cfg-options", *options]) == 0
     script = ["bash", str(ROOT / "tools/dist_train.sh"), config, "2", "--work-dir", str(two)]
-    finish(start([*script, "--cfg-options", *options], PYTHON=os.sys.executable))
+    finish(start([*script, "--cfg-options", *options], PYTHON=sys.executable))
     states = [read_checkpoint(work / "iter_20.pth")["state_dict"] for work in (one, two)]
     for key, value in states[0].items():
         torch.testing.assert_close(value, states[1][key], rtol=1e-5, atol=1e-5, msg=key)
