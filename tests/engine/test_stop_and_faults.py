@@ -222,6 +222,13 @@ def test_a_filesystem_without_locks_is_told(tmp_path, monkeypatch):
     assert "No locks available" in told[0]
 
 
+def test_too_few_open_files_for_the_workers_are_one_message(options, tmp_path):
+    words = shlex.join(command(options, tmp_path / "work", "num_workers=16"))
+    said = finish(start(["bash", "-c", f"ulimit -n 64; {words}"]), 2)
+    assert "Traceback" not in said
+    assert said.splitlines()[-1].startswith("error: num_workers = 16 needs about ")
+
+
 def test_a_reader_of_the_output_that_goes_does_not_end_the_run(options, tmp_path):
     process = start(command(options, tmp_path / "work"))
     process.stdout.close()
