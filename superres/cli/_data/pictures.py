@@ -38,7 +38,7 @@ def _five_crop(args: argparse.Namespace) -> Record:
     Four corners and the centre of every picture, half its size; LR by PIL's bicubic.
     """
     from superres.cli._progress import Progress
-    from superres.datasets.five_crop import five_crop
+    from superres.datasets.prepare.five_crop import five_crop
 
     with Progress() as told:
         options = {name: getattr(args, name) for name in ("name", "num_workers", "overwrite")}
