@@ -45,6 +45,7 @@ class FoundSet:
         gt_at: scale -> ground truths of that scale's own.
         lq: (degradation, scale) -> the low-quality side.
         broken: what is called one of its sides and cannot be read as one.
+        unreadable: why what is called its low-quality side is not in ``lq``.
         unused: folders with images beside its sides that are neither.
     """
 
@@ -53,6 +54,7 @@ class FoundSet:
     gt_at: dict[int, Path] = field(default_factory=dict)
     lq: dict[tuple[str, int], Path] = field(default_factory=dict)
     broken: list[Place] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
     unused: list[Path] = field(default_factory=list)
 
     @property
@@ -68,8 +70,10 @@ class FoundSet:
 
     def doubts(self) -> list[str]:
         """What lies beside a set without a low-quality side and may be it."""
-        return [p.fault for p in self.broken if p.low and not self.lq] + [
-            f"{path} holds images that are not used" for path in self.unused
+        return [
+            *self.unreadable,
+            *(p.fault for p in self.broken if p.low and not self.lq),
+            *(f"{path} holds images that are not used" for path in self.unused),
         ]
 
 
@@ -140,20 +144,36 @@ def _set_of(name: str, where: list[Place], unused: list[Place]) -> FoundSet:
     # An interrupted first pack must not look like no set at all: opening it says what it is.
     first = gt.path if gt else next(iter(own.values()), where[0].path.with_suffix(""))
     found = FoundSet(name, first, own, broken=broken, unused=[p.path for p in strays])
-    for place in sorted(sides, key=lambda p: p.packed):  # a packed side before the same as files
-        if place.low and (scale := place.side.scale or _ratio(found.gt, place.path)):
-            # What is not called bicubic is not held against it.
-            kind = place.side.kind or ("bicubic" if scale == 8 else "unknown")
-            found.lq[kind, scale] = place.path
-    found.lq = dict(sorted(found.lq.items()))
+    low: dict[tuple[str, int], Place] = {}
+    for place in (p for p in sides if p.low):
+        try:
+            scale = place.side.scale or _ratio(found.gt, place.path)
+        except UserError as error:
+            found.unreadable.append(str(error))
+            continue
+        # What is not called bicubic is not held against it.
+        key = place.side.kind or ("bicubic" if scale == 8 else "unknown"), scale
+        if key in low:  # of a folder and its own pack the pack; else it is an error, as in training
+            both = [*(p for p in sides if p.high), low[key], place]
+            place = choose_sides(both, scale, None, name)[1] or place
+        low[key] = place
+    found.lq = {key: low[key].path for key in sorted(low)}
     return found
 
 
-def _ratio(gt: Path, lq: Path) -> int | None:
-    """The scale of a side whose name states none, by the sizes of its first image."""
-    try:
-        high, low = open_store(gt), open_store(lq)
-        first, number = next((i, n) for i, n in enumerate(partner_numbers(high, low, 1)) if n >= 0)
-        return max(1, round(high.shape_at(first)[0] / low.shape_at(number)[0]))
-    except (UserError, StopIteration):
-        return None
+def _ratio(gt: Path, lq: Path) -> int:
+    """The scale of a side whose name states none, by the sizes of the first pair that can be read.
+
+    Raises:
+        UserError: there is no such pair.
+    """
+    high, low = open_store(gt), open_store(lq)
+    pairs = [(i, n) for i, n in enumerate(partner_numbers(high, low, 1)) if n >= 0]
+    faults = []
+    for first, number in pairs:
+        try:
+            return max(1, round(high.shape_at(first)[0] / low.shape_at(number)[0]))
+        except UserError as error:
+            faults.append(str(error).rstrip("."))
+    why = faults[0] if faults else f"no image is called as one of {gt}, such as {high.name_at(0)}"
+    raise UserError(f"{lq}: no pair can be read: {why}")

@@ -15,6 +15,7 @@ from superres.datasets.locate import locate
 from superres.datasets.paired import PairedDataset
 from superres.datasets.prepare import Options, prepare
 from superres.datasets.storage import open_store
+from superres.datasets.verify import verify
 from superres.errors import UserError
 from superres.imaging.io import encode_image, write_image
 from tests.datasets.trees import (
@@ -248,6 +249,34 @@ def test_a_folder_with_pairs_inside(tmp_path):
     assert "already there" in refused("folder", source, tmp_path / "d", name="mine")
     run("folder", source, tmp_path / "d", name="mine", overwrite=True)
     assert_pairs(tmp_path / "d", "mine", 2, pictures)
+
+
+def test_a_side_that_cannot_be_read_or_chosen_is_not_replaced_by_bicubic(tmp_path):
+    for name, (spoil, told) in {
+        "dead": (lambda f: (f.unlink(), f.symlink_to("/gone/x.png")), "a link that leads nowhere"),
+        "cut": (lambda f: f.write_bytes(b"\x89PNG"), "no pair can be read"),
+        "other": (
+            lambda f: f.rename(f.with_name(f"{'uvw'[int(f.stem[1])]}.png")),
+            "called as one of",
+        ),
+    }.items():
+        for i in range(3):
+            put(tmp_path / name / "HR" / f"p{i}.png", picture(i))
+            spoil(put(tmp_path / name / "LR" / f"p{i}.png", lq_of(picture(i), 2)))
+        assert told in refused("folder", tmp_path / name, tmp_path / "d")
+        assert any(told in p["message"] for p in errors({"verification": verify(tmp_path / name)}))
+    for side, scale in (("HR", 1), ("LR", 2), ("LQ", 2)):
+        put(tmp_path / "two" / side / "p0.png", lq_of(picture(0), scale))
+    assert "could all be the low-quality side" in refused(
+        "folder", tmp_path / "two", tmp_path / "d"
+    )
+    with pytest.raises(UserError, match="could all be the low-quality side"):
+        verify(tmp_path / "two")
+    shutil.rmtree(tmp_path / "two" / "LQ")
+    put(tmp_path / "two" / "HR" / "p1.png", picture(1))
+    put(tmp_path / "two" / "LR" / "p1.png", lq_of(picture(1), 2))
+    (tmp_path / "two" / "LR" / "p0.png").write_bytes(b"")  # the first one does not hide the rest
+    assert [p["fault"] for p in errors({"verification": verify(tmp_path / "two")})] == ["decode"]
 
 
 def test_a_broken_picture_is_left_out_of_a_folder_and_fails_a_pair_set(tmp_path):

@@ -100,8 +100,8 @@ def plan_of(found: FoundSet) -> SetPlan:
     doubts = found.doubts()
     if not found.lq and doubts:
         raise UserError(
-            f"{doubts[0]}, and no other low-quality side is known for {found.gt}. Call that folder "
-            "LR, or move it away"
+            f"{doubts[0].rstrip('.')}, and no other low-quality side is known for {found.gt}. "
+            "Mend that folder, call it LR, or move it away"
         )
     plan = SetPlan(found.name, notes=doubts)
     sides = [found.gt, *found.gt_at.values(), *found.lq.values()]

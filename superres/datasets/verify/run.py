@@ -109,7 +109,10 @@ def _verify_set(found: FoundSet, wish: _Wish) -> tuple[dict[str, Any], Identity]
         if UNFINISHED in place.fault:
             problems.add("error", "unfinished", place.path, UNFINISHED)
     for text in found.doubts():  # an error where it may be the LR
-        problems.add("note" if found.lq else "error", "unused", found.home, text)
+        if text in found.unreadable:
+            problems.add("error", "unreadable", found.home, text)
+        else:
+            problems.add("note" if found.lq else "error", "unused", found.home, text)
     gt = _open(found.gt, problems)
     if gt is None:
         return record, identity
