@@ -85,7 +85,7 @@ def locate(spec: Spec, data_root: str | Path, scale: int, needs_lq: bool = True)
     base, kind = asked.groups() if asked else (spec, None)
     tried = list(dict.fromkeys([Path(data_root) / base, Path(base)]))
     for root in tried:
-        packed = root.with_name(f"{root.name}.lmdb")
+        packed = root.parent / f"{root.name}.lmdb"
         root = packed if is_lmdb(packed) and not root.exists() else root
         where = [] if is_lmdb(root) else places(root)
         where = where if needs_lq else [p for p in where if p.high]
@@ -102,7 +102,7 @@ def locate(spec: Spec, data_root: str | Path, scale: int, needs_lq: bool = True)
         if needs_lq and (any(p.side for p in strays) or (lq is None and doubts)):
             raise UserError(_unused(gt, lq, doubts))
         notes = tuple(f"{p.path} holds images that are not used" for p in strays)
-        name = root.name.removesuffix(".lmdb")
+        name = Path(os.path.abspath(root)).name.removesuffix(".lmdb")  # '.' has one, too
         return PairedSet(f"{name}_LR_{kind}" if asked else name, gt.path, lq and lq.path, notes)
     raise UserError(_not_found(spec, data_root, tried, scale))
 

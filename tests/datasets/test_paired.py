@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from superres.datasets.lazy import LazyBicubic
+from superres.datasets.locate import locate
 from superres.datasets.paired import PairedDataset
 from superres.datasets.pairing import TEMPLATES
 from superres.datasets.sampler import SampleKey
@@ -199,6 +200,13 @@ def test_pngs_of_every_kind(tmp_path: Path, kind: str):
         kept = PairedDataset(gt=str(tmp_path), scale=4, dtype="keep")[0]
         np.testing.assert_array_equal(kept["gt"], expected.astype(np.uint16) * 257)
         assert np.asarray(kept["lq"]).dtype == np.uint16
+
+
+def test_the_folder_where_one_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "here").mkdir()
+    write_image(tmp_path / "here" / "a.png", np.zeros((8, 8, 3), np.uint8))
+    monkeypatch.chdir(tmp_path / "here")
+    assert locate(".", ".", 2).name == "here"
 
 
 def test_an_empty_folder(tmp_path: Path):
