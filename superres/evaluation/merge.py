@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from superres.errors import UserError
-from superres.evaluation.published import difference
+from superres.evaluation.published import difference, is_published_name
 from superres.evaluation.statistics import Interval, mean_and_deviation, paired_difference
 from superres.evaluation.tables import Entry, Table, entries_of
 
@@ -82,6 +82,7 @@ def merge_runs(runs: Sequence[Run]) -> tuple[dict[str, Any], list[str]]:
             if own:  # where the method's name stands for several configs, their names
                 apart = run.config + "+" * method.endswith("+")
                 method = run.name or (apart if len(configs[method]) > 1 else method)
+                entry = _renamed(entry, method, run.record)
                 for what, key in _COMMON.items():
                     if value := run.record.get(key):
                         facts[method, what][str(value)] = run.source
@@ -101,6 +102,22 @@ def merge_runs(runs: Sequence[Run]) -> tuple[dict[str, Any], list[str]]:
         warnings += more
     kept = {"protocols": protocols, **({"metrics": metrics} if metrics else {})}
     return {**kept, "baselines": merged[False], "results": merged[True]}, warnings
+
+
+def _renamed(entry: Entry, method: str, record: Mapping[str, Any]) -> Entry:
+    """The entry, with a note where a publication's name is new to it and its record does not say
+    that it is that publication's."""
+    stated = record.get("published_network"), entry.get("published")
+    known = {entry["method"], *((of or {}).get("method") for of in stated)}
+    notes = entry.get("notes", ())
+    if (
+        not is_published_name(method)
+        or known & {method, method.removesuffix("+")}
+        or any(note.startswith(f"results of {method} ") for note in notes)
+    ):
+        return entry
+    note = f"called so here, {entry['method']} in its results.json: not known to be the published"
+    return {**entry, "notes": [*notes, f"{note} network"]}
 
 
 def _rules(protocol: Mapping[str, Any]) -> dict[str, Any]:

@@ -96,6 +96,22 @@ def test_two_configs_of_one_published_method_are_two_rows():
     assert {e["method"] for e in merged["results"]} == {"edsr_x2c64", "edsr_x2c256"}
 
 
+def test_a_published_name_that_is_given_in_the_table_is_told():
+    own = record(entry("EDSR 16x64", {"a": 30.0}), config="configs/EDSR-baseline.py")
+    told = "called so here, EDSR 16x64 in its results.json: not known to be the published network"
+
+    def notes(*runs):
+        return {e["method"]: e.get("notes", []) for e in merge_runs(runs)[0]["results"]}
+
+    assert notes(Run("own", own, "RCAN")) == {"RCAN": [told]}
+    assert notes(Run("own", own, "ours")) == {"ours": []}
+    other = record(entry("EDSR 16x64", {"a": 31.0}), sha256="1", config="configs/mine.py")
+    assert notes(Run("own", own), Run("other", other)) == {"EDSR-baseline": [told], "mine": []}
+    theirs = {**record(entry("theirs", {"a": 30.0})), "published_network": {"method": "RCAN"}}
+    assert notes(Run("theirs", theirs, "RCAN")) == {"RCAN": []}
+    assert len(notes(Run("theirs", theirs, "EDSR"))["EDSR"]) == 1
+
+
 def test_what_cannot_be_compared_is_told():
     sets = [{"set": "Set5", "scale": 2, "lq_fingerprint": {"sha256": digest}} for digest in "ab"]
     one = Run("one", record(entry("ours", {"a": 30.0}), sets=sets[:1]))
