@@ -17,7 +17,7 @@ from superres.datasets.storage.environment import DATA_FILE
 from superres.datasets.storage.writer import PARTIAL_SUFFIX
 from superres.errors import UserError
 from superres.files import is_folder, os_fault
-from superres.imaging.listing import is_image
+from superres.imaging.listing import is_image, list_images
 
 UNFINISHED = "its packing was interrupted; run the same prepare or pack command again"
 _DEEPEST = 3  # LR/train/X4
@@ -161,6 +161,25 @@ def holds_images(path: Path) -> bool:
             return any(is_image(entry.path) for entry in entries if not is_folder(entry))
     except OSError as error:
         raise UserError(os_fault(path, error, "folder")) from None
+
+
+def refuse_both_in_one(folder: Path) -> None:
+    """Refuse a folder in which both sides of all pairs lie, such as RealSR's ``a_HR``, ``a_LR4``.
+
+    Raises:
+        UserError: it is one. Read as ground truths, its low-quality images would be trained on.
+    """
+    names: dict[str, set[str]] = {"HR": set(), "LR": set()}
+    for file in [] if is_lmdb(folder) else list_images(folder):
+        match = re.fullmatch(r"(?i)(.+)[-_](HR|LR)(_?x?\d+)?", file.stem)
+        if not match:
+            return
+        names[match[2].upper()].add(match[1])
+    if names["HR"] & names["LR"]:
+        raise UserError(
+            f"{folder}: both sides lie in this folder ({min(names['HR'] & names['LR'])}_HR and "
+            "_LR). Move them into two folders, HR and LR"
+        )
 
 
 def places(root: Path) -> list[Place]:

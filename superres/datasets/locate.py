@@ -22,6 +22,7 @@ from superres.datasets.layouts import (
     of_another_scale,
     places,
     read_side,
+    refuse_both_in_one,
 )
 from superres.errors import UserError, some
 
@@ -96,6 +97,8 @@ def locate(spec: Spec, data_root: str | Path, scale: int, needs_lq: bool = True)
             gt = gt or direct
         if gt is None or (asked and lq is None):
             continue
+        if gt is direct and lq is None:
+            refuse_both_in_one(root)
         words = ("", gt.side.word if gt.side else "")
         doubts = [p for p in where if p.fault and p.low and p.side.word in words]
         doubts = strays or [p for p in doubts if not of_another_scale(p, scale)]

@@ -16,6 +16,7 @@ from superres.datasets.layouts import (
     is_lmdb,
     places,
     read_side,
+    refuse_both_in_one,
 )
 from superres.datasets.pairing import partner_numbers
 from superres.datasets.storage import open_store
@@ -98,6 +99,7 @@ def find_sets(folder: Path) -> list[FoundSet]:
         raise UserError(f"{folder}: no such folder.")
     found = list(sets_at(folder, 3))
     if not found and holds_images(folder):
+        refuse_both_in_one(folder)
         found = [FoundSet(folder.name.removesuffix(".lmdb"), folder)]
     if not found:
         raise UserError(
@@ -135,15 +137,16 @@ def sets_at(folder: Path, depth: int) -> Iterator[FoundSet]:
                 yield from sets_at(path, depth - 1)
 
 
-def _set_of(name: str, where: list[Place], unused: list[Place]) -> FoundSet:
+def _set_of(name: str, where: list[Place], others: list[Place]) -> FoundSet:
     """One set of the places that are its sides."""
     broken = [p for p in where if p.fault]
     sides = [p for p in where if not p.fault]
-    gt, _, strays = choose_sides([*(p for p in sides if p.high), *unused], 0, None, name)
+    gt, _, strays = choose_sides([*(p for p in sides if p.high), *others], 0, None, name)
     own = {p.side.scale: p.path for p in sides if p.high and p.side.scale}
     # An interrupted first pack must not look like no set at all: opening it says what it is.
     first = gt.path if gt else next(iter(own.values()), where[0].path.with_suffix(""))
-    found = FoundSet(name, first, own, broken=broken, unused=[p.path for p in strays])
+    unused = [p.path for p in strays if p.path not in own.values()]
+    found = FoundSet(name, first, own, broken=broken, unused=unused)
     low: dict[tuple[str, int], Place] = {}
     for place in (p for p in sides if p.low):
         try:

@@ -272,11 +272,26 @@ def test_a_side_that_cannot_be_read_or_chosen_is_not_replaced_by_bicubic(tmp_pat
     )
     with pytest.raises(UserError, match="could all be the low-quality side"):
         verify(tmp_path / "two")
+    for side, scale in (("HR", 1), ("LR2", 2)):  # RealSR's names
+        put(tmp_path / "one" / f"p0_{side}.png", lq_of(picture(0), scale))
+    told = "both sides lie in this folder"
+    assert told in refused("folder", tmp_path / "one", tmp_path / "d")
+    for see in (verify, lambda folder: locate(str(folder), tmp_path, 2)):
+        with pytest.raises(UserError, match=told):
+            see(tmp_path / "one")
     shutil.rmtree(tmp_path / "two" / "LQ")
     put(tmp_path / "two" / "HR" / "p1.png", picture(1))
     put(tmp_path / "two" / "LR" / "p1.png", lq_of(picture(1), 2))
     (tmp_path / "two" / "LR" / "p0.png").write_bytes(b"")  # the first one does not hide the rest
     assert [p["fault"] for p in errors({"verification": verify(tmp_path / "two")})] == ["decode"]
+
+
+def test_ground_truths_of_each_scale_are_not_called_unused(tmp_path):
+    for scale in (2, 3):
+        put(tmp_path / "s" / f"HR_x{scale}" / "p0.png", picture(0))
+        put(tmp_path / "s" / f"LR_x{scale}" / "p0.png", lq_of(picture(0), scale))
+    record = run("folder", tmp_path / "s", tmp_path / "d")
+    assert not any("not used" in note for note in record["sets"][0]["notes"])
 
 
 def test_a_broken_picture_is_left_out_of_a_folder_and_fails_a_pair_set(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from superres.datasets.layouts import refuse_both_in_one
 from superres.datasets.prepare.plan import Options, SetPlan, files_of, plan_of
 from superres.datasets.prepare.source import Source
 from superres.datasets.sets import sets_at
@@ -21,6 +22,7 @@ def plan(source: Source, options: Options) -> list[SetPlan]:
         )
     found = plan_of(sets[0]) if sets else SetPlan()
     if not sets:
+        refuse_both_in_one(tree)
         files = files_of(tree, recursive=True)
         above = os.path.commonpath([os.path.dirname(name) for name in files] or [""])
         found.gt = {name[len(above) :].lstrip("/"): file for name, file in files.items()}
