@@ -19,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-TRAIN = """--work-dir work --seed 0 --cfg-options train_set=. val_sets=[] test_sets=[] max_iters=2
+TRAIN = """--work-dir work --seed 0 --cfg-options train_set=set val_sets=[] test_sets=[] max_iters=2
     checkpoint_interval=2 global_batch_size=2 lq_patch_size=16 num_workers=0 tensorboard=False
     fast=off model.backbone.channels=8 model.backbone.num_blocks=1""".split()  # noqa: SIM905
 
@@ -31,7 +31,7 @@ def sample() -> None:
 
     pipeline = [{"type": "PairedRandomCrop", "lq_patch_size": 16}, {"type": "PackInputs"}]
     pipeline[1:1] = [{"type": "RandomFlip", "direction": "horizontal"}, {"type": "RandomTranspose"}]
-    PairedDataset(".", scale=2, pipeline=pipeline)[SampleKey(0, 5, 2)]
+    PairedDataset("set", scale=2, pipeline=pipeline)[SampleKey(0, 5, 2)]
 
 
 def calls_of(walk: Callable[[], Any], own: str) -> Counter[str]:
@@ -64,14 +64,23 @@ if __name__ == "__main__":
 
         from superres.cli.main import main
 
-        for name in ("a.png", "b.png"):
+        Path("set").mkdir()
+        for name in ("set/a.png", "set/b.png"):
             cv2.imwrite(name, np.random.default_rng(0).integers(0, 256, (96, 96, 3), "u1"))
         config = f"{root}/configs/edsr/edsr_x2c64b16_g1_300k_div2k.py"
         commands = {
             "weight file": ["models", "info", f"{root}/superres/weights/edsr-s_x2.safetensors"],
             "config": ["print-config", config],
             "training": ["train", config, *TRAIN],
-            "photo": ["upscale", "a.png", "--model", "edsr-s_x2", "-o", "large.png", "--overwrite"],
+            "photo": [
+                "upscale",
+                "set/a.png",
+                "--model",
+                "edsr-s_x2",
+                "-o",
+                "large.png",
+                "--overwrite",
+            ],
         }
         walks = {"sample": sample} | {n: lambda c=c: main(c) for n, c in commands.items()}
         for name, walk in walks.items():
