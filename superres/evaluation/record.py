@@ -34,6 +34,13 @@ class Image(TypedDict):
     seconds: NotRequired[Score]
 
 
+class Difference(TypedDict, total=False):
+    """Ours less a published score; infinite where ours is."""
+
+    psnr: Score
+    ssim: Score
+
+
 class Published(TypedDict):
     """The published score of a cell, from ``source``, the publication. Also: note.
 
@@ -44,7 +51,7 @@ class Published(TypedDict):
     psnr: Score
     ssim: Score
     source: str | None
-    difference: NotRequired[dict[str, Score] | None]
+    difference: NotRequired[Difference | None]
 
 
 class Result(TypedDict):

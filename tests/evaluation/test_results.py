@@ -64,6 +64,14 @@ def test_the_file_follows_the_schema(mixed, tmp_path):
     assert "identical to HR, which makes the mean infinite: b" in again["results"][0]["notes"]
 
 
+def test_an_infinite_difference_from_a_published_score_is_read_again(tmp_path):
+    published = {"method": "RCAN", "psnr": 38.27, "ssim": 0.9614, "source": "paper", "note": ""}
+    cell = entry("ours", {"a": math.inf})
+    cell["published"] = {**published, "difference": {"psnr": math.inf, "ssim": 0.04}}
+    write_results(tmp_path, record(cell))
+    assert read_results(tmp_path)["results"] == [cell]
+
+
 def test_notes_of_images_are_told_once():
     image = {"psnr": 30.0, "ssim": 0.9}
     images = [{"name": n, **image, "notes": ["tiles", *"x" * (n == "a")]} for n in "ab"]
