@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         metavar="SET",
         help="these sets instead of the config's test_sets and val_sets: names, paths, or "
-        "'dict(gt=FOLDER, lq=FOLDER)'; commas work, too",
+        "\"dict(gt='HR', lq='LR')\"; commas work, too",
     )
     parser.add_argument(
         "--protocols",

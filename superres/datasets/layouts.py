@@ -163,6 +163,12 @@ def holds_images(path: Path) -> bool:
         raise UserError(os_fault(path, error, "folder")) from None
 
 
+def refuse_dead_link(path: Path) -> None:
+    """Raise a :class:`UserError` for a link that leads nowhere: it is not "not there"."""
+    if path.is_symlink() and not path.exists():
+        raise UserError(f"{path}: a link that leads nowhere ({os.readlink(path)}).")
+
+
 def refuse_both_in_one(folder: Path) -> None:
     """Refuse a folder in which both sides of all pairs lie, such as RealSR's ``a_HR``, ``a_LR4``.
 
@@ -195,6 +201,7 @@ def places(root: Path) -> list[Place]:
     Raises:
         UserError: a folder cannot be read.
     """
+    refuse_dead_link(root)
     if root.is_dir():
         return list(_below(root))
     word = "_".join(_tokens(root.name))

@@ -17,6 +17,7 @@ from superres.datasets.layouts import (
     places,
     read_side,
     refuse_both_in_one,
+    refuse_dead_link,
 )
 from superres.datasets.pairing import partner_numbers
 from superres.datasets.storage import open_store
@@ -95,6 +96,7 @@ def find_sets(folder: Path) -> list[FoundSet]:
     Raises:
         UserError: there is none, or a folder cannot be read; folders could be either side.
     """
+    refuse_dead_link(folder)
     if not folder.exists():
         raise UserError(f"{folder}: no such folder.")
     found = list(sets_at(folder, 3))

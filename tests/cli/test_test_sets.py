@@ -85,6 +85,8 @@ def test_nothing_to_score_is_a_mistake(checkpoint, options, tmp_path, capsys):  
     said = failing([*arguments, f"data_root={tmp_path}"], capsys)
     assert "no partner for 'p1'" in said
     assert "other" in said
+    arguments[4] = "dict(gt=/a/HR, lq=/a/LR)"  # as people write it at first
+    assert "--sets dict(gt=/a/HR, lq=/a/LR): cannot be read" in failing(arguments, capsys)
 
 
 def test_nan_weights(checkpoint, options, tmp_path, capsys):  # noqa: F811

@@ -279,6 +279,12 @@ def test_a_side_that_cannot_be_read_or_chosen_is_not_replaced_by_bicubic(tmp_pat
     for see in (verify, lambda folder: locate(str(folder), tmp_path, 2)):
         with pytest.raises(UserError, match=told):
             see(tmp_path / "one")
+    (tmp_path / "gone").symlink_to("/gone")
+    told = "gone: a link that leads nowhere"
+    assert told in refused("folder", tmp_path / "gone", tmp_path / "d")
+    for see in (verify, lambda folder: locate(str(folder), tmp_path, 2)):
+        with pytest.raises(UserError, match=told):
+            see(tmp_path / "gone")
     shutil.rmtree(tmp_path / "two" / "LQ")
     put(tmp_path / "two" / "HR" / "p1.png", picture(1))
     put(tmp_path / "two" / "LR" / "p1.png", lq_of(picture(1), 2))

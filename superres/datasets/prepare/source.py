@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from superres.datasets.layouts import refuse_dead_link
 from superres.datasets.prepare.archives import archive_stem, extract, hidden
 from superres.errors import UserError
 from superres.files import is_folder, lock_target, os_fault
@@ -34,6 +35,7 @@ class Source:
         self.root = self.tree = root
         self.passed_over: list[Path] = []
         self._scratch, self._lock = scratch, None
+        refuse_dead_link(root)
         if not root.exists():
             raise UserError(f"{root}: no such folder or archive (--root).")
         stem = archive_stem(root.name) if root.is_file() else root.name

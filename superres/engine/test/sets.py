@@ -168,7 +168,14 @@ def _wanted(
 
 def _given(spec: str) -> Spec:
     """A set of the command line: ``dict(gt=..., lq=...)``, or a name or path as it is."""
-    value = parse_options([f"set={spec}"])["set"] if spec.startswith(("dict(", "{")) else spec
+    if not spec.startswith(("dict(", "{")):
+        return spec
+    try:
+        value = parse_options([f"set={spec}"])["set"]
+    except UserError:
+        raise UserError(
+            f"--sets {spec}: cannot be read. Write quotes around paths: dict(gt='HR', lq='LR')"
+        ) from None
     return value if isinstance(value, dict) else spec
 
 
