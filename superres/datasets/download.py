@@ -102,13 +102,12 @@ def download(
     }
     missing = {url: md5 for url, md5 in files.items() if not (folder / Path(url).name).is_file()}
     folder.mkdir(parents=True, exist_ok=True)
+    get = _http_get() if missing else None
     for url, md5 in missing.items():
         part = folder / f"{Path(url).name}.part"
         try:
             with part.open("ab") as file:
-                _http_get()(url, file, resume_size=file.tell(), displayed_filename=part.stem)
-        except UserError:
-            raise
+                get(url, file, resume_size=file.tell(), displayed_filename=part.stem)
         except Exception as error:  # of requests or httpx, as huggingface_hub's version has it
             left = "\n".join(f"  {u}" for u in files if not (folder / Path(u).name).is_file())
             raise UserError(

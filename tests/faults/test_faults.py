@@ -189,8 +189,9 @@ def test_a_work_dir_that_goes_while_training(renamed, world, tmp_path, capsys):
     hooks = f"_base_ = {CONFIG!r}\ncustom_hooks = [dict(type='Goes')]\n"
     (tmp_path / "config.py").write_text(hooks, encoding="utf-8")
     command = ["train", f"{tmp_path}/config.py", "--work-dir", f"{tmp_path}/work", "--cfg-options"]
-    assert main([*command, *tiny_options(world)]) == 0
+    assert main([*command, *tiny_options(world), "tensorboard=True"]) == 0
     assert "made again" in capsys.readouterr().err
+    assert list((tmp_path / "work/tensorboard").iterdir())
     assert (tmp_path / "work/iter_6.pth").is_file()
     assert (tmp_path / "work/log.jsonl").is_file()
     assert (tmp_path / "kept/log.jsonl").is_file() == renamed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 from mmengine.hooks import Hook
@@ -45,9 +46,15 @@ class TensorboardHook(Hook):
         runner.log.listen(self._write)
 
     def _write(self, mode: str, iteration: int, values: dict[str, float]) -> None:
+        writer = self._with_folder()
         for key, value in values.items():
             if isinstance(value, (int, float)):
-                self._writer.add_scalar(f"{mode}/{key}", value, iteration)
+                writer.add_scalar(f"{mode}/{key}", value, iteration)
+
+    def _with_folder(self) -> Any:
+        """The writer; where the work dir went while training, its thread would die."""
+        Path(self._writer.log_dir).mkdir(parents=True, exist_ok=True)
+        return self._writer
 
     def after_val_iter(
         self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None
@@ -64,7 +71,7 @@ class TensorboardHook(Hook):
         self._seen[key] += 1
         shown = comparison(*map(as_rgb8, (data_batch["lq"], outputs, data_batch["gt"])))
         tag = f"val/{key}/{data_batch['name']}"
-        self._writer.add_image(tag, shown, runner.iter, dataformats="HWC")
+        self._with_folder().add_image(tag, shown, runner.iter, dataformats="HWC")
 
     def after_val_epoch(self, runner: Any, metrics: dict[str, float] | None = None) -> None:
         """The next validation shows the same ones again."""
