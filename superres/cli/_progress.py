@@ -90,7 +90,7 @@ class UpscaleProgress(Progress):
     def begin(self, job: Job) -> None:
         """See `Listener`."""
         self._number += 1
-        self._job, self._begun = job, time.monotonic()
+        self._job, self._begun, self._noted = job, time.monotonic(), set[str]()
         if self._bars is not None and self._number == 1:
             self._task = self._bars.add_task("", total=self._total, count="", note="")
         number = f"{self._number}/{self._total}"
@@ -99,6 +99,11 @@ class UpscaleProgress(Progress):
     def network(self, chosen: ChosenNetwork) -> None:
         """See `Listener`."""
         self.say(self._headline(chosen))
+
+    def note(self, text: str) -> None:
+        """See `Listener`."""
+        self._noted.add(text)
+        self.say(f"{shown(self._job.source)}: {text}")
 
     def tiles(self, done: int, total: int) -> None:
         """See `Listener`."""
@@ -110,7 +115,7 @@ class UpscaleProgress(Progress):
 
     def end(self, job: Job, result: Result) -> None:
         """See `Listener`."""
-        notes = "".join(f"; {note}" for note in result.notes)
+        notes = "".join(f"; {note}" for note in result.notes if note not in self._noted)
         if result.status == "done" and result.result_size:
             to = "" if job.streams else f" -> {shown(job.target)}"
             size = "x".join(map(str, result.result_size))

@@ -76,6 +76,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="also write before/after pictures, or FILE.html with sliders",
     )
+    add("--deinterlace", action="store_true", help="videos whose frames show two moments (combs)")
     add("--overwrite", action="store_true", help="replace results that are there already")
     add("--max-pixels", metavar="N", help="refuse larger inputs (default: 268M)")
     add("--json", metavar="FILE", help="write what was done there")
@@ -143,6 +144,7 @@ def _options(args: argparse.Namespace) -> Options:
         **{name: getattr(args, name) for name in ("model", "scale", "device", "precision")},
         **{name: getattr(args, name) for name in ("format", "quality", "overwrite", "compare")},
         backend=args.backend if args.precision == "fp32" else "torch",
+        deinterlace=args.deinterlace,
         weights_format=args.weights_format,
         tiling=Tiling(
             args.tile,

@@ -106,11 +106,13 @@ def listening(host: str, port: int) -> Iterator[socket.socket]:
     Raises:
         UserError: it cannot be had; says why, and what to do.
     """
+    if not 0 <= port <= 65535:
+        raise UserError(f"port {port} does not exist; ports go from 0 (any free one) to 65535")
     try:
         sock = socket.create_server(
             (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET
         )
-    except (OSError, UnicodeError, OverflowError) as error:
+    except (OSError, UnicodeError) as error:
         raise UserError(
             f"port {port} on {host} cannot be had ({getattr(error, 'strerror', None) or error}), "
             "perhaps another superres serve has it; use --port 0 for any free one, or another "

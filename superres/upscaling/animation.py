@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -13,66 +12,65 @@ from PIL import Image, ImageSequence
 
 from superres.errors import UserError
 from superres.imaging.io import max_pixels_allowed, opened_picture
-from superres.upscaling.enlarge import Enlarger, Progress
+from superres.imaging.kinds import first_bytes, kind_of
 
-SUFFIXES = {".gif": "gif", ".apng": "png"}
-"""Suffix -> format of files that are written for animations only."""
+SUFFIXES = {".gif": "gif", ".apng": "png", ".png": "png", ".webp": "webp"}
+"""Suffix -> format of what can hold an animation."""
+_SIGNS = {"gif": b"GIF8", "png": b"acTL", "webp": b"ANIM"}
 
 
 @dataclass(frozen=True)
 class Animation:
-    """An animated file: its format (``gif``, ``webp``, ``png``), (height, width) and frames."""
+    """An animated file: its path, (height, width), frames, and loops; None: it says nothing."""
 
-    format: str
+    path: Path
     size: tuple[int, int]
     frames: int
+    loop: int | None
+
+    def __iter__(self) -> Iterator[tuple[np.ndarray, float]]:
+        """(H, W, 4) uint8 and milliseconds of each frame."""
+        with opened_picture(self.path) as image:
+            for frame in ImageSequence.Iterator(image):
+                # The first image of a PNG need not be of the animation.
+                if image.tell() or not getattr(image, "default_image", False):
+                    pixels = np.asarray(frame.convert("RGBA"))  # Pillow then knows how long
+                    yield pixels, float(frame.info.get("duration", 0))
 
 
-def find_animation(path: Path, max_pixels: int | None = None) -> Animation | None:
+def find_animation(path: Path | str, max_pixels: int | None = None) -> Animation | None:
     """What is animated about a file; None where nothing is.
 
     Raises:
-        UserError: not an image, or more pixels than the limit.
+        UserError: damaged, or more pixels than the limit.
     """
+    path, head = Path(path), first_bytes(path)
+    kind = kind_of(head)
+    if kind is None or _SIGNS.get(kind.name, b"none") not in head:
+        return None
     with opened_picture(path) as image:
-        kind = image.format.lower() if image is not None else ""
-        if kind not in ("gif", "webp", "png") or getattr(image, "n_frames", 1) < 2:
+        frames = getattr(image, "n_frames", 1) - getattr(image, "default_image", False)
+        if frames < 2:
             return None
         if image.width * image.height > max_pixels_allowed(max_pixels):
             raise UserError(f"{path}: {image.width}x{image.height} pixels are more than the limit")
-        return Animation(kind, (image.height, image.width), image.n_frames)
+        return Animation(path, (image.height, image.width), frames, image.info.get("loop"))
 
 
-def is_animation(path: Path | str) -> bool:
-    """Whether a file named ``.gif`` or ``.apng`` moves; False where it cannot be read."""
-    with contextlib.suppress(UserError):
-        return Path(path).suffix.lower() in SUFFIXES and find_animation(Path(path)) is not None
-    return False
-
-
-def save_animation(
-    out: BinaryIO,
-    path: Path,
-    animation: Animation,
-    enlarger: Enlarger,
-    progress: Progress = lambda done, total: None,
+def encode_frames(
+    frames: Iterable[tuple[np.ndarray, float]],
+    kind: str,
+    loop: int | None,
+    options: dict[str, Any],
+    file: BinaryIO,
 ) -> None:
-    """Upscale the frames of ``path`` into an animation of the same kind; all are held."""
-    frames: list[Image.Image] = []
-    durations: list[float] = []
-    with opened_picture(path) as image:
-        for frame in ImageSequence.Iterator(image):
-            pixels = np.asarray(frame.convert("RGBA"))
-            opaque = (pixels[..., 3] == 255).all() and (not frames or frames[0].mode == "RGB")
-            frames.append(Image.fromarray(enlarger.picture(pixels[..., : 3 if opaque else 4])))
-            durations.append(float(frame.info.get("duration", 0)))
-            progress(len(frames), animation.frames)
-        loop = image.info.get("loop")
-    options: dict[str, Any] = {"duration": durations} | ({} if loop is None else {"loop": loop})
-    if animation.format == "gif":
-        options["disposal"] = 2  # else the frame before shows through what is transparent
-    elif animation.format == "webp":
+    """Write (H, W, 4) uint8 and milliseconds as ``gif``, ``webp`` or ``png``; all are held."""
+    pixels, durations = zip(*frames, strict=True)
+    bands = 3 if all((frame[..., 3] == 255).all() for frame in pixels) else 4
+    images = [Image.fromarray(frame[..., :bands]) for frame in pixels]
+    if kind == "gif":
+        options |= {"disposal": 2}  # else the frame before shows through what is transparent
+    elif kind == "webp":
         options |= {"lossless": True, "quality": 60}
-    buffer = io.BytesIO()  # encoders hide an OSError of the file behind their own
-    frames[0].save(buffer, animation.format, save_all=True, append_images=frames[1:], **options)
-    out.write(buffer.getbuffer())
+    options |= {"duration": list(durations)} | ({} if loop is None else {"loop": loop})
+    images[0].save(file, kind, save_all=True, append_images=images[1:], **options)

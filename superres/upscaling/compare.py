@@ -35,10 +35,11 @@ def save_comparison(lq: Any, sr: Any, path: str | os.PathLike, gt: Any = None) -
     path, truth = Path(path), None if gt is None else as_rgb(gt)
     pair = as_rgb(lq), as_rgb(sr)
     check_sizes(*pair, truth)
-    if is_page(path):
-        save_page(path, [(path.stem, *pair, truth)])
-    else:
+    if not is_page(path):
         write_image(path, comparison(*pair, truth))
+        return
+    original = [] if truth is None else [(f"{path.stem}, the original", pair[1], truth)]
+    save_page(path, [(path.stem, *pair), *original])
 
 
 def as_rgb(image: Any) -> np.ndarray:
@@ -61,22 +62,18 @@ def is_page(path: str | os.PathLike) -> bool:
     return os.fspath(path).lower().endswith((".html", ".htm"))
 
 
-def save_page(
-    path: Path, entries: list[tuple[str, np.ndarray, np.ndarray, np.ndarray | None]]
-) -> None:
-    """One page for (name, lq, sr, gt or None) each, (H, W, 3) uint8; images are inside it."""
+def save_page(path: Path, entries: list[tuple[str, np.ndarray, np.ndarray]]) -> None:
+    """One page for (name, before, after) each, (H, W, 3) uint8; images are inside it."""
     parts = []
-    for name, lq, sr, gt in entries:
-        height, width = sr.shape[:2]
-        layers = {"before": lq, "after": sr} | ({} if gt is None else {"truth": gt})
+    for name, before, after in entries:
+        height, width = after.shape[:2]
         images = "".join(
             f'<img class="{kind}" alt="{kind}" src="data:image/{_data(image)}">'
-            for kind, image in layers.items()
+            for kind, image in (("before", before), ("after", after))
         )
-        truth = "<label><input type=checkbox class=t> show the original</label>" * (gt is not None)
         parts.append(
-            f"<section><h2>{html.escape(shown(name))}</h2><p>{lq.shape[1]}&times;{lq.shape[0]} "
-            f"before, {width}&times;{height} after {truth}</p>"
+            f"<section><h2>{html.escape(shown(name))}</h2><p>{before.shape[1]}&times;"
+            f"{before.shape[0]} before, {width}&times;{height} after</p>"
             f'<div class="c" style="width:{width}px;aspect-ratio:{width}/{height}">{images}'
             '<input type="range" min="0" max="100" step="0.1" value="50" aria-label="divide">'
             "</div></section>"
@@ -99,14 +96,12 @@ def _data(image: np.ndarray) -> str:
 
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Before and after</title>
-<meta name="viewport" content="width=device-width">
-<style>
+<meta name="viewport" content="width=device-width"><style>
 body{font:16px system-ui,sans-serif;margin:2rem;background:#fff;color:#222}
 h2{font-size:1rem;margin:2rem 0 .2rem;overflow-wrap:anywhere} p{margin:0 0 .6rem;color:#555}
 .c{position:relative;max-width:100%;--at:50%;user-select:none}
 .c img{position:absolute;inset:0;width:100%;height:100%}
-.c .after{clip-path:inset(0 0 0 var(--at))} .c .truth{visibility:hidden}
-.c.t .truth{visibility:visible;clip-path:inset(0 0 0 var(--at))}
+.c .after{clip-path:inset(0 0 0 var(--at))}
 .c::after{content:"";position:absolute;inset:0 auto 0 var(--at);border-left:2px solid #fff;
 box-shadow:0 0 4px #000;pointer-events:none}
 .c input{position:absolute;inset:0;width:100%;height:100%;margin:0;opacity:0;cursor:ew-resize}
@@ -118,8 +113,5 @@ for (const box of document.querySelectorAll('.c')) {
   const range = box.querySelector('input');
   range.addEventListener('input', () => box.style.setProperty('--at', range.value + '%'));
 }
-for (const tick of document.querySelectorAll('input.t'))
-  tick.addEventListener('change', () =>
-    tick.closest('section').querySelector('.c').classList.toggle('t', tick.checked));
 </script></body></html>
 """

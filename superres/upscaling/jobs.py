@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import glob
+import itertools
 import os
 import re
 from collections.abc import Iterable
@@ -11,18 +13,19 @@ from pathlib import Path
 
 from superres.errors import UserError
 from superres.files import is_special, unreadable
-from superres.imaging.kinds import IMAGE_SUFFIXES, first_bytes, is_video
+from superres.imaging.kinds import IMAGE_SUFFIXES
 from superres.imaging.listing import is_image, list_images
 from superres.upscaling.animation import SUFFIXES as ANIMATED
-from superres.upscaling.animation import is_animation
-from superres.upscaling.video_codec import CONTAINERS
+from superres.upscaling.animation import find_animation
+from superres.upscaling.video_reading import is_film
+from superres.upscaling.video_writing import CONTAINERS
 from superres.upscaling.writing import FORMATS, SUFFIX_FORMATS, format_of
 
 VIDEO_SUFFIXES = (
     *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".wmv", ".asf"),
     *(".vob", ".m2ts", ".mts", ".3gp", ".3g2", ".flv", ".ogv", ".mxf"),
 )
-"""Suffixes of films; others are told by their first bytes."""
+"""Suffixes of films; others are told by their content."""
 STREAM = "-"
 
 Source = tuple[Path | str, Path | None]
@@ -36,7 +39,7 @@ class Job:
     Attributes:
         source: path, or '-' for standard input.
         target: path, or '-' for standard output.
-        video: a clip rather than an image.
+        video: the result is one.
         format: to write, see :data:`superres.upscaling.writing.SUFFIX_FORMATS`; ``gif`` for an
             animation; None for the source's own, and for videos.
     """
@@ -91,7 +94,7 @@ def list_jobs(
         UserError: nothing to do, several inputs to one file, a name that cannot be written, or the
             output would be an input.
     """
-    found, inputs = JobList(), list(inputs)
+    found, inputs, ending = JobList(), list(inputs), f"_x{scale:g}"
     sources = _sources(inputs, output, found)
     everything = {_identity(path) for path, _ in sources}
     # Where results go among their sources, those of an earlier run are found as inputs.
@@ -115,29 +118,28 @@ def list_jobs(
                 raise UserError(f"{output}: is the input itself, which is never overwritten")
             targets[source] = target
             continue
-        target = _target(source, root, output, f"_x{scale:g}", format, len(inputs) > 1)
-        if _identity(target) in everything:
-            target = target.with_name(f"{target.stem}_x{scale:g}{target.suffix}")
-        if _key(target) in taken:  # x.jpg and x.png, both to x.png
-            target = target.with_name(f"{target.stem}_{source.suffix[1:]}{target.suffix}")
-        stem, number = target.stem, 2
-        while _key(target) in taken or _identity(target) in everything:
-            target = target.with_name(f"{stem}_{number}{target.suffix}")
-            number += 1
-        taken.add(_key(target))
-        targets[source] = target
+        first = _target(source, root, output, ending, format, len(inputs) > 1)
+        # Another input has that name, or another result: x.jpg and x.png, both to x.png.
+        tail = ending if _identity(first) in everything else f"_{source.suffix[1:]}"
+        tails = itertools.chain(("", tail), (f"{tail}_{n}" for n in itertools.count(2)))
+        names = (first.with_name(f"{first.stem}{tail}{first.suffix}") for tail in tails)
+        targets[source] = next(
+            name for name in names if not (_key(name) in taken or _identity(name) in everything)
+        )
+        taken.add(_key(targets[source]))
     found.jobs = [_job(source, targets[source], format) for source, _ in sources]
     return found
 
 
 def _job(source: Path | str, target: Path | str, format: str | None) -> Job:
     wanted = SUFFIX_FORMATS[FORMATS[format]] if format else None
-    if _is_video(source):
+    suffix = Path(target).suffix.lower()
+    if _is_video(source) or (suffix in CONTAINERS and _moves(source)):
         return Job(source, target, True)
     if target == STREAM:
         return Job(source, target, format=wanted)
-    kind = ANIMATED.get(target.suffix.lower())
-    kind = kind if kind and is_animation(source) else format_of(target)
+    only_moving = suffix in ANIMATED and suffix not in SUFFIX_FORMATS
+    kind = ANIMATED[suffix] if only_moving and _moves(source) else format_of(target)
     if wanted not in (None, kind):
         raise UserError(f"{target}: is not named as --format {format} asks for")
     return Job(source, target, format=kind)
@@ -151,7 +153,8 @@ def _sources(inputs: list[str], output: str | None, found: JobList) -> list[Sour
     avoid = None if real in map(os.path.realpath, inputs) else real
 
     def add(path: Path, root: Path | None = None) -> None:
-        if fault := unreadable(path):
+        fault = unreadable(path)
+        if fault and not (path.exists() and root is None):  # a pipe that is named is read once
             fault = fault.replace("no such image", "no such file or folder")
             found.missing.append((f"{path}", fault.removeprefix(f"{path}: ").rstrip(".")))
         else:
@@ -176,8 +179,6 @@ def _sources(inputs: list[str], output: str | None, found: JobList) -> list[Sour
                 found.missing.append((text, "no image matches this pattern"))
             for match in wanted:
                 add(match)
-        elif path.exists():
-            sources.setdefault(_identity(path), (path, None))  # also a pipe, which is read once
         else:
             add(path)
     return list(sources.values())
@@ -202,7 +203,7 @@ def _suffix_of(source: Path, format: str | None) -> str:
     if format is not None:
         same = SUFFIX_FORMATS.get(suffix) == SUFFIX_FORMATS[FORMATS[format]]
         return source.suffix if same else FORMATS[format]
-    keeps = suffix in SUFFIX_FORMATS or (suffix in ANIMATED and is_animation(source))
+    keeps = suffix in SUFFIX_FORMATS or (suffix in ANIMATED and _moves(source))
     return source.suffix if keeps else ".png"
 
 
@@ -251,8 +252,14 @@ def _is_own_result(source: Path | str, everything: set) -> bool:
 def _is_video(path: Path | str) -> bool:
     if not isinstance(path, Path) or path.name.lower().endswith(IMAGE_SUFFIXES):
         return False
-    known = path.suffix.lower() in VIDEO_SUFFIXES
-    return known or (path.is_file() and is_video(first_bytes(path)))
+    return path.suffix.lower() in VIDEO_SUFFIXES or (path.is_file() and is_film(path))
+
+
+def _moves(source: Path | str) -> bool:
+    """Whether an image is animated; False where it cannot be read."""
+    with contextlib.suppress(UserError):
+        return isinstance(source, Path) and find_animation(source) is not None
+    return False
 
 
 def _identity(path: Path | str) -> tuple:

@@ -57,6 +57,7 @@ class Options:
         format: of files, a key of :data:`superres.upscaling.writing.FORMATS`; None: the source's.
         quality: of JPEG and WebP files, 1 to 100; None is the usual.
         overwrite: make again the files that are there.
+        deinterlace: of videos: compute the half of each frame that belongs to another moment.
         compare: of files: None; ``''`` for a comparison beside each result; a file's name.
     """
 
@@ -71,6 +72,7 @@ class Options:
     format: str | None = None
     quality: int | None = None
     overwrite: bool = False
+    deinterlace: bool = False
     compare: str | None = None
 
     def __post_init__(self) -> None:

@@ -43,23 +43,25 @@ class Settings:
         return _MARK + json.dumps(vars(self) | made)
 
 
-def without_record(text: str) -> str:
-    """A comment without the records in it."""
-    return "\n".join(line for line in text.splitlines() if not line.startswith(_MARK + "{"))
+def with_record(text: str, record: str | None) -> str:
+    """A comment with this record, and without those that are in it."""
+    text = re.sub(rf"(?m)^{_MARK}{{.*}}\n?", "", text)
+    return "\n".join(filter(None, (text, record)))
 
 
 def record_in(path: Path | str, video: bool) -> str | None:
     """The last record in a result; None where there is none."""
-    text = None
+    text = ""
     if video:
-        from superres.upscaling.video_codec import open_clip
+        from superres.upscaling.video_reading import open_clip
 
         with open_clip(Path(path)) as clip:
             text = "\n".join(v for k, v in clip.metadata.items() if k.lower() == "comment")
     else:
         with contextlib.suppress(Exception), opened_picture(path) as image:
-            text = Image.Image.getexif(image).get(EXIF_TAG)
-    matches = re.findall(rf"^{_MARK}{{.*}}$", text, re.M) if isinstance(text, str) else []
+            comment = image.info.get("comment", b"") if image.format == "GIF" else b""
+            text = f"{Image.Image.getexif(image).get(EXIF_TAG)}\n{comment.decode('latin-1')}"
+    matches = re.findall(rf"^{_MARK}{{.*}}$", text, re.M)
     return matches[-1] if matches else None
 
 
@@ -91,7 +93,7 @@ def misfit(
     if dated and os.stat(source).st_mtime_ns > os.stat(target).st_mtime_ns:
         return f"older than {source}"
     if video:
-        from superres.upscaling.video_codec import probe
+        from superres.upscaling.video_reading import probe
 
         size, found = (probe(Path(path)).size for path in (source, target))
         expected = [n + n % 2 for n in (target_length(side, scale) for side in size)]

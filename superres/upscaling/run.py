@@ -12,17 +12,18 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from superres.errors import UserError
-from superres.files import os_fault, write_atomically
+from superres.files import os_fault
 from superres.imaging.io import read_picture
 from superres.output import shown
 from superres.stopping import TERMINATED, Terminated
-from superres.upscaling.animation import find_animation, save_animation
+from superres.upscaling.animation import SUFFIXES as ANIMATED
+from superres.upscaling.animation import find_animation
 from superres.upscaling.compare import as_rgb, is_page, save_page
 from superres.upscaling.enlarge import Enlarger
 from superres.upscaling.jobs import STREAM, Job
 from superres.upscaling.networks import ChosenNetwork, Networks, Options
 from superres.upscaling.provenance import Settings, difference, misfit, record_in
-from superres.upscaling.writing import DiskFull, check_size, make_folder, save
+from superres.upscaling.writing import DiskFull, make_folder, save
 
 NO_RECORD = "judged by size and date alone, without a record of how it was made"
 _COMPARABLE = 1 << 27  # pixels of a result: a comparison holds several copies of it
@@ -65,6 +66,9 @@ class Listener(Protocol):
     def network(self, chosen: ChosenNetwork) -> None:
         """A network is ready, for the first time."""
 
+    def note(self, text: str) -> None:
+        """What is lost in a video, before it is begun; it stands in its result, too."""
+
     def tiles(self, done: int, total: int) -> None:
         """So much of the current one is done; frames, for a video."""
 
@@ -94,14 +98,14 @@ def run_jobs(
         try:
             listener.begin(job)
             chosen, begun = networks.of(job.source), _begun(job)
-            there = not options.overwrite and (begun is not None or os.path.isfile(job.target))
+            there = not options.overwrite and (begun is not None or _is_there(job.target))
             if not (there and begun is None):
                 enlarger = chosen.enlarger  # outside of what is told of one file
                 if chosen.label not in ready:
                     ready.add(chosen.label)
                     listener.network(chosen)
             try:
-                settings = _settings(job, chosen.settings, options.quality)
+                settings = _settings(job, chosen.settings, options)
                 if there:
                     _check_what_is_there(job, begun, settings, result)
                 if there and begun is None:
@@ -144,7 +148,9 @@ def _check_what_is_there(job: Job, begun: str | None, settings: Settings, result
         UserError: it is another; only ``overwrite`` replaces it.
     """
     try:
-        if not job.can_be_read_twice:
+        if not os.path.exists(job.target) and begun is None:
+            other = "a link that leads nowhere"
+        elif not job.can_be_read_twice:
             other = "and whether standard input is the same is not known"
         elif begun is not None:
             other = difference(begun, settings, job.source)
@@ -154,6 +160,11 @@ def _check_what_is_there(job: Job, begun: str | None, settings: Settings, result
             # Also with a record, which editors keep: somebody may have cropped it.
             other = other or misfit(job.source, job.target, settings.scale, job.video, not record)
             result.notes += [NO_RECORD] * (not record)
+            if other is None and job.video:
+                from superres.upscaling.video_join import missing_streams
+
+                lost = missing_streams(Path(job.source), Path(job.target))
+                other = f"without its {' and '.join(lost)}" if lost else None
     except (UserError, OSError) as error:
         known = isinstance(error, UserError)
         fault = error if known else os_fault(job.source, error, "image")
@@ -163,21 +174,28 @@ def _check_what_is_there(job: Job, begun: str | None, settings: Settings, result
         raise UserError(f"{job.target}: {there}, {other}; --overwrite replaces it")
 
 
+def _is_there(target: Path | str) -> bool:
+    """A file, or a link to nowhere; a device and a pipe are written to."""
+    return os.path.isfile(target) or (os.path.islink(target) and not os.path.exists(target))
+
+
 def _begun(job: Job) -> str | None:
     """The record of a video that is done in part."""
     if not job.video:
         return None
-    from superres.upscaling.video import unfinished
+    from superres.upscaling.video_writing import state_of
 
-    return unfinished(Path(job.target))
+    state = state_of(Path(job.target))
+    return str(state.get("record", "")) if state.get("pieces") else None
 
 
-def _settings(job: Job, settings: Settings, quality: int | None) -> Settings:
-    """The quality counts where the format has one, and 95 is JPEG's usual one."""
-    lossy = job.format in ("jpeg", "webp") and (job.format, quality) != ("jpeg", 95)
-    if quality is None or not lossy:
-        return settings
-    return replace(settings, options=(*settings.options, f"quality {quality}"))
+def _settings(job: Job, settings: Settings, options: Options) -> Settings:
+    """What counts for this job; the quality where the format has one, and 95 is JPEG's usual."""
+    more = ["deinterlaced"] * (options.deinterlace and job.video)
+    usual = job.format not in ("jpeg", "webp") or (job.format, options.quality) == ("jpeg", 95)
+    if options.quality is not None and not usual:
+        more.append(f"quality {options.quality}")
+    return replace(settings, options=(*settings.options, *more))
 
 
 def _do(
@@ -191,8 +209,8 @@ def _do(
     if job.video:
         from superres.upscaling.video import upscale_video
 
-        files = Path(job.source), Path(job.target)
-        done = upscale_video(*files, enlarger, listener.tiles, settings)
+        files, extra = (Path(job.source), Path(job.target)), (options.deinterlace, listener.note)
+        done = upscale_video(*files, enlarger, listener.tiles, settings, *extra)
         result.size, result.result_size, result.notes = done.size, done.result_size, done.notes
         if done.lost:
             raise UserError(
@@ -200,34 +218,25 @@ def _do(
                 f"{files[1].suffix} cannot hold; write to .mkv"
             )
         return
-    plain = job.can_be_read_twice and not job.streams
-    moving = find_animation(Path(job.source), options.max_pixels) if plain else None
-    if moving is not None and moving.format == job.format:
-        size = enlarger.size(*moving.size)
-        result.size, result.result_size = moving.size[::-1], size[::-1]
-        check_size(job.format, size, str(job.source))
-        make_folder(Path(job.target).parent)
-        paths = Path(job.source), moving, enlarger, listener.tiles
-        write_atomically(Path(job.target), lambda file: save_animation(file, *paths))
-        result.notes = list(enlarger.notes)
-        if job.format == "gif":
-            result.notes.append("a GIF has 256 colours, and pixels show or do not")
-        return
-    stdin = job.source == STREAM
+    stdin, plain = job.source == STREAM, job.can_be_read_twice and not job.streams
     picture = read_picture(
         sys.stdin.buffer.read() if stdin else job.source,
         options.max_pixels,
         "standard input" if stdin else None,
     )
+    moving = None
+    if plain and job.format in ANIMATED.values():
+        moving = find_animation(job.source, options.max_pixels)
     height, width = picture.pixels.shape[:2]
     result.size, result.result_size = (width, height), enlarger.size(height, width)[::-1]
     out = io.BytesIO() if job.target == STREAM else Path(job.target)
     record = settings.record(job.source) if plain else None
-    lost = save(out, enlarger, picture, job.format, options.quality, listener.tiles, record)
+    lost = save(out, enlarger, picture, job.format, options.quality, listener.tiles, record, moving)
     if isinstance(out, io.BytesIO):
         sys.stdout.buffer.write(out.getbuffer())
         sys.stdout.buffer.flush()
-    result.notes = [*picture.notes, *lost, *enlarger.notes]
+    read = [note for note in picture.notes if not (moving and note.startswith("animated"))]
+    result.notes = [*read, *lost, *enlarger.notes]
 
 
 def _compare(job: Job, options: Options, alone: bool, result: Result) -> None:
@@ -263,7 +272,7 @@ def _compare_on_a_page(jobs: list[Job], results: list[Result], options: Options)
         if result.status in ("done", "skipped") and not (job.video or job.streams):
             with contextlib.suppress(UserError):
                 pair = as_rgb(job.source), as_rgb(job.target)
-                entries.append((Path(job.target).name, *pair, None))
+                entries.append((Path(job.target).name, *pair))
                 result.comparison = options.compare
     if entries:
         save_page(Path(options.compare), entries)

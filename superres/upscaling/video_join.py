@@ -4,106 +4,154 @@ from __future__ import annotations
 
 import contextlib
 import heapq
+import io
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 from superres.files import replacing
-from superres.upscaling.provenance import without_record
-from superres.upscaling.video_codec import CONTAINERS, import_av, open_clip, video_stream
+from superres.upscaling.provenance import with_record
+from superres.upscaling.video_reading import import_av, open_av, open_clip, video_stream
+from superres.upscaling.video_writing import CONTAINERS, Pieces
 from superres.upscaling.writing import writing
 
+_SOUND = {"webm": "libopus"}  # others: aac
+_TEXT = {"mp4": "mov_text", "mov": "mov_text", "matroska": "subrip", "webm": "webvtt"}
+_IN_TS = ("aac", "ac3", "eac3", "dts", "mp1", "mp2", "mp3", "mp3float", "opus", "dvbsub")
+"""MPEG-TS takes anything; what else it was given no player finds in it."""
+_FAULTS = (OSError, ValueError, AttributeError, RuntimeError)  # PyAV's are OSErrors, too
+_WORDS = {"audio": "sound", "subtitle": "subtitles", "video": "other videos"}
 
-def join(
-    source: Path,
-    pieces: list[Path],
-    target: Path,
-    durations: dict[int, int],
-    notes: list[str],
-    record: str | None = None,
-) -> list[str]:
-    """Write ``target`` whole: the pieces one after the other, all else copied from ``source``.
+
+def join(pieces: Pieces, target: Path, notes: list[str], whole: bool = True) -> None:
+    """Write ``target``: the pieces one after the other, all else from their source.
 
     Args:
-        durations: length of frames by their time, in ticks; containers do not keep all. Sound
-            ends with the last one, where there are any.
-        notes: what the container cannot hold is added.
-        record: how it was made, for its comment.
-
-    Returns:
-        ``sound``, ``subtitles``: streams that the container cannot hold.
+        notes: what the container cannot hold, or holds otherwise, is added.
+        whole: else it is a part, without a record, with whose frames sound ends.
 
     Raises:
         UserError: it cannot be written.
     """
-    av = import_av()
+    clip, container = pieces.clip, CONTAINERS[target.suffix.lower()][0]
     with (
         writing(target),
         replacing(target) as (temporary, _),
-        open_clip(source) as original,
-        av.open(str(pieces[0])) as first,
-        av.open(str(temporary), "w", format=CONTAINERS[target.suffix.lower()][0]) as out,
+        open_clip(clip.path) as source,
+        open_av(pieces.files[0]) as first,
+        open_av(temporary, "w", format=container) as out,
     ):
-        said = [v for k, v in original.metadata.items() if k.lower() == "comment"]
-        said = [text for text in (*map(without_record, said), record) if text]
-        out.metadata.update({k: v for k, v in original.metadata.items() if k.lower() != "comment"})
-        out.metadata.update({"comment": "\n".join(said)} if said else {})
-        chosen = video_stream(original)
-        video = out.add_stream_from_template(first.streams.video[0])
-        video.time_base = chosen.time_base
-        if out.format.name == "avi":  # which has one rate, the inverse of this
-            video.time_base = 1 / (chosen.average_rate or chosen.guessed_rate)
+        chosen, template = video_stream(source), first.streams.video[0]
+        video = out.add_stream_from_template(template)
+        video.time_base = 1 / clip.rate if container == "avi" else clip.time_base  # AVI has a rate
+        video.codec_context.framerate = clip.rate
+        if container == "mov" and template.codec_context.name == "prores":
+            video.codec_context.codec_tag = "ap4h"  # with alpha
         kept = ("language", "title", "handler_name")
         video.metadata.update({k: v for k, v in chosen.metadata.items() if k in kept})
-        others = [stream for stream in original.streams if stream.index != chosen.index]
-        copied, lost = _copied(out, others, notes)
-        with contextlib.suppress(Exception):  # few containers have chapters
-            out.set_chapters(original.chapters())
-        end = sum(max(durations.items())) * chosen.time_base if durations else None
-        every = _video(pieces, video, durations), _others(original, copied, end)
+        said = "\n".join(v for k, v in source.metadata.items() if k.lower() == "comment")
+        said = with_record(said, pieces.record if whole else None)
+        others = {k: v for k, v in source.metadata.items() if k.lower() != "comment"}
+        out.metadata.update(others | ({"comment": said} if said else {}))
+        with contextlib.suppress(*_FAULTS):  # few containers have chapters
+            out.set_chapters(source.chapters())
+        streams = [stream for stream in source.streams if stream.index != chosen.index]
+        copies = {s.index: c for s in streams if (c := _copy(out, s, target.suffix, notes))}
+        end = None if whole else sum(max(pieces.durations.items())) * clip.time_base
+        every = _video(pieces, video), _others(source, copies, end)
         for _, packet in heapq.merge(*every, key=lambda item: item[0]):
             out.mux(packet)
-        return lost
 
 
-def _copied(out: Any, streams: list[Any], notes: list[str]) -> tuple[dict[int, Any], list[str]]:
-    """The copies of streams by their number; and what people see or hear that has none."""
-    copied, lost = {}, []
-    for stream in streams:
-        if stream.type not in ("audio", "subtitle"):
-            notes.append(f"a {stream.type} stream was left out")
-            continue
-        try:
-            copy = out.add_stream_from_template(stream)
-            copy.metadata.update(stream.metadata)
-            copy.disposition = stream.disposition
-            copied[stream.index] = copy
-        except (OSError, ValueError, AttributeError) as error:  # PyAV's are OSErrors, too
-            notes.append(f"the {stream.type} stream {stream.index} was left out ({error})")
-            lost.append("sound" if stream.type == "audio" else "subtitles")
-    return copied, lost
+def missing_streams(source: Path, target: Path) -> list[str]:
+    """``sound``, ``subtitles``, ``other videos``: of what a result has fewer than its source."""
+    cover = import_av().stream.Disposition.attached_pic
+    with open_clip(source) as one, open_clip(target) as other:
+        kinds = [[s.type for s in c.streams if not s.disposition & cover] for c in (one, other)]
+    return [word for kind, word in _WORDS.items() if kinds[0].count(kind) > kinds[1].count(kind)]
 
 
-def _video(pieces: list[Path], out: Any, durations: dict) -> Iterator[tuple[Fraction, Any]]:
-    av = import_av()
-    for piece in pieces:
-        with av.open(str(piece)) as container:
+def _copy(out: Any, stream: Any, suffix: str, notes: list[str]) -> Any:
+    """A stream of ``out`` for one of the source, as it is or to encode to; None: it is lost."""
+    context, container, copy = stream.codec_context, out.format.name, None
+    what = f"{stream.type} stream {stream.index} ({getattr(context, 'name', 'unknown')})"
+    with contextlib.suppress(*_FAULTS):
+        if _holds(container, stream):
+            copy = out.add_stream_from_template(stream, opaque=True)
+        elif stream.type == "audio":
+            layout = {1: "mono", 6: "5.1"}.get(context.channels, "stereo")
+            copy = out.add_stream(_SOUND.get(container, "aac"), rate=48000, layout=layout)
+        elif stream.type == "subtitle" and container in _TEXT:
+            context.open(strict=False)
+            if context.subtitle_header:  # text
+                copy = out.add_stream(_TEXT[container])
+                copy.codec_context.subtitle_header = context.subtitle_header
+    if copy is None:
+        notes.append(f"{what} was left out: {suffix} cannot hold it")
+        return None
+    if _encodes(copy):
+        notes.append(f"{what} was encoded as {copy.codec_context.name}, since {suffix} lacks it")
+    copy.metadata.update(stream.metadata)
+    copy.disposition = stream.disposition
+    return copy
+
+
+def _encodes(copy: Any) -> bool:
+    return copy.codec_context is not None and copy.codec_context.is_encoder
+
+
+def _holds(container: str, stream: Any) -> bool:
+    """Whether a container takes a stream as it is: its head can be written."""
+    if container == "mpegts" and getattr(stream.codec_context, "name", "") not in _IN_TS:
+        return False
+    memory = {"file": io.BytesIO(), "mode": "w", "format": container}
+    with contextlib.suppress(*_FAULTS), import_av().open(**memory) as trial:
+        trial.add_stream_from_template(stream, opaque=True)
+        trial.start_encoding()
+        return True
+    return False
+
+
+def _video(pieces: Pieces, out: Any) -> Iterator[tuple[Fraction, Any]]:
+    times, time_base = iter(sorted(pieces.durations.items())), pieces.clip.time_base
+    for file in pieces.files:
+        with open_av(file) as container:
             for packet in container.demux(container.streams.video[0]):
-                if packet.pts is not None:
-                    time, packet.dts = packet.pts * packet.time_base, packet.pts
-                    packet.duration = durations.get(packet.pts, packet.duration)
-                    packet.stream = out
-                    yield time, packet
+                if packet.size:
+                    packet.pts, packet.duration = next(times)
+                    packet.dts, packet.time_base, packet.stream = packet.pts, time_base, out
+                    yield packet.pts * time_base, packet
 
 
 def _others(
-    original: Any, copied: dict[int, Any], end: Fraction | None
+    source: Any, copies: dict[int, Any], end: Fraction | None
 ) -> Iterator[tuple[Fraction, Any]]:
-    """Packets of the copied streams in the file's order, up to ``end`` seconds."""
-    streams = [s for s in original.streams if s.index in copied]
-    for packet in original.demux(streams) if streams else ():
-        ticks = packet.pts if packet.dts is None else packet.dts
-        if ticks is not None and (end is None or ticks * packet.time_base < end):
-            time, packet.stream = ticks * packet.time_base, copied[packet.stream.index]
+    """Packets of the other streams in the file's order, up to ``end`` seconds."""
+    streams = [s for s in source.streams if s.index in copies and s.type != "attachment"]
+    for packet in source.demux(streams) if streams else ():
+        copy, ticks = copies[packet.stream.index], packet.pts if packet.dts is None else packet.dts
+        if packet.size and packet.stream.disposition & import_av().stream.Disposition.attached_pic:
+            ticks = packet.pts = packet.dts = 0  # a cover has no time
+        if ticks is not None and end is not None and ticks * packet.time_base >= end:
+            continue
+        if _encodes(copy):
+            for made in _encoded(packet, copy):
+                yield made.dts * made.time_base, made
+        elif ticks is not None:
+            time, packet.stream = ticks * packet.time_base, copy
             yield time, packet
+
+
+def _encoded(packet: Any, copy: Any) -> Iterator[Any]:
+    """The packets of ``copy`` that one of the source becomes; the last one is empty."""
+    if packet.stream.type == "audio":
+        with contextlib.suppress(import_av().error.InvalidDataError):  # damaged
+            for frame in packet.decode():
+                yield from copy.encode(frame) if frame.pts is not None else ()
+            yield from copy.encode(None) if not packet.size else ()
+    elif packet.size and (text := packet.stream.codec_context.decode2(packet)):
+        made = copy.codec_context.encode_subtitle(text)
+        made.pts = made.dts = packet.pts
+        made.time_base, made.duration, made.stream = packet.time_base, packet.duration, copy
+        yield made

@@ -19,6 +19,7 @@ from superres.files import os_fault, write_atomically
 from superres.imaging.encode import encode_image
 from superres.imaging.io import Picture
 from superres.imaging.samples import to_8_bit, to_pillow
+from superres.upscaling.animation import Animation, encode_frames
 from superres.upscaling.metadata import Metadata
 
 FORMATS = {"png": ".png", "jpg": ".jpg", "webp": ".webp", "tiff": ".tif"}
@@ -91,15 +92,18 @@ def save(
     quality: int | None = None,
     progress: Callable[[int, int], None] | None = None,
     record: str | None = None,
+    moving: Animation | None = None,
 ) -> list[str]:
     """Upscale ``picture`` into a file, which appears whole or not at all, or into an open one.
 
     Args:
         enlarger: what upscales: ``size(height, width)`` and ``rows(pixels, progress)``.
         kind: ``png``, ``jpeg``, ``webp``, ``tiff``, ``bmp`` or ``pnm``; None: the picture's own.
+            ``gif``, ``png`` or ``webp`` of what is animated.
         quality: 1 to 100 for jpeg and webp; None is 95, and lossless WebP from lossless sources.
-        progress: called with (done, total) tiles.
+        progress: called with (done, total) tiles, or frames.
         record: how it was made, see `superres.upscaling.provenance`; kept where the format can.
+        moving: all frames of the file that ``picture`` is of; else that one is written.
 
     Returns:
         What is lost in that format; sentences.
@@ -132,18 +136,30 @@ def save(
 
     def fill(file: BinaryIO) -> None:
         with writing(out), tempfile.SpooledTemporaryFile(_IN_MEMORY, dir=folder) as made:
-            image, at = _room(shape, dtype, folder), 0
-            for band in enlarger.rows(pixels, progress):
-                image[at : at + len(band)] = _as_type(band, dtype, shape[2])
-                at += len(band)
-            if folder:
-                _encode_large(image, kind, turn, made)
+            if moving:
+                options = metadata.options(kind) if kind != "png" else {}
+                encode_frames(larger_frames(), kind, moving.loop, options, made)
             else:
-                lossless = quality is None and picture.lossless
-                _encode(turned(image, turn), kind, quality, lossless, metadata, notes, made)
+                image, at = _room(shape, dtype, folder), 0
+                for band in enlarger.rows(pixels, progress):
+                    image[at : at + len(band)] = _as_type(band, dtype, shape[2])
+                    at += len(band)
+                if folder:
+                    _encode_large(image, kind, turn, made)
+                else:
+                    lossless = quality is None and picture.lossless
+                    _encode(turned(image, turn), kind, quality, lossless, metadata, notes, made)
             metadata.copy(kind, made, file)
             file.flush()
 
+    def larger_frames() -> Iterator[tuple[np.ndarray, float]]:
+        for number, (frame, duration) in enumerate(moving, 1):
+            yield turned(np.concatenate(list(enlarger.rows(frame, None))), turn), duration
+            if progress:
+                progress(number, moving.frames)
+
+    if kind == "gif":
+        notes.append("a GIF has 256 colours, and pixels show or do not")
     try:
         fill(out) if isinstance(out, io.IOBase) else write_atomically(out, fill)
     except MemoryError:
@@ -254,7 +270,7 @@ def _encode_large(image: np.memmap, kind: str, orientation: int, file: Any) -> N
 
 
 def on_white(image: np.ndarray) -> np.ndarray:
-    """(H, W, 2 or 4) uint8 without its alpha, on white."""
-    alpha = image[..., -1:].astype(np.uint16)
-    colour = image[..., :-1].astype(np.uint16)
-    return ((colour * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
+    """(H, W, 2 or 4) uint8 or uint16 without its alpha, on white."""
+    peak, wide = np.iinfo(image.dtype).max, image.astype(np.uint32)
+    alpha, colour = wide[..., -1:], wide[..., :-1]
+    return ((colour * alpha + peak * (peak - alpha) + peak // 2) // peak).astype(image.dtype)

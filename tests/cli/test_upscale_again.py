@@ -18,7 +18,7 @@ from superres.checkpoints import save_safetensors
 from superres.cli.main import main
 from superres.models.backbones.rcan import RCAN
 
-from ..upscaling.conftest import _cache, _one_thread, bicubic_like, exif, scene, weights
+from ..upscaling.conftest import _cache, _one_thread, bicubic_like, exif, icc, scene, weights
 
 __all__ = ["_cache", "_one_thread", "weights"]
 
@@ -260,6 +260,31 @@ def test_files_that_something_else_made(upscale, source, tmp_path):
     assert "judged by size" in repeated(upscale, result, source)
 
 
+def test_a_link_to_nowhere_is_something_that_is_there(upscale, source, tmp_path):
+    link = tmp_path / "large.png"
+    link.symlink_to("gone.png")
+    said = upscale(source, "-o", link, code=1)
+    assert "large.png: is there already, a link that leads nowhere; --overwrite replaces" in said
+    assert link.is_symlink()
+    upscale(source, "-o", link, "--overwrite")
+    assert not link.is_symlink()
+
+
+@pytest.mark.parametrize("name", ["a.gif", "a.png", "a.webp"])
+def test_animations_are_recorded(name, upscale, other, tmp_path):
+    source, result = tmp_path / name, tmp_path / "out" / name
+    frames = [Image.fromarray(scene(seed=n)) for n in range(2)]
+    options = {"icc_profile": icc()} if name != "a.gif" else {"comment": b"Of mine"}
+    frames[0].save(source, save_all=True, append_images=frames[1:], **options)
+    upscale(source, "-o", result)
+    with Image.open(result) as made:
+        assert made.n_frames == 2
+        wanted = icc() if name != "a.gif" else b"Of mine\nsuperres {"
+        assert (made.info.get("icc_profile") or made.info["comment"]).startswith(wanted)
+    assert "judged by size" not in repeated(upscale, result, source, "-o", result)
+    assert "made by other weights" in refused(upscale, result, source, "-o", result, model=other)
+
+
 def test_standard_input_may_be_anything(upscale, source, tmp_path, monkeypatch):
     result = tmp_path / "out.png"
     for code in (0, 1):
@@ -333,10 +358,10 @@ class TestVideos:
     def test_what_another_command_began_is_not_thrown_away(
         self, upscale, other, tmp_path, monkeypatch
     ):
-        from superres.upscaling import video
+        from superres.upscaling import video, video_writing
 
         clip, result = self.make(tmp_path / "clip.mp4"), tmp_path / "clip_x4.mp4"
-        monkeypatch.setattr(video, "SEGMENT_FRAMES", 1)
+        monkeypatch.setattr(video_writing, "SEGMENT_FRAMES", 1)
         real, frames = video._enlarge, []
 
         def stopping(*arguments):

@@ -9,8 +9,10 @@ import pytest
 from PIL import Image, ImageSequence
 
 from maintain.formats import Repeating
-from superres.upscaling.animation import find_animation, save_animation
+from superres.imaging.io import read_picture
+from superres.upscaling.animation import find_animation
 from superres.upscaling.enlarge import Enlarger
+from superres.upscaling.writing import save
 
 
 def shown(source) -> tuple[list[np.ndarray], list[float], int | None]:
@@ -39,8 +41,9 @@ def test_every_frame_arrives(name, alpha, loop, tmp_path):
         tmp_path / name, kind, save_all=True, append_images=frames[1:], loop=loop,
         duration=durations, **options,
     )  # fmt: skip
-    animation = find_animation(tmp_path / name)
-    save_animation(out := io.BytesIO(), tmp_path / name, animation, Enlarger(Repeating()))
+    picture, moving = read_picture(tmp_path / name), find_animation(tmp_path / name)
+    format = {"a.apng": "png"}.get(name, name[2:])
+    save(out := io.BytesIO(), Enlarger(Repeating()), picture, format, moving=moving)
     before, after = shown(tmp_path / name), shown(out)
     assert after[1:] == (durations, loop) == before[1:]
     for small, large in zip(before[0], after[0], strict=True):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import signal
 import subprocess
 import sys
@@ -13,14 +12,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from maintain.formats import Repeating
 from superres.cli.main import main
 from superres.errors import UserError
 from superres.upscaling import video as module
+from superres.upscaling import video_writing
 from superres.upscaling.enlarge import Enlarger
-from superres.upscaling.video import parts_folder, unfinished, upscale_video
-from superres.upscaling.video_codec import probe
+from superres.upscaling.video import upscale_video
+from superres.upscaling.video_reading import probe
+from superres.upscaling.video_writing import parts_folder, state_of
 from superres.upscaling.writing import DiskFull
 
 from .conftest import scene
@@ -116,7 +118,7 @@ def test_times_sound_and_subtitles_are_kept(suffix, tmp_path, network):
     smaller = after.reshape(20, 32, 2, 48, 2).mean((2, 4))
     assert np.abs(smaller - before).mean() < 4
     assert abs(smaller.mean() - before.mean()) < 1, "colours drift"
-    assert not unfinished(target)
+    assert not state_of(target)
 
 
 def test_other_scales_and_odd_sizes(tmp_path, network):
@@ -142,23 +144,22 @@ def test_ten_bits_and_colour_tags(tmp_path, network):
 
 def test_pieces_are_gone_on_with(tmp_path, network, monkeypatch):
     """A process that is killed loses the piece it was at, and no frame comes twice."""
-    monkeypatch.setattr(module, "SEGMENT_FRAMES", 6)
+    monkeypatch.setattr(video_writing, "SEGMENT_FRAMES", 6)
     source, target = tmp_path / "clip.mp4", tmp_path / "out.mp4"
     times = make_clip(source)
     enlarger, calls = Enlarger(network(2)), []
     real = module._enlarge
 
-    def counted(frame, *others):
-        calls.append(frame.pts)
+    def counted(*arguments):
+        calls.append(arguments)
         if len(calls) == 15:
-            os.write(2, b"")
             raise SystemExit  # as near to a kill as one process gets
-        return real(frame, *others)
+        return real(*arguments)
 
     monkeypatch.setattr(module, "_enlarge", counted)
     with pytest.raises(SystemExit):
         upscale_video(source, target, enlarger)
-    assert unfinished(target)
+    assert state_of(target)
     assert not target.exists()
     calls.clear()
     calls += [0] * 100  # no further stop
@@ -166,7 +167,7 @@ def test_pieces_are_gone_on_with(tmp_path, network, monkeypatch):
     assert len(calls) - 100 <= 8
     assert sorted(t for t, _ in packets(target, "video")) == pytest.approx(times, abs=1e-4)
     assert len(lumas(target)) == 20
-    assert not unfinished(target)
+    assert not state_of(target)
 
 
 def test_pieces_of_another_network_are_not_used(tmp_path, network, monkeypatch):
@@ -208,11 +209,11 @@ def test_a_full_disk_while_a_piece_is_written(tmp_path, network, monkeypatch):
     source, target = tmp_path / "clip.mp4", tmp_path / "out.mp4"
     make_clip(source)
 
-    def full(self):
+    def full(self, packets):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(module.SegmentWriter, "close", full)
+        patch.setattr(video_writing.Pieces, "_mux", full)
         with pytest.raises(DiskFull, match="disk is full"):
             upscale_video(source, target, Enlarger(network(2)))
     assert not target.exists()
@@ -282,32 +283,94 @@ def test_the_rate_is_declared_and_no_frame_is_lost(given, suffix, tmp_path):
         assert len(list(clip.decode(video=0))) == 12
 
 
-@pytest.mark.parametrize(
-    ("pix_fmt", "codec", "options", "words"),
-    [
-        ("yuv444p", "libx264", {}, "half the lines and columns"),
-        ("yuva420p", "ffv1", {}, "transparency is lost"),
-        ("yuv420p", "libx264", {"x264-params": "tff=1"}, "interlaced"),
-    ],
-)
-def test_what_a_clip_loses_is_told(pix_fmt, codec, options, words, tmp_path):
-    source = tmp_path / "clip.mkv"
-    plain_clip(source, 25, pix_fmt=pix_fmt, codec=codec, **options)
-    result = upscale_video(source, tmp_path / "out.mkv", Enlarger(Repeating()))
-    assert words in " ".join(result.notes)
-
-
-def test_lost_sound_is_no_success(tmp_path, weights, capsys):
-    make_clip(tmp_path / "clip.mp4", count=4)
-    command = ["upscale", str(tmp_path / "clip.mp4"), "-o", str(tmp_path / "out.webm")]
+def test_a_stream_that_is_lost_is_no_success(tmp_path, weights, capsys):
+    make_clip(tmp_path / "clip.mkv", count=4, subtitles=True)
+    command = ["upscale", str(tmp_path / "clip.mkv"), "-o", str(tmp_path / "out.avi")]
     command += ["--model", weights(2), "--backend", "torch"]
     assert main(command) == 1
-    assert "written, but without its sound, which .webm cannot hold" in capsys.readouterr().err
-    assert (tmp_path / "out.webm").is_file()
+    said = capsys.readouterr()
+    assert "written, but without its subtitles, which .avi cannot hold" in said.err
+    assert main(command) == 1, "nor is it one the second time"
+    assert "out.avi: is there already, without its subtitles" in capsys.readouterr().err
+    with av.open(str(tmp_path / "out.avi")) as made:
+        assert [stream.type for stream in made.streams] == ["video", "audio"]
+
+
+def test_interlaced_clips(tmp_path, weights, capsys):
+    """Told before the work begins; an option takes the combs away, and results say which it was."""
+    source, out = tmp_path / "clip.mkv", tmp_path / "out.mp4"
+    plain_clip(source, 25, **{"x264-params": "bff=1"})
+    command = ["upscale", str(source), "-o", str(out), "--model", weights(2), "--backend", "torch"]
+    assert main(command) == 0
+    told = capsys.readouterr().out
+    assert told.count("combs are enlarged, too; --deinterlace") == 1
+    assert told.index("combs are") < told.index("out.mp4: 96x64")
+    assert main([*command, "--deinterlace"]) == 1
+    assert "made with the usual options, not with deinterlaced" in capsys.readouterr().err
+    assert main([*command, "--deinterlace", "--overwrite"]) == 0
+    assert "combs" not in capsys.readouterr().out
+
+
+def two_videos(path, last, attachment=None):
+    """A film with a small second video, or a cover picture."""
+    with av.open(str(path), "w") as out:
+        videos = [out.add_stream(codec, rate=25) for codec in ("libx264", last)]
+        for video, size in zip(videos, (48, 32), strict=True):
+            video.width = video.height = size
+            video.pix_fmt = "rgb24" if video.name == "png" else "yuv420p"
+        if last == "png":
+            videos[1].disposition = av.stream.Disposition.attached_pic
+        if attachment:
+            out.add_attachment("font.ttf", "font/ttf", attachment)
+        for video in videos:
+            for index in range(1 if video.name == "png" else 3):
+                frame = av.VideoFrame.from_ndarray(scene(video.height, video.width), format="rgb24")
+                frame.pts = index
+                out.mux(video.encode(frame))
+            out.mux(video.encode(None))
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
+def test_other_videos_covers_and_attachments(suffix, tmp_path):
+    two_videos(tmp_path / "two.mkv", "mpeg4", b"letters")
+    two_videos(tmp_path / "cover.mp4", "png")
+    notes = []
+    for source in ("two.mkv", "cover.mp4"):
+        target = tmp_path / f"{source}{suffix}"
+        result = upscale_video(tmp_path / source, target, Enlarger(Repeating()))
+        assert not result.lost
+        notes += result.notes
+        with av.open(str(target)) as made:
+            kept = source == "two.mkv" or suffix == ".mp4"
+            assert [video.width for video in made.streams.video] == [96, 32][: 1 + kept]
+            fonts = [stream.data for stream in made.streams if stream.type == "attachment"]
+            assert fonts == [b"letters"] * (source == "two.mkv" and suffix == ".mkv")
+    (note,) = notes
+    assert ("video stream 1 (png)" if suffix == ".mkv" else "attachment stream 2") in note
+    assert f"was left out: {suffix} cannot hold it" in note
+
+
+def test_a_name_that_looks_like_an_address(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    plain_clip(tmp_path / "clip.mkv", 25, count=2)
+    (tmp_path / "clip.mkv").rename("data:a.mkv")
+    assert upscale_video(Path("data:a.mkv"), Path("x:y.mp4"), Enlarger(Repeating())).frames == 2
+
+
+@pytest.mark.parametrize("name", ["a.gif", "a.webp", "a.png"])
+def test_an_animation_becomes_a_video(name, tmp_path, weights):
+    frames = [Image.fromarray(np.roll(scene(20, 30), 3 * step, 1)) for step in range(4)]
+    options = {"save_all": True, "append_images": frames[1:], "duration": [50, 100, 150, 200]}
+    frames[0].save(tmp_path / name, loop=0, **options)
+    command = ["upscale", str(tmp_path / name), "-o", str(tmp_path / "out.mkv")]
+    assert main([*command, "--model", weights(2), "--backend", "torch"]) == 0
+    times = [time for time, _ in packets(tmp_path / "out.mkv", "video")]
+    assert sorted(times) == pytest.approx([0, 0.05, 0.15, 0.3])
 
 
 @pytest.mark.parametrize(
-    ("name", "container"), [("clip.vob", "vob"), ("clip.flv", "flv"), ("film", "matroska")]
+    ("name", "container"),
+    [("clip.vob", "vob"), ("clip.flv", "flv"), ("film", "matroska"), ("clip.nut", "nut")],
 )
 def test_films_are_told_by_content(name, container, tmp_path, weights):
     codec = "mpeg2video" if container == "vob" else "libx264"

@@ -1,5 +1,7 @@
 """Every kind of image file through upscale, a training's reader and score: docs/formats.md.
 
+Films are made and judged by `films`, into the same page.
+
     python tools/maintain/formats.py           # write the page; exit code 1 if a cell is wrong
 
 A cell is one file: format, depth, colour, alpha and orientation. What is right is the array that
@@ -358,9 +360,15 @@ def main() -> int:
         for (*kind, up, train, score), turns in rows.items()
     ]
     head = ["format", "bits", "colour", "alpha", "orientations", "upscale", "training", "score"]
-    PAGE.write_text("\n".join([HEAD, told, "", *markdown_table(head, table), ""]), "utf-8")
-    print(told)
-    return int(silent > 0)
+    from maintain import films
+
+    made = films.rows()
+    wrong = sum("SILENT" in row[-2] for row in made)
+    films_told = f"{len(made)} films and animations; {wrong} silently wrong."
+    parts = [HEAD, told, "", *markdown_table(head, table), "", films.INTRODUCTION, films_told, ""]
+    PAGE.write_text("\n".join([*parts, *markdown_table(films.HEAD, made), ""]), "utf-8")
+    print(told, films_told)
+    return int(silent + wrong > 0)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,248 @@
+"""Films and animations as frames, with their times and colours. Films need PyAV."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import itertools
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from superres.errors import UserError
+from superres.imaging.kinds import first_bytes, is_junk, is_video, kind_of
+from superres.upscaling.animation import encode_frames, find_animation
+
+BT601, BT709, STUDIO, FULL = 5, 1, 1, 2
+"""Matrix coefficients of H.273, and ranges."""
+EXACT = {"interpolation": 4 | 0x40000 | 0x4000 | 0x2000}
+"""Of libswscale: bicubic chroma, accurate rounding, chroma of every pixel in and out."""
+INTERLACED = "interlaced: its combs are enlarged, too; --deinterlace takes them away"
+_LOOKED_AT = 10  # frames: the first of a film may be whole where the others are interlaced
+
+
+@dataclass
+class Clip:
+    """What is known of a film or an animation before it is decoded.
+
+    Attributes:
+        time_base: seconds per tick of the frames' times.
+        rate: frames per second, on average.
+        frames: about how many there are.
+        seconds: of the whole file, by its head; 0 where it does not say.
+        size: (height, width) as displayed, display matrix applied.
+        aspect: width over height of a pixel, as displayed; None where it is square or unknown.
+        format: FFmpeg's name of the decoded pixels' format, such as ``yuv422p10le``.
+        deep: more than 8 bits per sample.
+        alpha: transparency.
+        colours: H.273's numbers, and the range, for YCbCr that is made of it.
+        notes: what is to be known of it; sentences.
+    """
+
+    path: Path
+    time_base: Fraction
+    rate: Fraction
+    frames: int
+    seconds: float
+    size: tuple[int, int]
+    aspect: Fraction | None
+    format: str
+    deep: bool
+    alpha: bool
+    colours: dict[str, int]
+    notes: list[str]
+
+
+def import_av() -> Any:
+    """PyAV; UserError where it is not installed."""
+    try:
+        import av
+    except ImportError as error:
+        raise UserError("videos need PyAV: pip install 'superres[video]' (or av)") from error
+    # Any level makes decoder threads take Python's lock to log, while whoever closes the decoder
+    # holds it and waits for them.
+    av.logging.set_level(None)
+    return av
+
+
+def open_av(path: Path, mode: str = "r", **options: Any) -> Any:
+    """PyAV's container of a file, whose name may look like an address."""
+    return import_av().open(f"file:{path}", mode, **options)
+
+
+def open_clip(path: Path) -> Any:
+    """An open container; close it. UserError where it is not a video."""
+    av = import_av()
+    try:
+        if moving := find_animation(path):  # FFmpeg does not read those of WebP
+            encode_frames(moving, "png", None, {}, file := io.BytesIO())
+            file.seek(0)
+            return av.open(file, format="apng")
+        container = open_av(path, metadata_errors="replace")
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"{path}: cannot be opened as a video ({reason})") from None
+    if video_stream(container) is None:
+        container.close()
+        raise UserError(f"{path}: has no video in it")
+    return container
+
+
+def video_stream(container: Any) -> Any:
+    """The first video stream that is not a cover picture."""
+    cover = import_av().stream.Disposition.attached_pic
+    return next((s for s in container.streams.video if not s.disposition & cover), None)
+
+
+def is_film(path: Path) -> bool:
+    """Whether a file is a film, whatever its name: known by its first bytes, or PyAV decodes it."""
+    head = first_bytes(path)
+    if is_video(head):
+        return True
+    if kind_of(head) is None and not is_junk("-", head):
+        with contextlib.suppress(UserError):
+            return bool(probe(path))
+    return False
+
+
+def probe(path: Path) -> Clip:
+    """What a film or an animation is like, from its head and its first frames.
+
+    Raises:
+        UserError: not a video, or not one frame of it can be decoded.
+    """
+    with open_clip(path) as container:
+        stream = video_stream(container)
+        moves = container.format.name == "apng"
+        look = None if moves else _LOOKED_AT
+        first = list(itertools.islice(_decoded(container, stream, []), look))
+        if not first:
+            raise UserError(f"{path}: no frame of it can be decoded")
+        frame, parts, notes = first[0], first[0].format.components, []
+        if any(frame.interlaced_frame for frame in first):
+            notes.append(INTERLACED)
+        rate = stream.average_rate or stream.guessed_rate or Fraction(25)
+        seconds = float((stream.duration or 0) * stream.time_base)
+        seconds = seconds or float(container.duration or 0) / 1e6
+        if moves:  # its head says nothing of times
+            notes.append("a video plays once, not in a loop")
+            seconds = float((first[-1].pts + first[-1].duration) * stream.time_base)
+            rate = Fraction(len(first) / seconds).limit_denominator(1000)
+        size = upright(np.empty((frame.height, frame.width), bool), frame).shape
+        aspect = stream.sample_aspect_ratio or None
+        if aspect and size != (frame.height, frame.width):  # turned by a quarter
+            aspect = 1 / aspect
+        return Clip(
+            path, stream.time_base, rate, stream.frames or round(seconds * rate) or 1, seconds,
+            size, aspect, frame.format.name, any(part.bits > 8 for part in parts),
+            any(part.is_alpha for part in parts), _colours(frame), notes,
+        )  # fmt: skip
+
+
+def frames(
+    clip: Clip, after: int | None, notes: list[str], deinterlace: bool = False
+) -> Iterator[tuple[np.ndarray, int, int]]:
+    """Pixels, time and length in ticks of the frames later than ``after``, in order.
+
+    Args:
+        notes: damaged packets, which are left out, are added.
+
+    Yields:
+        (H, W, 3 or 4) uint8, or uint16 of deep clips, upright; two numbers.
+    """
+    with open_clip(clip.path) as container:
+        stream, last = video_stream(container), None
+        stream.thread_type = "AUTO"
+        # AVI gives times in the order of decoding, raw streams none: there frames are counted.
+        counted = container.format.name in ("avi", "h264", "hevc", "m4v", "mpegvideo")
+        step = round(1 / (clip.rate * stream.time_base)) or 1
+        decoded = _decoded(container, stream, notes)
+        for frame in _deinterlaced(decoded, stream) if deinterlace else decoded:
+            ticks = (frame.time_base or stream.time_base) / stream.time_base
+            pts = 0 if last is None else last + step
+            if frame.pts is not None and not counted:
+                pts = round(frame.pts * ticks)
+            if last is None or pts > last:
+                last = pts
+                if after is None or pts > after:
+                    yield _pixels(frame, clip), pts, round((frame.duration or 0) * ticks) or step
+
+
+def _decoded(container: Any, stream: Any, notes: list[str]) -> Iterator[Any]:
+    """PyAV's frames in order."""
+    av, broken, decoder = import_av(), 0, stream
+    if stream.codec_context.name in ("vp8", "vp9") and stream.metadata.get("alpha_mode") == "1":
+        # FFmpeg's own decoders leave the transparency out.
+        name = {"vp8": "libvpx", "vp9": "libvpx-vp9"}[stream.codec_context.name]
+        decoder = av.CodecContext.create(name, "r")
+    packets = container.demux(stream)
+    while broken <= 1000:
+        try:
+            packet = next(packets, None)
+            decoded = decoder.decode(packet) if packet is not None else None
+        except av.error.InvalidDataError:
+            broken += 1
+            continue
+        if decoded is None:
+            break
+        yield from decoded
+    if broken:
+        notes.append(f"{broken} damaged packets were left out")
+
+
+def _deinterlaced(frames: Iterable[Any], stream: Any) -> Iterator[Any]:
+    """As many frames, each whole: what one of its two fields lacks, bwdif computes."""
+    graph = None
+    for frame in itertools.chain(frames, (None,)):  # None is the end
+        if graph is None and frame is not None:
+            graph = import_av().filter.Graph()
+            size = {"width": frame.width, "height": frame.height, "format": frame.format.name}
+            source = graph.add_buffer(**size, time_base=stream.time_base)
+            ends = graph.add("bwdif", "mode=send_frame"), graph.add("buffersink")
+            graph.link_nodes(source, *ends).configure()
+        if graph is not None:
+            graph.push(frame)
+            with contextlib.suppress(BlockingIOError, EOFError):
+                while True:
+                    yield graph.vpull()
+
+
+def _pixels(frame: Any, clip: Clip) -> np.ndarray:
+    made = frame.reformat(
+        format=rgb_format(clip.alpha, clip.deep),
+        src_colorspace=clip.colours["colorspace"],
+        src_color_range=FULL if frame.format.is_rgb else clip.colours["color_range"],
+        dst_color_range=FULL,
+        **EXACT,
+    )
+    return np.ascontiguousarray(upright(made.to_ndarray(), frame))
+
+
+def rgb_format(alpha: bool, deep: bool) -> str:
+    """FFmpeg's name for the pixels of a frame."""
+    return {(0, 0): "rgb24", (0, 1): "rgb48le", (1, 0): "rgba", (1, 1): "rgba64le"}[alpha, deep]
+
+
+def upright(pixels: np.ndarray, frame: Any) -> np.ndarray:
+    """(H, W, ...) as decoded, turned and mirrored by quarters as the frame's matrix says."""
+    matrix = frame.side_data.get("DISPLAYMATRIX")
+    if matrix is None:
+        return pixels
+    across, over, _, back, down = np.frombuffer(bytes(matrix), np.int32)[:5].tolist()
+    if abs(over) > abs(across):
+        pixels, across, down = pixels.swapaxes(0, 1), back, over
+    return pixels[:: -1 if down < 0 else 1, :: -1 if across < 0 else 1]
+
+
+def _colours(frame: Any) -> dict[str, int]:
+    """As tagged, else as players guess them."""
+    tags = ("color_primaries", "color_trc", "colorspace", "color_range")
+    found, rgb = {tag: int(getattr(frame, tag)) for tag in tags}, frame.format.is_rgb
+    if rgb or found["colorspace"] in (0, 2):
+        found["colorspace"] = BT709 if frame.height >= 720 else BT601
+    full = frame.format.name.startswith("yuvj") or (found["color_range"] == FULL and not rgb)
+    return found | {"color_range": FULL if full else STUDIO}
