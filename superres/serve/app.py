@@ -23,19 +23,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from superres.serve.uploads import KINDS, Refused, check_upload, safe_name
 from superres.serve.work import Job, Work
-from superres.upscaling.writing import FORMATS
+from superres.upscaling.writing import FORMATS, SUFFIX_FORMATS
 
 logger = logging.getLogger("superres")
 
 _TEMPLATES = Path(__file__).parent / "templates"
-_TYPES = {
-    ".png": "image/png",
-    ".jpg": "image/jpeg",
-    ".webp": "image/webp",
-    ".tif": "image/tiff",
-    ".bmp": "image/bmp",
-    ".ppm": "image/x-portable-pixmap",
-}
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
     "img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
@@ -74,7 +66,7 @@ class Guard:
         elif scope["method"] not in ("GET", "HEAD") and not secrets.compare_digest(
             token, self.token.encode()
         ):
-            why = "superres serve was started anew since this page was loaded: reload it"
+            why = "the server was restarted; reload the page"
             app = JSONResponse({"error": why}, 403)
 
         async def send_with_headers(message: Message) -> None:
@@ -135,7 +127,7 @@ def make_app(work: Work, names: set[str], addresses: bool) -> Starlette:
         if job.state != "done" or which not in ("before", "after", "result"):
             raise HTTPException(404)
         if which == "result":
-            kind = _TYPES.get(job.result.suffix, "application/octet-stream")
+            kind = f"image/{SUFFIX_FORMATS[job.result.suffix]}"
             return FileResponse(job.result, media_type=kind, filename=job.result_name)
         return FileResponse(job.folder / f"{which}.png")
 

@@ -17,8 +17,8 @@ from superres.imaging.kinds import IMAGE_SUFFIXES
 from superres.imaging.listing import is_image, list_images
 from superres.upscaling.animation import SUFFIXES as ANIMATED
 from superres.upscaling.animation import find_animation
+from superres.upscaling.video_join import CONTAINERS
 from superres.upscaling.video_reading import is_film
-from superres.upscaling.video_writing import CONTAINERS
 from superres.upscaling.writing import FORMATS, SUFFIX_FORMATS, format_of
 
 VIDEO_SUFFIXES = (

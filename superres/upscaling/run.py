@@ -183,7 +183,7 @@ def _begun(job: Job) -> str | None:
     """The record of a video that is done in part."""
     if not job.video:
         return None
-    from superres.upscaling.video_writing import state_of
+    from superres.upscaling.video import state_of
 
     state = state_of(Path(job.target))
     return str(state.get("record", "")) if state.get("pieces") else None

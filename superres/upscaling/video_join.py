@@ -8,14 +8,26 @@ import io
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from superres.files import replacing
 from superres.upscaling.provenance import with_record
-from superres.upscaling.video_reading import import_av, open_av, open_clip, video_stream
-from superres.upscaling.video_writing import CONTAINERS, Pieces
+from superres.upscaling.video_reading import COVER, import_av, open_av, open_clip, video_stream
 from superres.upscaling.writing import writing
 
+if TYPE_CHECKING:
+    from superres.upscaling.video import Pieces
+
+_H264 = "libx264 crf=17 preset=medium bf=0 x264-params=force-cfr=1"  # else it declares 1/time base
+_VP9 = "libvpx-vp9 crf=24 b=0 lag-in-frames=0 cpu-used=4 auto-alt-ref=0 row-mt=1 deadline=good"
+CONTAINERS = {
+    **{".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"},
+    **{".ts": "mpegts", ".avi": "avi"},
+}
+"""Suffix -> FFmpeg's name of what can be written."""
+CODECS = {"webm": _VP9} | dict.fromkeys(("mp4", "mov", "matroska", "mpegts", "avi"), _H264)
+"""Container -> codec and its options; `WITH_ALPHA` for what is transparent."""
+WITH_ALPHA = {"mov": "prores_ks profile=4444", "matroska": "ffv1", "avi": "ffv1", "webm": _VP9}
 _SOUND = {"webm": "libopus"}  # others: aac
 _TEXT = {"mp4": "mov_text", "mov": "mov_text", "matroska": "subrip", "webm": "webvtt"}
 _IN_TS = ("aac", "ac3", "eac3", "dts", "mp1", "mp2", "mp3", "mp3float", "opus", "dvbsub")
@@ -34,7 +46,7 @@ def join(pieces: Pieces, target: Path, notes: list[str], whole: bool = True) -> 
     Raises:
         UserError: it cannot be written.
     """
-    clip, container = pieces.clip, CONTAINERS[target.suffix.lower()][0]
+    clip, container = pieces.clip, CONTAINERS[target.suffix.lower()]
     with (
         writing(target),
         replacing(target) as (temporary, _),
@@ -66,9 +78,8 @@ def join(pieces: Pieces, target: Path, notes: list[str], whole: bool = True) -> 
 
 def missing_streams(source: Path, target: Path) -> list[str]:
     """``sound``, ``subtitles``, ``other videos``: of what a result has fewer than its source."""
-    cover = import_av().stream.Disposition.attached_pic
     with open_clip(source) as one, open_clip(target) as other:
-        kinds = [[s.type for s in c.streams if not s.disposition & cover] for c in (one, other)]
+        kinds = [[s.type for s in c.streams if not s.disposition & COVER] for c in (one, other)]
     return [word for kind, word in _WORDS.items() if kinds[0].count(kind) > kinds[1].count(kind)]
 
 
@@ -131,7 +142,7 @@ def _others(
     streams = [s for s in source.streams if s.index in copies and s.type != "attachment"]
     for packet in source.demux(streams) if streams else ():
         copy, ticks = copies[packet.stream.index], packet.pts if packet.dts is None else packet.dts
-        if packet.size and packet.stream.disposition & import_av().stream.Disposition.attached_pic:
+        if packet.size and packet.stream.disposition & COVER:
             ticks = packet.pts = packet.dts = 0  # a cover has no time
         if ticks is not None and end is not None and ticks * packet.time_base >= end:
             continue

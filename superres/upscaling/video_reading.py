@@ -17,6 +17,8 @@ from superres.errors import UserError
 from superres.imaging.kinds import first_bytes, is_junk, is_video, kind_of
 from superres.upscaling.animation import encode_frames, find_animation
 
+COVER = 0x400
+"""FFmpeg's mark of a stream that is a picture to show for the file."""
 BT601, BT709, STUDIO, FULL = 5, 1, 1, 2
 """Matrix coefficients of H.273, and ranges."""
 EXACT = {"interpolation": 4 | 0x40000 | 0x4000 | 0x2000}
@@ -32,7 +34,6 @@ class Clip:
     Attributes:
         time_base: seconds per tick of the frames' times.
         rate: frames per second, on average.
-        frames: about how many there are.
         seconds: of the whole file, by its head; 0 where it does not say.
         size: (height, width) as displayed, display matrix applied.
         aspect: width over height of a pixel, as displayed; None where it is square or unknown.
@@ -46,7 +47,6 @@ class Clip:
     path: Path
     time_base: Fraction
     rate: Fraction
-    frames: int
     seconds: float
     size: tuple[int, int]
     aspect: Fraction | None
@@ -94,8 +94,7 @@ def open_clip(path: Path) -> Any:
 
 def video_stream(container: Any) -> Any:
     """The first video stream that is not a cover picture."""
-    cover = import_av().stream.Disposition.attached_pic
-    return next((s for s in container.streams.video if not s.disposition & cover), None)
+    return next((s for s in container.streams.video if not s.disposition & COVER), None)
 
 
 def is_film(path: Path) -> bool:
@@ -136,11 +135,9 @@ def probe(path: Path) -> Clip:
         aspect = stream.sample_aspect_ratio or None
         if aspect and size != (frame.height, frame.width):  # turned by a quarter
             aspect = 1 / aspect
-        return Clip(
-            path, stream.time_base, rate, stream.frames or round(seconds * rate) or 1, seconds,
-            size, aspect, frame.format.name, any(part.bits > 8 for part in parts),
-            any(part.is_alpha for part in parts), _colours(frame), notes,
-        )  # fmt: skip
+        deep, alpha = any(part.bits > 8 for part in parts), any(part.is_alpha for part in parts)
+        shape = size, aspect, frame.format.name, deep, alpha
+        return Clip(path, stream.time_base, rate, seconds, *shape, _colours(frame), notes)
 
 
 def frames(
@@ -180,16 +177,13 @@ def _decoded(container: Any, stream: Any, notes: list[str]) -> Iterator[Any]:
         name = {"vp8": "libvpx", "vp9": "libvpx-vp9"}[stream.codec_context.name]
         decoder = av.CodecContext.create(name, "r")
     packets = container.demux(stream)
-    while broken <= 1000:
+    packet: Any = packets
+    while packet is not None:
         try:
             packet = next(packets, None)
-            decoded = decoder.decode(packet) if packet is not None else None
+            yield from decoder.decode(packet) if packet is not None else ()
         except av.error.InvalidDataError:
             broken += 1
-            continue
-        if decoded is None:
-            break
-        yield from decoded
     if broken:
         notes.append(f"{broken} damaged packets were left out")
 
@@ -219,7 +213,11 @@ def _pixels(frame: Any, clip: Clip) -> np.ndarray:
         dst_color_range=FULL,
         **EXACT,
     )
-    return np.ascontiguousarray(upright(made.to_ndarray(), frame))
+    pixels = upright(made.to_ndarray(), frame)
+    if pixels.shape[:2] != clip.size:
+        sizes = (f"{width}x{height}" for height, width in (clip.size, pixels.shape[:2]))
+        raise UserError(f"{clip.path}: its frames change size, {' to '.join(sizes)}; cut it there")
+    return np.ascontiguousarray(pixels)
 
 
 def rgb_format(alpha: bool, deep: bool) -> str:

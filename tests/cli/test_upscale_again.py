@@ -218,10 +218,10 @@ def test_every_format_that_can_hold_a_record(name, image, options, upscale, othe
 
 def test_a_block_of_metadata_without_room_for_more(upscale, source, tmp_path):
     block = Image.Exif()
-    block[0x010F] = "M" * 65_300
+    block[0x010F] = "M" * 65_400
     Image.fromarray(scene()).save(tmp_path / "full.jpg", exif=block.tobytes())
     upscale(tmp_path / "full.jpg")
-    assert Image.open(tmp_path / "full_x4.jpg").getexif()[0x010F] == "M" * 65_300
+    assert Image.open(tmp_path / "full_x4.jpg").getexif()[0x010F] == "M" * 65_400
     assert "judged by size" in upscale(tmp_path / "full.jpg")
 
 
@@ -358,11 +358,11 @@ class TestVideos:
     def test_what_another_command_began_is_not_thrown_away(
         self, upscale, other, tmp_path, monkeypatch
     ):
-        from superres.upscaling import video, video_writing
+        from superres.upscaling import video
 
         clip, result = self.make(tmp_path / "clip.mp4"), tmp_path / "clip_x4.mp4"
-        monkeypatch.setattr(video_writing, "SEGMENT_FRAMES", 1)
-        real, frames = video._enlarge, []
+        monkeypatch.setattr(video, "SEGMENT_FRAMES", 1)
+        real, frames = video.Pieces.write, []
 
         def stopping(*arguments):
             frames.append(1)
@@ -370,7 +370,7 @@ class TestVideos:
                 raise KeyboardInterrupt
             return real(*arguments)
 
-        monkeypatch.setattr(video, "_enlarge", stopping)
+        monkeypatch.setattr(video.Pieces, "write", stopping)
         upscale(clip, code=130)
         parts = tmp_path / ".clip_x4.mp4.parts"
         assert parts.is_dir()

@@ -18,11 +18,9 @@ from maintain.formats import Repeating
 from superres.cli.main import main
 from superres.errors import UserError
 from superres.upscaling import video as module
-from superres.upscaling import video_writing
 from superres.upscaling.enlarge import Enlarger
-from superres.upscaling.video import upscale_video
+from superres.upscaling.video import parts_folder, state_of, upscale_video
 from superres.upscaling.video_reading import probe
-from superres.upscaling.video_writing import parts_folder, state_of
 from superres.upscaling.writing import DiskFull
 
 from .conftest import scene
@@ -144,11 +142,11 @@ def test_ten_bits_and_colour_tags(tmp_path, network):
 
 def test_pieces_are_gone_on_with(tmp_path, network, monkeypatch):
     """A process that is killed loses the piece it was at, and no frame comes twice."""
-    monkeypatch.setattr(video_writing, "SEGMENT_FRAMES", 6)
+    monkeypatch.setattr(module, "SEGMENT_FRAMES", 6)
     source, target = tmp_path / "clip.mp4", tmp_path / "out.mp4"
     times = make_clip(source)
     enlarger, calls = Enlarger(network(2)), []
-    real = module._enlarge
+    real = module.Pieces.write
 
     def counted(*arguments):
         calls.append(arguments)
@@ -156,7 +154,7 @@ def test_pieces_are_gone_on_with(tmp_path, network, monkeypatch):
             raise SystemExit  # as near to a kill as one process gets
         return real(*arguments)
 
-    monkeypatch.setattr(module, "_enlarge", counted)
+    monkeypatch.setattr(module.Pieces, "write", counted)
     with pytest.raises(SystemExit):
         upscale_video(source, target, enlarger)
     assert state_of(target)
@@ -213,7 +211,7 @@ def test_a_full_disk_while_a_piece_is_written(tmp_path, network, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(video_writing.Pieces, "_mux", full)
+        patch.setattr(module.Pieces, "_mux", full)
         with pytest.raises(DiskFull, match="disk is full"):
             upscale_video(source, target, Enlarger(network(2)))
     assert not target.exists()
