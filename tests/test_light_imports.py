@@ -100,7 +100,7 @@ def test_onnx_files_that_are_not_such_networks(tmp_path, capsys):
     onnx.save(model, tmp_path / "foreign.onnx")
     for name, options, words in (
         ("absent", [], "cannot be read"),
-        ("text", [], "ONNX Runtime cannot load it"),
+        ("text", [], "cannot be read as a network that"),
         ("uint8", [], "export it without --uint8"),
         ("foreign", [], "superres export onnx"),
         ("foreign", ["--device", "cuda"], "runs on the CPU only"),

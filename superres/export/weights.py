@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -38,11 +39,10 @@ def fold(loaded: LoadedWeights, scale: int | None = None) -> tuple[State, dict[s
         State dict and config.
     """
     config = plain(full_config(loaded.config))
-    network = build_network(loaded)
-    if hasattr(network, "fold_res_scale"):
-        network.fold_res_scale()
-        if not config.get("attention"):
-            config["res_scale"] = 1.0
+    network = copy.deepcopy(build_network(loaded))  # it shares the tensors of `loaded`
+    network.fold_res_scale()
+    if "res_scale" in config and not config.get("attention"):
+        config["res_scale"] = 1.0
     state = {key: value.clone() for key, value in network.state_dict().items()}
     if config.get("img_range", 1) != 1 and homogeneous(config):
         for key in state:

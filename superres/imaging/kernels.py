@@ -22,14 +22,27 @@ import numpy as np
 _EPS = np.finfo(np.float64).eps
 
 
-def cubic(x: np.ndarray) -> np.ndarray:
-    """Keys' cubic convolution kernel with a = -0.5; support 4."""
-    a = np.abs(x)
-    a2 = a * a
-    a3 = a2 * a
-    inner = 1.5 * a3 - 2.5 * a2 + 1
-    outer = -0.5 * a3 + 2.5 * a2 - 4 * a + 2
-    return inner * (a <= 1) + outer * ((a > 1) & (a <= 2))
+def cubic(x: np.ndarray, a: float = -0.5) -> np.ndarray:
+    """Keys' cubic convolution kernel; support 4."""
+    x = np.abs(x)
+    x2 = x * x
+    x3 = x2 * x
+    inner = (a + 2) * x3 - (a + 3) * x2 + 1
+    outer = a * x3 - 5 * a * x2 + 8 * a * x - 4 * a
+    return inner * (x <= 1) + outer * ((x > 1) & (x <= 2))
+
+
+def cubic_taps(factor: int, kind: str) -> np.ndarray:
+    """(factor, 5): the weights of five neighbours in enlarging by a whole factor.
+
+    It repeats the same taps, so each output pixel of one input pixel has its own.
+
+    Args:
+        factor: output over input.
+        kind: of `CUBICS`.
+    """
+    phase = (np.arange(factor) + 0.5) / factor - 0.5
+    return cubic(phase[:, None] - np.arange(-2, 3), CUBICS[kind])
 
 
 def triangle(x: np.ndarray) -> np.ndarray:
@@ -60,6 +73,8 @@ KERNELS: dict[str, tuple[Callable[[np.ndarray], np.ndarray], float]] = {
     "lanczos2": (partial(lanczos, lobes=2), 4.0),
     "lanczos3": (partial(lanczos, lobes=3), 6.0),
 }
+#: The cubic's a: of torch's ``interpolate(mode='bicubic')``, and of MATLAB and the papers.
+CUBICS = {"torch": -0.75, "matlab": -0.5}
 #: Border rules: ``reflect`` mirrors with the edge sample repeated (cba|abc), ``replicate`` repeats
 #: the edge sample (aaa|abc).
 BORDERS = ("reflect", "replicate")

@@ -6,12 +6,11 @@ import contextlib
 import ctypes
 import importlib.util
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 _CGROUP = Path("/sys/fs/cgroup")
-_FALLBACK = 2 * 1024**3  # where the system does not tell what is free
+_UNKNOWN = 4 << 30  # where the system does not tell what is free
 
 
 def on_gpu(device: Any) -> bool:
@@ -30,32 +29,26 @@ def cuda_is_likely() -> bool:
         return os.path.exists("/dev/kfd")
 
 
-def available(device: Any) -> int | None:
-    """Bytes that are free on a device; None where the system does not tell."""
+def available(device: Any) -> int:
+    """Bytes that are free on a device, and in a container that sets a limit (cgroup v2)."""
     if on_gpu(device):
         import torch
 
         free, _ = torch.cuda.mem_get_info(device)
         return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    return min(_available(), default=None)
+    found = []
+    with contextlib.suppress(OSError, ValueError):
+        lines = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+        found.append(int(lines.get("MemAvailable", "").removesuffix("kB")) * 1024)
+    with contextlib.suppress(OSError, ValueError):  # a limit that is "max" is none
+        limit, used = (int((_CGROUP / f"memory.{x}").read_text()) for x in ("max", "current"))
+        found.append(limit - used)
+    return min(found, default=_UNKNOWN)
 
 
 def free_memory(device: Any) -> int:
     """Bytes that may be taken on a device: 80 % of a GPU's free memory, half of a computer's."""
-    free = available(device)
-    if free is None:
-        return _FALLBACK
-    return int(0.8 * free) if on_gpu(device) else free // 2
-
-
-def _available() -> Iterator[int]:
-    """Bytes that the system has left, and a container where one sets a limit (cgroup v2)."""
-    with contextlib.suppress(OSError, ValueError):
-        lines = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
-        yield int(lines.get("MemAvailable", "").removesuffix("kB")) * 1024
-    with contextlib.suppress(OSError, ValueError):  # a limit that is "max" is none
-        limit, used = (int((_CGROUP / f"memory.{x}").read_text()) for x in ("max", "current"))
-        yield limit - used
+    return int((0.8 if on_gpu(device) else 0.5) * available(device))
 
 
 def give_back(device: Any) -> None:

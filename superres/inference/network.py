@@ -1,41 +1,78 @@
-"""What inference asks of a network, and what it can tell about one."""
+"""What computes a network: `Backend`, one call on arrays, and what can be told about a network."""
 
 from __future__ import annotations
 
+import os
 import sys
-from typing import Any, Protocol
+import threading
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from superres.errors import UserError
 
+if TYPE_CHECKING:
+    import torch
 
-class Network(Protocol):
-    """A network on arrays; the back ends are such, and `backends.as_network` makes one of a torch
-    callable.
+
+class NotConvertible(Exception):
+    """The network cannot be turned into a program for another runtime; the reason is one line."""
+
+
+class Backend:
+    """A network that is ready to be applied to arrays; the back ends are such.
+
+    A network for several scales keeps the one that was selected when the back end was made.
 
     Attributes:
+        name: one of `superres.inference.backends.NAMES`.
         scale: output size over input size.
         receptive_radius: how far an output pixel looks, in input pixels; None where that is the
             whole image or not known.
-        device: where it computes, ``'cpu'`` or ``'cuda:0'`` (also as a `torch.device`).
+        in_channels: that it takes.
         bytes_per_pixel: memory that its work takes at the peak, per input pixel of one image.
+        device: where it computes, ``'cpu'`` or ``'cuda:0'`` (also as a `torch.device`).
+        notes: sentences for a person, such as why a faster back end was not taken.
+
+    Args: scale, receptive radius, channels, and bytes per pixel where they are known.
     """
 
-    scale: int
-    receptive_radius: int | None
-    device: Any
+    name = ""
+    device: Any = "cpu"
     bytes_per_pixel: float
 
+    def __init__(self, scale: int, radius: int | None, channels: int, memory: float = 0) -> None:
+        self.scale, self.receptive_radius, self.in_channels = scale, radius, channels
+        if memory:
+            self.bytes_per_pixel = memory
+        self.notes: list[str] = []
+        self._lock = threading.Lock()
+
     def run(self, x: np.ndarray) -> np.ndarray:
-        """(N, C, h, w) float32 in [0, 1] to (N, C, h * scale, w * scale) float32, unclamped."""
-        ...
+        """(N, C, h, w) floats in [0, 1] to (N, C, h * scale, w * scale), not clamped; one caller at
+        a time.
 
+        Raises:
+            UserError: the network's result is of another size.
+        """
+        with self._lock:
+            y = self._run(np.ascontiguousarray(x))
+        expected = (x.shape[2] * self.scale, x.shape[3] * self.scale)
+        if y.ndim != 4 or y.shape[2:] != expected:
+            raise UserError(
+                f"the network's scale is {self.scale}, so an input of {x.shape[3]}x{x.shape[2]} "
+                f"should give {expected[1]}x{expected[0]} (width x height), but it gave {y.shape}"
+            )
+        return y
 
-def radius_of(net: object) -> int | None:
-    """How far an output pixel of a network looks, in input pixels; None where that is not known,
-    or the whole image."""
-    return getattr(net, "receptive_radius", None)
+    def _run(self, x: np.ndarray) -> np.ndarray:
+        raise NotImplementedError
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        """The same of a tensor; the result is on the CPU."""
+        import torch
+
+        return torch.from_numpy(self.run(x.detach().to("cpu", torch.float32).numpy()))
 
 
 def in_channels(net: object) -> int:
@@ -49,20 +86,20 @@ def in_channels(net: object) -> int:
     stated = getattr(net, "superres_config", {}).get("in_channels")
     if isinstance(stated, int):
         return stated
-    torch = sys.modules.get("torch")  # without it this is no module of torch's
-    layers = net.modules() if torch and isinstance(net, torch.nn.Module) else ()
-    first = next((layer for layer in layers if isinstance(layer, torch.nn.Conv2d)), None)
+    layers = getattr(net, "modules", list)()
+    first = next((layer for layer in layers if type(layer).__name__ == "Conv2d"), None)
     # A layer behind a pixel unshuffle, or the like, tells nothing.
     return 1 if first is not None and first.in_channels == 1 else 3
 
 
-def run_checked(net: Network, x: np.ndarray) -> np.ndarray:
-    """``net.run(x)``, after which the size is what ``net.scale`` promises."""
-    y = net.run(x)
-    expected = (x.shape[2] * net.scale, x.shape[3] * net.scale)
-    if y.ndim != 4 or y.shape[2:] != expected:
-        raise UserError(
-            f"the network's scale is {net.scale}, so an input of {x.shape[3]}x{x.shape[2]} should "
-            f"give {expected[1]}x{expected[0]} (width x height), but it gave {y.shape}"
-        )
-    return y
+def threads() -> int:
+    """As many as PyTorch has, where it is loaded; else OMP_NUM_THREADS, or 0: the runtime's."""
+    if torch := sys.modules.get("torch"):
+        return torch.get_num_threads()
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    return int(given) if given.isdecimal() else 0
+
+
+def one_line(error: BaseException) -> str:
+    """The first line of what an error says."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]

@@ -1,35 +1,23 @@
 """A network on images of any size: whole, in tiles that equal the whole, or by EDSR's chop.
 
-All of it is arithmetic on numpy arrays; what computes is behind `Network.run`. One plan of tiles,
+All of it is arithmetic on numpy arrays; what computes is behind `Backend.run`. One plan of tiles,
 from the receptive radius and a memory budget, serves files, tests and calls.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
 import numbers
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
 
 from superres.errors import UserError
-from superres.inference.ensemble import self_ensemble
+from superres.inference import windows
 from superres.inference.memory import free_memory, give_back, is_out_of_memory, on_gpu
-from superres.inference.network import Network, run_checked
-from superres.inference.windows import (
-    Axis,
-    Read,
-    Run,
-    as_floats,
-    blended,
-    chop,
-    in_tiles,
-    joined,
-    resized,
-)
+from superres.inference.network import Backend
 
 CPU_BUDGET = 768 << 20
 """Bytes that tiles on a CPU may take unless told otherwise, the same on every machine; more only
@@ -40,8 +28,8 @@ SMALLEST_TILE = 16
 PROBE = 48
 """Side of the image on which a network's appetite is measured; smaller ones are never cut."""
 
-_WASTE = 1.2  # pixels that all tiles see together, over those of the image
-_BAND_BYTES = 64 << 20  # of finished rows that wait for a row of tiles to be complete
+_WASTE = 1.2  # pixels that a tile sees, over its own, that are worth more memory
+_BAND_BYTES = 128 << 20  # of a row of finished tiles
 
 Sides = tuple[int, int]
 """(rows, columns) of tiles, input pixels without context."""
@@ -73,8 +61,7 @@ class Tiling:
     memory_budget: int | None = None
 
     def __post_init__(self) -> None:
-        tile = "off" if self.tile is None else parse_tile(str(self.tile))
-        object.__setattr__(self, "tile", tile)
+        object.__setattr__(self, "tile", parse_tile("off" if self.tile is None else self.tile))
         if self.overlap is not None and self.overlap < 0:
             raise UserError(f"overlap must be at least 0, not {self.overlap}")
         budget = self.memory_budget
@@ -84,8 +71,9 @@ class Tiling:
             )
 
 
-def parse_tile(text: str) -> int | str:
+def parse_tile(tile: int | str) -> int | str:
     """The ``--tile`` option: ``auto``, ``off``, ``edsr-chop`` or a number of input pixels."""
+    text = str(tile)
     if text in ("auto", "off", "edsr-chop"):
         return text
     if text.isascii() and text.isdigit() and int(text) > 0:
@@ -119,30 +107,33 @@ class Tiler:
         record: how the last image was upscaled.
     """
 
-    def __init__(self, net: Network, tiling: Tiling) -> None:
-        self.net, self.tiling = net, tiling
-        self.record = UpscaleRecord()
+    def __init__(self, net: Backend, tiling: Tiling) -> None:
+        self.net, self.tiling, self.record = net, tiling, UpscaleRecord()
         radius = net.receptive_radius
         reach = BLENDED_OVERLAP if radius is None else math.ceil(radius)
         self._overlap = reach if tiling.overlap is None else tiling.overlap
         self._exact = radius is not None and self._overlap >= radius
         self._whole = tiling.tile in ("off", "edsr-chop")
         self._cap: Sides | None = None  # to what memory forced us, for the rest
-        self._ran_out = ""  # of the current image
+        self._run: windows.Run = net.run
+        if tiling.tile == "edsr-chop":
+            self._run = partial(windows.chop, self._run, scale=net.scale)
+        if tiling.self_ensemble:
+            self._run = partial(windows.self_ensemble, self._run)
 
     def array(self, x: np.ndarray, size: tuple[int, int] | None = None) -> np.ndarray:
         """(N, C, h, w) floats in the network's range to (N, C, H, W), unclamped."""
         size = size or (x.shape[2] * self.net.scale, x.shape[3] * self.net.scale)
-        return joined(self.bands(x.shape, lambda low, high: x[:, :, low:high], size), size[0])
+        bands = self.bands(x.shape, lambda low, high: x[:, :, low:high], size)
+        return windows.joined(bands, 2, size[0])
 
     def bands(
         self,
         shape: tuple[int, int, int, int],
-        read: Read,
+        read: windows.Read,
         size: tuple[int, int],
-        finish: Run = lambda y: y,
-        itemsize: int = 4,
-        progress: Callable[[int, int], None] = lambda done, total: None,
+        finish: windows.Run = lambda y: y,
+        progress: windows.Progress = lambda done, total: None,
     ) -> Iterator[np.ndarray]:
         """The result from top to bottom, in bands (N, C', rows, W).
 
@@ -152,60 +143,55 @@ class Tiler:
             shape: (N, C, h, w) of the image that ``read`` gives.
             size: (H, W); other than the network's adds MATLAB's bicubic resize.
             finish: what becomes of each part of the result, such as rounding to integers.
-            itemsize: bytes of a finished sample.
             progress: told (done, total) tiles.
 
         Raises:
             UserError: not enough memory whatever the tiles.
         """
-        image = shape[2:]
-        sides = image if self._whole else self._cap or self._sides(shape, size, itemsize)
-        row_axis, column_axis = (
-            Axis(length, self.net.scale, target, self._overlap)
-            for length, target in zip(image, size, strict=True)
-        )
-        self.record, self._ran_out, top = UpscaleRecord(), "", 0
+        image, scale, reach = shape[2:], self.net.scale, self._overlap
+        sides, top, told = self._cap or (PROBE, PROBE), 0, ""
         while top < size[0]:
             try:
-                if self._whole or not self._exact:
-                    y = self._inexact(as_floats(read(0, image[0])), sides)
-                    yield finish(resized(y, size))
-                    progress(1, 1)
-                    return
-                rows, columns = row_axis.windows(sides[0], top), column_axis.windows(sides[1])
-                total, done = len(rows) * len(columns), itertools.count(1)
-                if total > 1:
-                    self._tell(sides)
-                tick = partial(_told, progress, done, total)
-                for band in in_tiles(read, rows, columns, self._forward, finish, tick):
+                sides = self._cap or self._sides(shape, size)
+                cut = sides[0] < image[0] or sides[1] < image[1]
+                self.record = self._how(sides if cut else None, told)
+                if cut and not self._exact:
+                    x = windows.as_floats(read(0, image[0]))
+                    y = windows.blended(self._run, x, scale, sides, reach, progress)
+                    bands = [finish(windows.resized(y, size))]
+                else:
+                    rows = windows.spans(image[0], scale, size[0], reach, sides[0], top)
+                    columns = windows.spans(image[1], scale, size[1], reach, sides[1])
+                    bands = windows.in_tiles(read, rows, columns, self._run, finish, progress)
+                for band in bands:
                     yield band
                     top += band.shape[2]
                 return
             except Exception as error:
-                sides = self._smaller(error, sides, image)
+                told = self._smaller(error, sides, image)
             # Only here is the failed attempt's memory free: the exception held it until now.
             give_back(self.net.device)
 
-    def _forward(self, x: np.ndarray) -> np.ndarray:
-        return self._views(partial(run_checked, self.net), x)
-
-    def _views(self, run: Run, x: np.ndarray) -> np.ndarray:
-        return self_ensemble(run, x) if self.tiling.self_ensemble else run(x)
-
-    def _inexact(self, x: np.ndarray, sides: Sides) -> np.ndarray:
-        """The whole image, the published chop, or tiles that are blended."""
+    def _how(self, sides: Sides | None, ran_out: str) -> UpscaleRecord:
+        """The record of an image that is done whole, or in tiles."""
         if self.tiling.tile == "edsr-chop":
             told = "the published chop: differs slightly from the whole picture"
-            self.record = UpscaleRecord("edsr-chop", exact=False, notes=[told])
-            run = partial(run_checked, self.net)
-            return self._views(partial(chop, run, scale=self.net.scale), x)
-        if sides[0] >= x.shape[2] and sides[1] >= x.shape[3]:
-            return self._forward(x)
-        self._tell(sides)
-        return blended(self._forward, x, self.net.scale, sides, self._overlap)
+            return UpscaleRecord("edsr-chop", exact=False, notes=[told])
+        if sides is None:
+            return UpscaleRecord()
+        tile = sides[0] if sides[0] == sides[1] else sides
+        notes = [ran_out] if ran_out else []
+        if self._exact:
+            return UpscaleRecord("tiles", tile, self._overlap, notes=notes)
+        radius = self.net.receptive_radius
+        why = f"the overlap of {self._overlap} px is less than the receptive radius of {radius}"
+        if radius is None:
+            why = f"the network may look at the whole picture (overlap {self._overlap} px)"
+        notes.append(f"tiles were blended and differ from the whole picture: {why}")
+        return UpscaleRecord("blended-tiles", tile, self._overlap, False, notes)
 
-    def _smaller(self, error: Exception, sides: Sides, image: Sides) -> Sides:
-        """The tiles to go on with after an error: half as large, if memory ran out."""
+    def _smaller(self, error: Exception, sides: Sides, image: Sides) -> str:
+        """Go on with tiles half as large, if memory ran out; the note on it."""
         if not is_out_of_memory(error):
             raise error
         tried = (min(sides[0], image[0]), min(sides[1], image[1]))
@@ -218,62 +204,31 @@ class Tiler:
                 f"{hint}, or use a smaller network or picture"
             ) from error
         side = max(SMALLEST_TILE, max(tried) // 2)
-        self._ran_out = f"memory ran out with {what}: done in tiles of {side} px instead"
         self._cap = (side, side)
-        return self._cap
+        return f"memory ran out with {what}: done in tiles of {side} px instead"
 
-    def _tell(self, sides: Sides) -> None:
-        """Record that the image is done in tiles."""
-        tile = sides[0] if sides[0] == sides[1] else sides
-        notes = [self._ran_out] if self._ran_out else []
-        if not self._exact:
-            radius = self.net.receptive_radius
-            why = f"the overlap of {self._overlap} px is less than the receptive radius of {radius}"
-            if radius is None:
-                why = f"the network may look at the whole picture (overlap {self._overlap} px)"
-            notes.append(f"tiles were blended and differ from the whole picture: {why}")
-        mode = "tiles" if self._exact else "blended-tiles"
-        self.record = UpscaleRecord(mode, tile, self._overlap, self._exact, notes)
-
-    def _sides(self, shape: tuple[int, ...], size: tuple[int, int], itemsize: int) -> Sides:
-        """The tiles that waste least."""
+    def _sides(self, shape: tuple[int, ...], size: tuple[int, int]) -> Sides:
+        """The tiles that were asked for, or the largest that the budget allows."""
         count, channels, height, width = shape
         if isinstance(self.tiling.tile, int):
             return self.tiling.tile, self.tiling.tile
-        if height * width <= PROBE**2:
+        if self._whole or height * width <= PROBE**2:
             return height, width
-        try:
-            appetite = self.net.bytes_per_pixel
-        except Exception as error:
-            if not is_out_of_memory(error):
-                raise
-            return SMALLEST_TILE, SMALLEST_TILE
         # The network's output is there twice, cut out and resized.
-        each = count * (appetite + 8 * channels * self.net.scale**2)
-        # Rows of the output that wait until their band is complete.
-        row_bytes = count * size[1] * channels * itemsize * size[0] / height
-        tallest = max(SMALLEST_TILE, int(_BAND_BYTES / row_bytes))
-        budget = most = self.tiling.memory_budget or free_memory(self.net.device)
+        each = count * (self.net.bytes_per_pixel + 8 * channels * self.net.scale**2)
+        context = 2 * self._overlap
+        budget = self.tiling.memory_budget or free_memory(self.net.device)
         # Tiles that do not equal the whole image are the last resort.
         if self.tiling.memory_budget is None and self._exact and not on_gpu(self.net.device):
-            budget = min(most, CPU_BUDGET)
-        while True:
-            plans = [(math.inf, SMALLEST_TILE, SMALLEST_TILE)]
-            for cuts in range(1, -(-width // SMALLEST_TILE) + 1):
-                column = -(-width // cuts)
-                seen = min(width, column + 2 * self._overlap)
-                fits = int(budget / each / seen)
-                rows = height if fits >= height else fits - 2 * self._overlap
-                rows = min(rows, height, tallest if cuts > 1 or rows < height else height)
-                if rows >= min(SMALLEST_TILE, height):
-                    bands = -(-height // rows)
-                    cost = bands * min(height, rows + 2 * self._overlap) * cuts * seen
-                    plans.append((cost, rows, column))
-            cost, rows, column = min(plans, key=lambda plan: plan[0])
-            if cost <= _WASTE * height * width or budget >= most:
-                return rows, column
-            budget = min(2 * budget, most)
-
-
-def _told(progress: Callable[[int, int], None], done: Iterator[int], total: int) -> None:
-    progress(next(done), total)
+            cheap = context / (1 - _WASTE**-0.5)  # side of what a tile sees
+            budget = min(budget, max(CPU_BUDGET, each * cheap**2))
+        seen = max(1, int(budget / each))  # pixels
+        if height * width <= seen:
+            return height, width
+        side = seen // min(height, math.isqrt(seen)) - context
+        columns = -(-width // -(-width // max(side, SMALLEST_TILE)))
+        rows = seen // min(width, columns + context) - context
+        if columns < width:
+            row_bytes = 4 * count * channels * size[1] * size[0] / height
+            rows = min(rows, int(_BAND_BYTES / row_bytes))
+        return min(max(rows, SMALLEST_TILE), height), columns

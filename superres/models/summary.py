@@ -17,7 +17,7 @@ from torch.nn.modules.module import register_module_forward_hook
 from torch.utils.flop_counter import FlopCounterMode
 
 from superres.errors import UserError
-from superres.inference import in_channels, radius_of
+from superres.inference import in_channels
 from superres.inference.backends.pytorch import LiveBytes
 from superres.models.layers.backbone import on_meta, with_scale
 from superres.registry import MODELS
@@ -78,11 +78,6 @@ class Summary:
     parts: tuple[Part, ...]
 
 
-def default_size(scale: int) -> tuple[int, int]:
-    """Height and width of the input whose enlargement has `TARGET` pixels, rounded."""
-    return round(TARGET[0] / scale), round(TARGET[1] / scale)
-
-
 def summarise(
     network: nn.Module | Mapping[str, Any],
     size: tuple[int, int] | None = None,
@@ -93,13 +88,13 @@ def summarise(
 
     Args:
         network: it, or its config with its ``type``.
-        size: height and width of the input; None: see :func:`default_size`.
+        size: height and width of the input; None: so that the result has `TARGET`.
         scale: one of a multi-scale network's; None: its first.
         memory: find out about memory, too, which takes most of the time.
 
     Raises:
-        UserError: the config's arguments or the scale are wrong, its forward does not work without
-            numbers, or ``size`` is absurd.
+        UserError: the config's arguments or the scale are wrong, ``size`` is absurd, or its forward
+            does not work without numbers.
     """
     if isinstance(network, Mapping):
         config = network
@@ -109,45 +104,38 @@ def summarise(
     network = network.to("meta").eval()  # the numeric convention's buffers stay on the CPU
     if scale is not None and hasattr(network, "set_scale"):
         network.set_scale(scale)
-    height, width = size or default_size(network.scale)
-    try:
-        picture = torch.empty(1, in_channels(network), height, width, device="meta")
-        torch.empty(1, 4096, height * network.scale, width * network.scale, device="meta")
-    except RuntimeError as error:  # sizes that no 64-bit number counts
-        raise UserError(f"an input of {height}x{width} is too large to be summed up") from error
-    kind = type(network).__name__
+    height, width = size or (round(length / network.scale) for length in TARGET)
+    kind, channels = type(network).__name__, in_channels(network)
     names = {module: name for name, module in network.named_modules()}
-    shapes: dict[str, tuple[int, ...]] = {}  # in the order of running
-    convolutions: set[str] = set()
+    ran: dict[str, tuple[nn.Module, tuple[int, ...]]] = {}  # in the order of running
 
     def note(module: nn.Module, _: Any, output: Any) -> None:
         if module in names and isinstance(output, Tensor):
-            shapes[names[module]] = tuple(output.shape[1:])
-        if module in names and isinstance(module, nn.Conv2d):
-            convolutions.add(names[module])
+            ran[names[module]] = module, tuple(output.shape[1:])
 
     try:
+        picture = torch.empty(1, channels, height, width, device="meta")
         hook, counter = register_module_forward_hook(note), FlopCounterMode(display=False)
         with torch.no_grad(), hook, counter:
             output = network(picture)
-    except (RuntimeError, TypeError) as error:  # of a network of one's own
+    except (RuntimeError, TypeError) as error:  # sizes beyond 64 bits, a forward that needs numbers
         raise UserError(
-            f"{kind} cannot be summed up, its forward needs numbers: {error}"
+            f"{kind} cannot be summed up for an input of {height}x{width}: {error}"
         ) from error
     flops = {name: sum(ops.values()) for name, ops in counter.get_flop_counts().items()}
 
     def part(name: str, child: nn.Module) -> Part:
         # A container that is not run itself (a ModuleList) is what ran in it.
-        own, inside = f"{kind}.{name}", f"{name}."
+        own = f"{kind}.{name}"
         below = sum(count for key, count in flops.items() if key.rpartition(".")[0] == own)
-        ran = [shape for key, shape in shapes.items() if f"{key}.".startswith(inside)]
+        inside = [found for key, found in ran.items() if f"{key}.".startswith(f"{name}.")]
         return Part(
             name=name,
             type=type(child).__name__,
-            layers=sum(f"{conv}.".startswith(inside) for conv in convolutions),
+            layers=sum(isinstance(module, nn.Conv2d) for module, _ in inside),
             parameters=sum(p.numel() for p in child.parameters()),
             flops=flops.get(own, below),
-            output=ran[-1] if ran else (),
+            output=inside[-1][1] if inside else (),
         )
 
     return Summary(
@@ -157,9 +145,9 @@ def summarise(
         output=tuple(output.shape[1:]),
         parameters=sum(p.numel() for p in network.parameters()),
         trainable=sum(p.numel() for p in network.parameters() if p.requires_grad),
-        layers=len(convolutions),
+        layers=sum(isinstance(module, nn.Conv2d) for module, _ in ran.values()),
         flops=counter.get_total_flops(),
-        receptive_radius=radius_of(network),
+        receptive_radius=getattr(network, "receptive_radius", None),
         inference_memory=_peak(network, picture) if memory else None,
         training_memory=_kept_for_backward(network, picture) if memory else None,
         parts=tuple(part(name, child) for name, child in network.named_children()),
@@ -178,13 +166,9 @@ def _kept_for_backward(network: nn.Module, picture: Tensor) -> int:
     kept: dict[int, Tensor] = {}
 
     def keep(tensor: Tensor) -> Tensor:
-        key = tensor.untyped_storage()._cdata
-        if key not in own:
-            kept[key] = tensor
+        kept[tensor.untyped_storage()._cdata] = tensor
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        result = network.train()(picture)
-    del result
-    network.eval()
-    return sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
+        network.train()(picture)
+    return sum(t.untyped_storage().nbytes() for key, t in kept.items() if key not in own)

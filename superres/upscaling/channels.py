@@ -8,7 +8,7 @@ import numpy as np
 
 from superres.errors import UserError
 from superres.imaging._cv2 import import_cv2
-from superres.inference.network import Network, radius_of, run_checked
+from superres.inference.network import Backend
 from superres.inference.network import in_channels as told_channels
 from superres.inference.windows import resized
 
@@ -34,10 +34,10 @@ class AnyChannels:
         channels: of the images: 1 to 4.
     """
 
-    def __init__(self, net: Network, in_channels: int, channels: int) -> None:
+    def __init__(self, net: Backend, in_channels: int, channels: int) -> None:
         self.net, self.in_channels = net, in_channels
         self.scale, self.device = net.scale, net.device
-        self.receptive_radius = radius_of(net)
+        self.receptive_radius = net.receptive_radius
         if self.receptive_radius is not None:
             radius = self.receptive_radius
             if channels > in_channels:
@@ -59,13 +59,13 @@ class AnyChannels:
 
     def _colour(self, x: np.ndarray) -> np.ndarray:
         if x.shape[1] == self.in_channels:
-            y = run_checked(self.net, np.ascontiguousarray(x))
+            y = self.net.run(x)
             return luma(y) if x.shape[1] == 1 and y.shape[1] == 3 else y
         if x.shape[1] == 1:
-            return luma(run_checked(self.net, x.repeat(3, 1)))
+            return luma(self.net.run(x.repeat(3, 1)))
         grey = luma(x)
         size = (x.shape[2] * self.scale, x.shape[3] * self.scale)
-        return resized(x - grey, size) + run_checked(self.net, grey)[:, :1]
+        return resized(x - grey, size) + self.net.run(grey)[:, :1]
 
     def _alpha(self, alpha: np.ndarray) -> np.ndarray:
         low, high = (nearest(alpha, self.scale, pick) for pick in (np.minimum, np.maximum))

@@ -41,7 +41,7 @@ class Enlarger:
     """A network, a scale, and how to go about it.
 
     Args:
-        net: what is computed with: a `superres.inference.Network`, or a callable on tensors.
+        net: what is computed with: a `superres.inference.Backend`, or a callable on tensors.
         scale: of the result; None is the network's own. Others are made by the network and then
             resized by MATLAB's bicubic, to exactly that size.
         in_channels: of ``net``: 1 or 3; see :func:`superres.upscaling.channels.channels_of`.
@@ -97,7 +97,6 @@ class Enlarger:
             lambda low, high: picture[low:high].transpose(2, 0, 1)[None],
             size or self.size(height, width),
             lambda y: _quantised(y, picture.dtype),
-            picture.dtype.itemsize,
             progress or (lambda done, total: None),
         )
         return (band[0].transpose(1, 2, 0) for band in bands)

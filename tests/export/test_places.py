@@ -34,10 +34,8 @@ def test_openvino_leaves_other_files_of_its_second_name(weights, tmp_path):  # n
 @pytest.mark.parametrize(
     ("to", "name"),
     [
-        ("onnx", b"caf\xe9.onnx"),
         ("openvino", b"caf\xe9.XML"),
         ("torchscript", b"caf\xe9.pt"),
-        ("safetensors", b"caf\xe9.safetensors"),
         ("safetensors", b"a" * 240 + b".safetensors"),
     ],
 )

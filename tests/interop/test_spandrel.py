@@ -8,8 +8,8 @@ import torch
 from superres.checkpoints import load_model, save_safetensors
 from superres.errors import UserError
 from superres.export import export
-from superres.inference import upscale_tensor
 from superres.inference.backends import best
+from superres.inference.backends.pytorch import upscale_tensor
 from superres.registry import MODELS
 
 NETWORKS = {

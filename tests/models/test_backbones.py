@@ -1,15 +1,11 @@
 """One contract for every registered backbone, and the published parameter counts."""
 
-import importlib
-import inspect
-import pkgutil
-
 import pytest
 import torch
 from torch import nn
 
-import superres.models.backbones as backbones
 from superres.errors import UserError
+from superres.models.layers import Backbone
 from superres.registry import MODELS
 from tests.models import ablation_rows
 
@@ -18,11 +14,9 @@ ROWS = ablation_rows()
 # Small variants, at least one of every backbone: type, arguments, scales.
 TINY = {
     "edsr": ("EDSR", {"channels": 8, "num_blocks": 2, "res_scale": 0.1}, (2, 3, 4, 8)),
-    "edsr_mmediting": ("EDSR", {"channels": 8, "num_blocks": 1, "init": "mmediting"}, (2,)),
     "edsr_bam": ("EDSR", {"channels": 16, "num_blocks": 1, "attention": "bam"}, (2,)),
     "edsr_channel": ("EDSR", {"channels": 16, "num_blocks": 1, "attention": "channel"}, (2,)),
     "mdsr_x2": ("MDSR", {"channels": 8, "num_blocks": 1, "scales": (2,)}, (2,)),
-    "mdsr_x3": ("MDSR", {"channels": 8, "num_blocks": 1, "scales": (3,)}, (3,)),
     "mdsr_x8": ("MDSR", {"channels": 8, "num_blocks": 1, "scales": (8,)}, (8,)),
     "mdsr_si": (
         "MDSR",
@@ -80,19 +74,9 @@ def channels_of(config):
     return config.get("in_channels", 1 if config["type"] == "VDSR" else 3)
 
 
-def registered_backbones():
-    names = set()
-    for module in pkgutil.iter_modules(backbones.__path__):
-        for name, value in vars(
-            importlib.import_module(f"{backbones.__name__}.{module.name}")
-        ).items():
-            if inspect.isclass(value) and MODELS.module_dict.get(name) is value:
-                names.add(name)
-    return names
-
-
 def test_every_registered_backbone_is_tested_here():
-    assert registered_backbones() == {kind for kind, _, _ in TINY.values()}
+    found = {name for name, kind in MODELS.module_dict.items() if issubclass(kind, Backbone)}
+    assert found == {kind for kind, _, _ in TINY.values()}
 
 
 @pytest.mark.parametrize(("config", "scale"), CASES)
@@ -159,11 +143,9 @@ def test_receptive_radius(config, scale):
     size = 2 * middle + 1
     x = torch.rand(1, channels_of(config), size, size, dtype=torch.float64, requires_grad=True)
     cell = slice(middle * scale, (middle + 1) * scale)
-    touched = torch.zeros(size, size, dtype=torch.bool)
-    for value in network(x)[0, :, cell, cell].sum(0).flatten():
-        (gradient,) = torch.autograd.grad(value, x, retain_graph=True)
-        touched |= (gradient[0] != 0).any(0)
-    reach = (touched.nonzero() - middle).abs().max()
+    y = network(x)[..., cell, cell]
+    (y * torch.rand_like(y)).sum().backward()
+    reach = ((x.grad[0] != 0).any(0).nonzero() - middle).abs().max()
     assert int(reach) == network.receptive_radius
 
 
@@ -190,17 +172,25 @@ def test_one_channel(kind):
     assert network(torch.rand(1, 1, 6, 6)).shape == (1, 1, 6 * scales[-1], 6 * scales[-1])
 
 
-def test_wrong_arguments_are_user_errors():
-    for arguments, words in (
-        *(({"type": kind, "scale": 5}, f"{kind} has no x5") for kind in NO_X5),
-        ({"type": "MDSR", "scales": (2, 5)}, "MDSR has no x5"),
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        *(({"type": kind, "scale": 5}, r"scale .*must be .*4.* 8") for kind in NO_X5),
+        ({"type": "MDSR", "scales": (2, 5)}, "scale must be one of 2, 3, 4, 8, not 5"),
+        ({"type": "MDSR", "pre_kernel_size": 4}, "must be odd"),
         ({"type": "EDSR", "rgb_mean": (0.5, 0.5)}, "rgb_mean has 2 values"),
         ({"type": "EDSR", "img_range": 0}, "positive"),
         ({"type": "EDSR", "attention": "cbam"}, "attention='cbam'"),
         ({"type": "EDSR", "init": "xavier"}, "init='xavier'"),
-    ):
-        with pytest.raises(UserError, match=words):
-            MODELS.build(arguments)
+        ({"type": "VDSR", "in_channels": 3, "out_channels": 1}, "must be equal"),
+        ({"type": "VDSR", "num_layers": 1}, "at least 2"),
+        ({"type": "MSRResNet", "out_channels": 1}, "must be equal"),
+        ({"type": "SRCNNAblation", "upsample": "before", "out_channels": 1}, "must be equal"),
+    ],
+)
+def test_wrong_arguments_are_user_errors(config, words):
+    with pytest.raises(UserError, match=words), torch.device("meta"):
+        build(config)
 
 
 @pytest.mark.parametrize("kind", ["EDSR", "MDSR"])
@@ -212,7 +202,6 @@ def test_folding_the_residual_scale_changes_nothing(kind):
         network.fold_res_scale()
         after = network(x)
     assert {b.res_scale for b in network.body} == {1.0}
-    assert not torch.equal(network.body[0].conv2.weight, torch.zeros(1))
     torch.testing.assert_close(after, before, rtol=0, atol=1e-6)
 
 
@@ -237,10 +226,9 @@ def test_mdsr_takes_its_scale_by_argument_and_by_attribute():
         network.set_scale(scale)
         assert by_argument.shape[-2:] == (5 * scale, 6 * scale)
         assert torch.equal(network(x), by_argument)
-    with pytest.raises(UserError, match="no x8"):
-        network.set_scale(8)
-    with pytest.raises(UserError, match="no x8"):
-        network(x, 8)
+    for choose in (network.set_scale, lambda scale: network(x, scale)):
+        with pytest.raises(UserError, match="no x8"):
+            choose(8)
 
 
 def count(**config):
@@ -315,36 +303,3 @@ COUNTS = [
 def test_published_parameter_count(config, total):
     with torch.device("meta"):
         assert count(**config) == total
-
-
-def test_drln_dead_weights_are_where_they_should_be():
-    with torch.device("meta"):
-        network = build({"type": "DRLN"})
-    assert sum(p.numel() for p in network.fusions[3].parameters()) == 73792
-    module = network.blocks[0]
-    assert sum(p.numel() for p in module.parameters()) == 1595916
-    assert sum(p.numel() for p in module.attention.parameters()) == 13900
-
-
-@pytest.mark.slow
-def test_torch_compile_gives_the_same_output():
-    network = build({"type": "EDSR", "channels": 8, "num_blocks": 2, "scale": 2}).eval()
-    x = torch.rand(1, 3, 12, 14)
-    compiled = torch.compile(network)
-    with torch.no_grad():
-        torch.testing.assert_close(compiled(x), network(x), rtol=1e-4, atol=1e-4)
-
-
-@pytest.mark.parametrize(
-    ("config", "words"),
-    [
-        ({"type": "VDSR", "in_channels": 3, "out_channels": 1}, "must be equal"),
-        ({"type": "VDSR", "num_layers": 1}, "at least 2"),
-        ({"type": "MSRResNet", "out_channels": 1}, "must be equal"),
-        ({"type": "SRCNNAblation", "upsample": "before", "out_channels": 1}, "must be equal"),
-        ({"type": "MDSR", "pre_kernel_size": 4}, "must be odd"),
-    ],
-)
-def test_networks_that_cannot_add_what_they_add(config, words):
-    with pytest.raises(UserError, match=words), torch.device("meta"):
-        build(config)

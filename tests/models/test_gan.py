@@ -17,14 +17,7 @@ from superres.errors import UserError
 from superres.models.losses.adversarial import RelativisticGAN, VanillaGAN
 from superres.models.losses.perceptual import PerceptualLoss
 from superres.registry import MODELS
-from tests.engine.conftest import (
-    ROOT,
-    differences,
-    finish,
-    make_world,
-    start,
-    tiny_options,
-)
+from tests.engine.conftest import ROOT, differences, finish, make_world, start, tiny_options
 
 SMALL = {"type": "EDSR", "channels": 4, "num_blocks": 1, "scale": 2}
 CONFIG = """
@@ -56,23 +49,18 @@ def options(tmp_path_factory):
     ]
 
 
-def gan(discriminator: dict, **more) -> torch.nn.Module:
-    return MODELS.build(
-        {"type": "GANRestorer", "backbone": SMALL, "discriminator": discriminator, **more}
-    )
+DISCRIMINATORS = [
+    {"type": "UNetDiscriminator", "channels": 4},
+    {"type": "SRGANDiscriminator", "channels": 4, "patch": 32},
+]
 
 
-def batch(size: int) -> dict:
-    generator = torch.Generator().manual_seed(0)
-    lq, gt = (torch.rand(2, n, n, 3, generator=generator) for n in (size, 2 * size))
-    return {"inputs": lq, "gt": gt, "meta": [{}, {}]}
-
-
-@pytest.mark.parametrize("kind", ["UNetDiscriminator", "SRGANDiscriminator"])
-def test_each_network_is_moved_by_its_own_loss_only(kind, monkeypatch):
+@pytest.mark.parametrize("discriminator", DISCRIMINATORS, ids=lambda d: d["type"])
+def test_each_network_is_moved_by_its_own_loss_only(discriminator, monkeypatch):
     torch.manual_seed(0)
-    more = {"patch": 32} if kind == "SRGANDiscriminator" else {}
-    model = gan({"type": kind, "channels": 4, **more})
+    lq, gt = (torch.rand(2, n, n, 3) for n in (16, 32))
+    config = {"type": "GANRestorer", "backbone": SMALL, "discriminator": discriminator}
+    model = MODELS.build(config)
     wrapper = OptimWrapper(torch.optim.Adam(model.parameters(), lr=1e-2))
     before = {k: v.detach().clone() for k, v in model.named_parameters()}
     moved: list[set[str]] = []
@@ -84,7 +72,7 @@ def test_each_network_is_moved_by_its_own_loss_only(kind, monkeypatch):
         before.update({k: v.detach().clone() for k, v in model.named_parameters()})
 
     monkeypatch.setattr(wrapper, "step", watched)
-    told = model.train_step(batch(16), wrapper)
+    told = model.train_step({"inputs": lq, "gt": gt, "meta": [{}, {}]}, wrapper)
     assert [{name.split(".")[0] for name in names} for names in moved] == [
         {"backbone"},
         {"discriminator"},
@@ -123,18 +111,16 @@ def test_several_layers_of_the_perceptual_loss_are_summed():
     torch.testing.assert_close(loss({"conv1_2": 0.5, "conv2_2": 2.0})(x, y), sum(each))
 
 
-@pytest.mark.parametrize("kind", ["SRGANDiscriminator", "UNetDiscriminator"])
-def test_a_patch_that_does_not_fit_is_one_message(kind):
-    more = {"patch": 32} if kind == "SRGANDiscriminator" else {}
-    discriminator = MODELS.build({"type": kind, "channels": 4, **more})
+@pytest.mark.parametrize("discriminator", DISCRIMINATORS, ids=lambda d: d["type"])
+def test_a_patch_that_does_not_fit_is_one_message(discriminator):
     with pytest.raises(UserError, match="lq_patch_size"):
-        discriminator(torch.zeros(1, 3, 36, 36))
+        MODELS.build(discriminator)(torch.zeros(1, 3, 36, 36))
 
 
 def test_killed_and_resumed_it_is_bit_equal(config, options, tmp_path):
     def command(work: Path, *flags: str) -> list[str]:
-        arguments = [sys.executable, str(ROOT / "tools/train.py"), config, "--work-dir", str(work)]
-        return [*arguments, *flags, "--cfg-options", *options]
+        train = [sys.executable, str(ROOT / "tools/train.py"), config, "--work-dir", str(work)]
+        return [*train, *flags, "--cfg-options", *options]
 
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     finish(start(command(whole)))

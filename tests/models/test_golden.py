@@ -6,6 +6,8 @@ Each vector is read through its format's reader, strictly, and run in float32 on
 import importlib.util
 import json
 import os
+import re
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ import torch
 
 from superres.checkpoints import build_network, read_weights
 from superres.errors import UserError
+from superres.inference.windows import chop, self_ensemble
 
 TOLERANCE = 1e-5
 NOT_OURS = "twtygqyy/srresnet_instancenorm_x4"
@@ -88,3 +91,35 @@ def test_golden(net, golden, tmp_path):
         expected = vectors[key]
         assert y.shape == expected.shape
         assert np.abs(y - expected).max() <= TOLERANCE * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("scale", [2, 3])
+@pytest.mark.parametrize(
+    "case",
+    [
+        "x8_13x17_x{}",
+        "chop_40x50_x{}_min1200_shave10",
+        "x8chop_40x50_x{}_min1200_shave10",
+        "chop_120x150_x{}_min4000_shave10",
+        "chop_40x50_x{}_min1200_shave3",
+        "chop_41x61_x{}_min700_shave3",
+    ],
+)
+def test_self_ensemble_and_chop(case, scale, golden, tmp_path):
+    _, state, _ = golden(f"edsr_pytorch/edsr_tiny_r2f8_rs0.1_x{scale}")
+    torch.save(state, tmp_path / "weights.pth")
+    loaded = read_weights(tmp_path / "weights.pth", "edsr_pytorch", scale, res_scale=0.1)
+    network = build_network(loaded).eval()
+
+    @torch.no_grad()
+    def run(x):
+        return network(torch.from_numpy(x.copy()) / 255).numpy() * 255
+
+    arrays = np.load(ROOT / "inference" / "edsr_tiny_x8_chop.npz")
+    name, size = case.format(scale), re.search(r"\d+x\d+", case)[0]
+    if "chop" in case:
+        min_size, shave = map(int, re.search(r"min(\d+)_shave(\d+)", case).groups())
+        run = partial(chop, run, scale=scale, shave=shave, min_size=min_size)
+    x = arrays[f"x_{size}"]
+    y = self_ensemble(run, x) if case.startswith("x8") else run(x)
+    assert np.abs(y - arrays[name]).max() <= TOLERANCE * np.abs(arrays[name]).max()

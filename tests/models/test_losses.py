@@ -62,25 +62,23 @@ def test_perceptual_loss_reads_a_local_file(pair, tmp_path):
     assert loss(*(x.double() for x in pair)).dtype is torch.float64
 
 
-def test_perceptual_loss_names_what_is_wrong(tmp_path):
-    with pytest.raises(UserError, match=r"gone\.pth.*download"):
-        PerceptualLoss(weights=str(tmp_path / "gone.pth"))
-    file = tmp_path / "other.pth"
-    torch.save({"features.0.weight": torch.zeros(1)}, file)
-    with pytest.raises(UserError, match=r"features\.0\.bias"):
-        PerceptualLoss("conv2_2", weights=str(file))
-    with pytest.raises(UserError, match="criterion"):
-        PerceptualLoss("conv2_2", criterion="huber", weights=None)
-
-
 def test_vgg19_weights_that_are_none(tmp_path):
     state = {f"features.{k}": v for k, v in vgg19_features("conv1_2").state_dict().items()}
     first, file = state["features.0.weight"], tmp_path / "vgg.pth"
-    nan = torch.full_like(first, float("nan"))
-    for change in (nan, first.to(torch.int8), torch.nn.Conv2d(1, 1, 1), b"<html>", b""):
-        if isinstance(change, bytes):
-            file.write_bytes(change)
-        else:
-            torch.save({**state, "features.0.weight": change}, file)
-        with pytest.raises(UserError, match=r"vgg\.pth' cannot be read \(.*\); download https://"):
+    other = {"features.0.weight": first}
+    for content, words in (
+        (None, "No such file"),
+        (b"", "empty"),
+        (b"<html>", ""),
+        (other, r"features\.0\.bias"),
+        (state | {"features.0.weight": first * float("nan")}, "finite"),
+        (state | {"features.0.weight": first.to(torch.int8)}, "finite"),
+        (state | {"features.0.weight": nn.Conv2d(1, 1, 1)}, ""),
+    ):
+        if content is not None:
+            torch.save(content, file) if isinstance(content, dict) else file.write_bytes(content)
+        told = rf"vgg\.pth' cannot be read \(.*{words}.*\); download https://"
+        with pytest.raises(UserError, match=told):
             PerceptualLoss("conv1_2", weights=str(file))
+    with pytest.raises(UserError, match="criterion"):
+        PerceptualLoss("conv2_2", criterion="huber", weights=None)

@@ -10,8 +10,7 @@ import pytest
 import torch
 
 from superres.cli.main import main
-from superres.datasets.multi_scale import MultiScaleDataset
-from superres.datasets.sampler import IterationSampler, SampleKey
+from superres.datasets.sampler import IterationSampler
 from superres.engine.train.checkpoint import read_checkpoint
 from superres.errors import UserError
 from superres.imaging.io import write_image
@@ -38,18 +37,17 @@ def options(tmp_path_factory) -> list[str]:
     ]
 
 
-def train(options, work_dir, *extra, **flags):
-    arguments = ["train", CONFIG, "--work-dir", str(work_dir)]
-    for key, value in flags.items():
-        arguments += [f"--{key}", str(value)]
-    return main([*arguments, "--cfg-options", *options, *extra])
+def train(options, work_dir, *extra, flags=()):
+    return main(
+        ["train", CONFIG, "--work-dir", str(work_dir), *flags, "--cfg-options", *options, *extra]
+    )
 
 
 @pytest.fixture(scope="module")
 def one(options, tmp_path_factory) -> Path:
     """60 iterations in one process: work dir with a checkpoint of each, and ``trace.jsonl``."""
     work = tmp_path_factory.mktemp("one")
-    assert train(options, work, trace=work / "trace.jsonl") == 0
+    assert train(options, work, flags=("--trace", str(work / "trace.jsonl"))) == 0
     return work
 
 
@@ -140,7 +138,7 @@ def test_average_follows_only_the_drawn_scale(options, tmp_path):
 def test_resume_is_exact(one, options, tmp_path):
     work = tmp_path / "resumed"
     assert train(options, work, "max_iters=23") == 0
-    assert train(options, work, resume="auto") == 0
+    assert train(options, work, flags=("--resume",)) == 0
     assert differences(one / "iter_60.pth", work / "iter_60.pth") == []
 
 
@@ -192,18 +190,3 @@ def test_restorer_reads_the_scale_off_the_batch():
         restorer(torch.rand(1, 3, 5, 6), {"gt": torch.rand(1, 3, 40, 48)}, mode="loss")
     with pytest.raises(UserError, match="type='Restorer'"):
         MODELS.build({"type": "MultiScaleRestorer", "backbone": {"type": "EDSR", "channels": 4}})
-
-
-def test_dataset_gives_the_scale_of_the_key(options):
-    root = options[0].partition("=")[2]
-    base = {"type": "PairedDataset", "name": "train", "data_root": root, "scale": 0}
-    dataset = MultiScaleDataset(SCALES, base, seed=5)
-    assert len(dataset) == 6
-    for scale in SCALES:
-        sample = dataset[SampleKey(3, 17, scale)]
-        assert sample["scale"] == scale
-        assert sample["name"] == "p3"
-        assert sample["gt"].shape[1] == sample["lq"].shape[1] * scale
-    assert dataset[2]["scale"] == 2
-    with pytest.raises(UserError, match="empty"):
-        MultiScaleDataset([], base)

@@ -127,8 +127,8 @@ def upscale_once(
     """Upscale a random image, and print the most memory that this process held, in MB (10^6)."""
     import torch
 
-    from superres.inference import upscale_tensor
     from superres.inference.backends import best
+    from superres.inference.backends.pytorch import upscale_tensor
 
     torch.set_num_threads(threads)
     net = network(scale) if backend is None else best(network(scale), "cpu", backend)

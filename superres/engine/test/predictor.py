@@ -37,7 +37,7 @@ def network(module: torch.nn.Module, device: torch.device, **options: Any) -> Me
     """A restorer as a method: integers in, unrounded floats in the same range out.
 
     Args:
-        options: of :func:`superres.inference.upscale_tensor`.
+        options: of :class:`superres.inference.Tiling`.
     """
     module.eval()
 

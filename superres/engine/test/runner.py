@@ -72,7 +72,7 @@ class TestOptions:
 
     @property
     def inference(self) -> dict[str, Any]:
-        """Arguments of :func:`superres.inference.upscale_tensor` that are asked for."""
+        """Arguments of :class:`superres.inference.Tiling` that are asked for."""
         found: dict[str, Any] = {"self_ensemble": True} if self.self_ensemble else {}
         return found if self.tile is None else {**found, "tile": parse_tile(self.tile)}
 

@@ -20,7 +20,7 @@ from superres.engine.distributed import launch
 from superres.engine.run_log import RunLog
 from superres.engine.test.sets import EvalSet, prepare_sets
 from superres.errors import UserError, some
-from superres.inference import upscale_tensor
+from superres.inference.backends.pytorch import upscale_tensor
 from superres.registry import HOOKS, MODELS
 
 from .load_from import load_from

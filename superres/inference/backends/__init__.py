@@ -12,8 +12,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from superres.errors import UserError
-from superres.inference.backends.base import Backend, NotConvertible
-from superres.inference.network import Network, in_channels
+from superres.inference.network import Backend, NotConvertible
 
 if TYPE_CHECKING:
     import torch
@@ -41,8 +40,8 @@ def installed() -> list[str]:
     return [name for name in NAMES if not _missing(name)]
 
 
-def as_network(net: Any, channels: int = 3) -> Network:
-    """A `Network` as it is; any other callable, on torch tensors, by the adapter for torch."""
+def as_network(net: Any, channels: int = 3) -> Backend:
+    """A `Backend` as it is; any other callable, on torch tensors, by the adapter for torch."""
     if hasattr(net, "run"):
         return net
     from superres.inference.backends.pytorch import TorchNetwork
@@ -51,7 +50,7 @@ def as_network(net: Any, channels: int = 3) -> Network:
 
 
 def best(
-    model: nn.Module,
+    model: nn.Module | Backend,
     device: str | torch.device = "cpu",
     backend: str = "auto",
     dtype: str = "fp32",
@@ -61,7 +60,7 @@ def best(
     Args:
         model: maps (N, C, h, w) in [0, 1] to (N, C, h * scale, w * scale); with ``scale``. It
             is copied, and stays as it is.
-        device: where to run; ``'auto'`` is the first CUDA device if there is one, else the CPU.
+        device: where to run.
         backend: ``'auto'`` or one of `NAMES`. Automatic is PyTorch on a CUDA device, else the
             first of those installed that can run this network; ``notes`` then says why not an
             earlier one. Only networks that were loaded from a file are tried on ncnn.
@@ -76,20 +75,16 @@ def best(
             cannot run this network.
     """
     check_name(backend)
-    made = isinstance(model, Backend)
-    if made and backend not in ("auto", model.name):
-        raise UserError(f"this network is a program for {model.name}, not for {backend}")
+    made = model.name if isinstance(model, Backend) else ""
+    if made and backend not in ("auto", made):
+        raise UserError(f"this network is a program for {made}, not for {backend}")
     if dtype != "fp32" and (made or backend not in ("auto", "torch")):
-        name = model.name if made else backend
-        raise UserError(f"back end {name!r} has no dtype; take 'torch' for it")
+        raise UserError(f"back end {made or backend!r} has no dtype; take 'torch' for it")
     if made:
         return model
     import torch
 
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    device = torch.device(device)
-    names = [backend]
+    device, names = torch.device(device), [backend]
     if backend == "auto":
         names = installed() if device.type == "cpu" and dtype == "fp32" else ["torch"]
         if not hasattr(model, "superres_config"):
@@ -99,6 +94,8 @@ def best(
         try:
             with _converting:
                 found = _make(name, model, device, dtype)
+            found.notes = [*notes, *found.notes]
+            return found
         except NotConvertible as error:
             if backend != "auto":
                 raise UserError(
@@ -106,9 +103,6 @@ def best(
                 ) from error
             notes.append(f"not {name}: {error}")
             logger.warning("%s does not run on %s (%s)", label, name, error)
-            continue
-        found.notes = [*notes, *found.notes]
-        return found
     raise AssertionError("PyTorch runs every network")
 
 
@@ -129,7 +123,7 @@ def _make(name: str, model: nn.Module, device: torch.device, dtype: str) -> Back
     if name == "torch":
         from superres.inference.backends.pytorch import prepared
 
-        return prepared(model, in_channels(model), device, dtype)
+        return prepared(model, device, dtype)
     if device.type != "cpu":
         raise UserError(f"back end {name!r} runs on the CPU only, not on {device}")
     from superres.inference.backends import conversion

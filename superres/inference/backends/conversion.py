@@ -14,14 +14,11 @@ from unittest import mock
 
 import torch
 from torch import nn
-from torch.nn import functional
 
 from superres.errors import UserError
 from superres.files import write_atomically
-from superres.inference.backends.base import Backend, NotConvertible, one_line
-from superres.inference.backends.ncnn_graph import cubic_kernels
-from superres.inference.backends.pytorch import bytes_per_pixel, ready
-from superres.inference.network import in_channels, radius_of
+from superres.inference.backends.pytorch import TorchNetwork, ready
+from superres.inference.network import Backend, NotConvertible, in_channels, one_line
 from superres.paths import cache_dir
 
 logger = logging.getLogger("superres")
@@ -56,62 +53,30 @@ def converted(kind: Callable[..., Backend], model: nn.Module) -> Backend:
             is broken.
     """
     reference = copy.deepcopy(model).cpu().float().eval()
-    told, file = facts(reference), _place(reference)
-    if file is not None and file.is_file():
+    told, name = facts(reference), _name(reference)
+
+    def compared(data: bytes) -> Backend:
         try:
-            program = kind(file.read_bytes(), *told)
-            check(reference, program)
-            return program
-        except Exception as error:  # whatever a runtime makes of a file that it does not like
-            logger.info("%s: made again (%s)", file, one_line(error))
-    data = to_onnx(portable(model), picture(told[2], SIZES[0]))
+            program = kind(data, *told)
+        except Exception as error:  # a broken package raises anything
+            raise NotConvertible(f"it cannot be loaded ({one_line(error)})") from error
+        check(reference, program)
+        return program
+
     try:
-        program = kind(data, *told)
-    except Exception as error:  # a broken package raises anything
-        raise NotConvertible(f"it cannot be loaded ({one_line(error)})") from error
-    check(reference, program)
-    if file is not None:
-        _keep(file, data)
+        return compared(_place(name).read_bytes())
+    except (OSError, RuntimeError, NotConvertible) as error:
+        logger.info("%s: made (%s)", name, one_line(error))
+    data = to_onnx(ready(model), picture(told[2], SIZES[0]))
+    program = compared(data)
+    _keep(name, data)
     return program
 
 
 def facts(model: nn.Module) -> tuple[int, int | None, int, float]:
     """What `Backend` is told of a network."""
-    channels = in_channels(model)
-    return int(model.scale), radius_of(model), channels, bytes_per_pixel(model, channels)
-
-
-def portable(model: nn.Module) -> nn.Module:
-    """A copy of a network of operations that ONNX has."""
-    net = ready(model)
-    for name, part in list(net.named_modules()):
-        # Torch's antialiased kernel, by which MATLAB's bicubic is made, is none of them.
-        if type(part).__name__ == "BicubicUpsample" and part.method == "matlab" and part.scale > 1:
-            parent, _, last = name.rpartition(".")
-            setattr(net.get_submodule(parent), last, CubicConvolution(part.scale))
-    return net
-
-
-class CubicConvolution(nn.Module):
-    """MATLAB's bicubic by a whole factor as a convolution, border pixels repeated.
-
-    Args:
-        scale: at least 2.
-    """
-
-    def __init__(self, scale: int) -> None:
-        super().__init__()
-        self.scale = scale
-        kernels = torch.from_numpy(cubic_kernels(scale, "matlab")).float()
-        self.register_buffer("kernels", kernels, persistent=False)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(N, C, h, w) to (N, C, h * scale, w * scale)."""
-        count, channels, height, width = x.shape
-        padded = functional.pad(x, (2, 2, 2, 2), mode="replicate")
-        padded = padded.reshape(count * channels, 1, height + 4, width + 4)
-        y = functional.pixel_shuffle(functional.conv2d(padded, self.kernels), self.scale)
-        return y.reshape(count, channels, height * self.scale, width * self.scale)
+    net = TorchNetwork(model, in_channels(model))
+    return int(net.scale), net.receptive_radius, net.in_channels, net.bytes_per_pixel
 
 
 def to_onnx(program: nn.Module, example: torch.Tensor, channels_last: bool = False) -> bytes:
@@ -174,25 +139,29 @@ def check(model: nn.Module, run: Callable[[torch.Tensor], torch.Tensor]) -> floa
     return worst
 
 
-def _place(model: nn.Module) -> Path | None:
-    """Where a network's ONNX file is kept; None where there is no home folder."""
+def _name(model: nn.Module) -> str:
+    """Of a network's file in the cache."""
     told = (type(model).__name__, model.scale, torch.__version__, _OPSET)
     digest = hashlib.sha256(str(told).encode())
     for key, value in model.state_dict().items():
         digest.update(f"{key} {tuple(value.shape)}".encode())
         digest.update(value.numpy().tobytes())
-    with contextlib.suppress(RuntimeError):
-        return cache_dir() / "converted" / f"{digest.hexdigest()[:32]}.onnx"
-    return None
+    return f"{digest.hexdigest()[:32]}.onnx"
 
 
-def _keep(file: Path, data: bytes) -> None:
+def _place(name: str) -> Path:
+    """Where a file is kept; RuntimeError where there is no home folder."""
+    return cache_dir() / "converted" / name
+
+
+def _keep(name: str, data: bytes) -> None:
     """Write a file to the cache, of which the oldest go; without one where that cannot be."""
     try:
+        file = _place(name)
         file.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(file, lambda out: out.write(data))
         files = sorted(file.parent.glob("*.onnx"), key=lambda f: f.stat().st_mtime)
         for old in files[:-_KEPT]:
             old.unlink(missing_ok=True)
-    except (OSError, UserError) as error:
+    except (OSError, RuntimeError, UserError) as error:
         logger.info("a converted network is not kept (%s)", error)

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from superres.errors import UserError
-from superres.inference.backends.base import Backend, NotConvertible, one_line, threads
 from superres.inference.backends.ncnn_networks import write
-from superres.inference.windows import Axis, in_tiles, joined
+from superres.inference.network import Backend, NotConvertible, one_line, threads
+from superres.inference.windows import in_tiles, joined, spans
 
 _SECOND_PART = 64 << 20
 """Bytes for a tile of a network's second part, whose maps are the large ones."""
@@ -79,25 +79,24 @@ class NcnnBackend(Backend):
     def _one(self, x: np.ndarray) -> np.ndarray:
         """(C, h, w) to (C, h * scale, w * scale)."""
         w = self._written
-        if not w.two_parts:
+        if w.reach is None:
             return self._part({"in": x}, "out")
         maps = self._part({"in": x}, "cut")
         self._give_back()
         if w.sees_input:
             maps = np.concatenate([maps, x])
-        rows, columns = (
-            Axis(length, self.scale, length * self.scale, w.reach).windows(self._side)
-            for length in maps.shape[1:]
-        )
 
         def run(tile: np.ndarray) -> np.ndarray:
-            given = {"cut": tile[0, : w.channels[1]]}
-            if w.sees_input:
-                given["in"] = tile[0, w.channels[1] :]
+            cut, seen = np.split(tile[0], [w.channels[1]])
+            given = {"cut": cut, "in": seen} if w.sees_input else {"cut": cut}
             return self._part(given, "out")[None]
 
+        rows, columns = (
+            spans(length, self.scale, length * self.scale, w.reach, self._side)
+            for length in maps.shape[1:]
+        )
         bands = in_tiles(lambda low, high: maps[None, :, low:high], rows, columns, run)
-        return joined(bands, x.shape[1] * self.scale)[0]
+        return joined(bands, 2, x.shape[1] * self.scale)[0]
 
     def _give_back(self) -> None:
         """Free what the pools keep for the next image: it would be of another size, and large."""

@@ -5,17 +5,21 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from superres.inference.backends.base import NotConvertible
+from superres.imaging.kernels import cubic_taps
 
-RELU, SIGMOID = (1,), (4,)
-"""Activations behind a convolution: ncnn's number, and arguments."""
+RELU, SIGMOID = " 9=1", " 9=4"
+"""Activations within a layer, in ncnn's words."""
 
-_CUBIC = {"torch": -0.75, "matlab": -0.5}  # the cubic's a, as models.layers.BicubicUpsample has it
 _WORKSPACE = 8.0  # bytes that a convolution and the pools hold over those of its input, measured
+
+
+def leaky(slope: float) -> str:
+    """The activation max(x, slope * x)."""
+    return f" 9=2 -23310=1,{slope}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,80 +27,79 @@ class Blob:
     """A map inside the network, and the layer that gives it.
 
     Attributes:
-        name: of the layer and of the map.
+        kind: ncnn's name for the layer.
+        name: of the map and of the layer.
+        bottoms: what the layer takes.
+        words: its parameters.
         channels: of the map.
         factor: its size over the network's input; 0 for a vector.
-        kind: ncnn's name for the layer.
-        bottoms: what the layer takes.
-        looks: how far it looks in those, in pixels of the network's input; inf: anywhere.
-        words: its parameters.
-        data: what ncnn reads for it, in that order.
+        bytes: that it takes, per input pixel.
+        far: how far it looks in what its part of the network is given, input pixels; inf: anywhere.
     """
 
+    kind: str
     name: str
+    bottoms: tuple[Blob, ...]
+    words: str
     channels: int
     factor: int
-    kind: str
-    bottoms: tuple[Blob, ...]
-    looks: float
-    words: str
-    data: tuple[np.ndarray, ...]
-
-    @property
-    def bytes(self) -> int:
-        """Per input pixel."""
-        return 4 * self.channels * self.factor**2
+    bytes: int
+    far: float
 
 
-@dataclass(frozen=True)
-class Written:
-    """A network in ncnn's form.
+class Graph:
+    """A network in ncnn's form: each method adds layers and gives their result.
+
+    What does not fit is a KeyError or a ValueError: ncnn would read beyond the end of it.
 
     It can be done in two parts: from the blob ``in`` to ``cut``, at the input's size, and from
     there to ``out``, which makes the large maps but looks only ``reach`` pixels far, so that small
     tiles waste little.
 
-    Attributes:
-        param, weights: the two files.
-        two_parts: whether there is a ``cut``.
-        sees_input: whether the second part needs ``in``, too.
-        channels: of the input and of what the first part gives.
-        radius: how far an output pixel looks, input pixels; None: anywhere.
-        reach: the same, of the second part.
-        bytes_per_pixel: that either part takes at its peak, per input pixel.
-    """
-
-    param: str
-    weights: bytes
-    two_parts: bool
-    sees_input: bool
-    channels: tuple[int, int]
-    radius: int | None
-    reach: int | None
-    bytes_per_pixel: tuple[float, float]
-
-
-class Graph:
-    """A network while it is written: each method adds layers and gives their result.
-
     Args:
         state: name -> array, the weights.
         in_channels: of the network.
+
+    Attributes:
+        left: the weights that no layer has taken.
+        param, weights: the two files, once it is finished.
+        sees_input: whether the second part needs ``in``, too.
+        channels: of the input and of what the first part gives.
+        radius: how far an output pixel looks, input pixels; None: anywhere.
+        reach: the same, of the second part; None where there is but one.
+        bytes_per_pixel: that either part takes at its peak, per input pixel.
     """
 
     def __init__(self, state: Mapping[str, np.ndarray], in_channels: int) -> None:
-        self._state, self.unused = state, set(state)
-        self._blobs: list[Blob] = []
-        self._end: int | None = None  # of the first part
-        self.input = self._add("Input", (), channels=in_channels, factor=1)
+        self.left = {key: np.asarray(value, np.float32) for key, value in state.items()}
+        self._layers: list[Blob] = []
+        self._weights: list[bytes] = []
+        self._end = 0  # of the first part
+        self._before = 0.0  # how far the first part looks
+        self.input = self.add("Input", (), channels=in_channels, factor=1)
+
+    def add(
+        self,
+        kind: str,
+        bottoms: Sequence[Blob],
+        words: str = "",
+        data: Sequence[np.ndarray] = (),
+        channels: int | None = None,
+        factor: int | None = None,
+        looks: float = 0.0,
+    ) -> Blob:
+        """A layer; its map is like the first that it takes unless told otherwise."""
+        channels = bottoms[0].channels if channels is None else channels
+        factor = bottoms[0].factor if factor is None else factor
+        far = looks + max([blob.far for blob in bottoms], default=0.0)
+        name, size = f"b{len(self._layers)}", 4 * channels * factor**2
+        blob = Blob(kind, name, tuple(bottoms), words, channels, factor, size, far)
+        self._layers.append(blob)
+        self._weights += [np.ascontiguousarray(part, "<f4").tobytes() for part in data]
+        return blob
 
     def conv(
-        self,
-        name: str,
-        x: Blob,
-        act: Sequence[float] = (),
-        factor: float = 1.0,
-        norm: str | None = None,
+        self, name: str, x: Blob, act: str = "", factor: float = 1.0, norm: str | None = None
     ) -> Blob:
         """A convolution that keeps the size.
 
@@ -105,113 +108,115 @@ class Graph:
             factor: of its result.
             norm: name of a batch normalisation behind it.
         """
-        weight, bias = self._weight_and_bias(name)
+        weight = self.left.pop(f"{name}.weight")
+        bias = self.left.pop(f"{name}.bias", np.zeros(len(weight)))
         if norm:
-            gain, shift, mean, variance = (
-                self._take(f"{norm}.{key}")
-                for key in ("weight", "bias", "running_mean", "running_var")
-            )
+            keys = ("weight", "bias", "running_mean", "running_var")
+            gain, shift, mean, variance = (self.left.pop(f"{norm}.{key}") for key in keys)
             gain = gain / np.sqrt(variance + 1e-5)
             weight, bias = weight * gain[:, None, None, None], (bias - mean) * gain + shift
         count, inputs, side, width = weight.shape
-        _require(inputs == x.channels and width == side and side % 2 == 1, weight, x)
-        words = f"0={count} 1={side} 4={side // 2} 5=1 6={weight.size}{_activation(act)}"
+        if (inputs, width, side % 2, bias.shape) != (x.channels, side, 1, (count,)):
+            raise ValueError(f"{name} of shape {weight.shape} for {x.channels} channels")
+        if x.factor:
+            kind, looks = "Convolution", side // 2 / x.factor
+            words = f"0={count} 1={side} 4={side // 2} 5=1 6={weight.size}"
+        else:  # on the one pixel of a vector only the kernels' centres count
+            kind, looks, weight = "InnerProduct", 0.0, weight[:, :, side // 2, side // 2]
+            words = f"0={count} 1=1 2={weight.size}"
         data = (np.zeros(1), weight * factor, bias * factor)  # zero says that float32 follows
-        looks = side // 2 / x.factor
-        return self._add("Convolution", (x,), words, data, channels=count, looks=looks)
+        return self.add(kind, (x,), words + act, data, channels=count, looks=looks)
 
-    def scaled(self, x: Blob, gain: np.ndarray, bias: np.ndarray) -> Blob:
-        """``x * gain + bias``, per channel."""
+    def scaled(self, x: Blob, gain: np.ndarray | float, bias: np.ndarray | float = 0.0) -> Blob:
+        """``x * gain + bias``, also per channel."""
         if np.all(gain == 1) and not np.any(bias):
             return x
-        return self._add("Scale", (x,), f"0={x.channels} 1=1", (gain, bias))
+        data = [np.broadcast_to(value, x.channels) for value in (gain, bias)]
+        return self.add("Scale", (x,), f"0={x.channels} 1=1", data)
 
-    def times(self, x: Blob, factor: float) -> Blob:
-        """``x * factor``."""
-        return self.scaled(x, np.full(x.channels, factor), np.zeros(x.channels))
-
-    def add(self, a: Blob, b: Blob) -> Blob:
+    def plus(self, a: Blob, b: Blob) -> Blob:
         """a + b."""
         if (b.factor, b.channels) != (a.factor, a.channels):
-            raise NotConvertible("maps of two sizes are added")
-        return self._add("BinaryOp", (a, b), "0=0")
+            raise ValueError("maps of two sizes are added")
+        return self.add("BinaryOp", (a, b), "0=0")
 
     def gate(self, x: Blob, gate: Blob) -> Blob:
         """``x`` times a vector (per channel) or a map of one channel."""
-        _require(gate.channels in ((1, x.channels) if gate.factor else (x.channels,)), None, x)
-        return self._add("BinaryOp", (x, gate), "0=2")
+        if gate.channels != x.channels and not (gate.factor and gate.channels == 1):
+            raise ValueError(f"a gate of {gate.channels} for {x.channels} channels")
+        return self.add("BinaryOp", (x, gate), "0=2")
 
     def relu(self, x: Blob, slope: float = 0.0) -> Blob:
         """max(x, slope * x)."""
-        return self._add("ReLU", (x,), f"0={slope}")
+        return self.add("ReLU", (x,), f"0={slope}")
 
     def prelu(self, name: str, x: Blob) -> Blob:
         """With one slope, or one per channel."""
-        slopes = self._take(f"{name}.weight")
-        _require(slopes.size in (1, x.channels), slopes, x)
-        return self._add("PReLU", (x,), f"0={slopes.size}", (slopes,))
+        slopes = self.left.pop(f"{name}.weight")
+        if slopes.size not in (1, x.channels):
+            raise ValueError(f"{slopes.size} slopes for {x.channels} channels")
+        return self.add("PReLU", (x,), f"0={slopes.size}", (slopes,))
 
     def concat(self, blobs: Sequence[Blob]) -> Blob:
         """Channel after channel."""
-        return self._add("Concat", blobs, "0=0", channels=sum(blob.channels for blob in blobs))
+        return self.add("Concat", blobs, "0=0", channels=sum(blob.channels for blob in blobs))
 
     def shuffle(self, x: Blob, factor: int) -> Blob:
         """Pixel shuffle."""
         size = {"channels": x.channels // factor**2, "factor": x.factor * factor}
-        return self._add("PixelShuffle", (x,), f"0={factor}", **size)
+        return self.add("PixelShuffle", (x,), f"0={factor}", **size)
 
-    def bilinear(self, x: Blob, factor: int) -> Blob:
-        """Bilinear enlargement of the input, corners not aligned."""
-        words = f"0=2 1={float(factor)} 2={float(factor)} 6=0"
-        return self._add("Interp", (x,), words, factor=factor, looks=_off_centre(factor))
+    def enlarged(self, x: Blob, factor: int, bilinear: bool = False) -> Blob:
+        """By the nearest neighbours; or the input, bilinearly, corners not aligned."""
+        words = f"0={2 if bilinear else 1} 1={float(factor)} 2={float(factor)} 6=0"
+        looks = _off_centre(factor) if bilinear else 0.0
+        return self.add("Interp", (x,), words, factor=x.factor * factor, looks=looks)
 
-    def bicubic(self, x: Blob, factor: int, method: str) -> Blob:
-        """Bicubic enlargement of the input, border pixels repeated."""
+    def bicubic(self, x: Blob, factor: int, kind: str) -> Blob:
+        """The input, enlarged by one of `CUBICS` as a convolution, border pixels repeated."""
         if factor == 1:
             return x
-        kernels = np.tile(cubic_kernels(factor, method), (x.channels, 1, 1, 1))
-        padded = self._add("Padding", (x,), "0=2 1=2 2=2 3=2 4=1")
-        count = len(kernels)
+        taps = cubic_taps(factor, kind)
+        kernels = np.tile(np.einsum("iy,jx->ijyx", taps, taps), (x.channels, 1, 1, 1))
+        padded = self.add("Padding", (x,), "0=2 1=2 2=2 3=2 4=1")
+        count = x.channels * factor**2
         words = f"0={count} 1=5 5=1 6={kernels.size} 7={x.channels}"
-        data = (np.zeros(1), kernels, np.zeros(count))
-        looks = 1 + _off_centre(factor)
-        kind = "ConvolutionDepthWise"
-        return self.shuffle(
-            self._add(kind, (padded,), words, data, channels=count, looks=looks), factor
+        y = self.add(
+            "ConvolutionDepthWise",
+            (padded,),
+            words,
+            (np.zeros(1), kernels, np.zeros(count)),
+            channels=count,
+            looks=1 + _off_centre(factor),
         )
+        return self.shuffle(y, factor)
 
     def pooled(self, x: Blob) -> Blob:
         """The mean of each channel: a vector."""
-        return self._add("Pooling", (x,), "0=1 4=1", factor=0, looks=math.inf)
-
-    def dense(self, name: str, x: Blob, act: Sequence[float] = ()) -> Blob:
-        """A convolution on a map of one pixel, where of its kernels the centre counts."""
-        weight, bias = self._weight_and_bias(name)
-        weight = weight[:, :, weight.shape[2] // 2, weight.shape[3] // 2]
-        _require(weight.shape[1] == x.channels, weight, x)
-        words = f"0={len(weight)} 1=1 2={weight.size}{_activation(act)}"
-        data = (np.zeros(1), weight, bias)
-        return self._add("InnerProduct", (x,), words, data, channels=len(weight))
+        return self.add("Pooling", (x,), "0=1 4=1", factor=0, looks=math.inf)
 
     def largest(self, x: Blob) -> Blob:
         """The largest of all channels, a map of one channel."""
-        return self._add("Reduction", (x,), "0=4 1=0 -23303=1,0 4=1 5=1", channels=1)
+        return self.add("Reduction", (x,), "0=4 1=0 -23303=1,0 4=1 5=1", channels=1)
+
+    def forget(self, *beginnings: str) -> None:
+        """Weights that the result does not depend on."""
+        self.left = {k: v for k, v in self.left.items() if not k.startswith(beginnings)}
 
     def cut(self, x: Blob) -> Blob:
-        """End the first part here, behind the latest blob."""
-        self._end = len(self._blobs)
-        return x
+        """End the first part here, behind ``x``, the latest blob."""
+        self._end, self._before = len(self._layers), x.far
+        return replace(x, far=0.0)
 
-    def finish(self) -> Written:
-        """The network whose result is the latest blob."""
-        end = self._end or len(self._blobs)
-        first, second = self._blobs[:end], self._blobs[end:]
-        cut, output = first[-1], self._blobs[-1]
+    def finish(self, output: Blob) -> Graph:
+        """The network whose result is ``output``, the latest blob."""
+        end = self._end or len(self._layers)
+        first, second, cut = self._layers[:end], self._layers[end:], self._layers[end - 1]
         called = {self.input.name: "in", cut.name: "cut", output.name: "out"}
-        uses = Counter(blob.name for layer in self._blobs for blob in layer.bottoms)
+        uses = Counter(blob.name for layer in self._layers for blob in layer.bottoms)
         lines, waiting = [], {}
-        for layer in self._blobs:
-            bottoms = [b.name for b in layer.bottoms]
+        for layer in self._layers:
+            bottoms = [blob.name for blob in layer.bottoms]
             bottoms = [waiting[b].pop() if b in waiting else called.get(b, b) for b in bottoms]
             name, many = layer.name, uses[layer.name]
             top = called.get(name, name)
@@ -220,79 +225,17 @@ class Graph:
             if many > 1:  # each user of a blob needs one of its own
                 waiting[name] = [f"{name}_{i}" for i in range(many)]
                 lines.append(f"Split {name}_ 1 {many} {top} {' '.join(waiting[name])}")
-        count = len(self._blobs) + sum(many for many in uses.values() if many > 1)
-        data = (part for layer in self._blobs for part in layer.data)
-        before = {layer.name for layer in first} - {cut.name}
-        return Written(
-            "\n".join(["7767517", f"{len(lines)} {count}", *lines, ""]),
-            b"".join(np.ascontiguousarray(part, "<f4").tobytes() for part in data),
-            bool(second),
-            any(b.name in before for layer in second for b in layer.bottoms),
-            (self.input.channels, cut.channels),
-            _radius(self._blobs),
-            _radius(second),
-            (_peak(first), _peak(second)),
-        )
-
-    def _take(self, name: str) -> np.ndarray:
-        self.unused.discard(name)
-        if self._state[name].dtype.kind != "f":
-            raise NotConvertible(f"{name} is of {self._state[name].dtype}")
-        return self._state[name].astype(np.float64)
-
-    def _weight_and_bias(self, name: str) -> tuple[np.ndarray, np.ndarray]:
-        weight = self._take(f"{name}.weight")
-        has_bias = f"{name}.bias" in self._state
-        bias = self._take(f"{name}.bias") if has_bias else np.zeros(len(weight))
-        if weight.ndim != 4 or bias.shape != weight.shape[:1]:
-            raise NotConvertible(f"{name} is no convolution")
-        return weight, bias
-
-    def _add(
-        self,
-        kind: str,
-        bottoms: Sequence[Blob],
-        words: str = "",
-        data: tuple[np.ndarray, ...] = (),
-        channels: int | None = None,
-        factor: int | None = None,
-        looks: float = 0.0,
-    ) -> Blob:
-        """Add a layer; its map is like the first that it takes unless told otherwise."""
-        channels = bottoms[0].channels if channels is None else channels
-        factor = bottoms[0].factor if factor is None else factor
-        name = f"b{len(self._blobs)}"
-        self._blobs.append(Blob(name, channels, factor, kind, tuple(bottoms), looks, words, data))
-        return self._blobs[-1]
-
-
-def cubic_kernels(factor: int, method: str) -> np.ndarray:
-    """(factor^2, 1, 5, 5): bicubic enlargement as a convolution, before a pixel shuffle.
-
-    Enlarging by a whole factor repeats the same sets of four taps, so each output pixel of one
-    input pixel has one kernel (Keys 1981).
-    """
-    a = _CUBIC[method]
-    phase = (np.arange(factor) + 0.5) / factor - 0.5
-    x = np.abs(phase[:, None] - np.arange(-2, 3))
-    near = (a + 2) * x**3 - (a + 3) * x**2 + 1
-    far = a * x**3 - 5 * a * x**2 + 8 * a * x - 4 * a
-    line = np.where(x <= 1, near, np.where(x < 2, far, 0))
-    return np.einsum("iy,jx->ijyx", line, line).reshape(factor**2, 1, 5, 5)
-
-
-def _require(fits: bool, weight: np.ndarray | None, x: Blob) -> None:
-    """NotConvertible unless it fits: ncnn would read beyond the end of it."""
-    if not fits:
-        shape = "a gate" if weight is None else f"weights of shape {weight.shape}"
-        raise NotConvertible(f"{shape} for {x.channels} channels")
-
-
-def _activation(act: Sequence[float]) -> str:
-    if not act:
-        return ""
-    arguments = "".join(f",{value}" for value in act[1:])
-    return f" 9={act[0]}" + (f" -23310={len(act) - 1}{arguments}" if arguments else "")
+        count = len(self._layers) + sum(many for many in uses.values() if many > 1)
+        self.param = "\n".join(["7767517", f"{len(lines)} {count}", *lines, ""])
+        self.weights = b"".join(self._weights)
+        inside = {layer.name for layer in first} - {cut.name}
+        self.sees_input = any(blob.name in inside for layer in second for blob in layer.bottoms)
+        self.channels = self.input.channels, cut.channels
+        whole = self._before + output.far
+        self.radius = None if math.isinf(whole) else math.ceil(round(whole, 6))
+        self.reach = math.ceil(round(output.far, 6)) if second else None
+        self.bytes_per_pixel = _peak(first), _peak(second)
+        return self
 
 
 def _off_centre(factor: int) -> float:
@@ -300,19 +243,9 @@ def _off_centre(factor: int) -> float:
     return (factor - 1) / (2 * factor)
 
 
-def _radius(part: Sequence[Blob]) -> int | None:
-    """How far, in input pixels, the last blob of a part looks in what the part is given."""
-    far: dict[str, float] = {}
-    for blob in part:
-        before = (far.get(b.name, 0.0) for b in blob.bottoms)
-        far[blob.name] = blob.looks + max(before, default=0.0)
-    whole = far[part[-1].name] if part else 0.0
-    return None if math.isinf(whole) else math.ceil(round(whole, 6))
-
-
 def _peak(part: Sequence[Blob]) -> float:
     """Bytes that a part takes at its peak, per input pixel."""
-    last = {b.name: i for i, layer in enumerate(part) for b in layer.bottoms}
+    last = {blob.name: i for i, layer in enumerate(part) for blob in layer.bottoms}
     alive: dict[str, int] = {}
     peak = 0.0
     for i, layer in enumerate(part):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from superres.errors import UserError
-from superres.inference.backends.base import Backend, one_line, threads
+from superres.inference.network import Backend, one_line, threads
 
 
 class OnnxRuntimeBackend(Backend):
@@ -54,25 +54,20 @@ def open_exported(path: Path) -> OnnxRuntimeBackend:
     try:
         data = path.read_bytes()
         opened = session(data)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
+        told = opened.get_modelmeta().custom_metadata_map
+        if told["type"] != "float32":
+            raise ValueError("it works on 8-bit samples; export it without --uint8")
+        radius = None if told["receptive_radius"] == "whole picture" else told["receptive_radius"]
+        facts = (int(told["scale"]), radius and int(radius), opened.get_inputs()[0].shape[1])
+        network = OnnxRuntimeBackend(opened, *facts, float(told["bytes_per_pixel"]))
     except ImportError as error:
         raise UserError(
             f"{path}: needs onnxruntime: pip install 'superres[onnxruntime]'"
         ) from error
-    except Exception as error:  # of C++
-        raise UserError(f"{path}: ONNX Runtime cannot load it ({one_line(error)})") from error
-    told = opened.get_modelmeta().custom_metadata_map
-    try:
-        if told["type"] != "float32":
-            raise UserError(f"{path}: a network on 8-bit samples; export it without --uint8")
-        radius = None if told["receptive_radius"] == "whole picture" else told["receptive_radius"]
-        facts = (int(told["scale"]), radius and int(radius), opened.get_inputs()[0].shape[1])
-        network = OnnxRuntimeBackend(opened, *facts, float(told["bytes_per_pixel"]))
-    except (KeyError, ValueError) as error:
+    except Exception as error:  # no such file, no ONNX, nothing of ours in its metadata
         raise UserError(
-            f"{path}: its metadata is not that of a network by this version of superres; write it "
-            "by 'superres export onnx WEIGHTS FILE'"
+            f"{path}: cannot be read as a network that 'superres export onnx WEIGHTS FILE' wrote "
+            f"({one_line(error)})"
         ) from error
     network.digest = hashlib.sha256(data).hexdigest()[:16]
     return network

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from superres.inference.backends.base import Backend, threads
+from superres.inference.network import Backend, threads
 
 # What it prepares for each size of image it keeps, 0.6 MiB of an EDSR-s, by default for so many
 # sizes that a folder of images is never done growing.

@@ -14,8 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from superres.errors import UserError
-from superres.inference.backends.base import Backend
-from superres.inference.network import radius_of
+from superres.inference.network import Backend, in_channels
 from superres.inference.tiles import PROBE, Tiler, Tiling, UpscaleRecord
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
@@ -57,27 +56,6 @@ class LiveBytes(TorchDispatchMode):
     def _remove(self, key: int, size: int) -> None:
         self._seen.discard(key)
         self.now -= size
-
-
-@torch.no_grad()
-def bytes_per_pixel(
-    net: Callable, channels: int, device: Any = "cpu", dtype: torch.dtype = torch.float32
-) -> float:
-    """Memory that ``net`` needs at its peak, in bytes per input pixel of one image.
-
-    Measured once per network by running it on a small image of zeros, and counting live tensors,
-    so it holds for any network made of torch operations. It is run on torch's meta device, where
-    sizes are known and nothing is computed; where that cannot be, on ``device``.
-    """
-    try:
-        known = _known.setdefault(net, {})
-    except TypeError:  # not hashable, or no weak references: measure each time
-        known = {}
-    key = (channels, dtype, net.scale)
-    if key not in known:
-        x = torch.zeros((1, channels, PROBE, PROBE), dtype=dtype)
-        known[key] = _WORKSPACE * (_peak_on_meta(net, x) or _peak(net, x.to(device))) / PROBE**2
-    return known[key]
 
 
 def _peak_on_meta(net: Callable, x: torch.Tensor) -> int | None:
@@ -123,15 +101,27 @@ class TorchNetwork(Backend):
         device: torch.device | None = None,
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        super().__init__(net.scale, radius_of(net), channels, 0.0)
+        super().__init__(net.scale, getattr(net, "receptive_radius", None), channels)
         parameter = next(net.parameters(), None) if isinstance(net, nn.Module) else None
         self.device = parameter.device if parameter is not None else device or torch.device("cpu")
         self._net, self._dtype = net, dtype
 
     @property
+    @torch.no_grad()
     def bytes_per_pixel(self) -> float:
-        """Memory needed at the peak, per input pixel of one image; measured when asked for."""
-        return bytes_per_pixel(self._net, self.in_channels, self.device, self._dtype)
+        """Memory needed at the peak, in bytes per input pixel of one image.
+
+        Measured once per network by running it on a small image of zeros, and counting live
+        tensors, so it holds for any network made of torch operations. It is run on torch's meta
+        device, where sizes are known and nothing is computed; where that cannot be, on ``device``.
+        """
+        net, key = self._net, (self.in_channels, self._dtype, self.scale)
+        known = _known.setdefault(net, {})
+        if key not in known:
+            x = torch.zeros((1, self.in_channels, PROBE, PROBE), dtype=self._dtype)
+            peak = _peak_on_meta(net, x) or _peak(net, x.to(self.device))
+            known[key] = _WORKSPACE * peak / PROBE**2
+        return known[key]
 
     @torch.no_grad()
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
@@ -139,20 +129,16 @@ class TorchNetwork(Backend):
         y = self._net(x.to(self.device, self._dtype))
         return y if y.dtype == torch.float64 else y.float()
 
-    def run(self, x: np.ndarray) -> np.ndarray:
-        """(N, C, h, w) to (N, C, h * scale, w * scale), without a copy on the CPU."""
+    def _run(self, x: np.ndarray) -> np.ndarray:
         x = torch.from_numpy(np.require(x, requirements="W"))  # PyTorch warns of read-only memory
         return self(x).cpu().numpy()
 
 
-def prepared(
-    model: nn.Module, channels: int, device: torch.device, dtype: str = "fp32"
-) -> TorchNetwork:
+def prepared(model: nn.Module, device: torch.device, dtype: str = "fp32") -> TorchNetwork:
     """A copy of a network for upscaling: channels-last weights, residual scales folded.
 
     Args:
         model: any network with ``scale``.
-        channels: that it takes.
         device: where to run.
         dtype: of `DTYPES`: half precision where it is faster, on a CUDA device, and ``'bf16'``
             on a processor that has it.
@@ -169,7 +155,7 @@ def prepared(
             "a CUDA device"
         )
     net = ready(model).to(device, DTYPES[dtype], memory_format=torch.channels_last)
-    return TorchNetwork(net, channels, device, DTYPES[dtype])
+    return TorchNetwork(net, in_channels(model), device, DTYPES[dtype])
 
 
 def _has_bfloat16() -> bool:
@@ -206,8 +192,7 @@ def upscale_with_record(
         )
     if not x.is_floating_point():
         raise UserError(f"expected a float tensor in [0, 1], found {x.dtype}: divide by 255")
-    tiling = Tiling(*args, **options)
     network = net if hasattr(net, "run") else TorchNetwork(net, x.shape[1], x.device, x.dtype)
-    tiler = Tiler(network, tiling)
+    tiler = Tiler(network, Tiling(*args, **options))
     array = (x if x.dtype == torch.float64 else x.float()).detach().cpu().numpy()
     return torch.from_numpy(tiler.array(array)).to(x.device, x.dtype), tiler.record

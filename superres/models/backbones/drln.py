@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from superres.models.layers.attention import build_attention
 from superres.models.layers.backbone import Backbone
 from superres.models.layers.normalise import DIV2K_MEAN, UNIT_STD, Denormalise, Normalise
-from superres.models.layers.upsample import Upsampler, check_scale
+from superres.models.layers.upsample import Upsampler
 from superres.registry import MODELS
 
 GROUPS = (3, 3, 3, 3, 4, 4)
@@ -90,7 +90,6 @@ class DRLN(Backbone):
         img_range: float = 1.0,
     ) -> None:
         super().__init__()
-        check_scale(scale, "DRLN")
         self.scale = scale
         self.normalise = Normalise(in_channels, rgb_mean, rgb_std, img_range)
         self.conv_first = nn.Conv2d(in_channels, channels, 3, padding=1)

@@ -10,9 +10,8 @@ from superres.models.layers.attention import build_attention
 from superres.models.layers.backbone import Backbone
 from superres.models.layers.init import check_init, kaiming_scaled
 from superres.models.layers.normalise import DIV2K_MEAN, UNIT_STD, Denormalise, Normalise
-from superres.models.layers.receptive import receptive_radius
 from superres.models.layers.residual import ResidualBlock
-from superres.models.layers.upsample import Upsampler, check_scale, upsample_steps
+from superres.models.layers.upsample import Upsampler, radius_around
 from superres.registry import MODELS
 
 
@@ -59,7 +58,6 @@ class EDSR(Backbone):
         init: str = "pytorch",
     ) -> None:
         super().__init__()
-        check_scale(scale, "EDSR")
         check_init(init)
         self.scale = scale
         self.normalise = Normalise(in_channels, rgb_mean, rgb_std, img_range)
@@ -70,11 +68,8 @@ class EDSR(Backbone):
         self.upsample = Upsampler(channels, scale)
         self.conv_last = nn.Conv2d(channels, out_channels, 3, padding=1)
         self.denormalise = Denormalise(out_channels, rgb_mean, rgb_std, img_range)
-
-        self.receptive_radius: int | None = None
-        if attention is None:
-            trunk = ("conv", 2 * num_blocks + 2)
-            self.receptive_radius = receptive_radius([trunk, *upsample_steps(scale), ("conv", 1)])
+        radius = radius_around(2 * num_blocks + 2, scale)
+        self.receptive_radius: int | None = None if attention else radius
         if init == "mmediting":
             if res_scale == 1:
                 kaiming_scaled(self.body.modules(), 0.1)
@@ -87,8 +82,3 @@ class EDSR(Backbone):
         if self.attention is not None:
             body = self.attention(body)
         return self.denormalise(self.conv_last(self.upsample(x + body)))
-
-    def fold_res_scale(self) -> None:
-        """Fold the residual scale into each block's second convolution, for inference."""
-        for block in self.body:
-            block.fold_res_scale()

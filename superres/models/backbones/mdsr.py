@@ -10,9 +10,8 @@ from superres.errors import UserError
 from superres.models.layers.attention import build_attention
 from superres.models.layers.backbone import Backbone
 from superres.models.layers.normalise import DIV2K_MEAN, UNIT_STD, Denormalise, Normalise
-from superres.models.layers.receptive import receptive_radius
 from superres.models.layers.residual import ResidualBlock
-from superres.models.layers.upsample import Upsampler, check_scale, upsample_steps
+from superres.models.layers.upsample import Upsampler, radius_around
 from superres.registry import MODELS
 
 
@@ -66,8 +65,6 @@ class MDSR(Backbone):
         scales = [scales] if isinstance(scales, int) else scales
         if not scales or len(set(scales)) != len(scales):
             raise UserError(f"scales must be one or more different scales, not {list(scales)}")
-        for scale in scales:
-            check_scale(scale, "MDSR")
         if pre_kernel_size % 2 == 0:
             raise UserError(f"pre_kernel_size must be odd, not {pre_kernel_size}")
         self.scales = tuple(scales)
@@ -98,17 +95,12 @@ class MDSR(Backbone):
     @property
     def receptive_radius(self) -> int | None:
         """Input pixels, at the selected scale; None with attention."""
-        if self._attention is not None:
-            return None
-        trunk = ("conv", self._trunk_radius)
-        return receptive_radius([trunk, *upsample_steps(self.scale), ("conv", 1)])
+        return None if self._attention else radius_around(self._trunk_radius, self.scale)
 
     def set_scale(self, scale: int) -> None:
         """Select the scale that ``forward(x)`` uses; UserError if the network has no such."""
         if scale not in self.scales:
-            raise UserError(
-                f"this MDSR has no x{scale}; it has {', '.join(f'x{s}' for s in self.scales)}"
-            )
+            raise UserError(f"this MDSR has no x{scale}; its scales are {self.scales}")
         self.scale = scale
 
     def forward(self, x: Tensor, scale: int | None = None) -> Tensor:
@@ -118,13 +110,7 @@ class MDSR(Backbone):
         """
         key = str(self.scale if scale is None else scale)
         if key not in self.upsample:
-            raise UserError(f"this MDSR has no x{key}; it has {list(self.scales)}")
+            raise UserError(f"this MDSR has no x{key}; its scales are {self.scales}")
         x = self.pre_process[key](self.conv_first(self.normalise(x)))
         x = x + self.conv_after_body(self.body(x))
         return self.denormalise(self.conv_last(self.upsample[key](x)))
-
-    def fold_res_scale(self) -> None:
-        """Fold the residual scale into each block's second convolution, for inference."""
-        for module in self.modules():
-            if isinstance(module, ResidualBlock):
-                module.fold_res_scale()

@@ -12,9 +12,8 @@ from superres.errors import UserError
 from superres.models.layers.backbone import Backbone
 from superres.models.layers.init import check_init, kaiming_scaled
 from superres.models.layers.normalise import Denormalise, Normalise
-from superres.models.layers.receptive import receptive_radius
 from superres.models.layers.residual import ResidualBlock
-from superres.models.layers.upsample import Upsampler, check_scale, upsample_steps
+from superres.models.layers.upsample import Upsampler, radius_around
 from superres.registry import MODELS
 
 
@@ -35,7 +34,7 @@ class MSRResNet(Backbone):
         in_channels, out_channels: colour channels; must be equal (the input is added).
         channels: width.
         num_blocks: residual blocks.
-        scale: 2, 3 or 4.
+        scale: 2, 3, 4 or 8.
         upsample_act: leaky ReLU after each pixel shuffle.
         rgb_mean, rgb_std, img_range: numeric convention, see `EDSR`; none by default.
         init: 'pytorch', 'mmediting' (Kaiming-normal times 0.1, the upsampler times 1) or 'basicsr'
@@ -59,7 +58,6 @@ class MSRResNet(Backbone):
         init: str = "mmediting",
     ) -> None:
         super().__init__()
-        check_scale(scale, "MSRResNet", (2, 3, 4))
         check_init(init, "basicsr")
         if in_channels != out_channels:
             raise UserError(
@@ -76,8 +74,7 @@ class MSRResNet(Backbone):
         self.conv_last = nn.Conv2d(channels, out_channels, 3, padding=1)
         self.act = act()
         self.denormalise = Denormalise(out_channels, rgb_mean, rgb_std, img_range)
-        trunk = ("conv", 1 + 2 * num_blocks)
-        self.receptive_radius = receptive_radius([trunk, *upsample_steps(scale), ("conv", 2)])
+        self.receptive_radius = radius_around(1 + 2 * num_blocks, scale, last=2)
         if init != "pytorch":
             kaiming_scaled([self.conv_first, self.conv_hr, self.conv_last], 0.1)
             kaiming_scaled(self.body.modules(), 0.1)

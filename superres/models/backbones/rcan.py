@@ -11,7 +11,7 @@ from superres.models.layers.attention import ChannelAttention
 from superres.models.layers.backbone import Backbone
 from superres.models.layers.normalise import DIV2K_MEAN, UNIT_STD, Denormalise, Normalise
 from superres.models.layers.residual import ResidualBlock
-from superres.models.layers.upsample import Upsampler, check_scale
+from superres.models.layers.upsample import Upsampler
 from superres.registry import MODELS
 
 
@@ -68,7 +68,6 @@ class RCAN(Backbone):
         img_range: float = 255.0,
     ) -> None:
         super().__init__()
-        check_scale(scale, "RCAN")
         self.scale = scale
         self.normalise = Normalise(in_channels, rgb_mean, rgb_std, img_range)
         self.conv_first = nn.Conv2d(in_channels, channels, 3, padding=1)

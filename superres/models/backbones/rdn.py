@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from superres.models.layers.backbone import Backbone
 from superres.models.layers.normalise import Denormalise, Normalise
-from superres.models.layers.receptive import receptive_radius
-from superres.models.layers.upsample import Upsampler, check_scale, upsample_steps
+from superres.models.layers.residual import densely
+from superres.models.layers.upsample import Upsampler, radius_around
 from superres.registry import MODELS
 
 
@@ -25,10 +25,7 @@ class DenseBlock(nn.Module):
         self.fuse = nn.Conv2d(channels + num_layers * growth, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        features = x
-        for layer in self.layers:
-            features = torch.cat((features, torch.relu(layer(features))), 1)
-        return x + self.fuse(features)
+        return x + self.fuse(densely(self.layers, x, torch.relu))
 
 
 @MODELS.register_module()
@@ -65,7 +62,6 @@ class RDN(Backbone):
         img_range: float = 1.0,
     ) -> None:
         super().__init__()
-        check_scale(scale, "RDN")
         self.scale = scale
         self.normalise = Normalise(in_channels, rgb_mean, rgb_std, img_range)
         self.conv_first = nn.Conv2d(in_channels, channels, 3, padding=1)
@@ -78,8 +74,7 @@ class RDN(Backbone):
         self.upsample = Upsampler(channels, scale)
         self.conv_last = nn.Conv2d(channels, out_channels, 3, padding=1)
         self.denormalise = Denormalise(out_channels, rgb_mean, rgb_std, img_range)
-        trunk = ("conv", num_blocks * num_layers + 3)
-        self.receptive_radius = receptive_radius([trunk, *upsample_steps(scale), ("conv", 1)])
+        self.receptive_radius = radius_around(num_blocks * num_layers + 3, scale)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, h, w) in [0, 1] to (N, C, h * scale, w * scale), not clamped."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import torch
+from functools import partial
+
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -10,10 +11,11 @@ from superres.errors import UserError
 from superres.models.layers.backbone import Backbone
 from superres.models.layers.init import kaiming_scaled
 from superres.models.layers.receptive import receptive_radius
-from superres.models.layers.upsample import check_scale
+from superres.models.layers.residual import densely
 from superres.registry import MODELS
 
 _BRANCH = 0.2  # factor of every residual branch
+_act = partial(functional.leaky_relu, negative_slope=0.2)
 
 
 class DenseBlock(nn.Module):
@@ -27,10 +29,7 @@ class DenseBlock(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        features = x
-        for layer in self.layers[:-1]:
-            new = functional.leaky_relu(layer(features), 0.2)
-            features = torch.cat((features, new), 1)
+        features = densely(self.layers[:-1], x, _act)
         return x + self.layers[-1](features) * _BRANCH
 
 
@@ -84,11 +83,12 @@ class RRDBNet(Backbone):
         unshuffle: int | None = None,
     ) -> None:
         super().__init__()
-        check_scale(scale, "RRDBNet", (1, 2, 4, 8))
+        if scale not in (1, 2, 4, 8) or unshuffle not in (None, 1, 2, 4):
+            raise UserError(
+                f"RRDBNet: scale ({scale}) must be 1, 2, 4 or 8, unshuffle ({unshuffle}) 1, 2 or 4"
+            )
         self.scale, self.in_channels = scale, in_channels
-        self.unshuffle = max(4 // scale, 1) if unshuffle is None else unshuffle
-        if self.unshuffle not in (1, 2, 4):
-            raise UserError(f"RRDBNet: unshuffle ({unshuffle}) must be 1, 2 or 4")
+        self.unshuffle = unshuffle or max(4 // scale, 1)
         enlargements = (scale * self.unshuffle).bit_length() - 1
         self.conv_first = nn.Conv2d(in_channels * self.unshuffle**2, channels, 3, padding=1)
         self.body = nn.Sequential(
@@ -115,8 +115,8 @@ class RRDBNet(Backbone):
         first = self.conv_first(x)
         x = first + self.conv_after_body(self.body(first))
         for conv in self.upsample:
-            x = functional.leaky_relu(conv(functional.interpolate(x, scale_factor=2)), 0.2)
-        return self.conv_last(functional.leaky_relu(self.conv_hr(x), 0.2))[..., :height, :width]
+            x = _act(conv(functional.interpolate(x, scale_factor=2)))
+        return self.conv_last(_act(self.conv_hr(x)))[..., :height, :width]
 
 
 def _even(x: Tensor, factor: int) -> Tensor:

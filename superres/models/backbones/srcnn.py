@@ -61,9 +61,7 @@ class SRCNN(Backbone):
         )
         self.denormalise = Denormalise(out_channels, rgb_mean, rgb_std, img_range)
         convs = ("conv", sum(k // 2 for k in kernel_sizes))
-        self.receptive_radius = receptive_radius(
-            [("interpolate", scale), convs] if scale > 1 else [convs]
-        )
+        self.receptive_radius = receptive_radius([("interpolate", scale), convs])
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, h, w) in [0, 1] to (N, C, h * scale, w * scale), not clamped."""

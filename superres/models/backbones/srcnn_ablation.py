@@ -13,18 +13,16 @@ from superres.models.layers.interpolate import BicubicUpsample
 from superres.models.layers.normalise import Denormalise, Normalise
 from superres.models.layers.receptive import receptive_radius
 from superres.models.layers.residual import ResidualBlock
-from superres.models.layers.upsample import Upsampler, check_scale, upsample_steps
+from superres.models.layers.upsample import Upsampler, radius_around
 from superres.registry import MODELS
 
 
 def _activation(act: str, channels: int) -> nn.Module:
-    if act == "relu":
-        return nn.ReLU()
-    if act == "lrelu":
-        return nn.LeakyReLU(0.01)
+    if act not in ("relu", "lrelu", "prelu"):
+        raise UserError(f"act={act!r} is not known; choose one of relu, lrelu, prelu")
     if act == "prelu":
         return nn.PReLU(channels)
-    raise UserError(f"act={act!r} is not known; choose one of relu, lrelu, prelu")
+    return nn.ReLU() if act == "relu" else nn.LeakyReLU(0.01)
 
 
 class ConvBlock(nn.Module):
@@ -89,8 +87,6 @@ class SRCNNAblation(Backbone):
         img_range: float = 255.0,
     ) -> None:
         super().__init__()
-        if upsample != "before":  # bicubic makes any
-            check_scale(scale, "SRCNNAblation")
         if upsample not in ("before", "after") or block not in ("conv", "residual"):
             raise UserError(
                 f"upsample={upsample!r}, block={block!r}: choose upsample 'before' or 'after' "
@@ -122,14 +118,11 @@ class SRCNNAblation(Backbone):
         self.upsample = None if before else Upsampler(channels, scale)
         self.conv_last = nn.Conv2d(channels, out_channels, 3, padding=1, bias=not before)
         self.denormalise = Denormalise(out_channels, rgb_mean, rgb_std, img_range)
-
-        trunk = ("conv", 1 + num_blocks * (2 if block == "residual" else 1))
-        if before:
-            steps = [("interpolate", scale), trunk, ("conv", 1)]
-        else:
-            steps = [trunk, *upsample_steps(scale), ("conv", 1)]
+        trunk = 1 + num_blocks * (2 if block == "residual" else 1)
+        enlarged = receptive_radius([("interpolate", scale), ("conv", trunk + 1)])
+        radius = enlarged if before else radius_around(trunk, scale)
         # An attention gate pools over the whole picture.
-        self.receptive_radius = None if attention else receptive_radius(steps)
+        self.receptive_radius = None if attention else radius
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, h, w) in [0, 1] to (N, C, h * scale, w * scale), not clamped."""

@@ -8,8 +8,7 @@ from torch import Tensor, nn
 
 from superres.models.layers.backbone import Backbone
 from superres.models.layers.normalise import Denormalise, Normalise
-from superres.models.layers.receptive import receptive_radius
-from superres.models.layers.upsample import Upsampler, check_scale, upsample_steps
+from superres.models.layers.upsample import Upsampler, radius_around
 from superres.registry import MODELS
 
 
@@ -64,7 +63,6 @@ class SRResNet(Backbone):
         img_range: float = 1.0,
     ) -> None:
         super().__init__()
-        check_scale(scale, "SRResNet")
         self.scale = scale
         self.normalise = Normalise(in_channels, rgb_mean, rgb_std, img_range)
         self.conv_first = nn.Conv2d(in_channels, channels, 9, padding=4)
@@ -77,8 +75,7 @@ class SRResNet(Backbone):
         self.upsample = Upsampler(channels, scale, act_after=nn.PReLU)
         self.conv_last = nn.Conv2d(channels, out_channels, 9, padding=4)
         self.denormalise = Denormalise(out_channels, rgb_mean, rgb_std, img_range)
-        trunk = ("conv", 4 + 2 * num_blocks + 1)
-        self.receptive_radius = receptive_radius([trunk, *upsample_steps(scale), ("conv", 4)])
+        self.receptive_radius = radius_around(4 + 2 * num_blocks + 1, scale, last=4)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, h, w) in [0, 1] to (N, C, h * scale, w * scale), not clamped."""

@@ -64,9 +64,7 @@ class VDSR(Backbone):
         self.conv_last = nn.Conv2d(channels, out_channels, 3, padding=1, bias=bias)
         self.relu = nn.ReLU(inplace=True)
         self.denormalise = Denormalise(out_channels, rgb_mean, rgb_std, img_range)
-        self.receptive_radius = receptive_radius(
-            [("interpolate", scale), ("conv", num_layers)] if scale > 1 else [("conv", num_layers)]
-        )
+        self.receptive_radius = receptive_radius([("interpolate", scale), ("conv", num_layers)])
         for module in self.modules():
             if isinstance(module, nn.Conv2d):  # He et al.'s initialisation, as in the paper
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from superres.errors import UserError
+from superres.models.layers.residual import ResidualBlock
 
 
 class Backbone(nn.Module):
@@ -16,6 +17,12 @@ class Backbone(nn.Module):
 
     It adds no parameters, buffers or attributes, so state dicts are those of the network alone.
     """
+
+    def fold_res_scale(self) -> None:
+        """Fold residual scales into the blocks' second convolutions, for inference."""
+        for module in self.modules():
+            if isinstance(module, ResidualBlock):
+                module.fold_res_scale()
 
     def upscale(self, image: Any, **options: Any) -> Any:
         """Enlarge a picture; gives the same kind of thing back.

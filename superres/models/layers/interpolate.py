@@ -2,45 +2,47 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from superres.errors import UserError
-
-METHODS = ("torch", "matlab")
+from superres.imaging.kernels import CUBICS, cubic_taps
 
 
 class BicubicUpsample(nn.Module):
-    """(N, C, h, w) to (N, C, h * scale, w * scale); scale 1 returns the input.
+    """(N, C, h, w) to (N, C, h * scale, w * scale), not rounded; scale 1 returns the input.
+
+    Border pixels are repeated. Operations that every runtime has, and that stay in float32 where
+    torch's autocast makes convolutions coarse.
 
     Args:
         scale: integer factor.
-        method: 'torch' is ``interpolate(mode='bicubic')``: cubic with a = -0.75, which the
-            networks of MMagic and of the ablation study use. 'matlab' is the cubic with a = -0.5
-            of the papers, border pixels repeated, not rounded.
+        method: 'torch' is ``interpolate(mode='bicubic')``, which the networks of MMagic and of the
+            ablation study use, 'matlab' the bicubic of the papers.
     """
+
+    taps: Tensor
 
     def __init__(self, scale: int, method: str = "torch") -> None:
         super().__init__()
         if isinstance(scale, bool) or not isinstance(scale, int) or scale < 1:
             raise UserError(f"scale must be a whole number of at least 1, not {scale!r}")
-        if method not in METHODS:
+        if method not in CUBICS:
             raise UserError(
-                f"interpolation={method!r} is not known; choose one of {', '.join(METHODS)}"
+                f"interpolation={method!r} is not known; choose one of {', '.join(CUBICS)}"
             )
         self.scale = scale
-        self.method = method
+        # On the CPU even under torch.device('meta'): no weight file holds these numbers.
+        taps = torch.from_numpy(cubic_taps(scale, method)).float()
+        self.register_buffer("taps", taps, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         if self.scale == 1:
             return x
-        size = (x.shape[-2] * self.scale, x.shape[-1] * self.scale)
-        if self.method == "torch":
-            return functional.interpolate(x, size=size, mode="bicubic", align_corners=False)
-        # torch's antialiased kernel is the a = -0.5 cubic and is not stretched when enlarging;
-        # two repeated border pixels give every output its four taps.
-        padded = functional.pad(x, (2, 2, 2, 2), mode="replicate")
-        size = (padded.shape[-2] * self.scale, padded.shape[-1] * self.scale)
-        y = functional.interpolate(padded, size=size, mode="bicubic", antialias=True)
-        cut = 2 * self.scale
-        return y[..., cut:-cut, cut:-cut]
+        for _ in range(2):  # columns, then rows
+            width = x.shape[3]
+            padded = functional.pad(x, (2, 2, 0, 0), mode="replicate")
+            parts = [padded[..., i : i + width, None] * self.taps[:, i] for i in range(5)]
+            x = sum(parts).flatten(3).transpose(2, 3)
+        return x

@@ -50,12 +50,11 @@ class _Convention(nn.Module):
         super().__init__()
         mean = _per_channel(rgb_mean, channels, 0.0, "rgb_mean")
         std = _per_channel(rgb_std, channels, 1.0, "rgb_std")
-        if not img_range > 0 or not all(value > 0 for value in std):
-            raise UserError(f"img_range ({img_range}) and rgb_std ({rgb_std}) must be positive")
-        if not all(isfinite(value) for value in (*mean, *std, img_range)):
+        finite = all(isfinite(value) for value in (*mean, *std, img_range))
+        if not finite or min(*std, img_range) <= 0:
             raise UserError(
                 f"img_range ({img_range}), rgb_mean ({rgb_mean}) and rgb_std ({rgb_std}) must be "
-                "finite numbers"
+                "finite numbers, the range and the deviations positive"
             )
         gain = [img_range / value for value in std]
         self.is_identity = all(value == 0 for value in mean) and all(value == 1 for value in gain)

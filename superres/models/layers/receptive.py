@@ -28,7 +28,7 @@ def receptive_radius(steps: Sequence[Step]) -> int:
             low, high = low - value, high + value
         elif kind == "up":
             low, high = low // value, high // value
-        else:
+        elif value > 1:
             # Output p lies at (p + 1/2) / f - 1/2 = (2p + 1 - f) / 2f and has two taps on either
             # side; on an input pixel's centre it has that pixel only, its neighbour p then tells.
             low = (2 * low + 1 - value) // (2 * value) - 1

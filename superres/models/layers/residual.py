@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
+import torch
 from torch import Tensor, nn
 
 
@@ -44,7 +47,13 @@ class ResidualBlock(nn.Module):
         Left as it is behind an attention gate, which is not homogeneous.
         """
         if self.attention is None and self.res_scale != 1:
-            self.conv2.weight.data.mul_(self.res_scale)
-            if self.conv2.bias is not None:
-                self.conv2.bias.data.mul_(self.res_scale)
+            for parameter in self.conv2.parameters():
+                parameter.data.mul_(self.res_scale)
             self.res_scale = 1.0
+
+
+def densely(layers: Iterable[nn.Module], x: Tensor, act: Callable[[Tensor], Tensor]) -> Tensor:
+    """``x`` and the activated results of layers that each see all before them, as channels."""
+    for layer in layers:
+        x = torch.cat((x, act(layer(x))), 1)
+    return x

@@ -7,18 +7,10 @@ from collections.abc import Callable
 from torch import Tensor, nn
 
 from superres.errors import UserError
-from superres.models.layers.receptive import Step
+from superres.models.layers.receptive import receptive_radius
 
 SCALES = (2, 3, 4, 8)
 """Scales a pixel-shuffle upsampler is built for."""
-
-
-def check_scale(scale: int, network: str, scales: tuple[int, ...] = SCALES) -> None:
-    """UserError unless ``network`` exists for ``scale``."""
-    if isinstance(scale, bool) or scale not in scales:
-        raise UserError(
-            f"{network} has no x{scale} variant; scale must be one of {', '.join(map(str, scales))}"
-        )
 
 
 class PixelShufflePack(nn.Module):
@@ -33,30 +25,35 @@ class PixelShufflePack(nn.Module):
     ) -> None:
         super().__init__()
         self.upsample_conv = nn.Conv2d(channels, channels * factor**2, 3, padding=1)
-        self.act_before = act_before
+        self.act_before = act_before or nn.Identity()
         self.shuffle = nn.PixelShuffle(factor)
-        self.act_after = act_after
+        self.act_after = act_after or nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.upsample_conv(x)
-        if self.act_before is not None:
-            x = self.act_before(x)
-        x = self.shuffle(x)
-        return x if self.act_after is None else self.act_after(x)
+        return self.act_after(self.shuffle(self.act_before(self.upsample_conv(x))))
 
 
 def upsample_factors(scale: int) -> tuple[int, ...]:
-    """Stages of the published upsamplers: 2 -> (2,), 3 -> (3,), 4 -> (2, 2), 8 -> (2, 2, 2)."""
-    check_scale(scale, "the upsampler")
+    """Stages of the published upsamplers: 2 -> (2,), 3 -> (3,), 4 -> (2, 2), 8 -> (2, 2, 2).
+
+    Raises:
+        UserError: another scale.
+    """
+    if isinstance(scale, bool) or scale not in SCALES:
+        raise UserError(f"scale must be one of {', '.join(map(str, SCALES))}, not {scale!r}")
     return (3,) if scale == 3 else (2,) * (scale.bit_length() - 1)
 
 
-def upsample_steps(scale: int) -> list[Step]:
-    """The steps of an `Upsampler`, for `receptive_radius`."""
-    steps: list[Step] = []
-    for factor in upsample_factors(scale):
-        steps += [("conv", 1), ("up", factor)]
-    return steps
+def radius_around(trunk: int, scale: int, last: int = 1) -> int:
+    """The receptive radius of a network that ends with an `Upsampler` and convolutions.
+
+    Args:
+        trunk: total kernel radius of what is before the upsampler.
+        scale: of the upsampler.
+        last: total kernel radius of what is behind it.
+    """
+    steps = [step for factor in upsample_factors(scale) for step in (("conv", 1), ("up", factor))]
+    return receptive_radius([("conv", trunk), *steps, ("conv", last)])
 
 
 class Upsampler(nn.Sequential):

@@ -1,7 +1,1 @@
-"""Losses: ``forward(pred, target)`` gives a scalar. Every module of this folder is imported."""
-
-import importlib
-import pkgutil
-
-for _module in pkgutil.iter_modules(__path__):
-    importlib.import_module(f"{__name__}.{_module.name}")
+"""Losses: ``forward(pred, target)`` gives a scalar."""

@@ -105,7 +105,8 @@ class PerceptualLoss(nn.Module):
         wanted = {layer: 1.0} if isinstance(layer, str) else layer
         # The deepest one's name is the last in order: conv4_4 < conv5_1.
         features = vgg19_features(max(wanted))
-        self.taps = {len(vgg19_features(name)) - 1: weight for name, weight in wanted.items()}
+        taps = {len(vgg19_features(name)) - 1: weight for name, weight in wanted.items()}
+        self.taps = dict(sorted(taps.items()))
         if weights is not None:
             load_vgg19(features, weights)
         features.requires_grad_(False).eval()
@@ -139,9 +140,8 @@ class PerceptualLoss(nn.Module):
     def _tapped(self, x: Tensor) -> list[Tensor]:
         """The features of each layer in `taps`, in their order."""
         x = (x.expand(-1, 3, -1, -1) - self.mean) / self.std
-        seen = {}
+        found = []
         for index, module in enumerate(self._features[0]):
             x = module(x)
-            if index in self.taps:
-                seen[index] = x
-        return [seen[index] for index in self.taps]
+            found += [x] if index in self.taps else []
+        return found

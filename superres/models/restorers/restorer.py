@@ -9,7 +9,8 @@ import torch
 from mmengine.model import BaseModel
 from torch import Tensor
 
-from superres.inference import UpscaleRecord, upscale_with_record
+from superres.inference import UpscaleRecord
+from superres.inference.backends.pytorch import upscale_with_record
 from superres.models.layers.backbone import with_scale
 from superres.registry import MODELS
 
@@ -23,7 +24,7 @@ class Restorer(BaseModel):
             h * scale, w * scale).
         loss: config of one loss; a list of such, or a dict of named ones, is summed.
         data_preprocessor: config; :class:`DataPreprocessor` by default.
-        inference: arguments of :func:`superres.inference.upscale_tensor` for ``predict``, such as
+        inference: arguments of :class:`superres.inference.Tiling` for ``predict``, such as
             ``dict(tile='edsr-chop', self_ensemble=True)``.
     """
 

@@ -11,9 +11,8 @@ import torch
 from torch import nn
 
 from superres.errors import UserError
-from superres.inference import upscale_tensor
-from superres.inference.backends import best, conversion, installed, open_vino
-from superres.models.layers.interpolate import BicubicUpsample
+from superres.inference.backends import best, conversion, installed, open_vino, pytorch
+from tests.inference import build
 
 NETWORKS = [
     {"type": "EDSR", "res_scale": 0.1, "scale": 3},
@@ -29,6 +28,11 @@ NETWORKS = [
     {"type": "MSRResNet", "upsample_act": True, "rgb_mean": [0.4, 0.5, 0.6], "img_range": 255.0},
     {"type": "MDSR", "res_scale": 0.1, "attention": "bam", "attention_in_pre": True},
     {"type": "VDSR"},
+    {"type": "RDN", "scale": 3},
+    {"type": "RRDBNet"},
+    {"type": "RRDBNet", "scale": 2, "unshuffle": 1},
+    {"type": "SRVGGNetCompact"},
+    {"type": "SRVGGNetCompact", "act": "leakyrelu", "scale": 1},
 ]
 TOLERANCE = 1e-5
 
@@ -45,7 +49,7 @@ def difference(backend, network, size, batch=1):
     kept = x.clone()
     with torch.no_grad():
         wanted = network(x)
-    found = backend(x)
+    found = backend(x).cpu()
     assert torch.equal(x, kept)
     assert found.shape == wanted.shape
     assert found.dtype == torch.float32
@@ -54,7 +58,7 @@ def difference(backend, network, size, batch=1):
 
 @pytest.mark.parametrize("name", ["torch", "onnxruntime", "openvino", "ncnn"])
 @pytest.mark.parametrize("config", NETWORKS, ids=lambda c: "-".join(map(str, c.values())))
-def test_numbers_of_the_network_at_any_size(name, config, build):
+def test_numbers_of_the_network_at_any_size(name, config):
     need(name)
     network = build(**config)
     before = {key: value.clone() for key, value in network.state_dict().items()}
@@ -77,7 +81,7 @@ class OfOneSize(nn.Module):
 
 
 @pytest.mark.parametrize("name", ["onnxruntime", "openvino"])
-def test_an_operation_that_fails_is_told_and_the_next_network_runs(name, build, monkeypatch):
+def test_an_operation_that_fails_is_told_and_the_next_network_runs(name, monkeypatch):
     need(name)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)  # the back ends ask it
     for _ in range(3):
@@ -88,7 +92,7 @@ def test_an_operation_that_fails_is_told_and_the_next_network_runs(name, build, 
         assert difference(best(build(), backend=name), build(), (17, 23)) <= TOLERANCE
 
 
-def test_mdsr_keeps_the_scale_that_was_selected(build):
+def test_mdsr_keeps_the_scale_that_was_selected():
     network = build("MDSR")
     network.set_scale(3)
     backend = best(network, "cpu", "torch")
@@ -97,7 +101,7 @@ def test_mdsr_keeps_the_scale_that_was_selected(build):
     assert backend(torch.rand(1, 3, 5, 6)).shape == (1, 3, 15, 18)
 
 
-def test_results_are_not_overwritten_by_the_next_call(build):
+def test_results_are_not_overwritten_by_the_next_call():
     backend = best(build())
     first = backend(torch.zeros(1, 3, 8, 8))
     kept = first.clone()
@@ -105,16 +109,8 @@ def test_results_are_not_overwritten_by_the_next_call(build):
     assert torch.equal(first, kept)
 
 
-def test_automatic_is_the_fastest_that_is_installed(build):
+def test_automatic_is_the_fastest_that_is_installed():
     assert best(build()).name == installed()[0]
-
-
-@pytest.mark.parametrize("scale", [2, 3, 4])
-def test_matlabs_bicubic_as_a_convolution(scale):
-    x = torch.rand(2, 3, 7, 6)
-    wanted = BicubicUpsample(scale, "matlab")(x)
-    found = conversion.CubicConvolution(scale)(x)
-    torch.testing.assert_close(found, wanted, rtol=0, atol=2e-6)
 
 
 class SizeBecomesConstant(nn.Module):
@@ -154,7 +150,7 @@ def test_falls_back_to_pytorch_and_says_why(network, cache, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["onnxruntime", "openvino"])
-def test_what_was_converted_is_kept_and_compared(name, build, cache, monkeypatch):
+def test_what_was_converted_is_kept_and_compared(name, cache, monkeypatch):
     need(name)
     network = build()
     best(network, backend=name)
@@ -176,16 +172,17 @@ def test_what_was_converted_is_kept_and_compared(name, build, cache, monkeypatch
 def test_the_oldest_go_and_nothing_is_kept_where_that_cannot_be(cache, monkeypatch, tmp_path):
     cache.mkdir(parents=True)
     for age in range(20):
-        conversion._keep(cache / f"{age}.onnx", b"1")
+        conversion._keep(f"{age}.onnx", b"1")
         os.utime(cache / f"{age}.onnx", (age, age))
     assert len(list(cache.iterdir())) == conversion._KEPT
     assert not (cache / "0.onnx").exists()
     (tmp_path / "file").write_text("not a folder")
-    conversion._keep(tmp_path / "file" / "a.onnx", b"1")  # is no error
+    monkeypatch.setenv("SUPERRES_HOME", str(tmp_path / "file"))
+    conversion._keep("a.onnx", b"1")  # is no error
 
 
 @pytest.mark.parametrize("name", [name for name in installed() if name != "torch"])
-def test_a_package_that_is_broken_is_passed_over(name, build, tmp_path, monkeypatch):
+def test_a_package_that_is_broken_is_passed_over(name, tmp_path, monkeypatch):
     (tmp_path / f"{name}.py").write_text("raise ImportError('libtbb.so.12: cannot open it')")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, name, raising=False)
@@ -200,7 +197,7 @@ def test_a_package_that_is_broken_is_passed_over(name, build, tmp_path, monkeypa
         best(network, backend=name)
 
 
-def test_memory_is_counted_for_every_back_end(build):
+def test_memory_is_counted_for_every_back_end():
     network = build(channels=32)
     x = torch.rand(1, 3, 200, 300)
     each = {name: best(network, backend=name).bytes_per_pixel for name in installed()}
@@ -208,14 +205,14 @@ def test_memory_is_counted_for_every_back_end(build):
     assert len(set(each.values())) == 1
     # At x4 the last convolution's input alone is 32 floats at 16 pixels.
     assert each["torch"] > 32 * 16 * 4
-    y = upscale_tensor(best(network), x, memory_budget=30_000_000)
+    y = pytorch.upscale_tensor(best(network), x, memory_budget=30_000_000)
     assert y.shape == (1, 3, 800, 1200)
 
 
-def test_requests_that_cannot_be(build, monkeypatch):
+def test_requests_that_cannot_be(monkeypatch):
     with pytest.raises(UserError, match="not known; choose auto"):
         best(build(), backend="tensorrt")
-    monkeypatch.setattr("superres.inference.backends.pytorch._has_bfloat16", lambda: False)
+    monkeypatch.setattr(pytorch, "_has_bfloat16", lambda: False)
     for dtype in ("bf16", "fp16"):
         with pytest.raises(UserError, match="makes nothing faster on this cpu"):
             best(build(), dtype=dtype)
@@ -232,30 +229,22 @@ def test_requests_that_cannot_be(build, monkeypatch):
         best(build(), backend="openvino")
 
 
-def test_bfloat16_on_a_processor_that_has_it(build):
-    from superres.inference.backends.pytorch import _has_bfloat16
-
-    if not _has_bfloat16():
-        pytest.skip("this processor has no bfloat16")
-    network = build()
-    backend = best(network, dtype="bf16")
-    assert (backend.name, backend._dtype) == ("torch", torch.bfloat16)
-    assert 0 < difference(backend, network, (40, 30)) <= 4 / 255
-
-
-@pytest.mark.gpu
-@pytest.mark.parametrize("dtype", ["fp32", "fp16", "bf16"])
-def test_half_precision_keeps_its_bound(dtype, build):
-    if not torch.cuda.is_available():
-        pytest.skip("no CUDA device")
+@pytest.mark.parametrize(
+    ("device", "dtype", "bound"),
+    [
+        ("cpu", "bf16", 4 / 255),
+        pytest.param("cuda", "fp32", 1e-3, marks=pytest.mark.gpu),
+        pytest.param("cuda", "fp16", 1 / 255, marks=pytest.mark.gpu),
+        pytest.param("cuda", "bf16", 4 / 255, marks=pytest.mark.gpu),
+    ],
+)
+def test_lower_precision_keeps_its_bound(device, dtype, bound):
+    if not (torch.cuda.is_available() if device == "cuda" else pytorch._has_bfloat16()):
+        pytest.skip(f"no {dtype} here on {device}")
     network = build(channels=64, num_blocks=16, img_range=255.0)
-    x = torch.rand(1, 3, 120, 100)
-    with torch.no_grad():
-        wanted = network(x)
-    backend = best(network, "cuda", dtype=dtype)
-    found = backend(x.cuda()).cpu()
-    assert backend.name == "torch"
-    assert (found - wanted).abs().max() <= {"fp32": 1e-3, "fp16": 1 / 255, "bf16": 4 / 255}[dtype]
+    backend = best(network, device, dtype=dtype)
+    assert (backend.name, backend._dtype) == ("torch", pytorch.DTYPES[dtype])
+    assert 0 < difference(backend, network, (60, 50)) <= bound
 
 
 GIVEN_UP_ELSEWHERE = """
