@@ -40,9 +40,10 @@ def fold(loaded: LoadedWeights, scale: int | None = None) -> tuple[State, dict[s
     """
     config = plain(full_config(loaded.config))
     network = copy.deepcopy(build_network(loaded))  # it shares the tensors of `loaded`
-    network.fold_res_scale()
-    if "res_scale" in config and not config.get("attention"):
-        config["res_scale"] = 1.0
+    if config["type"] in ("EDSR", "MDSR"):
+        network.fold_res_scale()
+        if not config["attention"]:
+            config["res_scale"] = 1.0
     state = {key: value.clone() for key, value in network.state_dict().items()}
     if config.get("img_range", 1) != 1 and homogeneous(config):
         for key in state:

@@ -11,7 +11,6 @@ import torch
 from mmengine.optim import OptimWrapper
 
 from superres.cli.main import main
-from superres.engine.config.load import load_config
 from superres.engine.train.checkpoint import read_checkpoint
 from superres.errors import UserError
 from superres.models.losses.adversarial import RelativisticGAN, VanillaGAN
@@ -145,13 +144,3 @@ def test_two_ranks_are_as_one(config, options, tmp_path):
     states = [read_checkpoint(work / "iter_20.pth")["state_dict"] for work in (one, two)]
     for key, value in states[0].items():
         torch.testing.assert_close(value, states[1][key], rtol=1e-5, atol=1e-5, msg=key)
-
-
-@pytest.mark.parametrize(
-    "name", ["srgan_x4c64b16_g1_200k_div2k", "real-esrgan_x4c64b23_g4_400k_div2k"]
-)
-def test_the_configs_say_what_the_papers_do(name):
-    cfg = load_config(name)
-    assert cfg.model.type == "GANRestorer"
-    assert cfg.lq_patch_size * 4 == (96 if name.startswith("srgan") else 256)
-    assert cfg.optim_wrapper.optimizer.lr == 1e-4
