@@ -6,6 +6,6 @@ source "$root/tools/make_env.sh"
 superres_make_env "$root" tests
 cd "$root"
 if [ $# -eq 0 ]; then
-    set -- -m "not slow and not gpu" -n "${SUPERRES_TEST_WORKERS:-2}"
+    set -- -m "not slow and not gpu and not slurm" -n "${SUPERRES_TEST_WORKERS:-2}"
 fi
 exec "$SUPERRES_ENV_PYTHON" -m pytest "$@"

@@ -1,5 +1,20 @@
 # Sourced by slurm_train.sh and slurm_test.sh.
 
+# slurm_seconds TIME: of [days-]hours:minutes:seconds and the shorter forms that Slurm takes; 0 where
+# there is no limit, or no time that it would take.
+slurm_seconds() {
+    [[ $1 =~ ^[0-9]+(-[0-9]+)?(:[0-9]+){0,2}$ ]] || { echo 0; return; }
+    local parts
+    IFS=:- read -r -a parts <<<"$1"
+    case $1 in
+        *-*) ;;
+        *:*:*) parts=(0 "${parts[@]}") ;;
+        *) parts=(0 0 "${parts[@]}") ;;
+    esac
+    set -- "${parts[@]}" 0 0 0
+    echo $(((10#$1 * 24 + 10#$2) * 3600 + 10#$3 * 60 + 10#$4))
+}
+
 # slurm_run SCRIPT NUMBER_OF_POSITIONALS PARTITION JOB_NAME POSITIONAL... [options]
 slurm_run() {
     local script=$1 count=$2
@@ -26,10 +41,17 @@ slurm_run() {
     local more=(${SRUN_ARGS:-})
     local run=("${PYTHON:-python}" -u "$script" "$@" --launcher slurm)
     if [ "$start" = srun ]; then
-        exec srun "${resources[@]}" --kill-on-bad-exit=1 ${more[@]+"${more[@]}"} "${run[@]}"
+        exec bash "$tools/slurm_batch.sh" "${resources[@]}" ${more[@]+"${more[@]}"} "${run[@]}"
+    fi
+    local notice=${NOTICE:-120} limit
+    limit=$(slurm_seconds "$TIME")
+    if [ "$limit" -gt 0 ] && [ $((limit - notice)) -lt 60 ]; then
+        echo "error: NOTICE=$notice leaves less than a minute of TIME=$TIME to train in, and Slurm may give notice a minute early; name a longer TIME or a shorter NOTICE" >&2
+        exit 2
     fi
     # B: the batch script alone gets the signal. --open-mode: one log over all restarts.
-    exec sbatch "${resources[@]}" --time="$TIME" --signal="B:USR1@${NOTICE:-120}" --requeue \
+    export SUPERRES_REQUEUE=1
+    exec sbatch "${resources[@]}" --time="$TIME" --signal="B:USR1@$notice" --requeue \
         --open-mode=append --output="${LOG:-%x-%j.log}" ${more[@]+"${more[@]}"} \
         "$tools/slurm_batch.sh" "${run[@]}"
 }

@@ -67,6 +67,11 @@ NETWORKS = [
     ("authierj", "SRCNNAblation", {"num_blocks": 3, "act": "prelu", "share_act": True}),
     ("authierj", "SRCNNAblation", {"num_blocks": 3, "act": "prelu", "batch_norm": True}),
     ("rdn", "RDN", {"channels": 8, "num_blocks": 2, "num_layers": 3, "growth": 4, "scale": 3}),
+    (
+        "rdn",
+        "RDN",
+        {"channels": 8, "num_blocks": 2, "num_layers": 3, "growth": 4, "scale": 2, "up_channels": 4},
+    ),
     ("real-esrgan", "RRDBNet", {"channels": 8, "num_blocks": 2, "growth": 4, "scale": 2}),
     ("real-esrgan", "SRVGGNetCompact", {"channels": 8, "num_convs": 3}),
 ]

@@ -10,6 +10,7 @@ from superres.engine.config.load import load_config
 from superres.engine.config.values import MISSING, get, to_plain
 from superres.imaging.io import write_image
 from superres.imaging.resize import imresize
+from superres.registry import MODELS
 
 from ..engine.conftest import picture
 
@@ -326,6 +327,25 @@ def test_mdsr_by_its_template(tree):
     assert config["max_iters"] == 650_000
     assert config["train_dataloader"]["dataset"]["type"] == "MultiScaleDataset"
     assert get(config, "ema") in (MISSING, None)
+
+
+def test_a_line_of_the_ablation_study(tree):
+    """Row 2, as configs/ablation has it."""
+    line = "--model BICUBIC_INPUT_MODEL_GRC --scale 2 --patch_size 96 --n_resblock 3 --save row2"
+    config = plain(converted(line, tree))
+    shipped = to_plain(load_config("ablation-task2_x2c64b1_g1_604k_div2k"))
+    built = [str(MODELS.build(one["model"]["backbone"])) for one in (config, shipped)]
+    assert built[0] == built[1]
+    for key in ("max_iters", "lq_patch_size", "global_batch_size"):
+        assert config[key] == shipped[key]
+    assert config["param_scheduler"][0]["milestones"] == shipped["param_scheduler"][0]["milestones"]
+    assert main(["convert-config", "--model SRCNN --n_resblocks 8"]) == 2
+
+
+def test_rdn_of_configuration_a(tree):
+    network = plain(converted("--model RDN --RDNconfig A --scale 2", tree))["model"]["backbone"]
+    assert [network[k] for k in ("num_blocks", "num_layers", "growth")] == [20, 6, 32]
+    assert MODELS.build(network).conv_last.in_channels == 32
 
 
 def test_their_data_and_metrics_in_a_config_of_ours(tree, caplog):

@@ -32,6 +32,11 @@ TINY = {
     "msrresnet": ("MSRResNet", {"channels": 8, "num_blocks": 1}, (2, 3, 4)),
     "msrresnet_act": ("MSRResNet", {"channels": 8, "num_blocks": 1, "upsample_act": True}, (4,)),
     "rdn": ("RDN", {"channels": 8, "num_blocks": 2, "num_layers": 2, "growth": 4}, (2, 3, 4, 8)),
+    "rdn-a": (
+        "RDN",
+        {"channels": 8, "num_blocks": 2, "num_layers": 2, "growth": 4, "up_channels": 4},
+        (2, 3, 4, 8),
+    ),
     "rrdbnet": ("RRDBNet", {"channels": 8, "num_blocks": 1, "growth": 4}, (1, 2, 8, 4)),
     "rrdbnet_old": ("RRDBNet", {"channels": 8, "num_blocks": 1, "unshuffle": 1}, (1, 2)),
     "srvgg": ("SRVGGNetCompact", {"channels": 8, "num_convs": 2}, (1, 2, 4)),

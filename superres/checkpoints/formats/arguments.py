@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from math import isqrt
 from typing import Any
 
@@ -23,7 +24,8 @@ def scale_of(shapes: Shapes, upsampler: str = "upsample") -> int:
         UserError: not an upsampler of a network here.
     """
     keys = [f"{upsampler}.{k}.upsample_conv.weight" for k in range(3)]
-    factors = [shapes[key][0] // shapes[key][1] for key in keys if key in shapes]
+    stages = [shapes[key] for key in (*keys, "conv_last.weight") if key in shapes]
+    factors = [stage[0] // after[1] for stage, after in pairwise(stages)]
     scale = {(4,): 2, (9,): 3, (4, 4): 4, (4, 4, 4): 8}.get(tuple(factors))
     if scale is None:
         raise UserError(f"an upsampler with stages of {factors} times the channels is unknown")
@@ -95,6 +97,7 @@ def rdn(shapes: Shapes, hints: Hints) -> dict[str, Any]:
         "num_blocks": count(shapes, "body.#.fuse.weight"),
         "num_layers": count(shapes, "body.0.layers.#.weight"),
         "growth": shapes["body.0.layers.0.weight"][0],
+        "up_channels": shapes["conv_last.weight"][1],
         "scale": scale_of(shapes),
     }
 

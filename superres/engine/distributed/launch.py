@@ -118,6 +118,7 @@ def join(
     if launcher == "slurm":
         _slurm_environment()
     if launcher == "none":
+        _refuse_several()
         return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
 
     needed = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
@@ -182,11 +183,20 @@ def _meet(backend: str, wait: datetime.timedelta) -> None:
         UserError: they do not all come, or the place to meet cannot be had.
     """
     global _control, _peers
-    address = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
+    host, port = os.environ["MASTER_ADDR"], os.environ["MASTER_PORT"]
+    address = f"{host}:{port}"
+    try:
+        socket.getaddrinfo(host, port)  # torch would say so in pages of frames
+    except OSError as error:
+        raise UserError(
+            f"no machine is known by the name MASTER_ADDR={host!r} on {socket.gethostname()} "
+            f"({error.strerror}); set it to an address of rank 0's machine"
+        ) from None
     try:
         store, number, size = next(distributed.rendezvous("env://", timeout=wait))
     except (distributed.DistError, ValueError) as error:
         raise UserError(_no_meeting(address, str(error), wait)) from error
+    _same_job(store, number, address)
     # torchrun keeps one store over all restarts (torch 2.13), and addresses that the ranks of an
     # earlier attempt left there make the new ranks wait for each other for ever.
     store = distributed.PrefixStore(_word(store, number, size, wait.total_seconds()), store)
@@ -211,6 +221,23 @@ def _meet(backend: str, wait: datetime.timedelta) -> None:
     if size > 1:
         own = f"process {os.getpid()} on {socket.gethostname()}"
         _peers = Peers(store, number, gather(own))
+
+
+def _same_job(store: Any, number: int, address: str) -> None:
+    """Keep out of a store in which another job's processes meet, on a port that both have taken.
+
+    Raises:
+        UserError: rank 0 is another job's.
+    """
+    names = ("SLURM_JOB_ID", "SLURM_STEP_ID", "TORCHELASTIC_RUN_ID")
+    own = ".".join(os.environ.get(name, "") for name in names)
+    if number == 0:
+        store.set("job", own)
+    elif (other := store.get("job").decode()) != own:
+        raise UserError(
+            f"rank {number} on {socket.gethostname()} has met another job at {address} "
+            f"({other.strip('.')}, not {own.strip('.')}): set MASTER_PORT to a free port"
+        )
 
 
 def _no_meeting(address: str, error: str, wait: datetime.timedelta) -> str:
@@ -316,6 +343,29 @@ def first_host(node_list: str) -> str:
     return match[1] + (match[2] or "")
 
 
+def _refuse_several() -> None:
+    """One process is to train, but several were started.
+
+    Raises:
+        UserError: by srun or mpirun; each would train the whole in the same folder.
+    """
+    env = os.environ
+    advice = "start with tools/dist_train.sh CONFIG GPUS on each machine"
+    several = (
+        ("srun", "SLURM_STEP_NUM_TASKS", "SLURM_PROCID", "name --launcher slurm"),
+        ("mpirun", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK", advice),
+        ("mpirun", "PMI_SIZE", "PMI_RANK", advice),
+    )
+    for program, size, number, instead in several:
+        if int(env.get(size) or 1) > 1:
+            if int(env.get(number) or 0):
+                raise SystemExit(2)  # the first one says why
+            message = (
+                f"{program} has started {env[size]} processes, each of which would train alone"
+            )
+            raise UserError(f"{message}; {instead}")
+
+
 def _slurm_environment() -> None:
     """Translate Slurm's variables to torch.distributed's."""
     _need("slurm", ("SLURM_PROCID", "SLURM_NTASKS"), "srun or tools/slurm_train.sh PARTITION JOB")
@@ -327,5 +377,6 @@ def _slurm_environment() -> None:
     nodes = env.get("SLURM_STEP_NODELIST") or env.get("SLURM_NODELIST") or "localhost"
     env.setdefault("MASTER_ADDR", first_host(nodes))
     # The same on all tasks of a job step and different between them, without talking to anyone.
-    job = int(env.get("SLURM_JOB_ID", "0")) + int(env.get("SLURM_STEP_ID", "0") or 0)
-    env.setdefault("MASTER_PORT", str(20000 + job % 20000))
+    # Below 32768, where systems take the ports of outgoing connections from.
+    job, step = (int(env.get(f"SLURM_{what}_ID") or 0) for what in ("JOB", "STEP"))
+    env.setdefault("MASTER_PORT", str(20000 + (job * 131 + step) % 12000))

@@ -41,6 +41,7 @@ class RDN(Backbone):
         num_blocks: dense blocks (D of the paper; 16 in its model B, 20 in A).
         num_layers: convolutions in each (C: 8 in B, 6 in A).
         growth: width of each of them (G: 64 in B, 32 in A).
+        up_channels: width behind each pixel shuffle; None: ``channels``. EDSR-PyTorch: ``growth``.
         scale: 2, 3, 4 or 8.
         rgb_mean, rgb_std, img_range: numeric convention, see `EDSR`; none by default, as in MMagic.
 
@@ -60,6 +61,7 @@ class RDN(Backbone):
         rgb_mean: Sequence[float] | None = None,
         rgb_std: Sequence[float] | None = None,
         img_range: float = 1.0,
+        up_channels: int | None = None,
     ) -> None:
         super().__init__()
         self.scale = scale
@@ -71,8 +73,9 @@ class RDN(Backbone):
         )
         self.fuse = nn.Conv2d(channels * num_blocks, channels, 1)
         self.conv_after_body = nn.Conv2d(channels, channels, 3, padding=1)
-        self.upsample = Upsampler(channels, scale)
-        self.conv_last = nn.Conv2d(channels, out_channels, 3, padding=1)
+        up_channels = up_channels or channels
+        self.upsample = Upsampler(channels, scale, width=up_channels)
+        self.conv_last = nn.Conv2d(up_channels, out_channels, 3, padding=1)
         self.denormalise = Denormalise(out_channels, rgb_mean, rgb_std, img_range)
         self.receptive_radius = radius_around(num_blocks * num_layers + 3, scale)
 

@@ -14,7 +14,10 @@ SCALES = (2, 3, 4, 8)
 
 
 class PixelShufflePack(nn.Module):
-    """conv C -> C*f*f, PixelShuffle(f), with an optional activation before or after the shuffle."""
+    """conv C -> W*f*f, PixelShuffle(f), with an optional activation before or after the shuffle.
+
+    ``width``, W, is ``channels`` where it is not given.
+    """
 
     def __init__(
         self,
@@ -22,9 +25,10 @@ class PixelShufflePack(nn.Module):
         factor: int,
         act_before: nn.Module | None = None,
         act_after: nn.Module | None = None,
+        width: int | None = None,
     ) -> None:
         super().__init__()
-        self.upsample_conv = nn.Conv2d(channels, channels * factor**2, 3, padding=1)
+        self.upsample_conv = nn.Conv2d(channels, (width or channels) * factor**2, 3, padding=1)
         self.act_before = act_before or nn.Identity()
         self.shuffle = nn.PixelShuffle(factor)
         self.act_after = act_after or nn.Identity()
@@ -57,7 +61,10 @@ def radius_around(trunk: int, scale: int, last: int = 1) -> int:
 
 
 class Upsampler(nn.Sequential):
-    """`PixelShufflePack` stages for ``scale``; the activations are made anew for each stage."""
+    """`PixelShufflePack` stages for ``scale``; the activations are made anew for each stage.
+
+    ``width`` is that behind each stage, ``channels`` where it is not given.
+    """
 
     def __init__(
         self,
@@ -65,15 +72,18 @@ class Upsampler(nn.Sequential):
         scale: int,
         act_before: Callable[[], nn.Module] | None = None,
         act_after: Callable[[], nn.Module] | None = None,
+        width: int | None = None,
     ) -> None:
+        width = width or channels
         super().__init__(
             *(
                 PixelShufflePack(
-                    channels,
+                    width if stage else channels,
                     factor,
                     act_before and act_before(),
                     act_after and act_after(),
+                    width,
                 )
-                for factor in upsample_factors(scale)
+                for stage, factor in enumerate(upsample_factors(scale))
             )
         )

@@ -1,0 +1,273 @@
+"""Whether a training goes here, step by step, as in the toolbox that its config comes from.
+
+    python tools/maintain/parity.py basicsr|mmagic|edsr-pytorch CHECKOUT CONFIG [--json FILE]
+
+CHECKOUT holds the toolbox's public code, CONFIG is one of its own (for EDSR-PyTorch an option
+line). Its classes make the network, the loss, the optimiser and one update after the other from
+that; superres makes its own from the same config, starts from their weights, and gets the same
+batches. Packages that theirs import beside and that are absent are replaced by empty ones.
+
+Exit code 1 where a loss or a weight differs by more than 1e-4: losses relatively, weights as a part
+of the largest one of their tensor.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib
+import importlib.abc
+import importlib.machinery
+import json
+import shlex
+import sys
+import tempfile
+import types
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from superres.checkpoints.loading import read_weights
+from superres.cli.main import exit_code
+from superres.cli.quickstart import PHOTOGRAPHS
+from superres.engine.config.load import load_config
+from superres.engine.config.values import to_plain
+from superres.engine.train.optim import optim_config, schedulers
+from superres.engine.train.speed.options import Fast
+from superres.engine.train.step import TrainStep
+from superres.files import write_text
+from superres.imaging.io import read_image
+from superres.imaging.photographs import photograph
+from superres.imaging.resize import imresize
+from superres.options import whole
+from superres.registry import MODELS
+
+TOLERANCE = 1e-4
+Batch = tuple[Tensor, Tensor]
+"""uint8 (N, 3, h, w) and (N, 3, h*scale, w*scale)."""
+Peer = tuple[torch.nn.Module, Callable[[list[Batch]], list[float]]]
+"""A network, and what trains it: batches to losses in [0, 1]."""
+
+
+class _Empty(type):
+    """Has any attribute."""
+
+    def __getattr__(cls, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return Thing
+
+
+class Thing(metaclass=_Empty):
+    """Any class, function or decorator of a package that is not there."""
+
+    def __init__(self, *_: Any, **__: Any) -> None: ...
+
+    def __call__(self, given: Any = None, *_: Any, **__: Any) -> Any:
+        return given
+
+
+class Absent(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Finds, after all others, the modules of some packages, full of ``Thing``."""
+
+    def __init__(self, *packages: str) -> None:
+        self.packages = packages
+
+    def find_spec(self, name: str, *_: Any) -> importlib.machinery.ModuleSpec | None:
+        wanted = name.startswith(self.packages)
+        return importlib.machinery.ModuleSpec(name, self, is_package=True) if wanted else None
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> types.ModuleType:
+        module = types.ModuleType(spec.name)
+        module.__getattr__ = lambda name: getattr(Thing, name)
+        return module
+
+    def exec_module(self, module: types.ModuleType) -> None: ...
+
+
+def bare(checkout: Path, *names: str) -> types.ModuleType:
+    """Packages without their ``__init__``, which would import everything; the last of them."""
+    for name in names:
+        module = sys.modules[name] = types.ModuleType(name)
+        module.__path__ = [str(checkout / name.replace(".", "/"))]
+    return module
+
+
+def basicsr(checkout: Path, config: str) -> Peer:
+    """Their SRModel."""
+    import yaml
+
+    sys.meta_path.append(Absent("torchvision", "basicsr.ops", "basicsr.metrics"))
+    archs = bare(checkout, "basicsr", "basicsr.models", "basicsr.archs")
+    known = importlib.import_module("basicsr.utils.registry").ARCH_REGISTRY
+    options = yaml.safe_load(Path(config).read_text(encoding="utf-8"))
+    name = options["network_g"]["type"]
+    importlib.import_module(f"basicsr.archs.{name.lower()}_arch")
+    archs.build_network = lambda given: known.get(name)(
+        **{key: value for key, value in given.items() if key != "type"}
+    )
+    kind = importlib.import_module("basicsr.models.sr_model").SRModel
+    model = kind({**options, "num_gpu": 0, "is_train": True, "dist": False, "rank": 0})
+
+    def train(batches: list[Batch]) -> list[float]:
+        losses = []
+        for number, (lq, gt) in enumerate(batches, 1):
+            model.update_learning_rate(number, options["train"].get("warmup_iter", -1))
+            model.feed_data({"lq": lq.float() / 255.0, "gt": gt.float() / 255.0})
+            model.optimize_parameters(number)
+            losses.append(float(sum(model.get_current_log().values())))
+        return losses
+
+    return model.net_g, train
+
+
+def mmagic(checkout: Path, config: str) -> Peer:
+    """Their BaseEditModel, by mmengine's own train_step."""
+    from mmengine.config import Config
+    from mmengine.optim import build_optim_wrapper
+
+    sys.meta_path.append(
+        Absent("mmcv.ops", "diffusers", "transformers", "torchvision", "mmagic.utils")
+    )
+    bare(checkout, "mmagic", "mmagic.models", "mmagic.models.editors")
+    theirs = Config.fromfile(config)
+    for module in ("base_models", "losses", "data_preprocessors", "editors.edsr"):
+        importlib.import_module(f"mmagic.models.{module}")
+    from mmagic.registry import MODELS as KNOWN
+    from mmagic.registry import PARAM_SCHEDULERS
+    from mmagic.structures import DataSample
+
+    model = KNOWN.build(theirs.model)
+    model.init_weights()
+    wrapper = build_optim_wrapper(model, theirs.optim_wrapper)
+    given = theirs.get("param_scheduler") or []
+    given = given if isinstance(given, list) else [given]
+    steps = [PARAM_SCHEDULERS.build(one, default_args={"optimizer": wrapper}) for one in given]
+
+    def train(batches: list[Batch]) -> list[float]:
+        losses = []
+        for lq, gt in batches:
+            samples = [DataSample(gt_img=image) for image in gt]
+            data = {"inputs": list(lq), "data_samples": samples}
+            losses.append(float(model.train_step(data, wrapper)["loss"]))
+            for step in steps:
+                step.step()
+        return losses
+
+    return model.generator, train
+
+
+def edsr_pytorch(checkout: Path, line: str) -> Peer:
+    """Their Trainer, one epoch of it."""
+    sys.path.insert(0, str(checkout / "src"))
+    sys.meta_path.append(Absent("torchvision", "imageio", "skimage"))
+    sys.argv = ["main.py", *shlex.split(line), "--cpu"]
+    args = importlib.import_module("option").args
+    seen: list[float] = []
+    folder = tempfile.gettempdir()
+    keep = types.SimpleNamespace(
+        write_log=lambda *_: None, get_path=lambda *_: folder, log_file=sys.stderr, dir=folder
+    )
+    model = importlib.import_module("model").Model(args, keep)
+    loss = importlib.import_module("loss").Loss(args, keep)
+    loss.register_forward_hook(lambda _, __, value: seen.append(float(value) / args.rgb_range))
+
+    class Loader(list):
+        dataset = types.SimpleNamespace(set_scale=lambda _: None, __len__=lambda: 0)
+
+    def train(batches: list[Batch]) -> list[float]:
+        loader = Loader((lq.float(), gt.float(), "") for lq, gt in batches)
+        loaders = types.SimpleNamespace(loader_train=loader, loader_test=[])
+        args.print_every = len(batches) + 1
+        trainer = importlib.import_module("trainer").Trainer(args, loaders, model, loss, keep)
+        trainer.train()
+        return seen
+
+    return model.model, train
+
+
+PEERS = {"basicsr": basicsr, "mmagic": mmagic, "edsr-pytorch": edsr_pytorch}
+
+
+def batches_of(count: int, size: int, patch: int, scale: int) -> list[Batch]:
+    """Patches of the quickstart's photographs, and those shrunk by MATLAB's bicubic."""
+    rng, found = np.random.default_rng(0), []
+    images = [read_image(photograph(package, name)) for package, name, _ in PHOTOGRAPHS]
+    side = patch * scale
+    for _ in range(count):
+        gt = []
+        for _ in range(size):
+            image = images[rng.integers(len(images))]
+            top, left = (rng.integers(length - side + 1) for length in image.shape[:2])
+            gt.append(image[top : top + side, left : left + side])
+        pair = [np.stack([imresize(image, 1 / scale) for image in gt]), np.stack(gt)]
+        found.append(
+            tuple(torch.from_numpy(side).permute(0, 3, 1, 2).contiguous() for side in pair)
+        )
+    return found
+
+
+def ours(cfg: Any, weights: Path, batches: list[Batch]) -> tuple[list[float], dict[str, Tensor]]:
+    """Losses and last weights of superres's training from the same start."""
+    module = MODELS.build(to_plain(cfg.model))
+    module.backbone.load_state_dict(read_weights(weights, scale=cfg.scale).state_dict)
+    cpu = torch.device("cpu")
+    from mmengine.optim import build_optim_wrapper
+
+    wrapper = build_optim_wrapper(module, optim_config(cfg, Fast(), cpu))
+    step, steps = TrainStep(module, module, wrapper, cpu), schedulers(cfg, wrapper)
+    losses = []
+    module.train()
+    for lq, gt in batches:
+        data = {"inputs": lq.permute(0, 2, 3, 1), "gt": gt.permute(0, 2, 3, 1), "meta": []}
+        losses.append(float(step(data, 0)["loss"]))
+        for one in steps:
+            one.step()
+    return losses, module.backbone.state_dict()
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Train both, compare, and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("toolbox", choices=PEERS)
+    parser.add_argument("checkout", type=Path)
+    parser.add_argument("config")
+    parser.add_argument("--steps", type=whole(1), default=50)
+    parser.add_argument("--batch", type=whole(1), help="instead of the config's batch size")
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args(argv)
+    cfg = load_config(args.config)
+    size = args.batch or cfg.global_batch_size
+    batches = batches_of(args.steps, size, cfg.lq_patch_size, cfg.scale)
+    torch.manual_seed(0)
+    with contextlib.redirect_stdout(sys.stderr), tempfile.TemporaryDirectory() as folder:
+        network, train = PEERS[args.toolbox](args.checkout.resolve(), args.config)
+        start, end = Path(folder) / "start.pth", Path(folder) / "end.pth"
+        torch.save(network.state_dict(), start)
+        theirs = train(batches)
+        torch.save(network.state_dict(), end)
+        losses, state = ours(cfg, start, batches)
+        last = read_weights(end, scale=cfg.scale).state_dict
+        first = read_weights(start, scale=cfg.scale).state_dict
+    differences = {
+        "losses": max(abs(a / b - 1) for a, b in zip(losses, theirs, strict=True)),
+        "weights": max(float((state[k] - v).abs().max() / v.abs().max()) for k, v in last.items()),
+        "moved": max(float((first[k] - v).abs().max() / v.abs().max()) for k, v in last.items()),
+    }
+    shown = {"toolbox": args.toolbox, "config": Path(args.config).name, "steps": args.steps}
+    shown |= {"batch": size, "patch": cfg.lq_patch_size, "differences": differences}
+    shown |= {"losses": {"theirs": theirs, "superres": losses}}
+    print(json.dumps({key: shown[key] for key in list(shown)[:-1]}, indent=1))
+    if args.json:
+        write_text(args.json, json.dumps(shown, indent=1) + "\n")
+    return int(max(differences["losses"], differences["weights"]) > TOLERANCE)
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code(main))
