@@ -16,7 +16,8 @@ trap : INT # srun hears of Ctrl-C itself
 # Sets named by STAGE go to each node's own disk first: say data_root=$STAGE_TO to the training.
 # shellcheck disable=SC2086  # several names
 [ -z "${STAGE:-}" ] || srun --ntasks="$SLURM_NNODES" --ntasks-per-node=1 cp -ru $STAGE "${STAGE_TO:?a folder on the nodes}/" || exit 1
-srun --kill-on-bad-exit=1 "$@" &
+# Where one process fails, the others say so and end by themselves; what hangs is killed later.
+srun --kill-on-bad-exit=0 --wait=120 "$@" &
 step=$!
 # A signal interrupts wait, so ask again for as long as the step is running.
 while :; do

@@ -35,8 +35,14 @@ slurm_run() {
     local per_node=${GPUS_PER_NODE:-$((gpus < 8 ? gpus : 8))}
     local tools=${script%/*}
     export PYTHONPATH="${tools%/*}${PYTHONPATH:+:$PYTHONPATH}"
-    local resources=(-p "$partition" --job-name="$job" --gres="gpu:$per_node" --ntasks="$gpus"
-        --ntasks-per-node="$per_node" --cpus-per-task="${CPUS_PER_TASK:-5}")
+    local resources=(-p "$partition" --job-name="$job" --ntasks="$gpus"
+        --ntasks-per-node="$per_node" --cpus-per-task="${CPUS_PER_TASK:-5}") has
+    has=$(sinfo --noheader --partition="$partition" --format=%G 2>/dev/null) || has=
+    if [ -z "$has" ] || [[ $has == *gpu* ]]; then
+        resources+=(--gres="gpu:$per_node")
+    else
+        echo "note: partition $partition has no GPUs: $gpus processes on its CPUs" >&2
+    fi
     # shellcheck disable=SC2206  # SRUN_ARGS is a list of options
     local more=(${SRUN_ARGS:-})
     local run=("${PYTHON:-python}" -u "$script" "$@" --launcher slurm)

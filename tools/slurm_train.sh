@@ -4,7 +4,7 @@
 #       tools/slurm_train.sh PARTITION JOB_NAME CONFIG [arguments of tools/train.py]
 # With TIME (e.g. TIME=4:00:00) as a batch job that goes on over as many time limits as it takes:
 # NOTICE seconds (120) before each the run is told to save; the job is queued again and resumes by
-# itself. LOG names the log file. SRUN_ARGS are then sbatch's; --gres=none on a cluster without GPUs.
+# itself. LOG names the log file. SRUN_ARGS are then sbatch's.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 source "$here/slurm_common.sh"

@@ -22,13 +22,28 @@ _DEFAULTS: dict[str, Any] = {
     **{"data_range": "1-800/801-810", "epochs": 300, "test_every": 1000, "lr": 1e-4},
     **{"decay": "200", "gamma": 0.5, "optimizer": "ADAM", "momentum": 0.9, "epsilon": 1e-8},
     **{"weight_decay": 0.0, "gclip": 0.0, "loss": "1*L1", "seed": 1, "split_batch": 1},
-    **{"n_train": 32_208, "lr_decay": 0, "save": "", "pre_train": "", "print_every": 100, "template": "."},
+    **{
+        "n_train": 32_208,
+        "lr_decay": 0,
+        "save": "",
+        "pre_train": "",
+        "print_every": 100,
+        "template": ".",
+    },
 }
 _RDN = {"A": (20, 6, 32), "B": (16, 8, 64)}
 _STUDY = {"BICUBIC_INPUT_MODEL": False, "BICUBIC_INPUT_MODEL_GRC": True}
 """The study's networks that enlarge first, and whether they add the enlarged input."""
 _NOTHING_TO_DO = {
-    **{"gan_k": 1, "RDNkSize": 1, "batch_norm": 1, "ext": 1, "n_GPUs": 1, "shift_mean": 1, "decay_type": 1},
+    **{
+        "gan_k": 1,
+        "RDNkSize": 1,
+        "batch_norm": 1,
+        "ext": 1,
+        "n_GPUs": 1,
+        "shift_mean": 1,
+        "decay_type": 1,
+    },
     **{"reset": 0, "save_models": 0, "cpu": 0},
 }
 _ELSEWHERE = {
@@ -116,7 +131,7 @@ def _network(given: argparse.Namespace) -> Tree:
     elif given.model == "SRCNN":
         raise UserError(
             "the option line: --model SRCNN is another network in each row of the ablation study, "
-            "which its options do not tell; the rows are configs here: superres models list ablation"
+            "which its options do not tell; the rows are configs here: configs/ablation"
         )
     elif given.model == "EDSR":
         found["res_scale"] = given.res_scale
@@ -126,7 +141,8 @@ def _network(given: argparse.Namespace) -> Tree:
         if given.RDNconfig not in _RDN:
             raise _refusal("RDNconfig", given.RDNconfig)
         sizes = dict(zip(("num_blocks", "num_layers", "growth"), _RDN[given.RDNconfig]))
-        found |= {"channels": given.G0, "up_channels": sizes["growth"], **sizes}
+        up = {"up_channels": sizes["growth"]} if sizes["growth"] != given.G0 else {}
+        found |= {"channels": given.G0, **sizes, **up}
     elif given.model != "MDSR":
         raise _refusal("model", given.model)
     return found
@@ -144,7 +160,9 @@ def _loss(text: str) -> Tree:
 def _data(given: argparse.Namespace, config: Tree, scales: list[int]) -> None:
     config["data_root"] = given.dir_data
     ranges = [part for part in given.data_range.split("/") if part]
-    if given.data_train != "DIV2K" and not (given.model in _STUDY and given.data_train == "DIV2KSUB"):
+    if given.data_train != "DIV2K" and not (
+        given.model in _STUDY and given.data_train == "DIV2KSUB"
+    ):
         raise _refusal("data_train", given.data_train)
     config["train_set"] = _div2k(ranges[0] if len(ranges) > 1 else "1-800")
     config["train_set"].pop("name")

@@ -70,7 +70,14 @@ NETWORKS = [
     (
         "rdn",
         "RDN",
-        {"channels": 8, "num_blocks": 2, "num_layers": 3, "growth": 4, "scale": 2, "up_channels": 4},
+        {
+            "channels": 8,
+            "num_blocks": 2,
+            "num_layers": 3,
+            "growth": 4,
+            "scale": 2,
+            "up_channels": 4,
+        },
     ),
     ("real-esrgan", "RRDBNet", {"channels": 8, "num_blocks": 2, "growth": 4, "scale": 2}),
     ("real-esrgan", "SRVGGNetCompact", {"channels": 8, "num_convs": 3}),

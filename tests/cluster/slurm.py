@@ -47,8 +47,7 @@ AccountingStorageType=accounting_storage/none
 KillWait=30
 SlurmdParameters=config_overrides
 GresTypes=gpu
-NodeName=DEFAULT NodeHostname={host} NodeAddr=127.0.0.1 CPUs=8 RealMemory=1000
-NodeName=n[1-2] Port=[{ports[1]}-{ports[2]}]
+NodeName=n[1-2] NodeHostname={host} NodeAddr=127.0.0.1 Port=[{ports[1]}-{ports[2]}] CPUs=8
 PartitionName=low Nodes=n[1-2] Default=YES PriorityTier=1
 PartitionName=graceful Nodes=n[1-2] PriorityTier=1 GraceTime=30
 PartitionName=high Nodes=n[1-2] PriorityTier=10 PreemptMode=OFF
@@ -123,12 +122,13 @@ def running(here: Path) -> Iterator[Cluster]:
         ["munged", "--foreground", "--force", *(f"--{k}={v}" for k, v in files.items())],
         *(["slurmctld", "-D", "-c"], ["slurmd", "-D", "-N", "n1"], ["slurmd", "-D", "-N", "n2"]),
     ]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     started = []
     try:
         for daemon in daemons:
             program = shutil.which(daemon[0], path=_path())
-            started.append(subprocess.Popen([program, *daemon[1:]], env=cluster.env, **quiet))
+            with open(here / "said.log", "a") as log:
+                command = [program, *daemon[1:]]
+                started.append(subprocess.Popen(command, env=cluster.env, stdout=log, stderr=log))
             if daemon[0] == "munged":
                 until((here / "munge.sock").exists, 20)
         up = ("sinfo", "--noheader", "--partition=low", "--states=idle", "--format=%D")

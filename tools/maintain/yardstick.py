@@ -278,7 +278,8 @@ def speeds(commits: list[Commit], name: str, rounds: int) -> Iterator[tuple[str,
             file = commit.out / f"{name}{number}.json"
             commit.run("benchmark", name, "--json", file)
             for row in json.loads(file.read_text("utf-8"))["variants"]:
-                found.setdefault(row["name"], []).append(row["median"])
+                name_now = row["name"].removesuffix(", from iteration 1")  # of older commits
+                found.setdefault(name_now, []).append(row["median"])
     old, new = measured
     for variant in sorted(old | new):
         a, b = old.get(variant), new.get(variant)

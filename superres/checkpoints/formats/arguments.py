@@ -92,12 +92,13 @@ def drln(shapes: Shapes, hints: Hints) -> dict[str, Any]:
 
 def rdn(shapes: Shapes, hints: Hints) -> dict[str, Any]:
     """RDN."""
+    found, up = ends(shapes), shapes["conv_last.weight"][1]
     return {
-        **ends(shapes),
+        **found,
         "num_blocks": count(shapes, "body.#.fuse.weight"),
         "num_layers": count(shapes, "body.0.layers.#.weight"),
         "growth": shapes["body.0.layers.0.weight"][0],
-        "up_channels": shapes["conv_last.weight"][1],
+        "up_channels": up if up != found["channels"] else None,
         "scale": scale_of(shapes),
     }
 
