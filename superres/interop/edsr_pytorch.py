@@ -77,7 +77,8 @@ def translate(line: str) -> Recipe:
     config = recipe.config
     config["scale"] = scales if given.model == "MDSR" else scales[0]
     kind = "MultiScaleRestorer" if given.model == "MDSR" else "Restorer"
-    config["model"] = {"type": kind, "backbone": _network(given), "loss": _loss(given.loss)}
+    loss = _loss(given.loss, given.rgb_range)
+    config["model"] = {"type": kind, "backbone": _network(given), "loss": loss}
     _data(given, config, scales)
     _schedule(given, config)
     return recipe
@@ -148,13 +149,15 @@ def _network(given: argparse.Namespace) -> Tree:
     return found
 
 
-def _loss(text: str) -> Tree:
+def _loss(text: str, peak: int) -> Tree:
+    """In their unit: Adam's epsilon, clipping and weight decay see gradients of that size."""
     weight, _, name = text.partition("*")
-    kinds = {"L1": "L1Loss", "MSE": "MSELoss"}
+    kinds = {"L1": ("L1Loss", peak), "MSE": ("MSELoss", peak**2)}
     if name not in kinds or not weight.replace(".", "", 1).isdecimal():
         raise _refusal("loss", text)
-    scaled = {} if float(weight) == 1 else {"loss_weight": float(weight)}
-    return {"type": kinds[name], **scaled}
+    kind, unit = kinds[name]
+    scaled = {} if float(weight) * unit == 1 else {"loss_weight": float(weight) * unit}
+    return {"type": kind, **scaled}
 
 
 def _data(given: argparse.Namespace, config: Tree, scales: list[int]) -> None:

@@ -192,6 +192,7 @@ EXPECTED = {
     },
     "line.py": {
         **{"model.backbone.res_scale": 0.1, "train_set.only": "1-3"},
+        "model.loss": {"type": "L1Loss", "loss_weight": 255.0},
         "param_scheduler": [{**STEPS[0], "milestones": [2, 4]}],
     },
 }

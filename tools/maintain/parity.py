@@ -5,7 +5,8 @@
 CHECKOUT holds the toolbox's public code, CONFIG is one of its own (for EDSR-PyTorch an option
 line). Its classes make the network, the loss, the optimiser and one update after the other from
 that; superres makes its own from the same config, starts from their weights, and gets the same
-batches. Packages that theirs import beside and that are absent are replaced by empty ones.
+batches. All in float64, since Adam makes whole steps of the rounding of gradients that are almost
+zero. Packages that theirs import beside and that no update needs are replaced by empty ones.
 
 Exit code 1 where a loss or a weight differs by more than 1e-4: losses relatively, weights as a part
 of the largest one of their tensor.
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import importlib
 import importlib.abc
 import importlib.machinery
@@ -45,6 +47,7 @@ from superres.files import write_text
 from superres.imaging.io import read_image
 from superres.imaging.photographs import photograph
 from superres.imaging.resize import imresize
+from superres.interop.configs import recipe_of_line
 from superres.options import whole
 from superres.registry import MODELS
 
@@ -52,7 +55,7 @@ TOLERANCE = 1e-4
 Batch = tuple[Tensor, Tensor]
 """uint8 (N, 3, h, w) and (N, 3, h*scale, w*scale)."""
 Peer = tuple[torch.nn.Module, Callable[[list[Batch]], list[float]]]
-"""A network, and what trains it: batches to losses in [0, 1]."""
+"""A network, and what trains it: batches to losses."""
 
 
 class _Empty(type):
@@ -74,7 +77,7 @@ class Thing(metaclass=_Empty):
 
 
 class Absent(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Finds, after all others, the modules of some packages, full of ``Thing``."""
+    """Finds the modules of some packages, there or not: full of ``Thing``."""
 
     def __init__(self, *packages: str) -> None:
         self.packages = packages
@@ -92,10 +95,17 @@ class Absent(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 
 def bare(checkout: Path, *names: str) -> types.ModuleType:
-    """Packages without their ``__init__``, which would import everything; the last of them."""
+    """Packages without what their ``__init__`` would import; the last of them."""
+
+    def part(package: str, name: str) -> Any:
+        with contextlib.suppress(ImportError):
+            return importlib.import_module(f"{package}.{name}")
+        return getattr(Thing, name)
+
     for name in names:
         module = sys.modules[name] = types.ModuleType(name)
         module.__path__ = [str(checkout / name.replace(".", "/"))]
+        module.__getattr__ = functools.partial(part, name)
     return module
 
 
@@ -103,7 +113,7 @@ def basicsr(checkout: Path, config: str) -> Peer:
     """Their SRModel."""
     import yaml
 
-    sys.meta_path.append(Absent("torchvision", "basicsr.ops", "basicsr.metrics"))
+    sys.meta_path.insert(0, Absent("torchvision", "basicsr.ops", "basicsr.metrics"))
     archs = bare(checkout, "basicsr", "basicsr.models", "basicsr.archs")
     known = importlib.import_module("basicsr.utils.registry").ARCH_REGISTRY
     options = yaml.safe_load(Path(config).read_text(encoding="utf-8"))
@@ -114,12 +124,14 @@ def basicsr(checkout: Path, config: str) -> Peer:
     )
     kind = importlib.import_module("basicsr.models.sr_model").SRModel
     model = kind({**options, "num_gpu": 0, "is_train": True, "dist": False, "rank": 0})
+    for network in (model.net_g, getattr(model, "net_g_ema", model.net_g)):
+        network.double()
 
     def train(batches: list[Batch]) -> list[float]:
         losses = []
         for number, (lq, gt) in enumerate(batches, 1):
             model.update_learning_rate(number, options["train"].get("warmup_iter", -1))
-            model.feed_data({"lq": lq.float() / 255.0, "gt": gt.float() / 255.0})
+            model.feed_data({"lq": lq.double() / 255.0, "gt": gt.double() / 255.0})
             model.optimize_parameters(number)
             losses.append(float(sum(model.get_current_log().values())))
         return losses
@@ -131,24 +143,40 @@ def mmagic(checkout: Path, config: str) -> Peer:
     """Their BaseEditModel, by mmengine's own train_step."""
     from mmengine.config import Config
     from mmengine.optim import build_optim_wrapper
+    from mmengine.registry import PARAM_SCHEDULERS, DefaultScope
 
-    sys.meta_path.append(
-        Absent("mmcv.ops", "diffusers", "transformers", "torchvision", "mmagic.utils")
+    parts = ("", ".models", ".models.archs", ".models.base_models", ".models.losses")
+    parts += (
+        ".models.editors",
+        ".models.editors.edsr",
+        ".models.data_preprocessors",
+        ".models.utils",
     )
-    bare(checkout, "mmagic", "mmagic.models", "mmagic.models.editors")
+    bare(checkout, "mmagic.utils", *(f"mmagic{part}" for part in parts))
+    models = "mmagic.models."
+    blocks = sys.modules[f"{models}archs"]
+    blocks.PixelShufflePack = importlib.import_module(f"{models}archs.upsample").PixelShufflePack
+    blocks.ResidualBlockNoBN = importlib.import_module(
+        f"{models}archs.sr_backbone"
+    ).ResidualBlockNoBN
+    sys.modules[f"{models}utils"].make_layer = importlib.import_module(
+        f"{models}utils.model_utils"
+    ).make_layer
     theirs = Config.fromfile(config)
-    for module in ("base_models", "losses", "data_preprocessors", "editors.edsr"):
-        importlib.import_module(f"mmagic.models.{module}")
+    for module in ("base_models.base_edit_model", "losses.pixelwise_loss", "editors.edsr.edsr_net"):
+        importlib.import_module(models + module)
+    importlib.import_module(f"{models}data_preprocessors.data_preprocessor")
     from mmagic.registry import MODELS as KNOWN
-    from mmagic.registry import PARAM_SCHEDULERS
     from mmagic.structures import DataSample
 
-    model = KNOWN.build(theirs.model)
-    model.init_weights()
-    wrapper = build_optim_wrapper(model, theirs.optim_wrapper)
     given = theirs.get("param_scheduler") or []
     given = given if isinstance(given, list) else [given]
-    steps = [PARAM_SCHEDULERS.build(one, default_args={"optimizer": wrapper}) for one in given]
+    with DefaultScope.overwrite_default_scope("mmagic"):
+        model = KNOWN.build(theirs.model).double()
+    with DefaultScope.overwrite_default_scope("mmengine"):
+        theirs.optim_wrapper.pop("constructor", None)  # for several optimisers; here is one
+        wrapper = build_optim_wrapper(model, theirs.optim_wrapper)
+        steps = [PARAM_SCHEDULERS.build(one, default_args={"optimizer": wrapper}) for one in given]
 
     def train(batches: list[Batch]) -> list[float]:
         losses = []
@@ -166,7 +194,7 @@ def mmagic(checkout: Path, config: str) -> Peer:
 def edsr_pytorch(checkout: Path, line: str) -> Peer:
     """Their Trainer, one epoch of it."""
     sys.path.insert(0, str(checkout / "src"))
-    sys.meta_path.append(Absent("torchvision", "imageio", "skimage"))
+    sys.meta_path.insert(0, Absent("torchvision", "imageio", "skimage"))
     sys.argv = ["main.py", *shlex.split(line), "--cpu"]
     args = importlib.import_module("option").args
     seen: list[float] = []
@@ -175,14 +203,15 @@ def edsr_pytorch(checkout: Path, line: str) -> Peer:
         write_log=lambda *_: None, get_path=lambda *_: folder, log_file=sys.stderr, dir=folder
     )
     model = importlib.import_module("model").Model(args, keep)
+    model.double()
     loss = importlib.import_module("loss").Loss(args, keep)
-    loss.register_forward_hook(lambda _, __, value: seen.append(float(value) / args.rgb_range))
+    loss.register_forward_hook(lambda _, __, value: seen.append(value.item()))
 
     class Loader(list):
         dataset = types.SimpleNamespace(set_scale=lambda _: None, __len__=lambda: 0)
 
     def train(batches: list[Batch]) -> list[float]:
-        loader = Loader((lq.float(), gt.float(), "") for lq, gt in batches)
+        loader = Loader((lq.double(), gt.double(), "") for lq, gt in batches)
         loaders = types.SimpleNamespace(loader_train=loader, loader_test=[])
         args.print_every = len(batches) + 1
         trainer = importlib.import_module("trainer").Trainer(args, loaders, model, loss, keep)
@@ -192,7 +221,12 @@ def edsr_pytorch(checkout: Path, line: str) -> Peer:
     return model.model, train
 
 
-PEERS = {"basicsr": basicsr, "mmagic": mmagic, "edsr-pytorch": edsr_pytorch}
+PEERS = {
+    "basicsr": (basicsr, "basicsr"),
+    "mmagic": (mmagic, "mmediting"),
+    "edsr-pytorch": (edsr_pytorch, "edsr-pytorch"),
+}
+"""What makes a toolbox's training, and the format of its weights."""
 
 
 def batches_of(count: int, size: int, patch: int, scale: int) -> list[Batch]:
@@ -213,10 +247,13 @@ def batches_of(count: int, size: int, patch: int, scale: int) -> list[Batch]:
     return found
 
 
-def ours(cfg: Any, weights: Path, batches: list[Batch]) -> tuple[list[float], dict[str, Tensor]]:
+def ours(
+    cfg: Any, start: dict[str, Tensor], batches: list[Batch]
+) -> tuple[list[float], dict[str, Tensor]]:
     """Losses and last weights of superres's training from the same start."""
-    module = MODELS.build(to_plain(cfg.model))
-    module.backbone.load_state_dict(read_weights(weights, scale=cfg.scale).state_dict)
+    module = MODELS.build(to_plain(cfg.model)).double()
+    module.data_preprocessor.to_float = lambda x: x.permute(0, 3, 1, 2).double() / 255.0
+    module.backbone.load_state_dict(start)
     cpu = torch.device("cpu")
     from mmengine.optim import build_optim_wrapper
 
@@ -242,25 +279,33 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--batch", type=whole(1), help="instead of the config's batch size")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args(argv)
-    cfg = load_config(args.config)
+    line = args.toolbox == "edsr-pytorch"
+    with recipe_of_line(args.config).file() if line else contextlib.nullcontext() as leaf:
+        cfg = load_config(str(leaf or args.config))
     size = args.batch or cfg.global_batch_size
     batches = batches_of(args.steps, size, cfg.lq_patch_size, cfg.scale)
     torch.manual_seed(0)
     with contextlib.redirect_stdout(sys.stderr), tempfile.TemporaryDirectory() as folder:
-        network, train = PEERS[args.toolbox](args.checkout.resolve(), args.config)
-        start, end = Path(folder) / "start.pth", Path(folder) / "end.pth"
-        torch.save(network.state_dict(), start)
-        theirs = train(batches)
-        torch.save(network.state_dict(), end)
-        losses, state = ours(cfg, start, batches)
-        last = read_weights(end, scale=cfg.scale).state_dict
-        first = read_weights(start, scale=cfg.scale).state_dict
+        peer, form = PEERS[args.toolbox]
+        network, train = peer(args.checkout.resolve(), args.config)
+
+        def weights() -> dict[str, Tensor]:
+            file = Path(folder) / "weights.pth"
+            torch.save(network.state_dict(), file)
+            return read_weights(file, format=form, scale=cfg.scale).state_dict
+
+        first, theirs, last = weights(), train(batches), weights()
+        losses, state = ours(cfg, first, batches)
     differences = {
         "losses": max(abs(a / b - 1) for a, b in zip(losses, theirs, strict=True)),
         "weights": max(float((state[k] - v).abs().max() / v.abs().max()) for k, v in last.items()),
         "moved": max(float((first[k] - v).abs().max() / v.abs().max()) for k, v in last.items()),
     }
-    shown = {"toolbox": args.toolbox, "config": Path(args.config).name, "steps": args.steps}
+    shown = {
+        "toolbox": args.toolbox,
+        "config": args.config if line else Path(args.config).name,
+        "steps": args.steps,
+    }
     shown |= {"batch": size, "patch": cfg.lq_patch_size, "differences": differences}
     shown |= {"losses": {"theirs": theirs, "superres": losses}}
     print(json.dumps({key: shown[key] for key in list(shown)[:-1]}, indent=1))
