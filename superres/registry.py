@@ -25,7 +25,7 @@ def _child(name: str, parent: Registry, *locations: str) -> Registry:
 MODELS = _child("model", root.MODELS, "superres.models")
 """Backbones, restorers, losses and data preprocessors."""
 DATASETS = _child(
-    "dataset", root.DATASETS, "superres.datasets.paired", "superres.datasets.multi_scale"
+    "dataset", root.DATASETS, "superres.datasets.paired", "superres.datasets.joined"
 )
 DATA_SAMPLERS = _child("data sampler", root.DATA_SAMPLERS, "superres.datasets.sampler")
 TRANSFORMS = _child("transform", root.TRANSFORMS, "superres.datasets.transforms")

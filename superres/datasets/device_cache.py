@@ -1,7 +1,7 @@
 """The training set in the memory of the device: crops and views are gathered there.
 
 The draws are made by the dataset's own pipeline, which runs over :class:`Window` objects instead
-of pictures: places without pixels. So a batch is, bit for bit, what the ordinary loader gives for
+of images: places without pixels. So a batch is, bit for bit, what the ordinary loader makes for
 the same iteration, and it costs two index computations and two gathers on the device.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,30 +23,28 @@ from superres.inference.memory import available
 from .sampler import IterationSampler, SampleKey, sample_generator
 from .transforms.views import FLIP_HORIZONTAL, FLIP_VERTICAL, TRANSPOSE, view_shape
 
-CACHES = ("cpu", "gpu", "device")
 _HEADROOM = 0.9  # of what is free: the rest is for the network, or for the other processes
+_KEY = "config: train_dataloader.dataset.cache"
 
 
+@dataclass(slots=True)
 class Window:
-    """A part of a picture in a :class:`Plane`, turned or not: where it lies, not what it shows.
+    """A part of an image in a :class:`Plane`, turned or not: where it lies, not what it shows.
 
     Pixel (i, j) is number ``first + i * down + j * right`` of the plane. It is cut and turned as
     an array would be.
     """
 
-    __slots__ = ("down", "dtype", "first", "right", "shape")
-
-    def __init__(
-        self, first: int, down: int, right: int, shape: tuple[int, ...], dtype: np.dtype
-    ) -> None:
-        self.first, self.down, self.right = first, down, right
-        self.shape, self.dtype = shape, dtype
+    first: int
+    down: int
+    right: int
+    shape: tuple[int, ...]
+    dtype: np.dtype
 
     def __getitem__(self, key: tuple[slice, slice]) -> Window:
         (top, bottom, _), (left, right, _) = (k.indices(n) for k, n in zip(key, self.shape))
-        shape = (bottom - top, right - left, self.shape[2])
         first = self.first + top * self.down + left * self.right
-        return Window(first, self.down, self.right, shape, self.dtype)
+        return replace(self, first=first, shape=(bottom - top, right - left, self.shape[2]))
 
     def through(self, view: int) -> Window:
         """Seen through one of the eight views."""
@@ -60,21 +59,29 @@ class Window:
 
 
 class Plane:
-    """Pictures one after the other in one buffer (pixels, channels) on a device."""
+    """Images one after the other in one buffer (pixels, channels) on a device.
+
+    Args:
+        shapes: of the images.
+        dtype: uint8 or uint16.
+    """
 
     def __init__(self, shapes: list[tuple[int, ...]], dtype: Any, device: torch.device) -> None:
-        self.starts = np.cumsum([0, *(height * width for height, width, _ in shapes)])
-        self.dtype, self.device = np.dtype(dtype), device
+        self.shapes, self.dtype, self.device = shapes, np.dtype(dtype), device
+        self.starts = np.cumsum([0, *(height * width for height, width, _ in shapes)]).tolist()
         # Gathers know no unsigned 16 bits; the bits are the same.
         kept = torch.uint8 if self.dtype == np.uint8 else torch.int16
-        self.pixels = torch.empty((int(self.starts[-1]), shapes[0][2]), dtype=kept, device=device)
+        self.pixels = torch.empty((self.starts[-1], shapes[0][2]), dtype=kept, device=device)
 
-    def put(self, i: int, picture: np.ndarray) -> None:
-        """Picture ``i``, of the size announced."""
-        flat = np.array(picture).reshape(-1, picture.shape[2])  # a copy: the map is read-only
-        if self.dtype != np.uint8:
-            flat = flat.view(np.int16)
-        self.pixels[int(self.starts[i]) : int(self.starts[i + 1])] = torch.from_numpy(flat)
+    def put(self, i: int, image: np.ndarray) -> None:
+        """Copy image ``i``, of the size announced."""
+        flat = np.array(image).reshape(-1, image.shape[2])  # a copy: the map is read-only
+        flat = flat if self.dtype == np.uint8 else flat.view(np.int16)
+        self.pixels[self.starts[i] : self.starts[i + 1]] = torch.from_numpy(flat)
+
+    def window(self, i: int, shape: tuple[int, ...]) -> Window:
+        """The place of image ``i``, or of its upper left part of that shape."""
+        return Window(self.starts[i], self.shapes[i][1], 1, shape, self.dtype)
 
     def gather(self, windows: list[Window]) -> torch.Tensor:
         """Windows of one shape: (N, h, w, C), on the device."""
@@ -91,12 +98,12 @@ class Plane:
 
 
 class CachedLoader:
-    """Batches as :func:`superres.datasets.loader.train_loader` gives them, from the device.
+    """Batches as :func:`superres.datasets.loader.train_loader` makes them, from the device.
 
     Args:
         dataset: a :class:`PairedDataset`, or one per scale. Its pipeline only crops and turns.
         sampler: decides which samples, and where to start.
-        device: where the pictures are kept and the batches made.
+        device: where the images are kept and the batches made.
 
     Raises:
         UserError: the set does not fit, or the pipeline computes with pixels.
@@ -106,15 +113,14 @@ class CachedLoader:
         self.sampler, self.device = sampler, device
         self.parts: dict[int | None, Any] = getattr(dataset, "parts", None) or {None: dataset}
         for part in self.parts.values():
-            for transform in part.pipeline.transforms:
-                if not getattr(transform, "moves_only", False):
-                    raise UserError(
-                        f"{_key(part)}: {type(transform).__name__} computes with pixels, and the "
-                        "cache only crops and turns them. Remove it from train_pipeline, or set "
-                        "cache=None"
-                    )
-            if part.make_lq == "none":
-                raise UserError(f"{_key(part)}: there is no lq to keep; set make_lq='auto'")
+            steps = part.pipeline.transforms
+            wrong = [type(t).__name__ for t in steps if not getattr(t, "moves_only", False)]
+            if wrong or part.make_lq == "none":
+                what = f"{wrong[0]} computes with pixels" if wrong else "make_lq is 'none'"
+                raise UserError(
+                    f"{_KEY}: {what}, and the cache only crops and turns images that are there. "
+                    "Remove it, or set cache=None"
+                )
         self._check_room()
         self._gt: dict[Path, Plane] = {}
         self._lq: dict[int | None, Plane] = {}
@@ -122,49 +128,41 @@ class CachedLoader:
 
     def _check_room(self) -> None:
         first = next(iter(self.parts.values()))
-        samples, gt = 0, set()
-        for part in self.parts.values():
-            low, high = _shapes(part)
-            samples += sum(map(math.prod, low if part.gt.path in gt else [*low, *high]))
-            gt.add(part.gt.path)
+        high = {part.gt.path: _shapes(part.gt.shape_at, part) for part in self.parts.values()}
+        low = [_shapes(part.lq_shape, part) for part in self.parts.values()]
+        samples = sum(math.prod(shape) for shapes in [*high.values(), *low] for shape in shapes)
         needed = samples * first.load(0)[1].dtype.itemsize
         on_cpu = self.device.type == "cpu"
         processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if on_cpu else 1
         free = available(self.device)
         if free is not None and needed * processes > _HEADROOM * free:
-            times = f" in each of {processes} processes" if processes > 1 else ""
             raise UserError(
-                f"{_key(first)}: the training set takes {needed / 2**30:.2f} GiB{times}, and "
-                f"{self.device} has {free / 2**30:.2f} GiB free, of which {_HEADROOM:.0%} may be "
-                "used. Set cache="
-                + ("None" if on_cpu else "'cpu' or None, or give the run more memory")
+                f"{_KEY}: the training set takes {needed / 2**30:.2f} GiB in each of {processes} "
+                f"processes, and {self.device} has {free / 2**30:.2f} GiB free, of which "
+                f"{_HEADROOM:.0%} may be used. Set cache=None"
+                + ("" if on_cpu else " or 'cpu', or give the run more memory")
             )
 
     def _fill(self, scale: int | None, part: Any) -> list[dict[str, Any]]:
-        """Copy a part's pictures; gives the part's samples with windows for pictures."""
+        """Copy a part's images; returns the part's samples with windows for images."""
+        low, high = (side.dtype for side in part.load(0))
+        lq = self._lq[scale] = Plane(_shapes(part.lq_shape, part), low, self.device)
         new = part.gt.path not in self._gt
-        for kept, key, shapes, picture in zip(
-            (self._lq, self._gt), (scale, part.gt.path), _shapes(part), part.load(0)
-        ):
-            if key not in kept:
-                kept[key] = Plane(shapes, picture.dtype, self.device)
-        lq, gt = self._lq[scale], self._gt[part.gt.path]
+        if new:
+            self._gt[part.gt.path] = Plane(_shapes(part.gt.shape_at, part), high, self.device)
+        gt = self._gt[part.gt.path]
         samples = []
         for i in range(len(part)):
-            low, high = map(np.asarray, part.load(i))
-            if (low.dtype, high.dtype) != (lq.dtype, gt.dtype):
+            small, large = map(np.asarray, part.load(i))
+            if (small.dtype, large.dtype) != (lq.dtype, gt.dtype):
                 raise UserError(
-                    f"{_key(part)}: {part.gt.name_at(i)} has {high.dtype} samples, others "
-                    f"{gt.dtype}; with dtype='uint8' they are alike"
+                    f"{_KEY}: {part.gt.name_at(i)} has {large.dtype} samples, others {gt.dtype}; "
+                    "with dtype='uint8' they are alike"
                 )
-            lq.put(i, low)
-            full = part.gt.shape_at(i)
+            lq.put(i, small)
             if new:
-                gt.put(i, high if high.shape == full else part.gt.read_at(i))
-            windows = (
-                Window(int(lq.starts[i]), low.shape[1], 1, low.shape, low.dtype),
-                Window(int(gt.starts[i]), full[1], 1, high.shape, high.dtype),
-            )
+                gt.put(i, large if large.shape == gt.shapes[i] else part.gt.read_at(i))
+            windows = lq.window(i, small.shape), gt.window(i, large.shape)
             samples.append(part.describe(i, *windows))
         return samples
 
@@ -181,16 +179,15 @@ class CachedLoader:
         part, described = self.parts[scale], self._samples[scale]
         packed = []
         for index, draw, _ in keys:
-            sample = described[index].copy()
-            sample["draw"], sample["rng"] = draw, sample_generator(part.seed, draw)
-            packed.append(part.pipeline(sample))
+            drawn = {"draw": draw, "rng": sample_generator(part.seed, draw)}
+            packed.append(part.pipeline(described[index] | drawn))
         batch: dict[str, Any] = {"meta": [p["meta"] for p in packed]}
         for key, plane in (("inputs", self._lq[scale]), ("gt", self._gt[part.gt.path])):
             windows = [p[key].through(p["view"]) for p in packed]
             if len({w.shape for w in windows}) > 1:
                 raise UserError(
-                    f"{_key(part)}: a batch mixes pictures of different sizes; put a "
-                    "PairedRandomCrop into train_pipeline"
+                    f"{_KEY}: a batch mixes pictures of different sizes; put a PairedRandomCrop "
+                    "into train_pipeline"
                 )
             batch[key] = plane.gather(windows)
         return batch
@@ -203,32 +200,22 @@ def wanted_cache(dataset: Any) -> str | None:
 
 
 def cache_device(cache: str) -> torch.device:
-    """'cpu', 'gpu' (this process's), or 'device': the GPU if there is one.
+    """The device of 'cpu', 'gpu' (this process's), or 'device': the GPU if there is one.
 
     Raises:
         UserError: another word, or 'gpu' where there is none.
     """
-    if cache not in CACHES:
-        raise UserError(
-            f"config: train_dataloader.dataset.cache = {cache!r} must be one of "
-            f"{', '.join(map(repr, CACHES))}, or None"
-        )
     there = torch.cuda.is_available()
-    if cache == "gpu" and not there:
+    if cache not in ("cpu", "gpu", "device") or (cache == "gpu" and not there):
+        what = "torch finds no GPU" if cache == "gpu" else "must be one of 'cpu', 'gpu', 'device'"
         raise UserError(
-            "config: train_dataloader.dataset.cache = 'gpu', but torch finds no GPU. 'device' is "
-            "the GPU where there is one and the CPU elsewhere"
+            f"{_KEY} = {cache!r}: {what}. 'device' is the GPU where there is one, else the CPU"
         )
     if cache == "cpu" or not there:
         return torch.device("cpu")
     return torch.device("cuda", torch.cuda.current_device())
 
 
-def _shapes(part: Any) -> tuple[list[tuple[int, ...]], list[tuple[int, ...]]]:
-    """The shapes of all pictures, low-quality ones and ground truths, without reading them."""
-    numbers = range(len(part))
-    return [part.lq_shape(i) for i in numbers], [part.gt.shape_at(i) for i in numbers]
-
-
-def _key(part: Any) -> str:
-    return f"config: train_dataloader.dataset.cache = {part.cache!r}"
+def _shapes(shape_of: Any, part: Any) -> list[tuple[int, ...]]:
+    """The shapes of all images of a side, without reading them."""
+    return [shape_of(i) for i in range(len(part))]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from superres.errors import UserError
 
-_DIV2K = "https://data.vision.ee.ethz.ch/cvl/DIV2K/"
+_DIV2K = "https://data.vision.ee.ethz.ch/cvl/DIV2K/DIV2K_"
 _EDSR = "https://cv.snu.ac.kr/research/EDSR/"
 
 
@@ -19,54 +19,39 @@ class Published:
 
     Attributes:
         recipe: what prepares it, see `superres data prepare`.
-        archives: address -> MD5. The hashes are those that torchSR's and Catalyst's
-            loaders of these sets state; the authors of the sets publish none.
-        by_scale: the same for the low-quality side of one scale.
-        ask: where the set is to be had where no public address exists.
+        archives: (address, MD5, scale) of each; the scale of one that holds a low-quality side
+            only, else None. The hashes are those that torchSR's and Catalyst's loaders of these
+            sets state; the authors of the sets publish none.
+        ask: the page to ask for a set that has no public address.
     """
 
     recipe: str
-    archives: dict[str, str]
-    by_scale: dict[int, dict[str, str]] = field(default_factory=dict)
+    archives: tuple[tuple[str, str, int | None], ...] = ()
     ask: str = ""
 
-    def wanted(self, scales: tuple[int, ...]) -> dict[str, str]:
-        """The archives of both sides at ``scales``."""
-        found = dict(self.archives)
-        for scale in scales:
-            found |= self.by_scale.get(scale, {})
-        return found
 
-
-_BENCHMARK = Published("benchmark", {_EDSR + "benchmark.tar": "4ace41d33c2384b97e6b320cd0afd6ba"})
+_BENCHMARK = Published(
+    "benchmark", ((_EDSR + "benchmark.tar", "4ace41d33c2384b97e6b320cd0afd6ba", None),)
+)
 SETS = {
     "DIV2K": Published(
         "div2k",
-        {
-            _DIV2K + "DIV2K_train_HR.zip": "bdc2d9338d4e574fe81bf7d158758658",
-            _DIV2K + "DIV2K_valid_HR.zip": "9fcdda83005c5e5997799b69f955ff88",
-        },
-        {
-            2: {
-                _DIV2K + "DIV2K_train_LR_bicubic_X2.zip": "9a637d2ef4db0d0a81182be37fb00692",
-                _DIV2K + "DIV2K_valid_LR_bicubic_X2.zip": "1512c9a3f7bde2a1a21a73044e46b9cb",
-            },
-            3: {
-                _DIV2K + "DIV2K_train_LR_bicubic_X3.zip": "ad80b9fe40c049a07a8a6c51bfab3b6d",
-                _DIV2K + "DIV2K_valid_LR_bicubic_X3.zip": "18b1d310f9f88c13618c287927b29898",
-            },
-            4: {
-                _DIV2K + "DIV2K_train_LR_bicubic_X4.zip": "76c43ec4155851901ebbe8339846d93d",
-                _DIV2K + "DIV2K_valid_LR_bicubic_X4.zip": "21962de700c8d368c6ff83314480eff0",
-            },
-        },
+        (
+            (_DIV2K + "train_HR.zip", "bdc2d9338d4e574fe81bf7d158758658", None),
+            (_DIV2K + "valid_HR.zip", "9fcdda83005c5e5997799b69f955ff88", None),
+            (_DIV2K + "train_LR_bicubic_X2.zip", "9a637d2ef4db0d0a81182be37fb00692", 2),
+            (_DIV2K + "valid_LR_bicubic_X2.zip", "1512c9a3f7bde2a1a21a73044e46b9cb", 2),
+            (_DIV2K + "train_LR_bicubic_X3.zip", "ad80b9fe40c049a07a8a6c51bfab3b6d", 3),
+            (_DIV2K + "valid_LR_bicubic_X3.zip", "18b1d310f9f88c13618c287927b29898", 3),
+            (_DIV2K + "train_LR_bicubic_X4.zip", "76c43ec4155851901ebbe8339846d93d", 4),
+            (_DIV2K + "valid_LR_bicubic_X4.zip", "21962de700c8d368c6ff83314480eff0", 4),
+        ),
     ),
-    "Flickr2K": Published("flickr2k", {_EDSR + "Flickr2K.tar": "5d3f39443d5e9489bff8963f8f26cb03"}),
-    "Set5": _BENCHMARK,
-    "Set14": _BENCHMARK,
-    "B100": _BENCHMARK,
-    "Urban100": _BENCHMARK,
-    "Manga109": Published("benchmark", {}, ask="http://www.manga109.org/en/download.html"),
+    "Flickr2K": Published(
+        "flickr2k", ((_EDSR + "Flickr2K.tar", "5d3f39443d5e9489bff8963f8f26cb03", None),)
+    ),
+    **dict.fromkeys(("Set5", "Set14", "B100", "Urban100"), _BENCHMARK),
+    "Manga109": Published("benchmark", ask="http://www.manga109.org/en/download.html"),
 }
 
 
@@ -98,7 +83,8 @@ def download(
         )
     files = {
         (f"{mirror.rstrip('/')}/{Path(url).name}" if mirror else url): md5
-        for url, md5 in known.wanted(scales).items()
+        for url, md5, scale in known.archives
+        if scale in (None, *scales)
     }
     missing = {url: md5 for url, md5 in files.items() if not (folder / Path(url).name).is_file()}
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,23 +1,145 @@
-"""Which known convention made the low-quality pictures of a set.
+"""Which known way of making low-quality images made those of a set.
 
-Every convention is computed from the ground truth and compared sample by sample. One that differs
-nowhere made them; MATLAB's two generations differ within two pixels of the border only.
+Every known convention is computed from the ground truth and compared sample by sample. One that
+differs nowhere made them; MATLAB's two generations differ within two pixels of the border only.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from superres.datasets.conventions import CONVENTIONS, ground_truth_for
-from superres.datasets.pairing import match_names
+from superres.datasets.pairing import match_names, size_fault
 from superres.datasets.storage import open_store
 from superres.datasets.storage.pool import in_order
 from superres.errors import UserError
+from superres.imaging._cv2 import import_cv2
+from superres.imaging.degrade import blur_down
 from superres.imaging.io import read_image
+from superres.imaging.resize import imresize
+
+Size = tuple[int, int]
+
+
+class Convention(NamedTuple):
+    """One way.
+
+    Attributes:
+        family: ``matlab`` (exact), ``rounding`` (MATLAB's kernel, rounded elsewhere) or ``other``.
+        crops: whether it makes sense only for a whole ratio.
+    """
+
+    name: str
+    text: str
+    family: str
+    make: Callable[[np.ndarray, Size], np.ndarray]
+    crops: bool
+
+
+def _matlab(
+    image: np.ndarray,
+    size: Size,
+    border: str = "reflect",
+    method: str = "bicubic",
+    rounded: Callable[[np.ndarray], np.ndarray] | None = None,
+) -> np.ndarray:
+    """MATLAB's imresize; with ``rounded`` both passes in float, and that once at the end."""
+    if rounded is None:
+        return imresize(image, size=size, method=method, border=border)
+    exact = imresize(image, size=size, border=border, rounding="float")
+    # Sums that are a half but for float64's last bits must not fall to either side by chance.
+    return np.clip(rounded(np.round(exact, 9)), 0, 255).astype(np.uint8)
+
+
+def _half_up(values: np.ndarray) -> np.ndarray:
+    return np.floor(values + 0.5)
+
+
+def _width_first(image: np.ndarray, size: Size, border: str = "reflect") -> np.ndarray:
+    turned = imresize(image.transpose(1, 0, 2), size=size[::-1], border=border)
+    return turned.transpose(1, 0, 2)
+
+
+def _pil(image: np.ndarray, size: Size, method: str) -> np.ndarray:
+    from PIL import Image
+
+    picture = Image.fromarray(np.ascontiguousarray(image))
+    return np.asarray(picture.resize(size[::-1], resample=Image.Resampling[method]))
+
+
+def _pil_float(image: np.ndarray, size: Size) -> np.ndarray:
+    """PIL's kernel and borders in float, rounded once: torch's antialiased bicubic."""
+    planes = [_pil(image[..., c].astype(np.float32), size, "BICUBIC") for c in range(3)]
+    return np.clip(np.rint(np.stack(planes, -1)), 0, 255).astype(np.uint8)
+
+
+def _opencv(image: np.ndarray, size: Size, method: str) -> np.ndarray:
+    cv2 = import_cv2()
+    return cv2.resize(image, size[::-1], interpolation=getattr(cv2, f"INTER_{method}"))
+
+
+def _every_nth(image: np.ndarray, size: Size) -> np.ndarray:
+    step = image.shape[0] // size[0]
+    return image[::step, ::step]
+
+
+def _blur_down(image: np.ndarray, size: Size) -> np.ndarray:
+    return blur_down(image, image.shape[0] // size[0])
+
+
+_OLD: dict[str, Any] = {"border": "replicate"}
+_UP, _EVEN, _CUT = ({"rounded": how} for how in (_half_up, np.rint, np.floor))
+_TABLE = (
+    # name, what it is, family, function, its arguments
+    ("matlab", "MATLAB, newer: mirrored border", "matlab", _matlab, {}),
+    ("matlab-old", "MATLAB, older: clamped border", "matlab", _matlab, _OLD),
+    ("float", "rounded once, half up", "rounding", _matlab, _UP),
+    ("float-even", "rounded once, half to even (as in ports)", "rounding", _matlab, _EVEN),
+    ("float-old", "rounded once, clamped border", "rounding", _matlab, _OLD | _UP),
+    ("float-old-even", "rounded half to even, clamped", "rounding", _matlab, _OLD | _EVEN),
+    ("truncated", "cut off instead of rounded", "rounding", _matlab, _CUT),
+    ("width-first", "width pass first", "rounding", _width_first, {}),
+    ("width-first-old", "width pass first, clamped", "rounding", _width_first, _OLD),
+    ("matlab-bilinear", "MATLAB bilinear", "other", _matlab, {"method": "bilinear"}),
+    ("matlab-lanczos3", "MATLAB lanczos3", "other", _matlab, {"method": "lanczos3"}),
+    ("pil-bicubic", "PIL BICUBIC", "other", _pil, {"method": "BICUBIC"}),
+    ("torch-bicubic", "torch bicubic, antialias=True", "other", _pil_float, {}),
+    ("pil-lanczos", "PIL LANCZOS", "other", _pil, {"method": "LANCZOS"}),
+    ("pil-bilinear", "PIL BILINEAR", "other", _pil, {"method": "BILINEAR"}),
+    ("pil-box", "PIL BOX", "other", _pil, {"method": "BOX"}),
+    ("opencv-cubic", "OpenCV INTER_CUBIC (no antialias)", "other", _opencv, {"method": "CUBIC"}),
+    ("opencv-area", "OpenCV INTER_AREA", "other", _opencv, {"method": "AREA"}),
+    ("opencv-linear", "OpenCV INTER_LINEAR", "other", _opencv, {"method": "LINEAR"}),
+    ("opencv-lanczos4", "OpenCV INTER_LANCZOS4", "other", _opencv, {"method": "LANCZOS4"}),
+    ("nearest", "every n-th sample", "other", _every_nth, {}),
+    ("bd", "BD: Gaussian 7x7, sigma 1.6, n-th sample", "other", _blur_down, {}),
+)
+CONVENTIONS = {
+    name: Convention(name, text, family, partial(function, **arguments), name in ("nearest", "bd"))
+    for name, text, family, function, arguments in _TABLE
+}
+
+
+def ground_truth_for(gt: np.ndarray, size: Size, scale: int) -> np.ndarray:
+    """The part of ``gt`` that a low-quality picture of ``size`` was made of.
+
+    Cropped at the bottom and the right, as everybody does; the whole of it where ``size`` is
+    rounded up, as MATLAB does with an uncropped picture.
+
+    Raises:
+        UserError: ``size`` is neither.
+    """
+    fault = size_fault(gt.shape, size, scale)
+    if not fault:
+        return gt[: size[0] * scale, : size[1] * scale]
+    if size == tuple(-(-g // scale) for g in gt.shape[:2]):
+        return gt
+    raise UserError(fault)
+
 
 _UNCROPPED = "-uncropped"
 
@@ -59,7 +181,7 @@ def fingerprint(
     *,
     limit: int | None = None,
     num_workers: int | None = None,
-    progress: Callable[[int, int, str], None] | None = None,
+    progress: Callable[[int, int, str], None] = lambda done, total, name: None,
 ) -> dict[str, Any]:
     """Compare the pictures of two folders, databases or files with every convention.
 
@@ -83,38 +205,34 @@ def fingerprint(
     single = isinstance(high, Path)
     names = [high.stem] if single else list(high.names())[:limit]
     partner = [0] if single else match_names(high, low, scale)
-    pictures = []
-    totals: dict[str, np.ndarray] = {}
-    samples = 0
 
     def work(i: int) -> tuple[int, dict[str, tuple[int, int]]]:
-        sides = (low, i if partner is None else int(partner[i])), (high, i)
+        sides = (low, partner[i]), (high, i)
         pair = [read_image(s) if isinstance(s, Path) else s.read_at(n) for s, n in sides]
         small, large = map(rgb8, pair)
         return small.size, fingerprint_pair(small, large, scale)
 
+    samples, pictures = 0, []
+    found: dict[str, list[tuple[int, int]]] = {}
     for i, result, fault in in_order(work, len(names), num_workers):
         if fault:
             raise UserError(f"{lq}, {names[i]}: {fault}")
-        size, found = result
-        samples += size
-        exact = [name for name, (count, _) in found.items() if count == 0]
-        pictures.append({"name": names[i], "exact": exact, "nearest": min(found, key=found.get)})
-        for name, (count, largest) in found.items():
-            total = totals.setdefault(name, np.zeros(4, np.int64))
-            total += count, 0, count == 0, 1
-            total[1] = max(total[1], largest)
-        if progress is not None:
-            progress(i + 1, len(names), names[i])
+        samples += result[0]
+        for name, differing in result[1].items():
+            found.setdefault(name, []).append(differing)
+        exact = [name for name, (count, _) in result[1].items() if count == 0]
+        nearest = min(result[1], key=result[1].get)
+        pictures.append({"name": names[i], "exact": exact, "nearest": nearest})
+        progress(i + 1, len(names), names[i])
     rows = []
-    for name, total in totals.items():
-        differing, largest, exact, seen = total.tolist()
-        if seen < len(names) and not exact:
-            continue
-        row = {"name": name, "description": CONVENTIONS[name.removesuffix(_UNCROPPED)].text}
-        row["description"] += ", picture not cropped" if name.endswith(_UNCROPPED) else ""
-        row |= {"differing": differing, "share": differing / samples, "max": largest}
-        rows.append(row | {"exact": exact, "pictures": seen})
+    for name, pairs in found.items():
+        (differing, largest), exact = np.array(pairs).T, sum(count == 0 for count, _ in pairs)
+        text = CONVENTIONS[name.removesuffix(_UNCROPPED)].text
+        text += ", picture not cropped" if name.endswith(_UNCROPPED) else ""
+        row = {"name": name, "description": text, "differing": int(differing.sum())}
+        row |= {"share": row["differing"] / samples, "max": int(largest.max())}
+        if len(pairs) == len(names) or exact:
+            rows.append(row | {"exact": exact, "pictures": len(pairs)})
     rows.sort(key=lambda row: (-row["pictures"], row["differing"], row["max"]))
     return {
         **{"schema": 1, "command": "fingerprint", "lq": str(lq), "gt": str(gt), "scale": scale},

@@ -1,9 +1,8 @@
-"""Several sets as one: ``train_set = ['DIV2K_train', dict(gt=..., lq=..., weight=2)]``."""
+"""Several sets as one: ``train_set=['DIV2K_train', dict(gt=..., weight=2)]``, or several scales."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,13 +13,14 @@ from superres.registry import DATASETS
 
 from .sampler import SampleKey
 from .storage import PictureStore
+from .storage.gathered import Gathered, origins
 
 
 def build_dataset(config: Mapping[str, Any]) -> Any:
     """The dataset of a config; a :class:`JoinedDataset` where its ``name`` is a list of sets.
 
     Raises:
-        UserError: as the datasets; a weight that is none.
+        UserError: as the datasets; a weight that is not a number above 0.
     """
     sets = config.get("name")
     if not isinstance(sets, list | tuple) or not sets:
@@ -37,15 +37,16 @@ def build_dataset(config: Mapping[str, Any]) -> Any:
 
 
 class JoinedDataset(Dataset):
-    """The pictures of several datasets, one set after the other.
+    """The images of several datasets, one set after the other.
 
     Args:
         sets: of one scale, with the same pipeline.
-        weights: whose shares of the samples come from each set; None: every picture is drawn as
+        weights: whose shares of the samples come from each set; None: every image is drawn as
             often as any other.
 
     Attributes:
-        shares: (pictures, weight) of each set for the sampler, or None.
+        gt: the ground truths of all sets.
+        shares: (images, weight) of each set for the sampler, or None.
     """
 
     def __init__(self, sets: Sequence[Any], weights: Sequence[float] | None = None) -> None:
@@ -54,62 +55,37 @@ class JoinedDataset(Dataset):
         self.name = " + ".join(part.name for part in self.sets)
         self.scale, self.seed, self.pipeline = first.scale, first.seed, first.pipeline
         self.make_lq, self.cache = first.make_lq, first.cache
-        self.gt = _Stores([part.gt for part in self.sets])
+        self.gt = Gathered(*zip(*origins(part.gt for part in self.sets)))
+        self.starts = np.cumsum([0, *map(len, self.sets)]).tolist()
+        self._places = [(part, i) for part in self.sets for i in range(len(part))]
         self.shares = weights and list(zip(map(len, self.sets), weights))
 
     def __len__(self) -> int:
-        return len(self.gt)
+        return len(self._places)
 
     def too_small(self) -> list[int]:
         """As :meth:`PairedDataset.too_small`."""
-        starts = self.gt.starts.tolist()
-        return [start + i for start, part in zip(starts, self.sets) for i in part.too_small()]
+        return [start + i for start, part in zip(self.starts, self.sets) for i in part.too_small()]
 
     def lq_shape(self, i: int) -> tuple[int, ...]:
         """As :meth:`PairedDataset.lq_shape`."""
-        which, number = self.gt.place(i)
-        return self.sets[which].lq_shape(number)
+        part, number = self._places[i]
+        return part.lq_shape(number)
 
     def load(self, i: int) -> tuple[Any, np.ndarray]:
         """As :meth:`PairedDataset.load`."""
-        which, number = self.gt.place(i)
-        return self.sets[which].load(number)
+        part, number = self._places[i]
+        return part.load(number)
 
     def describe(self, i: int, lq: Any, gt: Any) -> dict[str, Any]:
         """As :meth:`PairedDataset.describe`."""
-        which, number = self.gt.place(i)
-        return self.sets[which].describe(number, lq, gt)
+        part, number = self._places[i]
+        return part.describe(number, lq, gt)
 
     def __getitem__(self, key: SampleKey | int) -> dict[str, Any]:
         index, *draw = key if isinstance(key, tuple) else (int(key), int(key))
-        which, number = self.gt.place(index)
-        return self.sets[which][SampleKey(number, *draw)]
-
-
-class _Stores(PictureStore):
-    """Stores one after the other; names may repeat."""
-
-    def __init__(self, stores: Sequence[PictureStore]) -> None:
-        self.stores = stores
-        self.path = Path(" + ".join(str(store.path) for store in stores))
-        self.starts = np.cumsum([0, *map(len, stores)])
-        self._names = [name for store in stores for name in store.names()]
-        self._entries = [(s, i) for s, store in enumerate(stores) for i in range(len(store))]
-
-    def place(self, i: int) -> tuple[int, int]:
-        """Which store picture ``i`` is in, and its number there."""
-        return self._entries[i]
-
-    def shape_at(self, i: int) -> tuple[int, int, int]:
-        which, number = self.place(i)
-        return self.stores[which].shape_at(number)
-
-    def read_at(self, i: int) -> np.ndarray:
-        which, number = self.place(i)
-        return self.stores[which].read_at(number)
-
-    def changed(self) -> str:
-        return next(filter(None, (store.changed() for store in self.stores)), "")
+        part, number = self._places[index]
+        return part[SampleKey(number, *draw)]
 
 
 def leaves(dataset: Any) -> list[tuple[str, Any]]:
@@ -137,3 +113,54 @@ def stores(dataset: Any) -> list[tuple[str, PictureStore]]:
         for side, word, part in sides
         if (store := getattr(part, side, None)) is not None
     ]
+
+
+@DATASETS.register_module()
+class MultiScaleDataset(Dataset):
+    """One dataset per scale, with the same pictures in the same order.
+
+    A sample has the scale that its :class:`SampleKey` asks for. The sampler draws one scale per
+    batch from (seed, iteration), so a batch is of one scale, and the same one on all ranks.
+
+    Args:
+        scales: e.g. (2, 3, 4).
+        dataset: config of one of them, such as a :class:`PairedDataset`; its ``scale`` is
+            replaced by each scale in turn.
+        seed: set by the engine from the run's seed.
+
+    Raises:
+        UserError: no scales, or scales whose ground truths are not the same pictures.
+    """
+
+    def __init__(self, scales: Sequence[int], dataset: dict[str, Any], seed: int = 0) -> None:
+        if isinstance(scales, int):
+            scales = [scales]
+        if not scales:
+            raise UserError("MultiScaleDataset: scales is empty; give e.g. scales=[2, 3, 4]")
+        self.scales = [int(scale) for scale in scales]
+        self.parts = {
+            scale: build_dataset({**dataset, "scale": scale, "seed": seed}) for scale in self.scales
+        }
+        first = self.parts[self.scales[0]]
+        self.name, self.gt = first.name, first.gt
+        # As of superres.datasets.joined.JoinedDataset.
+        self.shares = getattr(first, "shares", None)
+        for scale, part in self.parts.items():
+            same = part.gt.path == self.gt.path
+            if not same and list(part.gt.names()) != list(self.gt.names()):
+                raise UserError(
+                    f"the ground truth of x{scale} ({part.gt.path}) and of x{self.scales[0]} "
+                    f"({self.gt.path}) are not the same pictures"
+                )
+
+    def too_small(self) -> list[int]:
+        """As :meth:`PairedDataset.too_small`, at any of the scales."""
+        return sorted({i for part in self.parts.values() for i in part.too_small()})
+
+    def __len__(self) -> int:
+        return len(self.gt)
+
+    def __getitem__(self, key: SampleKey | int) -> dict[str, Any]:
+        """The sample of ``key.scale``; of the first scale where the key names none."""
+        scale = key.scale if isinstance(key, SampleKey) and key.scale else self.scales[0]
+        return self.parts[scale][key]

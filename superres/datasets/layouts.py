@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from superres.datasets.storage.environment import DATA_FILE
+from superres.datasets.storage.lmdb import DATA_FILE
 from superres.datasets.storage.writer import PARTIAL_SUFFIX
 from superres.errors import UserError
 from superres.files import is_folder, os_fault
@@ -209,40 +209,40 @@ def places(root: Path) -> list[Place]:
 
 
 def _below(root: Path, word: str = "", above: tuple[str, ...] = ()) -> Iterator[Place]:
-    for path, folder in _entries(root, above):
+    for path, folder in _entries(root):
         names = (*above, _NO_NAME.sub("", path.name))
         # Below what is no side of this set lie other sets.
         side = read_side(names) if read_side(names[:1]) else None
         if word not in "_".join(_tokens(names[0])):
             continue
-        unfinished = PARTIAL_SUFFIX in path.name
-        inside: list[Place] = []
-        if folder and not unfinished and not is_lmdb(path) and len(names) < _DEEPEST:
-            inside = list(_below(path, word, names))
-        if folder and not unfinished and holds_images(path):
+        unfinished, dead = PARTIAL_SUFFIX in path.name, not path.exists()
+        folder = folder and not unfinished
+        deeper = folder and not is_lmdb(path) and len(names) < _DEEPEST
+        inside = list(_below(path, word, names)) if deeper else []
+        if folder and holds_images(path):
             yield Place(path, side, names)
         elif side and (not above or side.scale) and all(p.fault for p in inside):
+            fault = f"{path} holds no images that are read"
             if unfinished:
-                yield Place(path, side, names, f"{path}: {UNFINISHED}")
-            elif path.is_symlink() and not path.exists():
+                fault = f"{path}: {UNFINISHED}"
+            elif dead:
                 fault = f"{path}: a link that leads nowhere ({os.readlink(path)})"
+            if side.low or unfinished or dead:
                 yield Place(path, side, names, fault)
-            elif side.low:
-                yield Place(path, side, names, f"{path} holds no images that are read")
         yield from inside
 
 
-def _entries(root: Path, above: tuple[str, ...]) -> list[tuple[Path, bool]]:
+def _entries(root: Path) -> list[tuple[Path, bool]]:
     """What lies in a folder and may be a side, sorted, and whether it is a folder."""
     found = []
     try:
         with os.scandir(root) as entries:
             for entry in entries:
-                name, folder = entry.name, is_folder(entry)
-                if name[0] in "._" or ".replaced-" in name:  # hidden, or set aside
-                    continue
-                odd = _NO_NAME.search(name) or (not above and "." not in name)
-                if folder or odd or (entry.is_symlink() and not os.path.exists(entry.path)):
+                folder = is_folder(entry)
+                odd = _NO_NAME.search(entry.name) or (
+                    entry.is_symlink() and not os.path.exists(entry.path)
+                )
+                if entry.name[0] not in "._" and (folder or odd):
                     found.append((Path(entry.path), folder))
     except (FileNotFoundError, NotADirectoryError):
         return []

@@ -1,9 +1,13 @@
-"""A low-quality picture that is computed where it is looked at."""
+"""Images of which any part is computed where it is looked at."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
+from superres.imaging.io import with_channels
 from superres.imaging.resize import imresize
 
 # The antialiased bicubic kernel reaches 2 * scale ground-truth pixels to either side of the
@@ -11,39 +15,51 @@ from superres.imaging.resize import imresize
 _MARGIN = 3
 
 
-class LazyBicubic:
-    """The exact bicubic reduction of ``gt`` by ``scale``, as an array that is sliced, not stored.
+class LazyImage:
+    """Stands for an array (H, W, C) that is sliced, not stored.
 
-    A slice is computed from the ground-truth pixels that it depends on and equals the same slice
-    of the whole reduced picture, borders included.
+    Args:
+        part: ``part(top, bottom, left, right)`` computes these pixels.
+    """
+
+    ndim = 3
+
+    def __init__(self, shape: tuple[int, ...], dtype: Any, part: Callable[..., np.ndarray]) -> None:
+        self.shape, self.dtype, self._part = shape, dtype, part
+
+    def __getitem__(self, key: tuple[slice, slice]) -> np.ndarray:
+        (top, bottom, _), (left, right, _) = (k.indices(n) for k, n in zip(key, self.shape))
+        return self._part(top, bottom, left, right)
+
+    def __array__(self, dtype: np.dtype | None = None, copy: bool | None = None) -> np.ndarray:
+        return self[:, :].astype(dtype or self.dtype, copy=False)
+
+
+def reduced(gt: np.ndarray, scale: int, border: str = "reflect") -> LazyImage:
+    """The exact bicubic reduction of ``gt``; each part equals that of the whole, borders included.
 
     Args:
         gt: (H, W, C), both sides multiples of ``scale``.
         scale: whole number.
         border: 'reflect' or 'replicate', as in :func:`superres.imaging.resize.imresize`.
     """
+    height, width = gt.shape[0] // scale, gt.shape[1] // scale
 
-    def __init__(self, gt: np.ndarray, scale: int, border: str = "reflect") -> None:
-        self.gt = gt
-        self.scale = scale
-        self.border = border
-        self.shape = (gt.shape[0] // scale, gt.shape[1] // scale, gt.shape[2])
-        self.dtype = gt.dtype
+    def part(top: int, bottom: int, left: int, right: int) -> np.ndarray:
+        # Clipped at the image's own border, the margin leaves the border rule as it is.
+        y0, y1 = max(0, top - _MARGIN), min(height, bottom + _MARGIN)
+        x0, x1 = max(0, left - _MARGIN), min(width, right + _MARGIN)
+        below = np.asarray(gt[y0 * scale : y1 * scale, x0 * scale : x1 * scale])
+        made = imresize(below, scale=1 / scale, border=border)
+        return made[top - y0 : bottom - y0, left - x0 : right - x0]
 
-    def __array__(self, dtype: np.dtype | None = None, copy: bool | None = None) -> np.ndarray:
-        if copy is False:
-            raise ValueError("a picture that is made on the fly cannot be had without a copy")
-        whole = imresize(np.asarray(self.gt), scale=1 / self.scale, border=self.border)
-        return whole if dtype is None else whole.astype(dtype)
+    return LazyImage((height, width, gt.shape[2]), gt.dtype, part)
 
-    def __getitem__(self, key: tuple[slice, slice]) -> np.ndarray:
-        rows, columns = key
-        top, bottom, _ = rows.indices(self.shape[0])
-        left, right, _ = columns.indices(self.shape[1])
-        # Clipped at the picture's own border, the margin leaves the border rule as it is.
-        y0, y1 = max(0, top - _MARGIN), min(self.shape[0], bottom + _MARGIN)
-        x0, x1 = max(0, left - _MARGIN), min(self.shape[1], right + _MARGIN)
-        s = self.scale
-        below = np.asarray(self.gt[y0 * s : y1 * s, x0 * s : x1 * s])
-        part = imresize(below, scale=1 / s, border=self.border)
-        return part[top - y0 : bottom - y0, left - x0 : right - x0]
+
+def converted(image: np.ndarray, count: int) -> LazyImage:
+    """The image with other channels: 1 is luma, 3 is RGB."""
+
+    def part(top: int, bottom: int, left: int, right: int) -> np.ndarray:
+        return with_channels(image[top:bottom, left:right], count)
+
+    return LazyImage((*image.shape[:2], count), image.dtype, part)

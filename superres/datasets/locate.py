@@ -30,10 +30,6 @@ _RECIPES = {
     **{"DIV2K": "div2k", "FLICKR2K": "flickr2k", "DF2K": "df2k", "291": "291"},
     **dict.fromkeys(("SET5", "SET14", "B100", "URBAN100", "MANGA109"), "benchmark"),
 }
-_MAKE = (
-    "To have low-quality images made by bicubic, set make_lq='bicubic' "
-    "(train_dataloader.dataset.make_lq, eval_dataset.make_lq)"
-)
 
 
 @dataclass(frozen=True)
@@ -169,7 +165,9 @@ def _unused(gt: Place, lq: Place | None, doubts: list[Place]) -> str:
     used = f"low-quality images are taken from {lq.path}" if lq else "no low-quality side is known"
     return (
         f"{some(what, 4)}: for {gt.path} {used}. Name the two sides, "
-        f"dict(gt={str(gt.path)!r}, lq={str(doubts[0].path)!r}), or move it away. {_MAKE}"
+        f"dict(gt={str(gt.path)!r}, lq={str(doubts[0].path)!r}), or move it away. To have "
+        "low-quality images made by bicubic, set make_lq='bicubic' "
+        "(train_dataloader.dataset.make_lq, eval_dataset.make_lq)"
     )
 
 
@@ -178,22 +176,15 @@ def _not_found(spec: str, data_root: str | Path, tried: list[Path], scale: int) 
     if there is None:
         what = f"the set {spec!r} is not there (looked at {', '.join(map(str, tried))})"
     else:
-        where = places(there)
-        below = [p for p in where if p.side is None or p.low]
-        sets = sorted({p.below[0] for p in below if p.side is None and read_side(p.below[1:])})
-        if sets:
-            which = f"{some(sets, 6)}). Name one of them, such as {there / sets[0]}"
-            return f"{there}: sets lie below it ({which}, or write dict(gt=FOLDER, lq=FOLDER)"
-        lacks = "no images, no LMDB and no known layout"
-        if broken := [p.fault for p in where if p.fault]:
-            lacks = f"no images ({some(broken, 4)})"
-        elif "/LR_" in spec:
-            lacks = f"no ground truth with {spec.rstrip('/').rpartition('/')[2]}"
-        elif below:
-            names = some(("/".join(p.below) for p in below), 4)
-            lacks = f"images in subfolders only ({names}), none of which is the high-quality side,"
-        inside = some(sorted(p.name for p in there.iterdir()), 6)
-        what = f"the folder {there} holds {lacks} for x{scale} (in it: {inside or 'nothing'})"
+        kind = re.search(r"/(LR_\w+)/?$", spec)
+        lacks = f"no ground truth with {kind[1]}" if kind else "no images in a known layout"
+        what = f"the folder {there} holds {lacks} for x{scale}"
+        inside = places(there)
+        if faults := [p.fault for p in inside if p.fault]:
+            what += f"; {some(faults, 4)}"
+        elif inside and not kind:
+            below = some(("/".join(p.below) for p in inside), 4)
+            what += f", but images in subfolders only ({below}). Name one of them, or both sides"
     names = [part.upper() for part in reversed(Path(spec).parts)]
     recipe = next((_RECIPES[k] for name in names for k in _RECIPES if name.startswith(k)), None)
     if recipe:

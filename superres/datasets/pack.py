@@ -1,6 +1,6 @@
-"""Pack pictures into a raw LMDB, join packs.
+"""Pack images into a raw LMDB, and take them out again as files.
 
-Threads decode, one writes. Only a few pictures are in memory at a time.
+Threads decode, one writes. Only a few images are in memory at a time.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from superres.datasets.storage import ImageLmdb, PictureStore, open_store
-from superres.datasets.storage.base import Depth, by_name, encode_name
-from superres.datasets.storage.environment import DATA_FILE
+from superres.datasets.storage.base import Depth, encode_name
 from superres.datasets.storage.folder import changes
-from superres.datasets.storage.lmdb import SAMPLE_TYPES
+from superres.datasets.storage.gathered import Loaded, Loader
+from superres.datasets.storage.lmdb import DATA_FILE
 from superres.datasets.storage.pool import in_order
-from superres.datasets.storage.sources import Loader, Picture, loaded, stored
 from superres.datasets.storage.writer import PackWriter, check_apart
 from superres.errors import UserError, some
 from superres.files import lock_target, os_fault, unreadable
-from superres.imaging.io import Channels, image_header
+from superres.imaging.io import Channels, image_header, write_image
 
-#: ``progress(done, total, name)`` is called after every picture, from the calling thread.
 Progress = Callable[[int, int, str], None]
+"""``progress(done, total, name)`` is called after every image, from the calling thread."""
 
 
 @dataclass
@@ -39,13 +39,13 @@ class PackReport:
 
     Attributes:
         target: the finished database.
-        count: pictures in it.
-        added: pictures packed by this run.
+        count: images in it.
+        added: images packed by this run.
         reused: all of them, where an earlier run had packed the same.
-        failed: (name, fault) of the pictures that were left out.
+        failed: (name, fault) of the images that were left out.
         bytes: size of the database file.
         seconds: wall-clock time.
-        notes: anything else worth telling a person.
+        notes: what else the user should know.
     """
 
     target: Path
@@ -59,199 +59,210 @@ class PackReport:
 
 
 def pack_images(
-    source: str | os.PathLike | PictureStore | Iterable[Picture | tuple[str, Loader]],
+    source: str | os.PathLike | PictureStore | Iterable[tuple[str, Loader]],
     target: str | os.PathLike,
     *,
     channels: Channels = "rgb",
     dtype: Depth = "uint8",
-    recursive: bool = False,
     num_workers: int | None = None,
-    progress: Progress | None = None,
+    progress: Progress = lambda done, total, name: None,
     overwrite: bool = False,
     strict: bool = False,
-    info: dict | None = None,
+    info: dict[str, Any] | None = None,
 ) -> PackReport:
-    """Pack pictures into a database that :class:`ImageLmdb` reads.
+    """Pack images into a database that :class:`ImageLmdb` reads.
 
     A second run on a finished target that is up to date does nothing; after an interruption it
-    begins anew. The source is never written.
+    begins again. The source is never written.
 
     Args:
-        source: a folder of pictures; another store (BasicSR's, MMEditing's); or pairs of a name
-            and a path or a callable that returns (H, W, C) uint8 or uint16.
+        source: a folder of images; another store (BasicSR's, MMEditing's); or pairs of a name and
+            a file, or a function that returns (H, W, C) uint8 or uint16.
         target: the folder of the database to be, by custom ``NAME.lmdb``.
         channels, dtype: how files are decoded; see :func:`superres.imaging.io.read_image`.
-        recursive: for a folder: subfolders too.
         num_workers: decoding threads; None takes one per CPU.
         progress: see :data:`Progress`.
-        overwrite: replace a finished database at ``target`` that differs from the source, or
-            whose pixels do not match their checksums.
-        strict: a picture that cannot be read fails the pack once all have been tried. Otherwise
+        overwrite: pack again what is at ``target`` already.
+        strict: an image that cannot be read fails the pack once all have been tried. Otherwise
             it is left out and reported.
         info: JSON-able notes kept in the database (``scale``, ``kind``, ...).
 
     Raises:
-        UserError: no pictures, none readable, clashing names (both are named), another process
+        UserError: no images, none readable, clashing names (both are named), another process
             packing to ``target``, an existing ``target`` that differs, a read-only place, a full
-            disk, ``strict`` and a bad picture.
+            disk, ``strict`` and a bad image.
     """
-    started = time.monotonic()
-    target = Path(os.path.abspath(target))
-    pictures = _pictures(source, target, channels, dtype, recursive)
+    started, target = time.monotonic(), Path(os.path.abspath(target))
+    store = _store_of(source, target, channels, dtype)
     report = PackReport(target)
     info = {
         **json.loads(json.dumps(info or {})),
         "options": {"channels": channels, "dtype": dtype},
-        "made_from": _made_from(pictures),
+        "made_from": _made_from(store),
     }
-
-    def up_to_date() -> bool:
-        return target.exists() and _up_to_date(target, pictures, info, overwrite, report)
-
-    done = up_to_date()  # seen without a lock, which a read-only disk would refuse
+    done = _up_to_date(info, overwrite, report)  # without a lock, which a read-only disk refuses
     if not done:
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(os_fault(target, error, "folder", writing=True)) from None
         with lock_target(target, "packing to", report.notes.append):
-            done = up_to_date()  # another process may have finished it meanwhile
+            done = _up_to_date(info, overwrite, report)  # by another process, meanwhile
             if not done:
-                with PackWriter(target) as writer:
-                    _pack(writer, pictures, num_workers, progress, report)
-                    if report.failed and (strict or len(report.failed) == len(pictures)):
-                        raise UserError(_failure(report))
-                    report.count = writer.finish({**info, "left_out": dict(report.failed)})
-    report.notes += ["already there and up to date"] if done else _notes(pictures, channels, dtype)
+                _pack(store, info, num_workers, progress, strict, report)
+    report.notes += ["already there and up to date"] if done else _notes(store, channels, dtype)
     report.bytes = (target / DATA_FILE).stat().st_size
     report.seconds = time.monotonic() - started
     return report
 
 
-def merge(
-    stores: Sequence[PictureStore | str | os.PathLike], target: str | os.PathLike, **options
-) -> PackReport:
-    """Join stores into one database. Options as :func:`pack_images`.
-
-    Raises:
-        UserError: two stores have a picture of the same name (both are named); as pack_images.
-    """
-    opened = [store if isinstance(store, PictureStore) else open_store(store) for store in stores]
-    for store in opened:
-        check_apart(target, store.path)
-    return pack_images([one for store in opened for one in stored(store)], target, **options)
-
-
-def _pictures(
-    source: object, target: Path, channels: Channels, dtype: Depth, recursive: bool
-) -> list[Picture]:
-    """What is to be packed, in the order of the names."""
+def _store_of(source: Any, target: Path, channels: Channels, dtype: Depth) -> PictureStore:
     if isinstance(source, str | os.PathLike):
-        check_apart(target, source)
-        source = open_store(os.path.abspath(source), channels, dtype, recursive)
+        source = open_store(os.path.abspath(source), channels, dtype)
     if isinstance(source, PictureStore):
         check_apart(target, source.path)
-        source = stored(source)
-    pictures = [
-        one if isinstance(one, Picture) else loaded(*one, channels, dtype) for one in source
-    ]
-    for one in pictures:
-        if isinstance(one.origin, Path) and (fault := unreadable(one.origin)):
+    else:
+        source = Loaded(target, source, channels, dtype)
+    for i in range(len(source)):
+        if (file := source.file_at(i)) and (fault := unreadable(file)):
             raise UserError(f"{fault} Mend or remove it; it is not left out silently.")
-    if not pictures:
+    if not len(source):
         raise UserError(f"{target}: nothing to pack, the source has no pictures.")
-    return [one for _, one in by_name(target, ((one.name, one) for one in pictures))]
+    return source
 
 
-def _up_to_date(
-    target: Path, pictures: list[Picture], info: dict, overwrite: bool, report: PackReport
-) -> bool:
-    """Whether the finished database at ``target`` is what this pack would make.
+def _up_to_date(info: dict[str, Any], overwrite: bool, report: PackReport) -> bool:
+    """Whether the finished database is what this pack would make.
 
     Raises:
-        UserError: it is not, and may not be overwritten; or it is no database of ours.
+        UserError: it is not, and may not be overwritten; or it is not a database of ours.
     """
+    target = report.target
+    if not target.exists():
+        return False
     if not (target / DATA_FILE).exists():
         raise UserError(f"{target}: exists and is not a packed database. Choose another target.")
-    try:
-        store = ImageLmdb(target)
-        left_out = store.info.get("left_out", {})
-        same = store.info == {**info, "left_out": left_out}
-        if same and overwrite:
-            for i in range(len(store)):
-                store.read_at(i)  # compares the checksum
-    except UserError:
-        if overwrite:
-            return False
-        raise
-    if same:
-        report.failed = list(left_out.items())
-        report.count = report.reused = len(store)
-    elif not overwrite:
+    if overwrite:
+        return False
+    packed = ImageLmdb(target)
+    left_out = packed.info.get("left_out", {})
+    if packed.info != {**info, "left_out": left_out}:
         raise UserError(
-            f"{target}: already there with {len(store)} pictures, and not what this pack would "
-            f"make ({len(pictures)} pictures). Choose another target, or ask to overwrite it."
+            f"{target}: already there with {len(packed)} pictures, and not what this pack would "
+            "make. Choose another target, or ask to overwrite it."
         )
-    return same
+    report.failed, report.count = list(left_out.items()), len(packed)
+    report.reused = report.count
+    return True
 
 
-def _made_from(pictures: list[Picture]) -> str:
-    """A digest of what a pack is made from: changes when any picture does."""
+def _made_from(store: PictureStore) -> str:
+    """A digest of what a pack is made from: changes when any image does."""
     digest = hashlib.sha256()
-    for one in pictures:
-        digest.update(encode_name(one.name) + b"\0" + one.stamp() + b"\n")
+    for i, name in enumerate(store.names()):
+        digest.update(encode_name(name) + b"\0" + store.stamp_at(i) + b"\n")
     return digest.hexdigest()
 
 
-def _notes(pictures: list[Picture], channels: Channels, dtype: Depth) -> list[str]:
+def _notes(store: PictureStore, channels: Channels, dtype: Depth) -> list[str]:
     """How many files are changed by decoding them, in which way, and their names."""
     found: dict[str, list[str]] = {}
-    for one in pictures:
-        with contextlib.suppress(UserError):  # it was left out, and that is told
-            if isinstance(one.origin, Path):
-                for text in changes(image_header(one.origin), channels, dtype):
-                    found.setdefault(text, []).append(one.name)
-    count = len(pictures)
+    for i, name in enumerate(store.names()):
+        with contextlib.suppress(UserError):  # it was left out, which is said
+            if file := store.file_at(i):
+                for text in changes(image_header(file), channels, dtype):
+                    found.setdefault(text, []).append(name)
+    count = len(store)
     return [f"{len(names)} of {count} {text}: {some(names, 3)}" for text, names in found.items()]
 
 
 def _pack(
-    writer: PackWriter,
-    pictures: list[Picture],
+    store: PictureStore,
+    info: dict[str, Any],
     num_workers: int | None,
-    progress: Progress | None,
+    progress: Progress,
+    strict: bool,
     report: PackReport,
 ) -> None:
     def load(i: int) -> tuple[np.ndarray, int]:
-        pixels = _as_pixels(pictures[i].load())
+        image = np.atleast_3d(store.read_at(i))
+        pixels = np.ascontiguousarray(image, image.dtype.newbyteorder("<"))
         return pixels, zlib.crc32(pixels)
 
-    for i, packed, fault in in_order(load, len(pictures), num_workers):
-        name = pictures[i].name
+    with PackWriter(report.target) as writer:
+        for i, packed, fault in in_order(load, len(store), num_workers):
+            name = store.name_at(i)
+            if fault:
+                report.failed.append((name, fault))
+            else:
+                writer.add(name, *packed)
+                report.added += 1
+            progress(i + 1, len(store), name)
+        if report.failed and (strict or not report.added):
+            faults = some([f"\n  {name}: {fault}" for name, fault in report.failed], 20)
+            raise UserError(
+                f"{report.target}: not made, {len(report.failed)} of {len(store)} pictures cannot "
+                f"be packed:{faults}\nPut these right or remove them, and run the same command "
+                "again."
+            )
+        report.count = writer.finish({**info, "left_out": dict(report.failed)})
+
+
+def unpack(
+    store: PictureStore,
+    folder: Path,
+    names: Sequence[str] | None = None,
+    *,
+    suffix: str = ".png",
+    overwrite: bool = False,
+    progress: Callable[[int, int, str], None] = lambda done, total, name: None,
+) -> tuple[int, list[tuple[str, str]]]:
+    """Write images of a store into a folder; names with ``/`` go to subfolders.
+
+    Files are written atomically and existing ones are kept, so an interrupted run is continued
+    by running it again.
+
+    Args:
+        names: which; None writes all.
+        suffix: chooses the format; ``.png`` is lossless for all that a store holds.
+        overwrite: write existing files again.
+        progress: called as ``progress(done, total, name)``.
+
+    Returns:
+        How many files were written, and (name, fault) of the images that cannot be read or whose
+        name would lead out of the folder.
+
+    Raises:
+        UserError: no such image, a full disk, a read-only folder, a format that cannot hold one.
+    """
+    check_apart(folder, store.path)
+    names = store.names() if names is None else names
+    numbers = list(map(store.index, names))
+
+    def write(i: int) -> tuple[bool, str]:
+        """Whether a file was written, and why one is left out."""
+        path = folder / f"{names[i]}{suffix}"
+        good = names[i].strip("./") and "\0" not in names[i]
+        if not good or not path.parent.resolve().is_relative_to(folder.resolve()):
+            return False, f"its name leads out of the folder {folder}; nothing was written for it"
+        if path.exists() and not overwrite:
+            return False, ""
+        try:
+            image = store.read_at(numbers[i])
+        except UserError as error:
+            return False, str(error)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(os_fault(path.parent, error, "folder", writing=True)) from None
+        write_image(path, image)
+        return True, ""
+
+    written, failed = 0, []
+    for i, done, fault in in_order(write, len(names)):
         if fault:
-            report.failed.append((name, fault))
-        else:
-            writer.add(name, *packed)
-            report.added += 1
-        if progress is not None:
-            progress(i + 1, len(pictures), name)
-
-
-def _as_pixels(image: np.ndarray) -> np.ndarray:
-    """A picture as the format holds it: (H, W, C), C-contiguous, uint8 or little-endian uint16."""
-    image = image[..., None] if image.ndim == 2 else image
-    dtype = image.dtype.newbyteorder("<")
-    if image.ndim != 3 or 0 in image.shape or image.shape[2] > 255 or dtype not in SAMPLE_TYPES:
-        raise UserError(
-            f"{image.dtype} samples of shape {image.shape}; a picture is (H, W, C), uint8 or uint16"
-        )
-    return np.ascontiguousarray(image, dtype)
-
-
-def _failure(report: PackReport) -> str:
-    shown = some([f"\n  {name}: {fault}" for name, fault in report.failed], 20)
-    return (
-        f"{report.target}: not made, {len(report.failed)} of {len(report.failed) + report.added} "
-        f"pictures cannot be packed:{shown}\n"
-        "Put these right or remove them, and run the same command again."
-    )
+            raise UserError(fault)
+        written += done[0]
+        failed += [(names[i], done[1])] if done[1] else []
+        progress(i + 1, len(names), names[i])
+    return written, failed

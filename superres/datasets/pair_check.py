@@ -48,7 +48,7 @@ def check_pairs(dataset: Any, count: int = _PAIRS) -> None:
     for i in numbers:
         fault, shift = alignment(*middle(*dataset.load(i), dataset.scale), dataset.scale)
         if fault:
-            strange.append(f"{dataset.lq.name_at(dataset.lq_number(i))} {fault}")
+            strange.append(f"{dataset.lq.name_at(dataset.partners[i])} {fault}")
         elif shift is not None:
             shifts.append(shift)
     place = f"{dataset.lq.path}, {{}} {dataset.gt.path}"

@@ -12,7 +12,7 @@ from superres.errors import UserError
 from superres.imaging.resize import modcrop
 from superres.registry import DATASETS, TRANSFORMS
 
-from .lazy import LazyBicubic
+from .lazy import reduced
 from .locate import locate
 from .pairing import match_names, size_fault
 from .sampler import SampleKey, sample_generator
@@ -98,7 +98,7 @@ class PairedDataset(Dataset):
             if isinstance(store, ImageLmdb):
                 store.as_channels = {"grey": 1, "rgb": 3}.get(channels)
         self.gt = self.gt if found.only is None else chosen(self.gt, found.only)
-        self.lq_index = self._match() if self.lq is not None else None
+        self.partners = self._match() if self.lq is not None else []
         self._check_sizes()
         self.notes += self._unused()
         self.pipeline = Pipeline(pipeline)
@@ -126,8 +126,8 @@ class PairedDataset(Dataset):
         of = f"{more} of {len(self.lq)} images of {self.lq.path}"
         return [f"{of} have no partner and are not used"]
 
-    def _match(self) -> np.ndarray | None:
-        """For each ground truth the number of its partner; None: the same number."""
+    def _match(self) -> list[int]:
+        """For each ground truth the number of its partner."""
         return match_names(self.gt, self.lq, self.scale)
 
     def _check_sizes(self) -> None:
@@ -146,7 +146,7 @@ class PairedDataset(Dataset):
             return
         fault = size_fault(gt_shape, self.lq_shape(i), self.scale)
         if fault:
-            lq_name = self.lq.name_at(self.lq_number(i))
+            lq_name = self.lq.name_at(self.partners[i])
             raise UserError(
                 f"{self.lq.path}, {lq_name}: {fault}. Give images of one x{self.scale} pair in "
                 f"both folders ({self.gt.path}), or set the scale that they have"
@@ -158,14 +158,10 @@ class PairedDataset(Dataset):
         side = max(needs, default=0) * self.scale
         return [i for i in range(len(self)) if min(self.gt.shape_at(i)[:2]) < side] if side else []
 
-    def lq_number(self, i: int) -> int:
-        """The number in the ``lq`` store of the partner of ground truth ``i``."""
-        return i if self.lq_index is None else int(self.lq_index[i])
-
     def lq_shape(self, i: int) -> tuple[int, int, int]:
         """The shape of the low-quality side of picture ``i``, without reading it."""
         if self.lq is not None:
-            return self.lq.shape_at(self.lq_number(i))
+            return self.lq.shape_at(self.partners[i])
         height, width, channels = self.gt.shape_at(i)
         return height // self.scale, width // self.scale, channels
 
@@ -173,7 +169,7 @@ class PairedDataset(Dataset):
         """(lq, gt) of picture ``i``; ``gt`` cropped to ``scale`` times ``lq``, top left."""
         gt = self.gt.read_at(i)
         if self.lq is not None:
-            lq = self.lq.read_at(self.lq_number(i))
+            lq = self.lq.read_at(self.partners[i])
             if fault := size_fault(gt.shape, lq.shape, self.scale):  # changed since the start
                 raise UserError(f"{self.lq.path}, partner of {self.gt.name_at(i)}: {fault}")
             return lq, gt[: lq.shape[0] * self.scale, : lq.shape[1] * self.scale]
@@ -183,7 +179,7 @@ class PairedDataset(Dataset):
         if self._degrade is not None:
             sample = {"gt": gt, "scale": self.scale, "gt_path": self.gt.name_at(i)}
             return self._degrade({**sample, "rng": sample_generator(self.seed, i)})["lq"], gt
-        return LazyBicubic(gt, self.scale, self.border), gt
+        return reduced(gt, self.scale, self.border), gt
 
     def describe(self, i: int, lq: Any, gt: Any) -> dict[str, Any]:
         """What is the same in every sample of picture ``i``, with these for its two sides."""
@@ -192,8 +188,8 @@ class PairedDataset(Dataset):
         fixed["gt_path"] = f"{self.gt.path}/{name}"
         if lq is not None:
             fixed["lq"] = lq
-            store = self.gt if self.lq is None else self.lq
-            fixed["lq_path"] = f"{store.path}/{store.name_at(self.lq_number(i))}"
+            store, number = (self.gt, i) if self.lq is None else (self.lq, self.partners[i])
+            fixed["lq_path"] = f"{store.path}/{store.name_at(number)}"
         return fixed
 
     def _fixed(self, i: int) -> dict[str, Any]:

@@ -9,8 +9,6 @@ from collections.abc import Callable, Iterator, Sequence
 from difflib import SequenceMatcher
 from functools import partial
 
-import numpy as np
-
 from superres.errors import UserError, some
 
 from .storage import PictureStore
@@ -20,7 +18,7 @@ TEMPLATES = ("{n}", "{n}x{s}", "{n}_x{s}", "{n}_LR_x{s}", "{n}_LR", "{n}LRBI_x{s
 TEMPLATES += ("{n}_LRBD_x{s}", "{n}LRBD_x{s}")
 
 Rename = Callable[[str], str]
-"""The name of the low-quality image that belongs to a high-quality one's name."""
+"""The name of the low-quality image that belongs to a high-quality one's name; '' for none."""
 
 _WORD = re.compile(r"([^A-Za-z0-9]+)")
 _TRIED = 50  # low-quality names that are compared with the first high-quality one
@@ -33,53 +31,46 @@ def _renames(gt: list[str], lq: list[str], scale: int) -> Iterator[Rename]:
     ``a_lr_1``), or one prefix or suffix that all names share.
     """
     for template in TEMPLATES:
-        yield partial(_by_template, template=template, scale=scale)
+        yield lambda name, template=template: template.format(n=name, s=scale)
     yield partial(unicodedata.normalize, "NFC")
     yield partial(unicodedata.normalize, "NFD")
     first = gt[0]
     # The partner of the first name is at the start where sorting agrees, else anywhere.
-    holding = (name for name in lq if first in name) if len(lq) < 100_000 else ()
-    found: dict[tuple, None] = {}
-    for other in [*lq[:_TRIED], *itertools.islice(holding, _TRIED)]:
+    holding = itertools.islice((name for name in lq if first in name), _TRIED)
+    suggested: dict[tuple[str, ...], None] = {}
+    for other in [*lq[:_TRIED], *holding]:
         words, others = _WORD.split(first), _WORD.split(other)
         changed = [i for i, (a, b) in enumerate(zip(words, others)) if a != b]
         if len(words) == len(others) > 1 and len(changed) == 1:
             i = changed[0]
-            found[_by_word, i, words[i], others[i]] = None
+            suggested[str(i), words[i], others[i]] = None
         match = SequenceMatcher(None, first, other, autojunk=False).find_longest_match()
         if match.size:
-            old, new = first[: match.a], first[match.a + match.size :]
-            ends = other[: match.b], other[match.b + match.size :]
-            found[_by_affixes, old, new, *ends] = None
-    yield from (partial(rule, *arguments) for rule, *arguments in found)
+            ends = first[: match.a], first[match.a + match.size :]
+            suggested[(*ends, other[: match.b], other[match.b + match.size :])] = None
+    for rule in suggested:
+        yield partial(_by_word if len(rule) == 3 else _by_affixes, rule)
 
 
-def _by_template(name: str, template: str, scale: int) -> str:
-    return template.format(n=name, s=scale)
-
-
-def _by_word(at: int, word: str, instead: str, name: str) -> str:
-    """``name`` with its word number ``at`` replaced; a name without it has no partner."""
+def _by_word(rule: tuple[str, str, str], name: str) -> str:
+    """``name`` with one of its words replaced."""
+    at, word, instead = int(rule[0]), *rule[1:]
     words = _WORD.split(name)
     return "".join([*words[:at], instead, *words[at + 1 :]]) if words[at : at + 1] == [word] else ""
 
 
-def _by_affixes(before: str, behind: str, new_before: str, new_behind: str, name: str) -> str:
-    """``name`` with other ends; a name that lacks them has no partner."""
+def _by_affixes(rule: tuple[str, str, str, str], name: str) -> str:
+    """``name`` with other ends."""
+    before, behind, new_before, new_behind = rule
     fits = name.startswith(before) and name.endswith(behind) and len(before + behind) < len(name)
     return new_before + name[len(before) : len(name) - len(behind)] + new_behind if fits else ""
 
 
-def partner_numbers(gt: PictureStore, lq: PictureStore, scale: int) -> list[int]:
-    """For each ground truth the number of its partner in ``lq``, -1 where it has none.
+def partners(gt: list[str], lq: list[str], scale: int) -> list[int]:
+    """For each ground truth's name the number of its partner's, -1 where it has none.
 
     All names follow one rule: the one by which most have a partner.
     """
-    return partners(list(gt.names()), list(lq.names()), scale)
-
-
-def partners(gt: list[str], lq: list[str], scale: int) -> list[int]:
-    """As :func:`partner_numbers`, of the names of the two sides, neither of which is empty."""
     numbers = {name: number for number, name in enumerate(lq)}
     best, found = 0, [-1] * len(gt)
     for rename in _renames(gt, lq, scale):
@@ -93,16 +84,19 @@ def partners(gt: list[str], lq: list[str], scale: int) -> list[int]:
     return found
 
 
-def match_names(gt: PictureStore, lq: PictureStore, scale: int) -> np.ndarray | None:
-    """For each ground truth the number of its partner in ``lq``.
+def partner_numbers(gt: PictureStore, lq: PictureStore, scale: int) -> list[int]:
+    """As :func:`partners`, of the images of two stores."""
+    return partners(list(gt.names()), list(lq.names()), scale)
 
-    None stands for "the same number", which is how packs of one set lie.
+
+def match_names(gt: PictureStore, lq: PictureStore, scale: int) -> list[int]:
+    """For each ground truth the number of its partner in ``lq``.
 
     Raises:
         UserError: images without a partner, which are named.
     """
-    numbers = np.asarray(partner_numbers(gt, lq, scale), np.int64)
-    missing = [gt.name_at(i) for i in np.flatnonzero(numbers < 0).tolist()]
+    numbers = partner_numbers(gt, lq, scale)
+    missing = [gt.name_at(i) for i, number in enumerate(numbers) if number < 0]
     if len(missing) == len(gt):
         raise UserError(
             f"{lq.path}: no partner for {gt.name_at(0)!r} of {gt.path} (found e.g. "
@@ -115,8 +109,6 @@ def match_names(gt: PictureStore, lq: PictureStore, scale: int) -> np.ndarray | 
             f"{lq.path}: {len(missing)} of {len(gt)} images of {gt.path} have no partner here: "
             f"{some(missing, 5)}"
         )
-    if len(lq) == len(gt) and (numbers == np.arange(len(gt))).all():
-        return None
     return numbers
 
 

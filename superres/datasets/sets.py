@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -17,11 +18,11 @@ from superres.datasets.layouts import (
     places,
     read_side,
     refuse_both_in_one,
-    refuse_dead_link,
 )
 from superres.datasets.pairing import partner_numbers
 from superres.datasets.storage import open_store
 from superres.errors import UserError, some
+from superres.files import os_fault
 
 #: What the known sets hold: names where they are numbered, else how many.
 KNOWN: dict[str, list[str] | int] = {
@@ -96,9 +97,8 @@ def find_sets(folder: Path) -> list[FoundSet]:
     Raises:
         UserError: there is none, or a folder cannot be read; folders could be either side.
     """
-    refuse_dead_link(folder)
     if not folder.exists():
-        raise UserError(f"{folder}: no such folder.")
+        raise UserError(os_fault(folder, FileNotFoundError(errno.ENOENT, ""), "folder"))
     found = list(sets_at(folder, 3))
     if not found and holds_images(folder):
         refuse_both_in_one(folder)
@@ -149,20 +149,22 @@ def _set_of(name: str, where: list[Place], others: list[Place]) -> FoundSet:
     first = gt.path if gt else next(iter(own.values()), where[0].path.with_suffix(""))
     unused = [p.path for p in strays if p.path not in own.values()]
     found = FoundSet(name, first, own, broken=broken, unused=unused)
-    low: dict[tuple[str, int], Place] = {}
+    low: dict[int, list[Place]] = {}
     for place in (p for p in sides if p.low):
         try:
-            scale = place.side.scale or _ratio(found.gt, place.path)
+            low.setdefault(place.side.scale or _ratio(found.gt, place.path), []).append(place)
         except UserError as error:
             found.unreadable.append(str(error))
-            continue
-        # What is not called bicubic is not held against it.
-        key = place.side.kind or ("bicubic" if scale == 8 else "unknown"), scale
-        if key in low:  # of a folder and its own pack the pack; else it is an error, as in training
-            both = [*(p for p in sides if p.high), low[key], place]
-            place = choose_sides(both, scale, None, name)[1] or place
-        low[key] = place
-    found.lq = {key: low[key].path for key in sorted(low)}
+    for scale, candidates in sorted(low.items()):
+        try:  # whether a training would know which is meant
+            choose_sides([*(p for p in sides if p.high), *candidates], scale, None, name)
+        except UserError as error:
+            found.unreadable.append(str(error))
+        for place in sorted(candidates, key=lambda p: p.packed):  # a folder's pack wins
+            # What is not called bicubic is not held against it.
+            kind = place.side.kind or ("bicubic" if scale == 8 else "unknown")
+            found.lq[kind, scale] = place.path
+    found.lq = dict(sorted(found.lq.items()))
     return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from typing import Any
 
-from superres.datasets.transforms.crop import PairedRandomCrop
+from superres.datasets.transforms.crop_and_flip import PairedRandomCrop
 from superres.errors import UserError
 from superres.registry import TRANSFORMS
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from superres.datasets.transforms.degrade import Range, Step, to_uint8
-from superres.datasets.transforms.degrade_random import draw
+from superres.datasets.transforms.degrade import Range, Step, draw, limits, to_uint8
 from superres.imaging import degrade
 from superres.registry import TRANSFORMS
 
 
 @TRANSFORMS.register_module()
+@dataclass(kw_only=True)
 class RandomPhotoJpeg(Step):
     """Compress ``lq`` as JPEG and decode it again, with a grid of blocks at a random place.
 
@@ -25,10 +26,8 @@ class RandomPhotoJpeg(Step):
         prob: of compressing at all.
     """
 
-    def __init__(self, quality: Range, full_chroma: float = 0.0, prob: float = 1.0) -> None:
-        super().__init__(prob)
-        self.quality = self.pair("quality", quality, 1, 100)
-        self.full_chroma = self.pair("full_chroma", full_chroma, 0, 1)[0]
+    quality: Range = field(metadata=limits(1, 100))
+    full_chroma: float = 0.0
 
     def apply(
         self, image: np.ndarray, rng: np.random.Generator, sample: dict[str, Any]

@@ -48,9 +48,8 @@ def server(tmp_path, monkeypatch):
         tar.add(tmp_path / "benchmark", "benchmark")
     digest = hashlib.md5(archive.read_bytes()).hexdigest()
     known = published.SETS[SET]
-    monkeypatch.setitem(
-        published.SETS, SET, replace(known, archives=dict.fromkeys(known.archives, digest))
-    )
+    archives = tuple((address, digest, scale) for address, _, scale in known.archives)
+    monkeypatch.setitem(published.SETS, SET, replace(known, archives=archives))
     # The library keeps whole chunks (of 10 MB) and waits between tries; a test does with less.
     monkeypatch.setattr("huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE", 1000)
     monkeypatch.setattr("huggingface_hub.file_download.time.sleep", lambda _: None)

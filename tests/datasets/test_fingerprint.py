@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from superres.datasets.conventions import CONVENTIONS, ground_truth_for
+from superres.datasets.fingerprint import CONVENTIONS, ground_truth_for
 from superres.datasets.fingerprint import fingerprint, fingerprint_pair
 from superres.datasets.pack import pack_images
 from superres.errors import UserError

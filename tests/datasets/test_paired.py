@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from superres.datasets.lazy import LazyBicubic
+from superres.datasets.lazy import reduced
 from superres.datasets.locate import locate
 from superres.datasets.paired import PairedDataset
 from superres.datasets.pairing import TEMPLATES
@@ -83,7 +83,7 @@ def test_packed_pictures_survive_pickling_and_forks(make_packs):
 def test_any_part_of_a_lazy_bicubic_equals_that_of_the_whole(scale: int, border: str):
     gt = pictures(1, ((11 * scale, 13 * scale),))[0]
     whole = imresize(gt, 1 / scale, border=border)
-    lazy = LazyBicubic(gt, scale, border)
+    lazy = reduced(gt, scale, border)
     assert lazy.shape == whole.shape
     for top in range(11):
         for left in range(13):

@@ -60,8 +60,8 @@ def foreign(path: Path, pictures: dict[str, np.ndarray]) -> Path:
 
 
 def files(path: Path, pictures: dict[str, np.ndarray]) -> Path:
+    path.mkdir(exist_ok=True)
     for name, image in pictures.items():
-        (path / name).parent.mkdir(parents=True, exist_ok=True)
         write_image(path / f"{name}.png", image)
     return path
 
@@ -85,9 +85,8 @@ def make(kind: str, path: Path) -> tuple[Any, dict[str, np.ndarray]]:
     """One store of each kind and what it must give, by default in colour."""
     if kind == "packed":
         return pack(PICTURES, path), PICTURES
-    pictures = {name: PICTURES[name] for name in ("folder/one", "grey")}
-    build = foreign if kind == "foreign" else files
-    found = open_store(build(path, pictures), recursive=True)
+    pictures = {"one": PICTURES["folder/one"], "grey": PICTURES["grey"]}
+    found = open_store((foreign if kind == "foreign" else files)(path, pictures))
     return found, pictures | {"grey": np.repeat(PICTURES["grey"], 3, axis=2)}
 
 
@@ -100,20 +99,14 @@ def test_what_is_stored_is_read(kind, tmp_path):
         for i, name in enumerate(sorted(pictures)):
             assert (one.name_at(i), one.index(name), name in one) == (name, i, True)
             assert one.shape(name) == one.shape_at(i) == pictures[name].shape
-            assert one.stored_channels(i) == PICTURES[name].shape[2]
             assert one.read(name).dtype == pictures[name].dtype
             assert np.array_equal(one.read_at(i - len(pictures)), pictures[name])
     part = store.only([1])
-    assert (list(part.names()), len(part), store.name_at(0) in part) == (
-        [store.name_at(1)],
-        1,
-        False,
-    )
+    assert (list(part.names()), store.name_at(0) in part) == ([store.name_at(1)], False)
     assert np.array_equal(part.read_at(0), store.read_at(1))
     assert (part.is_part, store.is_part, store.changed()) == (True, False, "")
-    with pytest.raises(KeyError, match="no picture named 'absent'") as caught:
+    with pytest.raises(UserError, match=f"{store.path} has no picture named 'absent'"):
         store.read("absent")
-    assert str(store.path) in str(caught.value)
     for beyond in (len(pictures), -len(pictures) - 1):
         with pytest.raises(IndexError):
             store.read_at(beyond)
@@ -133,7 +126,7 @@ def test_names_are_sorted_by_their_bytes(tmp_path_factory, names):
 
 def test_folders_decode_as_they_are_told(tmp_path):
     deep = picture(6, 7, 3, np.uint16)
-    files(tmp_path, {"deep": deep, "sub/below": picture(4, 4), "alpha": picture(4, 4, 4)})
+    files(tmp_path, {"deep": deep, "alpha": picture(4, 4, 4)})
     assert list(ImageFolder(tmp_path).names()) == ["alpha", "deep"]
     assert np.array_equal(ImageFolder(tmp_path, dtype="keep").read("deep"), deep)
     assert np.array_equal(ImageFolder(tmp_path).read("deep"), np.rint(deep / 257.0))
@@ -199,13 +192,11 @@ def test_a_pack_of_the_first_versions_is_read(store):
 
 
 def test_a_database_that_was_replaced_is_noticed(store):
-    pickled, old = pickle.dumps(store), store.read("grey")
+    old = store.read("grey")
     again = pack({"grey": picture(8, 8)}, store.path, overwrite=True)
     assert "replaced or removed" in store.changed()
     assert (again.changed(), again.shape("grey")) == ("", (8, 8, 3))
     assert np.array_equal(old, PICTURES["grey"])
-    with pytest.raises(UserError, match="was changed, replaced or removed while it was in use"):
-        pickle.loads(pickled)
     os.utime(again.path / "data.mdb")
     assert "was changed" in again.changed()
 
@@ -278,7 +269,7 @@ def flip(key: bytes) -> Callable[[Any], object]:
     return change
 
 
-_NEWER = layout.make_header("complete", 5).replace(b'"version": 1', b'"version": 2')
+_NEWER = layout.make_header(5, 0, {}).replace(b'"version": 1', b'"version": 2')
 
 
 @pytest.mark.parametrize(
@@ -286,14 +277,10 @@ _NEWER = layout.make_header("complete", 5).replace(b'"version": 1', b'"version":
     [
         (flip(layout.INDEX), "its index is damaged"),
         (flip(layout.NAMES), "its index is damaged"),
-        (lambda txn: txn.put(layout.HEADER, layout.make_header("complete")), "index is damaged"),
+        (lambda txn: txn.put(layout.HEADER, layout.make_header(5, 0, {})), "index is damaged"),
         (lambda txn: txn.put(layout.HEADER, b"{"), "its header is damaged"),
         (lambda txn: txn.put(layout.HEADER, b"[]"), "its header is damaged"),
         (lambda txn: txn.put(layout.HEADER, _NEWER), "version 2 of the format"),
-        (
-            lambda txn: txn.put(layout.HEADER, layout.make_header("packing")),
-            "Run the same pack command",
-        ),
         (lambda txn: txn.delete(layout.HEADER), r"no meta_info\.txt"),
     ],
 )
@@ -333,10 +320,7 @@ def test_another_toolboxs_lmdb_is_converted_into_ours(tmp_path):
         ("0001.png 20,30,3 1", "line 3"),
         ("(20,30,3) 1", "line 3"),
         ("0003.png (20,30) 1 x", "line 3"),
-        (
-            "grey.png (20,30,3) 1",
-            r"line 2 .* and line 3 of meta_info.txt have the same name 'grey'",
-        ),
+        ("grey.png (20,30,3) 1", r"\(10, 12, 1\) and \(20, 30, 3\) have the same name 'grey'"),
         ("0003.png (20,99999999999,3) 1", "line 3"),
         ("0009.png (20,30,3) 1\n0010.png (2,3) 1", "lists '0009', '0010', and the database has no"),
         (None, "lists no pictures"),
@@ -352,12 +336,9 @@ def test_malformed_meta_info(tmp_path, line, fault):
 
 def test_damaged_entries_of_another_toolboxs_lmdb(tmp_path):
     def change(txn: Any) -> None:
-        txn.put(b"grey", txn.get(b"folder/one"))
-        txn.put(b"folder/one", txn.get(b"folder/one")[:-40])
+        txn.put(b"one", txn.get(b"one")[:-40])
 
     store, _ = make("foreign", tmp_path / "x.lmdb")
     broken = open_store(edited(store.path, change))
-    with pytest.raises(UserError, match=r"edited\.lmdb, entry 'folder/one': truncated"):
-        broken.read("folder/one")
-    with pytest.raises(UserError, match=r"entry 'grey': 20x30 .*says 10x12"):
-        broken.read("grey")
+    with pytest.raises(UserError, match=r"edited\.lmdb, entry 'one': truncated"):
+        broken.read("one")

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from superres.datasets.conventions import CONVENTIONS
+from superres.datasets.fingerprint import CONVENTIONS
 from superres.datasets.pack import pack_images
 from superres.datasets.sets import find_sets
 from superres.datasets.storage import open_store
@@ -190,7 +190,7 @@ def test_counts_of_known_sets(tmp_path):
     put(tmp_path / "s" / "DIV2K_valid_HR" / "0007.png", picture(7))
     faults = errors(check(tmp_path / "s", [2], allow_partial=True))
     assert [f for f, *_ in faults] == ["names", "names"]
-    assert "'0007' is no name of DIV2K_valid" in faults[0][2]
+    assert "'0007' is not a name of DIV2K_valid" in faults[0][2]
     paired(tmp_path / "t" / "Set5", 4)
     ((_, _, text),) = errors(check(tmp_path / "t", [2]))
     assert text == "4 images, and Set5 has 5"

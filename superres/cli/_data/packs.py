@@ -1,9 +1,8 @@
-"""`superres data pack`, `unpack`, `list`, `extract` and `merge`: single packs."""
+"""`superres data pack`, `unpack` and `list`: single packs."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,57 +11,30 @@ from superres.output import printable
 
 
 def add_arguments(commands: Any) -> None:
-    """The five subcommands."""
+    """The three subcommands."""
     parser = command(commands, "pack", _pack)
     parser.add_argument("source", type=Path, help="folder, or LMDB of BasicSR, MMEditing or ours")
     parser.add_argument("target", type=Path, help="the LMDB to be, by custom NAME.lmdb")
-    parser.add_argument("--recursive", action="store_true", help="subfolders too")
-    _pack_options(parser)
+    text = "rgb (default) repeats grey pictures and drops transparency"
+    parser.add_argument(
+        "--channels", choices=("rgb", "grey", "unchanged"), default="rgb", help=text
+    )
+    parser.add_argument("--depth", choices=("8", "keep"), default="8", help="of 16-bit pictures")
+    parser.add_argument("--overwrite", action="store_true", help="pack again what is at TARGET")
+    workers(parser)
     text = "a picture that cannot be read fails the pack"
     parser.add_argument("--strict", action="store_true", help=text)
 
     parser = command(commands, "unpack", _unpack)
     parser.add_argument("source", type=Path, help="LMDB")
     parser.add_argument("target", type=Path, help="folder to be written")
+    text = "pictures, as list prints them (default: all)"
+    parser.add_argument("names", nargs="*", metavar="NAME", help=text)
     parser.add_argument("--suffix", default=".png", help="format (default .png, lossless)")
     parser.add_argument("--overwrite", action="store_true", help="write existing files anew")
 
     parser = command(commands, "list", _list)
     parser.add_argument("source", type=Path, help="LMDB or folder")
-
-    parser = command(commands, "extract", _extract)
-    parser.add_argument("source", type=Path, help="LMDB")
-    parser.add_argument("names", nargs="+", metavar="NAME", help="of pictures, as list prints them")
-    text = "folder, or file for one picture"
-    parser.add_argument("--out", type=Path, default=Path(), metavar="PATH", help=text)
-
-    parser = command(commands, "merge", _merge)
-    parser.add_argument("sources", type=Path, nargs="+", metavar="SOURCE", help="LMDBs or folders")
-    parser.add_argument("--out", type=Path, required=True, metavar="TARGET", help="the LMDB to be")
-    _pack_options(parser)
-
-
-def _pack_options(parser: argparse.ArgumentParser) -> None:
-    kinds = ("rgb", "grey", "unchanged")
-    text = "rgb (default) repeats grey pictures and drops transparency"
-    parser.add_argument("--channels", choices=kinds, default="rgb", help=text)
-    parser.add_argument("--depth", choices=("8", "keep"), default="8", help="of 16-bit pictures")
-    parser.add_argument("--overwrite", action="store_true", help="replace a differing target")
-    workers(parser)
-
-
-def _packed(
-    args: argparse.Namespace, make: Callable, source: Any, target: Path, **more: Any
-) -> Record:
-    """Call one of the functions of :mod:`superres.datasets.pack`; gives the record."""
-    from superres.cli._progress import Progress
-
-    names = ("channels", "num_workers", "overwrite")
-    options = {name: getattr(args, name) for name in names} | more
-    options["dtype"] = "uint8" if args.depth == "8" else "keep"
-    with Progress() as told:
-        progress = told.step(f"packing {target.name}")
-        return pack_record(make(source, target, progress=progress, **options))
 
 
 def _pack(args: argparse.Namespace) -> Record:
@@ -70,33 +42,29 @@ def _pack(args: argparse.Namespace) -> Record:
 
     After an interruption run it again. Exit code 1 where pictures had to be left out.
     """
+    from superres.cli._progress import Progress
     from superres.datasets.pack import pack_images
 
-    more = {"recursive": args.recursive, "strict": args.strict}
-    return _packed(args, pack_images, args.source, args.target, **more)
-
-
-def _merge(args: argparse.Namespace) -> Record:
-    """Join LMDBs and folders into one LMDB; names must not clash."""
-    from superres.datasets.pack import merge
-    from superres.datasets.storage import open_store
-
-    dtype = "uint8" if args.depth == "8" else "keep"
-    stores = [open_store(source, args.channels, dtype) for source in args.sources]
-    return _packed(args, merge, stores, args.out)
+    names = ("channels", "num_workers", "overwrite", "strict")
+    options = {name: getattr(args, name) for name in names}
+    options["dtype"] = "uint8" if args.depth == "8" else "keep"
+    with Progress() as told:
+        progress = told.step(f"packing {args.target.name}")
+        report = pack_images(args.source, args.target, progress=progress, **options)
+    return pack_record(report)
 
 
 def _unpack(args: argparse.Namespace) -> Record:
-    """Write all pictures of an LMDB as files; existing ones are kept, so it can be continued."""
+    """Write pictures of an LMDB as files; existing ones are kept, so it can be continued."""
     from superres.cli._progress import Progress
-    from superres.datasets.unpack import unpack
+    from superres.datasets.pack import unpack
+    from superres.datasets.storage import open_store
 
-    failed: list[tuple[str, str]] = []
+    store = open_store(args.source, "unchanged", "keep")
     options = {"suffix": args.suffix, "overwrite": args.overwrite}
     with Progress() as told:
         options["progress"] = told.step(f"writing to {args.target.name}")
-        options["left_out"] = lambda *what: failed.append(what)
-        written = unpack(args.source, args.target, **options)
+        written, failed = unpack(store, args.target, args.names or None, **options)
     print(f"{args.target}: {written} files written")
     return {"target": str(args.target), "written": written, "failed": failed}
 
@@ -123,23 +91,4 @@ def _list(args: argparse.Namespace) -> Record:
             text += f"\t{row['bits']} bit\tcrc32 {row['crc32']}"
         print(text)
         record["pictures"] += [row] if args.json else []
-    return record
-
-
-def _extract(args: argparse.Namespace) -> Record:
-    """Write single pictures of an LMDB as files."""
-    from superres.datasets.storage import open_store
-    from superres.datasets.unpack import UnreadableError, extract
-    from superres.errors import UserError
-
-    if len(args.names) > 1 and not args.out.is_dir():
-        raise UserError(f"--out: {args.out} is no folder, and there are {len(args.names)} pictures")
-    store = open_store(args.source, "unchanged", "keep")
-    record: Record = {"written": [], "failed": []}
-    for name in args.names:
-        try:
-            record["written"].append(str(extract(store, name, args.out)))
-            print(printable(record["written"][-1], keep=""))
-        except UnreadableError as error:
-            record["failed"].append((name, str(error)))
     return record

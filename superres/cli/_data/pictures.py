@@ -17,7 +17,7 @@ def add_arguments(commands: Any) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="TARGET", help="the data_root")
     parser.add_argument("--scale", type=whole_scale, required=True, metavar="S")
     parser.add_argument("--name", metavar="SET", help="of the new set")
-    parser.add_argument("--overwrite", action="store_true", help="replace what differs at TARGET")
+    parser.add_argument("--overwrite", action="store_true", help="pack again what is at TARGET")
     workers(parser)
 
     parser = command(commands, "browse", _browse)
@@ -56,7 +56,6 @@ def _browse(args: argparse.Namespace) -> Record:
     from superres.engine.config.check import check_config
     from superres.engine.config.load import load_config
     from superres.engine.config.types import blame
-    from superres.imaging.io import write_image
 
     options = args.cfg_options + ([f"seed={args.seed}"] if args.seed is not None else [])
     cfg = load_config(args.config, options)
@@ -67,6 +66,6 @@ def _browse(args: argparse.Namespace) -> Record:
         dataset = build_dataset(node)
     pairs = first_pairs(dataset, cfg.global_batch_size, seed, args.iteration, args.count)
     out = args.out or Path(f"{Path(args.config).stem}_browse.png")
-    write_image(out, contact_sheet(pairs))
+    contact_sheet(pairs, out)
     print(f"{out}: {len(pairs)} samples from iteration {args.iteration} on, seed {seed}")
     return {"sheet": str(out), "samples": [pair["meta"]["name"] for pair in pairs]}

@@ -41,7 +41,7 @@ def add_arguments(commands: Any) -> None:
     )
     parser.add_argument("--depth", choices=("8", "keep"), default="8", help="of 16-bit pictures")
     parser.add_argument("--allow-partial", action="store_true", help="an incomplete set is fine")
-    parser.add_argument("--overwrite", action="store_true", help="replace what differs at TARGET")
+    parser.add_argument("--overwrite", action="store_true", help="pack again what is at TARGET")
 
 
 def _prepare(args: argparse.Namespace) -> Record:

@@ -14,47 +14,45 @@ from typing import Any
 
 import numpy as np
 
-from superres.datasets.conventions import CONVENTIONS
+from superres.datasets.fingerprint import CONVENTIONS
 from superres.datasets.pack import PackReport, pack_images
 from superres.datasets.sets import find_sets
 from superres.datasets.storage import open_store
-from superres.datasets.storage.sources import derived
+from superres.datasets.storage.gathered import Made
 from superres.datasets.storage.writer import check_apart, check_set_name
 from superres.errors import UserError, some
 
 #: In torchvision's order.
 CROPS = ("tl", "tr", "bl", "br", "center")
-PARTS = tuple(f"_{crop}" for crop in CROPS)
 CONVENTION = "pil-bicubic"
 
 
-def crop_corner(height: int, width: int, crop: str) -> tuple[int, int, int, int]:
-    """(top, left, height, width) of one of the five crops of half the size.
+def crop_corner(height: int, width: int, crop: str) -> tuple[int, int]:
+    """(top, left) of one of the five crops of half the size.
 
     The centre follows ``torchvision.transforms.functional.center_crop``: Python's ``round``.
     """
     h, w = height // 2, width // 2
     if crop == "center":
-        return round((height - h) / 2.0), round((width - w) / 2.0), h, w
-    return (height - h) * (crop[0] == "b"), (width - w) * (crop[1] == "r"), h, w
+        return round((height - h) / 2.0), round((width - w) / 2.0)
+    return (height - h) * (crop[0] == "b"), (width - w) * (crop[1] == "r")
 
 
 def five_crop_pair(image: np.ndarray, crop: str, scale: int) -> tuple[np.ndarray, np.ndarray]:
-    """(lq, gt) of one crop of a picture (H, W, 3), uint8.
+    """(lq, gt) of one crop of an image (H, W, 3), uint8.
 
     Raises:
         UserError: the crop is smaller than the scale.
     """
-    top, left, h, w = crop_corner(*image.shape[:2], crop)
-    size = h // scale, w // scale
-    if not all(size):
-        raise UserError(
-            f"a picture of {image.shape[1]}x{image.shape[0]} is too small to be cropped in five "
-            f"at scale {scale}"
-        )
+    top, left = crop_corner(*image.shape[:2], crop)
+    h, w = (side // 2 for side in image.shape[:2])
+    if min(h, w) < scale:
+        size = f"{image.shape[1]}x{image.shape[0]}"
+        raise UserError(f"an image of {size} is too small to be cropped in five at scale {scale}")
     resize = CONVENTIONS[CONVENTION].make
+    size = h // scale, w // scale
     gt = image[top : top + h, left : left + w]
-    if (h, w) != (size[0] * scale, size[1] * scale):
+    if h % scale or w % scale:
         gt = resize(gt, (size[0] * scale, size[1] * scale))
     return resize(gt, size), gt
 
@@ -82,27 +80,23 @@ def five_crop(
     """
     found = find_sets(Path(source))
     if len(found) != 1:
-        raise UserError(
-            f"{source}: several sets are here ({some(f.name for f in found)}); give one."
-        )
+        names = some(one.name for one in found)
+        raise UserError(f"{source}: several sets are here ({names}); give one.")
     if name is not None:
         check_set_name(name)
     folder = Path(out) / (name or f"{found[0].name}_five_crop_X{scale}")
     for part in (found[0].home, *found[0].lq.values()):
         check_apart(folder, part)
     info = {"scale": scale, "made": "five-crop of super-image"}
-    low = {"degradation": "bicubic", "convention": CONVENTION}
+    low = {"role": "lq", "degradation": "bicubic", "convention": CONVENTION}
     reports = []
-    for at, file, more in (
-        (1, "HR.lmdb", {"role": "gt"}),
-        (0, f"LR_bicubic_X{scale}.lmdb", {"role": "lq", **low}),
-    ):
+    for at, file, more in ((1, "HR.lmdb", {"role": "gt"}), (0, f"LR_bicubic_X{scale}.lmdb", low)):
 
         def side(image: np.ndarray, part: str, at: int = at) -> np.ndarray:
             return five_crop_pair(image, part[1:], scale)[at]
 
-        pictures = derived(open_store(found[0].gt), side, "", PARTS)
+        images = Made(open_store(found[0].gt), side, "", [f"_{crop}" for crop in CROPS])
         options = {"num_workers": num_workers, "overwrite": overwrite, "strict": True}
         options["progress"] = step(f"{folder.name}: {file}")
-        reports.append(pack_images(pictures, folder / file, info=info | more, **options))
+        reports.append(pack_images(images, folder / file, info=info | more, **options))
     return reports

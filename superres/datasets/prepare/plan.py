@@ -17,7 +17,7 @@ from superres.imaging.listing import list_images
 
 @dataclass
 class Options:
-    """What a person asked for; see the command's help.
+    """What was asked for; see the command's help.
 
     Attributes:
         scales: of the low-quality sides.
@@ -63,7 +63,7 @@ class SetPlan:
     notes: list[str] = field(default_factory=list)
 
     def take(self, other: SetPlan, names: Iterable[str] | None = None) -> SetPlan:
-        """Add what another plan has, or has of ``names``; of two pictures of one name the first."""
+        """Add what another plan has, or has of ``names``; of two images of one name the first."""
         wanted = None if names is None else set(names)
         pairs = [(self.gt, other.gt)]
         pairs += [(self.lq.setdefault(key, {}), side) for key, side in other.lq.items()]
@@ -84,24 +84,24 @@ def files_of(folder: Path, recursive: bool = False) -> Files:
     """
     if is_lmdb(folder):
         raise UserError(f"{folder}: packed already. Give a folder of pictures (--root)")
-    places = folders(folder) if recursive else [folder]
-    files = [file for place in places for file in list_images(place)]
-    names = [file.relative_to(folder).with_suffix("").as_posix() for file in files]
-    return dict(by_name(folder, zip(names, files)))
+    files = [
+        f for place in (folders(folder) if recursive else [folder]) for f in list_images(place)
+    ]
+    named = ((file.relative_to(folder).with_suffix("").as_posix(), file) for file in files)
+    return dict(zip(*by_name(folder, named)))
 
 
 def plan_of(found: FoundSet) -> SetPlan:
     """The plan of a set whose two sides are known.
 
     Raises:
-        UserError: clashing names; nothing but the low-quality side is missing, and what lies here
-            may be it.
+        UserError: clashing names; a low-quality side cannot be read, or what lies here may be it.
     """
     doubts = found.doubts()
-    if not found.lq and doubts:
+    if found.unreadable or (doubts and not found.lq):
         raise UserError(
-            f"{doubts[0].rstrip('.')}, and no other low-quality side is known for {found.gt}. "
-            "Mend that folder, call it LR, or move it away"
+            f"{doubts[0].rstrip('.')}, so the low-quality side of {found.gt} is not known. Mend "
+            "that folder, call it LR, or move it away"
         )
     plan = SetPlan(found.name, notes=doubts)
     sides = [found.gt, *found.gt_at.values(), *found.lq.values()]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import functools
 import importlib
 import os
 from collections.abc import Callable
@@ -17,22 +17,16 @@ from superres.datasets.pairing import size_fault
 from superres.datasets.prepare.plan import Files, Options, SetPlan
 from superres.datasets.prepare.source import Source
 from superres.datasets.sets import KNOWN, shortfall
-from superres.datasets.storage import open_store
-from superres.datasets.storage.sources import Picture, derived
+from superres.datasets.storage import PictureStore, open_store
+from superres.datasets.storage.gathered import Made
 from superres.datasets.storage.writer import check_apart, check_set_name
-from superres.datasets.verify import verify
+from superres.datasets.verify.run import Step, verify
 from superres.errors import UserError, some
 from superres.files import unreadable
 from superres.imaging.io import image_header
 from superres.imaging.resize import imresize, modcrop
 
 _SHOWN = 20
-
-
-Progress = Callable[[int, int, str], None]
-"""``progress(done, total, name)``"""
-Step = Callable[[str], Progress]
-"""Given a text, gives the progress of a new step."""
 
 
 def prepare(
@@ -48,7 +42,7 @@ def prepare(
 
     Args:
         name: of a recipe, a file in the folder ``recipes``.
-        say: told what a person should know now.
+        say: called with what the user should know now.
 
     Returns:
         The record that is written as JSON: ``ok``, ``failed``, (name, fault) of the pictures that
@@ -69,14 +63,14 @@ def prepare(
     if out.exists() and not out.is_dir():
         raise UserError(f"{out}: a file, not a folder (--out).")
     say(f"looking through {root}")
-    record: dict[str, Any] = {"recipe": name, "ok": True, "sets": [], "failed": []}
+    record: dict[str, Any] = {"recipe": name, "sets": [], "failed": []}
     with Source(root, out.with_name(f".{out.name}.extracted")) as source:
         plans = chosen.plan(source, options)
         for plan in plans:
             check_apart(out / plan.name, root)
             if lacks := shortfall(plan.name, None, list(plan.gt)):
                 say(f"warning: {lacks}")
-            _check(plan, options, step(f"{plan.name}: checking headers"))
+            _check(plan, options)
         for plan in plans:
             _make(plan, out / plan.name, options, step, record)
     record["failed"] = [(name, source.told(fault)) for name, fault in record["failed"]]
@@ -84,46 +78,31 @@ def prepare(
         one["notes"] = list(map(source.told, dict.fromkeys(one["notes"])))
         for note in one["notes"][:_SHOWN]:
             say(f"note: {note}")
+    record["ok"] = not record["failed"]
     if options.verify:
-        record["verification"] = verify(
-            [one["path"] for one in record["sets"]],
-            options.scales,
-            allow_partial=options.allow_partial,
-            num_workers=options.num_workers,
-            step=step,
-        )
-        record["ok"] = record["verification"]["ok"]
-    record["ok"] = record["ok"] and not record["failed"]
+        paths = [one["path"] for one in record["sets"]]
+        asked = {"allow_partial": options.allow_partial, "num_workers": options.num_workers}
+        record["verification"] = verify(paths, options.scales, **asked, step=step)
+        record["ok"] &= record["verification"]["ok"]
     return record
 
 
-def _check(plan: SetPlan, options: Options, progress: Progress) -> None:
+def _check(plan: SetPlan, options: Options) -> None:
     """Compare the names and sizes of a plan's sides, before anything is written.
 
-    Drops the low-quality sides that nobody asked for. Pictures whose header cannot be read are
+    Drops the low-quality sides that were not asked for. Images whose header cannot be read are
     left to the packer, which reports them.
 
     Raises:
-        UserError: a low-quality side lacks pictures, or is not of the scale that it claims;
-            a ground truth that is smaller than a scale.
+        UserError: a low-quality side lacks images, or is not of the scale that it claims; a
+            ground truth is smaller than a scale.
     """
     plan.lq = {key: files for key, files in plan.lq.items() if key[1] in options.scales}
-    sides = [plan.gt, *plan.gt_at.values(), *plan.lq.values()]
-    files = [file for side in sides for file in side.values()]
-    shapes: dict[Path, tuple[int, int]] = {}
-    for done, file in enumerate(files, start=1):
-        if fault := unreadable(file):
-            raise UserError(f"{fault} Mend or remove it; it is not left out silently.")
-        with contextlib.suppress(UserError):
-            header = image_header(file)
-            shapes[file] = header.height, header.width
-        progress(done, len(files), file.stem)
-    largest = max(options.scales)
+    shape, largest = functools.cache(_shape), max(options.scales)
     for file in plan.gt.values():
-        if min(shapes.get(file, (largest,))) < largest:
-            height, width = shapes[file]
+        if (size := shape(file)) and min(size) < largest:
             raise UserError(
-                f"{file}: {width}x{height} pixels, too small for scale {largest}. Remove it, or "
+                f"{file}: {size[1]}x{size[0]} pixels, too small for scale {largest}. Remove it, or "
                 "prepare smaller scales (--scales)."
             )
     for (kind, scale), lq in plan.lq.items():
@@ -137,25 +116,36 @@ def _check(plan: SetPlan, options: Options, progress: Progress) -> None:
                 "is then made exactly."
             )
         for name, file in lq.items():
-            sizes = shapes.get(gt[name]), shapes.get(file)
+            sizes = shape(gt[name]), shape(file)
             if all(sizes) and (fault := size_fault(*sizes, scale)):
                 raise UserError(f"{file}, of {gt[name]}: {fault}")
 
 
+def _shape(file: Path) -> tuple[int, int] | None:
+    """(height, width); None where the header cannot be read."""
+    if fault := unreadable(file):
+        raise UserError(f"{fault} Mend or remove it; it is not left out silently.")
+    try:
+        header = image_header(file)
+    except UserError:
+        return None
+    return header.height, header.width
+
+
 def _make(plan: SetPlan, path: Path, options: Options, step: Step, record: dict[str, Any]) -> None:
     """Pack a plan's sides, and the bicubic ones that it lacks."""
-    # Where both sides are given, a picture that is left out of one breaks the pairs; and a set
-    # that people know by its count must not be short of some without anybody noticing.
-    known = plan.name.lower() in KNOWN and not options.allow_partial
     packs: list[dict[str, Any]] = []
     one = {"name": plan.name, "path": str(path), "packs": packs, "notes": plan.notes}
     record["sets"].append(one)
+    # Where both sides are given, an image that is left out of one breaks the pairs; and a set
+    # that people know by its count must not be short of some without anybody noticing.
+    known = plan.name.lower() in KNOWN and not options.allow_partial
 
-    def side(name: str, pictures: Files | list[Picture], made: str, **info: Any) -> None:
-        if isinstance(pictures, dict):  # called by their own names, not by those of links
-            pictures = [(name, file.resolve()) for name, file in pictures.items()]
+    def side(name: str, images: Files | PictureStore, made: str, **info: Any) -> None:
+        if isinstance(images, dict):  # called by their own names, not by those of links
+            images = [(name, file.resolve()) for name, file in images.items()]
         done = pack_images(
-            pictures,
+            images,
             path / f"{name}.lmdb",
             dtype=options.dtype,
             num_workers=options.num_workers,
@@ -182,11 +172,11 @@ def _make(plan: SetPlan, path: Path, options: Options, step: Step, record: dict[
         if "bicubic" not in lq and not (lq and plan.own_lq):
             make = partial(_reduced, scale=scale, border=options.border)
             how = f"bicubic x{scale} {options.border}"
-            source = derived(open_store(path / f"{gt}.lmdb"), make, how)
+            source = Made(open_store(path / f"{gt}.lmdb"), make, how)
             made = f"exact bicubic, border {options.border}"
             side(f"LR_bicubic_X{scale}", source, made, degradation="bicubic", **info)
 
 
 def _reduced(image: np.ndarray, _: str, scale: int, border: str) -> np.ndarray:
-    """The exact bicubic of a picture that is cropped at the bottom and the right first."""
+    """The exact bicubic of an image that is cropped at the bottom and the right first."""
     return imresize(modcrop(image, scale), 1 / scale, border=border)

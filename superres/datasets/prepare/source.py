@@ -1,17 +1,125 @@
-"""The place that pictures are prepared from: a folder with folders and archives, or an archive."""
+"""The place that images are prepared from: a folder with folders and archives, or an archive.
+
+Archives are extracted before they are looked at: zip by zipfile, tar by tarfile. One is refused as
+a whole when any member would lead out of the folder or is a link, and when it holds more than the
+disk does.
+"""
 
 from __future__ import annotations
 
+import errno
+import lzma
 import os
 import re
 import shutil
+import stat
+import tarfile
+import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from superres.datasets.layouts import refuse_dead_link
-from superres.datasets.prepare.archives import archive_stem, extract, hidden
 from superres.errors import UserError
 from superres.files import is_folder, lock_target, os_fault
+
+_NOT_READ = (".7z", ".rar", ".tar.zst")
+_KINDS = (".zip", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar", *_NOT_READ)
+_DEEPEST = 100
+_BROKEN = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, ValueError)
+
+
+def archive_stem(name: str) -> str | None:
+    """The name of an archive without its suffix; None for what is not an archive."""
+    suffix = next((s for s in _KINDS if name.lower().endswith(s)), None)
+    return suffix and name[: -len(suffix)]
+
+
+def extract(archive: Path, folder: Path) -> None:
+    """Extract an archive into a folder that is not there yet.
+
+    The files get the archive's time, so that they count as the same ones when extracted again.
+
+    Raises:
+        UserError: cut off, damaged, encrypted or hostile; a full disk.
+    """
+    if archive.name.lower().endswith(_NOT_READ):
+        raise UserError(f"{archive}: this kind of archive is not read here; extract it first.")
+    try:
+        size, time = archive.stat().st_size, archive.stat().st_mtime_ns
+        folder.mkdir(parents=True)
+        if archive.name.lower().endswith(".zip"):
+            _extract_zip(archive, folder)
+        else:
+            _extract_tar(archive, folder)
+        for file in folder.rglob("*"):
+            os.utime(file, ns=(time, time))
+    except (NotImplementedError, RuntimeError) as error:  # RuntimeError: encrypted
+        raise UserError(f"{archive}: {error}. Extract it and give the folder.") from None
+    except (*_BROKEN, OSError) as error:
+        # gzip and bz2 raise OSErrors without a number for broken data
+        if getattr(error, "errno", None) is not None:
+            place = archive if error.filename in (None, str(archive)) else folder
+            raise UserError(os_fault(place, error, "archive", writing=place == folder)) from None
+        raise UserError(
+            f"{archive}: not a whole archive ({error}; {size} bytes are there). Most likely its "
+            "download was interrupted: fetch it again."
+        ) from None
+
+
+def _extract_zip(archive: Path, folder: Path) -> None:
+    with zipfile.ZipFile(archive) as opened:
+        members = opened.infolist()
+        for info in members:
+            plain = stat.S_IFMT(info.external_attr >> 16) in (0, stat.S_IFREG, stat.S_IFDIR)
+            info.filename = _checked(archive, info.filename, plain)
+        _check_room(archive, folder, sum(info.file_size for info in members))
+        opened.extractall(folder, members)
+
+
+def _extract_tar(archive: Path, folder: Path) -> None:
+    with tarfile.open(archive) as opened:
+        members = opened.getmembers()
+        for info in members:
+            plain = info.isdir() or (info.isreg() and not info.issparse())
+            info.name = _checked(archive, info.name, plain)
+        end = max((info.offset_data + info.size for info in members), default=0)
+        if archive.suffix.lower() == ".tar" and archive.stat().st_size - end < tarfile.BLOCKSIZE:
+            raise tarfile.ReadError("its end mark is missing")
+        _check_room(archive, folder, sum(info.size for info in members))
+        opened.extractall(folder, members, filter="data")
+
+
+def _checked(archive: Path, name: str, plain: bool) -> str:
+    """A member's path below the folder that it is extracted to; hostile ones are refused."""
+    path = name.replace("\\", "/")  # some old programs write the other slash
+    parts = path.split("/")
+    fault = ""
+    if not plain:
+        fault = "is a link, or not a plain file"
+    elif path.startswith("/") or ".." in parts or ":" in path[:2] or "\0" in path:
+        fault = "would lead out of the folder it is extracted to"
+    elif len(parts) > _DEEPEST:
+        name, fault = f"{name[:60]}...", f"lies more than {_DEEPEST} folders deep"
+    if fault:
+        raise UserError(
+            f"{archive}: refused, its member {name!r} {fault}. A data set's archive holds nothing "
+            "of the kind: fetch it from the original place."
+        )
+    return path
+
+
+def _check_room(archive: Path, folder: Path, needed: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise UserError(
+            f"{archive}: refused, it takes {needed >> 20} MiB, and {folder.parent} has "
+            f"{free >> 20} MiB free. Make room, or give another --out"
+        )
+
+
+def hidden(*parts: str) -> bool:
+    """Whether any part of a path is hidden, or a copy that macOS leaves."""
+    return any(part.startswith(".") or part == "__MACOSX" for part in parts)
 
 
 class Source:
@@ -23,21 +131,20 @@ class Source:
             that was killed left there is removed by the next one.
 
     Raises:
-        UserError: there is nothing at ``root``.
+        UserError: nothing is at ``root``.
 
     Attributes:
         name: of the folder or archive, as a set can be called.
-        tree: the folder with its pictures, from :meth:`open` on.
-        passed_over: archives that were not looked into.
+        tree: the folder with its images, from :meth:`open` on.
     """
 
     def __init__(self, root: Path, scratch: Path) -> None:
         self.root = self.tree = root
-        self.passed_over: list[Path] = []
+        self._passed_over: list[str] = []
         self._scratch, self._lock = scratch, None
-        refuse_dead_link(root)
         if not root.exists():
-            raise UserError(f"{root}: no such folder or archive (--root).")
+            missing = FileNotFoundError(errno.ENOENT, "")
+            raise UserError(os_fault(root, missing, "folder or archive"))
         stem = archive_stem(root.name) if root.is_file() else root.name
         if stem is None:
             raise UserError(f"{root}: neither a folder nor a zip or tar file (--root).")
@@ -74,7 +181,7 @@ class Source:
         return text.replace(str(self.tree), str(self.root))
 
     def open(self, archives: str = "") -> Path:
-        """The folder with its pictures: itself; with archives a copy of links, they extracted.
+        """The folder with its images: itself; with archives a copy of links, they extracted.
 
         Args:
             archives: those whose names match this pattern (anywhere, any case) are looked into;
@@ -93,27 +200,27 @@ class Source:
             for file in sorted(folder.iterdir())
             if archive_stem(file.name) is not None and not hidden(file.name) and file.is_file()
         ]
-        wanted = {f for f in found if re.search(archives, f.name, re.IGNORECASE)}
-        self.passed_over = [file for file in found if file not in wanted]
+        wanted = [f for f in found if re.search(archives, f.name, re.IGNORECASE)]
+        self._passed_over = [file.name for file in found if file not in wanted]
         if wanted:
             self.tree = self.scratch / self.name
             for folder in folders(self.root):
-                self._link(folder, wanted)
-            for file in sorted(wanted):
-                extract(file, self.tree / file.parent.relative_to(self.root))
+                target = self.tree / folder.relative_to(self.root)
+                target.mkdir(parents=True)
+                with os.scandir(folder) as entries:
+                    for entry in entries:
+                        if not is_folder(entry) and Path(entry.path) not in wanted:
+                            os.symlink(entry.path, target / entry.name)
+            for file in wanted:
+                target = self.tree / file.parent.relative_to(self.root) / archive_stem(file.name)
+                while target.exists():
+                    target = Path(f"{target}_")
+                extract(file, target)
         return self.tree
 
-    def _link(self, folder: Path, wanted: set[Path]) -> None:
-        target = self.tree / folder.relative_to(self.root)
-        target.mkdir(parents=True)
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if not is_folder(entry) and Path(entry.path) not in wanted:
-                    os.symlink(entry.path, target / entry.name)
-
     def nothing(self, what: str) -> UserError:
-        """The message for a source without the pictures that a recipe is about."""
-        passed = ", ".join(file.name for file in self.passed_over[:5])
+        """The message for a source without the images that a recipe is about."""
+        passed = ", ".join(self._passed_over[:5])
         others = f" Archives not looked into because of their names: {passed}." if passed else ""
         return UserError(f"{self.root}: no {what} here or below it.{others}")
 

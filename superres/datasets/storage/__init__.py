@@ -6,10 +6,9 @@ import os
 from pathlib import Path
 
 from superres.datasets.storage.base import Depth, PictureStore
-from superres.datasets.storage.environment import DATA_FILE, open_environment
 from superres.datasets.storage.folder import ImageFolder
 from superres.datasets.storage.foreign_lmdb import META_FILE, ForeignLmdb
-from superres.datasets.storage.lmdb import HEADER, ImageLmdb
+from superres.datasets.storage.lmdb import DATA_FILE, HEADER, ImageLmdb, open_environment
 from superres.datasets.storage.writer import PARTIAL_SUFFIX
 from superres.errors import UserError
 from superres.imaging.io import Channels
@@ -18,17 +17,13 @@ __all__ = ["ForeignLmdb", "ImageFolder", "ImageLmdb", "PictureStore", "open_stor
 
 
 def open_store(
-    path: str | os.PathLike,
-    channels: Channels = "rgb",
-    dtype: Depth = "uint8",
-    recursive: bool = False,
+    path: str | os.PathLike, channels: Channels = "rgb", dtype: Depth = "uint8"
 ) -> PictureStore:
     """Open whatever holds pictures at ``path``: packed, BasicSR's or MMEditing's LMDB, a folder.
 
     Args:
         path: a folder of pictures, a database folder, or its ``data.mdb``.
         channels, dtype: for stores that decode; packed pictures are as they were packed.
-        recursive: for folders: subfolders too.
 
     Raises:
         UserError: nothing there, an unfinished pack, or what the store itself raises.
@@ -36,18 +31,18 @@ def open_store(
     path = Path(path)
     if path.name == DATA_FILE:
         path = path.parent
+    partial = path if path.name.endswith(PARTIAL_SUFFIX) else Path(f"{path}{PARTIAL_SUFFIX}")
+    if (path == partial or not path.exists()) and partial.is_dir():
+        raise UserError(
+            f"{partial}: an unfinished pack, its packing was interrupted. Run the same pack "
+            "command again."
+        )
     if not path.exists():
-        partial = path.with_name(path.name + PARTIAL_SUFFIX)
-        if (partial / DATA_FILE).exists():
-            raise UserError(
-                f"{path}: not there yet, its packing was interrupted ({partial.name} is beside "
-                "it). Run the same pack command again."
-            )
         raise UserError(f"{path}: no such folder.")
     if not path.is_dir():
         raise UserError(f"{path}: a file; a folder of pictures or an LMDB folder is needed.")
     if not (path / DATA_FILE).exists():
-        return ImageFolder(path, channels, dtype, recursive)
+        return ImageFolder(path, channels, dtype)
     if open_environment(path).get(HEADER) is not None:
         return ImageLmdb(path)
     if not (path / META_FILE).exists():

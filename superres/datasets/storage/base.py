@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from functools import cached_property
@@ -12,7 +13,6 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
-from superres.datasets.storage.environment import Environment
 from superres.errors import UserError
 
 Depth = Literal["uint8", "keep"]
@@ -33,7 +33,7 @@ class PictureStore(ABC):
     is_part = False
     _names: Sequence[str]
     _entries: Sequence[Any]  # what the store itself has to know of each picture
-    _environment: Environment | None = None
+    _environment: Any = None  # an open database
 
     def names(self) -> Sequence[str]:
         """All names, sorted."""
@@ -43,9 +43,20 @@ class PictureStore(ABC):
     def shape_at(self, i: int) -> tuple[int, int, int]:
         """(height, width, channels) of picture ``i`` without reading its pixels."""
 
-    def stored_channels(self, i: int) -> int:
-        """Channels of picture ``i`` as it is stored, before it is read as grey or RGB."""
-        return self.shape_at(i)[2]
+    def file_at(self, i: int) -> Path | None:
+        """The image file of picture ``i``; None where it does not have one of its own."""
+        return None
+
+    def label_at(self, i: int) -> str:
+        """What messages call picture ``i``: its file, or its database and name."""
+        return str(self.file_at(i) or f"{self.path}: {self._names[i]}")
+
+    def stamp_at(self, i: int) -> bytes:
+        """Changes when picture ``i`` does; equal for what need not be packed again."""
+        file = self.file_at(i)
+        status = os.stat(file or self.path)
+        stamp = b"%d bytes, %d ns" % (status.st_size, status.st_mtime_ns)
+        return stamp if file else stamp + b" %d" % i
 
     @abstractmethod
     def read_at(self, i: int) -> np.ndarray:
@@ -74,18 +85,18 @@ class PictureStore(ABC):
         """The number of a picture.
 
         Raises:
-            KeyError: there is no such picture; names the store and the key.
+            UserError: the store has no such picture.
         """
         if name not in self._numbers:
-            raise KeyError(f"{self.path} has no picture named {name!r} ({len(self)} pictures)")
+            raise UserError(f"{self.path} has no picture named {name!r} ({len(self)} pictures).")
         return self._numbers[name]
 
     def shape(self, name: str) -> tuple[int, int, int]:
-        """(height, width, channels) of a picture; KeyError as :meth:`index`."""
+        """(height, width, channels) of a picture; UserError as :meth:`index`."""
         return self.shape_at(self.index(name))
 
     def read(self, name: str) -> np.ndarray:
-        """A picture by name, as :meth:`read_at`; KeyError as :meth:`index`."""
+        """A picture by name, as :meth:`read_at`; UserError as :meth:`index`."""
         return self.read_at(self.index(name))
 
     def __contains__(self, name: object) -> bool:
@@ -109,11 +120,11 @@ def encode_name(name: str) -> bytes:
     return name.encode("utf-8", "surrogateescape")
 
 
-def by_name(where: Path, entries: Iterable[tuple[str, Any]]) -> list[tuple[str, Any]]:
-    """(name, what it stands for), sorted.
+def by_name(where: Path, entries: Iterable[tuple[str, Any]]) -> tuple[list[str], list[Any]]:
+    """The names, sorted, and what each stands for.
 
     Raises:
-        UserError: two of one name; both are told.
+        UserError: two of one name; what they stand for is named.
     """
     ordered = sorted(entries, key=lambda entry: encode_name(entry[0]))
     for (name, first), (other, second) in itertools.pairwise(ordered):
@@ -122,4 +133,4 @@ def by_name(where: Path, entries: Iterable[tuple[str, Any]]) -> list[tuple[str, 
                 f"{where}: {first} and {second} have the same name {name!r}. Rename or remove one "
                 "of them."
             )
-    return ordered
+    return [name for name, _ in ordered], [entry for _, entry in ordered]

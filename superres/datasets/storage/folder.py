@@ -10,7 +10,7 @@ import numpy as np
 
 from superres.datasets.storage.base import Depth, PictureStore, by_name
 from superres.errors import UserError
-from superres.imaging.io import Channels, ImageHeader, image_header, image_shape, read_image
+from superres.imaging.io import Channels, ImageHeader, image_header, read_image
 from superres.imaging.listing import list_images
 
 logger = logging.getLogger("superres")
@@ -23,7 +23,6 @@ class ImageFolder(PictureStore):
         path: the folder.
         channels: ``rgb``, ``grey`` or ``unchanged``; see :func:`superres.imaging.io.read_image`.
         dtype: ``uint8`` (16-bit files are brought to 8 bits) or ``keep``.
-        recursive: subfolders too; names then have their path below the folder, with ``/``.
 
     Raises:
         UserError: the folder is missing or has no pictures, or two files have the same name once
@@ -31,35 +30,30 @@ class ImageFolder(PictureStore):
     """
 
     def __init__(
-        self,
-        path: str | os.PathLike,
-        channels: Channels = "rgb",
-        dtype: Depth = "uint8",
-        recursive: bool = False,
+        self, path: str | os.PathLike, channels: Channels = "rgb", dtype: Depth = "uint8"
     ) -> None:
         self.path, self.channels, self._dtype = Path(path), channels, dtype
         self._said: set[str] = set()
-        files = (file.relative_to(self.path) for file in list_images(self.path, recursive))
-        entries = by_name(self.path, ((f.with_suffix("").as_posix(), f) for f in files))
-        if not entries:
+        self._shapes: dict[str, tuple[int, int, int]] = {}
+        named = ((file.stem, file.name) for file in list_images(self.path))
+        self._names, self._entries = by_name(self.path, named)
+        if not self._names:
             raise UserError(f"{self.path}: no pictures in this folder.")
-        self._names, self._entries = zip(*((name, str(file)) for name, file in entries))
 
     def file_at(self, i: int) -> Path:
-        """The file of picture ``i``."""
         return self.path / self._entries[i]
 
     def shape_at(self, i: int) -> tuple[int, int, int]:
+        if shape := self._shapes.get(self._entries[i]):
+            return shape
         header = image_header(self.file_at(i))
         for text in changes(header, self.channels, self._dtype):
             if text not in self._said:  # in the main process: workers ask for no shapes
                 self._said.add(text)
                 logger.warning("%s: images %s, such as %s", self.path, text, self.name_at(i))
         count = {"rgb": 3, "grey": 1, "unchanged": header.channels}[self.channels]
-        return header.height, header.width, count
-
-    def stored_channels(self, i: int) -> int:
-        return image_shape(self.file_at(i))[2]
+        shape = self._shapes[self._entries[i]] = header.height, header.width, count
+        return shape
 
     def read_at(self, i: int) -> np.ndarray:
         return read_image(self.file_at(i), self.channels, self._dtype)

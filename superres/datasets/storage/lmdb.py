@@ -7,11 +7,15 @@ Version 1 of the format is an LMDB environment (a folder with ``data.mdb``) whos
 endian             Keys are numbers, so that names may have any length and alphabet.
 ``index``          one :data:`RECORD` per picture, sorted by the UTF-8 bytes of the names
 ``names``          all names, UTF-8, one after the other, in the same order
-``header``         JSON: format, version, state, count, crc32 of index + names, info
+``header``         JSON: format, version, count, crc32 of index + names, info
 =================  =============================================================================
 
 Older packs have a sub-database ``sources``, and in ``offset`` the places of the pixels in the file,
 which nothing reads any more.
+
+A process opens each database once and never closes it: py-lmdb refuses to open one twice, and
+images are arrays on its memory map. Without locks and for reading only, what was opened before a
+fork stays right in the worker.
 """
 
 from __future__ import annotations
@@ -20,19 +24,112 @@ import itertools
 import json
 import os
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import lmdb
 import numpy as np
 
+from superres.datasets.lazy import converted
 from superres.datasets.storage.base import PictureStore
-from superres.datasets.storage.environment import Environment, damaged, open_environment
 from superres.errors import UserError
-from superres.imaging.io import with_channels
+from superres.files import os_fault
+
+DATA_FILE = "data.mdb"
+
+Identity = tuple[int, int, int, int]
+"""Device, inode, size and time of a file's last change."""
+
+
+class Environment:
+    """An open database. Pickled, as for a spawned worker, it is opened again.
+
+    Attributes:
+        views: what a store keeps of the entries that it has looked up, by their keys.
+    """
+
+    def __init__(self, path: Path, identity: Identity) -> None:
+        self.path, self.data_file, self._as_opened = path, path / DATA_FILE, identity
+        self.views: dict[bytes, Any] = {}
+        try:
+            # With read-ahead, which is the default: a first look is at the whole picture.
+            self._env = lmdb.open(str(path), readonly=True, create=False, lock=False)
+        except lmdb.Error as error:
+            what = "not an LMDB database, or a damaged one"
+            raise UserError(f"{self.data_file}: {what} ({error}).") from None
+        # Reading beyond the end of the file would kill the process (SIGBUS).
+        needed = (self._env.info()["last_pgno"] + 1) * self._env.stat()["psize"]
+        if identity[2] < needed:
+            self._env.close()
+            raise UserError(
+                f"{self.data_file}: truncated, {identity[2]} of {needed} bytes are there. Copy it "
+                "again, or pack it again."
+            )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return open_environment, (self.path,)
+
+    def get(self, key: bytes) -> memoryview | None:
+        """The value of a key, on the memory map; None if absent.
+
+        Raises:
+            UserError: LMDB finds its own pages damaged.
+        """
+        try:
+            with self._env.begin(buffers=True) as transaction:
+                return transaction.get(key)
+        except lmdb.Error as error:
+            raise damaged(self.path, f"the database is damaged ({error})") from None
+
+    def keys(self) -> Iterator[bytes]:
+        """All keys of the main database, sorted; no value is touched."""
+        with self._env.begin() as transaction, transaction.cursor() as cursor:
+            yield from cursor.iternext(values=False)
+
+    def changed(self) -> str:
+        """What a message says of a data file that is not the one that was opened; else empty."""
+        try:
+            same = _identity(self.data_file) == self._as_opened
+        except OSError:
+            same = False
+        what = "was changed, replaced or removed while it was in use"
+        return "" if same else f"{self.data_file}: {what}"
+
+
+_OPEN: dict[tuple[int, int], Environment] = {}
+"""By device and inode: a link leads to the same one, a database that replaced another to a new."""
+
+
+def open_environment(path: Path) -> Environment:
+    """This process's environment for the database in a folder; opened on the first call.
+
+    Raises:
+        UserError: missing, unreadable, not an LMDB, truncated; names the file.
+    """
+    try:
+        identity = _identity(path / DATA_FILE)
+    except OSError as error:
+        raise UserError(os_fault(path / DATA_FILE, error, "LMDB database")) from None
+    if identity[:2] not in _OPEN:
+        _OPEN[identity[:2]] = Environment(path, identity)
+    return _OPEN[identity[:2]]
+
+
+def _identity(file: Path) -> Identity:
+    status = os.stat(file)
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def damaged(path: Path, what: str) -> UserError:
+    """The message of a damaged pack."""
+    return UserError(
+        f"{path}: {what}. Prepare or pack it again with --overwrite, or restore a copy."
+    )
+
 
 VERSION = 1
 HEADER, INDEX, NAMES = b"header", b"index", b"names"
-COMPLETE = "complete"
 
 #: One picture: its key, where its name ends in the names, its shape, sample type and checksum.
 RECORD = np.dtype(
@@ -62,18 +159,11 @@ def entry_key(number: int) -> bytes:
     return number.to_bytes(8, "big")
 
 
-def make_header(state: str, count: int = 0, crc32: int = 0, info: dict | None = None) -> bytes:
-    """The header's JSON; ``state`` is ``packing`` or :data:`COMPLETE`."""
-    header = {
-        "format": "superres-lmdb",
-        "version": VERSION,
-        "state": state,
-        "count": count,
-        "crc32": crc32,
-        "txnid": 0,  # read by older versions
-        "info": info or {},
-    }
-    return json.dumps(header).encode()
+def make_header(count: int, crc32: int, info: dict[str, Any]) -> bytes:
+    """The header's JSON."""
+    header = {"format": "superres-lmdb", "version": VERSION, "count": count, "crc32": crc32}
+    # What older versions read.
+    return json.dumps({**header, "state": "complete", "txnid": 0, "info": info}).encode()
 
 
 def index_checksum(index: Any, names: Any) -> int:
@@ -123,7 +213,7 @@ class ImageLmdb(PictureStore):
             raise UserError(f"{self.path}: an LMDB database that superres did not pack.")
         try:
             header = json.loads(bytes(value))
-            version, state, _, _ = (header[key] for key in ("version", "state", "crc32", "info"))
+            version, _, _ = (header[key] for key in ("version", "crc32", "info"))
         except (ValueError, KeyError, TypeError):
             raise damaged(self.path, "its header is damaged") from None
         if version != VERSION:
@@ -131,19 +221,11 @@ class ImageLmdb(PictureStore):
                 f"{self.path}: packed in version {version} of the format; this superres reads "
                 f"version {VERSION}. Update superres, or pack it again."
             )
-        if state != COMPLETE:
-            raise UserError(
-                f"{self.path}: an unfinished pack, its packing was interrupted. Run the same pack "
-                "command again."
-            )
         return header
 
     def shape_at(self, i: int) -> tuple[int, int, int]:
         height, width, channels = self._entries[i].item()[3:6]
         return height, width, self.as_channels or channels
-
-    def stored_channels(self, i: int) -> int:
-        return int(self._entries[i]["channels"])
 
     def dtype_at(self, i: int) -> np.dtype:
         """The sample type of picture ``i``: uint8 or uint16."""
@@ -152,6 +234,9 @@ class ImageLmdb(PictureStore):
     def checksum_at(self, i: int) -> int:
         """The CRC-32 that was stored with the pixels of picture ``i``."""
         return int(self._entries[i]["crc32"])
+
+    def stamp_at(self, i: int) -> bytes:
+        return b"crc32 %08x" % self.checksum_at(i)
 
     def read_at(self, i: int) -> np.ndarray:
         """Picture ``i`` as a read-only view on the memory map.
@@ -174,21 +259,4 @@ class ImageLmdb(PictureStore):
             image = views[key] = pixels.reshape(height, width, channels)
         if self.as_channels in (None, channels):
             return image
-        return _Converted(image, self.as_channels)  # type: ignore[return-value]
-
-
-class _Converted:
-    """A picture with other channels, converted where it is looked at and only there."""
-
-    ndim = 3
-
-    def __init__(self, image: np.ndarray, count: int) -> None:
-        self.image, self.count = image, count
-        self.shape, self.dtype = (*image.shape[:2], count), image.dtype
-
-    def __getitem__(self, key: tuple[slice, slice]) -> _Converted:
-        return _Converted(self.image[key], self.count)
-
-    def __array__(self, dtype: np.dtype | None = None, copy: bool | None = None) -> np.ndarray:
-        whole = with_channels(self.image, self.count)
-        return whole if dtype is None else whole.astype(dtype)
+        return converted(image, self.as_channels)  # type: ignore[return-value]

@@ -18,25 +18,21 @@ def in_order(
 ) -> Iterator[Done]:
     """Yield (i, ``work(i)``, fault) for i in 0..count-1, in this order.
 
-    The result is None and ``fault`` the message where the work raised UserError or KeyError.
+    The result is None and ``fault`` the message where the work raised UserError.
     Decoding, resizing and checksums leave the interpreter to the other threads meanwhile.
 
     Args:
         num_workers: threads; 0 is one, None one per CPU that this process may use.
-
-    Raises:
-        UserError: a negative number of threads.
     """
-    if num_workers is not None and num_workers < 0:
-        raise UserError(f"num_workers must be at least 0, not {num_workers}")
 
     def do(i: int) -> Done:
         try:
             return i, work(i), ""
-        except (UserError, KeyError) as error:
-            return i, None, str(error.args[0])
+        except UserError as error:
+            return i, None, str(error)
 
-    threads = _usable_cpus() if num_workers is None else max(1, num_workers)
+    affinity = getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))
+    threads = len(affinity(0)) if num_workers is None else max(1, num_workers)
     pool = ThreadPoolExecutor(threads)
     waiting: deque = deque()
     try:
@@ -48,9 +44,3 @@ def in_order(
             yield waiting.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def _usable_cpus() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -1,8 +1,7 @@
 """Writing a packed database so that it is either complete or plainly unfinished.
 
-Pictures are committed in batches to ``<target>.partial``; the finished database gets its index,
-is flushed to disk and only then moved to ``<target>``. What a process that was killed has left
-is begun anew.
+Images are committed in batches to ``<target>.partial``; the finished database gets its index, is
+flushed to disk and only then moved to ``<target>``. What a killed process left is begun again.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +17,8 @@ import lmdb
 import numpy as np
 
 from superres.datasets.storage.base import encode_name
-from superres.datasets.storage.environment import DATA_FILE
 from superres.datasets.storage.lmdb import (
-    COMPLETE,
+    DATA_FILE,
     HEADER,
     INDEX,
     NAMES,
@@ -50,18 +48,17 @@ class PackWriter:
 
     def __init__(self, target: Path) -> None:
         self.target, self.partial = target, target.with_name(target.name + PARTIAL_SUFFIX)
-        self._entries: list[tuple[bytes, np.void]] = []
+        self._names: list[bytes] = []
+        self._records: list[tuple[int, ...]] = []
         self._batch: list[tuple[bytes, Any]] = []
         self._batch_bytes = 0
 
     def __enter__(self) -> PackWriter:
         shutil.rmtree(self.partial, ignore_errors=True)
-        with self._told():
+        with self._faults():
             self.partial.mkdir()
-            self._env = lmdb.open(
-                str(self.partial), map_size=_FIRST_MAP_SIZE, lock=False, metasync=False
-            )
-        self._write(lambda txn: txn.put(HEADER, make_header("packing")))
+            options = {"map_size": _FIRST_MAP_SIZE, "lock": False, "metasync": False}
+            self._env = lmdb.open(str(self.partial), **options)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -69,40 +66,40 @@ class PackWriter:
         shutil.rmtree(self.partial, ignore_errors=True)
 
     def add(self, name: str, pixels: np.ndarray, crc32: int) -> None:
-        """Add one picture: (H, W, C), C-contiguous, uint8 or little-endian uint16.
+        """Add one image, behind all others by the bytes of its name.
+
+        Args:
+            pixels: (H, W, C), C-contiguous, uint8 or little-endian uint16.
+            crc32: of the pixels.
 
         Raises:
             UserError: the disk is full, or cannot be written.
         """
-        record = np.zeros((), RECORD)[()]
-        code = SAMPLE_TYPES.index(pixels.dtype)
-        record["key"], record["crc32"], record["code"] = len(self._entries), crc32, code
-        record["height"], record["width"], record["channels"] = pixels.shape
-        self._batch.append((entry_key(len(self._entries)), pixels.reshape(-1).view(np.uint8).data))
-        self._entries.append((encode_name(name), record))
+        number, code = len(self._names), SAMPLE_TYPES.index(pixels.dtype)
+        self._batch.append((entry_key(number), pixels.reshape(-1).view(np.uint8).data))
+        self._names.append(encode_name(name))
+        self._records.append((number, 0, 0, *pixels.shape, code, 0, crc32))
         self._batch_bytes += pixels.nbytes
         if self._batch_bytes >= _BATCH_BYTES:
             self._flush()
 
     def _flush(self) -> None:
-        batch, self._batch, self._batch_bytes = self._batch, [], 0
-        self._write(lambda txn: [txn.put(key, pixels) for key, pixels in batch])
+        self._write(self._batch)
+        self._batch, self._batch_bytes = [], 0
 
-    def finish(self, info: dict) -> int:
+    def finish(self, info: dict[str, Any]) -> int:
         """Write the index, flush everything to disk and move the database to its target.
 
         Returns:
-            The number of pictures.
+            The number of images.
         """
         self._flush()
-        entries = sorted(self._entries, key=lambda entry: entry[0])
-        records = np.array([record for _, record in entries], RECORD)
-        records["name_end"] = np.cumsum([len(name) for name, _ in entries], dtype=np.uint64)
-        index, names = records.tobytes(), b"".join(name for name, _ in entries)
-        header = make_header(COMPLETE, len(entries), index_checksum(index, names), info)
-        values = ((INDEX, index), (NAMES, names), (HEADER, header))
-        self._write(lambda txn: [txn.put(key, value) for key, value in values])
-        with self._told():
+        records = np.array(self._records, RECORD)
+        records["name_end"] = np.cumsum([len(name) for name in self._names], dtype=np.uint64)
+        index, names = records.tobytes(), b"".join(self._names)
+        header = make_header(len(records), index_checksum(index, names), info)
+        self._write([(INDEX, index), (NAMES, names), (HEADER, header)])
+        with self._faults():
             self._env.sync(True)
             size = (self._env.info()["last_pgno"] + 1) * self._env.stat()["psize"]
             self._env.close()
@@ -112,7 +109,7 @@ class PackWriter:
                 # end of the file that would look like a truncation to every reader.
                 os.truncate(data, size)
             self._move(data)
-        return len(entries)
+        return len(records)
 
     def _move(self, data: Path) -> None:
         sync(data)
@@ -124,21 +121,22 @@ class PackWriter:
             os.rename(self.partial, self.target)
         sync(self.target.parent)
 
-    def _write(self, change: Callable[[Any], object]) -> None:
-        """Run ``change(txn)`` in a committed transaction, enlarging the map until it fits."""
-        with self._told():
+    def _write(self, entries: list[tuple[bytes, Any]]) -> None:
+        """Write entries in a committed transaction, enlarging the map until they fit."""
+        with self._faults():
             while True:
                 try:
-                    with self._env.begin(write=True) as txn:
-                        change(txn)
+                    with self._env.begin(write=True) as transaction:
+                        for key, value in entries:
+                            transaction.put(key, value)
                     return
                 except lmdb.MapFullError:
                     # The map size is address space; the file grows as it is written.
                     self._env.set_mapsize(2 * self._env.info()["map_size"])
 
     @contextlib.contextmanager
-    def _told(self) -> Iterator[None]:
-        """What the system or LMDB raises, as one message."""
+    def _faults(self) -> Iterator[None]:
+        """Raise what the system or LMDB raises as a :class:`UserError`."""
         try:
             yield
         except (OSError, lmdb.Error) as error:

@@ -1,8 +1,7 @@
-"""Running a list of transforms over a sample."""
+"""Running a list of transforms over a sample, and what is left of it at the end."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from mmcv.transforms import BaseTransform
@@ -10,7 +9,7 @@ from mmcv.transforms import BaseTransform
 from superres.errors import UserError
 from superres.registry import TRANSFORMS
 
-from .views import settle_view
+from .views import made, settle_view, then
 
 
 class Pipeline:
@@ -27,14 +26,14 @@ class Pipeline:
         self.transforms = [
             TRANSFORMS.build(t) if isinstance(t, dict) else t for t in transforms or []
         ]
-        self._steps = [(t, _function(t), getattr(t, "keeps_view", False)) for t in self.transforms]
+        self._steps = [(t, getattr(t, "keeps_view", False)) for t in self.transforms]
 
     def __call__(self, sample: dict[str, Any]) -> dict[str, Any]:
-        for transform, function, keeps_view in self._steps:
+        for transform, keeps_view in self._steps:
             if not keeps_view and sample.get("view"):
                 sample = settle_view(sample)
             given = sample
-            sample = function(given)
+            sample = transform(given)
             if sample is None:
                 name = given.get("gt_path") or given.get("lq_path")
                 raise UserError(
@@ -44,7 +43,43 @@ class Pipeline:
         return sample
 
 
-def _function(transform: Any) -> Callable[[dict[str, Any]], dict[str, Any] | None]:
-    """What calling the transform comes to."""
-    plain = getattr(type(transform), "__call__", None) is BaseTransform.__call__  # noqa: B004
-    return transform.transform if plain else transform
+META_KEYS = ("index", "draw", "name", "scale", "top", "left", "lq_path", "gt_path")
+
+
+@TRANSFORMS.register_module()
+class PackInputs(BaseTransform):
+    """Keep what the network and the records need.
+
+    Gives ``inputs`` (the low-quality pixels), ``gt`` (if there is one), ``view`` (still to be
+    applied when the batch is written) and ``meta``: {keys}.
+
+    Args:
+        meta_keys: further entries of the sample to keep in ``meta``.
+
+    Raises:
+        UserError: the sample has no ``lq``.
+    """
+
+    keeps_view = True
+    moves_only = True
+
+    def __init__(self, meta_keys: tuple[str, ...] = ()) -> None:
+        self.meta_keys = (*META_KEYS, *meta_keys)
+
+    def transform(self, sample: dict[str, Any]) -> dict[str, Any]:
+        """Select; see the class."""
+        if sample.get("lq") is None or sample.get("margin"):
+            raise UserError(
+                f"{sample.get('gt_path')}: there is no lq to pack. With make_lq='none' the "
+                "pipeline makes it: put Degrade before PackInputs"
+            )
+        meta = {key: sample[key] for key in self.meta_keys if key in sample}
+        view = sample.get("view", 0)
+        meta["view"] = then(sample.get("settled_view", 0), view)
+        packed = {"inputs": made(sample["lq"]), "view": view, "meta": meta}
+        if sample.get("gt") is not None:
+            packed["gt"] = made(sample["gt"])
+        return packed
+
+
+PackInputs.__doc__ = PackInputs.__doc__.format(keys=", ".join(META_KEYS))

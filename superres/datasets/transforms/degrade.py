@@ -7,6 +7,9 @@ own generator only, and takes a number or a pair ``(low, high)`` to draw from wh
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -87,13 +90,39 @@ def cut_margin(sample: Sample) -> Sample:
     return sample
 
 
-class Step(BaseTransform):
-    """A change of ``sample['lq']`` that happens with probability ``prob``."""
+def limits(low: float, high: float) -> dict[str, tuple[float, float]]:
+    """Metadata of a field of a step that holds a number, or a pair to draw from."""
+    return {"limits": (low, high)}
 
-    def __init__(self, prob: float = 1.0) -> None:
-        if not 0 <= prob <= 1:
-            raise UserError(f"{type(self).__name__}: prob = {prob!r} must lie between 0 and 1")
-        self.prob = prob
+
+@dataclass(kw_only=True)
+class Step(BaseTransform):
+    """A change of ``sample['lq']`` that happens with probability ``prob``.
+
+    Fields with :func:`limits` are pairs once the step is built.
+
+    Raises:
+        UserError: a field beyond its limits.
+    """
+
+    prob: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.prob <= 1:
+            raise UserError(f"{type(self).__name__}: prob = {self.prob!r} must lie between 0 and 1")
+        for one in fields(self):
+            if "limits" in one.metadata:
+                setattr(self, one.name, self._pair(one.name, *one.metadata["limits"]))
+
+    def _pair(self, name: str, low: float, high: float) -> tuple[float, float]:
+        value = getattr(self, name)
+        pair = (value, value) if isinstance(value, int | float) else tuple(value)
+        if len(pair) != 2 or not low <= pair[0] <= pair[1] <= high:
+            raise UserError(
+                f"{type(self).__name__}: {name} = {value!r} must be a number or (low, high) "
+                f"between {low:g} and {high:g}"
+            )
+        return pair
 
     def transform(self, sample: Sample) -> Sample:
         """Change ``lq``, or not."""
@@ -103,21 +132,12 @@ class Step(BaseTransform):
         return sample
 
     def apply(self, image: np.ndarray, rng: Generator, sample: Sample) -> np.ndarray:
-        """The picture, changed; its type stays."""
+        """Return the image, changed, in the same type."""
         raise NotImplementedError
-
-    def pair(self, name: str, value: Range, low: float, high: float) -> tuple[float, float]:
-        """A number or a pair as a pair within [low, high]."""
-        pair = (value, value) if isinstance(value, int | float) else tuple(value)
-        if len(pair) != 2 or not low <= pair[0] <= pair[1] <= high:
-            raise UserError(
-                f"{type(self).__name__}: {name} = {value!r} must be a number or (low, high) "
-                f"between {low:g} and {high:g}"
-            )
-        return pair
 
 
 @TRANSFORMS.register_module()
+@dataclass(kw_only=True)
 class ResizeToLq(Step):
     """Resize to the size of gt over the scale; MATLAB's bicubic on the integers of gt is exact.
 
@@ -126,26 +146,26 @@ class ResizeToLq(Step):
         border: 'reflect' (newer MATLAB) or 'replicate'.
     """
 
-    def __init__(self, method: str | list[str] = "bicubic", border: str = "reflect") -> None:
-        super().__init__()
-        self.methods = [method] if isinstance(method, str) else list(method)
-        self.border = border
+    method: str | list[str] = "bicubic"
+    border: str = "reflect"
 
     def apply(self, image: np.ndarray, rng: Generator, sample: Sample) -> np.ndarray:
         size = [side // sample["scale"] for side in sample["gt"].shape[:2]]
-        return imresize(image, size=size, method=choose(rng, self.methods), border=self.border)
+        return imresize(image, size=size, method=choose(rng, self.method), border=self.border)
 
 
 @TRANSFORMS.register_module()
+@dataclass(kw_only=True)
 class BlurDown(Step):
     """BD: Gaussian blur, then every scale-th pixel. The papers': x3, 7x7, sigma 1.6."""
 
-    def __init__(self, kernel_size: int = 7, sigma: float = 1.6, border: str = "replicate") -> None:
-        super().__init__()
-        self.arguments = (kernel_size, sigma, border)
+    kernel_size: int = 7
+    sigma: float = 1.6
+    border: str = "replicate"
 
     def apply(self, image: np.ndarray, rng: Generator, sample: Sample) -> np.ndarray:
-        return degrade.blur_down(image, sample["scale"], *self.arguments)
+        scale = sample["scale"]
+        return degrade.blur_down(image, scale, self.kernel_size, self.sigma, self.border)
 
 
 @TRANSFORMS.register_module()
@@ -168,8 +188,9 @@ class OneOf(BaseTransform):
         return self.choices[way(sample["rng"], self.odds)](sample)
 
 
-def choose(rng: Generator, choices: list[str]) -> str:
-    """One of them, all alike."""
+def choose(rng: Generator, choices: str | Sequence[str]) -> str:
+    """Return one of them, all alike; a single one without a draw."""
+    choices = [choices] if isinstance(choices, str) else choices
     return choices[0] if len(choices) == 1 else choices[int(rng.integers(len(choices)))]
 
 
@@ -182,5 +203,155 @@ def shares(what: str, odds: Any, count: int) -> np.ndarray:
 
 
 def way(rng: Generator, ends: np.ndarray) -> int:
-    """The number of the part of :func:`shares` that is drawn."""
+    """Draw the number of a part of :func:`shares`."""
     return int(np.searchsorted(ends, rng.random(), side="right"))
+
+
+def draw(rng: Generator, pair: tuple[float, float]) -> float:
+    """A value from low to high; no draw where they are equal."""
+    return pair[0] if pair[0] == pair[1] else float(rng.uniform(*pair))
+
+
+def draw_size(rng: Generator, pair: tuple[float, float]) -> int:
+    """An odd kernel size from low to high."""
+    low, high = (int(side) // 2 for side in pair)
+    return 2 * (low if low == high else int(rng.integers(low, high + 1))) + 1
+
+
+@TRANSFORMS.register_module()
+@dataclass(kw_only=True)
+class RandomGaussianBlur(Step):
+    """Blur with a Gaussian of random width, or of two widths and a random direction.
+
+    Args:
+        sigma: range, in pixels.
+        kernel_size: range; an odd size is drawn.
+        anisotropic: probability of two widths.
+        prob: of blurring at all.
+    """
+
+    sigma: Range = field(metadata=limits(1e-3, 1e3))
+    kernel_size: Range = field(default=21, metadata=limits(1, 999))
+    anisotropic: float = 1.0
+    border: str = "reflect"
+
+    def apply(self, image: np.ndarray, rng: Generator, sample: Sample) -> np.ndarray:
+        size = draw_size(rng, self.kernel_size)
+        along = across = draw(rng, self.sigma)
+        angle = 0.0
+        if rng.random() < self.anisotropic:
+            across, angle = draw(rng, self.sigma), float(rng.uniform(0, math.pi))
+        kernel = degrade.anisotropic_gaussian_kernel(size, along, across, angle)
+        return degrade.blur(image, kernel, self.border)
+
+
+@TRANSFORMS.register_module()
+@dataclass(kw_only=True)
+class RandomSinc(Step):
+    """Low-pass with a sinc, which rings as sharpening and strong compression do.
+
+    Args:
+        cutoff: range of the angular frequency, up to pi.
+        kernel_size: range; an odd size is drawn.
+        prob: of filtering at all.
+    """
+
+    cutoff: Range = field(default=(math.pi / 3, math.pi), metadata=limits(1e-3, math.pi))
+    kernel_size: Range = field(default=(7, 21), metadata=limits(1, 999))
+
+    def apply(self, image: np.ndarray, rng: Generator, sample: Sample) -> np.ndarray:
+        size = draw_size(rng, self.kernel_size)
+        return degrade.blur(image, degrade.sinc_kernel(size, draw(rng, self.cutoff)))
+
+
+@TRANSFORMS.register_module()
+@dataclass(kw_only=True)
+class RandomGaussianNoise(Step):
+    """Add white Gaussian noise; DN is level 30 behind the bicubic.
+
+    Works on any ``lq``, also on one that was read.
+
+    Args:
+        level: range of the standard deviation, on the scale 0 to 255.
+        grey: probability of the same noise in all channels.
+        prob: of adding noise at all.
+    """
+
+    level: Range = field(metadata=limits(0, 255))
+    grey: float = 0.0
+
+    def apply(self, image: np.ndarray, rng: Generator, sample: Sample) -> np.ndarray:
+        level = draw(rng, self.level)
+        grey = bool(self.grey and rng.random() < self.grey)
+        return degrade.gaussian_noise(image, level, rng, grey)
+
+
+@TRANSFORMS.register_module()
+@dataclass(kw_only=True)
+class RandomPoissonNoise(Step):
+    """Add shot noise, stronger where the image is brighter.
+
+    Args:
+        strength: range; 1 is plain shot noise.
+        grey: probability of the same noise in all channels.
+        prob: of adding noise at all.
+    """
+
+    strength: Range = field(metadata=limits(0, 1e3))
+    grey: float = 0.0
+
+    def apply(self, image: np.ndarray, rng: Generator, sample: Sample) -> np.ndarray:
+        strength = draw(rng, self.strength)
+        grey = bool(self.grey and rng.random() < self.grey)
+        return degrade.poisson_noise(image, strength, rng, grey)
+
+
+@TRANSFORMS.register_module()
+@dataclass(kw_only=True)
+class RandomJpeg(Step):
+    """Compress as JPEG and decode again. A float image is rounded first, as a file would be.
+
+    Args:
+        quality: range, 1 to 100.
+        prob: of compressing at all.
+    """
+
+    quality: Range = field(metadata=limits(1, 100))
+
+    def apply(self, image: np.ndarray, rng: Generator, sample: Sample) -> np.ndarray:
+        quality = round(draw(rng, self.quality))
+        return degrade.jpeg(to_uint8(image), quality).astype(image.dtype)
+
+
+@TRANSFORMS.register_module()
+@dataclass(kw_only=True)
+class RandomRescale(Step):
+    """Enlarge or shrink ``lq`` by a random factor; a later ``ResizeToLq`` brings it to its size.
+
+    Args:
+        factor: (low, high) with low <= 1 <= high.
+        odds: of enlarging (factor from 1 to high), shrinking (low to 1) and leaving the size.
+        method: of :func:`superres.imaging.resize.imresize`, or several to draw one from.
+        of: 'gt' or 'lq': the size that the factor multiplies.
+    """
+
+    factor: Range = field(metadata=limits(1e-2, 1e2))
+    odds: tuple[float, float, float] = (0.2, 0.7, 0.1)
+    method: str | list[str] | tuple[str, ...] = ("box", "bilinear", "bicubic")
+    of: str = "gt"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.factor[0] <= 1 <= self.factor[1]:
+            raise UserError(f"RandomRescale: 1 must lie within factor = {self.factor!r}")
+        if self.of not in ("gt", "lq"):
+            raise UserError(f"RandomRescale: of = {self.of!r} must be 'gt' or 'lq'")
+        self._ends = shares("RandomRescale: odds", self.odds, 3)
+
+    def apply(self, image: np.ndarray, rng: Generator, sample: Sample) -> np.ndarray:
+        low, high = self.factor
+        factor = draw(rng, ((1.0, high), (low, 1.0), (1.0, 1.0))[way(rng, self._ends)])
+        over = sample["scale"] if self.of == "lq" else 1
+        method = choose(rng, self.method)
+        size = [max(1, round(side / over * factor)) for side in sample["gt"].shape[:2]]
+        return imresize(image, size=size, method=method)

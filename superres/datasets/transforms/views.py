@@ -18,22 +18,12 @@ cv2 = import_cv2()
 FLIP_HORIZONTAL, FLIP_VERTICAL, TRANSPOSE = 1, 2, 4
 
 
-def then_flip(view: int, flip: int) -> int:
-    """``view`` followed by a flip (1, 2 or 3). Behind a transpose the two axes trade places."""
-    if view & TRANSPOSE:
-        flip = (flip >> 1 & 1) | (flip & 1) << 1
-    return view ^ flip
-
-
-def then_transpose(view: int) -> int:
-    """``view`` followed by a transpose."""
-    return view ^ TRANSPOSE
-
-
 def then(first: int, second: int) -> int:
     """The one view that equals ``first`` followed by ``second``."""
-    view = then_flip(first, second & 3)
-    return then_transpose(view) if second & TRANSPOSE else view
+    flips = second & 3
+    if first & TRANSPOSE:  # the two axes trade places
+        flips = (flips >> 1 & 1) | (flips & 1) << 1
+    return first ^ flips ^ (second & TRANSPOSE)
 
 
 def view_shape(shape: tuple[int, ...], view: int) -> tuple[int, ...]:

@@ -21,7 +21,7 @@ from superres.checkpoints import LoadedWeights
 from superres.checkpoints.files import sha256
 from superres.checkpoints.formats import OWN
 from superres.checkpoints.networks import full_config, is_plain
-from superres.datasets.conventions import CONVENTIONS
+from superres.datasets.fingerprint import CONVENTIONS
 from superres.datasets.layouts import read_side
 from superres.engine.config.network_check import network_differences
 from superres.engine.config.values import to_plain, walk

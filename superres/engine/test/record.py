@@ -12,8 +12,7 @@ import torch
 from mmengine.config import Config
 
 from superres.checkpoints import LoadedWeights
-from superres.datasets.conventions import CONVENTIONS
-from superres.datasets.fingerprint import fingerprint_pair, rgb8
+from superres.datasets.fingerprint import CONVENTIONS, fingerprint_pair, rgb8
 from superres.engine.config.values import scales_of, to_plain
 from superres.errors import UserError
 from superres.evaluation.results import results_record

@@ -40,12 +40,12 @@ class ScoredDataset(PairedDataset):
         self.extra: list[str] = []
         super().__init__(**options)
 
-    def _match(self) -> np.ndarray | None:
-        numbers = np.asarray(partner_numbers(self.gt, self.lq, self.scale))
-        if numbers.max() < 0:
+    def _match(self) -> list[int]:
+        numbers = partner_numbers(self.gt, self.lq, self.scale)
+        if max(numbers) < 0:
             return super()._match()  # says how pairs are named
         if not self.gt.is_part:
-            unused = sorted({*range(len(self.lq))} - {*numbers.tolist()})
+            unused = sorted({*range(len(self.lq))} - {*numbers})
             self.extra = [self.lq.name_at(i) for i in unused]
         return numbers
 
@@ -54,7 +54,7 @@ class ScoredDataset(PairedDataset):
 
     def _check_sizes(self) -> None:
         for i in range(len(self)):
-            if self.lq is not None and self.lq_number(i) < 0:
+            if self.lq is not None and self.partners[i] < 0:
                 self.faults[i] = f"it has no low-quality picture in {self.lq.path}"
             elif not self.is_rounded_up(i):
                 try:
@@ -68,7 +68,7 @@ class ScoredDataset(PairedDataset):
         """Whether a picture is one of those that ``round_up`` is about."""
         if not self.round_up or self.lq is None or i in self.faults:
             return False
-        sides = zip(self.gt.shape_at(i)[:2], self.lq.shape_at(self.lq_number(i))[:2])
+        sides = zip(self.gt.shape_at(i)[:2], self.lq.shape_at(self.partners[i])[:2])
         rest = [g - q * self.scale for g, q in sides]
         return min(rest) < 0 and all(abs(r) < self.scale for r in rest)
 
@@ -82,6 +82,6 @@ class ScoredDataset(PairedDataset):
             raise UserError(self.faults[i])
         if not self.is_rounded_up(i):
             return super().load(i)
-        lq = self.lq.read_at(self.lq_number(i))
+        lq = self.lq.read_at(self.partners[i])
         gt = np.asarray(self.gt.read_at(i))
         return lq, pillow_bicubic(gt, lq.shape[0] * self.scale, lq.shape[1] * self.scale)

@@ -28,9 +28,7 @@ def plan(source: Source, options: Options) -> list[SetPlan]:
     try:
         import pyarrow  # noqa: F401
     except ImportError:
-        raise UserError(
-            "prepare hf needs the package pyarrow, which is not installed: pip install pyarrow"
-        ) from None
+        raise UserError("prepare hf needs the package pyarrow: pip install pyarrow") from None
     tables = [*source.root.rglob("*.parquet"), *source.root.rglob("*.arrow")]
     tables = sorted(table for table in tables if not table.name.startswith((".", "cache-")))
     for table in tables:
@@ -42,8 +40,7 @@ def plan(source: Source, options: Options) -> list[SetPlan]:
     if not found:
         raise UserError(
             f"{source.root}: no parquet or arrow files with columns called {', '.join(_GT)} here "
-            "or below it. Give the folder of a data set that was downloaded with huggingface_hub "
-            "or written by save_to_disk."
+            "or below it."
         )
     name = options.name or source.name
     for one in found:
@@ -53,20 +50,18 @@ def plan(source: Source, options: Options) -> list[SetPlan]:
 
 
 def _extract(table: Path, source: Source, folder: Path, options: Options) -> None:
-    """Write the pictures of one table to ``folder/HR`` and ``folder/LR_bicubic/X2``."""
+    """Write the images of one table to ``folder/HR`` and ``folder/LR_bicubic/X2``."""
     path = table.relative_to(source.root.parent).as_posix().lower()
     stated = re.findall(r"(?<![^/_-])x(\d)(?=[/_.-])", path)
     scales = stated[-1:] or list(options.scales)
     for row, cells in enumerate(_rows(table)):
         for column, cell in cells.items():
-            side = "HR" if column.lower() in _GT else f"LR_bicubic/X{scales[0]}"
-            if column.lower() in _LQ and len(scales) > 1:
-                raise UserError(
-                    f"{table}: nothing in its path says which scale its low-quality pictures "
-                    "have; name it by --scales 2."
-                )
-            if column.lower() in (*_GT, *_LQ):
-                _put(folder / side, cell, table, row)
+            if column.lower() in _GT:
+                _put(folder / "HR", cell, table, row)
+            elif column.lower() in _LQ and len(scales) == 1:
+                _put(folder / f"LR_bicubic/X{scales[0]}", cell, table, row)
+            elif column.lower() in _LQ:
+                raise UserError(f"{table}: its path states no scale; name it by --scales 2.")
 
 
 def _rows(table: Path) -> Iterator[dict[str, Any]]:
@@ -102,7 +97,6 @@ def _put(folder: Path, cell: Any, table: Path, row: int) -> None:
         target.symlink_to(os.path.abspath(table.parent / path))
     else:
         raise UserError(
-            f"{table}, row {row}: neither a picture nor the path of one ({path}). Where the "
-            "pictures lie in archives of their own, fetch those and prepare them with div2k, "
-            "benchmark or folder."
+            f"{table}, row {row}: neither a picture nor the path of one ({path}). Fetch the "
+            "archives that hold the pictures, and prepare those."
         )

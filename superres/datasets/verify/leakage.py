@@ -39,7 +39,6 @@ class Identity:
         hashes: of the pixels -> numbers of the pictures.
     """
 
-    name: str
     files: list[str] = field(default_factory=list)
     hashes: dict[str, list[int]] = field(default_factory=dict)
     signatures: list[np.ndarray] = field(default_factory=list)

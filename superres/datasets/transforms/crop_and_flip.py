@@ -1,4 +1,4 @@
-"""Crops of a low-quality picture and of its ground truth at the same place."""
+"""Crops of a low-quality image and of its ground truth at the same place, flips and rotations."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from mmcv.transforms import BaseTransform
 from superres.errors import UserError
 from superres.registry import TRANSFORMS
 
-from .views import made
+from .views import FLIP_HORIZONTAL, FLIP_VERTICAL, TRANSPOSE, made, then
 
 
 @TRANSFORMS.register_module()
@@ -96,3 +96,58 @@ class PairedRandomCrop(BaseTransform):
             left, right = left - around[2], right + around[3]
         sample["gt"] = made(gt[top * scale : bottom * scale, left * scale : right * scale])
         return sample
+
+
+class _Turn(BaseTransform):
+    """Changes ``sample['view']`` by ``turn``, a view, with probability ``prob``."""
+
+    keeps_view = True
+    moves_only = True
+    turn: int
+
+    def __init__(self, prob: float = 0.5) -> None:
+        if not 0 <= prob <= 1:
+            raise UserError(f"{type(self).__name__}: prob = {prob!r} must lie between 0 and 1")
+        self.prob = prob
+
+    def transform(self, sample: dict[str, Any]) -> dict[str, Any]:
+        """Note the turn, or not; ``lq`` and ``gt`` are seen through one view."""
+        if sample["rng"].random() < self.prob:
+            sample["view"] = then(sample.get("view", 0), self.turn)
+        return sample
+
+
+@TRANSFORMS.register_module()
+class RandomFlip(_Turn):
+    """Flip ``lq`` and ``gt`` with probability ``prob``.
+
+    Args:
+        direction: 'horizontal' (left and right trade places) or 'vertical'.
+        prob: between 0 and 1.
+    """
+
+    def __init__(self, direction: str = "horizontal", prob: float = 0.5) -> None:
+        super().__init__(prob)
+        flips = {"horizontal": FLIP_HORIZONTAL, "vertical": FLIP_VERTICAL}
+        if direction not in flips:
+            raise UserError(
+                f"RandomFlip: direction = {direction!r} must be 'horizontal' or 'vertical'"
+            )
+        self.turn = flips[direction]
+
+
+@TRANSFORMS.register_module()
+class RandomTranspose(_Turn):
+    """Let rows and columns of ``lq`` and ``gt`` trade places with probability ``prob``."""
+
+    turn = TRANSPOSE
+
+
+@TRANSFORMS.register_module()
+class RandomRot90(_Turn):
+    """Turn ``lq`` and ``gt`` by 90 degrees against the clock with probability ``prob``.
+
+    With the two flips before or behind it, all eight views are equally likely at 0.5.
+    """
+
+    turn = FLIP_HORIZONTAL | TRANSPOSE
