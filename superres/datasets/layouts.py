@@ -195,17 +195,21 @@ def places(root: Path) -> list[Place]:
     formats, an archive, a link that leads nowhere, an unfinished pack. Bicubic low-quality images
     would hide them.
 
-    Where there is no such folder, those beside it that have its name: ``DIV2K_train_HR`` and
-    ``DIV2K_train_LR_bicubic/X4`` are those of ``DIV2K_train``.
+    A folder with images right in it is a place itself, last; the high-quality side where nothing
+    below it is called so. Where there is no such folder, those beside it that have its name:
+    ``DIV2K_train_HR`` and ``DIV2K_train_LR_bicubic/X4`` are those of ``DIV2K_train``.
 
     Raises:
         UserError: a folder cannot be read.
     """
     refuse_dead_link(root)
-    if root.is_dir():
-        return list(_below(root))
-    word = "_".join(_tokens(root.name))
-    return [p for p in _below(root.parent, word) if p.side and p.side.word == word]
+    if not root.is_dir():
+        word = "_".join(_tokens(root.name))
+        return [p for p in _below(root.parent, word) if p.side and p.side.word == word]
+    found = [] if is_lmdb(root) else list(_below(root))
+    if holds_images(root):
+        found.append(Place(root, None if any(p.high for p in found) else Side(False)))
+    return found
 
 
 def _below(root: Path, word: str = "", above: tuple[str, ...] = ()) -> Iterator[Place]:

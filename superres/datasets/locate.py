@@ -84,19 +84,14 @@ def locate(spec: Spec, data_root: str | Path, scale: int, needs_lq: bool = True)
     for root in tried:
         packed = root.parent / f"{root.name}.lmdb"
         root = packed if is_lmdb(packed) and not root.exists() else root
-        where = [] if is_lmdb(root) else places(root)
-        where = where if needs_lq else [p for p in where if p.high]
+        where = [p for p in places(root) if needs_lq or p.high]
         gt, lq, strays = choose_sides(where, scale, kind, str(root))
-        direct = Place(root, None)
-        if holds_images(root) and (gt or not asked):
-            strays += [direct] if gt else _partners_of(root, scale) if needs_lq else []
-            gt = gt or direct
         if gt is None or (asked and lq is None):
             continue
-        if gt is direct and lq is None:
+        if gt.path == root and lq is None:
             refuse_both_in_one(root)
-        words = ("", gt.side.word if gt.side else "")
-        doubts = [p for p in where if p.fault and p.low and p.side.word in words]
+            strays += _partners_of(root, scale) if needs_lq else []
+        doubts = [p for p in where if p.fault and p.low and p.side.word in ("", gt.side.word)]
         doubts = strays or [p for p in doubts if not of_another_scale(p, scale)]
         if needs_lq and (any(p.side for p in strays) or (lq is None and doubts)):
             raise UserError(_unused(gt, lq, doubts))
@@ -176,8 +171,9 @@ def _not_found(spec: str, data_root: str | Path, tried: list[Path], scale: int) 
     if there is None:
         what = f"the set {spec!r} is not there (looked at {', '.join(map(str, tried))})"
     else:
-        kind = re.search(r"/(LR_\w+)/?$", spec)
-        lacks = f"no ground truth with {kind[1]}" if kind else "no images in a known layout"
+        lacks = "no images, no LMDB and no known layout"
+        if kind := re.search(r"/(LR_\w+)/?$", spec):
+            lacks = f"no ground truth with {kind[1]}"
         what = f"the folder {there} holds {lacks} for x{scale}"
         inside = places(there)
         if faults := [p.fault for p in inside if p.fault]:

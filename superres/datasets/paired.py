@@ -37,7 +37,6 @@ class PairedDataset(Dataset):
         data_root: where sets are looked for.
         scale: whole number by which ``gt`` is larger than ``lq``.
         pipeline: transforms.
-        gt, lq: paths of the two sides, instead of what lies at ``name``.
         make_lq: 'auto' reads ``lq`` where it is there and makes it by the exact bicubic else;
             'bicubic' always makes it; 'none' leaves it to the pipeline. A ``dict(type='Degrade',
             ...)`` makes it of the whole picture, always in the same way: the random numbers are
@@ -57,12 +56,10 @@ class PairedDataset(Dataset):
 
     def __init__(
         self,
-        name: str | Mapping[str, Any] | None = None,
+        name: str | Mapping[str, Any],
         data_root: str = ".",
         scale: int = 4,
         pipeline: list[dict[str, Any]] | None = None,
-        gt: str | None = None,
-        lq: str | None = None,
         make_lq: str | dict[str, Any] = "auto",
         border: str = "reflect",
         channels: str = "rgb",
@@ -77,10 +74,6 @@ class PairedDataset(Dataset):
                 f"PairedDataset: make_lq = {make_lq!r} must be auto, bicubic, none or "
                 "dict(type='Degrade', ...)"
             )
-        if gt is not None:
-            name = {"gt": gt, "lq": lq, **({"name": name} if name else {})}
-        elif name is None:
-            raise UserError("PairedDataset takes the name of a set, or gt (and lq) paths")
         found = locate(name, data_root, scale, needs_lq=make_lq == "auto")
         self.name, self.notes = found.name, list(found.notes)
         self.scale = scale
@@ -92,7 +85,6 @@ class PairedDataset(Dataset):
         self.lq: PictureStore | None = None
         if found.lq is not None and make_lq == "auto":
             self.lq = open_store(found.lq, channels=channels, dtype=dtype)
-        self.lq_from = None if self.lq is None else str(found.lq)
         self.channels = channels
         for store in (self.gt, self.lq):
             if isinstance(store, ImageLmdb):

@@ -11,7 +11,6 @@ from pathlib import Path
 from superres.datasets.layouts import (
     LAYOUTS,
     Place,
-    Side,
     choose_sides,
     holds_images,
     is_lmdb,
@@ -121,9 +120,9 @@ def sets_at(folder: Path, depth: int) -> Iterator[FoundSet]:
         return
     where = places(folder)
     high, low = [p for p in where if p.high], [p for p in where if p.low]
+    if all(p.fault for p in low):  # images alone are a set only where they are asked for
+        high = [p for p in high if p.path != folder]
     words = sorted({p.side.word for p in high})
-    if not words and any(not p.fault for p in low) and holds_images(folder):
-        high, words = [Place(folder, Side(False))], [""]
     for word in words:
         mine = [p for p in high if p.side.word == word]
         partners = [p for p in low if p.side.word == word] or (low if len(words) == 1 else [])
@@ -133,7 +132,7 @@ def sets_at(folder: Path, depth: int) -> Iterator[FoundSet]:
         unused = [p for p in where if p.side is None and not word]
         yield _set_of(spelt[0] if spelt else folder.resolve().name, [*mine, *partners], unused)
     if depth and (not words or words[0]):
-        used = {p.below[0] for p in where if p.side and p.side.word in words}
+        used = {p.below[0] for p in where if p.below and p.side and p.side.word in words}
         for path in sorted(p for p in folder.iterdir() if p.is_dir() and p.name[0] != "."):
             if path.name not in used:
                 yield from sets_at(path, depth - 1)

@@ -16,7 +16,6 @@ from superres.cli.main import main
 from superres.datasets.batches import collate
 from superres.datasets.paired import PairedDataset
 from superres.datasets.prepare.five_crop import CROPS, crop_corner, five_crop_pair
-from superres.datasets.storage import open_store
 from superres.imaging.io import read_image, write_image
 from tests.datasets.trees import paired, picture
 

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from superres.datasets.pack import pack_images
-from superres.imaging.io import write_image
-from superres.imaging.resize import imresize, modcrop
+from tests.datasets.trees import lq_of, put
 
 SIZES = ((96, 120), (80, 100), (120, 88), (100, 100), (84, 132))  # of gt, multiples of 4
 
@@ -25,20 +24,12 @@ def pictures(count: int = 5, sizes: tuple = SIZES, seed: int = 0) -> list[np.nda
 def make_folders(tmp_path: Path) -> Callable[..., Path]:
     """``make_folders(images, scale)``: a set of PNG files below tmp_path / name, as EDSR has it."""
 
-    def make(
-        images: list[np.ndarray] | None = None,
-        scale: int = 4,
-        name: str = "folders",
-        lq: bool = True,
-    ) -> Path:
+    def make(images=None, scale: int = 4, name: str = "folders", lq: bool = True) -> Path:
         root = tmp_path / name
         for i, gt in enumerate(pictures() if images is None else images):
-            _write(root / "HR" / f"{i:03d}.png", gt)
+            put(root / "HR" / f"{i:03d}.png", gt)
             if lq:
-                _write(
-                    root / "LR_bicubic" / f"X{scale}" / f"{i:03d}.png",
-                    imresize(modcrop(gt, scale), 1 / scale),
-                )
+                put(root / "LR_bicubic" / f"X{scale}" / f"{i:03d}.png", lq_of(gt, scale))
         return root
 
     return make
@@ -48,9 +39,7 @@ def make_folders(tmp_path: Path) -> Callable[..., Path]:
 def make_packs(make_folders: Callable[..., Path], tmp_path: Path) -> Callable[..., Path]:
     """``make_packs(images, scale)``: the same as packs."""
 
-    def make(
-        images: list[np.ndarray] | None = None, scale: int = 4, name: str = "packs", lq: bool = True
-    ) -> Path:
+    def make(images=None, scale: int = 4, name: str = "packs", lq: bool = True) -> Path:
         source, target = make_folders(images, scale, f"{name}-files", lq), tmp_path / name
         pack_images(source / "HR", target / "HR.lmdb", num_workers=0)
         if lq:
@@ -59,8 +48,3 @@ def make_packs(make_folders: Callable[..., Path], tmp_path: Path) -> Callable[..
         return target
 
     return make
-
-
-def _write(path: Path, image: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_image(path, image)

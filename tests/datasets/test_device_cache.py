@@ -8,8 +8,8 @@ import torch
 
 from superres.datasets import device_cache
 from superres.datasets.device_cache import CachedLoader, Plane, Window, cache_device
-from superres.datasets.loader import train_loader
 from superres.datasets.joined import MultiScaleDataset
+from superres.datasets.loader import train_loader
 from superres.datasets.paired import PairedDataset
 from superres.datasets.sampler import IterationSampler
 from superres.datasets.transforms.views import apply_view
@@ -115,7 +115,9 @@ def test_it_must_fit(make_packs, monkeypatch):
     gt = sum(p.size for p in pictures())
     needed = gt + gt // 16
     monkeypatch.setattr(device_cache, "available", lambda _: int(needed / 0.9) - 10)
-    with pytest.raises(UserError, match=r"takes 0\.00 GiB .*, and cpu has 0\.00 GiB free.*cache=None"):
+    with pytest.raises(
+        UserError, match=r"takes 0\.00 GiB .*, and cpu has 0\.00 GiB free.*cache=None"
+    ):
         loaders(root)
     monkeypatch.setattr(device_cache, "available", lambda _: int(needed / 0.9) + 10)
     loaders(root)
@@ -131,12 +133,6 @@ def test_what_computes_with_pixels_cannot_run_over_places(make_packs):
         loaders(root, pipeline=[CROP, noise, {"type": "PackInputs"}])
     with pytest.raises(UserError, match="make_lq is 'none'"):
         loaders(root, make_lq="none")
-
-
-def test_pictures_of_different_sizes(make_packs):
-    cached, _ = loaders(make_packs(), pipeline=[{"type": "PackInputs"}])
-    with pytest.raises(UserError, match="mixes pictures of different sizes"):
-        next(iter(cached))
 
 
 def test_which_device():

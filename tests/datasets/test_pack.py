@@ -1,4 +1,4 @@
-"""Packing and unpacking: what goes in comes out."""
+"""Packing and unpacking: what goes in comes out. (Kills and full disks: tests/faults.)"""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ import pytest
 
 from superres.datasets.pack import pack_images, unpack
 from superres.datasets.storage import ImageFolder, ImageLmdb, open_store, writer
+from superres.datasets.storage.pool import in_order
 from superres.errors import UserError
+from superres.files import lock_target
 from superres.imaging.io import read_image, write_image
 
 RNG = np.random.default_rng(23)
@@ -95,10 +97,7 @@ def test_kinds_of_pictures(tmp_path):
     write_image(folder / "grey.png", picture(8, 9, 1))
     write_image(folder / "deep.png", picture(8, 9, 3, np.uint16))
     write_image(folder / "alpha.png", picture(8, 9, 4))
-    report = pack_images(folder, tmp_path / "rgb.lmdb")
-    assert_same(report.target, folder)
-    for text in ("16 bits", "grey, stored as RGB: grey", "transparency, stored without it: alpha"):
-        assert any(text in note and note.startswith("1 of 3 ") for note in report.notes)
+    assert_same(pack_images(folder, tmp_path / "rgb.lmdb").target, folder)
     pack_images(folder, tmp_path / "raw.lmdb", channels="unchanged", dtype="keep")
     raw, kept = ImageLmdb(tmp_path / "raw.lmdb"), ImageFolder(folder, "unchanged", "keep")
     assert [raw.shape(name)[2] for name in ("grey", "deep", "alpha")] == [1, 3, 4]
@@ -162,6 +161,47 @@ def test_the_map_grows_as_needed(tmp_path, folder, monkeypatch):
     assert_same(report.target, folder)
     pixels = sum(image.nbytes for image in map(ImageFolder(folder).read_at, range(9)))
     assert report.bytes < pixels + 9 * 4096 * 2 + 20 * 4096
+
+
+@pytest.mark.parametrize("step", ["add", "_move"])
+def test_ctrl_c_leaves_nothing(tmp_path, folder, monkeypatch, step):
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(writer.PackWriter, step, stop)
+    with pytest.raises(KeyboardInterrupt):
+        pack_images(folder, tmp_path / "hr.lmdb")
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_two_at_one_target(tmp_path, folder):
+    target = tmp_path / "hr.lmdb"
+    said = rf"process {os.getpid()} on .* since .* is packing to .*hr\.lmdb"
+    with lock_target(target, "packing to"), pytest.raises(UserError, match=said):
+        pack_images(folder, target)
+    pack_images(folder, target)
+    # A finished one is up to date without a lock, which a read-only disk would refuse.
+    with lock_target(target, "packing to"):
+        assert pack_images(folder, target).reused == 9
+
+
+def test_a_read_only_target(tmp_path, folder):
+    place = tmp_path / "place"
+    place.mkdir(mode=0o555)
+    if os.access(place, os.W_OK):
+        pytest.skip("this user writes everywhere")
+    with pytest.raises(UserError, match="cannot be written"):
+        pack_images(folder, place / "hr.lmdb")
+    assert list(place.iterdir()) == []
+
+
+def test_a_few_images_are_in_memory_at_a_time():
+    made, taken, most = [], 0, 0
+    for i, _, _ in in_order(made.append, 100, 3):
+        most, taken = max(most, len(made) - taken), taken + 1
+        assert i + 1 == taken
+    assert (taken, sorted(made)) == (100, list(range(100)))
+    assert most <= 3 * 3
 
 
 def test_unpack(tmp_path):

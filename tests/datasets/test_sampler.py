@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import pickle
 
 import numpy as np
 import pytest
@@ -20,16 +19,6 @@ def test_a_samples_numbers_are_those_of_philox_with_its_key():
         assert (found.integers(0, 2**40, 100) == expected.integers(0, 2**40, 100)).all()
         assert found.random() == expected.random()
         assert found.standard_normal() == expected.standard_normal()
-
-
-def test_a_samples_generator_is_its_own():
-    first, second = sample_generator(1, 2), sample_generator(1, 3)
-    expected = sample_generator(1, 2).random(3)
-    assert first.random() == expected[0]
-    second.random(100)
-    assert first.random() == expected[1]
-    np.random.default_rng().random()
-    assert pickle.loads(pickle.dumps(first)).random() == expected[2]
 
 
 def test_neighbouring_draws_are_independent():

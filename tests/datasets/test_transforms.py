@@ -113,14 +113,6 @@ def test_crops_are_aligned_and_reach_every_place(how: dict):
     assert places == {(t, le) for t in range(3) for le in range(4)}
 
 
-def test_a_crop_copies_nothing():
-    given = sample(0)
-    gt, lq = given["gt"], given["lq"]
-    made = Pipeline([{"type": "PairedRandomCrop", "lq_patch_size": 8}])(given)
-    assert np.shares_memory(made["gt"], gt)
-    assert np.shares_memory(made["lq"], lq)
-
-
 class Corner(BaseTransform):
     """Knows nothing of views: notes the corner pixel that it sees."""
 
@@ -164,15 +156,8 @@ def test_pack_keeps_the_record_and_drops_the_rest():
     given = {**sample(4), "index": 3, "draw": 4, "name": "picture", "mine": 1, "other": 2}
     made = Pipeline([{"type": "PackInputs", "meta_keys": ("mine",)}])(given)
     assert set(made) == {"inputs", "gt", "view", "meta"}
-    assert made["meta"] == {
-        "index": 3,
-        "draw": 4,
-        "name": "picture",
-        "scale": 4,
-        "gt_path": "a/picture",
-        "view": 0,
-        "mine": 1,
-    }
+    kept = ("index", "draw", "name", "scale", "gt_path", "mine")
+    assert made["meta"] == {key: given[key] for key in kept} | {"view": 0}
 
 
 class Forgetful(BaseTransform):
@@ -184,7 +169,7 @@ class Forgetful(BaseTransform):
     ("step", "fault"),
     [
         ({"type": "PairedRandomCrop"}, "either lq_patch_size or gt_patch_size"),
-        ({"type": "PairedRandomCrop", "lq_patch_size": 0}, "none"),
+        ({"type": "PairedRandomCrop", "lq_patch_size": 0}, "a positive integer, got 0 and None"),
         ({"type": "PairedRandomCrop", "gt_patch_size": 30}, "not a multiple of the scale 4"),
         ({"type": "PairedRandomCrop", "lq_patch_size": 24}, "a/picture.* 30x20 .*patch of 24x24"),
         ({"type": "RandomFlip", "direction": "diagonal"}, "'horizontal' or 'vertical'"),
@@ -195,7 +180,3 @@ class Forgetful(BaseTransform):
 def test_mistakes(step, fault):
     with pytest.raises(UserError, match=fault):
         Pipeline([step])(sample(0))
-
-
-def test_a_callable_is_a_transform_too():
-    assert Pipeline([lambda s: {**s, "x": 1}])(sample(0))["x"] == 1

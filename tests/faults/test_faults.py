@@ -45,7 +45,10 @@ def arguments(name: str, world: Path, out: Path) -> list[str]:
             *("train", CONFIG, "--work-dir", f"{out}/work", "--trace", f"{out}/trace.jsonl"),
             *("--resume", "auto", "--cfg-options", *tiny_options(world)),
         ],
-        "pack": ["data", "pack", f"{world}/train", f"{out}/train.lmdb"],
+        "prepare": [
+            *("data", "prepare", "folder", "--root", f"{world}/train", "--out", f"{out}/data"),
+            *("--scales", "2", "--num-workers", "1"),
+        ],
         "test": [
             *("test", CONFIG, f"{world}/weights.pth", "--out", f"{out}/test", "--save-images"),
             *("--sets", f"{world}/train", "--cfg-options", *network),
@@ -57,7 +60,7 @@ def arguments(name: str, world: Path, out: Path) -> list[str]:
     }[name]
 
 
-COMMANDS = ("train", "pack", "test", "upscale")
+COMMANDS = ("train", "prepare", "test", "upscale")
 
 
 def content(path: Path) -> Any:
@@ -75,7 +78,7 @@ def content(path: Path) -> Any:
 
 def outputs(out: Path) -> dict[str, Path]:
     """What a command has finished, by the names that stay."""
-    kinds = ("work/iter_*.pth", "train.lmdb", "**/results.json", "**/*.png")
+    kinds = ("work/iter_*.pth", "data/*/*.lmdb", "**/results.json", "**/*.png")
     return {str(p.relative_to(out)): p for kind in kinds for p in sorted(out.glob(kind))}
 
 

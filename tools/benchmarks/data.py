@@ -40,7 +40,7 @@ def run(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     crop = {"type": "PairedRandomCrop", "lq_patch_size": LQ_PATCH}
     pipeline = [crop, *flips, {"type": "RandomTranspose"}, {"type": "PackInputs"}]
     gt, lq = str(folder / "HR.lmdb"), str(folder / f"LR_bicubic_X{SCALE}.lmdb")
-    dataset = PairedDataset(gt=gt, lq=lq, scale=SCALE, pipeline=pipeline)
+    dataset = PairedDataset({"gt": gt, "lq": lq}, scale=SCALE, pipeline=pipeline)
     rows = samples(dataset, args.repeats)
     found = ratios(rows, (PNG, OURS), (OURS, COPY))
     rates = delivered(dataset, args.workers, args.repeats)

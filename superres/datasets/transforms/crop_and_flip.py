@@ -41,16 +41,15 @@ class PairedRandomCrop(BaseTransform):
         gt_patch_size: int | None = None,
         margin: int = 0,
     ) -> None:
-        if (lq_patch_size is None) == (gt_patch_size is None):
-            raise UserError("PairedRandomCrop takes either lq_patch_size or gt_patch_size")
-        size = gt_patch_size if lq_patch_size is None else lq_patch_size
-        if type(size) is not int or size < 1:
-            raise UserError(f"PairedRandomCrop: a patch of {size!r} pixels is none")
-        self.lq_patch_size = lq_patch_size
-        self.gt_patch_size = gt_patch_size
+        sizes = [size for size in (lq_patch_size, gt_patch_size) if size is not None]
+        if len(sizes) != 1 or type(sizes[0]) is not int or sizes[0] < 1:
+            raise UserError(
+                "PairedRandomCrop takes either lq_patch_size or gt_patch_size, a positive integer, "
+                f"got {lq_patch_size!r} and {gt_patch_size!r}"
+            )
         if type(margin) is not int or margin < 0:
             raise UserError(f"PairedRandomCrop: margin = {margin!r} must be 0 or more pixels")
-        self.margin = margin
+        self.lq_patch_size, self.gt_patch_size, self.margin = lq_patch_size, gt_patch_size, margin
 
     def needs(self, scale: int) -> int:
         """The side, in ``lq`` pixels, that a picture must have at least.

@@ -51,7 +51,7 @@ def meta(run: Trainer, iteration: int) -> dict[str, Any]:
 def _facts(run: Trainer) -> dict[str, Any]:
     """What the weights depend on, which a resumed run may change."""
     parts = [part for _, part in leaves(run.train_dataset)]
-    lq = [part.lq_from for part in parts if getattr(part, "lq_from", None)]
+    lq = [str(part.lq.path) for part in parts if getattr(part, "lq", None) is not None]
     return {"config": to_plain(run.cfg), "pictures": run.image_count, "lq": lq}
 
 
