@@ -21,6 +21,7 @@ import importlib
 import importlib.abc
 import importlib.machinery
 import json
+import re
 import shlex
 import sys
 import tempfile
@@ -28,6 +29,7 @@ import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import numpy as np
 import torch
@@ -58,49 +60,35 @@ Peer = tuple[torch.nn.Module, Callable[[list[Batch]], list[float]]]
 """A network, and what trains it: batches to losses."""
 
 
-class _Empty(type):
-    """Has any attribute."""
-
-    def __getattr__(cls, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return Thing
+UNUSED = ("torchvision", "imageio", "mmcv.ops", "basicsr.ops", "basicsr.metrics")
 
 
-class Thing(metaclass=_Empty):
-    """Any class, function or decorator of a package that is not there."""
-
-    def __init__(self, *_: Any, **__: Any) -> None: ...
-
-    def __call__(self, given: Any = None, *_: Any, **__: Any) -> Any:
-        return given
-
-
-class Absent(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Finds the modules of some packages, there or not: full of ``Thing``."""
-
-    def __init__(self, *packages: str) -> None:
-        self.packages = packages
+class Empty(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Finds the modules of ``UNUSED`` packages, there or not: anything can be taken from them."""
 
     def find_spec(self, name: str, *_: Any) -> importlib.machinery.ModuleSpec | None:
-        wanted = name.startswith(self.packages)
+        wanted = name.startswith(UNUSED)
         return importlib.machinery.ModuleSpec(name, self, is_package=True) if wanted else None
 
-    def create_module(self, spec: importlib.machinery.ModuleSpec) -> types.ModuleType:
-        module = types.ModuleType(spec.name)
-        module.__getattr__ = lambda name: getattr(Thing, name)
-        return module
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> MagicMock:
+        return MagicMock(__path__=[])
 
-    def exec_module(self, module: types.ModuleType) -> None: ...
+    def exec_module(self, module: MagicMock) -> None: ...
 
 
 def bare(checkout: Path, *names: str) -> types.ModuleType:
-    """Packages without what their ``__init__`` would import; the last of them."""
+    """Packages whose ``__init__``, which imports everything, is left out; the last of them.
+
+    What is asked of them is looked for in their modules.
+    """
 
     def part(package: str, name: str) -> Any:
         with contextlib.suppress(ImportError):
             return importlib.import_module(f"{package}.{name}")
-        return getattr(Thing, name)
+        for file in sorted((checkout / package.replace(".", "/")).glob("[!_]*.py")):
+            if re.search(rf"^(class|def) {name}\b", file.read_text(encoding="utf-8"), re.M):
+                return getattr(importlib.import_module(f"{package}.{file.stem}"), name)
+        return MagicMock()
 
     for name in names:
         module = sys.modules[name] = types.ModuleType(name)
@@ -113,19 +101,15 @@ def basicsr(checkout: Path, config: str) -> Peer:
     """Their SRModel."""
     import yaml
 
-    sys.meta_path.insert(0, Absent("torchvision", "basicsr.ops", "basicsr.metrics"))
     archs = bare(checkout, "basicsr", "basicsr.models", "basicsr.archs")
-    known = importlib.import_module("basicsr.utils.registry").ARCH_REGISTRY
     options = yaml.safe_load(Path(config).read_text(encoding="utf-8"))
-    name = options["network_g"]["type"]
-    importlib.import_module(f"basicsr.archs.{name.lower()}_arch")
-    archs.build_network = lambda given: known.get(name)(
-        **{key: value for key, value in given.items() if key != "type"}
-    )
+    given = dict(options["network_g"])
+    network = getattr(archs, given.pop("type"))
+    archs.build_network = lambda _: network(**given)
     kind = importlib.import_module("basicsr.models.sr_model").SRModel
     model = kind({**options, "num_gpu": 0, "is_train": True, "dist": False, "rank": 0})
-    for network in (model.net_g, getattr(model, "net_g_ema", model.net_g)):
-        network.double()
+    for each in (model.net_g, getattr(model, "net_g_ema", model.net_g)):
+        each.double()
 
     def train(batches: list[Batch]) -> list[float]:
         losses = []
@@ -145,27 +129,22 @@ def mmagic(checkout: Path, config: str) -> Peer:
     from mmengine.optim import build_optim_wrapper
     from mmengine.registry import PARAM_SCHEDULERS, DefaultScope
 
-    parts = ("", ".models", ".models.archs", ".models.base_models", ".models.losses")
-    parts += (
-        ".models.editors",
-        ".models.editors.edsr",
-        ".models.data_preprocessors",
-        ".models.utils",
+    rooms = (
+        "archs",
+        "base_models",
+        "losses",
+        "editors",
+        "editors.edsr",
+        "data_preprocessors",
+        "utils",
     )
-    bare(checkout, "mmagic.utils", *(f"mmagic{part}" for part in parts))
-    models = "mmagic.models."
-    blocks = sys.modules[f"{models}archs"]
-    blocks.PixelShufflePack = importlib.import_module(f"{models}archs.upsample").PixelShufflePack
-    blocks.ResidualBlockNoBN = importlib.import_module(
-        f"{models}archs.sr_backbone"
-    ).ResidualBlockNoBN
-    sys.modules[f"{models}utils"].make_layer = importlib.import_module(
-        f"{models}utils.model_utils"
-    ).make_layer
+    bare(
+        checkout, "mmagic", "mmagic.utils", "mmagic.models", *(f"mmagic.models.{r}" for r in rooms)
+    )
     theirs = Config.fromfile(config)
-    for module in ("base_models.base_edit_model", "losses.pixelwise_loss", "editors.edsr.edsr_net"):
-        importlib.import_module(models + module)
-    importlib.import_module(f"{models}data_preprocessors.data_preprocessor")
+    parts = ("base_models.base_edit_model", "losses.pixelwise_loss", "editors.edsr.edsr_net")
+    for name in (*parts, "data_preprocessors.data_preprocessor"):
+        importlib.import_module(f"mmagic.models.{name}")
     from mmagic.registry import MODELS as KNOWN
     from mmagic.structures import DataSample
 
@@ -194,7 +173,6 @@ def mmagic(checkout: Path, config: str) -> Peer:
 def edsr_pytorch(checkout: Path, line: str) -> Peer:
     """Their Trainer, one epoch of it."""
     sys.path.insert(0, str(checkout / "src"))
-    sys.meta_path.insert(0, Absent("torchvision", "imageio", "skimage"))
     sys.argv = ["main.py", *shlex.split(line), "--cpu"]
     args = importlib.import_module("option").args
     seen: list[float] = []
@@ -286,6 +264,7 @@ def main(argv: list[str] | None = None) -> int:
     batches = batches_of(args.steps, size, cfg.lq_patch_size, cfg.scale)
     torch.manual_seed(0)
     with contextlib.redirect_stdout(sys.stderr), tempfile.TemporaryDirectory() as folder:
+        sys.meta_path.insert(0, Empty())
         peer, form = PEERS[args.toolbox]
         network, train = peer(args.checkout.resolve(), args.config)
 
