@@ -11,7 +11,7 @@ from superres.lazy import lazily
 
 if TYPE_CHECKING:
     from superres.checkpoints.loading import load_model
-    from superres.checkpoints.pretrained import from_pretrained, push_to_hub, save_pretrained
+    from superres.checkpoints.pretrained import from_pretrained, save_pretrained
     from superres.engine.api import test, train
     from superres.upscaling.compare import save_comparison
     from superres.upscaling.python import PictureUpscaler, upscale
@@ -22,7 +22,6 @@ __all__ = [
     "__version__",
     "from_pretrained",
     "load_model",
-    "push_to_hub",
     "save_comparison",
     "save_pretrained",
     "test",
@@ -34,7 +33,7 @@ __getattr__ = lazily(
     __name__,
     {
         "superres.checkpoints.loading": ("load_model",),
-        "superres.checkpoints.pretrained": ("from_pretrained", "push_to_hub", "save_pretrained"),
+        "superres.checkpoints.pretrained": ("from_pretrained", "save_pretrained"),
         "superres.engine.api": ("test", "train"),
         "superres.upscaling.compare": ("save_comparison",),
         "superres.upscaling.python": ("PictureUpscaler", "upscale"),

@@ -13,7 +13,6 @@ import torch
 
 from superres.checkpoints.detect import neighbour_config
 from superres.checkpoints.formats import FORMATS, OWN, Format, Layout, get_format
-from superres.checkpoints.formats.base import MEAN
 from superres.checkpoints.loading import LoadedWeights, build_network, read_weights
 from superres.checkpoints.networks import full_config, plain
 from superres.checkpoints.state_dict import State
@@ -130,72 +129,61 @@ def translate(
         UserError: the format cannot hold this network or its numbers.
     """
     config = full_config(loaded.config)
-    refusal = f"format {wanted.name!r} cannot hold this {config['type']}: "
-    faults = []
+    given = {**{k: config[k] for k in HINTED if k in config}, **extra}
+    fault = f"it has no {config['type']}"
     for layout in wanted.layouts:
         if layout.network != config["type"] or layout.partial:
             continue
-        given = {**{k: config[k] for k in HINTED if k in config}, **extra}
         try:
             table = layout.expected(loaded.state_dict)
             shapes = {key: tuple(loaded.state_dict[ours].shape) for key, ours in table.items()}
             read_as = full_config(layout.config(shapes, given))
         except (KeyError, IndexError, UserError):
-            faults.append("its names do not cover this variant of the network")
+            fault = "its names do not cover this variant of the network"
             continue
-        differing = [
-            key
-            for key in config
-            if key not in IRRELEVANT and plain(read_as[key]) != plain(config[key])
-        ]
-        if differing:
-            faults.append("it means another " + ", ".join(differing))
-            continue
-        state, notes = _renumber(loaded.state_dict, config, read_as, layout, refusal)
-        result = {key: state[ours] for key, ours in table.items()}
-        return {**_mean_shift(layout, config, read_as), **result}, notes, given
-    raise UserError(refusal + ("; ".join(faults) or f"it has no {config['type']}"))
+        differing = [k for k in config if plain(read_as[k]) != plain(config[k])]
+        if other := [k for k in differing if k not in IRRELEVANT]:
+            fault = f"it means another {', '.join(other)}"
+        elif stuck := _unfoldable(config, read_as, layout):
+            told = [f"{key} {config[key]} here, {read_as[key]} there" for key in stuck]
+            fault = f"{'; '.join(told)}, which cannot be folded into the weights exactly"
+            break
+        else:
+            state, notes = _folded(loaded.state_dict, config, read_as)
+            result = {key: state[ours] for key, ours in table.items()}
+            return {**_mean_shift(layout, config, read_as), **result}, notes, given
+    raise UserError(f"format {wanted.name!r} cannot hold this {config['type']}: {fault}")
 
 
-def _renumber(
-    state: State,
-    config: Mapping[str, Any],
-    read_as: Mapping[str, Any],
-    layout: Layout,
-    refusal: str,
+def _unfoldable(config: Mapping[str, Any], read_as: Mapping[str, Any], layout: Layout) -> list[str]:
+    """What of the numeric convention ``config`` differs from the format's and must not."""
+    held = layout.mean_shift and layout.mean_applied and config["in_channels"] == 3
+    stuck = {
+        # Zero padding keeps a mean out of the weights.
+        "rgb_mean": not held and _mean(config) != _mean(read_as),
+        "rgb_std": {float(value) for value in config.get("rgb_std") or [1]} != {1.0},
+        "res_scale": config.get("attention") and _ratio("res_scale", config, read_as) != 1,
+        "img_range": not homogeneous(config) and _ratio("img_range", config, read_as) != 1,
+    }
+    return [key for key, is_stuck in stuck.items() if is_stuck]
+
+
+def _folded(
+    state: State, config: Mapping[str, Any], read_as: Mapping[str, Any]
 ) -> tuple[State, list[str]]:
     """Weights for the numeric convention ``read_as``, equal in effect to ``config``'s."""
     state, notes = dict(state), []
-    held = layout.mean_shift and layout.mean_applied and config["in_channels"] == 3
-    ours, theirs = _mean(config), _mean(read_as)
-    if not held and ours != theirs:
-        raise UserError(
-            f"{refusal}it subtracts {ours if any(ours) else 'no mean'}, those of the format "
-            f"{theirs if any(theirs) else 'no mean'}, and zero padding makes that impossible to "
-            "fold"
-        )
-    if {float(value) for value in config.get("rgb_std") or [1]} != {1.0}:
-        raise UserError(f"{refusal}it has no rgb_std, which is {config['rgb_std']} here")
-    ratio = config.get("res_scale", 1) / read_as.get("res_scale", 1)
-    if ratio != 1:
-        if config.get("attention"):
-            raise UserError(
-                f"{refusal}it means residual scale {read_as['res_scale']:g}, here it is "
-                f"{config['res_scale']:g}, and attention keeps it from being folded"
-            )
+    if (ratio := _ratio("res_scale", config, read_as)) != 1:
         state.update({key: state[key] * ratio for key in state if ".conv2." in key})
         notes.append(f"residual scale {config['res_scale']:g} folded into the weights")
-    factor = read_as.get("img_range", 1) / config.get("img_range", 1)
-    if factor != 1:
-        ranges = f"0..{config['img_range']:g}", f"0..{read_as['img_range']:g}"
-        if not homogeneous(config):
-            raise UserError(
-                f"{refusal}it works on {ranges[1]}, these weights on {ranges[0]}, and a network "
-                "with gates or batch norm cannot be rescaled exactly"
-            )
-        state = rescaled(state, factor)
-        notes.append(f"range {ranges[0]} folded to {ranges[1]}")
+    if (ratio := _ratio("img_range", read_as, config)) != 1:
+        state = rescaled(state, ratio)
+        notes.append(f"range 0..{config['img_range']:g} folded to 0..{read_as['img_range']:g}")
     return state, notes
+
+
+def _ratio(key: str, above: Mapping[str, Any], below: Mapping[str, Any]) -> float:
+    return above.get(key, 1) / below.get(key, 1)
 
 
 def rescaled(state: Mapping[str, torch.Tensor], factor: float) -> State:
@@ -217,13 +205,10 @@ def _mean(config: Mapping[str, Any]) -> list[float]:
 
 
 def _mean_shift(layout: Layout, config: Mapping[str, Any], read_as: Mapping[str, Any]) -> State:
-    """The 1x1 convolutions of the mean, as the format stores them."""
+    """The 1x1 convolutions of the mean, as the format stores them, be they used or not."""
     if not layout.mean_shift or config["in_channels"] != 3:
         return {}
-    if layout.mean_applied:
-        mean = torch.tensor(_mean(config)) * read_as["img_range"]
-    else:  # there, and never used
-        mean = torch.tensor(MEAN) * (255 if layout.mean_shift[0] == "sub_mean" else 1)
+    mean = torch.tensor(_mean(config)) * read_as["img_range"]
     eye = torch.eye(3).view(3, 3, 1, 1)
     return dict(zip(layout.mean_keys(), (eye, -mean, eye.clone(), mean), strict=True))
 

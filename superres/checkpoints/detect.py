@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,12 +74,13 @@ def detect(
     layout = next((x for f, x in fitting if f is wanted), None)
     if layout is None:
         looks = " or ".join(sorted({f.name for f, _ in fitting}))
-        nearest = max(wanted.layouts, key=lambda x: _likeness(x, patterns))
+        _, nearest = _nearest([wanted], patterns)
         reason = f"they look like {looks}" if looks else _difference(nearest, patterns)
         raise UserError(f"{path}: the keys are not those of format {wanted.name!r}; {reason}")
-    if "res_scale" not in beside or (wanted.name != "super-image" and HUB_KEYS & beside.keys()):
-        return Match(wanted, layout, {**extra, **hints})
-    return Match(wanted, layout, {"res_scale": beside["res_scale"], **extra, **hints})
+    found = {**extra, **hints}
+    if "res_scale" in beside and (wanted.name == "super-image" or not HUB_KEYS & beside.keys()):
+        found.setdefault("res_scale", beside["res_scale"])
+    return Match(wanted, layout, found)
 
 
 def neighbour_config(path: Path) -> dict[str, Any] | None:
@@ -105,8 +106,7 @@ def neighbour_config(path: Path) -> dict[str, Any] | None:
 
 def unknown_network(patterns: set[str]) -> str:
     """What to say of keys that are of no format here: the nearest one, where one is near."""
-    pairs = [(f, x) for f in FORMATS for x in f.layouts]
-    nearest, layout = max(pairs, key=lambda pair: _likeness(pair[1], patterns))
+    nearest, layout = _nearest(FORMATS, patterns)
     unknown = "the weights of a network that is not known here"
     if _likeness(layout, patterns) < _NEAR:
         return f"{unknown}; its keys are (# stands for a number): {some(sorted(patterns), 4)}."
@@ -120,13 +120,8 @@ def _named(beside: Mapping[str, Any], path: Path, config: Mapping[str, Any]) -> 
     """The format that a config.json or the file's own hash speaks for.
 
     Raises:
-        UserError: the config.json names an unknown format, or is of a network of another size.
+        UserError: the config.json is of a network of another size.
     """
-    if "format" in beside:
-        try:
-            return get_format(str(beside["format"]))[0].name
-        except UserError as error:
-            raise UserError(f"{path}: in the config.json beside it, {error}") from error
     if not HUB_KEYS & beside.keys():
         digest = sha256(path)
         return next((p.format for p in PUBLISHED.values() if digest.startswith(p.digits)), None)
@@ -152,6 +147,11 @@ def _distinct(
         if config not in [other for _, other in found]:
             found.append((candidate, config))
     return found
+
+
+def _nearest(formats: Sequence[Format], patterns: set[str]) -> tuple[Format, Layout]:
+    pairs = [(f, x) for f in formats for x in f.layouts]
+    return max(pairs, key=lambda pair: _likeness(pair[1], patterns))
 
 
 def _likeness(layout: Layout, patterns: set[str]) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import re
+import pickle
 import warnings
 import zipfile
 from pathlib import Path
@@ -41,7 +41,13 @@ def open_weights(path: Path) -> tuple[Any, dict[str, str]]:
     try:
         if zipfile.is_zipfile(path):  # before PyTorch 1.6 it was another format, without checksums
             _check_zip(path)
-        return _open_pickle(path), {}
+        try:
+            # Opened here: by a path torch would judge the file by its suffix.
+            with path.open("rb") as file, warnings.catch_warnings():
+                warnings.filterwarnings("ignore", ".*TorchScript archive")  # refused below
+                return torch.load(file, map_location="cpu", weights_only=True), {}
+        except pickle.UnpicklingError:  # it names classes, of numpy or of others, or is damaged
+            return pickled.read(path), {}
     except UserError:
         raise
     except pickled.RunsCode as call:
@@ -52,10 +58,9 @@ def open_weights(path: Path) -> tuple[Any, dict[str, str]]:
             "open it in the program that made it and torch.save(model.state_dict(), 'weights.pth')."
         ) from None
     except Exception as error:  # a damaged file can fail in any way; all mean the same to a user
-        # torch puts its own advice (to switch the protection off) around the one useful line.
         reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
-        if "eights only load failed" in reason:
-            reason = "a pickle, but not one that PyTorch wrote"
+        if "TorchScript" in reason:  # torch's advice would be to switch the protection off
+            reason = "or a TorchScript program, which is code: save model.state_dict() instead"
         raise UserError(
             f"{path}: truncated or damaged ({reason}); download or copy it again"
         ) from error
@@ -84,22 +89,3 @@ def _check_zip(path: Path) -> None:
             )
         if any(m.CRC for m in members) and (broken := archive.testzip()):
             raise UserError(damaged(path, broken))
-
-
-def _open_pickle(path: Path) -> Any:
-    safe = torch.serialization.safe_globals([(m, ".".join(n)) for n, m in pickled.NUMPY.items()])
-    try:
-        # Opened here: by a path torch would judge the file by its suffix.
-        with path.open("rb") as file, safe, warnings.catch_warnings():
-            warnings.filterwarnings("ignore", ".*TorchScript archive")  # told below
-            return torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:
-        if "TorchScript" in str(error):
-            raise UserError(
-                f"{path}: this is a TorchScript program, which is code; only files with plain "
-                "tensors are read. Save model.state_dict() instead."
-            ) from error
-        refused = "eights only load failed" in str(error)
-        if not refused or not re.search(r"GLOBAL |class |module", str(error)):
-            raise
-    return pickled.read(path)

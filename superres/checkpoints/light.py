@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import zlib
 from collections.abc import Mapping
@@ -42,9 +43,8 @@ def read_own(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]] | None:
     except TypeError:  # a type that numpy lacks, such as bfloat16
         return None
     state.pop(CONFIG_TENSOR, None)
-    if METADATA_KEY not in metadata:
-        return None
-    return parse_config(metadata[METADATA_KEY], str(path)), state
+    text = metadata.get(METADATA_KEY)
+    return None if text is None else (parse_config(text, str(path)), state)
 
 
 def read_head(path: Path) -> bytes:
@@ -86,16 +86,13 @@ def open_safetensors(path: Path, framework: str) -> tuple[dict[str, Any], dict[s
         raise UserError(
             f"{path}: a truncated or damaged safetensors file ({error}); download or copy it again"
         ) from error
-    if CHECKSUM_KEY not in metadata:
-        return state, metadata  # not of superres, or of a version that wrote none
-    try:
-        wanted = dict(json.loads(metadata[CHECKSUM_KEY]))
-    except (ValueError, TypeError, RecursionError):
-        wanted = {}
-    found = _sums(state, {k: v for k, v in metadata.items() if k != CHECKSUM_KEY})
-    wrong = sorted(key for key in {*wanted, *found} if wanted.get(key) != found.get(key))
-    if wrong:
-        raise UserError(damaged(path, wrong[0]))
+    if CHECKSUM_KEY in metadata:  # else not of superres, or of a version that wrote none
+        wanted: dict[str, int] = {}
+        with contextlib.suppress(ValueError, TypeError, RecursionError):
+            wanted = dict(json.loads(metadata[CHECKSUM_KEY]))
+        found = _sums(state, {k: v for k, v in metadata.items() if k != CHECKSUM_KEY})
+        if wrong := [k for k in sorted({*wanted, *found}) if wanted.get(k) != found.get(k)]:
+            raise UserError(damaged(path, wrong[0]))
     return state, metadata
 
 
@@ -111,20 +108,25 @@ def checksums(state: Mapping[str, Any], metadata: Mapping[str, str]) -> dict[str
 
 def _sums(state: Mapping[str, Any], metadata: Mapping[str, str]) -> dict[str, int]:
     found = {f"metadata {key}": zlib.crc32(text.encode()) for key, text in metadata.items()}
-    for key, value in state.items():
-        kind = str(value.dtype).removeprefix("torch.")
-        begin = zlib.crc32(as_bytes(value))
-        found[key] = zlib.crc32(f"torch.{kind} {tuple(value.shape)}".encode(), begin)
+    for key, data in in_bytes(state).items():
+        kind = str(state[key].dtype).removeprefix("torch.")
+        shape = f"torch.{kind} {tuple(state[key].shape)}"
+        found[key] = zlib.crc32(shape.encode(), zlib.crc32(data))
     return found
 
 
-def as_bytes(value: Any) -> np.ndarray:
-    """An array's or tensor's memory as uint8."""
-    if not isinstance(value, np.ndarray):
-        import torch
+def in_bytes(state: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """The memory of each array or tensor as uint8."""
+    found = {}
+    for key, value in state.items():
+        if isinstance(value, np.ndarray):
+            found[key] = np.ascontiguousarray(value).reshape(-1).view(np.uint8)
+        else:
+            import torch
 
-        return value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
-    return np.ascontiguousarray(value).reshape(-1).view(np.uint8)
+            flat = value.detach().cpu().contiguous().reshape(-1)
+            found[key] = flat.view(torch.uint8).numpy()
+    return found
 
 
 def damaged(path: Path, entry: str) -> str:
@@ -133,15 +135,14 @@ def damaged(path: Path, entry: str) -> str:
 
 
 def parse_config(text: str, where: str) -> dict[str, Any]:
-    """The config in a file's metadata.
+    """The network's config in a file's metadata.
 
     Raises:
         UserError: it is damaged.
     """
-    try:
+    config = None
+    with contextlib.suppress(ValueError, RecursionError):
         config = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{where}: its metadata is damaged ({error}); export it again") from error
     if not isinstance(config, dict) or "type" not in config:
-        raise UserError(f"{where}: its metadata holds no network config; export it again")
+        raise UserError(f"{where}: its metadata is damaged (no network's config); export it again")
     return config

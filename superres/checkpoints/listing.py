@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -18,23 +19,6 @@ from superres.errors import UserError, did_you_mean
 from superres.paths import share_dir
 
 _SCALES = re.compile(r"_x(\d(?:x\d)*)(?=[ck_]|$)")
-
-
-@dataclass(frozen=True)
-class Score:
-    """One published or measured result.
-
-    Attributes:
-        set, scale, protocol: what it was measured on and how.
-        psnr: in dB.
-        measured: with this package, by a training on record; else quoted from a publication.
-    """
-
-    set: str
-    scale: int
-    protocol: str
-    psnr: float
-    measured: bool
 
 
 @dataclass(frozen=True)
@@ -49,7 +33,9 @@ class Entry:
         parameters: of the network; None where no metafile tells.
         weights: name for ``--model``; None where the network has to be trained.
         shipped: the weights come with the package; else they are downloaded when first used.
-        scores: bicubic LR, without self-ensemble.
+        scores: of bicubic LR, without self-ensemble; each with its ``set``, ``scale`` and
+            ``protocol``, ``psnr`` in dB, and whether it was ``measured`` with this package, by a
+            training on record, or is quoted from a publication.
     """
 
     name: str
@@ -59,7 +45,7 @@ class Entry:
     parameters: int | None
     weights: str | None
     shipped: bool
-    scores: tuple[Score, ...]
+    scores: tuple[dict[str, Any], ...]
 
     @property
     def family(self) -> str:
@@ -69,21 +55,50 @@ class Entry:
 
 def read_zoo() -> list[Entry]:
     """All configs, by folder and name."""
-    root = share_dir("configs")
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times faster, where it is built
     published = {weights.config: name for name, weights in PUBLISHED.items()}
     entries = []
-    for folder in sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("_")):
-        told = {}
-        meta = folder / "metafile.yml"
-        if meta.is_file():
-            with meta.open(encoding="utf-8") as file:
-                told = yaml.load(file, loader)
-        title = told["Collections"][0]["Name"] if told else folder.name
-        models = {model["Name"]: model for model in told.get("Models", ())}
+    for folder in sorted(share_dir("configs").glob("[!_]*/")):
+        title, models = _metafile(folder)
         for path in sorted(folder.glob("*.py")):
-            entries.append(_entry(path, title, models.get(path.stem, {}), published))
+            model = models.get(path.stem, {})
+            meta, shipped = model.get("Metadata", {}), "Weights" in model
+            scales = meta.get("Scale")
+            if scales is None:  # a folder of one's own, without a metafile
+                named = _SCALES.search(path.stem)
+                scales = [int(s) for s in named[1].split("x")] if named else []
+            entries.append(
+                Entry(
+                    name=path.stem,
+                    method=title,
+                    config=path,
+                    scales=tuple(scales) if isinstance(scales, list) else (scales,),
+                    parameters=meta.get("Parameters"),
+                    weights=Path(model["Weights"]).stem if shipped else published.get(path.stem),
+                    shipped=shipped,
+                    scores=tuple(
+                        {
+                            "set": result["Dataset"],
+                            "scale": result["Scale"],
+                            "protocol": result["Protocol"],
+                            "psnr": result["Metrics"]["PSNR"],
+                            "measured": result["Source"].startswith("docs/results/"),
+                        }
+                        for result in model.get("Results", ())
+                        if "Self-ensemble" not in result and "Degradation" not in result
+                    ),
+                )
+            )
     return entries
+
+
+def _metafile(folder: Path) -> tuple[str, dict[str, dict[str, Any]]]:
+    """The title of a method's folder, and what its metafile says of each config."""
+    file = folder / "metafile.yml"
+    if not file.is_file():
+        return folder.name, {}
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times faster, where it is built
+    told = yaml.load(file.read_text(encoding="utf-8"), loader)
+    return told["Collections"][0]["Name"], {model["Name"]: model for model in told["Models"]}
 
 
 def find(words: Sequence[str] = ()) -> list[Entry]:
@@ -110,26 +125,3 @@ def _means(word: str, entry: Entry) -> bool:
     wanted = word.lower() if any(sign in word for sign in "*?[") else f"*{word.lower()}*"
     names = (entry.name, entry.method, entry.weights or "")
     return any(fnmatch.fnmatchcase(name.lower(), wanted) for name in names)
-
-
-def _entry(path: Path, title: str, model: dict, published: Mapping[str | None, str]) -> Entry:
-    meta = model.get("Metadata", {})
-    scale = meta.get("Scale")
-    if scale is None:
-        named = _SCALES.search(path.stem)
-        scale = [int(s) for s in named[1].split("x")] if named else []
-    shipped = "Weights" in model
-    weights = Path(model["Weights"]).stem if shipped else published.get(path.stem)
-    scores = tuple(
-        Score(
-            result["Dataset"],
-            result["Scale"],
-            result["Protocol"],
-            result["Metrics"]["PSNR"],
-            result["Source"].startswith("docs/results/"),
-        )
-        for result in model.get("Results", ())
-        if "Self-ensemble" not in result and "Degradation" not in result
-    )
-    scales = tuple(scale) if isinstance(scale, list) else (scale,)
-    return Entry(path.stem, title, path, scales, meta.get("Parameters"), weights, shipped, scores)

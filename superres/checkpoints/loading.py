@@ -15,23 +15,15 @@ from typing import Any
 import torch
 from torch import nn
 
+from superres.checkpoints import networks, state_dict
 from superres.checkpoints.detect import Match, detect, unknown_network
 from superres.checkpoints.files import open_weights
 from superres.checkpoints.formats import OWN
 from superres.checkpoints.formats.base import Shapes, pattern
 from superres.checkpoints.light import CONFIG_TENSOR, METADATA_KEY, parse_config
 from superres.checkpoints.mean_shift import fold_mean_shift
-from superres.checkpoints.networks import (
-    build_meta,
-    build_named,
-    full_config,
-    is_factor,
-    network_shapes,
-    pick_device,
-    plain,
-)
 from superres.checkpoints.spandrel_networks import SPANDREL, SpandrelNetwork, load_foreign
-from superres.checkpoints.state_dict import State, clean, differences, find_state, no_weights
+from superres.checkpoints.state_dict import State, shapes_of
 from superres.checkpoints.zoo import resolve, scale_in_name, usual_scale, variants
 from superres.errors import ScaleNeeded, UserError
 from superres.output import printable
@@ -97,7 +89,7 @@ def load_model(
 
     Args:
         name_or_path: a weight file of any known format, a folder in the Hugging Face layout, or
-            the name of a published file (`superres.checkpoints.PUBLISHED`).
+            the name of a published file (`superres.checkpoints.zoo.PUBLISHED`).
         scale: the scale it must have; selects one in a network for several scales (MDSR). None
             of a name that is there for several is x4, as on the command line.
         format, **hints: see `read_weights`.
@@ -110,7 +102,7 @@ def load_model(
     Raises:
         UserError: see `read_weights`; also a file that holds a part of a network only.
     """
-    picked = pick_device(device)
+    picked = networks.pick_device(device)
     if scale is None and not os.path.exists(name_or_path) and (own := variants(str(name_or_path))):
         scale = usual_scale(own)
         logger.info("%s: x%d of %s", name_or_path, scale, ", ".join(f"x{s}" for s in own))
@@ -146,7 +138,7 @@ def read_weights(
     """
     if scale is not None and (isinstance(scale, bool) or not isinstance(scale, Integral)):
         raise UserError(f"scale must be a whole number such as 2, 3 or 4, not {scale!r}")
-    if not is_factor(hints.get("res_scale", 1)):
+    if not networks.is_factor(hints.get("res_scale", 1)):
         raise UserError(f"res_scale must be a positive number such as 0.1, not {hints!r}")
     path = resolve(name_or_path, scale)
     tree, metadata = open_weights(path)
@@ -159,7 +151,6 @@ def read_weights(
     elif loaded.config.get("scale") == 1 and "interpolation" in loaded.config:
         # SRCNN or VDSR, stored as it takes enlarged images: it makes any scale.
         loaded.config["scale"] = scale or 1
-    loaded.path = path
     if scale not in (None, *loaded.scales) and not loaded.partial and loaded.scales != [None]:
         has = " and ".join(f"x{s}" for s in loaded.scales)
         raise UserError(
@@ -168,13 +159,12 @@ def read_weights(
         )
     for name, value in hints.items():
         if name not in loaded.config:
-            kind = loaded.config["type"]
-            raise UserError(f"{path}: its network, {kind}, has no {name}; leave it out")
-        if plain(value) != plain(loaded.config[name]):
-            raise UserError(
-                f"{path}: asked for {name} = {value}, but the file says {loaded.config[name]}; "
-                "leave it out"
-            )
+            fault = f"its network, {loaded.config['type']}, has no {name}"
+        elif networks.plain(value) != networks.plain(loaded.config[name]):
+            fault = f"asked for {name} = {value}, but the file says {loaded.config[name]}"
+        else:
+            continue
+        raise UserError(f"{path}: {fault}; leave it out")
     return loaded
 
 
@@ -191,12 +181,12 @@ def build_network(loaded: LoadedWeights) -> nn.Module:
             f"{loaded.path}: holds a part of {loaded.config['type']} only and cannot enlarge "
             "pictures; use it as load_from of a training"
         )
-    model = build_meta(loaded.config)
+    model = networks.build_meta(loaded.config)
     model.load_state_dict(loaded.state_dict, strict=True, assign=True)
     ours = type(model).__module__.startswith("superres.")
     if not ours or any(t.is_meta for t in chain(model.parameters(), model.buffers())):
         # A network that makes tensors outside its state dict has to be built for real.
-        model = build_named(loaded.config)
+        model = networks.build_named(loaded.config)
         model.load_state_dict(loaded.state_dict, strict=True)
     model.superres_config = dict(loaded.config)  # so that it can be saved again
     return model
@@ -209,8 +199,8 @@ def _own(tree: Any, metadata: Mapping[str, str], path: Path) -> LoadedWeights | 
     if METADATA_KEY in metadata:
         config = parse_config(metadata[METADATA_KEY], str(path))
         state = {key: value for key, value in tree.items() if key != CONFIG_TENSOR}
-    elif isinstance(tree, Mapping) and (state := _backbone(tree.get("state_dict"))):
-        if averaged := _backbone(tree.get("ema_state_dict")):
+    elif state := _backbone(tree, "state_dict"):
+        if averaged := _backbone(tree, "ema_state_dict"):
             state, notes = averaged, ["averaged (EMA) weights"]
         meta = tree["meta"] if isinstance(tree.get("meta"), Mapping) else {}
         model = meta.get("model")
@@ -222,7 +212,7 @@ def _own(tree: Any, metadata: Mapping[str, str], path: Path) -> LoadedWeights | 
             )
     else:
         return None
-    state = clean(state, str(path))
+    state = state_dict.clean(state, str(path))
     counts = [v for k, v in config.items() if str(k).startswith("num_") and isinstance(v, int)]
     if prod(counts) > len(state):  # it would be built for hours before that is noticed
         raise UserError(
@@ -230,37 +220,45 @@ def _own(tree: Any, metadata: Mapping[str, str], path: Path) -> LoadedWeights | 
             f"({len(state)}); the file is damaged or of another network"
         )
     try:
-        wanted = network_shapes(config)
-        config = plain(full_config(config))
+        wanted = networks.network_shapes(config)
+        config = networks.plain(networks.full_config(config))
     except Exception as error:  # whatever a foreign config makes a constructor raise
         raise UserError(
             f"{path}: the network in its config cannot be built here: {error}"
         ) from error
     _check(str(path), wanted, state)
-    return LoadedWeights(state, config, OWN, notes, meta=meta)
+    return LoadedWeights(state, config, OWN, notes, path=path, meta=meta)
+
+
+def _backbone(tree: Any, entry: str) -> dict[str, Any]:
+    """A restorer's network in an entry of a checkpoint, by the network's names, also behind DDP."""
+    named = tree.get(entry) if isinstance(tree, Mapping) else None
+    if not isinstance(named, Mapping):
+        return {}
+    keys = {str(key).removeprefix("module."): key for key in named}
+    prefix = "backbone."
+    return {n.removeprefix(prefix): named[k] for n, k in keys.items() if n.startswith(prefix)}
 
 
 def _foreign(tree: Any, path: Path, format: str | None, hints: Mapping[str, Any]) -> LoadedWeights:
     """The weights of others: of a format here, or of a network that spandrel knows."""
-    state, notes = find_state(tree, str(path))
-    state = clean(state, str(path))
-    match = None if format == SPANDREL else detect(_shapes(state), path, hints, format)
-    if match is None:
-        # As it is first: what is a prefix to us (model.) is a part of some networks' names.
-        unknown = f"{path}: {unknown_network({pattern(key) for key in state})}"
-        network = load_foreign(unknown, tree, state)
-        return LoadedWeights({}, network.config, SPANDREL, notes, network=network)
-    loaded = _published(state, path, match)
-    loaded.notes = [*notes, *loaded.notes]
-    return loaded
+    state, notes = state_dict.find_state(tree, str(path))
+    state = state_dict.clean(state, str(path))
+    match = None if format == SPANDREL else detect(shapes_of(state), path, hints, format)
+    if match is not None:
+        return _published(state, path, match, notes)
+    # As it is first: what is a prefix to us (model.) is a part of some networks' names.
+    unknown = f"{path}: {unknown_network({pattern(key) for key in state})}"
+    network = load_foreign(unknown, tree, state)
+    return LoadedWeights({}, network.config, SPANDREL, notes, path=path, network=network)
 
 
-def _published(state: State, path: Path, match: Match) -> LoadedWeights:
-    layout, shapes = match.layout, _shapes(state)
+def _published(state: State, path: Path, match: Match, notes: list[str]) -> LoadedWeights:
+    layout, shapes = match.layout, shapes_of(state)
     try:
         # With today's defaults written out, so that a later change of one changes no weights.
-        config = plain(full_config(layout.config(shapes, match.hints)))
-        wanted = network_shapes(config)
+        config = networks.plain(networks.full_config(layout.config(shapes, match.hints)))
+        wanted = networks.network_shapes(config)
         table = layout.expected(wanted)
     except UserError as error:
         raise UserError(f"{path}: {match.format.title} {layout.network}: {error}") from error
@@ -276,53 +274,39 @@ def _published(state: State, path: Path, match: Match) -> LoadedWeights:
             f"file, since the network works on an enlarged image; pass scale={named or 2} "
             f"(--scale {named or 2})"
         )
-    mean = layout.mean_keys()
-    has_mean = layout.mean_applied and any(key in shapes for key in mean)
-    if not has_mean:
-        state = {key: value for key, value in state.items() if key not in mean}
-    needed = {theirs: wanted[ours] for theirs, ours in table.items()}
-    # All of a mean shift or nothing of it; `fold_mean_shift` looks at the shapes.
-    needed |= {key: shapes.get(key, ()) for key in mean if has_mean}
-    given = {key: value for key, value in state.items() if not layout.ignores(key)}
-    _check(f"{path}: as {match.title}", needed, given)
+    mean = layout.mean_keys() if layout.mean_applied else []
+    has_mean = any(key in shapes for key in mean)
+    unused = () if has_mean else layout.mean_keys()
+    given = {k: v for k, v in state.items() if not layout.ignores(k) and k not in unused}
+    colours = len(config.get("rgb_mean") or ())
+    shift = {"weight": (colours, colours, 1, 1), "bias": (colours,)}
+    needed = {key: shift[key.rpartition(".")[2]] for key in mean if has_mean}  # all of it, or none
+    _check(f"{path}: as {match.title}", needed | {t: wanted[o] for t, o in table.items()}, given)
     ours = {table[key]: value for key, value in given.items() if key in table}
     if layout.settle is not None:
         layout.settle(config, ours)
     for key in wanted:
         if key.endswith(BATCHES) and not layout.partial:
             ours.setdefault(key, torch.zeros((), dtype=torch.long))
-    notes = []
     if layout.enlarges_first and named and config["scale"] not in (1, named):
         notes.append(f"its name says x{named}")
     if has_mean:
         notes += fold_mean_shift(ours, config, [state[key] for key in mean], str(path))
-    elif mean and layout.mean_applied:
+    elif mean:
         notes.append("no mean shift in the file; the published mean is used")
     if layout.partial:
         notes.append("a part of the network only: to start a training from, not to enlarge with")
-    return LoadedWeights(ours, config, match.format.name, notes, layout.partial)
-
-
-def _backbone(state: Any) -> dict[str, Any]:
-    """The entries of a restorer's network under the network's own names, also behind DDP."""
-    named = state if isinstance(state, Mapping) else {}
-    keys = {key: str(key).removeprefix("module.") for key in named}
-    prefix = "backbone."
-    return {n.removeprefix(prefix): named[k] for k, n in keys.items() if n.startswith(prefix)}
-
-
-def _shapes(state: State) -> Shapes:
-    return {key: tuple(value.shape) for key, value in state.items()}
+    return LoadedWeights(ours, config, match.format.name, notes, layout.partial, path)
 
 
 def _check(what: str, wanted: Shapes, state: State) -> None:
     """All tensors are there, and of floating-point numbers; batch norm's counters may be absent."""
     wanted = {k: v for k, v in wanted.items() if k in state or not k.endswith(BATCHES)}
-    if faults := differences(wanted, _shapes(state)):
+    if faults := state_dict.differences(wanted, state):
         raise UserError(
             f"{what}, these tensors are wrong: {faults}. The file is of another network or has "
             "parts added or taken away; nothing was loaded."
         )
     for key, value in state.items():
         if not value.is_floating_point() and not key.endswith(BATCHES):
-            raise no_weights(key, value, what)
+            raise state_dict.no_weights(key, value, what)

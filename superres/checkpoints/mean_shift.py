@@ -32,43 +32,26 @@ def fold_mean_shift(state: State, config: dict, shifts: Sequence[Tensor], where:
         Notes for the user, empty for the published constants.
 
     Raises:
-        UserError: a trained shift in a network that adds its input to its output (VDSR), one
-            of another size, one that cannot be undone.
+        UserError: a trained shift in a network that adds its input to its output (VDSR), or one
+            that cannot be undone.
     """
     span = config["img_range"]
     mean = torch.tensor(config["rgb_mean"], dtype=torch.float64)
     identity = torch.eye(len(mean), dtype=torch.float64)
-    weight_in, bias_in, weight_out, bias_out = (
-        value.double().flatten(min(1, value.ndim - 1)) for value in shifts
-    )
-    if not (
-        weight_in.shape == weight_out.shape == identity.shape
-        and (bias_in.shape == bias_out.shape == mean.shape)
-    ):
-        sizes = ", ".join("x".join(map(str, value.shape)) for value in shifts)
-        raise UserError(
-            f"{where}: its mean shift has tensors of {sizes}, and the network has {len(mean)} "
-            "colour channels"
-        )
+    found = [value.double().flatten(min(1, value.ndim - 1)) for value in shifts]
     published = (identity, -mean * span, identity, mean * span)
-    found = (weight_in, bias_in, weight_out, bias_out)
     if all(
         torch.allclose(a, b, rtol=0, atol=TOLERANCE * (span if a.ndim == 1 else 1))
         for a, b in zip(found, published, strict=True)
     ):
         return []
-    if config["type"] == "VDSR":
+    weight_in, bias_in, weight_out, bias_out = found
+    if config["type"] == "VDSR" or torch.linalg.matrix_rank(weight_in) < len(mean):
         raise UserError(
-            f"{where}: its mean shift was trained away from the published constants, which this "
-            "network cannot express; only the constants are read"
+            f"{where}: its mean shift was trained away from the published constants "
+            f"({weight_in.tolist()}), in a way that this network cannot express"
         )
-    try:
-        mean = -torch.linalg.solve(weight_in, bias_in) / span
-    except torch.linalg.LinAlgError as error:
-        raise UserError(
-            f"{where}: its mean shift mixes the colour channels in a way that loses one "
-            f"({weight_in.tolist()}), which no network here can express"
-        ) from error
+    mean = -torch.linalg.solve(weight_in, bias_in) / span
     first = state["conv_first.weight"].double()
     state["conv_first.weight"] = torch.einsum("oihw,ij->ojhw", first, weight_in).float()
     last, bias = state["conv_last.weight"].double(), state["conv_last.bias"].double()

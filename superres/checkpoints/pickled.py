@@ -31,21 +31,17 @@ def _attribute(*arguments: Any) -> Stub:
 
 
 def _numpy() -> dict[tuple[str, str], Any]:
+    """Name -> what pickles of numpy's numbers and arrays ask for, as before numpy 2.0 and since.
+
+    Scores and losses beside the weights are often such numbers; making them runs no foreign code.
+    """
     scalar, (reconstruct, *_) = np.float64(0).__reduce__()[0], np.zeros(1).__reduce__()
-    dtypes = {type(np.dtype(kind)) for kind in ("bool", *np.typecodes["AllFloat"], *"bBhHiIlLqQ")}
-    classes = {(kind.__module__, kind.__name__): kind for kind in (np.ndarray, np.dtype, *dtypes)}
-    return classes | {
+    return {("numpy", kind.__name__): kind for kind in (np.ndarray, np.dtype)} | {
         (f"numpy.{core}.multiarray", maker.__name__): maker
         for maker in (scalar, reconstruct)
         for core in ("core", "_core")
     }
 
-
-NUMPY = _numpy()
-"""Name -> what pickles of numpy's numbers and arrays ask for, as before numpy 2.0 and since.
-
-Scores and losses beside the weights are often such numbers; making them runs no foreign code.
-"""
 
 # What makes tensors and plain data of what a pickle holds; none of it can run foreign code.
 _MAKERS = {
@@ -56,7 +52,7 @@ _MAKERS = {
         for name in ("_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_parameter")
     },
     ("torch.nn.parameter", "Parameter"): torch._utils._rebuild_parameter,
-    **NUMPY,
+    **_numpy(),
     **{(module, "getattr"): _attribute for module in ("builtins", "__builtin__")},
     ("_codecs", "encode"): codecs.encode,
     **{

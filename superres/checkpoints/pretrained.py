@@ -6,8 +6,6 @@ import contextlib
 import json
 import os
 import re
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +20,23 @@ from superres.errors import UserError
 from superres.files import write_atomically, write_text
 
 CONFIG = "config.json"
-_CARD = "README.md"
+_CARD = """---
+library_name: superres
+pipeline_tag: image-to-image
+tags:
+- super-resolution
+---
+
+# {kind} {scales}
+
+Single-image super-resolution weights for superres.
+
+```python
+import superres
+
+model = superres.from_pretrained('OWNER/NAME', scale={scale})
+```
+"""
 _REPO = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
 
 
@@ -64,7 +78,8 @@ def save_pretrained(
 
     ``model_xSCALE.safetensors`` holds weights and config; ``config.json`` repeats the config for
     people and the hub; ``README.md`` is a model card, written only where there is none. Several
-    scales may go into one folder, one after the other.
+    scales may go into one folder, one after the other. ``hf upload OWNER/NAME FOLDER``, a command
+    of huggingface_hub, puts the folder onto the hub.
 
     Args:
         model: a network from `load_model` or `from_pretrained`, or a weight file or name; of
@@ -100,104 +115,41 @@ def save_pretrained(
     write_atomically(path, lambda file: file.write(data), durable=True)
     content = {"library_name": "superres", "model_type": config["type"], "network": config}
     write_text(folder / CONFIG, json.dumps(content, indent=2) + "\n")
-    if not (folder / _CARD).exists():
-        write_text(folder / _CARD, _card(config))
+    card = folder / "README.md"
+    if not card.exists():
+        names = {"kind": config["type"], "scales": "+".join(f"x{s}" for s in scales)}
+        write_text(card, _CARD.format(**names, scale=scales[0]))
     return path
-
-
-def push_to_hub(
-    model: nn.Module | str | Path,
-    repo_id: str,
-    config: dict[str, Any] | None = None,
-    private: bool = False,
-    message: str = "Weights for superres",
-    revision: str | None = None,
-) -> str:
-    """Upload a network to the Hugging Face hub, where `from_pretrained` finds it.
-
-    A model card that is in the repository stays as it is.
-
-    The token is huggingface_hub's own (``hf auth login`` or the variable ``HF_TOKEN``).
-
-    Args:
-        model, config: see `save_pretrained`.
-        repo_id: ``owner/name``; made if it is not there.
-        private: for a new repository.
-        message: of the commit.
-        revision: branch; the main one by default.
-
-    Returns:
-        The commit's address.
-
-    Raises:
-        UserError: huggingface_hub is not installed, no token, no right to write there, or the
-            hub cannot be reached.
-    """
-    with _hub(repo_id) as hub, tempfile.TemporaryDirectory() as folder:
-        save_pretrained(model, folder, config)
-        card = Path(folder) / _CARD
-        card.write_text(card.read_text(encoding="utf-8").replace("OWNER/NAME", repo_id))
-        api = hub.HfApi()
-        api.create_repo(repo_id, private=private, exist_ok=True)
-        kept = [_CARD] if api.file_exists(repo_id, _CARD, revision=revision) else None
-        done = api.upload_folder(
-            repo_id=repo_id,
-            folder_path=folder,
-            commit_message=message,
-            revision=revision,
-            ignore_patterns=kept,
-        )
-        return str(getattr(done, "commit_url", done))
 
 
 def _download(repo: str, scale: int | None, revision: str | None) -> Path:
     """The weight file in the hub's cache, config.json beside it; offline what is there already."""
-    with _hub(repo) as hub:
-        try:
-            names = hub.HfApi().list_repo_files(repo, revision=revision)
-        except Exception:
-            with contextlib.suppress(Exception):  # else the first error is the one to tell
-                kept = Path(hub.snapshot_download(repo, revision=revision, local_files_only=True))
-                return kept / choose(sorted(os.listdir(kept)), scale, repo)
-            raise
-        wanted = [name for name in (CONFIG, choose(names, scale, repo)) if name in names]
-        return [Path(hub.hf_hub_download(repo, n, revision=revision)) for n in wanted][-1]
-
-
-@contextlib.contextmanager
-def _hub(repo: str) -> Iterator[Any]:
-    """huggingface_hub, whose faults become one message."""
     if not _REPO.fullmatch(repo):
         raise UserError(
             f"{repo!r}: neither a folder here nor a repository on the hub, whose name has the form "
             "owner/name"
         )
     try:
-        import huggingface_hub
+        import huggingface_hub as hub
     except ImportError as error:
         raise UserError(
             "the Hugging Face hub needs the package huggingface_hub: pip install 'superres[hub]'; "
             "a folder that was downloaded in another way needs nothing"
         ) from error
     try:
-        yield huggingface_hub
+        names = hub.HfApi().list_repo_files(repo, revision=revision)
+        wanted = [name for name in (CONFIG, choose(names, scale, repo)) if name in names]
+        return [Path(hub.hf_hub_download(repo, n, revision=revision)) for n in wanted][-1]
     except UserError:
         raise
     except Exception as error:  # whatever the hub, its client or the network raise
+        with contextlib.suppress(Exception):
+            kept = Path(hub.snapshot_download(repo, revision=revision, local_files_only=True))
+            return kept / choose(sorted(os.listdir(kept)), scale, repo)
         reason = " ".join((str(error).strip() or type(error).__name__).split())[:300]
         raise UserError(
             f"{repo}: the hub or its cache failed ({reason}). Check the name and the connection; a "
-            "private or gated repository, and writing, need hf auth login or HF_TOKEN with a token "
-            "that may do that; HF_HOME is the folder of the cache. Without a connection, download "
-            "the repository in another way and pass its folder"
+            "private or gated repository needs hf auth login or HF_TOKEN with a token that may "
+            "read it; HF_HOME is the folder of the cache. Without a connection, download the "
+            "repository in another way and pass its folder"
         ) from error
-
-
-def _card(config: dict[str, Any]) -> str:
-    scales = " and ".join(f"x{s}" for s in config.get("scales") or [config.get("scale", 1)])
-    return (
-        "---\nlibrary_name: superres\npipeline_tag: image-to-image\ntags:\n- super-resolution\n"
-        f"---\n\n# {config['type']} {scales}\n\nSingle-image super-resolution weights for superres."
-        "\n\n```python\nimport superres\n\n"
-        f"model = superres.from_pretrained('OWNER/NAME', scale={config.get('scale', 2)})\n```\n"
-    )

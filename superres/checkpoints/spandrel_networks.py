@@ -74,6 +74,7 @@ def load_foreign(unknown: str, *states: Mapping[str, Any]) -> SpandrelNetwork:
         spandrel = package()
     except UserError as error:
         raise UserError(f"{unknown} ({error})") from error
+    why = "spandrel does not know it either"
     for state in states:
         try:
             found = spandrel.ModelLoader("cpu").load_from_state_dict(dict(state))
@@ -81,17 +82,13 @@ def load_foreign(unknown: str, *states: Mapping[str, Any]) -> SpandrelNetwork:
             continue
         except Exception as error:  # whatever a damaged state dict makes a constructor raise
             reason = (str(error) or type(error).__name__).splitlines()[0]
-            raise UserError(
-                f"{unknown} (spandrel takes it for a network that it knows, but cannot load it: "
-                f"{reason})"
-            ) from error
-        if not isinstance(found, spandrel.ImageModelDescriptor):
-            raise UserError(
-                f"{unknown} (spandrel's {found.architecture.name} needs a mask beside the image; "
-                "only networks that take one image can be used)"
-            )
-        return SpandrelNetwork(found.float().eval())
-    raise UserError(f"{unknown} (spandrel does not know it either)")
+            why = f"spandrel takes it for a network that it knows, but cannot load it: {reason}"
+            break
+        if isinstance(found, spandrel.ImageModelDescriptor):
+            return SpandrelNetwork(found.float().eval())
+        why = f"spandrel's {found.architecture.name} needs a mask beside the image"
+        break
+    raise UserError(f"{unknown} ({why})")
 
 
 def package() -> Any:

@@ -35,10 +35,7 @@ def find_state(tree: Any, where: str) -> tuple[dict[str, Any], list[str]]:
         UserError: there is none.
     """
     notes: list[str] = []
-    for _ in range(3):  # a pickle's dict may hold itself
-        key = _wrapper(tree) if isinstance(tree, Mapping) else None
-        if key is None:
-            break
+    while (key := _wrapper(tree)) is not None and len(notes) < 3:  # a pickle's may hold itself
         tree = tree[key]
         notes.append(f"read from '{key}'")
     if not _has_tensors(tree):
@@ -47,34 +44,32 @@ def find_state(tree: Any, where: str) -> tuple[dict[str, Any], list[str]]:
             f"one of {', '.join(WRAPPERS)})"
         )
     state = {str(key): value for key, value in tree.items()}
-    prefix: str | None = ""
-    while prefix is not None:
+    while True:
         if any(key.startswith("generator.") for key in state):
             rest = {k: v for k, v in state.items() if not k.startswith(COMPANIONS)}
             if len(rest) < len(state):
                 notes.append(f"{len(state) - len(rest)} entries beside the generator ignored")
             state = {key.removeprefix("generator."): value for key, value in rest.items()}
-        prefix = next(
-            (p for p in PREFIXES if state and all(key.startswith(p) for key in state)), None
-        )
-        state = {key.removeprefix(prefix or ""): value for key, value in state.items()}
-    return state, notes
+        common = [p for p in PREFIXES if state and all(key.startswith(p) for key in state)]
+        if not common:
+            return state, notes
+        state = {key.removeprefix(common[0]): value for key, value in state.items()}
 
 
 def _has_tensors(value: Any) -> bool:
     return isinstance(value, Mapping) and any(isinstance(v, Tensor) for v in value.values())
 
 
-def _wrapper(tree: Mapping[Any, Any]) -> Any:
+def _wrapper(tree: Any) -> Any:
     """The entry that holds weights: of a usual name, or the only one beside no tensor."""
+    if not isinstance(tree, Mapping):
+        return None
     for key in WRAPPERS:
         inside = tree.get(key)
         if _has_tensors(inside) or (isinstance(inside, Mapping) and _has_tensors(inside.get("sd"))):
             return key
-    if _has_tensors(tree):
-        return None
-    found = [k for k, v in tree.items() if _has_tensors(v) and any(_is_weight(n) for n in v)]
-    return found[0] if len(found) == 1 else None
+    named = [k for k, v in tree.items() if _has_tensors(v) and any(_is_weight(n) for n in v)]
+    return named[0] if len(named) == 1 and not _has_tensors(tree) else None
 
 
 def _is_weight(name: Any) -> bool:
@@ -97,7 +92,16 @@ def clean(state: Mapping[str, Any], where: str) -> State:
         strided = value.layout is torch.strided and not value.is_nested
         if not strided or value.is_meta or value.is_quantized:
             raise no_weights(key, value, where)
-    _check_stored(state, where)
+    # A stride of 0 makes any number of weights of a single one; copies of them fill the memory.
+    needed = sum(4 * value.numel() for value in state.values())
+    storages = {v.untyped_storage().data_ptr(): v.untyped_storage() for v in state.values()}
+    stored = sum(storage.nbytes() for storage in storages.values())
+    # From 8 to 32 bits is four times; networks that share a layer are some times more.
+    if needed > _SMALL and needed > 32 * stored:
+        raise UserError(
+            f"{where}: refused, its {stored} bytes stand for {needed} bytes of weights, one number "
+            "repeated; no network is stored so"
+        )
     result: State = {}
     for key, value in state.items():
         if value.is_floating_point():
@@ -114,19 +118,6 @@ def clean(state: Mapping[str, Any], where: str) -> State:
     return result
 
 
-def _check_stored(state: Mapping[str, Tensor], where: str) -> None:
-    """A stride of 0 makes any number of weights of a single one; copies of them fill the memory."""
-    needed = sum(4 * value.numel() for value in state.values())
-    storages = {v.untyped_storage().data_ptr(): v.untyped_storage() for v in state.values()}
-    stored = sum(storage.nbytes() for storage in storages.values())
-    # From 8 to 32 bits is four times; networks that share a layer are some times more.
-    if needed > _SMALL and needed > 32 * stored:
-        raise UserError(
-            f"{where}: refused, its {stored} bytes stand for {needed} bytes of weights, one number "
-            "repeated; no network is stored so"
-        )
-
-
 def no_weights(key: Any, value: Tensor, where: str) -> UserError:
     """What to raise for a tensor that is not one of weights."""
     kind = "without values" if value.is_meta else f"of {value.dtype}, {value.layout}"
@@ -136,22 +127,28 @@ def no_weights(key: Any, value: Tensor, where: str) -> UserError:
     )
 
 
-def differences(wanted: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, ...]]) -> str:
+def shapes_of(state: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    """Name -> shape."""
+    return {key: tuple(value.shape) for key, value in state.items()}
+
+
+def differences(wanted: Mapping[str, tuple[int, ...]], state: Mapping[str, Tensor]) -> str:
     """What is missing, unexpected or of another shape, by key; '' where nothing is."""
-
-    def size(shape: tuple[int, ...]) -> str:
-        return "x".join(map(str, shape)) or "a number"
-
+    found = shapes_of(state)
     faults = {
         "missing": [key for key in wanted if key not in found],
         "unexpected": [key for key in found if key not in wanted],
         "shape:": [
-            f"{key} is {size(found[key])}, not {size(shape)}"
+            f"{key} is {_size(found[key])}, not {_size(shape)}"
             for key, shape in wanted.items()
             if found.get(key, shape) != shape
         ],
     }
     return "; ".join(f"{word} {some(keys, 4)}" for word, keys in faults.items() if keys)
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape)) or "a number"
 
 
 def load_strictly(module: torch.nn.Module, state: Mapping[str, Any], source: str) -> None:
@@ -162,8 +159,7 @@ def load_strictly(module: torch.nn.Module, state: Mapping[str, Any], source: str
     """
     if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()):
         raise UserError(f"{source}: its weights are not a mapping from names to tensors")
-    wanted = {key: tuple(value.shape) for key, value in module.state_dict().items()}
-    if faults := differences(wanted, {key: tuple(value.shape) for key, value in state.items()}):
+    if faults := differences(shapes_of(module.state_dict()), state):
         raise UserError(f"{source} is of another model than the config's: {faults}")
     module.load_state_dict(state)
 

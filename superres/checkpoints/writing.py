@@ -52,8 +52,7 @@ def safetensors_bytes(
         if key.startswith(prefix)
     }
     config = plain(full_config(config))
-    shapes = {key: tuple(value.shape) for key, value in state.items()}
-    if faults := differences(network_shapes(config), shapes):
+    if faults := differences(network_shapes(config), state):
         raise UserError(f"the weights are not those of {config}: {faults}")
     metadata = {METADATA_KEY: json.dumps(config), "format": "pt"}
     return safetensors.torch.save(state, metadata | checksums(state, metadata))

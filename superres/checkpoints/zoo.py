@@ -135,13 +135,15 @@ def resolve(name_or_path: str | Path, scale: int | None) -> Path:
         return path / choose(sorted(os.listdir(path)), scale, str(path))
     if os.path.isfile(path):  # Path.is_file raises where the name is too long
         return path
-    found, own = variants(name), shipped()
-    if name not in own and name not in PUBLISHED and found:
-        if scale is None and len(found) > 1:
-            raise ScaleNeeded(f"{name} is there for {_has(found)}; say which: scale=2, --scale 2")
-        name = found.get(next(iter(found)) if scale is None else scale, "")
-        if not name:
-            raise UserError(f"{name_or_path} is there for {_has(found)}; not for x{scale}")
+    own, found = shipped(), variants(name)
+    if found and name not in own and name not in PUBLISHED:
+        wanted = next(iter(found)) if scale is None and len(found) == 1 else scale
+        if wanted not in found:
+            kind = ScaleNeeded if scale is None else UserError
+            has = ", ".join(f"x{there}" for there in found)
+            told = "say which: scale=2, --scale 2" if scale is None else f"not for x{scale}"
+            raise kind(f"{name} is there for {has}; {told}")
+        name = found[wanted]
     if name in PUBLISHED:
         return fetch(name)
     if name not in own:
@@ -155,10 +157,6 @@ def resolve(name_or_path: str | Path, scale: int | None) -> Path:
     return own[name]
 
 
-def _has(scales: Collection[int]) -> str:
-    return ", ".join(f"x{scale}" for scale in scales)
-
-
 def choose(names: list[str], scale: int | None, where: str) -> str:
     """The weight file for ``scale`` among the files of a folder or repository.
 
@@ -166,19 +164,18 @@ def choose(names: list[str], scale: int | None, where: str) -> str:
         ScaleNeeded: they are named after scales, and none is given to choose by.
         UserError: none, or several that it could be.
     """
-    weights = [n for n in names if n.endswith(SUFFIXES) and "/" not in n]
-    fitting = weights
+    named = {n: scale_in_name(n) for n in names if n.endswith(SUFFIXES) and "/" not in n}
+    fitting = [n for n in named if scale in (None, named[n])] or [n for n in named if not named[n]]
+    if len(fitting) > 1:
+        fitting = [n for n in fitting if n.endswith(".safetensors")]
+    if len(fitting) == 1:
+        return fitting[0]
+    kind, wanted = UserError, "one weight file, or the name of a file"
     if scale is not None:
-        named = {n: scale_in_name(n) for n in weights}
-        fitting = [n for n in weights if named[n] == scale] or [n for n in weights if not named[n]]
-    for some in (fitting, [n for n in fitting if n.endswith(".safetensors")]):
-        if len(some) == 1:
-            return some[0]
-    here = ", ".join(weights) or "none"
-    if scale is None and any(map(scale_in_name, weights)):
-        raise ScaleNeeded(f"{where}: needs a scale to choose by; weight files there: {here}")
-    wanted = "one weight file" if scale is None else f"weights for x{scale} in one file"
-    raise UserError(f"{where}: needs {wanted}, or the name of a file; weight files there: {here}")
+        wanted = f"weights for x{scale} in one file"
+    elif any(named.values()):
+        kind, wanted = ScaleNeeded, "a scale to choose by"
+    raise kind(f"{where}: needs {wanted}; weight files there: {', '.join(named) or 'none'}")
 
 
 def scale_in_name(name: str) -> int | None:

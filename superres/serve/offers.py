@@ -57,7 +57,7 @@ class Offers:
     ) -> None:
         check_name(backend)
         if device not in ("auto", "cpu", "vulkan"):  # which need no torch
-            from superres.checkpoints import pick_device
+            from superres.checkpoints.networks import pick_device
 
             pick_device(device)  # else the first picture would be the first to tell
         self._options = Options(device=device, backend=backend)

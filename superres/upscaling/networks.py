@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from superres.checkpoints.light import as_bytes, read_own
+from superres.checkpoints.light import in_bytes, read_own
 from superres.checkpoints.zoo import (
     PUBLISHED,
     SUFFIXES,
@@ -231,7 +231,8 @@ def _module(
     name: str, native: int | None, scale: float | None, options: Options
 ) -> tuple[torch.nn.Module, torch.device]:
     """The network at the nearest of its scales, else at its own, and where it is."""
-    from superres.checkpoints import load_model, pick_device
+    from superres.checkpoints import load_model
+    from superres.checkpoints.networks import pick_device
     from superres.checkpoints.pretrained import from_pretrained
 
     device, format = pick_device(options.device), options.weights_format
@@ -258,9 +259,9 @@ def _module(
 def _digest_of(config: Any, state: Mapping[str, Any]) -> str:
     """Of the weights, and of the numeric convention that goes with them."""
     found = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
-    for key in sorted(state):  # files have an order of their own
+    for key, data in sorted(in_bytes(state).items()):  # files have an order of their own
         found.update(key.encode())
-        found.update(as_bytes(state[key]))
+        found.update(data)
     return found.hexdigest()[:16]
 
 

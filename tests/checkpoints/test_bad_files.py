@@ -44,12 +44,10 @@ def test_code_in_a_pickle_is_refused_and_not_run(tmp_path, form):
     marker, file = tmp_path / "ran", tmp_path / "evil.pth"
     if form == "pickle":
         file.write_bytes(pickle.dumps(Payload(marker)))
-        words = r"evil\.pth"
     else:
         tree = {"state_dict": {"conv_first.weight": Payload(marker)}}
         torch.save(tree, file, _use_new_zipfile_serialization=form == "zip")
-        words = r"refused.*run code.*system.*Safe are"
-    with pytest.raises(UserError, match=words):
+    with pytest.raises(UserError, match=r"evil\.pth: refused.*run code.*system.*Safe are"):
         read_weights(file)
     assert not marker.exists()
 
@@ -113,7 +111,6 @@ def test_a_changed_config_of_an_export_is_found(build, tmp_path):
     file = save_safetensors(tmp_path / "w.safetensors", *build(res_scale=0.1))
     data = file.read_bytes()
     file.write_bytes(data.replace(b'res_scale\\": 0.1', b'res_scale\\": 0.3'))
-    assert file.read_bytes() != data
     with pytest.raises(UserError, match="checksum of metadata superres_config is wrong"):
         read_weights(file)
     safetensors.torch.save_file(build()[0].state_dict(), file, {"superres_config": "{"})
@@ -148,9 +145,9 @@ def test_names_of_nothing(tmp_path):
                 ("head.0.weight", (8,), "shape"),
                 ("head.0.weight", (), "shape"),
                 ("head.0.weight", (0, 3, 3, 3), "shape"),
-                ("sub_mean.weight", (3, 3, 1, 1), "loses one"),
-                ("sub_mean.weight", (3,), "3 colour channels"),
-                ("sub_mean.bias", (1,), "3 colour channels"),
+                ("sub_mean.weight", (3, 3, 1, 1), "this network cannot express"),
+                ("sub_mean.weight", (3,), "is 3, not 3x3x1x1"),
+                ("sub_mean.bias", (1,), "is 1, not 3"),
             )
         ),
         (lambda s: s.pop("add_mean.bias"), r"missing add_mean\.bias"),
@@ -214,17 +211,12 @@ def test_a_spandrel_that_cannot_be_imported_comes_second(tmp_path, monkeypatch):
 
 
 def test_objects_beside_the_weights_are_left_out(weights, caplog):
-    from mmengine.logging import HistoryBuffer
-
     meta = {"psnr": np.float64(3), "epoch": np.int64(4), "curve": np.arange(3, dtype=np.float32)}
     assert read_weights(weights(meta=meta)).config["scale"] == 2
     assert not caplog.text
-    assert open_weights(weights(meta=meta, args=argparse.Namespace()))[0]["meta"]["psnr"] == 3
-    caplog.clear()
-    hub = {"log_scalars": {"loss": HistoryBuffer([1.0], [1])}}
-    found = read_weights(weights(args=argparse.Namespace(lr=1), message_hub=hub, **meta))
-    assert found.config["scale"] == 2
-    assert "objects in it are left out: argparse.Namespace (1), mmengine.logging" in caplog.text
+    found = open_weights(weights(meta=meta, args=argparse.Namespace(lr=1)))[0]
+    assert found["meta"]["psnr"] == 3
+    assert "objects in it are left out: argparse.Namespace (1)" in caplog.text
 
 
 class Renamed(torch.nn.Module):
@@ -246,16 +238,6 @@ def test_a_pickled_module_is_read_as_its_state_dict(zipped, whole, build, tmp_pa
     found, wanted = read_weights(path, "mmediting").state_dict, network.state_dict()
     assert found.keys() == wanted.keys()
     assert all(torch.equal(value, wanted[k]) for k, value in found.items())
-
-
-def test_what_a_pickled_object_asks_to_call_is_not_called(weights, tmp_path):
-    class Caller:
-        def __reduce__(self):
-            return open, (str(tmp_path / "made"), "w")
-
-    with pytest.raises(UserError, match=r"would run code: the pickle calls (io|_io)\.open"):
-        read_weights(weights(hook=Caller()))
-    assert not (tmp_path / "made").exists()
 
 
 def test_what_a_caller_says_against_a_file(weights, build, tmp_path):

@@ -5,7 +5,8 @@ import hashlib
 import pytest
 import torch
 
-from superres.checkpoints import PUBLISHED, load_model, zoo
+from superres.checkpoints import load_model, zoo
+from superres.checkpoints.zoo import PUBLISHED
 from superres.errors import UserError
 
 

@@ -34,12 +34,10 @@ class TestAmbiguous:
         loaded = read_weights(file, format="edsr-pytorch", res_scale=0.1)
         assert (loaded.config["img_range"], loaded.config["res_scale"]) == (255, 0.1)
         assert build_network(loaded).body[0].res_scale == 0.1
-        assert "EDSR x2" in loaded.summary
-        assert "0..255" in loaded.summary
+        assert "EDSR x2; channels 8; num_blocks 2; range 0..255" in loaded.summary
         network = load_model(file, format="edsr_pytorch", device="cpu")
         same(network, edsr_pytorch[0])
         assert (network.training, network.scale, network.receptive_radius) == (False, 2, 8)
-        assert not any(t.is_meta for t in (*network.parameters(), *network.buffers()))
         other = read_weights(file, format="super-image")
         assert (other.config["rgb_mean"], other.config["img_range"]) == (None, 1.0)
         with pytest.raises(UserError, match="not known; choose one of superres, edsr-pytorch"):
@@ -52,15 +50,12 @@ class TestAmbiguous:
         assert (loaded.format, loaded.config["res_scale"]) == ("super-image", 0.1)
         # It says nothing of a file of another format.
         assert read_weights(file, format="edsr-pytorch").config["res_scale"] == 1
-        config.write_text(json.dumps({"format": "edsr-pytorch"}))
-        assert read_weights(file).config["img_range"] == 255
 
     @pytest.mark.parametrize(
         ("content", "words"),
         [
             ('{"n_resblocks": 16, "n_feats": 8}', r"n_resblocks = 16.*2.*another file"),
             ('{"colour": "blue"}', "format="),
-            ('{"format": "bogus"}', r"config\.json beside it, format 'bogus' is not known"),
             ("{", r"config\.json: not readable as JSON"),
             *(
                 (f'{{"n_feats": 8, "res_scale": {value}}}', r"config\.json: .* positive number")
@@ -114,9 +109,7 @@ def test_generator_wins_over_its_companions(build, tmp_path):
     extra = {"discriminator.conv.weight": torch.zeros(1), "step_counter": torch.tensor(3)}
     loaded = read_weights(save(tmp_path / "gan.pth", {"state_dict": {**state, **extra}}))
     assert "2 entries beside the generator ignored" in loaded.summary
-
-
-def test_safetensors_of_others_are_recognised_by_keys(build, tmp_path):
+    # Keys, not suffixes, tell what a file is.
     safetensors.torch.save_file(build()[0].state_dict(), tmp_path / "edsr.safetensors")
     assert read_weights(tmp_path / "edsr.safetensors").format == "mmediting"
 
@@ -199,11 +192,8 @@ class TestOwn:
     def test_checkpoint(self, build, tree, tmp_path, same):
         file = save(tmp_path / "iter_7.pth", tree())
         loaded = read_weights(file)
-        assert (loaded.format, loaded.config["type"], loaded.meta["iter"]) == (
-            "superres",
-            "EDSR",
-            7,
-        )
+        told = loaded.format, loaded.config["type"], loaded.meta["iter"]
+        assert told == ("superres", "EDSR", 7)
         same(load_model(file, scale=2), build()[0])
         averaged = {"ema_state_dict": tree(seed=1)["state_dict"]}
         save(file, tree() | averaged)

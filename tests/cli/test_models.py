@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 
 import pytest
 import torch
 
-from superres.checkpoints import PUBLISHED, save_safetensors
+from superres.checkpoints import save_safetensors
+from superres.checkpoints.zoo import PUBLISHED
 from superres.cli.main import main
 from superres.registry import MODELS
 from tests.engine.conftest import ROOT
@@ -93,16 +92,6 @@ def test_info_of_several_scales(capsys):
 def test_a_wrong_size_is_one_message(size, capsys):
     assert main(["models", "info", "edsr_x2c64b16_g1_300k_div2k", f"--size={size}"]) == 2
     assert "HEIGHTxWIDTH" in capsys.readouterr().err
-
-
-def test_the_tool_is_the_command():
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "tools/models.py"), "list", "rcan_x2*"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert "15.44" in done.stdout
 
 
 def test_info_of_weights(capsys, tmp_path):

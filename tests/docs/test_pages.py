@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from superres.checkpoints import TARGETS
+from superres.checkpoints.conversion import TARGETS
 from superres.engine.config.load import shipped_configs
 from superres.evaluation.protocols import PROTOCOLS
 from tests.docs.blocks import ROOT, headings, links, pages
