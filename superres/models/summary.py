@@ -6,14 +6,15 @@ any network at any picture size is summed up in a moment and in no memory.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.module import register_module_forward_hook
 from torch.utils.flop_counter import FlopCounterMode
 
 from superres.errors import UserError
@@ -106,36 +107,40 @@ def summarise(
         network.set_scale(scale)
     height, width = size or (round(length / network.scale) for length in TARGET)
     kind, channels = type(network).__name__, in_channels(network)
-    names = {module: name for name, module in network.named_modules()}
-    ran: dict[str, tuple[nn.Module, tuple[int, ...]]] = {}  # in the order of running
-
-    def note(module: nn.Module, _: Any, output: Any) -> None:
-        if module in names and isinstance(output, Tensor):
-            ran[names[module]] = module, tuple(output.shape[1:])
-
+    shapes: dict[str, tuple[int, ...]] = {}
+    counter, live = FlopCounterMode(display=False), LiveBytes()
+    hooks = [
+        module.register_forward_hook(partial(_note, shapes, name))
+        for name, child in network.named_children()
+        for module in _run_for(child)
+    ]
     try:
         picture = torch.empty(1, channels, height, width, device="meta")
-        hook, counter = register_module_forward_hook(note), FlopCounterMode(display=False)
-        with torch.no_grad(), hook, counter:
+        with torch.no_grad(), live if memory else contextlib.nullcontext(), counter:
+            live.see(picture)
             output = network(picture)
     except (RuntimeError, TypeError) as error:  # sizes beyond 64 bits, a forward that needs numbers
         raise UserError(
             f"{kind} cannot be summed up for an input of {height}x{width}: {error}"
         ) from error
+    for hook in hooks:
+        hook.remove()
     flops = {name: sum(ops.values()) for name, ops in counter.get_flop_counts().items()}
+
+    every = dict(network.named_modules(prefix=kind, remove_duplicate=False))
+    convolutions = [name for name in flops if isinstance(every.get(name), nn.Conv2d)]
 
     def part(name: str, child: nn.Module) -> Part:
         # A container that is not run itself (a ModuleList) is what ran in it.
         own = f"{kind}.{name}"
         below = sum(count for key, count in flops.items() if key.rpartition(".")[0] == own)
-        inside = [found for key, found in ran.items() if f"{key}.".startswith(f"{name}.")]
         return Part(
             name=name,
             type=type(child).__name__,
-            layers=sum(isinstance(module, nn.Conv2d) for module, _ in inside),
+            layers=sum(f"{conv}.".startswith(f"{own}.") for conv in convolutions),
             parameters=sum(p.numel() for p in child.parameters()),
             flops=flops.get(own, below),
-            output=inside[-1][1] if inside else (),
+            output=shapes.get(name, ()),
         )
 
     return Summary(
@@ -145,30 +150,35 @@ def summarise(
         output=tuple(output.shape[1:]),
         parameters=sum(p.numel() for p in network.parameters()),
         trainable=sum(p.numel() for p in network.parameters() if p.requires_grad),
-        layers=sum(isinstance(module, nn.Conv2d) for module, _ in ran.values()),
+        layers=len(convolutions),
         flops=counter.get_total_flops(),
         receptive_radius=getattr(network, "receptive_radius", None),
-        inference_memory=_peak(network, picture) if memory else None,
+        inference_memory=live.peak if memory else None,
         training_memory=_kept_for_backward(network, picture) if memory else None,
         parts=tuple(part(name, child) for name, child in network.named_children()),
     )
 
 
-def _peak(network: nn.Module, picture: Tensor) -> int:
-    with torch.no_grad(), LiveBytes() as live:
-        live.see(picture)
-        network(picture)
-    return live.peak
+def _run_for(child: nn.Module) -> list[nn.Module]:
+    """What runs for a child: itself, or what a container that is only a list or a dict holds."""
+    if not isinstance(child, nn.ModuleList | nn.ModuleDict):
+        return [child]
+    return [module for inner in child.children() for module in _run_for(inner)]
+
+
+def _note(
+    shapes: dict[str, tuple[int, ...]], name: str, _module: nn.Module, _input: Any, output: Any
+) -> None:
+    """A forward hook: keeps the (C, H, W) of a child's last result."""
+    if isinstance(output, Tensor):
+        shapes[name] = tuple(output.shape[1:])
 
 
 def _kept_for_backward(network: nn.Module, picture: Tensor) -> int:
-    own = {p.untyped_storage()._cdata for p in network.parameters()}
-    kept: dict[int, Tensor] = {}
-
-    def keep(tensor: Tensor) -> Tensor:
-        kept[tensor.untyped_storage()._cdata] = tensor
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+    saved: list[Tensor] = []
+    # Nothing is computed backwards, so nobody asks for what was saved.
+    with torch.autograd.graph.saved_tensors_hooks(saved.append, lambda _: None):
         network.train()(picture)
-    return sum(t.untyped_storage().nbytes() for key, t in kept.items() if key not in own)
+    sizes = {t.untyped_storage()._cdata: t.untyped_storage().nbytes() for t in saved}
+    own = {p.untyped_storage()._cdata for p in network.parameters()}
+    return sum(size for key, size in sizes.items() if key not in own)
