@@ -129,43 +129,28 @@ def _open_temporary(path: Path) -> tuple[Path, int]:
     """A file beside ``path``, empty, open and locked for as long as it is open.
 
     Its name follows from that of ``path``, so that the next writer takes over what a killed one
-    left: nobody holds its lock. Beside another process that writes the same file it gets another
-    name.
+    left: nobody holds its lock. Beside another process that writes the same file, what another
+    user left, or where there are no locks, it gets another name.
     """
-    temporary = path.with_name(f".{name_for(path)}.tmp")
-    if fcntl is not None:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
-        with contextlib.suppress(
-            OSError
-        ):  # something of that name is there, and it is none of ours
-            descriptor = os.open(temporary, flags, 0o666)
-            if take_over(descriptor, temporary):
-                os.ftruncate(descriptor, 0)
-                return temporary, descriptor
-            os.close(descriptor)
-    temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
-    return temporary, os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-
-
-def name_for(path: Path) -> str:
-    """What the temporary file or folder of ``path`` is called, the same each time."""
-    return hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]
-
-
-def take_over(descriptor: int, path: Path) -> bool:
-    """Lock what is open at ``path``, for as long as it is open, if a killed process left it.
-
-    False where another process holds it or has just finished with it, it is another user's, or
-    there are no locks here.
-    """
-    if fcntl is None:
-        return False
+    name = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]
+    temporary = path.with_name(f".{name}.tmp")
+    descriptor = -1
     try:
+        if fcntl is None:
+            raise OSError
+        flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
+        descriptor = os.open(temporary, flags, 0o666)
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         status = os.fstat(descriptor)
-        return status.st_uid == os.geteuid() and os.path.samestat(status, os.lstat(path))
+        if status.st_uid != os.geteuid() or not os.path.samestat(status, os.lstat(temporary)):
+            raise OSError
+        os.ftruncate(descriptor, 0)
     except OSError:
-        return False
+        if descriptor >= 0:
+            os.close(descriptor)
+        temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    return temporary, descriptor
 
 
 def is_special(path: Path) -> bool:

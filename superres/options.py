@@ -5,41 +5,35 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Callable
+from typing import Any
 
 from superres.errors import UserError
 
 
 def whole_scale(text: str) -> int:
     """A whole scale, written 2, x2 or 2x."""
-    try:
-        return int(_bare(text))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r}: a whole number such as 2 or x2") from None
+    return _scale(text, int, "a whole number such as 2 or x2")
 
 
 def any_scale(text: str) -> float:
     """A scale that may be a fraction, written 1.5, x1.5 or 1.5x."""
-    try:
-        return float(_bare(text))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r}: a number such as 2, x2 or 1.5") from None
+    return _scale(text, float, "a number such as 2, x2 or 1.5")
 
 
 def scales(text: str) -> tuple[int, ...]:
     """Whole scales, written 2,3,4 or x2,x3,x4."""
-    try:
-        found = tuple(dict.fromkeys(int(_bare(part)) for part in text.split(",") if part.strip()))
-    except ValueError:
-        found = ()
+    found = tuple(dict.fromkeys(whole_scale(part) for part in text.split(",") if part.strip()))
     if not found or min(found) < 1:
         raise argparse.ArgumentTypeError(f"{text!r}: whole numbers such as 2,3,4")
     return found
 
 
-def _bare(text: str) -> str:
-    """A scale without its ``x``."""
-    text = text.strip().lower()
-    return text[1:] if text.startswith("x") else text.removesuffix("x")
+def _scale(text: str, kind: Callable[[str], Any], wanted: str) -> Any:
+    bare = text.strip().lower()
+    try:
+        return kind(bare[1:] if bare.startswith("x") else bare.removesuffix("x"))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r}: {wanted}") from None
 
 
 def whole(smallest: int) -> Callable[[str], int]:
