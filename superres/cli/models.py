@@ -104,10 +104,11 @@ def _row(group: list[Entry]) -> tuple[str, ...]:
 
 def _scores(group: list[Entry], scales: list[int]) -> str:
     """Each scale's PSNR of Set5 in dB, ``-`` where nobody states one, all by one protocol."""
-    scores = [s for entry in group for s in entry.scores if s.set == "Set5"]
-    protocols = dict.fromkeys(score.protocol for score in scores)
+    scores = [s for entry in group for s in entry.scores if s["set"] == "Set5"]
+    protocols = dict.fromkeys(score["protocol"] for score in scores)
     protocol = min(protocols, key=lambda p: PREFERRED.get(p, len(PREFERRED)), default=None)
-    found = {s.scale: f"{s.psnr:.2f}{'*' * s.measured}" for s in scores if s.protocol == protocol}
+    of_it = [score for score in scores if score["protocol"] == protocol]
+    found = {s["scale"]: f"{s['psnr']:.2f}{'*' * s['measured']}" for s in of_it}
     if not found:
         return "-"
     text = " ".join(found.get(scale, "-") for scale in scales)
@@ -140,7 +141,7 @@ def _network(args: argparse.Namespace) -> tuple[Any, list[int]]:
     if args.name in {*model_names(), *PUBLISHED, *shipped()} or (
         os.path.exists(args.name) and not is_config
     ):
-        from superres.checkpoints import read_weights
+        from superres.checkpoints.loading import read_weights
 
         loaded = read_weights(args.name, format=args.format, scale=args.scale)
         return loaded.network or loaded.config, loaded.scales

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 
+from superres.cli._options import config_options
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
     add = parser.add_argument
     add("config", help="path or bare name")
-    add("--cfg-options", nargs="+", action="extend", default=[], metavar="KEY=VALUE")
+    config_options(parser)
     add("--json", action="store_true", help="as JSON")
 
 

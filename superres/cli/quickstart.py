@@ -9,6 +9,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from superres.cli._options import config_options
+
 CONFIG = "edsr_x2c32b6_quickstart"
 
 # (package, path inside it, set). JPEG photographs are halved first, which removes the blocks that
@@ -31,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--data-root", default="data/quickstart", metavar="DIR")
     add("--work-dir", default=f"work_dirs/{CONFIG}", metavar="DIR")
-    add("--cfg-options", nargs="+", action="extend", default=[], metavar="KEY=VALUE")
+    config_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -12,50 +12,30 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from superres.cli._options import METRICS, PROTOCOLS
 from superres.errors import UserError
 from superres.options import whole_scale
 from superres.output import printable
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("sr_dir", type=Path, metavar="SR_DIR", help="folder of results")
-    parser.add_argument("hr_dir", type=Path, metavar="HR_DIR", help="folder of the true pictures")
-    parser.add_argument(
-        "--scale", type=whole_scale, required=True, metavar="S", help="upscaling factor"
-    )
-    parser.add_argument(
-        "--protocol",
-        "--protocols",
-        nargs="+",
-        default=["edsr-y"],
-        metavar="NAME",
-        help="edsr-y (default), edsr-div2k, classical-y, mmediting-rgb, mmediting-ssim-bug, "
-        "super-image, or all; several give a table each",
-    )
-    parser.add_argument(
-        "--metrics",
-        nargs="+",
-        default=[],
-        metavar="NAME",
-        help="beside PSNR and SSIM: ms-ssim, lpips, lpips-vgg, dists, niqe, through optional "
-        "libraries, or one of your own, of the module that SUPERRES_IMPORTS names",
-    )
-    parser.add_argument(
-        "--name",
-        help="what the table calls the results (default: SR_DIR's name)",
-    )
-    parser.add_argument(
-        "--published",
-        metavar="METHOD",
-        help="the images are results of this published method, such as RCAN: show its scores "
-        "beside yours",
-    )
-    parser.add_argument(
-        "--out", type=Path, metavar="DIR", help="write DIR/results.json, .md, .csv and .tex"
-    )
-    parser.add_argument(
-        "--report", action="store_true", help="write DIR/report.html, to look at every result"
-    )
+    """The command's arguments."""
+    add = parser.add_argument
+    add("sr_dir", type=Path, metavar="SR_DIR", help="folder of results")
+    add("hr_dir", type=Path, metavar="HR_DIR", help="folder of the true pictures")
+    add("--scale", type=whole_scale, required=True, metavar="S", help="upscaling factor")
+    text = f"{PROTOCOLS} (default: edsr-y); several give a table each"
+    names = ("--protocol", "--protocols")
+    add(*names, nargs="+", default=["edsr-y"], metavar="NAME", help=text)
+    text = f"{METRICS}, of the module that SUPERRES_IMPORTS names"
+    add("--metrics", nargs="+", default=[], metavar="NAME", help=text)
+    add("--name", help="what the table calls the results (default: SR_DIR's name)")
+    text = "show the scores of this published method, whose results they are, such as RCAN"
+    add("--published", metavar="METHOD", help=text)
+    text = "write DIR/results.json, .md, .csv and .tex"
+    add("--out", type=Path, metavar="DIR", help=text)
+    text = "write DIR/report.html, to look at every result"
+    add("--report", action="store_true", help=text)
 
 
 def run(args: argparse.Namespace) -> int:

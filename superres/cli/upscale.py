@@ -37,45 +37,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("inputs", nargs="*", metavar="INPUT", help="files, folders, quoted patterns, or -")
     add("-o", "--output", metavar="OUT", help="file, folder, or - (default: beside the input)")
-    add(
-        "--model",
-        default="auto",
-        metavar="NAME|FILE",
-        help="default: auto, edsr-photo for JPEG and other lossy inputs, edsr-s for lossless ones",
-    )
+    text = "default: auto, edsr-photo for JPEG and other lossy inputs, edsr-s for lossless ones"
+    add("--model", default="auto", metavar="NAME|FILE", help=text)
     add("--weights-format", metavar="FORMAT", help="of a weight file that does not tell it")
-    add(
-        "--scale", type=any_scale, metavar="S", help="1 to 64, also 1.5; default: the model's, or 4"
-    )
+    text = "1 to 64, also 1.5; default: the model's, or 4"
+    add("--scale", type=any_scale, metavar="S", help=text)
     add("--self-ensemble", action="store_true", help="mean of eight views: better, 8 times slower")
     add("--tile", default="auto", metavar="auto|N|edsr-chop|off", help="side of tiles, input px")
     add("--device", default="auto", help="cpu, cuda, cuda:1, vulkan, mps; default: cuda, else cpu")
     add("--backend", default="auto", help="auto (the fastest), ncnn, openvino, onnxruntime, torch")
-    add(
-        "--precision",
-        default="fp32",
-        choices=("fp32", "bf16", "fp16"),
-        help="bf16, fp16: by torch, where the processor or GPU is faster with them",
-    )
-    add(
-        "--memory",
-        metavar="BYTES",
-        help="for the network's work, such as 2G; default: 768M on CPUs, more if large tiles pay",
-    )
+    text = "bf16, fp16: by torch, where the processor or GPU is faster with them"
+    add("--precision", default="fp32", choices=("fp32", "bf16", "fp16"), help=text)
+    text = "for the network's work, such as 2G; default: 768M on CPUs, more if large tiles pay"
+    add("--memory", metavar="BYTES", help=text)
     add("--format", type=str.lower, choices=("png", "jpg", "webp", "tiff"), help="of results")
-    add(
-        "--quality",
-        type=int,
-        metavar="1..100",
-        help="of jpg and webp (default: 95)",
-    )
-    add(
-        "--compare",
-        nargs="?",
-        const="",
-        metavar="FILE",
-        help="also write before/after pictures, or FILE.html with sliders",
-    )
+    add("--quality", type=int, metavar="1..100", help="of jpg and webp (default: 95)")
+    text = "also write before/after pictures, or FILE.html with sliders"
+    add("--compare", nargs="?", const="", metavar="FILE", help=text)
     add("--deinterlace", action="store_true", help="videos whose frames show two moments (combs)")
     add("--overwrite", action="store_true", help="replace results that are there already")
     add("--max-pixels", metavar="N", help="refuse larger inputs (default: 268M)")

@@ -16,18 +16,14 @@ from superres.imaging.io import read_image, write_image
 from superres.imaging.resize import imresize
 
 from ..engine.conftest import CONFIG, ROOT, finish, picture, start
-from .trained import checkpoint, failing, options, train, world  # noqa: F401
+from .conftest import failing
 
 
-def test_results_and_pictures(checkpoint, options, world, tmp_path, capsys):  # noqa: F811
-    capsys.readouterr()
-    out = tmp_path / "out"
-    arguments = ["test", CONFIG, str(checkpoint), "--out", str(out), "--save-images"]
-    assert main([*arguments, "--cfg-options", *options]) == 0
+def test_results_and_pictures(tested, checkpoint, world, tmp_path, capsys):
+    record = tested("--save-images", "--report")
     printed = capsys.readouterr().out
     assert "Bicubic" in printed
     assert "edsr-y: " in printed
-    record = json.loads((out / "results.json").read_text())
     assert record["schema"] == 1
     assert record["checkpoint"]["path"] == str(checkpoint)
     assert len(record["checkpoint"]["sha256"]) == 64
@@ -37,25 +33,22 @@ def test_results_and_pictures(checkpoint, options, world, tmp_path, capsys):  # 
     entry = by_set["testset"]
     assert (entry["scale"], entry["protocol"]) == (2, "edsr-y")
     # The saved pictures score what the table says.
+    out = tmp_path / "out"
     for image in entry["images"]:
         sr = read_image(out / "images" / "testset" / "x2" / f"{image['name']}.png")
         hr = read_image(world / "testset" / f"{image['name']}.png")
         scores = evaluate_pair(sr, hr, 2, "edsr-y")
-        assert image["psnr"] == pytest.approx(scores["psnr"], abs=1e-9)
-        assert image["ssim"] == pytest.approx(scores["ssim"], abs=1e-9)
+        for name in ("psnr", "ssim"):
+            assert image[name] == pytest.approx(scores[name], abs=1e-9)
     assert entry["psnr"] == pytest.approx(np.mean([i["psnr"] for i in entry["images"]]))
     assert {b["method"] for b in record["baselines"]} == {"Bicubic"}
     assert "published" not in entry
     for suffix, psnr in (("md", ".2f"), ("tex", ".2f"), ("csv", "")):
         assert f"{entry['psnr']:{psnr}}" in (out / f"results.{suffix}").read_text()
-
-
-def test_what_the_record_tells(checkpoint, options, world, tmp_path):  # noqa: F811
-    out = tmp_path / "out"
-    assert (
-        main(["test", CONFIG, str(checkpoint), "--out", str(out), "--cfg-options", *options]) == 0
-    )
-    record = json.loads((out / "results.json").read_text())
+    page = (out / "report.html").read_text()
+    assert page.count("data:image/webp") == 4 * 5
+    assert "PSNR in dB over iterations" in page  # curves of the work dir that it lies in
+    # What the record tells of the machine, the network and the sets.
     assert record["device"] == "cpu"
     assert {"torch", "superres", "numpy", "python"} <= set(record["versions"])
     (cost,) = record["costs"]
@@ -65,7 +58,7 @@ def test_what_the_record_tells(checkpoint, options, world, tmp_path):  # noqa: F
     assert cost["flops"] == 2 * per_pixel * 360 * 640
     for line in record["runtime"]:
         assert 0 < line["seconds"]["median"] <= line["seconds"]["total"]
-        images = next(e for e in record["results"] if e["set"] == line["set"])["images"]
+        images = by_set[line["set"]]["images"]
         assert line["memory_mb"] == max(image["memory_mb"] for image in images)
         # At least the input, eight feature maps and the output, in float32.
         assert line["memory_mb"] > 4 * (3 + 8 + 4 * 3) * 32 * 36 / 2**20
@@ -76,9 +69,9 @@ def test_what_the_record_tells(checkpoint, options, world, tmp_path):  # noqa: F
         assert len(fingerprint["sha256"]) == 64
 
 
-def test_stored_pictures_have_a_fingerprint(checkpoint, options, world, tmp_path):  # noqa: F811
-    digests = {}
-    for border in ("reflect", "replicate"):
+def test_stored_pictures_have_a_fingerprint(tested, world, tmp_path):
+    digests = set()
+    for border, convention in (("reflect", "matlab"), ("replicate", "matlab-old")):
         root = tmp_path / border
         for folder in ("HR", "LR_bicubic/X2"):
             (root / "old" / folder).mkdir(parents=True)
@@ -87,21 +80,14 @@ def test_stored_pictures_have_a_fingerprint(checkpoint, options, world, tmp_path
             write_image(root / "old" / "HR" / path.name, hr)
             lq = imresize(hr, scale=0.5, border=border)
             write_image(root / "old" / "LR_bicubic/X2" / path.name, lq)
-        out = root / "out"
-        arguments = ["test", CONFIG, str(checkpoint), "--sets", "old", "--out", str(out)]
-        assert main([*arguments, "--cfg-options", *options, f"data_root={root}"]) == 0
-        (line,) = json.loads((out / "results.json").read_text())["sets"]
-        expected = {"reflect": "matlab", "replicate": "matlab-old"}[border]
-        assert line["lq_fingerprint"]["convention"] == [expected]
-        digests[border] = line["lq_fingerprint"]["sha256"]
-    assert digests["reflect"] != digests["replicate"]
+        (line,) = tested("--sets", "old", more=[f"data_root={root}"])["sets"]
+        assert line["lq_fingerprint"]["convention"] == [convention]
+        digests.add(line["lq_fingerprint"]["sha256"])
+    assert len(digests) == 2
 
 
-def test_all_protocols_from_one_run(checkpoint, options, world, tmp_path, capsys):  # noqa: F811
-    out = tmp_path / "out"
-    arguments = ["test", CONFIG, str(checkpoint), "--sets", "testset", "--protocols", "all"]
-    assert main([*arguments, "--out", str(out), "--cfg-options", *options]) == 0
-    record = json.loads((out / "results.json").read_text())
+def test_all_protocols_from_one_run(tested, world, capsys):
+    record = tested("--sets", "testset", "--protocols", "all")
     assert [e["protocol"] for e in record["results"]] == list(PROTOCOLS)
     assert len({e["psnr"] for e in record["results"]}) == 5  # the two of MMEditing are equal
     bicubic = {e["protocol"]: e for e in record["baselines"]}
@@ -115,39 +101,20 @@ def test_all_protocols_from_one_run(checkpoint, options, world, tmp_path, capsys
     assert capsys.readouterr().out.count("PSNR / SSIM by ") == 6
 
 
-def test_hr_that_is_no_multiple_of_the_scale(checkpoint, options, tmp_path):  # noqa: F811
+def test_hr_that_is_no_multiple_of_the_scale(tested, tmp_path):
     (tmp_path / "odd").mkdir()
     write_image(tmp_path / "odd" / "a.png", picture(5, 61, 71))
-    out = tmp_path / "out"
-    arguments = [
-        "test",
-        CONFIG,
-        str(checkpoint),
-        "--sets",
-        str(tmp_path / "odd"),
-        "--out",
-        str(out),
-    ]
-    arguments += ["--protocols", "edsr-y,super-image", "--cfg-options", *options]
-    assert main(arguments) == 0
-    cropped, resized = json.loads((out / "results.json").read_text())["results"]
+    arguments = ["--sets", str(tmp_path / "odd"), "--protocols", "edsr-y,super-image"]
+    cropped, resized = tested(*arguments)["results"]
     made = "LR made here from HR (MATLAB's bicubic, mirrored border)"
     assert cropped["notes"] == [made]
     assert resized["notes"] == ["HR was resized, which raises the score", made]
 
 
-def test_tiles_and_self_ensemble(checkpoint, options, tmp_path, capsys):  # noqa: F811
-    records = {}
-    for name, extra in {
-        "whole": [],
-        "tiles": ["--tile", "20"],
-        "chop": ["--tile", "edsr-chop"],
-        "plus": ["--self-ensemble"],
-    }.items():
-        out = tmp_path / name
-        arguments = ["test", CONFIG, str(checkpoint), "--sets", "testset", "--out", str(out)]
-        assert main([*arguments, *extra, "--cfg-options", *options]) == 0
-        records[name] = json.loads((out / "results.json").read_text())
+def test_tiles_and_self_ensemble(tested, capsys):
+    ways = {"whole": [], "tiles": ["--tile", "20"], "chop": ["--tile", "edsr-chop"]}
+    ways["plus"] = ["--self-ensemble"]
+    records = {name: tested("--sets", "testset", *more) for name, more in ways.items()}
     entries = {name: record["results"][0] for name, record in records.items()}
     assert entries["tiles"]["psnr"] == pytest.approx(entries["whole"]["psnr"], abs=1e-4)
     assert entries["tiles"]["images"][0]["inference"]["mode"] == "tiles"
@@ -159,30 +126,15 @@ def test_tiles_and_self_ensemble(checkpoint, options, tmp_path, capsys):  # noqa
     assert records["plus"]["inference"] == {"self_ensemble": True}
     assert entries["plus"]["method"] == "EDSR 1x8+"
     assert entries["plus"]["psnr"] != entries["whole"]["psnr"]
-    arguments = ["test", CONFIG, str(checkpoint), "--tile", "huge", "--cfg-options", *options]
-    assert "'huge'" in failing(arguments, capsys)
 
 
-def test_the_report_of_a_test(checkpoint, options, tmp_path):  # noqa: F811
-    out = tmp_path / "out"
-    arguments = ["test", CONFIG, str(checkpoint), "--out", str(out), "--report"]
-    assert main([*arguments, "--cfg-options", *options]) == 0
-    text = (out / "report.html").read_text()
-    assert text.count("data:image/webp") == 4 * 5
-    assert "PSNR in dB over iterations" in text  # curves of the work dir that it lies in
-
-
-def test_two_ranks_give_the_same(checkpoint, options, tmp_path):  # noqa: F811
+def test_two_ranks_give_the_same(checkpoint, options, tmp_path):
     records = []
     for ranks in (1, 2):
         out = tmp_path / f"out{ranks}"
-        arguments = ["bash", str(ROOT / "tools/dist_test.sh"), CONFIG, str(checkpoint), str(ranks)]
-        finish(
-            start(
-                [*arguments, "--out", str(out), "--report", "--cfg-options", *options],
-                PYTHON=sys.executable,
-            )
-        )
+        command = ["bash", str(ROOT / "tools/dist_test.sh"), CONFIG, str(checkpoint), str(ranks)]
+        command += ["--out", str(out), "--report", "--cfg-options", *options]
+        finish(start(command, PYTHON=sys.executable))
         records.append(json.loads((out / "results.json").read_text()))
         assert (out / "report.html").read_text().count("data:image/webp") == 4 * 5
 
@@ -194,46 +146,36 @@ def test_two_ranks_give_the_same(checkpoint, options, tmp_path):  # noqa: F811
     assert timeless(records[0]) == timeless(records[1])
 
 
-def test_what_does_not_fit(checkpoint, options, tmp_path, capsys):  # noqa: F811
-    base = ["test", CONFIG, str(checkpoint)]
-    tail = ["--cfg-options", *options]
-    assert "channels is 8, the config's 16" in failing(
-        [*base, *tail, "model.backbone.channels=16"], capsys
-    )
-    assert "scale" in failing([*base, *tail, "scale=3"], capsys)
-    assert "--out" in failing([*base, "--save-images", *tail], capsys)
-    assert "nowhere" in failing([*base, "--sets", "nowhere", *tail], capsys)
-    assert "edsr-y" in failing([*base, "--protocols", "edsr-yy", *tail], capsys)
-    assert "none.pth" in failing(["test", CONFIG, str(tmp_path / "none.pth"), *tail], capsys)
+def test_what_does_not_fit(checkpoint, options, tmp_path, capsys):
     cut = tmp_path / "cut.pth"
     cut.write_bytes(checkpoint.read_bytes()[:2000])
-    assert "cut.pth" in failing(["test", CONFIG, str(cut), *tail], capsys)
+    for words, file, arguments, more in (
+        ("channels is 8, the config's 16", checkpoint, [], ["model.backbone.channels=16"]),
+        ("scale", checkpoint, [], ["scale=3"]),
+        ("--out", checkpoint, ["--save-images"], []),
+        ("nowhere", checkpoint, ["--sets", "nowhere"], []),
+        ("'huge'", checkpoint, ["--tile", "huge"], []),
+        ("edsr-y", checkpoint, ["--protocols", "edsr-yy"], []),
+        ("none.pth", tmp_path / "none.pth", [], []),
+        ("cut.pth", cut, [], []),
+    ):
+        command = ["test", CONFIG, str(file), *arguments, "--cfg-options", *options, *more]
+        assert words in failing(command, capsys)
 
 
-def test_choosing_by_a_test_set_is_recorded(train, options, tmp_path, capsys):  # noqa: F811
+def test_choosing_by_a_test_set_is_recorded(train, tested, tmp_path, capsys):
     assert train("max_iters=6", "val_sets=[]") == 0
-    out = tmp_path / "out"
-    arguments = ["test", CONFIG, str(tmp_path / "work/best.pth"), "--out", str(out)]
-    assert main([*arguments, "--cfg-options", *options]) == 0
+    record = tested(of=tmp_path / "work/best.pth")
     assert "optimistic" in capsys.readouterr().out
-    record = json.loads((out / "results.json").read_text())
     assert record["selection"]["role"] == "test"
     assert record["selection"]["set"] == "testset"
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interrupted_test_says_what_was_done(
-    checkpoint,  # noqa: F811
-    options,  # noqa: F811
-    tmp_path,
-    capsys,
-    monkeypatch,
-    number,
-    code,
+    checkpoint, options, tmp_path, capsys, monkeypatch, number, code
 ):
-    out = tmp_path / "out"
-    original = scoring.evaluate_pair
-    calls = []
+    out, original, calls = tmp_path / "out", scoring.evaluate_pair, []
 
     def interrupt(*args, **kwargs):
         calls.append(1)

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
 import torch
 
-from superres.cli.main import main
 from superres.datasets.pack import pack_images
 from superres.imaging.io import read_image, write_image
 from superres.imaging.resize import imresize
 
 from ..engine.conftest import CONFIG, ROOT, picture
-from .trained import checkpoint, failing, options, train, world  # noqa: F401
+from .conftest import failing
 
 
 def broken_sets(root):
@@ -31,27 +28,17 @@ def broken_sets(root):
     write_image(root / "unpaired/LR_bicubic/X2" / "p1x2.png", small)
 
 
-def test_one_broken_set_leaves_the_others(checkpoint, options, tmp_path, capfd):  # noqa: F811
+def test_one_broken_set_leaves_the_others(tested, tmp_path, capfd):
     broken_sets(tmp_path)
+    sets = ["--sets", "cut,tiny", "unpaired", "fine"]
+    record = tested("--report", *sets, code=1, more=[f"data_root={tmp_path}"])
     out = tmp_path / "out"
-    arguments = ["test", CONFIG, str(checkpoint), "--out", str(out), "--report", "--sets"]
-    arguments += [
-        "cut,tiny",
-        "unpaired",
-        "fine",
-        "--cfg-options",
-        *options,
-        f"data_root={tmp_path}",
-    ]
-    capfd.readouterr()
-    assert main(arguments) == 1
     said = capfd.readouterr()
     assert "Traceback" not in said.out + said.err
     assert "p2 of cut" in said.err
     assert "the picture is 36x8 after shaving 2 px" in said.err
     assert said.err.count("p2 of cut") == 1  # not for each method again
     assert "p2" in said.out  # the picture without a partner
-    record = json.loads((out / "results.json").read_text())
     by_set = {entry["set"]: entry for entry in record["results"]}
     assert [i["psnr"] is None for i in by_set["cut"]["images"]] == [False, True]
     assert "p2.png" in by_set["cut"]["images"][1]["error"]
@@ -77,7 +64,7 @@ def test_one_broken_set_leaves_the_others(checkpoint, options, tmp_path, capfd):
     assert all(name in listed for name in ("cut x2, p2", "tiny x2, p3", "unpaired x2, p2"))
 
 
-def test_nothing_to_score_is_a_mistake(checkpoint, options, tmp_path, capsys):  # noqa: F811
+def test_nothing_to_score_is_a_mistake(checkpoint, options, tmp_path, capsys):
     broken_sets(tmp_path)
     folder = tmp_path / "unpaired/LR_bicubic/X2"
     (folder / "p1x2.png").rename(folder / "other.png")
@@ -89,7 +76,7 @@ def test_nothing_to_score_is_a_mistake(checkpoint, options, tmp_path, capsys):  
     assert "--sets dict(gt=/a/HR, lq=/a/LR): cannot be read" in failing(arguments, capsys)
 
 
-def test_nan_weights(checkpoint, options, tmp_path, capsys):  # noqa: F811
+def test_nan_weights(checkpoint, options, tmp_path, capsys):
     state = torch.load(checkpoint, weights_only=True)
     for key in ("state_dict", "ema_state_dict"):
         state[key]["backbone.conv_first.weight"][0, 0, 0, 0] = float("nan")
@@ -99,7 +86,7 @@ def test_nan_weights(checkpoint, options, tmp_path, capsys):  # noqa: F811
 
 
 @pytest.mark.parametrize("kind", ["grey network", "grey set", "16 bit"])
-def test_other_pictures(kind, train, options, world, tmp_path, capsys):  # noqa: F811
+def test_other_pictures(kind, train, tested, world, tmp_path):
     config = {"grey network": "edsr-grey", "grey set": "edsr", "16 bit": "edsr-16bit"}[kind]
     config = str(ROOT / f"configs/edsr/{config}_x2c64b16_g1_300k_div2k.py")
     assert train("max_iters=2", config=config) == 0
@@ -108,36 +95,27 @@ def test_other_pictures(kind, train, options, world, tmp_path, capsys):  # noqa:
     if kind == "16 bit":
         shown = shown.astype(np.uint16) * 257 + np.arange(72, dtype=np.uint16)[:, None] % 200
     write_image(tmp_path / "mixed" / "a.png", shown[..., :1] if kind == "grey set" else shown)
+    how = {"config": config, "of": tmp_path / "work/best.pth"}
+    arguments = ["--report", "--sets", str(tmp_path / "mixed"), "--protocols", "all"]
+    # The classical bicubic row is one of 8 bits.
+    record = tested(*arguments, **how, code=int(kind == "16 bit"))
     out = tmp_path / "out"
-    arguments = ["test", config, str(tmp_path / "work/best.pth"), "--out", str(out), "--report"]
-    arguments += ["--sets", str(tmp_path / "mixed"), "--protocols", "all"]
-    code = main([*arguments, "--cfg-options", *options])
-    record = json.loads((out / "results.json").read_text())
     sr = read_image(out / "images/mixed/x2/a.png", channels="unchanged", dtype="keep")
     assert sr.dtype == (np.uint16 if kind == "16 bit" else np.uint8)
     assert sr.shape == (64, 72, 1 if kind == "grey network" else 3)
     assert "data:image/webp" in (out / "report.html").read_text()
     scored = {e["protocol"]: e["psnr"] for e in record["results"]}
     assert 5 < scored["edsr-y"] < 60
-    if kind == "16 bit":  # the classical bicubic row is one of 8 bits
-        assert code == 1
+    if kind == "16 bit":
         errors = [i["error"] for e in record["baselines"] for i in e["images"] if "error" in i]
         assert "8-bit" in errors[0]
     else:
-        assert code == 0
         assert all(e["psnr"] is not None for e in [*record["results"], *record["baselines"]])
-
-
-def test_a_network_for_grey_on_a_packed_colour_set(train, options, world, tmp_path):  # noqa: F811
-    """Packed pictures come as they were packed: they are turned to grey, and that is said."""
-    config = str(ROOT / "configs/edsr/edsr-grey_x2c64b16_g1_300k_div2k.py")
-    assert train("max_iters=2", config=config) == 0
-    pack_images(world / "testset", tmp_path / "packed.lmdb")
-    out = tmp_path / "out"
-    arguments = ["test", config, str(tmp_path / "work/best.pth"), "--out", str(out)]
-    arguments += ["--sets", str(tmp_path / "packed.lmdb"), "testset", "--cfg-options", *options]
-    assert main(arguments) == 0
-    packed, folder = json.loads((out / "results.json").read_text())["results"]
-    assert packed["psnr"] == pytest.approx(folder["psnr"], abs=1e-9)
-    assert "read as grey" in packed["notes"][0]
-    assert "LR made here from HR" in packed["notes"][1]
+    if kind == "grey network":
+        # Packed pictures come as they were packed: they are turned to grey, and that is said.
+        pack_images(world / "testset", tmp_path / "packed.lmdb")
+        sets = ["--sets", str(tmp_path / "packed.lmdb"), "testset"]
+        packed, folder = tested(*sets, **how)["results"]
+        assert packed["psnr"] == pytest.approx(folder["psnr"], abs=1e-9)
+        assert "read as grey" in packed["notes"][0]
+        assert "LR made here from HR" in packed["notes"][1]

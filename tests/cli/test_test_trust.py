@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
 
@@ -15,7 +13,7 @@ from superres.imaging.io import read_image, write_image
 from superres.imaging.resize import imresize
 
 from ..engine.conftest import CONFIG, picture
-from .trained import checkpoint, failing, options, train, world  # noqa: F401
+from .conftest import failing
 
 
 def a_set(root, name, hr, lq, scale=2):
@@ -27,17 +25,11 @@ def a_set(root, name, hr, lq, scale=2):
 
 
 @pytest.fixture
-def test(checkpoint, options, tmp_path):  # noqa: F811
-    """``test(*arguments, code=0, options=())`` gives the record."""
-
-    def run(*arguments, code=0, more=()):
-        out = tmp_path / "out"
-        command = ["test", CONFIG, str(checkpoint), "--out", str(out), *arguments]
-        command += ["--cfg-options", *options, f"data_root={tmp_path}", *more]
-        assert main(command) == code
-        return json.loads((out / "results.json").read_text())
-
-    return run
+def test(tested, tmp_path):
+    """``tested``, of sets in ``tmp_path``."""
+    return lambda *arguments, more=(), **how: tested(
+        *arguments, more=[f"data_root={tmp_path}", *more], **how
+    )
 
 
 def test_lr_that_was_rounded_up(test, tmp_path, capsys):
@@ -114,7 +106,7 @@ def test_lr_without_hr(test, tmp_path):
     assert entry["notes"] == ["1 LR pictures have no HR and are not in the mean: bx2"]
 
 
-def test_out_is_looked_at_first(checkpoint, options, tmp_path, capsys):  # noqa: F811
+def test_out_is_looked_at_first(checkpoint, options, tmp_path, capsys):
     (tmp_path / "file").write_text("mine")
     for out in ("file", "file/below"):
         arguments = ["test", CONFIG, str(checkpoint), "--out", str(tmp_path / out)]
@@ -126,7 +118,7 @@ def test_out_is_looked_at_first(checkpoint, options, tmp_path, capsys):  # noqa:
     assert (tmp_path / "file").read_text() == "mine"
 
 
-def test_further_metrics(test, options, tmp_path, capsys):  # noqa: F811
+def test_further_metrics(test, options, tmp_path, capsys):
     pytest.importorskip("torchmetrics.functional.image", exc_type=(ImportError, RuntimeError))
     (tmp_path / "large").mkdir()
     for name, height in (("a", 180), ("b", 90)):

@@ -102,34 +102,25 @@ def test_another_model(upscale, source, weights, other, tmp_path):
     repeated(upscale, result, source, model=other)
 
 
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
+def test_options(upscale, source, tmp_path):
+    result, usual = tmp_path / "a_x4.png", "the usual options"
+    upscale(source)
+    for options in (["--tile", "16"], ["--memory", "64M"], ["--quality", "50"]):  # change nothing
+        repeated(upscale, result, source, *options)
+    before, at_first = [], usual
+    for options, words in (
         (["--self-ensemble"], "self-ensemble"),
         (["--tile", "edsr-chop"], "edsr-chop"),
         (["--tile", "edsr-chop", "--self-ensemble"], "edsr-chop, self-ensemble"),
-    ],
-)
-def test_options_that_change_pixels(options, words, upscale, source, tmp_path):
-    result = tmp_path / "a_x4.png"
-    upscale(source)
-    said = refused(upscale, result, source, *options)
-    assert f"made with the usual options, not with {words}" in said
-    upscale(source, *options, "--overwrite")
-    repeated(upscale, result, source, *options)
-    assert f"made with {words}, not with the usual options" in refused(upscale, result, source)
-
-
-def test_options_that_change_none(upscale, source, tmp_path):
-    result = tmp_path / "a_x4.png"
-    upscale(source)
-    for options in (["--tile", "16"], ["--memory", "64M"], ["--quality", "50"]):
-        repeated(upscale, result, source, *options)
-
-
-def test_tiles_of_a_network_that_sees_the_whole_image(upscale, source, tmp_path):
+        ([], usual),
+    ):
+        said = refused(upscale, result, source, *options)
+        assert f"made with {at_first}, not with {words}" in said
+        repeated(upscale, result, source, *before)
+        upscale(source, *options, "--overwrite")
+        before, at_first = options, words
     config = {"type": "RCAN", "channels": 16, "num_groups": 1, "num_blocks": 1, "scale": 2}
-    network = RCAN(**{k: v for k, v in config.items() if k != "type"})
+    network = RCAN(**{k: v for k, v in config.items() if k != "type"})  # sees the whole image
     model = save_safetensors(tmp_path / "rcan.safetensors", network, config)
     upscale(source, model=model)
     said = refused(upscale, tmp_path / "a_x2.png", source, "--tile", "32", model=model)
@@ -216,15 +207,6 @@ def test_every_format_that_can_hold_a_record(name, image, options, upscale, othe
         assert all(after[key] == value for key, value in before.items() if key != 0x8769)
 
 
-def test_a_block_of_metadata_without_room_for_more(upscale, source, tmp_path):
-    block = Image.Exif()
-    block[0x010F] = "M" * 65_400
-    Image.fromarray(scene()).save(tmp_path / "full.jpg", exif=block.tobytes())
-    upscale(tmp_path / "full.jpg")
-    assert Image.open(tmp_path / "full_x4.jpg").getexif()[0x010F] == "M" * 65_400
-    assert "judged by size" in upscale(tmp_path / "full.jpg")
-
-
 @pytest.mark.parametrize("name", ["a.bmp", "a.ppm"])
 def test_formats_without_room_are_judged_by_size_and_date(name, upscale, tmp_path):
     source, result = tmp_path / name, tmp_path / "out" / name
@@ -241,23 +223,33 @@ def test_formats_without_room_are_judged_by_size_and_date(name, upscale, tmp_pat
 
 
 def test_files_that_something_else_made(upscale, source, tmp_path):
-    result = tmp_path / "a_x4.png"
+    result, lying = tmp_path / "a_x4.png", Image.Exif()
     os.utime(source, (1e9, 1e9))
-    Image.fromarray(scene(160, 224)).save(result)
-    assert "judged by size" in repeated(upscale, result, source)
-    Image.fromarray(scene(160, 160)).save(result)
-    assert "160x160 pixels, not 224x160" in refused(upscale, result, source)
+    for text, size, words in (
+        (None, (160, 224), ""),
+        (None, (160, 160), "160x160 pixels, not 224x160"),
+        ("Some program 1.0", (160, 224), ""),
+        *(
+            (f"superres {record}", (160, 224), "made in a way that cannot be told")
+            for record in ('{"scale": []}', "{}", "{nonsense}", '{"a":' * 9000 + "}")
+        ),
+    ):
+        lying[0x000B] = text or ""
+        Image.fromarray(scene(*size)).save(result, **({"exif": lying.tobytes()} if text else {}))
+        if words:
+            assert words in refused(upscale, result, source)
+        else:
+            assert "judged by size" in repeated(upscale, result, source)
     for content in (b"", b"text"):
         result.write_bytes(content)
         assert "not an image that can be read" in refused(upscale, result, source)
-    lying = Image.Exif()
-    for text in ('{"scale": []}', "{}", "{nonsense}", '{"a":' * 9000 + "}"):
-        lying[0x000B] = f"superres {text}"
-        Image.fromarray(scene(160, 224)).save(result, exif=lying.tobytes())
-        assert "made in a way that cannot be told" in refused(upscale, result, source)
-    lying[0x000B] = "Some program 1.0"
-    Image.fromarray(scene(160, 224)).save(result, exif=lying.tobytes())
-    assert "judged by size" in repeated(upscale, result, source)
+    # A result whose metadata have no room for a record.
+    block = Image.Exif()
+    block[0x010F] = "M" * 65_400
+    Image.fromarray(scene()).save(tmp_path / "full.jpg", exif=block.tobytes())
+    upscale(tmp_path / "full.jpg")
+    assert Image.open(tmp_path / "full_x4.jpg").getexif()[0x010F] == "M" * 65_400
+    assert "judged by size" in upscale(tmp_path / "full.jpg")
 
 
 def test_a_link_to_nowhere_is_something_that_is_there(upscale, source, tmp_path):

@@ -21,43 +21,30 @@ from superres.models.backbones.srcnn import SRCNN
 from superres.models.backbones.srcnn_ablation import SRCNNAblation
 from superres.models.backbones.vdsr import VDSR
 
-from ..engine.conftest import ROOT, picture
+from ..engine.conftest import picture
 
 VDSR_RGB = {"in_channels": 3, "out_channels": 3, "bias": True}
+IN_255 = {"img_range": 255.0, "rgb_mean": (0.4488, 0.4371, 0.404)}
 BEFORE = {"channels": 8, "num_blocks": 6, "upsample": "before"}
+ROW_1 = {**BEFORE, "num_blocks": 1, "global_skip": False}
+ROW_5 = {"channels": 8, "num_blocks": 7, "batch_norm": True}
 SMALL = {"channels": (8, 6)}
 FLAT = {"num_layers": 4, "channels": 8}
+SRCNN_CONFIG, VDSR_CONFIG = "srcnn_x2k915_g1_1000k_div2k", "vdsr_x2c64b20_g1_80k_291"
+TASK_1 = "ablation-task1_x2c64b1_g1_604k_div2k"
+TASK_3 = "ablation-task3_x2c64b6_g1_604k_div2k"
+TASK_5 = "ablation-task5_x2c64b7_g1_302k_div2k"
 
 # Format, network and its arguments, --format where keys alone cannot tell, a config of that kind.
 FILES = {
-    "mmediting": ("SRCNN", SMALL, None, "srcnn/srcnn_x2k915_g1_1000k_div2k"),
-    "twtygqyy": ("VDSR", FLAT, None, "vdsr/vdsr_x2c64b20_g1_80k_291"),
-    "edsr-pytorch": (
-        "VDSR",
-        {**FLAT, "img_range": 255.0, "rgb_mean": (0.4488, 0.4371, 0.404), **VDSR_RGB},
-        None,
-        "vdsr/vdsr_x2c64b20_g1_80k_291",
-    ),
-    **{
-        name: ("SRCNNAblation", {"channels": 8, **options}, format, f"ablation/{config}_div2k")
-        for name, options, format, config in (
-            (
-                "authierj-task1",
-                {**BEFORE, "num_blocks": 1, "global_skip": False},
-                "authierj-task1",
-                "ablation-task1_x2c64b1_g1_604k",
-            ),
-            ("authierj task 3", BEFORE, None, "ablation-task3_x2c64b6_g1_604k"),
-            (
-                "authierj task 5",
-                {"num_blocks": 7, "batch_norm": True},
-                None,
-                "ablation-task5_x2c64b7_g1_302k",
-            ),
-        )
-    },
-    "superres": ("SRCNN", SMALL, None, "srcnn/srcnn_x2k915_g1_1000k_div2k"),
-    "superres, stored at x1": ("VDSR", {**FLAT, "scale": 1}, None, "vdsr/vdsr_x2c64b20_g1_80k_291"),
+    "mmediting": ("SRCNN", SMALL, None, SRCNN_CONFIG),
+    "twtygqyy": ("VDSR", FLAT, None, VDSR_CONFIG),
+    "edsr-pytorch": ("VDSR", {**FLAT, **IN_255, **VDSR_RGB}, None, VDSR_CONFIG),
+    "authierj-task1": ("SRCNNAblation", ROW_1, "authierj-task1", TASK_1),
+    "authierj task 3": ("SRCNNAblation", BEFORE, None, TASK_3),
+    "authierj task 5": ("SRCNNAblation", ROW_5, None, TASK_5),
+    "superres": ("SRCNN", SMALL, None, SRCNN_CONFIG),
+    "superres, stored at x1": ("VDSR", {**FLAT, "scale": 1}, None, VDSR_CONFIG),
 }
 NETWORKS = {x.__name__: x for x in (SRCNN, VDSR, SRCNNAblation)}
 ASKED = [name for name in FILES if "task 5" not in name and name[:3] != "sup"]
@@ -136,7 +123,7 @@ def everywhere(file, folder, format, config, options, out):
     arguments = ["upscale", str(lq[0].parent), "-o", str(out / "up"), "--model", str(file)]
     arguments += ["--weights-format", format] if format else []
     assert main([*arguments, "--scale", "2", "--backend", "torch"]) == 0
-    arguments = ["test", str(ROOT / f"configs/{config}.py"), str(file), "--sets", str(folder)]
+    arguments = ["test", config, str(file), "--sets", str(folder)]
     arguments += ["--format", format] if format else []
     arguments += ["--out", str(out / "test"), "--save-images"]
     arguments += ["--cfg-options", *options] if options else []
@@ -240,7 +227,7 @@ def test_trainings_start_from_such_files(name, pairs, tmp_path, capsys):
         torch.save({}, tmp_path / "folder/srcnn_x3.pth")
         file = tmp_path / "folder"
     pairs(3)
-    arguments = ["train", str(ROOT / f"configs/{config}.py"), "--work-dir", str(tmp_path / "work")]
+    arguments = ["train", config, "--work-dir", str(tmp_path / "work")]
     arguments += ["--cfg-options", *config_options(options), f"load_from={file}"]
     arguments += [f"load_format={format}"] if format else []
     arguments += [f"data_root={tmp_path}", "train_set=pairs", "val_sets=[pairs]", "test_sets=[]"]
@@ -295,35 +282,22 @@ def test_a_file_named_after_another_scale(pairs, tmp_path, capsys):
 
 
 PUBLISHED = {
-    "mmagic/srcnn_915_x2": ("srcnn/srcnn_x2k915_g1_1000k_div2k", None, []),
-    "twtygqyy/vdsr_y": ("vdsr/vdsr_x2c64b20_g1_80k_291", None, []),
-    "edsr_pytorch/vdsr_r20f64": (
-        "vdsr/vdsr_x2c64b20_g1_80k_291",
-        None,
-        config_options(VDSR_RGB),
-    ),
-    "lornatang/srresnet_bn_x2": ("srresnet/srresnet_x2c64b16_g1_300k_div2k", None, []),
-    **{
-        f"authierj/{net}_x2": (f"ablation/ablation-{config}_div2k", format, [])
-        for net, config, format in (
-            ("task1", "task1_x2c64b1_g1_604k", "authierj-task1"),
-            ("task2", "task2_x2c64b1_g1_604k", "authierj-task2"),
-            ("task3", "task3_x2c64b6_g1_604k", None),
-            ("task4", "task4_x2c32b6_g1_302k", None),
-            ("task5", "task5_x2c64b7_g1_302k", None),
-            ("task6", "task6_x2c64b6_g1_604k", None),
-            ("task7_leaky", "task7-lrelu_x2c64b6_g1_604k", None),
-            ("task7_prelu_shared", "task7-prelu_x2c64b6_g1_604k", None),
-            ("task8_depth16", "task8-depth16_x2c64b15_g1_302k", None),
-            ("task8_width96", "task8-width96_x2c96b7_g1_302k", None),
-            ("task9_task11", "task9_x2c64b7_g1_302k", None),
-        )
-    },
-    "edsr_pytorch/rcan_g10b4_x2": (
-        "ablation/ablation-task10_x2c64g10b4_g1_604k_div2k",
-        "edsr-pytorch",
-        [],
-    ),
+    "mmagic/srcnn_915_x2": (SRCNN_CONFIG, None, []),
+    "twtygqyy/vdsr_y": (VDSR_CONFIG, None, []),
+    "edsr_pytorch/vdsr_r20f64": (VDSR_CONFIG, None, config_options(VDSR_RGB)),
+    "lornatang/srresnet_bn_x2": ("srresnet_x2c64b16_g1_300k_div2k", None, []),
+    "edsr_pytorch/rcan_g10b4_x2": ("ablation-task10_x2c64g10b4_g1_604k_div2k", "edsr-pytorch", []),
+    "authierj/task1_x2": (TASK_1, "authierj-task1", []),
+    "authierj/task2_x2": ("ablation-task2_x2c64b1_g1_604k_div2k", "authierj-task2", []),
+    "authierj/task3_x2": (TASK_3, None, []),
+    "authierj/task4_x2": ("ablation-task4_x2c32b6_g1_302k_div2k", None, []),
+    "authierj/task5_x2": (TASK_5, None, []),
+    "authierj/task6_x2": ("ablation-task6_x2c64b6_g1_604k_div2k", None, []),
+    "authierj/task7_leaky_x2": ("ablation-task7-lrelu_x2c64b6_g1_604k_div2k", None, []),
+    "authierj/task7_prelu_shared_x2": ("ablation-task7-prelu_x2c64b6_g1_604k_div2k", None, []),
+    "authierj/task8_depth16_x2": ("ablation-task8-depth16_x2c64b15_g1_302k_div2k", None, []),
+    "authierj/task8_width96_x2": ("ablation-task8-width96_x2c96b7_g1_302k_div2k", None, []),
+    "authierj/task9_task11_x2": ("ablation-task9_x2c64b7_g1_302k_div2k", None, []),
 }
 """Weights of the published sizes and names, and the config that comes with superres for each."""
 

@@ -7,7 +7,7 @@ import torch
 
 from superres.cli.main import main
 
-from ..cli.trained import failing, options, world  # noqa: F401
+from ..cli.conftest import failing, options, world  # noqa: F401
 from ..engine.conftest import CONFIG
 from .test_spandrel import spandrel  # noqa: F401
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from superres.cli._data.common import Record, command, pack_record, workers
+from superres.cli._options import config_options
 from superres.options import whole, whole_scale
 
 
@@ -27,9 +28,7 @@ def add_arguments(commands: Any) -> None:
     text = "start there (0)"
     parser.add_argument("--iteration", type=whole(0), default=0, metavar="I", help=text)
     parser.add_argument("--seed", type=int, metavar="N", help="instead of the config's")
-    parser.add_argument(
-        "--cfg-options", nargs="+", action="extend", default=[], metavar="KEY=VALUE"
-    )
+    config_options(parser)
 
 
 def _five_crop(args: argparse.Namespace) -> Record:
