@@ -101,7 +101,7 @@ def test_sizes_that_cannot_be(words, capsys):
 
 def test_infer_measures_time_and_memory(tmp_path, monkeypatch):
     monkeypatch.setattr(backends, "installed", lambda: ["torch"])
-    size = ["--scale", "2", "--height", "40", "--width", "48", "--tile", "24", "--threads", "1"]
+    size = ["--scale", "2", "--height", "40", "--width", "48", "--tile", "24"]
     result = measured(tmp_path, "infer", *size)
     units = {v["name"]: v["unit"] for v in result["variants"]}
     assert units["x2 eager PyTorch"] == units["x2 superres torch"] == "ms"

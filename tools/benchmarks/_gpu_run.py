@@ -284,8 +284,15 @@ def pack(rig: Rig) -> Found:
 def rungs(rig: Rig, group: str, variants: list[tuple[str, ...]]) -> Found:
     """Losses of 8 updates of each variant beside eager float32's, and times of all in turn."""
     plain = rig.trainer("fast=dict(preset='off',tf32=False)")
-    batches, built, wrong = rig.batches(plain, 8), {}, 0
-    wanted = rig.losses(plain, batches)
+    batches, timed, wrong = rig.batches(plain, 8), [], 0
+    wanted, count = rig.losses(plain, batches), rig.number(50, 1)
+
+    def updates(trainer: Trainer) -> None:
+        with torch_settings(trainer.fast, False, rig.device):
+            for i in range(count):
+                trainer.step(batches[i % len(batches)], i)
+            rig.wait()
+
     for parts in [(), *variants]:
         name = f"{group}{', '.join(parts) or 'off'}"
         lacks = "needs a CUDA device" if not rig.gpu and set(parts) & OF_A_GPU else ""
@@ -301,31 +308,17 @@ def rungs(rig: Rig, group: str, variants: list[tuple[str, ...]]) -> Found:
             rig.add(name, "failed", last_line(error))
             wrong += 1
             continue
-        built[name] = trainer
+        call = functools.partial(updates, trainer)
+        timed.append(Variant(name, call, count, "ms/iteration"))
         said = [line for line in trainer.log.lines if line.startswith("fast.")]
         outcome = "failed" if said else "ok" if difference <= TOLERANCE else "differs"
         wrong += outcome != "ok"
         text = "; ".join([f"losses within {difference:.1e} of eager float32", *said])
         rig.add(name, outcome, text, difference=difference)
-    times = step_times(rig, built, batches)
-    first, *others = (t["name"] for t in times)
-    rig.rows(*times, pairs=[(first, other) for other in others])
-    text = f"{wrong} wrong, {len(built)} measured of {len(variants) + 1}"
-    return not wrong and bool(built), text, {}
-
-
-def step_times(rig: Rig, built: dict[str, Trainer], batches: list[dict]) -> list[dict[str, Any]]:
-    """Times of an update of each trainer, measured in turn."""
-
-    def updates(trainer: Trainer, count: int) -> None:
-        with torch_settings(trainer.fast, False, rig.device):
-            for i in range(count):
-                trainer.step(batches[i % len(batches)], i)
-            rig.wait()
-
-    count = rig.number(50, 1)
-    return measure([Variant(name, functools.partial(updates, trainer, count), count, "ms/iteration")
-                    for name, trainer in built.items()])  # fmt: skip
+    rows = measure(timed)
+    rig.rows(*rows, pairs=[(timed[0].name, other.name) for other in timed[1:]])
+    text = f"{wrong} wrong, {len(timed)} measured of {len(variants) + 1}"
+    return not wrong and bool(timed), text, {}
 
 
 EAGER = [(part,) for part in PARTS[:-1]] + [PARTS[:n] for n in range(2, len(PARTS))]
@@ -344,16 +337,16 @@ def loop() -> list[Check]:
     """A validation, 5,000 iterations of real trainings, and what 300,000 would take by them."""
     workers = f"num_workers={max(1, min(12, (os.cpu_count() or 3) - 2))}"
     cached, eager = "train_dataloader.dataset.cache=device", "fast=dict(preset='max',compile=False)"
-    options = {"max without compile, cache on the device": (eager, cached),
-               f"max without compile, {workers}": (eager, workers),
-               "auto, cache on the device": ("fast='auto'", cached),
-               "max, cache on the device": ("fast='max'", cached)}  # fmt: skip
-    return [Check("validation", validation)] + [
-        Check(
-            name, functools.partial(training_loop, name=name, options=chosen), name[:5] == "max, "
-        )
-        for name, chosen in options.items()
-    ]
+    made = [Check("validation", validation)]
+    for name, options in {
+        "max without compile, cache on the device": (eager, cached),
+        f"max without compile, {workers}": (eager, workers),
+        "auto, cache on the device": ("fast='auto'", cached),
+        "max, cache on the device": ("fast='max'", cached),
+    }.items():
+        work = functools.partial(training_loop, name=name, options=options)
+        made.append(Check(name, work, needs_gpu=name.startswith("max, ")))
+    return made
 
 
 def validation(rig: Rig) -> Found:
@@ -449,12 +442,12 @@ def split(folder: Path, iteration: int, out: Path) -> list[str]:
     with tarfile.open(fileobj=archive, mode="w") as tar:
         for name in (f"iter_{iteration}.pth", "last_checkpoint", "log.jsonl", "config.py"):
             tar.add(folder / name, name)
-    data = archive.getvalue()
-    pieces = [data[start : start + PART_SIZE] for start in range(0, len(data), PART_SIZE)]
-    parts = {f"resume.{i:02d}of{len(pieces):02d}": piece for i, piece in enumerate(pieces, 1)}
-    for name, piece in parts.items():
-        (out / name).write_bytes(piece)
-    return list(parts)
+    count = -(-archive.tell() // PART_SIZE)
+    parts = [f"resume.{i:02d}of{count:02d}" for i in range(1, count + 1)]
+    archive.seek(0)
+    for part in parts:
+        (out / part).write_bytes(archive.read(PART_SIZE))
+    return parts
 
 
 def join(out: Path, folder: Path) -> None:

@@ -29,27 +29,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--height", type=whole(1), default=339, help="of the input (339)")
     add("--width", type=whole(1), default=510, help="of the input (510)")
     add("--tile", type=whole(1), default=96, help="side of the tiles (96)")
-    add("--threads", type=whole(1), help="default: what PyTorch takes")
-    add("--no-memory", action="store_true", help="measure time only")
 
 
 def run(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Time all variants in turn, then take each one's peak memory in a process of its own."""
     import torch
 
-    if args.threads:
-        torch.set_num_threads(args.threads)
     rows: list[Row] = []
     found: dict[str, float] = {}
     for scale in args.scale:
         x = torch.rand((1, 3, args.height, args.width), generator=torch.Generator().manual_seed(0))
         new = measure(variants(scale, x), args.repeats)
+        held, pairs = memory(args, scale)
         found |= ratios(new, *((new[0]["name"], other["name"]) for other in new[1:]))
-        rows += new
-        if not args.no_memory:
-            new, pairs = memory(args, scale)
-            found |= ratios(new, *pairs)
-            rows += new
+        found |= ratios(held, *pairs)
+        rows += [*new, *held]
     setup = {"network": "EDSR 16x64, random weights", "input": f"{args.width}x{args.height} px"}
     setup |= {"threads": torch.get_num_threads(), "precision": "float32 unless named otherwise"}
     return {"rows": rows, "ratios": found, "setup": setup}

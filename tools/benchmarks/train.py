@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.harness import Variant, measure, ratios, row
+from benchmarks.harness import Variant, measure, ratios
 
 PLAIN = "contiguous float32 eager"
 OFF = "superres, fast='off'"
@@ -36,7 +36,6 @@ def run(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
 
     from benchmarks._training import config_for, trainer_for, write_images
     from superres.engine.config.values import scales_of
-    from superres.inference.backends.pytorch import LiveBytes
 
     write_images(folder)
     configs = {name: config_for(args.config, folder, [*args.cfg_options, *options])
@@ -57,10 +56,6 @@ def run(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     calls = {PLAIN: plain} | {n: partial(t.step, batch, 0) for n, t in trainers.items()}
     rows = measure([Variant(n, call, 1, "it/s") for n, call in calls.items()], args.repeats)
     found = ratios(rows, *((name, PLAIN) for name in trainers))
-    for name in trainers:
-        with LiveBytes() as live:
-            calls[name]()
-        rows.append(row(name, [live.peak / 2**20], "MiB of new tensors at the peak"))
     setup = {"config": args.config, "options": " ".join(args.cfg_options) or "none"}
     setup |= {"scale": scale, "batch": size, "patch": patch, "threads": torch.get_num_threads()}
     setup["TFLOP per iteration"] = float(counter.get_total_flops()) / 1e12

@@ -28,7 +28,6 @@ from maintain import ROOT, markdown_table
 from superres.cli.main import exit_code
 from superres.engine.config.load import load_config
 from superres.engine.config.values import to_plain
-from superres.engine.train.provenance import commit, hardware
 from superres.errors import UserError
 from superres.evaluation.curves import log_lines
 from superres.evaluation.results import read_results
@@ -36,8 +35,6 @@ from superres.evaluation.results import read_results
 RECORDS = ROOT / "docs/results"
 FILES = {"json": "results.json", "log": "log.jsonl.gz", "config": "config.py"}
 SETS = ("Set5", "Set14", "B100", "Urban100", "Manga109", "DIV2K", "DIV2K_valid_256")
-# What makes two trainings different ones, of what --cfg-options can change.
-_SAME = ("model", "scale", "train_set", "max_iters", "global_batch_size", "lq_patch_size")
 
 
 @dataclass(frozen=True)
@@ -76,8 +73,7 @@ def write_record(
         root: the folder of all records.
 
     Raises:
-        UserError: a file is missing or is not what it should be, the training is not finished,
-            or the results are of another config than what was trained.
+        UserError: a file is missing or is not what it should be, or the training is not finished.
     """
     log, own_config = work_dir / "log.jsonl", work_dir / "config.py"
     if not (log.is_file() and own_config.is_file()):
@@ -96,27 +92,18 @@ def write_record(
             f"{log}: not finished, {iterations:,} of {trained.get('max_iters', 0):,} iterations; "
             "continue with superres train ... --resume"
         )
-    wanted = to_plain(load_config(os.fspath(file) if file.is_file() else file.stem))
-    other = [key for key in _SAME if key in trained and trained[key] != wanted.get(key)]
-    if other:  # the commands on the page would repeat another training
-        raise UserError(
-            f"{work_dir}: not a training of {file.stem}, which the results name: "
-            f"{', '.join(other)} differ; give the results of this training, and what was changed "
-            "on the command line a config of its own"
-        )
 
     def logged(key: str) -> list[str]:
         """What the starts of the run, the first and after each break, wrote into its log."""
         return list(dict.fromkeys(line[key] for line in lines if line.get(key)))
 
-    started = next((line["time"] for line in lines if "time" in line), None)
     run = {
         "config": file.stem,
         **{key: trained.get(key) for key in ("seed", "load_from", "train_set")},
         "iterations": iterations,
         "seconds": round(_seconds(lines)),
-        "hardware": "; ".join(logged("hardware")) or hardware(),
-        "commit": next(iter(logged("commit")), None) or commit(started),
+        "hardware": "; ".join(logged("hardware")),
+        "commit": next(iter(logged("commit")), None),
         "versions": tested.get("versions", {}),
         "note": note,
     }

@@ -32,21 +32,12 @@ def processor_name() -> str:
     return f"cpu: {name}, {os.cpu_count()} cores"
 
 
-def commit(before: float | None = None) -> str | None:
-    """Of the checkout that the program runs from; None outside one.
-
-    Args:
-        before: seconds since 1970. The branch's last commit before that, which is what a program
-            that was started then ran, where it was started from this branch.
-    """
+def commit() -> str | None:
+    """Of the checkout that the program runs from; None outside one."""
     where = os.fspath(share_dir("configs").parent)
-    until = [] if before is None else [f"--before={int(before)}"]
     try:
         done = subprocess.run(
-            ["git", "-C", where, "rev-list", "-1", "--first-parent", *until, "HEAD"],
-            capture_output=True,
-            text=True,
-            check=True,
+            ["git", "-C", where, "rev-parse", "HEAD"], capture_output=True, text=True, check=True
         )
     except (OSError, subprocess.CalledProcessError):
         return None
