@@ -2,11 +2,8 @@
 
 import io
 import json
-import os
-import subprocess
 import sys
 
-import numpy as np
 import pytest
 import torch
 
@@ -137,43 +134,3 @@ def test_choose():
     for names, scale in ((both, None), (both, 3), (["a.txt"], None)):
         with pytest.raises(UserError, match="weight files there"):
             choose(names, scale, "here")
-
-
-PROGRAM = """
-import sys, numpy as np, torch, superres
-network = superres.from_pretrained("eugenesiow/edsr-base", scale=2, device="cpu")
-with torch.no_grad():
-    np.save(sys.argv[2], network(torch.from_numpy(np.load(sys.argv[1]))).numpy())
-"""
-
-
-@pytest.mark.reference
-@pytest.mark.slow
-def test_golden_output_of_super_image(reference_dir, tmp_path):
-    pytest.importorskip("huggingface_hub", reason="huggingface_hub is not here")
-    golden = reference_dir / "golden"
-    sys.path.insert(0, str(golden))
-    try:
-        import fill
-    finally:
-        sys.path.remove(str(golden))
-    name = golden / "nets/super_image/edsr_r16f64_rs1_x2"
-    meta = json.loads(name.with_suffix(".json").read_text())
-    state = fill.state(meta, "hash")
-    state = {f"module.{k}": torch.from_numpy(np.asarray(v)) for k, v in state.items()}
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    config = {**CONFIG, "n_resblocks": 16, "n_feats": 64}
-    files = {"pytorch_model_2x.pt": buffer.getvalue(), "config.json": json.dumps(config).encode()}
-    vectors = np.load(name.with_suffix(".npz"))
-    np.save(tmp_path / "x.npy", vectors["x0"])
-    with hub({"eugenesiow/edsr-base": files}) as server:
-        env = {**os.environ, "HF_ENDPOINT": server.url, "HF_HOME": str(tmp_path / "home")}
-        command = [sys.executable, "-c", PROGRAM, tmp_path / "x.npy", tmp_path / "y.npy"]
-        done = subprocess.run(
-            command, env={**env, "NO_PROXY": "127.0.0.1"}, capture_output=True, text=True
-        )
-    assert done.returncode == 0, done.stderr
-    wanted = vectors["hash_y0"]
-    difference = np.abs(np.load(tmp_path / "y.npy") - wanted).max()
-    assert difference <= 1e-5 * np.abs(wanted).max()

@@ -190,7 +190,7 @@ def kinds():
     yield "turned.tif", Image.fromarray(photo), {"tiffinfo": {274: 6}}
 
 
-@pytest.mark.parametrize(("name", "image", "options"), kinds(), ids=lambda v: str(v)[:10])
+@pytest.mark.parametrize(("name", "image", "options"), [*kinds()], ids=lambda v: str(v)[:10])
 def test_every_format_that_can_hold_a_record(name, image, options, upscale, other, tmp_path):
     source, out = tmp_path / name, tmp_path / "out"
     image.save(source, **options)
