@@ -100,9 +100,7 @@ def test_records_are_whole():
         ({"log": "[]\n"}, "not finished, 0 of"),
     ],
 )
-def test_what_is_not_a_finished_training_is_refused(
-    work_dir, tmp_path, change, told
-):
+def test_what_is_not_a_finished_training_is_refused(work_dir, tmp_path, change, told):
     results = tmp_path / "results.json"
     results.write_text(json.dumps(RESULTS | change.get("results", {})))
     for name in ("config.py", "log.jsonl"):
