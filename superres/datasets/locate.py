@@ -38,7 +38,7 @@ class PairedSet:
 
     Attributes:
         notes: what lies there and is not used.
-        only: which of the images are used, see :func:`superres.datasets.storage.chosen.chosen`.
+        only: which of the images are used, see :meth:`.PictureStore.chosen`.
     """
 
     name: str

@@ -17,7 +17,6 @@ from .locate import locate
 from .pairing import match_names, size_fault
 from .sampler import SampleKey, sample_generator
 from .storage import ImageLmdb, PictureStore, open_store
-from .storage.chosen import chosen
 from .transforms.compose import Pipeline
 
 _KEEP = 1024  # pictures whose views and names a process keeps at hand, some 1.5 MB
@@ -89,7 +88,7 @@ class PairedDataset(Dataset):
         for store in (self.gt, self.lq):
             if isinstance(store, ImageLmdb):
                 store.as_channels = {"grey": 1, "rgb": 3}.get(channels)
-        self.gt = self.gt if found.only is None else chosen(self.gt, found.only)
+        self.gt = self.gt if found.only is None else self.gt.chosen(found.only)
         self.partners = self._match() if self.lq is not None else []
         self._check_sizes()
         self.notes += self._unused()

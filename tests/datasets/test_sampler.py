@@ -21,13 +21,6 @@ def test_a_samples_numbers_are_those_of_philox_with_its_key():
         assert found.standard_normal() == expected.standard_normal()
 
 
-def test_neighbouring_draws_are_independent():
-    a = np.array([sample_generator(0, d).random() for d in range(4000)])
-    assert abs(a.mean() - 0.5) < 4 * 12**-0.5 / 4000**0.5
-    assert abs(np.corrcoef(a[:-1], a[1:])[0, 1]) < 4 / 4000**0.5
-    assert len(set(a)) == 4000
-
-
 @pytest.mark.parametrize(("size", "batch"), [(10, 4), (3, 16), (7, 7), (100, 16)])
 def test_every_epoch_is_a_permutation(size: int, batch: int):
     sampler = IterationSampler(size, batch, seed=5)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 import os
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from functools import cached_property
@@ -13,7 +14,7 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
-from superres.errors import UserError
+from superres.errors import UserError, some
 
 Depth = Literal["uint8", "keep"]
 """Whether 16-bit pictures are brought to 8 bits."""
@@ -26,7 +27,7 @@ class PictureStore(ABC):
 
     Attributes:
         path: the folder or database.
-        is_part: whether pictures that are there were left out by :meth:`only`.
+        is_part: whether pictures that are there were left out by :meth:`chosen`.
     """
 
     path: Path
@@ -102,11 +103,41 @@ class PictureStore(ABC):
     def __contains__(self, name: object) -> bool:
         return name in self._numbers
 
-    def only(self, numbers: Sequence[int]) -> Self:
-        """The same store with some of its pictures, whose numbers are rising."""
+    def chosen(self, only: str) -> Self:
+        """The same store with the images that ``only`` names.
+
+        Args:
+            only: a file with a name in each line, as MMEditing's ``ann_file`` and BasicSR's
+                ``meta_info_file``; or a range such as ``'801-810'``: of the numbers that the
+                images are called by, of their places (from 1) where they are called otherwise.
+
+        Raises:
+            UserError: no such file, names that are not in the store, none that is.
+        """
+        names = list(self._names)
+        if bounds := re.fullmatch(r"(\d+)-(\d+)", only):
+            numbered = all(name.isdecimal() for name in names)
+            called = map(int, names) if numbered else range(1, len(names) + 1)
+            numbers = [i for i, n in enumerate(called) if int(bounds[1]) <= n <= int(bounds[2])]
+        else:
+            try:
+                lines = Path(only).read_text(encoding="utf-8").splitlines()
+            except (OSError, UnicodeDecodeError) as error:
+                raise UserError(f"{only}, the list of images of {self.path}: {error}") from error
+            # MMEditing and BasicSR write a shape behind a name.
+            wanted = [re.sub(r"\s*\(.*$", "", line).strip() for line in lines if line.strip()]
+            wanted = [str(Path(name).with_suffix("")) for name in wanted]
+            if missing := [name for name in wanted if name not in self]:
+                raise UserError(
+                    f"{only}: {len(missing)} of its {len(wanted)} images are not in {self.path}: "
+                    f"{some(missing)}"
+                )
+            numbers = sorted({self.index(name) for name in wanted})
+        if not numbers:
+            raise UserError(f"{self.path}: only = {only!r} leaves none of its {len(names)} images")
         part = copy.copy(self)
         part.__dict__.pop("_numbers", None)
-        part._names = [self._names[i] for i in numbers]
+        part._names = [names[i] for i in numbers]
         part._entries = [self._entries[i] for i in numbers]
         part.is_part = True
         return part
