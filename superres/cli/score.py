@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from superres.cli._options import METRICS, PROTOCOLS
-from superres.errors import UserError
+from superres.errors import UserError, some
 from superres.options import whole_scale
 from superres.output import printable
 
@@ -46,13 +46,12 @@ def run(args: argparse.Namespace) -> int:
     from superres.cli._progress import Progress
     from superres.evaluation import results
     from superres.evaluation.embedding import Album, Shot
-    from superres.evaluation.extra_metrics import ExtraMetrics
+    from superres.evaluation.extra_metrics import ExtraMetrics, unscored
     from superres.evaluation.pairing import pair_by_name
     from superres.evaluation.protocols import PROTOCOLS, get_protocol
     from superres.evaluation.published import is_published_name, known_method, with_published
     from superres.evaluation.render import print_tables
     from superres.evaluation.report import render_report
-    from superres.evaluation.scoring import score_by, unscored
     from superres.evaluation.tables import all_tables
 
     if args.report and not args.out:
@@ -85,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
             except UserError as error:
                 found = [unscored(str(error))] * len(protocols)
             else:
-                found = [score_by(protocol, *pair, args.scale, extras) for protocol in protocols]
+                found = [extras.row(protocol, *pair, args.scale) for protocol in protocols]
                 if args.report and any(row["psnr"] is not None for row in found):
                     album.add(Shot(folder.name, args.scale, name, None, *pair))
             rows.append([{"name": name, **row} for row in found])
@@ -145,7 +144,9 @@ def _images(args: argparse.Namespace) -> tuple[list[Path], list[Path]]:
         args.hr_dir, hr = side, list_images(side)
     for folder, pictures in ((args.sr_dir, sr), (args.hr_dir, hr)):
         if not pictures:
-            raise UserError(f"{folder}: no pictures in this folder")
+            below = {file.parent.name for file in list_images(folder, recursive=True)}
+            there = f"; give one below it: {some(sorted(below))}" if below else ""
+            raise UserError(f"{folder}: no pictures in this folder{there}")
     return sr, hr
 
 

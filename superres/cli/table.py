@@ -10,7 +10,6 @@ image, with the confidence interval of the difference.
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import io
 import sys
 from pathlib import Path
@@ -50,8 +49,9 @@ def run(args: argparse.Namespace) -> int:
     """Merge, compare, write."""
     from superres.evaluation import render
     from superres.evaluation.merge import compare, difference_table, merge_runs
+    from superres.evaluation.record import entries_of
     from superres.evaluation.results import as_json
-    from superres.evaluation.tables import entries_of, result_tables
+    from superres.evaluation.tables import result_tables
     from superres.files import write_text
 
     record, warnings = merge_runs([_read(text) for text in args.results])
@@ -64,10 +64,9 @@ def run(args: argparse.Namespace) -> int:
     lines = compare(record, *pair) if pair else []
     tables = [*result_tables(record), *([difference_table(lines, *pair)] if lines else [])]
     if args.format == "csv":
-        text = render.csv_text(entries_of(record), lines, pair, record.get("metrics") or ())
+        text = render.csv_text(entries_of(record), record.get("metrics") or ())
     elif args.format == "json":
-        cells = [{k: _plain(v) for k, v in line.items()} for line in lines]
-        said = {"comparison": {"first": pair[0], "second": pair[1], "cells": cells}} if pair else {}
+        said = {"comparison": {"first": pair[0], "second": pair[1], "cells": lines}} if pair else {}
         text = as_json({"schema": 1, **record, **said})
     elif args.format == "terminal":
         if args.out is None:
@@ -84,10 +83,6 @@ def run(args: argparse.Namespace) -> int:
         write_text(args.out, text)
         print(f"written: {args.out}")
     return 0
-
-
-def _plain(value: Any) -> Any:
-    return dataclasses.asdict(value) if dataclasses.is_dataclass(value) else value
 
 
 def _read(text: str) -> Run:

@@ -10,7 +10,6 @@ from superres.errors import UserError
 def check_pair(
     sr: np.ndarray,
     hr: np.ndarray,
-    channel: str,
     border: int,
     data_range: float | None = None,
     smallest: int = 1,
@@ -19,27 +18,22 @@ def check_pair(
 
     ``smallest`` is the side of the SSIM window where that is taken of them.
     """
-    if channel not in ("rgb", "y"):
-        raise UserError(f"channel must be 'rgb' or 'y', not {channel!r}")
     sr, hr = _as_picture(sr, "SR"), _as_picture(hr, "HR")
-    if sr.ndim != hr.ndim:
-        first, second = ("grey", "RGB") if sr.ndim == 2 else ("RGB", "grey")
-        raise UserError(
-            f"SR is {first} and HR is {second}: convert one of them "
-            "(superres.imaging.io.read_image(path, channels='rgb') reads both as RGB)"
-        )
-    height, width = sr.shape[:2]
     if sr.shape != hr.shape:
+        found, wanted = (
+            f"{x.shape[1]}x{x.shape[0]} {'grey' if x.ndim == 2 else 'RGB'}" for x in (sr, hr)
+        )
         raise UserError(
-            f"SR and HR differ in size: expected {hr.shape[1]}x{hr.shape[0]} (HR), "
-            f"found {width}x{height} (width x height)"
+            f"SR and HR differ in size or colours: expected {wanted} (HR), found {found} (SR), "
+            "width x height"
         )
     peak = data_range_of(sr, hr, data_range)
-    if border < 0 or min(height, width) - 2 * border < smallest:
+    height, width = (side - 2 * border for side in sr.shape[:2])
+    if border < 0 or min(height, width) < smallest:
         window = "the SSIM window of " if smallest > 1 else ""
         raise UserError(
-            f"the picture is {width - 2 * border}x{height - 2 * border} after shaving {border} px "
-            f"from each side, smaller than {window}{smallest}x{smallest}: score larger pictures"
+            f"the picture is {width}x{height} after shaving {border} px from each side, smaller "
+            f"than {window}{smallest}x{smallest}: score larger pictures"
         )
     inside = slice(border, -border or None)
     return sr[inside, inside], hr[inside, inside], peak
@@ -52,14 +46,16 @@ def peak_of(sr: np.ndarray, hr: np.ndarray) -> float:
 
 def _as_picture(image: np.ndarray, name: str) -> np.ndarray:
     image = np.asarray(image)
-    shape = image.shape
-    if image.ndim not in (2, 3) or shape[2:] not in ((), (1,), (3,)) or image.size == 0:
-        raise UserError(f"{name} must be a picture of shape (H, W, 3) or (H, W), found {shape}")
-    image = image[:, :, 0] if shape[2:] == (1,) else image
-    if image.dtype in (np.uint8, np.uint16):
+    good = image.dtype in (np.uint8, np.uint16) or image.dtype.kind == "f"
+    bands = image.shape[2:]
+    if not good or image.ndim < 2 or image.size == 0 or bands not in ((), (1,), (3,)):
+        raise UserError(
+            f"{name} must be a picture of shape (H, W, 3) or (H, W) of uint8, uint16 or float, "
+            f"found {image.shape} of {image.dtype}"
+        )
+    image = image[:, :, 0] if bands == (1,) else image
+    if image.dtype.kind == "u":
         return image
-    if image.dtype.kind != "f":
-        raise UserError(f"{name} has samples of {image.dtype}; expected uint8, uint16 or float")
     if len(bad := np.argwhere(~np.isfinite(image))):
         row, column = bad[0][:2]
         raise UserError(
@@ -75,13 +71,11 @@ def data_range_of(sr: np.ndarray, hr: np.ndarray, data_range: float | None = Non
     Raises:
         UserError: the two have different depths, or float values contradict the range.
     """
-    if {sr.dtype, hr.dtype} == {np.dtype(np.uint8), np.dtype(np.uint16)}:
+    if sr.dtype != hr.dtype and sr.dtype.kind == hr.dtype.kind == "u":
         raise UserError(
             f"SR has samples of {sr.dtype} and HR of {hr.dtype}: bring both to one depth"
         )
     if data_range is not None:
-        if not data_range > 0:
-            raise UserError(f"data_range must be positive, not {data_range}")
         return float(data_range)
     peak = peak_of(sr, hr)
     for image, name in ((sr, "SR"), (hr, "HR")):
@@ -90,8 +84,7 @@ def data_range_of(sr: np.ndarray, hr: np.ndarray, data_range: float | None = Non
         low, high = float(image.min()), float(image.max())
         # What a network makes before it has learnt anything is all but black: even, or still far
         # darker than HR when multiplied. What it makes later may reach outside; HR may not.
-        small = high - low > 0.1 and high <= 1 and low >= 0
-        small = small and (name == "HR" or 4 * high * peak >= float(hr.max()))
+        small = low >= 0 and low + 0.1 < high <= 1 and (name == "HR" or 4 * high * peak >= hr.max())
         if small or (name == "HR" and (low < -0.5 or high > peak + 0.5)):
             raise UserError(
                 f"{name} is float with values in [{low:.4g}, {high:.4g}], and [0, {peak:.0f}] is "

@@ -6,56 +6,49 @@ import io
 import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 Series = Mapping[str, Sequence[tuple[float, float]]]
 
 _POINTS = 400
-_LARGEST = 1e18
 
 
 def read_curves(log: Path) -> dict[str, dict[str, list[tuple[float, float]]]]:
     """The curves of a log: ``{'loss': {...}, 'learning rate': {...}, 'PSNR in dB': {...}}``.
 
-    A resumed run writes some iterations again; the later line counts. Lines that are cut off, as
-    a killed process leaves them, or of another kind are left out.
+    A resumed run writes some iterations again; the later line counts.
     """
     curves: Any = defaultdict(lambda: defaultdict(dict))
     for line in log_lines(log):
-        found = []
-        if line.get("mode") == "train":
-            found = [("loss", key, line[key]) for key in line if key.startswith("loss")]
-            found.append(("learning rate", "lr", line.get("lr")))
-        elif line.get("mode") == "val" and isinstance(line.get("results"), list):
-            for entry in filter(lambda entry: isinstance(entry, dict), line["results"]):
-                name = f"{entry.get('set')} x{entry.get('scale')} ({entry.get('protocol')})"
-                found.append(("PSNR in dB", name, entry.get("psnr")))
-        for curve, name, value in found:
-            if _is_drawable(line.get("iter")) and _is_drawable(value):
-                curves[curve][name][line["iter"]] = value
+        with suppress(AttributeError, KeyError, TypeError):  # a line of another program
+            for curve, name, value in _values(line):
+                if value is not None:
+                    curves[curve][name][line["iter"]] = value
     return {
         curve: {name: sorted(points.items()) for name, points in series.items()}
         for curve, series in curves.items()
     }
 
 
+def _values(line: Mapping[str, Any]) -> Iterator[tuple[str, str, float | None]]:
+    """Which curves a line has a value for, and under which name."""
+    if line.get("mode") == "train":
+        yield from (("loss", key, line[key]) for key in line if key.startswith("loss"))
+        yield "learning rate", "lr", line.get("lr")
+    elif line.get("mode") == "val":
+        for entry in line["results"]:
+            name = f"{entry['set']} x{entry['scale']} ({entry['protocol']})"
+            yield "PSNR in dB", name, entry.get("psnr")
+
+
 def log_lines(log: Path) -> Iterator[dict[str, Any]]:
-    """The records of a ``log.jsonl``, without lines that are cut off or hold something else."""
+    """The records of a ``log.jsonl``, without lines that a killed process left cut off."""
     with open(log, encoding="utf-8", errors="replace") as file:
         for text in file:
-            try:
-                line = json.loads(text)
-            except (ValueError, RecursionError):
-                continue
-            if isinstance(line, dict):
-                yield line
-
-
-def _is_drawable(value: object) -> bool:
-    """A finite number that sums and logarithms of it can take."""
-    known = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return known and abs(value) < _LARGEST
+            with suppress(ValueError):
+                yield json.loads(text)
 
 
 def line_chart(title: str, series: Series) -> str:
@@ -68,15 +61,14 @@ def line_chart(title: str, series: Series) -> str:
 
     figure, out = Figure(figsize=(6, 3.4), layout="constrained"), io.StringIO()
     axes = figure.subplots()
-    for points in filter(None, series.values()):
+    for points in series.values():
         size = -(-len(points) // _POINTS)
         groups = [points[i : i + size] for i in range(0, len(points), size)]
         means = [[sum(values) / len(group) for values in zip(*group)] for group in groups]
         axes.plot(*zip(*means), marker="o" if len(means) == 1 else None)
-    axes.set_title(title, parse_math=False)
+    axes.set_title(title)
     axes.grid(alpha=0.3)
-    names = [name for name, points in series.items() if points]
-    for text in axes.legend(axes.lines, names, frameon=False).texts:
+    for text in axes.legend(axes.lines, [*series], frameon=False).texts:
         text.set_parse_math(False)
     for text in figure.findobj(mpl.text.Text):
         text.set_color("#888")  # to be read on white and on black

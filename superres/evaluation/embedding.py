@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import itertools
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ from superres.imaging._cv2 import import_cv2
 from superres.imaging.comparison import busiest_square
 from superres.imaging.encode import encode_image
 from superres.imaging.resize import imresize
+from superres.imaging.samples import to_8_bit, with_channels
 
 TOTAL_BYTES = 24 * 2**20
 """All embedded pictures of a report together, as text."""
@@ -27,8 +29,8 @@ LABELS = {
     "error": f"error |SR - HR|, {ERROR_GAIN} times",
 }
 
-_LOSSLESS = 9  # characters per pixel of all layers together, at most
-_SIDES = (1024, 768, 512, 384, 256, 128)  # of what is shown, in pixels
+_LARGEST = 1024  # side of what is shown, in pixels
+_LOSSY = 4  # characters per pixel of all layers together, at most
 _QUALITY = 85  # of WebP, where lossless is too large
 
 
@@ -75,43 +77,34 @@ class Album:
 
 
 def embed(shot: Shot, budget: int) -> dict[str, Any]:
-    """The part of a shot with the most detail, encoded into at most ``budget`` characters.
-
-    (The smallest part is taken whatever it comes to: some 50 kB.)
+    """The part of a shot with the most detail, encoded into about ``budget`` characters at most.
 
     Returns:
         The shot's ``set``, ``scale`` and ``name``; the ``layers`` as data URIs, the ``width`` and
         ``height`` of the part in pixels of SR, and, as ``text``, what was left out.
     """
-    layers = _layers(shot)
-    height, width = layers["SR"].shape[:2]
-    for side in _SIDES:
-        top, left, rows, columns = part = _part(layers["HR"], shot.scale, side)
-        if rows * columns > 3 * budget and side != _SIDES[-1]:
-            continue  # lossy takes some character per pixel
-        quality = None if rows * columns * _LOSSLESS <= budget else _QUALITY
-        encoded = {
-            name: _uri(_cut(layer, part, shot.scale if name == "LR" else 1), quality)
-            for name, layer in layers.items()
-        }
+    scale, sr, hr = shot.scale, as_rgb8(shot.sr), as_rgb8(shot.hr)
+    height, width = sr.shape[:2]
+    side = min(_LARGEST, math.isqrt(budget // _LOSSY)) // scale * scale
+    rows, columns = min(side, height), min(side, width)
+    top, left = busiest_square(hr, min(rows, columns))
+    top, left = (min(top, height - rows), min(left, width - columns))
+    top, left = top - top % scale, left - left % scale  # on LR's grid
+    sr, hr = (x[top : top + rows, left : left + columns] for x in (sr, hr))
+    layers = {"SR": sr, "HR": hr, "error": error_map(sr, hr)}
+    if shot.lq is not None:
+        y, x, h, w = (number // scale for number in (top, left, rows, columns))
+        lq = as_rgb8(shot.lq)[y : y + h, x : x + w]
+        layers = {"LR": lq, "bicubic": imresize(lq, scale=scale), **layers}
+    for quality in (None, _QUALITY):
+        encoded = {name: _uri(layer, quality) for name, layer in layers.items()}
         if sum(map(len, encoded.values())) <= budget:
             break
-    text = "" if quality is None else f"Shown with WebP quality {quality}. "
+    text = f"Shown with WebP quality {quality}. " if quality else ""
     if (rows, columns) != (height, width):
         text += f"Shown: {columns}x{rows} of {width}x{height}, from ({left}, {top})."
     size = {"width": columns, "height": rows, "text": text.strip()}
-    return {"set": shot.set, "scale": shot.scale, "name": shot.name, "layers": encoded, **size}
-
-
-def _layers(shot: Shot) -> dict[str, np.ndarray]:
-    """All layers, 8-bit RGB."""
-    sr = as_rgb8(shot.sr)
-    hr = as_rgb8(shot.hr)[: sr.shape[0], : sr.shape[1]]
-    layers = {}
-    if shot.lq is not None:
-        lq = as_rgb8(shot.lq)
-        layers = {"LR": lq, "bicubic": imresize(lq, scale=shot.scale)}
-    return {**layers, "SR": sr, "HR": hr, "error": error_map(sr, hr)}
+    return {"set": shot.set, "scale": scale, "name": shot.name, "layers": encoded, **size}
 
 
 def error_map(sr: np.ndarray, hr: np.ndarray) -> np.ndarray:
@@ -124,27 +117,7 @@ def error_map(sr: np.ndarray, hr: np.ndarray) -> np.ndarray:
 
 def as_rgb8(picture: np.ndarray) -> np.ndarray:
     """Any picture as (H, W, 3) uint8."""
-    picture = picture[..., None] if picture.ndim == 2 else picture
-    if picture.dtype == np.uint16:
-        picture = ((picture.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    return np.ascontiguousarray(np.broadcast_to(picture[..., :3], (*picture.shape[:2], 3)))
-
-
-def _part(hr: np.ndarray, scale: int, side: int) -> tuple[int, int, int, int]:
-    """(top, left, rows, columns) of the busiest part of at most ``side``, on LR's grid."""
-    height, width = hr.shape[:2]
-    side -= side % scale
-    rows, columns = min(side, height), min(side, width)
-    if (rows, columns) == (height, width):
-        return 0, 0, height, width
-    top, left = busiest_square(hr, min(rows, columns))
-    top, left = min(top, height - rows), min(left, width - columns)
-    return top - top % scale, left - left % scale, rows, columns
-
-
-def _cut(picture: np.ndarray, part: tuple[int, int, int, int], scale: int) -> np.ndarray:
-    top, left, rows, columns = (x // scale for x in part)
-    return picture[top : top + rows, left : left + columns]
+    return with_channels(to_8_bit(picture), "rgb")
 
 
 def _uri(picture: np.ndarray, quality: int | None) -> str:

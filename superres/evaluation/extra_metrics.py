@@ -1,4 +1,4 @@
-"""The metrics that a run asks for beside PSNR and SSIM, of the package or of the user's own."""
+"""Scores of an image: PSNR and SSIM, and what a run asks for beside them, of the user's own too."""
 
 from __future__ import annotations
 
@@ -62,44 +62,44 @@ class ExtraMetrics:
         """For results.json: title, better and a line about each."""
         return {name: _described(name, metric) for name, metric in self._metrics.items()}
 
-    def score(
-        self, sr: np.ndarray, hr: np.ndarray, scale: int, protocol: Protocol
-    ) -> tuple[dict[str, float | None], dict[str, str]]:
-        """(scores, errors) of one pair by name; arguments as of ``protocols.evaluate_pair``.
+    def row(self, protocol: Protocol, sr: np.ndarray, hr: np.ndarray, scale: int) -> dict[str, Any]:
+        """What results.json says of an image by one protocol, but for its name.
 
-        A score that cannot be had (pictures too small for it, a metric that fails or gives no
-        finite number) is None and has an error.
+        Args:
+            sr, hr, scale: as of :func:`superres.evaluation.protocols.evaluate_pair`.
 
-        Raises:
-            UserError: the pair cannot be compared at all, as there.
+        Returns:
+            ``psnr``, ``ssim`` (None, and an ``error``, where it cannot be scored), further metrics,
+            and ``notes`` on what was done to it. A further score that cannot be had (pictures too
+            small for it, a metric that fails or gives no finite number) is None, for the reason in
+            ``metric_errors``.
         """
-        scores: dict[str, float | None] = dict.fromkeys(self.names)
-        errors: dict[str, str] = {}
-        if not self._metrics:
-            return scores, errors
-        pair = compared(sr, hr, scale, protocol)
+        try:
+            pair = compared(sr, hr, scale, protocol)
+            row: dict[str, Any] = {name: METRICS.module_dict[name](*pair) for name in BASIC}
+        except UserError as error:
+            return unscored(str(error))
+        errors = {}
         for name, metric in self._metrics.items():
             try:
-                scores[name] = _number(metric(*pair))
-            except UserError as error:
-                errors[name] = str(error)
+                value = metric(*pair)
+                value = value.item() if hasattr(value, "item") else value
+                if not isinstance(value, int | float) or not math.isfinite(value):
+                    raise ValueError(f"it gave {repr(value)[:40]} instead of a finite number")
+                row[name] = float(value)
             except Exception as error:  # a library, or the user's own code
                 height, width = pair[0].shape[:2]
                 reason = (str(error).splitlines() or [type(error).__name__])[0]
                 errors[name] = f"{name} of {width}x{height} failed: {reason}"
-        return scores, errors
+                row[name] = None
+        if protocol.on_mismatch == "resize" and sr.shape[:2] != hr.shape[:2]:
+            row["notes"] = ["HR was resized, which raises the score"]
+        return {**row, **({"metric_errors": errors} if errors else {})}
 
 
-def _number(value: Any) -> float:
-    """The score as a float.
-
-    Raises:
-        ValueError: it is not one finite number (RuntimeError, of a tensor of several).
-    """
-    value = value.item() if hasattr(value, "item") else value
-    if not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError(f"it gave {repr(value)[:40]} instead of a finite number")
-    return float(value)
+def unscored(error: str) -> dict[str, Any]:
+    """The row of an image without scores."""
+    return {"psnr": None, "ssim": None, "error": error}
 
 
 def _made(kind: Any, options: Mapping[str, Any], device: str) -> Any:
@@ -112,19 +112,17 @@ def _made(kind: Any, options: Mapping[str, Any], device: str) -> Any:
         )
     if inspect.isfunction(found):
         return partial(found, **options)
-    library, install = getattr(found, "needs", (kind, "see its documentation"))
     try:
         if "device" in inspect.signature(found).parameters:
             options = {"device": device, **options}
         return found(**options)
-    except (ImportError, RuntimeError, AttributeError, OSError) as error:
-        raise UserError(
-            f"{kind} needs {library}, which cannot be used here: {error}. {install}, or leave it "
-            "out of the metrics. (Else packages do not fit each other, or weights cannot be had "
-            "that are fetched on first use: run it once with network access)"
-        ) from None
-    except (TypeError, ValueError) as error:
-        raise UserError(f"metrics: {kind}: {error}") from None
+    except Exception as error:  # a library, or the user's own code
+        library, extra = getattr(found, "needs", ("", ""))
+        needs = (
+            f" (it needs {library}, built for this torch: pip install 'superres[{extra}]'; weights "
+            "are fetched on first use: run it once with network access, or leave it out)"
+        )
+        raise UserError(f"metrics: {kind}: {error}{needs * bool(library)}") from error
 
 
 def _described(name: str, metric: Any) -> dict[str, str]:

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from superres.errors import UserError
 from superres.evaluation.published import difference, is_published_name
-from superres.evaluation.statistics import Interval, mean_and_deviation, paired_difference
-from superres.evaluation.tables import Entry, Table, entries_of
-
-_COMMON = {"iterations": "iter", "training sets": "train_set"}
-"""What seeds of one training have in common, and what results.json calls it."""
-_SAME = {"psnr": 5e-4, "ssim": 5e-6}
-"""By less than this scores differ that are equal but for rounding on another machine."""
+from superres.evaluation.record import Entry, entries_of
+from superres.evaluation.statistics import mean_and_deviation, paired_difference
+from superres.evaluation.tables import Table, format_cell
 
 
 @dataclass(frozen=True)
@@ -59,49 +55,57 @@ def merge_runs(runs: Sequence[Run]) -> tuple[dict[str, Any], list[str]]:
     protocols: dict[str, Any] = {}
     metrics: dict[str, Any] = {}
     # A method on a set at a scale by a protocol, or a baseline on it: by weights.
-    cells: dict[tuple[bool, str, str, int, str], dict[str, tuple[Entry, str]]] = defaultdict(dict)
-    facts: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
-    configs: dict[str, set[str]] = defaultdict(set)  # one method has a config per scale
-    for run in runs:
-        for entry in run.record["results"]:
-            configs[entry["method"]].add(re.sub(r"_x\d+(?=[a-z_])", "_x", run.config))
+    cells: dict[tuple[bool, str, str, int, str], dict[str, tuple[Entry, Run]]] = defaultdict(dict)
+    facts: dict[str, dict[Any, str]] = defaultdict(dict)
     warnings = []
     for run in runs:
         metrics |= run.record.get("metrics") or {}
         for key, protocol in run.record["protocols"].items():
             if _rules(protocols.setdefault(key, protocol)) != _rules(protocol):
                 raise UserError(f"{run.source}: its protocol {key!r} is not that of the others")
-        for line in run.record.get("sets", ()):
-            digest = (line.get("lq_fingerprint") or {}).get("sha256")
-            if digest:
-                where = f"{line['set']} x{line['scale']}", "pictures"
-                facts[where].setdefault(str(digest), run.source)
-        baselines = len(run.record.get("baselines", ()))
-        for number, entry in enumerate(entries_of(run.record)):
-            method, own = entry["method"], number >= baselines
-            if own:  # where the method's name stands for several configs, their names
-                apart = run.config + "+" * method.endswith("+")
-                method = run.name or (apart if len(configs[method]) > 1 else method)
-                entry = _renamed(entry, method, run.record)
-                for what, key in _COMMON.items():
-                    if value := run.record.get(key):
-                        facts[method, what][str(value)] = run.source
-            cell = cells[own, method, entry["set"], entry["scale"], entry["protocol"]]
-            same = cell.setdefault(run.weights if own else "", (entry, run.source))
-            if told := _differing(method, same, entry, run.source):
-                if own:
-                    raise UserError(
-                        f"{told}, though the weights are the same; name them apart, NAME=PATH"
-                    )
-                warnings.append(told)
+    for run, own, entry in _named(runs):
+        for subject, value in _facts(run, entry, own):
+            facts[subject].setdefault(value, run.source)
+        cell = cells[own, entry["method"], entry["set"], entry["scale"], entry["protocol"]]
+        first, earlier = cell.setdefault(run.weights if own else "", (entry, run))
+        if own and _differing(entry, first):
+            raise UserError(
+                f"{run.source} and {earlier.source}: {entry['method']} on {entry['set']} "
+                f"x{entry['scale']} by {entry['protocol']} scores {format_cell(entry)} and "
+                f"{format_cell(first)}, though the weights are the same: other low-quality "
+                "pictures, other tiles, or images missing; name them apart, NAME=PATH"
+            )
+    for subject, found in facts.items():
+        if len(found) > 1:
+            warnings.append(
+                f"{subject} of {' and '.join(found.values())} differ, so they are no seeds of one "
+                "training, or rows of one test; name them apart, NAME=PATH"
+            )
     merged: dict[bool, list[dict[str, Any]]] = {False: [], True: []}
-    warnings = [*_disagreements(facts), *warnings]
-    for (own, method, *_), found in cells.items():
-        entry, more = _mean([entry for entry, _ in found.values()], method, [*metrics])
+    for (own, *_), cell in cells.items():
+        entry, more = _mean([entry for entry, _ in cell.values()], metrics)
         merged[own].append(entry)
         warnings += more
     kept = {"protocols": protocols, **({"metrics": metrics} if metrics else {})}
     return {**kept, "baselines": merged[False], "results": merged[True]}, warnings
+
+
+def _named(runs: Sequence[Run]) -> Iterator[tuple[Run, bool, Entry]]:
+    """All entries with their runs, and whether they are results; called as the table calls them.
+
+    Where a method's name stands for several configs, that is by their names.
+    """
+    configs: dict[str, set[str]] = defaultdict(set)  # one method has a config per scale
+    for run in runs:
+        for entry in run.record["results"]:
+            configs[entry["method"]].add(re.sub(r"_x\d+(?=[a-z_])", "_x", run.config))
+    for run in runs:
+        yield from ((run, False, entry) for entry in run.record.get("baselines", ()))
+        for entry in run.record["results"]:
+            method = entry["method"]
+            if len(configs[method]) > 1:
+                method = run.config + "+" * method.endswith("+")
+            yield run, True, _renamed(entry, run.name or method, run.record)
 
 
 def _renamed(entry: Entry, method: str, record: Mapping[str, Any]) -> Entry:
@@ -109,80 +113,55 @@ def _renamed(entry: Entry, method: str, record: Mapping[str, Any]) -> Entry:
     that it is that publication's."""
     stated = record.get("published_network"), entry.get("published")
     known = {entry["method"], *((of or {}).get("method") for of in stated)}
-    notes = entry.get("notes", ())
-    if (
-        not is_published_name(method)
-        or known & {method, method.removesuffix("+")}
-        or any(note.startswith(f"results of {method} ") for note in notes)
-    ):
-        return entry
-    note = f"called so here, {entry['method']} in its results.json: not known to be the published"
-    return {**entry, "notes": [*notes, f"{note} network"]}
+    notes = [*entry.get("notes", ())]
+    if is_published_name(method) and not known & {method, method.removesuffix("+")}:
+        was = f"{entry['method']} in its results.json"
+        notes.append(f"called so here, {was}: not known to be the published network")
+    return {**entry, "method": method, **({"notes": notes} if notes else {})}
 
 
 def _rules(protocol: Mapping[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in protocol.items() if k not in ("line", "description", "source")}
 
 
-def _differing(method: str, first: tuple[Entry, str], entry: Entry, source: str) -> str:
-    """What to say where two runs score the same weights differently."""
-    before, where = first
-    pairs = {key: (entry[key], before[key]) for key in _SAME}
-    if all(a == b or (None not in (a, b) and abs(a - b) < _SAME[k]) for k, (a, b) in pairs.items()):
-        return ""
-    scores = " and ".join("-" if x is None else f"{x:.4f}" for x in pairs["psnr"])
-    return (
-        f"{source} and {where}: {method} on {entry['set']} x{entry['scale']} by "
-        f"{entry['protocol']} scores {scores}: other low-quality pictures, other tiles, or images "
-        "missing"
-    )
+def _facts(run: Run, entry: Entry, own: bool) -> Iterator[tuple[str, Any]]:
+    """What all runs of a row, or of a column, should agree on."""
+    for line in run.record.get("sets", ()):
+        if digest := (line.get("lq_fingerprint") or {}).get("sha256"):
+            yield f"{line['set']} x{line['scale']}: the low-quality pictures", str(digest)
+    for key, words in (("iter", "the iterations"), ("train_set", "the training sets")):
+        if own and (value := run.record.get(key)):
+            yield f"{entry['method']}: {words}", str(value)
 
 
-def _disagreements(facts: Mapping[tuple[str, str], Mapping[str, str]]) -> list[str]:
-    """Where rows are not of the same low-quality pictures, or averaged runs are not seeds of one
-    training: other iterations or sets."""
-    return [
-        f"{subject}: the low-quality pictures of {' and '.join(values.values())} differ; the rows "
-        "cannot be compared"
-        if what == "pictures"
-        else f"{subject}: runs of {what} {' and '.join(sorted(values))} are averaged as if they "
-        "were seeds; name them apart, NAME=PATH"
-        for (subject, what), values in facts.items()
-        if len(values) > 1
-    ]
+def _differing(entry: Entry, first: Entry) -> bool:
+    """Whether scores differ by more than rounding on another machine."""
+    pairs = ((entry[key], first[key], least) for key, least in (("psnr", 5e-4), ("ssim", 5e-6)))
+    return any(a != b and (None in (a, b) or abs(a - b) >= least) for a, b, least in pairs)
 
 
-def _mean(
-    entries: Sequence[Entry], method: str, metrics: Sequence[str]
-) -> tuple[dict[str, Any], list[str]]:
+def _mean(entries: Sequence[Entry], metrics: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """The entry of one cell from those of all seeds, and what to warn of."""
-    merged = {**entries[0], "method": method}
+    merged = dict(entries[0])
     scored = [entry for entry in entries if entry["psnr"] is not None]
-    if len(entries) == 1:
+    if len(entries) == 1 or not scored:
         return merged, []
-    where = f"{method}, {merged['set']} x{merged['scale']} by {merged['protocol']}"
+    named = [{image["name"]: image for image in entry["images"]} for entry in scored]
     warnings = []
-    if len(scored) < len(entries):
-        warnings.append(f"{where}: {len(entries) - len(scored)} of {len(entries)} runs have none")
-    if len({tuple(image["name"] for image in entry["images"]) for entry in scored}) > 1:
-        warnings.append(f"{where}: the runs were scored on different images")
-    if not scored:
-        return merged, warnings
+    if len(scored) < len(entries) or any(named[0].keys() != other.keys() for other in named):
+        where = f"{merged['method']}, {merged['set']} x{merged['scale']} by {merged['protocol']}"
+        warnings.append(f"{where}: the runs were scored on different images, or some on none")
     merged = {key: value for key, value in merged.items() if key not in metrics}
     keys = [k for k in ("psnr", "ssim", *metrics) if all(e.get(k) is not None for e in scored)]
-    images: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
-    for image in (image for entry in scored for image in entry["images"]):
-        images[image["name"]].append(image)
     for key in keys:
         merged[key], deviation = mean_and_deviation([entry[key] for entry in scored])
         merged |= {} if deviation is None else {f"{key}_std": deviation}
-    merged["runs"] = len(scored)
-    merged["images"] = []
-    for name, found in images.items():
+    merged |= {"runs": len(scored), "images": []}
+    for name in dict.fromkeys(name for images in named for name in images):
         image = {"name": name}
         for key in keys:  # the mean over all runs; None where one has none
-            known = [i[key] for i in found if None not in (i["psnr"], i.get(key))]
-            image[key] = mean_and_deviation(known)[0] if len(known) == len(scored) else None
+            found = [images.get(name, {}).get(key) for images in named]
+            image[key] = None if None in found else mean_and_deviation(found)[0]
         merged["images"].append(image)
     # A mean has the published score that stands beside all of it.
     beside = [entry.get("published") or {} for entry in entries]
@@ -198,8 +177,8 @@ def compare(record: Mapping[str, Any], first: str, second: str) -> list[dict[str
     """The paired differences of two methods of a merged record, per set, scale and protocol.
 
     Returns:
-        Dicts with ``set``, ``scale``, ``protocol``, ``psnr`` and ``ssim`` (each an
-        :class:`Interval` or None where they share no image), for the cells that both have.
+        Dicts with ``set``, ``scale``, ``protocol``, ``psnr`` and ``ssim`` (each as of
+        :func:`paired_difference`), for the cells that both have.
 
     Raises:
         UserError: a method that the record does not have.
@@ -226,25 +205,22 @@ def compare(record: Mapping[str, Any], first: str, second: str) -> list[dict[str
 
 def difference_table(lines: Sequence[Mapping[str, Any]], first: str, second: str) -> Table:
     """The table of :func:`compare`."""
-    head = ["set", "protocol", "images", "PSNR in dB", "95 % interval", "SSIM", "95 % interval"]
-    table = Table(head, [], groups=[1, 1, 2, 2], title=f"{first} - {second}")
+    head = ["set", "protocol", "images", "PSNR in dB", "SSIM"]
+    table = Table(head, [], title=f"{first} - {second}")
     for line in lines:
-        count = str(line["psnr"].count) if line["psnr"] else "0"
-        cells = [*_interval(line["psnr"], 3), *_interval(line["ssim"], 5)]
-        table.rows.append([f"{line['set']} x{line['scale']}", line["protocol"], count, *cells])
+        psnr, ssim = line["psnr"], line["ssim"]
+        cells = [str(psnr["count"] if psnr else 0), _interval(psnr, 3), _interval(ssim, 5)]
+        table.rows.append([f"{line['set']} x{line['scale']}", line["protocol"], *cells])
     table.notes = [
-        f"{first} less {second}, image by image: the mean difference, and Student's 95 % "
-        "confidence interval of it over the images (mean ± t * s / sqrt(n)). An interval without 0 "
-        "in it is no chance of the images; it says nothing of other seeds."
+        f"{first} less {second}, image by image: the mean difference [Student's 95 % "
+        "confidence interval of it] over the images (mean ± t * s / sqrt(n)). An interval without "
+        "0 in it is no chance of the images; it says nothing of other seeds."
     ]
     return table
 
 
-def _interval(interval: Interval | None, digits: int) -> list[str]:
-    if interval is None:
-        return ["-", "-"]
-    mean, *ends = (
-        "" if x is None else f"{x:+.{digits}f}"
-        for x in (interval.mean, interval.low, interval.high)
-    )
-    return [mean, f"[{', '.join(ends)}]" if all(ends) else "-"]
+def _interval(of: Mapping[str, Any] | None, digits: int) -> str:
+    """``+0.043 [-0.020, +0.106]``."""
+    known = [] if of is None else [of[k] for k in ("mean", "low", "high") if of[k] is not None]
+    mean, *ends = [f"{x:+.{digits}f}" for x in known] or ["-"]
+    return f"{mean} [{', '.join(ends)}]" if ends else mean

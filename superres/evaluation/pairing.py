@@ -13,12 +13,11 @@ from pathlib import Path
 
 from superres.errors import UserError
 
-# One decoration at the end of a name: a scale (x2, _x2, _2x, _SRF_2) or what the picture is.
-_DECORATION = re.compile(r"(?:[_\-. ]?x\d+|[_\-. ](?:\d+x|srf_\d+|hr|sr|lr|gt))$", re.IGNORECASE)
+# Decorations at the end of a name: a scale (x2, _x2, _2x, _SRF_2) or what the picture is.
+_DECORATIONS = re.compile(r"(?<=.)(?:[_\-. ]?x\d+|[_\-. ](?:\d+x|srf_\d+|hr|sr|lr|gt))+$")
 _SCALE = re.compile(r"(?<![^\W_])(?:x(\d+)|(\d+)x|srf_(\d+))(?![^\W_])")
 # What may stand around a picture's own name inside a decorated one: a separator, or a scale.
-_BEFORE = r"(?<![^\W_])"
-_AFTER = r"(?=$|[\W_]|x\d+(?:$|[\W_]))"
+_WORD = r"(?<![^\W_]){}(?=$|[\W_]|x\d+(?:$|[\W_]))"
 
 
 @dataclass
@@ -46,27 +45,36 @@ def pair_by_name(sr: Sequence[Path], hr: Sequence[Path], scale: int) -> Pairing:
     Raises:
         UserError: two files that could both be meant, with their names.
     """
-    keys = _hr_keys(hr, scale)
-    found: dict[str, list[tuple[Path, set[int]]]] = {key: [] for key in keys}
+    keys: dict[str, Path] = {}
+    for path in hr:
+        key = undecorated(path.stem)
+        if scale in (_scales(path.stem, key) or {scale}) and keys.setdefault(key, path) != path:
+            raise UserError(
+                f"HR pictures {keys[key].name} and {path.name} have the same name but for "
+                "decorations: keep one of them in the folder"
+            )
+    if hr and not keys:
+        raise UserError(f"the HR pictures' names say another scale than {scale}: {hr[0].name}, ...")
     result = Pairing()
+    found: dict[str, list[tuple[Path, set[int]]]] = {key: [] for key in keys}
     for path in sr:
-        stem = path.stem.lower()
-        key = _best_key(stem, keys)
+        name, plain = path.stem.lower(), undecorated(path.stem)
+        words = (key for key in keys if re.search(_WORD.format(re.escape(key)), name))
+        key = plain if plain in keys else max(words, key=len, default=None)
         if key is None:
             result.extra.append(path)
         else:
-            found[key].append((path, _scales(stem.replace(key, "", 1))))
+            found[key].append((path, _scales(name, key)))
     for key, target in keys.items():
-        others = [path for path, scales in found[key] if scales and scale not in scales]
         named = [path for path, scales in found[key] if scale in scales]
         plain = [path for path, scales in found[key] if not scales]
-        chosen = named or plain
+        others = [path for path, scales in found[key] if scales and scale not in scales]
         result.extra += [*others, *(plain if named else ())]
+        chosen = named or plain
         if len(chosen) > 1:
-            names = " and ".join(path.name for path in chosen[:3])
             raise UserError(
-                f"{names} could all be the SR picture of {target.name}: keep one method's "
-                "pictures in a folder"
+                f"{' and '.join(path.name for path in chosen[:3])} could all be the SR picture of "
+                f"{target.name}: keep one method's pictures in a folder"
             )
         if chosen:
             result.pairs.append((target.stem, chosen[0], target))
@@ -76,42 +84,12 @@ def pair_by_name(sr: Sequence[Path], hr: Sequence[Path], scale: int) -> Pairing:
     return result
 
 
-def _scales(rest: str) -> set[int]:
-    """The scales that what is left of a name gives."""
-    return {int(next(filter(None, groups))) for groups in _SCALE.findall(rest)}
-
-
-def _hr_keys(hr: Sequence[Path], scale: int) -> dict[str, Path]:
-    """HR pictures by what remains of their names without decorations."""
-    keys: dict[str, Path] = {}
-    for path in hr:
-        stem = path.stem.lower()
-        key = undecorated(stem)
-        scales = _scales(stem[len(key) :])
-        if scales and scale not in scales:
-            continue
-        if key in keys:
-            raise UserError(
-                f"HR pictures {keys[key].name} and {path.name} have the same name but for "
-                "decorations: keep one of them in the folder"
-            )
-        keys[key] = path
-    if hr and not keys:
-        raise UserError(f"the HR pictures' names say another scale than {scale}: {hr[0].name}, ...")
-    return keys
-
-
 def undecorated(stem: str) -> str:
-    """A name without scale and HR/SR/LR/GT at its end; never empty."""
-    while True:
-        shorter = _DECORATION.sub("", stem)
-        if not shorter or shorter == stem:
-            return stem
-        stem = shorter
+    """A name in small letters without scale and HR/SR/LR/GT at its end; never empty."""
+    return _DECORATIONS.sub("", stem.lower())
 
 
-def _best_key(stem: str, keys: dict[str, Path]) -> str | None:
-    """The HR picture that an SR name means."""
-    plain = undecorated(stem)
-    words = (key for key in keys if re.search(_BEFORE + re.escape(key) + _AFTER, stem))
-    return plain if plain in keys else max(words, key=len, default=None)
+def _scales(stem: str, key: str) -> set[int]:
+    """The scales that a name gives beside the picture's own name."""
+    rest = stem.lower().replace(key, "", 1)
+    return {int(next(filter(None, groups))) for groups in _SCALE.findall(rest)}

@@ -70,10 +70,9 @@ def load_table(name: str) -> list[PublishedScore]:
     Raises:
         UserError: there is not a table of that name.
     """
-    if name not in _tables():
-        known = ", ".join(_tables())
-        raise UserError(f"config: published.tables: there is no table {name!r}, but {known}")
-    return _tables()[name]
+    if name not in (known := _tables()):
+        raise UserError(f"config: published.tables: no table {name!r}, but {', '.join(known)}")
+    return known[name]
 
 
 def find_published(
@@ -104,11 +103,11 @@ def known_method(method: str) -> list[PublishedScore]:
     Raises:
         UserError: no publication here calls a method so; near names are given.
     """
-    if found := find_published(method):
-        return found
-    names = sorted({score.method for score in load_published()})
-    near = did_you_mean(method, names, 0.4) or f"; known: {', '.join(names)}"
-    raise UserError(f"--published: no scores of a method {method!r} are known here{near}")
+    if not (found := find_published(method)):
+        names = sorted({score.method for score in load_published()})
+        near = did_you_mean(method, names, 0.4) or f"; known: {', '.join(names)}"
+        raise UserError(f"--published: no scores of a method {method!r} are known here{near}")
+    return found
 
 
 def is_published_name(name: str) -> bool:
@@ -123,12 +122,11 @@ def with_published(entry: Mapping[str, Any], scores: Iterable[PublishedScore]) -
     It holds ``method``, ``psnr``, ``ssim``, ``source``, ``note``, and ``difference``. A set of
     another number of images than the published one gets a note instead.
     """
-    name = ON_DISK.get(entry["set"], entry["set"])
-    where = (name, entry["scale"], entry["protocol"])
+    where = (ON_DISK.get(entry["set"], entry["set"]), entry["scale"], entry["protocol"])
     found = next((s for s in scores if (s.set, s.scale, s.protocol) == where), None)
     if found is None:
         return dict(entry)
-    if other := other_size(name, len(entry["images"])):
+    if other := other_size(entry["set"], len(entry["images"])):
         return {**entry, "notes": [*dict.fromkeys([*entry.get("notes", ()), other])]}
     published = {k: getattr(found, k) for k in ("method", "psnr", "ssim", "source", "note")}
     return {**entry, "published": {**published, "difference": difference(entry, published)}}

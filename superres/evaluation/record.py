@@ -7,14 +7,13 @@ which JSON has not, is null with ``"psnr_note": "inf"`` beside it.
 
 import functools
 import math
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Annotated, Any, NotRequired, TypedDict, get_args, get_origin, get_type_hints
+from collections.abc import Iterator, Mapping
+from typing import Any, NotRequired, TypedDict, get_args, get_origin, get_type_hints, is_typeddict
 
 SCHEMA = 1
 _LARGEST = 1e18
 
 Score = float | None
-Scale = Annotated[int, range(1, 1001)]
 
 
 class Image(TypedDict):
@@ -34,24 +33,18 @@ class Image(TypedDict):
     seconds: NotRequired[Score]
 
 
-class Difference(TypedDict, total=False):
-    """Ours less a published score; infinite where ours is."""
-
-    psnr: Score
-    ssim: Score
-
-
 class Published(TypedDict):
     """The published score of a cell, from ``source``, the publication. Also: note.
 
-    ``difference`` is ours less theirs; null where ours is of some images only.
+    ``difference`` is ours less theirs, psnr and ssim: infinite where ours is, null where ours is
+    of some images only.
     """
 
     method: str | None
     psnr: Score
     ssim: Score
     source: str | None
-    difference: NotRequired[Difference | None]
+    difference: NotRequired[dict[str, Score] | None]
 
 
 class Result(TypedDict):
@@ -63,7 +56,7 @@ class Result(TypedDict):
 
     method: str
     set: str
-    scale: Scale
+    scale: int
     protocol: str
     psnr: Score
     ssim: Score
@@ -81,7 +74,7 @@ class TestSet(TypedDict):
     """
 
     set: str
-    scale: Scale
+    scale: int
     lq_fingerprint: NotRequired[dict[str, Any] | None]
 
 
@@ -111,6 +104,15 @@ class Record(TypedDict):
     sets: NotRequired[list[TestSet]]
 
 
+Entry = Mapping[str, Any]
+"""A :class:`Result`, with further metrics by their names."""
+
+
+def entries_of(record: Mapping[str, Any]) -> list[Any]:
+    """The baselines, then the results of a record."""
+    return [*record.get("baselines", ()), *record["results"]]
+
+
 def fault_of(record: Any) -> str:
     """What is wrong with a record, the first fault; empty where nothing is."""
     if isinstance(record, dict) and record.get("schema", SCHEMA) != SCHEMA:
@@ -118,74 +120,46 @@ def fault_of(record: Any) -> str:
     return next(_faults(record, Record, ""), "") or next(_contradictions(record), "")
 
 
-_fields = functools.cache(functools.partial(get_type_hints, include_extras=True))
+_fields = functools.cache(get_type_hints)
 _NAMES = {str: "text", float: "number", int: "whole number", list: "list", dict: "object"}
 
 
 def _faults(value: Any, kind: Any, where: str) -> Iterator[str]:
-    """The faults of a value that should be of a kind: a type of JSON, an object or several."""
-    if get_origin(kind) is NotRequired:
-        (kind,) = get_args(kind)
+    """The faults of a value that should be of a kind: a type of JSON, or an object of this file."""
     if type(None) in get_args(kind):
         if value is None:
             return
         kind = get_args(kind)[0]
-    kind, allowed = get_args(kind) if get_origin(kind) is Annotated else (kind, None)
-    model = hasattr(kind, "__required_keys__")
-    plain = dict if model else get_origin(kind) or kind
+    plain = dict if is_typeddict(kind) else get_origin(kind) or kind
     if plain is Any:
         return
     if plain in (int, float):  # JSON knows whole numbers of any size, which sums cannot take
-        good = type(value) is int or (plain is float and type(value) is float)
-        good = good and not _LARGEST <= abs(value) < math.inf
+        good = type(value) in (int, plain) and not _LARGEST <= abs(value) < math.inf
     else:
-        good = isinstance(value, plain) and "\0" not in value  # which no path holds
-    if not good or (allowed is not None and value not in allowed):
+        good = isinstance(value, plain)
+    if not good:
         yield f"{where or 'the file'} is {str(value)[:40]!r}, no {_NAMES[plain]} that can be here"
-    elif model:
+    elif is_typeddict(kind):
         for key, of in _fields(kind).items():
             if key in value:
                 yield from _faults(value[key], of, f"{where}.{key}".lstrip("."))
             elif key in kind.__required_keys__:
                 yield f"{where or 'the file'} has no {key}"
-    elif plain in (list, dict) and (of := get_args(kind)):
+    elif of := get_args(kind):
         for key, part in value.items() if plain is dict else enumerate(value):
             yield from _faults(part, of[-1], f"{where}[{key!r}]")
 
 
 def _contradictions(record: Mapping[str, Any]) -> Iterator[str]:
     """What parts of a record say against each other."""
-    metrics = list(record.get("metrics") or {})
     if not record["results"]:
         yield "it has no results in it"
-    for entry in (*record.get("baselines", ()), *record["results"]):
+    for entry in entries_of(record):
         where = f"{entry['method']} on {entry['set']}"
         if entry["protocol"] not in record["protocols"]:
             yield f"the protocol {entry['protocol']!r} of {where} is not described"
         if len({image["name"] for image in entry["images"]}) < len(entry["images"]):
             yield f"two images of {where} have the same name"
-        for scored in (entry, *entry["images"]):
-            for key in metrics:
+        for key in record.get("metrics") or ():
+            for scored in (entry, *entry["images"]):
                 yield from _faults(scored.get(key), Score, f"{key} of {where}")
-
-
-def mean_of(images: Iterable[Mapping[str, Any]], key: str) -> float | None:
-    """The mean over the images that were scored and have this score; None where none has."""
-    known = [i[key] for i in images if i["psnr"] is not None and i.get(key) is not None]
-    return math.fsum(known) / len(known) if known else None
-
-
-def wrong_means(entry: Mapping[str, Any]) -> list[str]:
-    """What to say of an entry whose scores are not the means of its images' scores.
-
-    A mean over several runs is left out: it is of images that not every run may have.
-    """
-    found = {key: (entry[key], mean_of(entry["images"], key)) for key in ("psnr", "ssim")}
-    return [
-        f"{key.upper()} {told} in the file is not the mean of its images, {mean}: the file was "
-        "changed, do not trust it"
-        for key, (told, mean) in found.items()
-        if "runs" not in entry
-        and told != mean
-        and (None in (told, mean) or not math.isclose(told, mean, rel_tol=1e-9))
-    ]

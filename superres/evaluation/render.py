@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TextIO
 
 from superres.evaluation.tables import Table
@@ -56,24 +56,21 @@ def print_tables(
             console.print(plain(note), highlight=False, markup=False, soft_wrap=True)
 
 
-def _parts_that_fit(table: Table, width: int) -> Iterator[list[int]]:
-    """Columns in groups narrow enough; a group that is too wide itself is split."""
+def _parts_that_fit(table: Table, width: int) -> list[list[int]]:
+    """Columns in parts narrow enough; a group that is too wide itself is split."""
     from rich.cells import cell_len
 
-    rows = [table.header, *table.rows]
-    room = [3 + max(map(cell_len, column)) for column in zip(*rows)]
-    left = width - room[0] + 1
+    room = [3 + max(map(cell_len, column)) for column in zip(table.header, *table.rows)]
     columns = iter(range(1, len(room)))
-    part: list[int] = []
-    for size in table.groups or [1] * (len(room) - 1):
-        group = [next(columns) for _ in range(size)]
-        whole = sum(room[column] for column in group) <= left
-        for together in [group] if whole else [[column] for column in group]:
-            if part and sum(room[column] for column in [*part, *together]) > left:
-                yield part
-                part = []
-            part += together
-    yield part
+    groups = [[next(columns) for _ in range(n)] for n in table.groups or [1] * (len(room) - 1)]
+    parts: list[list[int]] = [[]]
+    for group in groups:
+        fits = sum(room[column] for column in (0, *group)) <= width + 1
+        for together in [group] if fits else [[column] for column in group]:
+            if sum(room[column] for column in (0, *parts[-1], *together)) > width + 1:
+                parts.append([])
+            parts[-1] += together
+    return [part for part in parts if part]
 
 
 def markdown(tables: Sequence[Table]) -> str:
@@ -81,9 +78,8 @@ def markdown(tables: Sequence[Table]) -> str:
     lines = []
     for table in tables:
         lines += [f"### {_pipes(table.title)}", ""] if table.title else []
-        lines.append("| " + " | ".join(map(_pipes, table.header)) + " |")
-        lines.append("|---|" + "---:|" * (len(table.header) - 1))
-        lines += ["| " + " | ".join(map(_pipes, row)) + " |" for row in table.rows]
+        head, *rows = (f"| {' | '.join(map(_pipes, row))} |" for row in (table.header, *table.rows))
+        lines += [head, "|---|" + "---:|" * (len(table.header) - 1), *rows]
         lines += ["", *(f"- {_pipes(note.strip())}" for note in table.notes), ""]
     return "\n".join(lines)
 
@@ -116,25 +112,19 @@ def latex_text(text: str) -> str:
 CSV_COLUMNS = (
     *("method", "set", "scale", "protocol", "psnr", "ssim", "psnr_std", "ssim_std", "runs"),
     *("images", "not_scored", "published_psnr", "published_ssim", "difference_psnr"),
-    *("difference_ssim", "published_source", "notes", "psnr_low", "psnr_high", "ssim_low"),
-    "ssim_high",
+    *("difference_ssim", "published_source", "notes"),
 )
 
 
-def csv_text(
-    entries: Iterable[Mapping[str, Any]],
-    differences: Iterable[Mapping[str, Any]] = (),
-    pair: Sequence[str] | None = None,
-    metrics: Iterable[str] = (),
-) -> str:
+def csv_text(entries: Iterable[Mapping[str, Any]], metrics: Iterable[str] = ()) -> str:
     """One line per method, set, scale and protocol; numbers unrounded, nothing where unknown.
 
-    Args:
-        differences: of ``merge.compare`` between the methods of ``pair``: lines of their own,
-            with the bounds of the confidence interval in the last columns.
-        metrics: optional metrics, each a column at the end.
+    ``metrics``: further ones, each a column at the end.
     """
-    lines = []
+    out = io.StringIO()
+    columns = [*CSV_COLUMNS, *metrics]
+    writer = csv.DictWriter(out, columns, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
     for entry in entries:
         published = entry.get("published") or {}
         scores = {"published": published, "difference": published.get("difference") or {}}
@@ -146,19 +136,7 @@ def csv_text(
             "notes": "; ".join(entry.get("notes", ())),
             **{f"{of}_{k}": known.get(k) for of, known in scores.items() for k in ("psnr", "ssim")},
         }
-        lines.append(line)
-    for difference in differences:
-        line = {**difference, "method": " - ".join(pair or ())}
-        for key in ("psnr", "ssim"):
-            if (interval := line.pop(key)) is not None:
-                line |= {key: interval.mean, "images": interval.count}
-                line |= {f"{key}_low": interval.low, f"{key}_high": interval.high}
-        lines.append(line)
-    out = io.StringIO()
-    columns = [*CSV_COLUMNS, *metrics]
-    writer = csv.DictWriter(out, columns, extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({key: _harmless(value) for key, value in line.items()} for line in lines)
+        writer.writerow({key: _harmless(value) for key, value in line.items()})
     return out.getvalue()
 
 

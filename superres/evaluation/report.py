@@ -8,7 +8,7 @@ from typing import Any
 
 from superres.evaluation.curves import Series, line_chart
 from superres.evaluation.embedding import LABELS
-from superres.evaluation.tables import all_tables, entries_of
+from superres.evaluation.tables import all_tables
 
 TEMPLATES = Path(__file__).with_name("templates")
 
@@ -28,57 +28,43 @@ def render_report(
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    columns, rows = _score_table(record)
+    loader = FileSystemLoader(TEMPLATES)
+    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
+    shots = [{**shot} for _, shot in sorted(album, key=lambda part: part[0])]
+    columns, rows = _scores(record, shots)
     methods = dict.fromkeys(entry["method"] for entry in record["results"])
     sets = dict.fromkeys(f"{entry['set']} x{entry['scale']}" for entry in record["results"])
-    shots = []
-    for number, (_, shot) in enumerate(sorted(album, key=lambda part: part[0])):
-        scores = [r for r in rows if r["key"] == (shot["set"], shot["scale"], shot["name"])]
-        for row in scores:
-            row["shot"] = number
-        told = filter(None, [*(row["summary"] for row in scores), shot["text"]])
-        shots.append({**shot, "text": " · ".join(told)})
-    count = len({row["key"] for row in rows})
-    few = f"{len(shots)} of {count} pictures are in this report."
+    count = len({(e["set"], e["scale"], i["name"]) for e in record["results"] for i in e["images"]})
     return environment.get_template("report.html").render(
         title=f"{', '.join(methods)} on {', '.join(sets)}",
         facts=_facts(record),
         tables=all_tables(record),
-        shots=shots,
-        data={"shots": shots, "labels": LABELS, "order": list(LABELS)},
-        picture_note=few if len(shots) < count else "",
+        data={"shots": shots, "labels": LABELS, "order": [*LABELS]},
+        picture_note=f"{len(shots)} of {count} pictures are in this report.",
         score_columns=columns,
         score_rows=rows,
-        errors=_errors(record),
         curves=[Markup(line_chart(title, of)) for title, of in (curves or {}).items()],
     )
 
 
 def _facts(record: Mapping[str, Any]) -> list[tuple[str, str]]:
-    checkpoint, network = (record.get(key) or {} for key in ("checkpoint", "network"))
-    facts = {
-        "checkpoint": checkpoint.get("path"),
-        "SHA-256": checkpoint.get("sha256"),
-        "network": network.get("type"),
-        "iteration": record.get("iter"),
-        "SR pictures": record.get("sr_dir"),
-        "HR pictures": record.get("hr_dir"),
-        "inference": ", ".join(f"{k} {v}" for k, v in (record.get("inference") or {}).items()),
-        **{key: record.get(key) for key in ("config", "parameters", "device")},
-    }
+    checkpoint = record.get("checkpoint") or {}
+    facts = {"checkpoint": checkpoint.get("path"), "SHA-256": checkpoint.get("sha256")}
+    facts |= {key: record.get(key) for key in ("config", "iter", "parameters", "device")}
+    facts |= {"SR pictures": record.get("sr_dir"), "HR pictures": record.get("hr_dir")}
+    facts |= record.get("inference") or {}
     return [(key, str(value)) for key, value in facts.items() if value not in (None, "")]
 
 
-def _score_table(record: Mapping[str, Any]) -> tuple[list[str], list[dict[str, Any]]]:
-    """Columns, and one row per image and protocol: its cells, its key and a line about it."""
+def _scores(
+    record: Mapping[str, Any], shots: list[dict[str, Any]]
+) -> tuple[list[str], list[tuple[int | str, list[str]]]]:
+    """Columns, and a row per image and protocol: the number of its shot, and texts.
+
+    The scores are also put into the ``text`` of each shot.
+    """
     metrics = record.get("metrics") or {}
+    numbers = {(s["set"], s["scale"], s["name"]): number for number, s in enumerate(shots)}
     base = {
         (e["set"], e["scale"], e["protocol"], image["name"]): image["psnr"]
         for e in record.get("baselines", ())
@@ -86,37 +72,23 @@ def _score_table(record: Mapping[str, Any]) -> tuple[list[str], list[dict[str, A
     }
     titles = [of.get("title", key) for key, of in metrics.items()]
     columns = ["image", "set", "protocol", "PSNR", "SSIM", *["gain"] * bool(base), *titles]
-    rows = []
+    rows: list[tuple[int | str, list[str]]] = []
     for entry in record["results"]:
-        where, protocol = (entry["set"], entry["scale"]), entry["protocol"]
+        name, scale, protocol = entry["set"], entry["scale"], entry["protocol"]
         for image in entry["images"]:
-            name, psnr, ssim = image["name"], image["psnr"], image["ssim"]
-            error, why = image.get("error", ""), image.get("metric_errors", {})
-            below = base.get((*where, protocol, name))
+            psnr, below = image["psnr"], base.get((name, scale, protocol, image["name"]))
             gain = None if None in (below, psnr) else psnr - below
-            texts = name, f"{where[0]} x{where[1]}", protocol
-            cells = [{"text": text, "value": text, "title": ""} for text in texts]
-            cells += [_number(psnr, 3, error), _number(ssim, 4, error)]
-            cells += [_number(gain, 3, error)] * bool(base)
-            cells += [_number(image.get(key), 4, error or why.get(key, "")) for key in metrics]
-            cells.append(_number(image.get("seconds"), 3, ""))
-            summary = "" if psnr is None else f"{protocol} {psnr:.2f} dB / {cells[4]['text']}"
-            rows.append({"key": (*where, name), "cells": cells, "summary": summary, "shot": None})
+            scores = [(psnr, 3), (image["ssim"], 4), *[(gain, 3)] * bool(base)]
+            scores += [(image.get(key), 4) for key in metrics]
+            texts = [
+                "-" if value is None else f"{value:.{digits}f}"
+                for value, digits in (*scores, (image.get("seconds"), 3))
+            ]
+            number = numbers.get((name, scale, image["name"]), "")
+            if psnr is None:
+                texts[0] = f"not scored: {image.get('error', '')}"
+            elif number != "":
+                told = f"{protocol} {psnr:.2f} dB / {texts[1]}"
+                shots[number]["text"] = f"{shots[number]['text']} · {told}".removeprefix(" · ")
+            rows.append((number, [image["name"], f"{name} x{scale}", protocol, *texts]))
     return [*columns, "seconds"], rows
-
-
-def _number(value: float | None, digits: int, error: str) -> dict[str, Any]:
-    if value is None:
-        return {"text": "-", "value": "", "title": error}
-    return {"text": f"{value:.{digits}f}", "value": repr(float(value)), "title": error}
-
-
-def _errors(record: Mapping[str, Any]) -> list[str]:
-    """What was not scored and why, each fault once."""
-    lines: dict[str, None] = {}
-    for entry in entries_of(record):
-        where = f"{entry['set']} x{entry['scale']}"
-        faults = [f": {note}" for note in entry.get("notes", ()) if note.startswith("not scored")]
-        faults += [f", {i['name']}: {i['error']}" for i in entry["images"] if "error" in i]
-        lines |= dict.fromkeys(where + fault for fault in faults)
-    return [*lines]

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import errno
 import importlib.metadata
 import json
 import math
 import os
 import platform
+import re
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING, Any
 
 from superres import __version__
 from superres.errors import UserError
-from superres.evaluation.record import SCHEMA, fault_of, mean_of, wrong_means
+from superres.evaluation.record import SCHEMA, entries_of, fault_of
 from superres.evaluation.render import csv_text, latex, markdown
-from superres.evaluation.tables import all_tables, entries_of
-from superres.files import write_text
+from superres.evaluation.tables import all_tables
+from superres.files import is_special, os_fault, write_text
 
 if TYPE_CHECKING:
     from superres.evaluation.protocols import Protocol
@@ -58,15 +58,13 @@ def set_result(
         The same, with ``psnr`` and ``ssim`` as the means over the scored images: None without any,
         ``inf`` if any picture is identical to its HR.
     """
-    said = Counter(note for image in images for note in image.get("notes", ()))
     of = len(images)
+    said = Counter(note for image in images for note in image.get("notes", ()))
     told = [note if n == of else f"{note} ({n} of {of} images)" for note, n in said.items()]
-    failed = [str(image["name"]) for image in images if image["psnr"] is None]
-    same = [str(image["name"]) for image in images if image["psnr"] == math.inf]
     told += notes
-    if same:
+    if same := [str(image["name"]) for image in images if image["psnr"] == math.inf]:
         told.append(f"identical to HR, which makes the mean infinite: {', '.join(same)}")
-    if failed:
+    if failed := [str(image["name"]) for image in images if image["psnr"] is None]:
         told.append(f"{len(failed)} of {of} images not scored: {', '.join(failed)}")
     told += lacking_metrics(images, metrics)
     return {
@@ -74,10 +72,16 @@ def set_result(
         "set": set_name,
         "scale": scale,
         "protocol": protocol,
-        **{metric: mean_of(images, metric) for metric in ("psnr", "ssim", *metrics)},
+        **{metric: _mean_of(images, metric) for metric in ("psnr", "ssim", *metrics)},
         "images": [{k: v for k, v in image.items() if k != "notes"} for image in images],
         **({"notes": told} if told else {}),
     }
+
+
+def _mean_of(images: Iterable[Mapping[str, Any]], key: str) -> float | None:
+    """Over the images that were scored and have this score; None where none has."""
+    known = [i[key] for i in images if i["psnr"] is not None and i.get(key) is not None]
+    return math.fsum(known) / len(known) if known else None
 
 
 def lacking_metrics(images: Sequence[Mapping[str, Any]], metrics: Iterable[str]) -> list[str]:
@@ -126,12 +130,12 @@ def require_folder(folder: Path) -> None:
     Raises:
         UserError: it is a file, or cannot be made or written.
     """
-    if folder.exists() and not folder.is_dir():
-        raise UserError(f"{folder} is a file; --out takes a folder, in which results.json is put")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
+    except FileExistsError:
+        raise UserError(f"{folder} is a file; give a folder, for results.json and tables") from None
     except OSError as error:
         raise UserError(f"{folder}: nothing can be written there ({error.strerror})") from None
 
@@ -154,7 +158,7 @@ def write_results(folder: Path, record: Mapping[str, Any], page: str = "") -> li
     texts = {
         "results.json": as_json(record),
         "results.md": markdown(tables),
-        "results.csv": csv_text(entries_of(record), metrics=record.get("metrics") or ()),
+        "results.csv": csv_text(entries_of(record), record.get("metrics") or ()),
         "results.tex": latex(tables),
         **({"report.html": page} if page else {}),
     }
@@ -165,52 +169,39 @@ def write_results(folder: Path, record: Mapping[str, Any], page: str = "") -> li
 
 def as_json(record: Mapping[str, Any]) -> str:
     """The text of a record's file; see :func:`write_results`."""
-    return json.dumps(json_safe(record), indent=2, allow_nan=False) + "\n"
+    text = json.dumps(record, indent=2, default=lambda number: number.item())  # numpy's
+
+    def noted(line: re.Match) -> str:
+        return f'{line[1]}": null,\n{line[1]}_note": "{float(line[2])}"{line[3]}'
+
+    return re.sub(r'^( *".+)": (-?Infinity|NaN)(,?)$', noted, text, flags=re.MULTILINE) + "\n"
 
 
-def json_safe(value: Any) -> Any:
-    """Plain data that JSON can hold; see :func:`write_results`."""
-    if isinstance(value, Mapping):
-        endless = {k: v for k, v in value.items() if isinstance(v, float) and not math.isfinite(v)}
-        notes = {f"{key}_note": str(float(number)) for key, number in endless.items()}
-        return {str(key): json_safe(item) for key, item in value.items()} | notes
-    if isinstance(value, list | tuple):
-        return [json_safe(item) for item in value]
-    if isinstance(value, float):
-        return float(value) if math.isfinite(value) else None
-    return value.item() if hasattr(value, "item") else value
-
-
-def _with_infinities(value: Any) -> Any:
-    """The inverse of :func:`json_safe`, but for what stands in lists."""
-    if isinstance(value, dict):
-        found = {key: _with_infinities(item) for key, item in value.items()}
-        for key, item in value.items():
-            if item is None and value.get(f"{key}_note") in ("inf", "-inf", "nan"):
-                found[key] = float(found.pop(f"{key}_note"))
-        return found
-    return [_with_infinities(item) for item in value] if isinstance(value, list) else value
+def _with_infinities(found: dict[str, Any]) -> dict[str, Any]:
+    """An object of a file as it was before :func:`as_json`."""
+    for key in [key for key, value in found.items() if value is None]:
+        if found.get(f"{key}_note") in ("inf", "-inf", "nan"):
+            found[key] = float(found.pop(f"{key}_note"))
+    return found
 
 
 def read_results(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Read a record back; ``path`` is the file or the folder that holds ``results.json``.
 
-    A score that is not the mean of its images' gets a note that says so.
-
     Raises:
         UserError: no such file, no JSON, or JSON of something else; names the file.
     """
     path = Path(path)
-    if path.is_dir():
-        path = path / "results.json"
+    path = path / "results.json" if path.is_dir() else path
+    if is_special(path):  # which may never end
+        raise UserError(f"{path}: it is a device or a pipe, no file")
     try:
-        if path.is_char_device():  # which may never end
-            raise OSError(errno.EINVAL, "is a device")
-        record = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        record = json.loads(text, object_hook=_with_infinities)
     except OSError as error:
         raise UserError(
-            f"{path}: {error.strerror}; give the results.json (or its folder) that `superres test "
-            "--out` or `superres score --out` wrote"
+            f"{os_fault(path, error, 'file')} Give the results.json (or its folder) that "
+            "`superres test --out` or `superres score --out` wrote"
         ) from None
     except (ValueError, RecursionError) as error:
         raise UserError(
@@ -218,10 +209,6 @@ def read_results(path: str | os.PathLike[str]) -> dict[str, Any]:
         ) from None
     if fault := fault_of(record):
         raise UserError(f"{path}: this is no results.json of superres test or score: {fault}")
-    record = _with_infinities(record)
-    for entry in entries_of(record):
-        if wrong := wrong_means(entry):
-            entry["notes"] = [*dict.fromkeys([*entry.get("notes", ()), *wrong])]
     return record
 
 

@@ -5,38 +5,22 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 
-@dataclass(frozen=True)
-class Interval:
-    """The mean of paired differences.
-
-    Attributes:
-        mean: of first minus second.
-        low, high: Student's confidence interval of the mean, taking images as drawn at random;
-            None of a single image.
-        count: pairs.
-    """
-
-    mean: float
-    low: float | None
-    high: float | None
-    count: int
-
-
 def paired_difference(
     first: Mapping[str, float], second: Mapping[str, float], confidence: float = 0.95
-) -> Interval | None:
+) -> dict[str, Any] | None:
     """Mean of ``first - second`` over the images that both have, with Student's interval.
 
     mean ± t * s / sqrt(n), where t is the quantile of Student's distribution with n - 1 degrees
     of freedom and s the standard deviation of the differences.
 
     Returns:
-        None where no image has a finite score by both.
+        ``mean``, the interval's ``low`` and ``high`` (taking images as drawn at random; None of a
+        single image) and the ``count`` of images; None where none has a finite score by both.
     """
     pairs = [(first[name], second[name]) for name in first.keys() & second.keys()]
     differences = [a - b for a, b in pairs if math.isfinite(a) and math.isfinite(b)]
@@ -45,9 +29,9 @@ def paired_difference(
         return None
     mean, deviation = mean_and_deviation(differences)
     if deviation is None:
-        return Interval(mean, None, None, count)
+        return {"mean": mean, "low": None, "high": None, "count": count}
     half = student_quantile((1 + confidence) / 2, count - 1) * deviation / math.sqrt(count)
-    return Interval(mean, mean - half, mean + half, count)
+    return {"mean": mean, "low": mean - half, "high": mean + half, "count": count}
 
 
 def mean_and_deviation(values: Sequence[float]) -> tuple[float, float | None]:

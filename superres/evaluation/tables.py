@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
-Entry = Mapping[str, Any]
-MISSING = "*"
+from superres.evaluation.record import Entry, entries_of
+
+MISSING = " *"
 """Stands behind a mean over some images only; a note says which ones are missing."""
 
 
@@ -21,7 +23,8 @@ class Table:
     Attributes:
         header: one text per column; the first column names the rows.
         rows: as many texts each.
-        groups: how many columns, after the first, belong together and are not to be torn apart.
+        groups: how many columns, after the first, belong together and are not to be torn apart;
+            empty where each stands alone.
         title: what it is about.
         notes: lines beneath it.
     """
@@ -31,11 +34,6 @@ class Table:
     groups: list[int] = field(default_factory=list)
     title: str = ""
     notes: list[str] = field(default_factory=list)
-
-
-def entries_of(record: Mapping[str, Any]) -> list[Entry]:
-    """The baselines, then the results of a record."""
-    return [*record.get("baselines", ()), *record["results"]]
 
 
 def result_tables(record: Mapping[str, Any]) -> list[Table]:
@@ -59,7 +57,7 @@ def result_tables(record: Mapping[str, Any]) -> list[Table]:
                 parts |= {"published": _published, "difference": _difference}
             for key, of in metrics.items():
                 if any(key in entry for entry in found):
-                    parts[f"{column} {of.get('title', key)}"] = _metric(key)
+                    parts[f"{column} {of.get('title', key)}"] = partial(_metric, key)
             table.header += parts
             table.groups.append(len(parts))
             for row, entry in zip(table.rows, found):
@@ -80,7 +78,7 @@ def format_cell(entry: Entry) -> str:
         return "-"
     text = f"{_with_deviation(entry, 'psnr', 2)} / {_with_deviation(entry, 'ssim', 4)}"
     text += f" (n={entry['runs']})" if entry.get("psnr_std") is not None else ""
-    return f"{text} {MISSING}" if is_partial(entry) else text
+    return text + MISSING * is_partial(entry)
 
 
 def _with_deviation(entry: Entry, key: str, digits: int) -> str:
@@ -88,20 +86,15 @@ def _with_deviation(entry: Entry, key: str, digits: int) -> str:
     return " ± ".join(f"{x:.{digits}f}" for x in parts if x is not None) or "-"
 
 
-def _metric(key: str) -> Any:
-    """How the mean of a further metric is written, marked like PSNR's where images lack it."""
-
-    def form(entry: Entry) -> str:
-        lacking = any(image.get(key) is None for image in entry["images"])
-        text = _with_deviation(entry, key, 4)
-        return f"{text} {MISSING}" if lacking and text != "-" else text
-
-    return form
+def _metric(key: str, entry: Entry) -> str:
+    """The mean of a further metric, marked like PSNR's where images lack it."""
+    text = _with_deviation(entry, key, 4)
+    return text + MISSING * (text != "-" and is_partial(entry, key))
 
 
-def is_partial(entry: Entry) -> bool:
+def is_partial(entry: Entry, key: str = "psnr") -> bool:
     """Some images are missing from the mean."""
-    return any(image["psnr"] is None for image in entry["images"])
+    return any(image.get(key) is None for image in entry["images"])
 
 
 def _published(entry: Entry) -> str:
@@ -118,10 +111,9 @@ def format_published(published: Mapping[str, Any]) -> str:
 def _difference(entry: Entry) -> str:
     """Ours less published: ``+0.01 / -0.0002``."""
     found = (entry.get("published") or {}).get("difference") or {}
-    if found.get("psnr") is None:
-        return ""
-    text = f"{found['psnr']:+.2f}"
-    return text if found.get("ssim") is None else f"{text} / {found['ssim']:+.4f}"
+    digits = {"psnr": 2, "ssim": 4}
+    parts = [f"{found[k]:+.{n}f}" for k, n in digits.items() if found.get(k) is not None]
+    return " / ".join(parts)
 
 
 def _notes(entries: Sequence[Entry]) -> list[str]:

@@ -6,8 +6,6 @@ import functools
 import os
 from types import ModuleType
 
-from superres.errors import UserError
-
 
 def explain_import_error(error: ImportError) -> str:
     """The message for a failed ``import cv2``: what is missing and the command that installs it."""
@@ -26,14 +24,9 @@ def import_cv2() -> ModuleType:
 
     OpenCV prints its own warnings about broken images; errors are raised here with the file's
     name, so its log is set to silent unless the user has set ``OPENCV_LOG_LEVEL``.
-
-    Raises:
-        UserError: OpenCV is absent, or a system library that it needs is; says what to install.
     """
-    try:
-        import cv2
-    except ImportError as error:
-        raise UserError(explain_import_error(error)) from error
+    import cv2
+
     if "OPENCV_LOG_LEVEL" not in os.environ:
         cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     return cv2

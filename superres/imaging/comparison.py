@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
-
 import numpy as np
 
 from superres.errors import UserError
 from superres.imaging._cv2 import import_cv2
-from superres.imaging.io import write_image
 from superres.imaging.resize import imresize
 
 _LABEL = 28  # pixels of the strip with the name
@@ -30,14 +27,12 @@ def check_sizes(lq: np.ndarray, sr: np.ndarray, gt: np.ndarray | None = None) ->
     """UserError where the images of a comparison don't belong together by their size."""
     (h, w), (height, width) = lq.shape[:2], sr.shape[:2]
     # Sizes are whole, so a scale of 2.5 may miss by half a pixel of either image.
-    if height < h or abs(width - w * height / h) > max(1, height / h / 2):
+    good = height >= h and abs(width - w * height / h) <= max(1, height / h / 2)
+    if not good or (gt is not None and (gt.shape[0] < height or gt.shape[1] < width)):
+        found = ", ".join(f"{x.shape[1]}x{x.shape[0]}" for x in (lq, sr, gt) if x is not None)
         raise UserError(
-            f"a comparison needs a result that is a multiple of its input, the same for height and "
-            f"width: {w}x{h} against {width}x{height}"
-        )
-    if gt is not None and (gt.shape[0] < height or gt.shape[1] < width):
-        raise UserError(
-            f"gt must be as large as the result, {width}x{height}, not {gt.shape[1]}x{gt.shape[0]}"
+            "a comparison needs a result that is a multiple of its input, the same for height and "
+            f"width, and gt must be as large as the result, not {found}"
         )
 
 
@@ -60,36 +55,25 @@ def comparison(
     check_sizes(lq, sr, gt)
     height, width = sr.shape[:2]
     scale = height / lq.shape[0]
-    panels = {
-        f"LR x{scale:.3g} (nearest)": cv2.resize(
-            lq, (width, height), interpolation=cv2.INTER_NEAREST_EXACT
-        ),
-        "bicubic": imresize(lq, size=(height, width)),
-        "SR": sr,
-    }
+    nearest = cv2.resize(lq, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
+    bicubic = imresize(lq, size=(height, width))
+    panels = {f"LR x{scale:.3g} (nearest)": nearest, "bicubic": bicubic, "SR": sr}
     if gt is not None:
-        panels["HR"] = gt[: sr.shape[0], : sr.shape[1]]
-    side = min(side, *sr.shape[:2])
+        panels["HR"] = gt[:height, :width]
+    side = min(side, height, width)
     top, left = busiest_square(panels.get("HR", sr), side)
-    width = max(side * zoom, 160)
+    shown = max(side * zoom, 160)  # pixels, the width of a column
+    gap = np.full((_GAP, shown, 3), 255, np.uint8)
     columns = []
     for label, picture in panels.items():
         marked = picture.copy()
         cv2.rectangle(marked, (left, top), (left + side - 1, top + side - 1), (255, 60, 60), 2)
-        height = round(picture.shape[0] * width / picture.shape[1])
-        whole = cv2.resize(marked, (width, height), interpolation=cv2.INTER_AREA)
+        size = (shown, round(height * shown / width))
+        whole = cv2.resize(marked, size, interpolation=cv2.INTER_AREA)
         square = picture[top : top + side, left : left + side]
-        square = cv2.resize(square, (width, width), interpolation=cv2.INTER_NEAREST)
-        strip = np.full((_LABEL, width, 3), 255, np.uint8)
+        square = cv2.resize(square, (shown, shown), interpolation=cv2.INTER_NEAREST)
+        strip = np.full((_LABEL, shown, 3), 255, np.uint8)
         cv2.putText(strip, label, (4, 20), cv2.FONT_HERSHEY_SIMPLEX, 0.6, (0, 0, 0), 1, cv2.LINE_AA)
-        gap = np.full((_GAP, width, 3), 255, np.uint8)
-        columns += [np.vstack([strip, whole, gap, square])]
-        columns += [np.full((columns[-1].shape[0], _GAP, 3), 255, np.uint8)]
-    return np.hstack(columns[:-1])
-
-
-def save_comparison(
-    lq: np.ndarray, sr: np.ndarray, path: str | os.PathLike, gt: np.ndarray | None = None
-) -> None:
-    """Write :func:`comparison` to a file."""
-    write_image(path, comparison(lq, sr, gt))
+        column = np.vstack([strip, whole, gap, square])
+        columns.append(np.pad(column, ((0, 0), (0, _GAP), (0, 0)), constant_values=255))
+    return np.hstack(columns)[:, :-_GAP]

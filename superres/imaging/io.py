@@ -22,15 +22,9 @@ from PIL import Image
 from superres.errors import UserError
 from superres.files import PathLike, os_fault, unreadable, write_atomically
 from superres.imaging.encode import encode_image
-from superres.imaging.header import ORIENTATION, ImageHeader, read_header
 from superres.imaging.kinds import BrokenPicture
-from superres.imaging.samples import Channels, decode, to_8_bit, with_channels
-
-__all__ = [
-    *("Channels", "ImageHeader", "Picture", "encode_image", "image_header"),
-    *("image_shape", "max_pixels_allowed", "opened_picture", "picture_size", "read_image"),
-    *("read_picture", "with_channels", "write_atomically", "write_image"),
-]
+from superres.imaging.opened import ORIENTATION, ImageHeader, Opened
+from superres.imaging.samples import Channels, to_8_bit, with_channels
 
 #: Images with more pixels than this are refused before they are decoded.
 DEFAULT_MAX_PIXELS = 2**28
@@ -75,11 +69,9 @@ def max_pixels_allowed(max_pixels: int | None = None) -> int:
     if max_pixels is not None:
         return max_pixels
     text = os.environ.get("SUPERRES_MAX_PIXELS") or str(DEFAULT_MAX_PIXELS)
-    if not text.strip().isdecimal() or len(text) > 100 or int(text) < 1:
-        raise UserError(
-            f"SUPERRES_MAX_PIXELS={text[:100]!r} in the environment is not a positive whole number."
-        )
-    return int(text)
+    if not (text.isdecimal() and text.isascii() and int(text[:18])):
+        raise UserError(f"SUPERRES_MAX_PIXELS={text[:100]!r} is not a positive whole number.")
+    return int(text[:18])
 
 
 def read_picture(
@@ -98,8 +90,8 @@ def read_picture(
     """
     limit = max_pixels_allowed(max_pixels)
     with _opened(source, label) as file:
-        header, kind, image, page = read_header(file)
-        after_header = file.tell()
+        found = Opened(file)
+        header = found.header
         if header.height * header.width > limit:
             raise BrokenPicture(
                 f"{header.width}x{header.height} pixels are more than the limit of {limit}. If the "
@@ -108,23 +100,11 @@ def read_picture(
             )
         file.seek(0)
         data = file.read()
-        try:
-            pixels = decode(header, kind, image, page, data, after_header)
-        except (BrokenPicture, MemoryError):
-            raise
-        except Exception as error:  # decoders fail in any way on damaged data
-            raise BrokenPicture(
-                f"a {kind.name.upper()} that cannot be decoded, damaged or truncated ({error})"
-            ) from None
-        if pixels.shape[:2] != (header.height, header.width):
-            raise BrokenPicture(
-                f"its header says {header.width}x{header.height} pixels, it decodes to "
-                f"{pixels.shape[1]}x{pixels.shape[0]}"
-            )
-        found = Picture(pixels, header.format, header.orientation)
-        found.notes = list(page.notes if page else header.notes)
-        _add_metadata(found, image, data)
-    return found
+        picture = Picture(found.decode(data), header.format, header.orientation)
+        picture.notes = [*(found.page.notes if found.page else header.notes)]
+        if found.image is not None:
+            _add_metadata(picture, found.image, data)
+    return picture
 
 
 def read_image(
@@ -173,30 +153,21 @@ def image_header(source: Source, label: str | None = None) -> ImageHeader:
         UserError: missing, unreadable, a folder, empty, not an image.
     """
     with _opened(source, label) as file:
-        return read_header(file)[0]
-
-
-def image_shape(path: PathLike, channels: Channels = "unchanged") -> tuple[int, int, int]:
-    """(height, width, channels) of what ``read_image(path, channels)`` returns, from the header.
-
-    Raises:
-        UserError: as :func:`image_header`.
-    """
-    header = image_header(path)
-    return header.height, header.width, {"rgb": 3, "grey": 1}.get(channels, header.channels)
+        return Opened(file).header
 
 
 @contextlib.contextmanager
 def opened_picture(path: PathLike) -> Iterator[Image.Image | None]:
     """Pillow's image of a file, not decoded; None for some TIFFs. UserError as `image_header`."""
     with _opened(path) as file:
-        yield read_header(file)[2]
+        yield Opened(file).image
 
 
 def picture_size(path: PathLike) -> tuple[int, int] | None:
     """(height, width) from the header; None where it cannot be told."""
     with contextlib.suppress(UserError):
-        return image_shape(path)[:2]
+        header = image_header(path)
+        return header.height, header.width
     return None
 
 
@@ -241,30 +212,25 @@ def _opened(source: Source, label: str | None = None) -> Iterator[BinaryIO]:
         Image.MAX_IMAGE_PIXELS = before
 
 
-def _add_metadata(found: Picture, image: Image.Image | None, data: bytes) -> None:
+def _add_metadata(found: Picture, image: Image.Image, data: bytes) -> None:
     """What Pillow found beside the pixels, and the chunks of a PNG."""
-    if image is None:
-        return
     found.info = dict(image.info)
+    found.icc = None if image.mode == "CMYK" else found.info.get("icc_profile") or None
+    lossy_webp = found.format == "webp" and b"VP8 " in data[:64]
+    found.lossless = not (found.format == "jpeg" or lossy_webp)
     tags = getattr(image, "tag_v2", {}) if found.format == "tiff" else {}
     found.info |= {k: tags[t] for k, t in (("iptc", 33723), ("comment", 270)) if t in tags}
-    late = b""
-    if found.format == "png":
-        chunks = _png_chunks(data)
-        late = next((body for kind, body in chunks if kind == b"eXIf"), b"")
-        found.png_chunks = [chunk for chunk in chunks if chunk[0] != b"eXIf"]
+    chunks = _png_chunks(data) if found.format == "png" else []
+    found.png_chunks = [chunk for chunk in chunks if chunk[0] != b"eXIf"]
     with contextlib.suppress(Exception):  # a damaged block is no reason to refuse the image
         exif = Image.Image.getexif(image)
-        if not len(exif) and late:
-            exif.load(b"Exif\0\0" + late)
+        for kind, body in chunks:
+            if kind == b"eXIf":  # Pillow has seen it before the pixels only
+                exif.load(b"Exif\0\0" + body)
         found.exif = exif if len(exif) else None
     if found.exif is not None and found.format != "tiff":
         orientation = found.exif.get(ORIENTATION, 1)
         found.orientation = orientation if orientation in range(1, 9) else 1
-    if image.mode != "CMYK":
-        found.icc = found.info.get("icc_profile") or None
-    lossy_webp = found.format == "webp" and b"VP8 " in data[:64]
-    found.lossless = not (found.format == "jpeg" or lossy_webp)
 
 
 def _png_chunks(data: bytes) -> list[tuple[bytes, bytes]]:

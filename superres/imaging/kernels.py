@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 
 import numpy as np
 
@@ -55,23 +55,21 @@ def box(x: np.ndarray) -> np.ndarray:
     return ((x >= -0.5) & (x < 0.5)).astype(np.float64)
 
 
-def lanczos(x: np.ndarray, lobes: int) -> np.ndarray:
-    """Lanczos kernel with 2 or 3 lobes; support twice as many."""
+def lanczos3(x: np.ndarray) -> np.ndarray:
+    """Lanczos kernel with 3 lobes; support 6."""
     # The eps in both halves makes the value at 0 the limit 1, exactly as MATLAB writes it.
     pix = np.pi * x
-    value = (np.sin(pix) * np.sin(pix / lobes) + _EPS) / (pix * pix / lobes + _EPS)
-    return value * (np.abs(x) < lobes)
+    value = (np.sin(pix) * np.sin(pix / 3) + _EPS) / (pix * pix / 3 + _EPS)
+    return value * (np.abs(x) < 3)
 
 
 #: Method name -> (kernel, support). ``nearest`` is the box, never antialiased.
 KERNELS: dict[str, tuple[Callable[[np.ndarray], np.ndarray], float]] = {
     "bicubic": (cubic, 4.0),
     "bilinear": (triangle, 2.0),
-    "triangle": (triangle, 2.0),
     "box": (box, 1.0),
     "nearest": (box, 1.0),
-    "lanczos2": (partial(lanczos, lobes=2), 4.0),
-    "lanczos3": (partial(lanczos, lobes=3), 6.0),
+    "lanczos3": (lanczos3, 6.0),
 }
 #: The cubic's a: of torch's ``interpolate(mode='bicubic')``, and of MATLAB and the papers.
 CUBICS = {"torch": -0.75, "matlab": -0.5}

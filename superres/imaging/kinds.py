@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import re
 from typing import NamedTuple
 
@@ -46,7 +47,11 @@ _KINDS = [
     for pattern, kind in (
         (rb"\x89PNG\r\n\x1a\n", Kind("png", "PNG")),
         (rb"\xff\xd8\xff", Kind("jpeg", "JPEG")),
-        (rb"II\*\0....CR", Kind("", refused=RAW)),
+        (
+            rb"II\*\0....CR|....ftypcrx|FUJIFILMCCD-RAW|II(RO|RS|U\0)|MMOR|FOVb|\0MRM"
+            rb"|II\x1a\0\0\0HEAPCCDR",
+            Kind("", refused=RAW),
+        ),
         (rb"II[*+]\0|MM\0[*+]", Kind("tiff", "TIFF")),
         (rb"RIFF....WEBP", Kind("webp", "WEBP")),
         (rb"BM", Kind("bmp", "BMP")),
@@ -57,10 +62,6 @@ _KINDS = [
         (rb"\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51", Kind("jpeg2000", "JPEG2000")),
         (rb"\0\0\x01\0[^\0]\0", Kind("ico", "ICO")),
         (rb"\x0a[\0\x02\x03\x04\x05]\x01[\x01\x02\x04\x08]", Kind("pcx", "PCX")),
-        (
-            rb"....ftypcrx|FUJIFILMCCD-RAW|II(RO|RS|U\0)|MMOR|FOVb|\0MRM|II\x1a\0\0\0HEAPCCDR",
-            Kind("", refused=RAW),
-        ),
         (rb"....ftyp(hei|hev|mif|msf)", Kind("", refused=f"a HEIC, {_CONVERT}")),
         (rb"\xff\x0a|\0\0\0\x0cJXL ", Kind("", refused=f"a JPEG XL, {_CONVERT}")),
         (
@@ -97,10 +98,7 @@ def why_not(head: bytes) -> str:
         return "an empty file (0 bytes)"
     if kind is not None and kind.refused:
         return kind.refused
-    first = head[:12]
-    text = first.strip() and first.isascii() and first.decode().replace("\n", "").isprintable()
-    shown = f"the text {first.decode()!r}" if text else f"the bytes {first.hex(' ')}"
-    return f"not a picture in a known format; it begins with {shown}"
+    return f"not a picture in a known format; it begins with {str(head[:12])[1:]}"
 
 
 def is_junk(name: str, head: bytes) -> bool:
@@ -119,8 +117,6 @@ def _is_text(head: bytes) -> bool:
 
 def first_bytes(path: PathLike, count: int = HEAD) -> bytes:
     """The first bytes of a file; none where it cannot be read."""
-    try:
-        with open(path, "rb") as file:
-            return file.read(count)
-    except OSError:
-        return b""
+    with contextlib.suppress(OSError), open(path, "rb") as file:
+        return file.read(count)
+    return b""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import os
@@ -22,32 +23,21 @@ def is_image(path: PathLike, left_out: Counter[str] | None = None) -> bool:
         left_out: what is not an image and no known junk is counted there, by suffix.
     """
     name = os.path.basename(os.fspath(path))
-    if name.startswith("."):
-        return False
-    if name.lower().endswith(IMAGE_SUFFIXES):
-        return True
+    if name.startswith(".") or name.lower().endswith(IMAGE_SUFFIXES):
+        return not name.startswith(".")
     if not os.path.isfile(path):
         return False
     head = first_bytes(path)
-    if (kind := kind_of(head)) is not None and kind.name:
-        try:
+    if kind_of(head) is not None:
+        with contextlib.suppress(UserError):
             image_header(path)  # it also refuses raw files that are TIFFs
             return True
-        except UserError:
-            pass
     if left_out is not None and not is_junk(name, head):
         left_out[os.path.splitext(name)[1].lower() or "without a suffix"] += 1
     return False
 
 
-def left_out_note(left_out: Counter[str]) -> str:
-    """``not read here: 12 .heic, 1 .svg``; empty where nothing was left out."""
-    return "not read here: " + ", ".join(f"{left_out[s]} {s}" for s in sorted(left_out))
-
-
-@functools.cache
-def _say(text: str) -> None:
-    logging.getLogger("superres").warning(text)
+_say = functools.cache(logging.getLogger("superres").warning)
 
 
 def list_images(
@@ -83,5 +73,6 @@ def list_images(
         except OSError as error:
             raise UserError(os_fault(current, error, "folder")) from None
     if left_out:
-        say(f"{root}: {left_out_note(left_out)}")
+        counts = ", ".join(f"{left_out[suffix]} {suffix}" for suffix in sorted(left_out))
+        say(f"{root}: not read here: {counts}")
     return sorted(found, key=lambda path: os.fsencode(path.relative_to(root).as_posix()))

@@ -51,8 +51,8 @@ def imresize(
         scale: output over input, one number or (vertical, horizontal). The output has
             ``ceil(H * scale)`` rows. Give either this or ``size``.
         size: output (height, width); the scale of each axis is output over input.
-        method: ``bicubic``, ``bilinear`` (= ``triangle``), ``box``, ``nearest``, ``lanczos2`` or
-            ``lanczos3``. ``nearest`` is never antialiased.
+        method: ``bicubic``, ``bilinear``, ``box``, ``nearest`` (never antialiased) or
+            ``lanczos3``.
         antialias: stretch the kernel when shrinking.
         border: ``reflect`` for newer MATLAB releases, ``replicate`` for older ones.
         rounding: ``uint8_each_pass`` rounds an integer picture to its own type (uint16 too) after
@@ -66,7 +66,11 @@ def imresize(
     Raises:
         UserError: for an argument or picture outside of what is listed above.
     """
-    _check(image, method, border, rounding)
+    _check(image)
+    names = {"method": KERNELS, "border": BORDERS, "rounding": ROUNDINGS}
+    for (what, known), name in zip(names.items(), (method, border, rounding)):
+        if name not in known:
+            raise UserError(f"imresize: unknown {what} {name!r}; known are {', '.join(known)}")
     out_size, scales = _geometry(image.shape[:2], scale, size)
     result = image
     if image.dtype.kind == "f" or rounding == "float":
@@ -94,37 +98,30 @@ def modcrop(image: np.ndarray, scale: int) -> np.ndarray:
     Raises:
         UserError: the scale is no positive integer, or larger than the picture.
     """
-    if isinstance(scale, bool) or not isinstance(scale, int | np.integer) or scale < 1:
-        raise UserError(f"modcrop: the scale must be a positive integer, not {scale!r}")
-    height, width = image.shape[0] // scale * scale, image.shape[1] // scale * scale
-    if not height or not width:
+    height, width = image.shape[:2]
+    if type(scale) is bool or scale != int(scale) or not 1 <= scale <= min(height, width):
         raise UserError(
-            f"modcrop: a picture of {image.shape[0]}x{image.shape[1]} (HxW) is smaller than the "
-            f"scale {scale}"
+            f"modcrop: the scale must be a positive integer, not above the sides of the picture, "
+            f"{height}x{width} (HxW); it is {scale!r}"
         )
-    return image[:height, :width]
+    return image[: height - height % int(scale), : width - width % int(scale)]
 
 
-def _check(image: np.ndarray, method: str, border: str, rounding: str) -> None:
-    """Raise UserError for an image or a name that is not known here."""
-    array = isinstance(image, np.ndarray)
-    if not array or image.ndim not in (2, 3) or image.size == 0 or image.dtype not in _TYPES:
-        found = f"{image.dtype} of shape {image.shape}" if array else f"a {type(image).__name__}"
+def _check(image: np.ndarray) -> None:
+    """Raise UserError for what is no image."""
+    array = np.asarray(image)
+    if array.ndim not in (2, 3) or array.size == 0 or array.dtype not in _TYPES:
         raise UserError(
             "imresize: the image must be an array (H, W) or (H, W, C), not empty, of uint8, "
-            f"uint16, float32 or float64, not {found}"
+            f"uint16, float32 or float64, not {array.dtype} of shape {array.shape}"
         )
-    if image.dtype.kind == "f" and not np.isfinite(image).all():
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise UserError("imresize: the image has NaN or infinite samples; replace them first")
-    names = {"method": (method, KERNELS), "border": (border, BORDERS)}
-    for what, (value, known) in (names | {"rounding": (rounding, ROUNDINGS)}).items():
-        if value not in known:
-            raise UserError(f"imresize: unknown {what} {value!r}; known are {', '.join(known)}")
 
 
 def _geometry(
     in_size: Sequence[int], scale: float | Sequence[float] | None, size: Sequence[int] | None
-) -> tuple[tuple[int, int], tuple[float, float]]:
+) -> tuple[list[int], list[float]]:
     """Output (height, width) and the two scales for an input of ``in_size`` (height, width).
 
     Raises:
@@ -132,24 +129,16 @@ def _geometry(
     """
     if (scale is None) == (size is None):
         raise UserError("imresize: give either scale or size (exactly one of them)")
+    given = [scale, scale] if np.ndim(scale) == 0 and size is None else [*(size or scale)]
+    whole = size is None or all(side == int(side) for side in given)
+    if len(given) != 2 or not whole or not all(0 < value < math.inf for value in given):
+        raise UserError(
+            "imresize: scale is one or two positive numbers, and size two positive whole ones, not "
+            f"{given!r}"
+        )
     if size is not None:
-        height, width = _pair(size, "size (height, width)")
-        if height != int(height) or width != int(width):
-            raise UserError(f"imresize: size must be whole numbers, not {size!r}")
-        return (int(height), int(width)), (height / in_size[0], width / in_size[1])
-    vertical, horizontal = _pair((scale, scale) if np.ndim(scale) == 0 else scale, "scale")
-    out_size = math.ceil(in_size[0] * vertical), math.ceil(in_size[1] * horizontal)
-    return out_size, (vertical, horizontal)
-
-
-def _pair(value: object, what: str) -> tuple[float, float]:
-    try:
-        first, second = (float(v) for v in value)  # type: ignore[attr-defined]
-    except (TypeError, ValueError):
-        raise UserError(f"imresize: {what} must be one or two numbers, not {value!r}") from None
-    if not (0 < first < math.inf and 0 < second < math.inf):
-        raise UserError(f"imresize: {what} must be positive and finite, not {value!r}")
-    return first, second
+        return [int(side) for side in size], [side / of for side, of in zip(size, in_size)]
+    return [math.ceil(of * value) for of, value in zip(in_size, given)], [*map(float, given)]
 
 
 def _resize_axis(

@@ -1,9 +1,8 @@
-"""The samples of image files, by Pillow, or by OpenCV where that is faster or keeps more bits."""
+"""Samples: between Pillow's images and arrays, to 8 bits, to other channels."""
 
 from __future__ import annotations
 
 import contextlib
-import functools
 import io
 from typing import Literal
 
@@ -11,86 +10,9 @@ import numpy as np
 from PIL import Image, ImageCms
 
 from superres.errors import UserError
-from superres.imaging import tiff
 from superres.imaging._cv2 import import_cv2
-from superres.imaging.header import ImageHeader, plugin, pnm_peak
-from superres.imaging.kinds import BrokenPicture, Kind
 
 Channels = Literal["rgb", "grey", "unchanged"]
-
-_BAND = 256  # rows
-
-
-def decode(
-    header: ImageHeader,
-    kind: Kind,
-    image: Image.Image | None,
-    page: tiff.Page | None,
-    data: bytes,
-    after_header: int,
-) -> np.ndarray:
-    """(H, W, C) uint8, uint16 or float32 of a whole file.
-
-    Raises:
-        BrokenPicture, Exception: damaged.
-    """
-    if page is not None:
-        if tiff.needs_bands(page):
-            return tiff.decode_bands(data, page)
-        with tiff.open_page(data, page) as image:
-            image.load()
-            return from_pillow(image)
-    _check_whole(kind, image, data, after_header)
-    if kind.name == "png" or (header.bits == 16 and (kind.name == "pnm" or image.mode == "RGB")):
-        return _by_opencv(kind, image, data)
-    image.load()
-    return from_pillow(image)
-
-
-def _check_whole(kind: Kind, image: Image.Image, data: bytes, after_header: int) -> None:
-    """Refuse what decoders forgive: missing ends, and checksums that do not match."""
-    need = 0
-    if kind.name == "png":
-        if b"\0\0\0\0IEND\xae\x42\x60\x82" not in data[-(1 << 20) :]:
-            raise BrokenPicture("truncated: the end of the PNG is missing")
-        plugin(kind)(io.BytesIO(data)).verify()
-    elif kind.name == "jpeg" and data.find(b"\xff\xd9", after_header) < 0:
-        raise BrokenPicture("truncated: the JPEG's end marker is missing")
-    elif kind.name == "bmp" and image.tile[0][0] == "raw":
-        need = image.tile[0][2] + image.tile[0][3][1] * image.height
-    elif kind.name == "pnm" and data[:2] in (b"P5", b"P6") and pnm_peak(image) > 255:
-        need = image.tile[0][2] + image.width * image.height * (2 if data[1:2] == b"5" else 6)
-    elif kind.name == "webp":
-        need = int.from_bytes(data[4:8], "little") + 8
-    if len(data) < need:
-        raise BrokenPicture(f"truncated: {len(data)} of {need} bytes are there")
-
-
-def _by_opencv(kind: Kind, image: Image.Image, data: bytes) -> np.ndarray:
-    """PNG: faster; and the only one that keeps 16 bits of colours, in PNM and JPEG 2000 too."""
-    cv2 = import_cv2()
-    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    if pixels is None:
-        raise BrokenPicture("cannot be decoded; damaged or truncated")
-    pixels = pixels[..., None] if pixels.ndim == 2 else pixels
-    if pixels.shape[2] > 1:
-        # Some rows at a time, in place: a second copy would be the most that is ever in memory.
-        code = cv2.COLOR_BGRA2RGBA if pixels.shape[2] == 4 else cv2.COLOR_BGR2RGB
-        for start in range(0, len(pixels), _BAND):
-            pixels[start : start + _BAND] = cv2.cvtColor(pixels[start : start + _BAND], code)
-    if kind.name == "pnm" and (peak := pnm_peak(image)) < 65535:
-        if pixels.max() > peak:
-            raise BrokenPicture(f"damaged: a sample of {pixels.max()} above its largest of {peak}")
-        return ((pixels * np.uint32(65535) + peak // 2) // peak).astype(np.uint16)
-    if image.mode in ("LA", "I;16", "L") and pixels.shape[2] == 4:
-        return np.ascontiguousarray(pixels[..., [0, 3]])
-    level = image.info.get("transparency")
-    if pixels.shape[2] == 1 and isinstance(level, int):  # one grey level, as stored
-        level *= {"L;2": 85, "L;4": 17}.get(str(image.tile[0][3]), 1)
-        level = 255 * bool(level) if image.mode == "1" else level
-        opaque = pixels.dtype.type(np.iinfo(pixels.dtype).max)
-        pixels = np.concatenate([pixels, (pixels != level) * opaque], 2)
-    return pixels
 
 
 def from_pillow(image: Image.Image) -> np.ndarray:
@@ -112,13 +34,10 @@ def from_pillow(image: Image.Image) -> np.ndarray:
             )
         return values.astype(np.float32 if peak == 1 else np.uint16)[..., None]
     image = image.convert({"La": "LA", "RGBa": "RGBA"}.get(image.mode, image.mode))
-    transparent = "transparency" in image.info
     wanted = "L" if image.mode in ("1", "L", "LA") else "RGB"
-    wanted += "A" * (transparent or image.mode in ("LA", "RGBA", "PA"))
-    if transparent and image.mode in ("P", "LA"):
-        image = image.convert("RGBA")
-    pixels = np.array(image.convert(wanted))
-    return pixels[..., None] if pixels.ndim == 2 else pixels
+    if "transparency" in image.info or image.mode in ("LA", "RGBA", "PA"):
+        wanted, image = wanted + "A", image.convert("RGBA")
+    return np.atleast_3d(np.array(image.convert(wanted)))
 
 
 def _cmyk_to_rgb(image: Image.Image) -> Image.Image:
@@ -132,16 +51,10 @@ def _cmyk_to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-@functools.cache
-def _eight_of_sixteen() -> np.ndarray:
-    """The table v -> round(v / 257) for all 16-bit values (257 is odd: there are no ties)."""
-    return ((np.arange(65536, dtype=np.uint32) + 128) // 257).astype(np.uint8)
-
-
 def to_8_bit(image: np.ndarray) -> np.ndarray:
     """uint16 as round(v / 257), floats in [0, 1] as round(255 v), uint8 as it is."""
-    if image.dtype == np.uint16:
-        return _eight_of_sixteen()[image]
+    if image.dtype == np.uint16:  # 257 is odd: there are no ties
+        return ((image.astype(np.uint32) + 128) // 257).astype(np.uint8)
     return image if image.dtype == np.uint8 else np.rint(image * 255).astype(np.uint8)
 
 

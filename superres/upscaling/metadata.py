@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 from PIL import Image, PngImagePlugin
 
 from superres.imaging.io import Picture
-from superres.imaging.tiff import add_tags
+from superres.imaging.tiff import with_tags
 from superres.upscaling.provenance import EXIF_TAG, with_record
 
 _ORIENTATION, _EXIF_IFD, _WIDTH, _HEIGHT = 274, 0x8769, 0xA002, 0xA003
@@ -71,7 +71,7 @@ class Metadata:
     def copy(self, kind: str, made: BinaryIO, file: BinaryIO) -> None:
         """An encoded file to another; a PNG and a TIFF, which have none of it yet, with it."""
         if kind == "tiff":
-            add_tags(made, self._tags())
+            file.write(with_tags(made, self._tags()))
         made.seek(0)
         if kind == "png":
             head = made.read(54)  # IHDR, and a resolution that libvips makes up

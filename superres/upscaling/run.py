@@ -253,7 +253,7 @@ def _compare(job: Job, options: Options, alone: bool, result: Result) -> None:
     path = path if alone or not options.compare else path / name
     if path.exists() and result.status == "skipped":
         return
-    from superres.imaging.comparison import save_comparison
+    from superres.upscaling.compare import save_comparison
 
     lq, sr = as_rgb(job.source), as_rgb(job.target)
     if sr.shape[0] * sr.shape[1] > _COMPARABLE:

@@ -345,7 +345,7 @@ def test_a_mean_has_the_scores_that_stand_beside_all_of_it(published_run, scored
     said = capsys.readouterr()
     assert "(n=2)" in said.out
     assert "34.61" not in said.out
-    assert "training sets DIV2K_train and mine are averaged" in said.err
+    assert "both: the training sets of" in said.err
 
 
 def test_the_shipped_configs_are_what_is_published():

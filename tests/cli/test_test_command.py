@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from superres.cli.main import main
-from superres.evaluation import scoring
+from superres.evaluation import extra_metrics
 from superres.evaluation.protocols import PROTOCOLS, classical_bicubic, evaluate_pair
 from superres.imaging.io import read_image, write_image
 from superres.imaging.resize import imresize
@@ -175,7 +175,7 @@ def test_choosing_by_a_test_set_is_recorded(train, tested, tmp_path, capsys):
 def test_an_interrupted_test_says_what_was_done(
     checkpoint, options, tmp_path, capsys, monkeypatch, number, code
 ):
-    out, original, calls = tmp_path / "out", scoring.evaluate_pair, []
+    out, original, calls = tmp_path / "out", extra_metrics.compared, []
 
     def interrupt(*args, **kwargs):
         calls.append(1)
@@ -183,7 +183,7 @@ def test_an_interrupted_test_says_what_was_done(
             signal.raise_signal(number)
         return original(*args, **kwargs)
 
-    monkeypatch.setattr(scoring, "evaluate_pair", interrupt)
+    monkeypatch.setattr(extra_metrics, "compared", interrupt)
     arguments = ["test", CONFIG, str(checkpoint), "--out", str(out), "--save-images"]
     assert main([*arguments, "--cfg-options", *options]) == code
     message = capsys.readouterr().err

@@ -287,5 +287,5 @@ def test_damaged_entries_of_another_toolboxs_lmdb(tmp_path):
 
     store, _ = make("foreign", tmp_path / "x.lmdb")
     broken = open_store(edited(store.path, change))
-    with pytest.raises(UserError, match=r"edited\.lmdb, entry 'one': truncated"):
+    with pytest.raises(UserError, match=r"edited\.lmdb, entry 'one': a PNG that cannot"):
         broken.read("one")

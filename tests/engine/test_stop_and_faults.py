@@ -267,22 +267,22 @@ def test_a_line_of_a_trace_that_was_cut_off_stays_by_itself(tmp_path):
 
 
 def test_a_signal_during_a_validation_saves(train, options, world, tmp_path, monkeypatch, capsys):
-    from superres.evaluation import scoring
+    from superres.evaluation import extra_metrics
 
-    original = scoring.evaluate_pair
+    original = extra_metrics.compared
 
     def interrupt(*args, **kwargs):
         signal.raise_signal(signal.SIGINT)
-        monkeypatch.setattr(scoring, "evaluate_pair", original)
+        monkeypatch.setattr(extra_metrics, "compared", original)
         return original(*args, **kwargs)
 
-    monkeypatch.setattr(scoring, "evaluate_pair", interrupt)
+    monkeypatch.setattr(extra_metrics, "compared", interrupt)
     folder = tmp_path / "work"
     assert train("checkpoint_interval=1000", "val_interval=4") == 130
     assert [n for n, _ in iteration_files(folder)] == [4]
     assert "stopped at iteration 4, saved" in capsys.readouterr().out
     # The same in the last validation: it is made up for, once.
-    monkeypatch.setattr(scoring, "evaluate_pair", interrupt)
+    monkeypatch.setattr(extra_metrics, "compared", interrupt)
     assert train("max_iters=5", "val_interval=1000", resume="auto") == 130
     capsys.readouterr()
     assert train("max_iters=5", "val_interval=1000", resume="auto") == 0

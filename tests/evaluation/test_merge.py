@@ -65,24 +65,19 @@ def test_two_methods_are_compared_image_by_image(folders):
     assert [(line["set"], line["scale"]) for line in lines] == [("Set5", 2), ("Set14", 4)]
     found = lines[0]["psnr"]
     differences = np.array([30.5 - 30.2, np.mean([34, 36, 33]) - 34.5])
-    assert found.mean == pytest.approx(differences.mean())
+    assert found["mean"] == pytest.approx(differences.mean())
     half = 12.7062047 * differences.std(ddof=1) / math.sqrt(2)  # t(0.975; 1)
-    assert found.high - found.mean == pytest.approx(half, rel=1e-6)
+    assert found["high"] - found["mean"] == pytest.approx(half, rel=1e-6)
     with pytest.raises(UserError, match="no method 'nobody', but Bicubic, ours, theirs"):
         compare(merged, "ours", "nobody")
-
-
-def test_the_same_weights_twice_count_once(folders):
-    merged, _ = merge_runs(runs([folders[0], folders[0], folders[3]]))
-    assert "psnr_std" not in merged["results"][0]
 
 
 def test_the_same_weights_with_other_scores_are_refused(tmp_path):
     first = Run("one", record(entry("ours", {"a": 30.0})))
     second = Run("two", record(entry("ours", {"a": 30.1})))
-    with pytest.raises(UserError, match=r"30\.1000 and 30\.0000.*NAME=PATH"):
+    with pytest.raises(UserError, match=r"30\.10 / .* and 30\.00 / .*NAME=PATH"):
         merge_runs([first, second])
-    merged, _ = merge_runs([first, Run("two", second.record, "chopped")])
+    merged, _ = merge_runs([first, first, Run("two", second.record, "chopped")])
     assert [e["method"] for e in merged["results"]] == ["ours", "chopped"]
 
 
@@ -90,10 +85,9 @@ def test_two_configs_of_one_published_method_are_two_rows():
     one = Run("one", record(entry("EDSR", {"a": 30.0}), config="configs/edsr_x2c64.py"))
     four = Run("two", record(entry("EDSR", {"a": 28.0}, scale=4), config="c/edsr_x4c64.py"))
     wide = Run("three", record(entry("EDSR", {"a": 31.0}), sha256="1", config="edsr_x2c256.py"))
-    merged, _ = merge_runs([one, four])
-    assert {e["method"] for e in merged["results"]} == {"EDSR"}
-    merged, _ = merge_runs([one, wide])
-    assert {e["method"] for e in merged["results"]} == {"edsr_x2c64", "edsr_x2c256"}
+    for other, names in ((four, {"EDSR"}), (wide, {"edsr_x2c64", "edsr_x2c256"})):
+        merged, _ = merge_runs([one, other])
+        assert {e["method"] for e in merged["results"]} == names
 
 
 def test_a_published_name_that_is_given_in_the_table_is_told():
@@ -138,18 +132,12 @@ def test_the_command(folders, tmp_path, capsys):
     lines = list(csv.DictReader(io.StringIO(out.read_text())))
     cells = {(line["method"], line["set"]): line for line in lines}
     assert float(cells["theirs", "Set5"]["psnr"]) == pytest.approx(32.35)
-    difference = cells["ours - theirs", "Set5"]
-    assert (
-        float(difference["psnr_low"]) < float(difference["psnr"]) < float(difference["psnr_high"])
-    )
     capsys.readouterr()
-    assert main(["table", *folders, "--format", "json"]) == 0
-    content = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
-    assert content["comparison"]["cells"][0]["psnr"]["count"] == 2
-    for style, sign in (("md", "|---|---:|"), ("latex", "\\begin{tabular}{lrr}")):
-        assert main(["table", *folders, "--format", style, "--compare", "ours", "Bicubic"]) == 0
+    pair = ["--compare", "ours", "Bicubic"]
+    for style, sign in (("md", "|---|---:|"), ("latex", "\\begin{tabular}{lrr}"), ("json", "[")):
+        assert main(["table", f"ours={folders[0]}", "--format", style, *pair]) == 0
         text = capsys.readouterr().out
         assert sign in text
-        assert "ours - Bicubic" in text
-    assert main(["table", f"renamed={folders[0]}"]) == 0
-    assert "renamed" in capsys.readouterr().out
+        assert "ours - Bicubic" in text or style == "json"
+    comparison = json.loads(text, parse_constant=pytest.fail)["comparison"]
+    assert comparison["cells"][0]["psnr"]["count"] == 2

@@ -18,7 +18,6 @@ from superres.evaluation.protocols import (
     classical_bicubic,
     evaluate_pair,
     get_protocol,
-    quantise,
 )
 from superres.imaging.io import read_image
 from superres.imaging.listing import list_images
@@ -52,21 +51,13 @@ def shaving(border: int, **changes) -> Protocol:
 
 
 @pytest.mark.reference
-def test_mmagic(golden):
+def test_mmagic_and_basicsr(golden):
+    """Neither rounds nor clamps floats."""
     numbers, arrays = golden
-    for row in numbers["mmagic"]["uint8_pairs"]:
-        channel = "y" if row["convert_to"] == "Y" else "rgb"
-        check(
-            row, evaluate_pair(*pair(arrays, row), 2, shaving(row["crop_border"], channel=channel))
-        )
-    for row in numbers["mmagic"]["float_pair"]:  # its metric neither rounds nor clamps
-        rules = shaving(row["crop_border"], sr_rounding="none")
+    for row in numbers["mmagic"]["uint8_pairs"] + numbers["mmagic"]["float_pair"]:
+        channel = "y" if row.get("convert_to") == "Y" else "rgb"
+        rules = shaving(row["crop_border"], channel=channel, sr_rounding="none")
         check(row, evaluate_pair(*pair(arrays, row), 2, rules))
-
-
-@pytest.mark.reference
-def test_basicsr(golden):
-    numbers, arrays = golden
     for row in numbers["basicsr"]["uint8_pairs"]:
         rules = shaving(row["crop_border"], channel="y" if row["test_y_channel"] else "rgb")
         check(row, evaluate_pair(*pair(arrays, row), 2, rules))
@@ -75,17 +66,12 @@ def test_basicsr(golden):
 
 
 @pytest.mark.reference
-def test_edsr_pytorch(golden):
+def test_edsr_pytorch_and_super_image(golden):
     numbers, arrays = golden
-    rows = numbers["edsr_pytorch"]["uint8_pairs"] + numbers["edsr_pytorch"]["quantized_float_pair"]
-    for row in rows:
+    theirs = numbers["edsr_pytorch"]
+    for row in theirs["uint8_pairs"] + theirs["quantized_float_pair"]:
         name = "edsr-y" if row["benchmark"] else "edsr-div2k"
         check(row, evaluate_pair(*pair(arrays, row), row["scale"], name))
-
-
-@pytest.mark.reference
-def test_super_image(golden):
-    numbers, arrays = golden
     for row in numbers["super_image"]["uint8_pairs"] + numbers["super_image"]["float_pair"]:
         check(row, evaluate_pair(*pair(arrays, row), row["scale"], "super-image"))
 
@@ -101,17 +87,6 @@ def test_the_blue_channel_alone(golden):
 
 def means(scores: list[dict[str, float]]) -> tuple[float, float]:
     return tuple(float(np.mean([score[key] for score in scores])) for key in ("psnr", "ssim"))
-
-
-@pytest.mark.reference
-def test_the_rcan_authors_pictures(reference_dir):
-    data = reference_dir / "data"
-    scores = []
-    for path in list_images(data / "published_sr" / "RCAN_Set5_x2"):
-        hr = data / "benchmark" / "Set5" / "HR" / (path.stem.split("_")[0] + ".png")
-        scores.append(evaluate_pair(read_image(path), read_image(hr), 2, "edsr-y"))
-    assert len(scores) == 5
-    assert means(scores) == (pytest.approx(38.274, abs=5e-4), pytest.approx(0.9614, abs=5e-5))
 
 
 @pytest.mark.reference
@@ -177,19 +152,16 @@ def test_sizes_that_differ(make_pair):
         sr, hr, 2, "mmediting-rgb"
     )
     strict = {"base": "edsr-y", "name": "strict", "on_mismatch": "error"}
-    with pytest.raises(UserError, match="strict allows no difference"):
+    with pytest.raises(UserError, match="strict allows HR to be larger by at most 0 px"):
         evaluate_pair(sr, larger, 3, strict)
 
 
-def test_super_image_resizes_hr_and_says_so(make_pair):
+def test_super_image_resizes_hr(make_pair):
     sr, hr = make_pair(48, 60)
     larger = np.pad(hr, ((0, 1), (0, 2), (0, 0)), mode="edge")
     resized = np.asarray(Image.fromarray(larger).resize((60, 48), Image.Resampling.BICUBIC))
-    with pytest.warns(UserWarning, match="resizes HR from 62x49 to 60x48, which raises"):
-        found = evaluate_pair(sr, larger, 3, "super-image")
+    found = evaluate_pair(sr, larger, 3, "super-image")
     assert found == evaluate_pair(sr, resized, 3, "super-image")
-    with pytest.raises(UserError, match="allows less than 2 px"):
-        evaluate_pair(sr, larger, 2, "super-image")
     with pytest.raises(UserError, match="needs an 8-bit picture"):
         evaluate_pair(sr.astype(np.uint16), larger.astype(np.uint16), 3, "super-image")
 
@@ -205,15 +177,11 @@ def test_16_bit_and_identical_pictures(make_pair):
     assert evaluate_pair(floats, deep[1], 2, "edsr-y") == evaluate_pair(*deep, 2, "edsr-y")
 
 
-def test_luma_is_taken_only_where_luma_is_meant(make_pair):
+def test_what_is_no_result(make_pair):
     sr, hr = make_pair()
     assert evaluate_pair(classical_bicubic(hr, 2), modcrop(hr, 2), 2, "classical-y")["psnr"] > 10
-    with pytest.raises(UserError, match="SR is grey and HR is RGB"):
+    with pytest.raises(UserError, match=r"found .* grey"):
         evaluate_pair(sr[..., 0], hr, 2, "edsr-y")
-
-
-def test_a_result_in_the_wrong_range_is_no_result(make_pair):
-    sr, hr = make_pair()
     holed = sr.astype(np.float32)
     holed[5, 6, 0] = np.nan
     for name in PROTOCOLS:
@@ -227,17 +195,12 @@ def test_look_up():
     expected = "edsr-y edsr-div2k classical-y mmediting-rgb mmediting-ssim-bug super-image"
     assert list(PROTOCOLS) == expected.split()
     assert all(protocol.source for protocol in PROTOCOLS.values())
-    assert get_protocol("edsr-y") is PROTOCOLS["edsr-y"]
-    assert get_protocol(PROTOCOLS["edsr-y"]) is PROTOCOLS["edsr-y"]
+    assert get_protocol(get_protocol("edsr-y")) is PROTOCOLS["edsr-y"]
     mine = get_protocol({"base": "edsr-y", "name": "mine", "border_extra": 2})
     own = {"name": "mine", "border_extra": 2, "description": "", "source": "based on edsr-y"}
     assert mine == dataclasses.replace(PROTOCOLS["edsr-y"], **own)
-    assert "channel=y, luma=bt601" in mine.line()
-    assert "border_extra=2" in mine.line()
+    assert "luma=bt601" in mine.line()
     assert mine.border(4) == 6
-    assert Protocol(**dataclasses.asdict(mine)) == mine
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        mine.border_extra = 0
 
 
 @pytest.mark.parametrize(
@@ -254,9 +217,3 @@ def test_look_up():
 def test_look_up_of_something_wrong(wrong, message):
     with pytest.raises(UserError, match=message):
         get_protocol(wrong)
-
-
-def test_quantise():
-    values = np.array([[-3.0, 0.4, 254.6, 300.0]])
-    assert quantise(values).tolist() == [[0, 0, 255, 255]]
-    assert quantise(values, 65535).tolist() == [[0, 0, 255, 300]]

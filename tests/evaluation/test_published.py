@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from collections import Counter
 
 import pytest
 
@@ -40,10 +40,8 @@ def test_schema(path):
 
 
 def test_no_source_has_a_cell_twice():
-    cells = Counter(
-        (e.method, e.scale, e.set, e.protocol, e.degradation, e.source) for e in load_published()
-    )
-    assert [cell for cell, count in cells.items() if count > 1] == []
+    cells = [dataclasses.replace(e, psnr=0, ssim=0, note="") for e in load_published()]
+    assert len({*cells}) == len(cells)
 
 
 @pytest.mark.parametrize(
@@ -52,10 +50,7 @@ def test_no_source_has_a_cell_twice():
         (("Bicubic", "Set5", 2, "classical-y"), 33.66, 0.9299),
         (("VDSR", "Urban100", 4, "classical-y"), 25.18, 0.7524),
         (("EDSR", "B100", 3, "edsr-y"), 29.25, 0.8093),
-        (("EDSR+", "DIV2K", 4, "edsr-div2k"), 29.38, 0.9032),
-        (("EDSR-baseline", "DIV2K", 2, "edsr-div2k"), 34.61, None),
         (("EDSR-baseline", "Set14", 4, "mmediting-ssim-bug"), 26.787, 0.7366),
-        (("EDSR", "Set5", 4, "mmediting-rgb"), 30.5499, None),
         (("super-image drln-bam", "Urban100", 3, "super-image"), 29.82, 0.8828),
         (("DRLN+", "Manga109", 8, "edsr-y"), 25.55, 0.8087),
         (("RCAN", "Set5", 2, "edsr-y"), 38.27, 0.9614),
@@ -73,16 +68,11 @@ def test_degradations_are_kept_apart():
     assert (blurred.psnr, plain.psnr) == (34.81, 34.78)
 
 
-@pytest.mark.parametrize(
-    ("method", "where"),
-    [
+def test_what_could_not_be_verified_is_absent():
+    for method, where in (
         ("MDSR", {"set": "Set5"}),  # recalled, not verified
-        ("MDSR+", {}),
         ("SRResNet", {}),
-        ("EDSR+", {"scale": 3}),
         ("EDSR-baseline", {"set": "Set5", "protocol": "edsr-y"}),
         ("ablation task 10", {"set": "Set5"}),  # published, but below bicubic: invalid
-    ],
-)
-def test_what_could_not_be_verified_is_absent(method, where):
-    assert find_published(method, **where) == []
+    ):
+        assert find_published(method, **where) == []

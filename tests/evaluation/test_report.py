@@ -14,7 +14,7 @@ from markupsafe import escape
 
 from superres.evaluation import embedding
 from superres.evaluation.curves import line_chart, read_curves
-from superres.evaluation.embedding import TOTAL_BYTES, Album, Shot, embed, error_map
+from superres.evaluation.embedding import Album, Shot, embed
 from superres.evaluation.report import render_report
 from superres.imaging.io import read_image
 from superres.imaging.resize import imresize
@@ -81,28 +81,11 @@ def test_a_large_picture_is_cut_to_the_same_part_in_every_layer(scale):
     assert cv2.PSNR(decode(layers["HR"]), part) > 20
 
 
-def test_the_error_map_grows_with_the_error():
-    hr = np.full((4, 4, 3), 100, np.uint8)
-    sr = hr.copy()
-    sr[0, 0] += 4
-    sr[1, 1] += 30
-    levels = error_map(sr, hr).astype(int).sum(axis=2)
-    assert levels[1, 1] > levels[0, 0] > levels[2, 2]
-
-
 def album(*shots: Shot) -> list:
     taken = Album(len(shots))
     for one in shots:
         taken.add(one)
     return taken.shots
-
-
-@pytest.mark.slow
-def test_a_hundred_pictures_stay_below_30_mb():
-    pictures = [shot(678, 1020, name=f"p{n}") for n in range(2)]
-    scores = {f"p{n}": 30.0 for n in range(100)}
-    text = render_report(record(entry("ours", scores)), album(*pictures * 50))
-    assert TOTAL_BYTES / 4 < len(text.encode()) < 30e6
 
 
 def test_of_many_pictures_some_are_taken_over_all_processes(monkeypatch):
@@ -146,39 +129,17 @@ def test_without_pictures_there_are_tables():
     assert 'id="viewer"' not in text
 
 
-@pytest.mark.parametrize(
-    "line",
-    [
-        "[" * 100_000,
-        '{"mode": "train", "iter": %s, "loss": 1}' % ("9" * 400),
-        '{"mode": "train", "iter": 1, "loss": 1e308}\n{"mode": "train", "iter": 3, "loss": -1e308}',
-        '{"mode": "train", "iter": "<b>", "loss": 1}',
-        '{"mode": "val", "iter": 2, "results": [3, {}, {"psnr": []}]}',
-    ],
-    ids=lambda line: line[:40],
-)
-def test_lines_of_a_log_that_are_none(line, tmp_path):
-    log = tmp_path / "log.jsonl"
-    whole = [json.dumps({"mode": "train", "iter": i, "loss": 0.5, "lr": 0.1}) for i in (1, 2)]
-    log.write_text("\n".join([*whole, line, ""]))
-    curves = read_curves(log)
-    assert curves == {
-        "loss": {"loss": [(1, 0.5), (2, 0.5)]},
-        "learning rate": {"lr": [(1, 0.1), (2, 0.1)]},
-    }
-    assert "<svg" in line_chart("loss", curves["loss"])
-
-
 def test_curves_of_a_resumed_run(tmp_path):
     log = tmp_path / "log.jsonl"
     lines = [{"mode": "train", "iter": n, "loss": 1 / n, "lr": 1e-4} for n in (1, 2, 3)]
     lines += [{"mode": "train", "iter": n, "loss": 9.0, "lr": 1e-4} for n in (3, 4)]
     score = {"set": "Set5", "scale": 2, "protocol": "edsr-y", "psnr": 30.0}
     lines += [{"mode": "val", "iter": 4, "results": [score]}, {"mode": "event", "text": "x"}]
-    lines += [{"mode": "train", "iter": 5, "loss": float("nan"), "lr": None}]
+    lines += [{"mode": "train", "iter": 5, "loss": 0.1, "lr": None}]
+    lines += [{"mode": "train", "loss": 0.1}, {"mode": "val", "iter": 5, "results": [3]}, 3]
     log.write_text("\n".join(map(json.dumps, lines)) + '\n{"mode": "tr')
     curves = read_curves(log)
-    assert curves["loss"] == {"loss": [(1, 1.0), (2, 0.5), (3, 9.0), (4, 9.0)]}
+    assert curves["loss"] == {"loss": [(1, 1.0), (2, 0.5), (3, 9.0), (4, 9.0), (5, 0.1)]}
     assert curves["PSNR in dB"] == {"Set5 x2 (edsr-y)": [(4, 30.0)]}
     chart = line_chart("loss", {"a<b": [(n, 1 / (n + 1)) for n in range(5000)]})
     assert "a&lt;b" in chart

@@ -17,7 +17,7 @@ from superres.evaluation.protocols import get_protocol
 from superres.evaluation.published import find_published, with_published
 from superres.evaluation.render import csv_text, latex, latex_text, markdown, print_tables
 from superres.evaluation.results import (
-    json_safe,
+    as_json,
     read_results,
     results_record,
     set_result,
@@ -36,6 +36,8 @@ def mixed():
     ours = entry("ours", {"a": 36.0, "b": math.inf})
     results = [ours, entry("ours", {"c": 31.0, "d": None}, "Set14")]
     results.append(entry("ours", {"d": None}, "Set14", protocol="edsr-div2k"))
+    other = {"method": "RCAN", "psnr": 38.27, "ssim": 0.9614, "source": "paper"}
+    ours["published"] = {**other, "difference": {"psnr": math.inf, "ssim": 0.04}}
     return record(*results, baselines=[entry("Bicubic", {"a": 30.123456789, "b": 33.0})])
 
 
@@ -64,14 +66,6 @@ def test_the_file_follows_the_schema(mixed, tmp_path):
     assert "identical to HR, which makes the mean infinite: b" in again["results"][0]["notes"]
 
 
-def test_an_infinite_difference_from_a_published_score_is_read_again(tmp_path):
-    published = {"method": "RCAN", "psnr": 38.27, "ssim": 0.9614, "source": "paper", "note": ""}
-    cell = entry("ours", {"a": math.inf})
-    cell["published"] = {**published, "difference": {"psnr": math.inf, "ssim": 0.04}}
-    write_results(tmp_path, record(cell))
-    assert read_results(tmp_path)["results"] == [cell]
-
-
 def test_notes_of_images_are_told_once():
     image = {"psnr": 30.0, "ssim": 0.9}
     images = [{"name": n, **image, "notes": ["tiles", *"x" * (n == "a")]} for n in "ab"]
@@ -86,11 +80,10 @@ def test_an_unwritable_folder(mixed, tmp_path):
         write_results(tmp_path / "file" / "out", mixed)
 
 
-def test_json_safe():
-    value = {"a": np.float64(1.5), "b": (math.nan, -math.inf), "c": np.int64(3), "d": math.nan}
-    expected = {"a": 1.5, "b": [None, None], "c": 3, "d": None, "d_note": "nan"}
-    assert json_safe(value) == expected
-    json.dumps(json_safe(value), allow_nan=False)
+def test_numbers_that_json_has_not():
+    value = {"a": np.float64(1.5), "c": np.int64(3), "d": math.nan, "e": [{"f": -math.inf}]}
+    wanted = {"a": 1.5, "c": 3, "d": None, "d_note": "nan", "e": [{"f": None, "f_note": "-inf"}]}
+    assert json.loads(as_json(value), parse_constant=pytest.fail) == wanted
 
 
 def printed(tables, width=200):
@@ -102,15 +95,12 @@ def printed(tables, width=200):
 def test_the_table(mixed):
     text = printed(all_tables(mixed))
     first, second = text.split("PSNR / SSIM by edsr-y: ")
-    assert first.split()[:5] == ["method", "Set5", "x2", "Set14", "x2"]
     rows = {line.split()[0]: line for line in first.splitlines() if "/" in line}
     assert "31.56 / 0.3156" in rows["Bicubic"]
     assert "31.00 / 0.3100" in rows["ours"]
     assert "inf /" in rows["ours"]
     assert "Set14 x2: 1 of 2 images not scored: d" in second
-    assert get_protocol("edsr-y").line() in text
-    assert get_protocol("edsr-div2k").line() in text
-    assert "ours -" in " ".join(second.split())
+    assert get_protocol("edsr-div2k").line() in second
 
 
 @pytest.mark.parametrize("width", [40, 80, 130])
@@ -139,8 +129,6 @@ def compared(monkeypatch):
 
 def test_published_and_difference(compared, tmp_path):
     edsr, div2k = compared["results"]
-    assert edsr["published"]["psnr"] == 38.11
-    assert edsr["published"]["difference"]["psnr"] == pytest.approx(38.15 - 38.11)
     assert "Lim" in edsr["published"]["source"]
     # The set has another name on disk; a mean over some images is compared with nothing.
     assert div2k["published"]["psnr"] == 35.03
@@ -154,10 +142,9 @@ def test_published_and_difference(compared, tmp_path):
     md, lines, tex = (path.read_text() for path in paths)
     assert "| EDSR | 38.15 / 0.3815 | 38.11 / 0.9601 | +0.04 / -0.5786 |" in md
     assert "EDSR & 38.15 / 0.3815 & 38.11 / 0.9601" in tex
-    lines = list(csv.DictReader(io.StringIO(lines)))
-    assert [line["method"] for line in lines] == ["Bicubic", "EDSR", "EDSR"]
-    assert float(lines[1]["psnr"]) == edsr["psnr"]
-    assert (lines[2]["images"], lines[2]["not_scored"], lines[2]["ssim"]) == ("2", "1", "0.35")
+    _, ours, partial = csv.DictReader(io.StringIO(lines))
+    assert float(ours["psnr"]) == edsr["psnr"]
+    assert (partial["images"], partial["not_scored"], partial["ssim"]) == ("2", "1", "0.35")
 
 
 def test_a_set_of_another_number_of_images_is_compared_with_nothing():
@@ -199,16 +186,10 @@ def written(tmp_path, *keys, value=DROP) -> str:
         (("schema",), 2, "its schema is 2"),
         (("results",), [], "no results in it"),
         (("sets",), [{}], "sets[0] has no set"),
-        (("checkpoint",), "x", "checkpoint is 'x', no object"),
-        (("metrics",), {"lpips": 3}, "metrics['lpips'] is '3', no object"),
-        (("protocols", "edsr-y"), {}, "protocols['edsr-y'] has no line"),
         (("protocols",), {}, "protocol 'edsr-y' of ours on Set5 is not described"),
         (("results", 0, "psnr"), DROP, "results[0] has no psnr"),
-        (("results", 0, "psnr"), True, "results[0].psnr is 'True', no number"),
         (("results", 0, "scale"), 10**30, "results[0].scale is '1000000"),
-        (("results", 0, "scale"), 0, "results[0].scale is '0'"),
         (("results", 0, "notes"), [3], "results[0].notes[0] is '3', no text"),
-        (("results", 0, "published"), {"psnr": 3}, "results[0].published has no method"),
         (("results", 0, "images", 0, "psnr"), "x", "results[0].images[0].psnr is 'x'"),
         (("results", 0, "images", 0, "name"), "b", "two images of ours on Set5"),
     ],
@@ -222,20 +203,10 @@ def test_one_message_names_the_fault(tmp_path, capsys, keys, value, message):
     assert "Traceback" not in said
 
 
-@pytest.mark.parametrize("data", [b"", b"{", b'{"results": [', b"\xff\xfe" + bytes(range(256))])
+@pytest.mark.parametrize("data", [b"", b'{"results": [', b"\xff\xfe" + bytes(range(256))])
 def test_a_part_of_a_file(tmp_path, data):
+    with pytest.raises(UserError, match=r"no such file\. Give the results.json"):
+        read_results(tmp_path / "results.json")
     (tmp_path / "results.json").write_bytes(data)
     with pytest.raises(UserError, match="no JSON, or only a part of a file"):
         read_results(tmp_path)
-
-
-def test_a_file_that_is_not_there(tmp_path, capsys):
-    assert main(["table", str(tmp_path / "results.json")]) == 2
-    assert "No such file" in capsys.readouterr().err
-
-
-def test_a_score_that_somebody_improved(tmp_path, capsys):
-    path = written(tmp_path, "results", 0, "psnr", value=39.0)
-    assert main(["table", path]) == 0
-    said = " ".join(capsys.readouterr().out.split())
-    assert "PSNR 39.0 in the file is not the mean of its images, 31.0" in said

@@ -12,7 +12,7 @@ from PIL import Image
 
 from superres.errors import UserError
 from superres.imaging.io import image_header, read_image, read_picture
-from superres.imaging.tiff import with_directory
+from superres.imaging.tiff import directory
 
 tifffile = pytest.importorskip("tifffile")
 
@@ -95,12 +95,13 @@ def test_generated_files_are_read_right_or_refused_by_name(kind):
     except UserError as error:
         refused = str(error)
     if picture is None:
-        common = kind["dtype"] in ("u1", "u2", "f4") and kind["photometric"] == "rgb"
+        apart = kind["planar"] == "separate" and kind["dtype"] != "u1"
+        common = kind["dtype"] in ("u1", "u2", "f4") and kind["photometric"] == "rgb" and not apart
         common = common and not (kind["bigtiff"] and kind["byteorder"] == ">")
         assert "TIFF" in refused
         assert not (common and kind["extra"] in ((), ("unassalpha",))), f"{kind}: {refused}"
         return
-    assert kind["dtype"] in ("u1", "u2", "u4", "f4", "f8")
+    assert kind["dtype"] in ("u1", "u2", "f4", "f8")
     assert picture.orientation == kind["orientation"]
     header = image_header(data)
     assert (header.height, header.width) == picture.pixels.shape[:2] == kind["size"]
@@ -130,12 +131,12 @@ def raw_tiff(bits: int, photometric: int, rows: np.ndarray) -> bytes:
     levels = np.arange(2**bits) * 65535 // (2**bits - 1)
     tags = [
         (256, 4, (rows.shape[1],)), (257, 4, (len(rows),)), (258, 3, (bits,)), (259, 3, (1,)),
-        (262, 3, (photometric,)), (273, 4, (8,)), (277, 3, (1,)), (278, 4, (len(rows),)),
+        (262, 3, (photometric,)), (273, 4, (0,)), (277, 3, (1,)), (278, 4, (len(rows),)),
         (279, 4, (len(pixels),)),
     ]  # fmt: skip
     if photometric == 3:
         tags.append((320, 3, (*levels, *levels[::-1], *levels // 2)))
-    return with_directory(b"II*\0\0\0\0\0" + pixels, tags)
+    return directory(b"II*\0\0\0\0\0", tags) + pixels
 
 
 @pytest.mark.parametrize("bits", [1, 2, 4, 8])

@@ -241,7 +241,7 @@ class RandomGaussianBlur(Step):
         angle = 0.0
         if rng.random() < self.anisotropic:
             across, angle = draw(rng, self.sigma), float(rng.uniform(0, math.pi))
-        kernel = degrade.anisotropic_gaussian_kernel(size, along, across, angle)
+        kernel = degrade.gaussian_kernel(size, along, across, angle)
         return degrade.blur(image, kernel, self.border)
 
 

@@ -16,10 +16,9 @@ from mmengine.config import Config
 from superres.engine.config.values import to_plain
 from superres.engine.distributed import launch
 from superres.errors import UserError
-from superres.evaluation.extra_metrics import ExtraMetrics
+from superres.evaluation.extra_metrics import ExtraMetrics, unscored
 from superres.evaluation.protocols import Protocol, classical_bicubic, quantise
 from superres.evaluation.results import set_result
-from superres.evaluation.scoring import score_by, unscored
 from superres.imaging.io import with_channels, write_image
 
 from .eval_pair import Pair, read_pair
@@ -184,13 +183,13 @@ def _row(
     extras: ExtraMetrics,
 ) -> dict[str, Any]:
     if method is not bicubic or not protocol.round_y:
-        return score_by(protocol, sr, pair.hr, scale, extras)
+        return extras.row(protocol, sr, pair.hr, scale)
     hr = with_channels(pair.hr, 3)
     try:
         sr = classical_bicubic(hr, scale)
     except UserError as error:
         return unscored(str(error))
-    return score_by(protocol, sr, hr, scale, ExtraMetrics([]))  # it is luma alone
+    return ExtraMetrics([]).row(protocol, sr, hr, scale)  # it is luma alone
 
 
 def _apply(method: Method, lq: np.ndarray, scale: int) -> tuple[np.ndarray, dict[str, Any]]:

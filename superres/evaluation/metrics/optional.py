@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from superres.errors import UserError
 from superres.evaluation.checks import peak_of
 from superres.imaging.colour import rgb_to_y
 from superres.registry import METRICS
@@ -18,35 +17,24 @@ if TYPE_CHECKING:
 
     from superres.evaluation.protocols import Protocol
 
-Compute = Callable[["torch.Tensor", "torch.Tensor"], Any]
-"""SR and HR, (1, 3, H, W) or (1, 1, H, W), float64 in [0, 1], to the score."""
-
-_TORCHMETRICS = ("torchmetrics", "pip install torchmetrics")
-_WITH_NETWORKS = (
-    "torchmetrics",
-    "pip install torchmetrics torchvision (torchvision of the same build as torch: from the same "
-    "index)",
-)
-
 
 class LibraryMetric:
     """A metric of a library, loaded when it is made: weights may be fetched then.
 
     Attributes:
         luma: whether it is taken of Y under protocols that score Y.
-        needs: (library, what to install for it).
+        needs: the library, and the extra of superres that installs it.
     """
 
     luma = False
-    needs = _WITH_NETWORKS
+    needs = ("torchmetrics", "perceptual")
     better = "lower"
 
     def __init__(self, device: str = "cpu") -> None:
-        self.device = device
-        self.compute = self.load()
+        self.device, self.compute = device, self.load(device)
 
-    def load(self) -> Compute:
-        """The function that scores."""
+    def load(self, device: str) -> Callable[[torch.Tensor, torch.Tensor], Any]:
+        """The function that scores SR and HR, (1, 3, H, W) or (1, 1, H, W), float64 in [0, 1]."""
         raise NotImplementedError
 
     def __call__(self, sr: np.ndarray, hr: np.ndarray, protocol: Protocol) -> Any:
@@ -57,8 +45,7 @@ class LibraryMetric:
         if sr.ndim == 2:
             sr, hr = (np.repeat(x[:, :, None], 3, axis=2) for x in (sr, hr))
         if self.luma and protocol.channel == "y":
-            options = {"weights": protocol.luma, "rounded": protocol.round_y}
-            sr, hr = (rgb_to_y(x, **options)[:, :, None] for x in (sr, hr))
+            sr, hr = (rgb_to_y(x, protocol.luma, protocol.round_y)[:, :, None] for x in (sr, hr))
         planes = (np.ascontiguousarray(x.transpose(2, 0, 1), np.float64) / peak for x in (sr, hr))
         with torch.inference_mode():
             return self.compute(
@@ -74,18 +61,12 @@ class MSSSIM(LibraryMetric):
     better = "higher"
     text = "Wang et al. 2003, five scales; needs more than 160 px a side after shaving"
     luma = True
-    needs = _TORCHMETRICS
+    needs = ("torchmetrics", "metrics")
 
-    def load(self) -> Compute:
-        from torchmetrics.functional.image import multiscale_structural_similarity_index_measure
+    def load(self, device: str) -> Any:
+        from torchmetrics.functional import image
 
-        options = {"sigma": 1.5, "kernel_size": 11, "data_range": 1.0}
-        return partial(multiscale_structural_similarity_index_measure, **options)
-
-    def __call__(self, sr: Any, hr: Any, protocol: Any) -> Any:
-        if min(sr.shape[:2]) <= 160:
-            raise UserError("MS-SSIM needs more than 160 px a side after shaving")
-        return super().__call__(sr, hr, protocol)
+        return partial(image.multiscale_structural_similarity_index_measure, data_range=1.0)
 
 
 @METRICS.register_module("lpips")
@@ -96,18 +77,11 @@ class LPIPS(LibraryMetric):
     text = "Zhang et al. 2018, version 0.1 on AlexNet, of RGB"
     network = "alex"
 
-    def load(self) -> Compute:
+    def load(self, device: str) -> Any:
         from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
 
-        metric = LearnedPerceptualImagePatchSimilarity(net_type=self.network, normalize=True)
-        metric = metric.to(self.device)
-
-        def once(sr: torch.Tensor, hr: torch.Tensor) -> torch.Tensor:
-            metric.reset()  # it would collect several
-            metric.update(sr.float(), hr.float())
-            return metric.compute()
-
-        return once
+        network = LearnedPerceptualImagePatchSimilarity(self.network, normalize=True).to(device)
+        return lambda sr, hr: network(sr.float(), hr.float())
 
 
 @METRICS.register_module("lpips-vgg")
@@ -126,11 +100,11 @@ class DISTS(LibraryMetric):
     title = "DISTS"
     text = "Ding et al. 2020, of RGB"
 
-    def load(self) -> Compute:
+    def load(self, device: str) -> Any:
         # The class around it would read VGG16's weights for every picture.
         from torchmetrics.functional.image.dists import DISTSNetwork
 
-        network = DISTSNetwork().to(self.device).eval()
+        network = DISTSNetwork().to(device).eval()
         return lambda sr, hr: network(sr.float(), hr.float())
 
 
@@ -140,10 +114,10 @@ class NIQE(LibraryMetric):
 
     title = "NIQE"
     text = "Mittal et al. 2013, of SR alone, without HR"
-    needs = ("pyiqa", "pip install pyiqa")
+    needs = ("pyiqa", "niqe")
 
-    def load(self) -> Compute:
+    def load(self, device: str) -> Any:
         import pyiqa
 
-        metric = pyiqa.create_metric("niqe", device=self.device)
+        metric = pyiqa.create_metric("niqe", device=device)
         return lambda sr, hr: metric(sr.float())

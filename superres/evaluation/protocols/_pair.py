@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -34,9 +33,6 @@ def evaluate_pair(
 
     Raises:
         UserError: whatever makes the pair impossible to score; see ``metrics.psnr``.
-
-    Warns:
-        UserWarning: where the protocol resizes HR.
     """
     pair = compared(sr, hr, scale, get_protocol(protocol))
     return {name: METRICS.module_dict[name](*pair) for name in BASIC}
@@ -49,7 +45,7 @@ def compared(
 
     They are of one size and depth, (H, W, 3) RGB or (H, W) grey, rounded as the protocol says,
     borders shaved. Where SR is luma already, HR is too, and the protocol's ``channel`` is 'rgb':
-    all samples count. Arguments, errors and warnings as in :func:`evaluate_pair`.
+    all samples count. Arguments and errors as in :func:`evaluate_pair`.
     """
     sr, hr = (x[:, :, 0] if x.shape[2:] == (1,) else x for x in map(np.asarray, (sr, hr)))
     hr = _fit_hr(sr, hr, scale, rules)
@@ -59,7 +55,7 @@ def compared(
     if rules.sr_rounding != "none" and sr.dtype.kind == "f":
         peak = data_range_of(sr, hr)  # before rounding hides that SR is in [0, 1]
         sr = quantise(sr, peak) if rules.sr_rounding == "uint8" else np.clip(sr, 0, peak)
-    sr, hr, _ = check_pair(sr, hr, rules.channel, rules.border(scale), smallest=WINDOW)
+    sr, hr, _ = check_pair(sr, hr, rules.border(scale), smallest=WINDOW)
     return sr, hr, rules
 
 
@@ -87,9 +83,7 @@ def classical_bicubic(hr: np.ndarray, scale: int) -> np.ndarray:
         UserError: not an 8-bit RGB picture.
     """
     if np.asarray(hr).dtype != np.uint8:
-        raise UserError(
-            f"the classical bicubic row is defined for 8-bit pictures, not for {hr.dtype}"
-        )
+        raise UserError(f"the classical bicubic row is of 8-bit pictures, not of {hr.dtype}")
     lq = imresize(modcrop(rgb_to_y(hr, rounded=True), scale), scale=1 / scale)
     return quantise(imresize(lq, scale=scale))
 
@@ -100,25 +94,16 @@ def _fit_hr(sr: np.ndarray, hr: np.ndarray, scale: int, rules: Protocol) -> np.n
         return hr
     (height, width), (hr_height, hr_width) = sr.shape[:2], hr.shape[:2]
     missing = (hr_height - height, hr_width - width)
-    limit = rules.max_crop or scale - 1
-    if rules.on_mismatch == "resize" and max(map(abs, missing)) < scale:
-        warnings.warn(
-            f"protocol {rules.name} resizes HR from {hr_width}x{hr_height} to {width}x{height}, "
-            "which raises the score: compare it with no other protocol",
-            stacklevel=4,
-        )
+    how = rules.on_mismatch
+    limit = 0 if how == "error" else (how == "crop" and rules.max_crop) or scale - 1
+    if how == "resize" and max(map(abs, missing)) <= limit:
         return pillow_bicubic(hr, height, width)
-    if rules.on_mismatch == "crop" and min(missing) >= 0 and max(missing) <= limit:
+    if how == "crop" and min(missing) >= 0 and max(missing) <= limit:
         return hr[:height, :width]
-    allowed = {
-        "error": "allows no difference",
-        "resize": f"allows less than {scale} px of difference",
-        "crop": f"allows HR to be larger by at most {limit} px at scale {scale}; where LR was "
-        "rounded up, super-image resizes HR",
-    }[rules.on_mismatch]
     raise UserError(
         f"SR and HR differ in size: expected {hr_width}x{hr_height} (HR), found "
-        f"{width}x{height} (SR), width x height. Protocol {rules.name} {allowed}"
+        f"{width}x{height} (SR), width x height. Protocol {rules.name} allows HR to be larger by "
+        f"at most {limit} px"
     )
 
 

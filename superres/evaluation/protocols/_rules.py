@@ -73,8 +73,7 @@ class Protocol:
 
     def _from_fields(self) -> str:
         """A description for a protocol that has none."""
-        told = ("name", "description", "source")
-        rules = (f"{f.name}={getattr(self, f.name)}" for f in fields(self) if f.name not in told)
+        rules = (f"{field.name}={getattr(self, field.name)}" for field in fields(self)[3:])
         return f"PSNR and SSIM by {', '.join(rules)}."
 
 
