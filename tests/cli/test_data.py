@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +16,6 @@ from superres.datasets.prepare.five_crop import CROPS, crop_corner, five_crop_pa
 from superres.imaging.io import read_image, write_image
 from tests.datasets.trees import paired, picture
 
-ROOT = Path(__file__).parents[2]
-
 
 def data(*arguments: object) -> int:
     return main(["data", *map(str, arguments)])
@@ -29,33 +24,6 @@ def data(*arguments: object) -> int:
 @pytest.fixture
 def tree(tmp_path) -> Path:
     return paired(tmp_path / "toy", 3, (2,), height=48, width=56)
-
-
-PACKS = ("pack", "unpack", "list")
-SUBCOMMANDS = ("prepare", "verify", "fingerprint", *PACKS, "five-crop", "browse")
-
-
-@pytest.mark.parametrize("subcommand", ["", "prepare"])
-def test_help_imports_nothing_heavy(subcommand):
-    code = (
-        "import sys\n"
-        "from superres.cli.main import main\n"
-        f"code = main(['data', {subcommand!r}, '--help'] if {subcommand!r} else ['data', '-h'])\n"
-        "heavy = {'torch', 'numpy', 'cv2', 'lmdb', 'rich', 'mmengine'} & set(sys.modules)\n"
-        "assert not heavy, heavy\n"
-        "sys.exit(code)\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
-    assert done.returncode == 0, done.stderr
-    for word in ("div2k", "benchmark", "--root") if subcommand else SUBCOMMANDS:
-        assert word in done.stdout
-
-
-def test_the_tool_is_the_command():
-    command = [sys.executable, "tools/data.py", "prepare", "nothing", "--root", "a", "--out", "b"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
-    assert done.returncode == 2
-    assert "invalid choice: 'nothing'" in done.stderr
 
 
 def test_prepare_reports_and_repeats(tree, tmp_path, capsys):
@@ -210,21 +178,3 @@ def test_browse_shows_what_training_sees(tree, tmp_path, capsys):
     options[1] = "train_set=absent"
     assert data(*command, "--cfg-options", *options) == 2
     assert "absent" in capsys.readouterr().err
-
-
-def test_progress_is_a_bar_on_a_terminal():
-    from superres.cli._progress import Progress
-
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
-
-    stream = Terminal()
-    with Progress(stream) as told:
-        step = told.step("packing")
-        for i in range(3):
-            step(i + 1, 3, "x")
-        told.say("note: [not markup]")
-    assert "packing" in stream.getvalue()
-    assert "3/3" in stream.getvalue()
-    assert "note: [not markup]" in stream.getvalue()
