@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
     print(f"[1/4] photographs, packed to {data}", flush=True)
     prepare(data)
     print(f"[2/4] training {CONFIG} (Ctrl-C saves; run again to go on)", flush=True)
-    code = engine.train(CONFIG, work_dir=str(work_dir), resume="auto", options=options)
+    code = engine.train(CONFIG, options, work_dir=str(work_dir), resume="auto")
     if not code:
         print("[3/4] testing on photographs it never saw", flush=True)
         how = {"sets": ["holdout"], "protocols": ["edsr-y"], "save_images": True}

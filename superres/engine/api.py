@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import tempfile
@@ -38,14 +39,7 @@ class TrainingRun:
 
 
 def train(
-    config_or_name: Any,
-    *,
-    work_dir: str | os.PathLike | None = None,
-    resume: str | os.PathLike | None = None,
-    seed: int | None = None,
-    amp: bool = False,
-    options: dict[str, Any] | None = None,
-    **overrides: Any,
+    config_or_name: Any, *, options: dict[str, Any] | None = None, **wanted: Any
 ) -> TrainingRun:
     """Train a network in this process, as ``superres train`` does.
 
@@ -55,21 +49,21 @@ def train(
     Args:
         config_or_name: path of a config, the bare name of one that comes with the package, or a
             `mmengine.config.Config` that is complete.
-        work_dir: default ``work_dirs/<config name>``.
-        resume: 'auto' goes on from the newest checkpoint of the work dir; or a checkpoint.
-        seed, amp: instead of the config's.
         options: changes to nested keys, ``{'optim_wrapper.optimizer.lr': 2e-4}``.
-        **overrides: changes to top-level keys: ``scale=3, train_set='folder', num_workers=0``.
+        **wanted: ``work_dir``, ``resume`` ('auto', or a checkpoint), ``seed``, ``amp`` and the
+            others of :class:`superres.engine.entry.TrainOptions`; what else there is changes
+            top-level keys of the config: ``scale=3, train_set='folder', num_workers=0``.
 
     Raises:
         UserError: whatever can be put right: an unknown key (with near matches), a missing set.
     """
+    from .entry import TrainOptions
     from .entry import train as run
     from .train.checkpoint import BEST, iteration_files
 
     folders: list[Path] = []
-    changes = {**overrides, **(options or {})}
-    code = run(config_or_name, work_dir, resume, seed, amp, options=changes, told=folders.append)
+    how, changes = _split(TrainOptions, wanted)
+    code = run(config_or_name, {**changes, **(options or {})}, folders.append, **how)
     best = folders[0] / BEST
     newest = next((path for _, path in iteration_files(folders[0])), None)
     return TrainingRun(folders[0], best if best.is_file() else newest, code == 0)
@@ -79,27 +73,20 @@ def test(
     config_or_name: Any,
     checkpoint: str | os.PathLike,
     *,
-    out: str | os.PathLike | None = None,
     options: dict[str, Any] | None = None,
-    sets: list[str] | None = None,
-    protocols: list[str] | None = None,
-    self_ensemble: bool = False,
-    tile: int | str | None = None,
-    save_images: bool = False,
-    report: bool = False,
-    published: bool = False,
-    **overrides: Any,
+    **wanted: Any,
 ) -> dict[str, Any]:
     """Score a checkpoint in this process, as ``superres test`` does.
 
     >>> superres.test(config, run.checkpoint, test_sets=["Set5"])["results"]  # doctest: +SKIP
 
     Args:
-        config_or_name, options, overrides: as in :func:`train`.
+        config_or_name, options: as in :func:`train`.
         checkpoint: one of a training, or a published weight file.
-        out: also write ``results.json``, the tables and, if asked for, pictures and report there.
-        sets, protocols, self_ensemble, tile, save_images, report, published: as the command's
-            options.
+        **wanted: ``out`` (a folder for ``results.json``, the tables and, if asked for, images and
+            report), ``sets``, ``protocols``, ``self_ensemble``, ``tile`` and the others of
+            :class:`superres.engine.test.runner.TestOptions`; what else there is changes top-level
+            keys of the config.
 
     Returns:
         What ``results.json`` holds; ``['results']`` has an entry for each set and protocol.
@@ -108,22 +95,20 @@ def test(
         UserError: whatever can be put right, and that nothing could be scored.
     """
     from .entry import test as run
+    from .test.runner import TestOptions
 
-    if out is None and (save_images or report):
-        raise UserError("save_images and report need out=FOLDER")
+    how, changes = _split(TestOptions, wanted)
+    TestOptions(**how)  # images and a report need a folder that stays
     with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(out or temporary)
-        run(
-            config_or_name,
-            checkpoint,
-            out=str(folder),
-            save_images=save_images,
-            sets=sets,
-            protocols=protocols,
-            self_ensemble=self_ensemble,
-            tile=None if tile is None else str(tile),
-            options={**overrides, **(options or {})},
-            report=report,
-            published=published,
-        )
+        folder = Path(how.pop("out", None) or temporary)
+        run(config_or_name, checkpoint, None, {**changes, **(options or {})}, out=folder, **how)
         return json.loads((folder / "results.json").read_text(encoding="utf-8"))
+
+
+def _split(kind: type, wanted: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What is among the fields of an options class, and the rest."""
+    names = {field.name for field in dataclasses.fields(kind)}
+    return (
+        {key: value for key, value in wanted.items() if key in names},
+        {key: value for key, value in wanted.items() if key not in names},
+    )

@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +19,40 @@ from superres.errors import UserError
 from superres.files import write_text
 
 from .config.check import check_config, scale_lr
-from .config.ecosystem import log_level
 from .config.load import load_config, parse_options, planned_size
 from .config.values import scales_of
 from .distributed import agreement, launch
 from .distributed.failure_report import is_broken_exchange
-from .run_log import RunLog
+from .run_log import RunLog, commit, hardware
 from .train.checkpoint import find_resumable, iteration_files
-from .train.provenance import commit, hardware
 from .train.work_dir import open_work_dir, set_aside
 
 Options = list[str] | dict[str, Any] | None
 """``KEY=VALUE`` changes to a config, or values by dotted key."""
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """What a training is asked for; None and False do as the config says.
+
+    Attributes:
+        work_dir: default ``work_dirs/<config name>``.
+        resume: 'auto' continues from the work dir's newest whole checkpoint, else the path of one.
+            None does as the config says, which by default starts from the beginning (an earlier
+            run in the work dir is moved aside).
+        seed, amp, deterministic, auto_scale_lr: see docs/configs.md.
+        launcher: 'none', 'pytorch' or 'slurm'.
+        trace: file for a record of every iteration.
+    """
+
+    work_dir: str | os.PathLike | None = None
+    resume: str | os.PathLike | None = None
+    seed: int | None = None
+    amp: bool = False
+    deterministic: bool = False
+    auto_scale_lr: bool = False
+    launcher: str | None = None
+    trace: str | None = None
 
 
 def prepare(
@@ -69,10 +92,10 @@ def prepare(
 
 
 def guarded(work: Callable[[], int]) -> int:
-    """Do the work of one process, then leave the others; gives the exit code.
+    """Do the work of one process, then leave the others; returns the exit code.
 
-    A failure here is told to the other processes. Where one of theirs breaks an exchange off, that
-    is told in one message instead of a traceback, with their exit code, or 1 if they just died.
+    The others hear of a failure here. Where one of theirs breaks an exchange off, that is one
+    message instead of a traceback, with their exit code, or 1 if they just died.
     """
     try:
         return work()
@@ -84,9 +107,7 @@ def guarded(work: Callable[[], int]) -> int:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
         if not is_broken_exchange(error):
-            peers.announce(error)
-            launch.hang_up()  # of which those hear that wait for this process
-            peers.outlast()
+            peers.announce(error, launch.leave)
             raise
         text, code = peers.explain(error)
         if text:
@@ -98,54 +119,43 @@ def guarded(work: Callable[[], int]) -> int:
 
 def train(
     name: str | Config,
-    work_dir: str | os.PathLike | None = None,
-    resume: str | os.PathLike | None = None,
-    seed: int | None = None,
-    amp: bool = False,
-    launcher: str | None = None,
     options: Options = None,
-    trace: str | None = None,
-    deterministic: bool = False,
-    auto_scale_lr: bool = False,
     told: Callable[[Path], None] = lambda _: None,
+    **wanted: Any,
 ) -> int:
-    """Train from a config; gives the exit code.
+    """Train from a config; returns the exit code.
 
     Args:
         name: config path, bare name, or a complete config.
-        work_dir: default ``work_dirs/<config name>``.
-        resume: None does as the config says, which by default starts anew (an earlier run in the
-            work dir is moved aside), 'auto' continues from its newest whole checkpoint, else a
-            checkpoint's path.
-        seed, amp, deterministic, auto_scale_lr: instead of the config's.
-        launcher: 'none', 'pytorch' or 'slurm', instead of the config's.
         options: changes to the config.
-        trace: file for a record of every iteration.
-        told: of the work dir, once it is ours.
+        told: called with the work dir, once it is ours.
+        wanted: of :class:`TrainOptions`.
 
     Raises:
         UserError: whatever the user can put right.
     """
-    changes = {"seed": seed, "deterministic": deterministic or None}
-    changes["auto_scale_lr.enable"] = auto_scale_lr or None
+    how = TrainOptions(**wanted)
+    changes = {"seed": how.seed, "deterministic": how.deterministic or None}
+    changes["auto_scale_lr.enable"] = how.auto_scale_lr or None
 
     def work() -> int:
-        cfg, device = prepare(name, launcher, options, changes, resume=resume, amp=amp)
-        if amp:
+        given = {"resume": how.resume, "amp": how.amp}
+        cfg, device = prepare(name, how.launcher, options, changes, **given)
+        if how.amp:
             cfg.amp = cfg.get("amp") or True
         stem = Path(cfg.filename).stem if cfg.filename else "run"
-        folder = Path(work_dir or cfg.get("work_dir") or Path("work_dirs") / stem)
-        log = RunLog(launch.rank(), level=log_level(cfg.get("log_level")))
+        folder = Path(how.work_dir or cfg.get("work_dir") or Path("work_dirs") / stem)
+        log = RunLog(launch.rank(), level=cfg.get("log_level"))
         lock, mistake = None, None
         try:
-            start = resume or _resume_by_config(cfg, folder)
+            start = how.resume or _resume_by_config(cfg, folder)
             try:
                 lock = open_work_dir(folder, log.warn) if log.rank == 0 else None
             except UserError as error:
                 mistake = error
             agreement.share_mistake(mistake, everywhere=True)
             told(folder)
-            return _train(cfg, device, folder, log, start, trace)
+            return _train(cfg, device, folder, log, start, how.trace)
         finally:
             log.close()
             if lock:
@@ -194,8 +204,7 @@ def _train(
         agreement.require_same_data(
             lambda: training_set(cfg), lambda: prepare_sets(cfg, lambda _: None)
         )
-    scaled = scale_lr(cfg)
-    if scaled:
+    if scaled := scale_lr(cfg):
         log.say(scaled)
     hooks = [TraceHook(trace)] if trace else []
     trainer = build_trainer(cfg, device, folder, log, hooks)
@@ -206,12 +215,12 @@ def _train(
         branch_at = trainer.iter if wanted and resumed else None
         moved = set_aside(folder, branch_at) if resume is None or branch_at is not None else None
         if moved:
-            log.say(f"an earlier run's files were moved to {moved}, nothing of it is lost")
+            log.say(f"moved the previous run to {moved}")
         log.log_to(folder / "log.jsonl")
         write_text(folder / "config.py", cfg.pretty_text)
     launch.barrier()
     if resume and not resumed:
-        log.say(f"no checkpoint in {folder} to resume from: starting anew")
+        log.say(f"no checkpoint in {folder} to resume from: starting from the beginning")
     for line in _introduction(trainer):
         log.say(line)
     if log.rank == 0:

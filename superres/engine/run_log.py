@@ -1,4 +1,4 @@
-"""What a run tells: a progress bar on a terminal, plain lines elsewhere, JSON lines in a file."""
+"""What a run reports: a progress bar on a terminal, plain lines elsewhere, JSON lines in a file."""
 
 from __future__ import annotations
 
@@ -8,49 +8,51 @@ import errno
 import json
 import logging
 import os
+import platform
+import re
+import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from superres.output import bar, drop_output, printable
+from superres.paths import share_dir
 
 _SCORED = ("set", "role", "scale", "protocol", "psnr", "ssim")
 
-Listener = Callable[[str, int, dict[str, Any]], None]
-
 
 class RunLog:
-    """Tells one process's progress. Ranks other than 0 are silent but for warnings of their own.
+    """Reports one process's progress. Ranks other than 0 are silent.
 
     Args:
         rank: of this process.
+        level: of Python's logging, by name or number; lines below it go to the log file only.
+
+    Attributes:
         log_file: JSON lines are appended here: ``{"mode": "train" | "val" | "event", ...}``.
-        level: lines below it go to the log file only.
+        listeners: called with all scalars, as ``listener(mode, iteration, values)``.
     """
 
-    def __init__(
-        self, rank: int = 0, log_file: Path | None = None, level: int = logging.INFO
-    ) -> None:
-        self.rank, self.level = rank, level
-        self.log_file = log_file
+    def __init__(self, rank: int = 0, level: str | int | None = None) -> None:
+        self.rank = rank
+        level = level or logging.INFO
+        self.level = logging.getLevelName(level.upper()) if isinstance(level, str) else level
+        self.logger = logging.getLogger("superres")
+        self.log_file: Path | None = None
+        self.listeners: list[Callable[[str, int, dict[str, Any]], None]] = []
         self._held: list[dict[str, Any]] = []  # what is not in the file yet
         self._log_fault = ""
-        self.logger = logging.getLogger("superres")
-        self._listeners: list[Listener] = []
         self._progress: Any = None
         self._task: Any = None
-
-    def listen(self, listener: Listener) -> None:
-        """Have ``listener(mode, iteration, values)`` called with all scalars."""
-        self._listeners.append(listener)
 
     def say(self, text: str, level: int = logging.INFO, **facts: Any) -> None:
         """A line for the person, on rank 0; ``facts`` stand beside it in the file."""
         if self.rank == 0:
-            if level >= self.level:
-                self._print(text)
+            self._print(text, level)
             self._write({"mode": "event", "text": text, **facts})
 
     def warn(self, text: str) -> None:
@@ -66,7 +68,7 @@ class RunLog:
         if self.rank:
             return
         self._write({"mode": "train", **record})
-        for listener in self._listeners:
+        for listener in self.listeners:
             listener("train", record["iter"], record)
         eta = str(datetime.timedelta(seconds=round(record["eta_s"])))
         losses = "  ".join(f"{k} {v:.5f}" for k, v in record.items() if k.startswith("loss"))
@@ -80,10 +82,10 @@ class RunLog:
         """The scores of one validation."""
         if self.rank:
             return
-        told = (*_SCORED, *results.metrics)
-        scores = [{key: e[key] for key in told if key in e} for e in results.entries]
+        reported = (*_SCORED, *results.metrics)
+        scores = [{key: e[key] for key in reported if key in e} for e in results.entries]
         self._write({"mode": "val", "iter": iteration, "seconds": seconds, "results": scores})
-        for listener in self._listeners:
+        for listener in self.listeners:
             listener("val", iteration, results.scalars())
         several = len({e["scale"] for e in scores}) > 1
         line = "  ".join(
@@ -94,8 +96,7 @@ class RunLog:
             + f" ({e['protocol']})"
             for e in scores
         )
-        if self.level <= logging.INFO:
-            self._print(f"validation at iter {iteration}: {line}  [{seconds:.1f} s]")
+        self._print(f"validation at iter {iteration}: {line}  [{seconds:.1f} s]")
 
     def alert(self, text: str) -> None:
         """A line on the error output, of any rank, above the progress bar."""
@@ -132,7 +133,9 @@ class RunLog:
         count = f"{done}/{total}"
         self._progress.update(self._task, completed=done, count=count, note=printable(note))
 
-    def _print(self, text: str) -> None:
+    def _print(self, text: str, level: int = logging.INFO) -> None:
+        if level < self.level:
+            return
         try:
             if self._progress is not None:
                 self._progress.console.print(printable(text), highlight=False, markup=False)
@@ -145,30 +148,19 @@ class RunLog:
             drop_output()
             _complain(f"nothing more is printed ({error.strerror}); the run goes on")
 
-    def _write(self, record: dict[str, Any]) -> None:
-        self._held.append({"time": round(time.time(), 3), **record})
-        if self.log_file is not None:
-            self._append()
-
     def log_to(self, path: Path) -> None:
-        """From now on write to ``path``, what has been told so far first."""
+        """From now on write to ``path``, what was reported so far first."""
         self.log_file = path
-        self._append()
+        self._write()
 
-    def has_validation(self, iteration: int) -> bool:
-        """Whether the log holds a validation of this iteration."""
-        try:
-            lines = self.log_file.read_text(encoding="utf-8").splitlines()
-        except (OSError, AttributeError, UnicodeDecodeError):
-            return False
-        wanted = ('"mode": "val"', f'"iter": {iteration},')
-        return any(all(part in line for part in wanted) for line in lines)
-
-    def _append(self) -> None:
-        """Write what is held; what finds no room is kept for the next time, and its start undone.
+    def _write(self, *records: dict[str, Any]) -> None:
+        """Append lines; what finds no room is kept for the next time, and its start undone.
 
         A log that cannot be written must not end a run whose checkpoints may still be fine.
         """
+        self._held += [{"time": round(time.time(), 3), **record} for record in records]
+        if self.log_file is None:
+            return
         lines = b"".join(json.dumps(record).encode() + b"\n" for record in self._held)
         try:
             keep_folder(self.log_file.parent)
@@ -198,3 +190,34 @@ def keep_folder(folder: Path) -> None:
 def _complain(text: str) -> None:
     with contextlib.suppress(OSError):  # this may be full, too
         print(f"warning: {printable(text)}", file=sys.stderr, flush=True)
+
+
+# -- where a program runs, and of which commit it is -----------------------------------------------
+
+
+def hardware(device: torch.device | None = None, processes: int = 1) -> str:
+    """Such as ``cpu: Intel(R) Xeon(R) Processor, 2 cores`` or ``2 x NVIDIA A100``."""
+    if device is None or device.type != "cuda":
+        return processor_name()
+    name = torch.cuda.get_device_name(device)
+    return f"{processes} x {name}" if processes > 1 else name
+
+
+def processor_name() -> str:
+    """Such as ``cpu: Intel(R) Xeon(R) Processor, 2 cores``."""
+    name = platform.processor() or platform.machine()
+    with contextlib.suppress(OSError):
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+        found = re.search(r"^model name\s*:\s*(.+)$", text, re.M)
+        name = found[1].strip() if found else name
+    return f"cpu: {name}, {os.cpu_count()} cores"
+
+
+def commit() -> str | None:
+    """Of the checkout that the program runs from; None outside one."""
+    command = ["git", "-C", os.fspath(share_dir("configs").parent), "rev-parse", "HEAD"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip() or None

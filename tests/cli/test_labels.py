@@ -114,7 +114,7 @@ def test_another_network(train, scored, tmp_path, monkeypatch):
     assert main(tiny_training(config, tmp_path)) == 0
     record, seen = scored(config, tmp_path / "work/best.pth")
     is_own(record, seen, "TinyNet")
-    assert "the network is a TinyNet instead of a EDSR" in notes(record)
+    assert "type 'TinyNet' instead of 'EDSR'" in notes(record)
 
 
 def tiny_training(config, tmp_path):
@@ -282,7 +282,7 @@ def test_an_unfinished_training(published_run, tmp_path):
     state = torch.load(file, weights_only=True)
     state["meta"]["iter"] = 5000
     torch.save(state, tmp_path / "iter_5000.pth")
-    assert "5000 of 300000 iterations" in standing_of(tmp_path / "iter_5000.pth").why[0]
+    assert "iterations 5000 instead of 300000" in standing_of(tmp_path / "iter_5000.pth").why[0]
     # The best weights of a training count as its result once its end lies beside them.
     torch.save(state, tmp_path / "best.pth")
     assert standing_of(tmp_path / "best.pth").method == NAME

@@ -158,6 +158,12 @@ def trained(config, options, tmp_path, *more):
     return str(work / "best.pth")
 
 
+def test_a_radius_that_is_not_a_number(own, own_options, tmp_path, capsys):
+    config = own(body="self.receptive_radius = 'many'")
+    command = ["train", config, "--work-dir", str(tmp_path / "work"), "--cfg-options", *own_options]
+    assert "OwnNet.receptive_radius = 'many' must be a number" in failing(command, capsys)
+
+
 @pytest.mark.parametrize("fixed", [False, True], ids=["takes a scale", "has a fixed one"])
 def test_a_network_that_says_little_of_itself(own, own_options, fixed, tmp_path, capsys):
     """No receptive_radius, no in_channels, and either no attribute `scale` or no argument of it.

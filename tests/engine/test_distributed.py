@@ -45,26 +45,37 @@ def losses(lines):
     return {i: sum(values) / len(values) for i, values in found.items()}
 
 
-def test_two_ranks_equal_one(options, train, tmp_path):
-    assert train(work_dir=tmp_path / "one", trace=tmp_path / "one.jsonl") == 0
-    output = finish(dist(options, tmp_path / "two", "max_iters=6", trace=tmp_path / "two.jsonl"))
-    assert "over 2 processes" in output
-    # The second half is a resume.
-    finish(dist(options, tmp_path / "two", resume="auto", trace=tmp_path / "two.jsonl"))
-    one, two = read_trace(tmp_path / "one.jsonl"), read_trace(tmp_path / "two.jsonl")
-    assert {line["rank"] for line in two} == {0, 1}
+PARTS = ["fast=dict(channels_last=True,fused=True)", "accumulate=2", "recompute=['body.*']"]
+
+
+@pytest.mark.parametrize("parts", [[], PARTS], ids=["plain", "every part"])
+def test_one_rank_then_two_then_one(parts, options, train, tmp_path):
+    """A run may go on with another number of processes, and sees what one process sees."""
+    whole, folder = tmp_path / "whole", tmp_path / "work"
+    assert train(*parts, work_dir=whole, trace=tmp_path / "whole.jsonl") == 0
+    trace = tmp_path / "trace.jsonl"
+    if parts:
+        assert train(*parts, "max_iters=4", work_dir=folder, trace=trace) == 0
+        finish(dist(options, folder, *parts, "max_iters=8", resume="auto", trace=trace))
+        assert train(*parts, work_dir=folder, resume="auto", trace=trace) == 0
+    else:
+        assert "over 2 processes" in finish(dist(options, folder, "max_iters=6", trace=trace))
+        finish(dist(options, folder, resume="auto", trace=trace))
+    one, two = read_trace(tmp_path / "whole.jsonl"), read_trace(trace)
+    ranks = {i: sum(line["iter"] == i for line in two) for i in range(1, 13)}
+    assert list(ranks.values()) == ([1] * 4 + [2] * 4 + [1] * 4 if parts else [2] * 12)
     assert samples(one) == samples(two)
     assert losses(two) == pytest.approx(losses(one), rel=1e-5)
-    states = [read_checkpoint(tmp_path / d / "iter_12.pth")["state_dict"] for d in ("one", "two")]
-    for key, value in states[0].items():
-        torch.testing.assert_close(value, states[1][key], rtol=1e-3, atol=1e-5)
-    # Each image was scored once: the means agree.
-    scores = []
-    for name in ("one", "two"):
-        lines = [json.loads(x) for x in (tmp_path / name / "log.jsonl").read_text().splitlines()]
-        last = [line for line in lines if line["mode"] == "val"][-1]
-        scores.append({r["set"]: r["psnr"] for r in last["results"]})
-    assert scores[1] == pytest.approx(scores[0], abs=1e-3)
+    if not parts:  # in one order of sums, weights and scores agree as well
+        states = [read_checkpoint(d / "iter_12.pth")["state_dict"] for d in (whole, folder)]
+        for key, value in states[0].items():
+            torch.testing.assert_close(value, states[1][key], rtol=1e-3, atol=1e-5)
+        scores = []
+        for work in (whole, folder):  # each image was scored once: the means agree
+            lines = [json.loads(x) for x in (work / "log.jsonl").read_text().splitlines()]
+            last = [line for line in lines if line["mode"] == "val"][-1]
+            scores.append({r["set"]: r["psnr"] for r in last["results"]})
+        assert scores[1] == pytest.approx(scores[0], abs=1e-3)
 
 
 def test_a_killed_rank_is_restarted(options, tmp_path):

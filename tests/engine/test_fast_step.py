@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from superres.engine.train.optim import AutocastOptimWrapper
-from superres.engine.train.speed import cuda_graph as graph
+from superres.engine.train.speed import cuda as graph
 from superres.engine.train.speed.options import Fast, cpu_has_bfloat16, optimizer_options, resolve
 from superres.engine.train.step import TrainStep, compile_backbone
 from superres.models.restorers.restorer import Restorer
@@ -52,7 +52,7 @@ def step_of(backbone: dict, fast: Fast, accumulate: int = 1, lr: float = 1e-3) -
     wrapper = AutocastOptimWrapper(
         optimizer=optimizer, dtype=fast.amp or "float32", device_type="cpu"
     )
-    return TrainStep(module, module, wrapper, CPU, fast, accumulate)
+    return TrainStep(module, wrapper, CPU, fast, accumulate)
 
 
 def curve(step: TrainStep, data: list[dict]) -> torch.Tensor:

@@ -9,7 +9,7 @@ import sys
 import pytest
 import torch
 
-from superres.engine.train.speed.recompute import block_lists, recompute
+from superres.engine.train.memory import block_lists, recompute
 from superres.errors import UserError
 from superres.inference.backends.pytorch import LiveBytes
 from superres.models.backbones.drln import DRLN
@@ -109,12 +109,12 @@ def test_too_little_memory_says_what_to_lower(options, tmp_path):
 
 
 def test_an_allocation_that_fails_in_validation(train, capsys, monkeypatch):
-    import superres.engine.hooks.evaluation as trainer
+    from superres.engine.test.evaluate import Evaluation
 
-    def evaluate(*_, **__):
+    def score(*_, **__):
         torch.empty(1 << 60, dtype=torch.uint8)  # more than any machine has
 
-    monkeypatch.setattr(trainer, "evaluate", evaluate)
+    monkeypatch.setattr(Evaluation, "score", score)
     assert train("max_iters=3", "val_interval=3") == 2
     message = capsys.readouterr().err
     assert "validation at iteration 3" in message

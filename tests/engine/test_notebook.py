@@ -62,7 +62,7 @@ def test_mistakes(changes, tmp_path):
         superres.train("edsr_x2c64b16_g1_300k_div")
     with pytest.raises(UserError, match="a NoneType is no config"):
         superres.train(None)
-    with pytest.raises(UserError, match="need out="):
+    with pytest.raises(UserError, match="out='DIR'"):
         superres.test(CONFIG, "x.pth", report=True)
 
 

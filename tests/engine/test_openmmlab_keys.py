@@ -9,9 +9,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmengine.config import Config
 
-import superres
 from superres.cli.main import main
+from superres.engine.config.load import load_config
+from superres.engine.config.values import to_plain
+from superres.errors import UserError
 
 from .conftest import CONFIG, ROOT, read_trace, start
 from .ranks import ended, environment, free_port
@@ -98,40 +101,24 @@ class MyEMAHook(EMAHook):
 class Run:
     """``superres train`` on a config file of the user's."""
 
-    def __init__(
-        self,
-        folder: Path,
-        world: Path,
-        capsys: pytest.CaptureFixture,
-        caplog: pytest.LogCaptureFixture,
-    ) -> None:
-        self.folder, self.capsys, self.caplog = folder, capsys, caplog
+    def __init__(self, folder: Path, world: Path, capsys: pytest.CaptureFixture) -> None:
+        self.folder, self.capsys = folder, capsys
         (folder / "tiny.py").write_text(TINY.format(base=CONFIG, world=str(world)))
 
-    def config(self, text: str, base: str = "./tiny.py", name: str = "mine") -> Path:
+    def config(self, text: str, base: str = "./tiny.py", name: str = "mine") -> str:
         path = self.folder / f"{name}.py"
         path.write_text(f"_base_ = {base!r}\n{text}\n")
-        return path
+        return str(path)
 
-    def __call__(
-        self,
-        text: str,
-        *arguments: str,
-        work: str = "work",
-        code: int = 0,
-        base: str = "./tiny.py",
-    ) -> list[dict]:
-        """The trace of a run; its output stays in ``out`` and ``err``, warnings in ``warned``."""
-        path = self.config(text, base)
-        self.caplog.clear()
+    def __call__(self, text: str, *arguments: str, work: str = "work", code: int = 0) -> list[dict]:
+        """The trace of a run; its output stays in ``out`` and ``err``."""
         trace = self.folder / "trace.jsonl"
         trace.unlink(missing_ok=True)
         self.work = self.folder / work
         self.capsys.readouterr()
-        command = ["train", str(path), "--work-dir", str(self.work), "--trace", str(trace)]
-        found = main([*command, *arguments])
+        command = ["train", self.config(text), "--work-dir", str(self.work)]
+        found = main([*command, "--trace", str(trace), *arguments])
         self.out, self.err = self.capsys.readouterr()
-        self.warned = self.caplog.text
         assert found == code, self.out + self.err
         return read_trace(trace) if trace.exists() else []
 
@@ -147,20 +134,14 @@ class Run:
         lines = map(json.loads, (self.work / "log.jsonl").read_text().splitlines())
         return [line for line in lines if line["mode"] == mode]
 
-    def checkpoints(self) -> set[str]:
-        """The work dir's ``iter_N.pth``."""
-        return {path.name for path in self.work.glob("iter_*.pth")}
+    def read(self, text: str, *options: str, base: str = "./tiny.py") -> dict:
+        """The config that a text stands for."""
+        return to_plain(load_config(self.config(text, base), list(options)))
 
 
 @pytest.fixture
-def run(
-    tmp_path: Path,
-    world: Path,
-    capsys: pytest.CaptureFixture,
-    caplog: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Run:
-    return Run(tmp_path, world, capsys, caplog)
+def run(tmp_path: Path, world: Path, capsys: pytest.CaptureFixture) -> Run:
+    return Run(tmp_path, world, capsys)
 
 
 @pytest.fixture
@@ -182,12 +163,179 @@ def iterations(trace: list[dict]) -> list[int]:
     return [line["iter"] for line in trace]
 
 
-# -- resume -----------------------------------------------------------------------------------
+# -- another spelling of what superres calls otherwise ------------------------------------------
+
+LOADER = """train_dataloader = dict(
+    batch_size=3, num_workers=1, persistent_workers=True, pin_memory=False,
+    drop_last=True, batch_sampler=None, collate_fn=dict(type='default_collate'),
+    sampler=dict(type='InfiniteSampler', shuffle=True))"""
+MMENGINE = """default_hooks = dict(
+    timer=dict(type='IterTimerHook'),
+    runtime_info=dict(type='RuntimeInfoHook'),
+    param_scheduler=dict(type='ParamSchedulerHook', priority='LOW', _scope_='mmengine'),
+    sampler_seed=dict(type='mmengine.DistSamplerSeedHook'))"""
+EVERY = "default_hooks = dict(checkpoint=dict({}))"
+SAME = {
+    "randomness = dict(seed=7, deterministic=True, diff_rank_seed=True)": (
+        "seed = 7\ndeterministic = True"
+    ),
+    EVERY.format("type='CheckpointHook', interval=2, by_epoch=False, save_last=True"): (
+        "checkpoint_interval = 2"
+    ),
+    EVERY.format("max_keep_ckpts=1"): "max_keep_checkpoints = 1",
+    EVERY.format("interval=-1, max_keep_ckpts=-1"): (
+        "checkpoint_interval = None\nmax_keep_checkpoints = None"
+    ),
+    EVERY.format("save_best='auto', rule='greater'"): "save_best = 'auto'",
+    EVERY.format("save_best=['PSNR']"): "save_best = 'psnr'",
+    EVERY.format("save_best='valid/SSIM'"): "save_best = 'valid/ssim'",
+    EVERY.format("save_best=None"): "save_best = None",
+    "default_hooks = dict(logger=dict(interval=3, log_metric_by_epoch=False))": "log_interval = 3",
+    MMENGINE: "",
+    "default_hooks = dict(timer=None)": "",
+    "custom_hooks = [dict(type='EMAHook', momentum=0.5, priority='LOW')]": (
+        "custom_hooks = []\nema = dict(decay=0.5, priority='LOW')"
+    ),
+    LOADER: ("global_batch_size = 3\nnum_workers = 1\ntrain_dataloader = dict(pin_memory=False)"),
+    "train_dataloader = dict(sampler=dict(), collate_fn=dict())": "",
+    "env_cfg = dict(mp_cfg=dict(mp_start_method='spawn', opencv_num_threads=0))": (
+        "train_dataloader = dict(start_method='spawn')"
+    ),
+    "env_cfg = dict(cudnn_benchmark=True)": "fast = dict(preset='auto', autotune=True)",
+    "fast = 'max'\nenv_cfg = dict(cudnn_benchmark=False)": (
+        "fast = dict(preset='max', autotune=False)"
+    ),
+    "train_cfg = dict(type='IterBasedTrainLoop', max_iters=4, val_interval=2)": (
+        "max_iters = 4\nval_interval = 2"
+    ),
+    "param_scheduler = dict(type='StepLR', by_epoch=False, step_size=2)": (
+        "param_scheduler = [dict(type='StepLR', by_epoch=False, step_size=2)]"
+    ),
+    "val_evaluator = None\nresume_from = None\nfp16 = None\nval_cfg = dict(type='ValLoop')": "",
+}
+"""What OpenMMLab's users write, and what it is called here."""
+
+
+@pytest.mark.parametrize(("theirs", "ours"), SAME.items())
+def test_another_spelling(run, theirs, ours, caplog):
+    found, wanted = run.read(theirs), run.read(ours)
+    for key in ("val_evaluator", "resume_from", "fp16"):
+        found.pop(key, None)
+    assert found == wanted
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    ("option", "same"),
+    [
+        ("randomness.seed=7", "seed=7"),
+        ("default_hooks.checkpoint.interval=3", "checkpoint_interval=3"),
+        ("train_dataloader.batch_size=3", "global_batch_size=3"),
+        ("train_dataloader.num_workers=1", "num_workers=1"),
+        ("train_cfg.max_iters=2", "max_iters=2"),
+    ],
+)
+def test_another_spelling_on_the_command_line(run, option, same):
+    assert run.read("", option) == run.read("", same)
+    with pytest.raises(UserError, match="remove one of them"):
+        run.read("", option, f"{same.split('=')[0]}=5")
+
+
+NO_EFFECT = {
+    "randomness = dict(diff_rank_seed=False)": "randomness.diff_rank_seed",
+    "default_hooks = dict(visualization=dict(type='VisHook'))": "visualization (tensorboard",
+    "custom_hooks = [dict(type='ParamSchedulerHook')]": "custom_hooks.0: ParamSchedulerHook (the",
+    "custom_hooks = [dict(type='mmengine.ParamSchedulerHook')]": "the training loop does this",
+    "train_dataloader = dict(persistent_workers=False)": "(workers live as long as the run)",
+    "train_dataloader = dict(drop_last=False)": "drop_last (every batch is full)",
+    "log_processor = dict(type='LogProcessor', window_size=100)": "log_processor",
+    "experiment_name = 'mine'": "experiment_name",
+    "default_scope = 'mmagic'": "default_scope",
+    "env_cfg = dict(resource_limit=4096)": "env_cfg.resource_limit",
+    "env_cfg = dict(mp_cfg=dict(opencv_num_threads=4))": "opencv_num_threads",
+}
+
+
+@pytest.mark.parametrize(("text", "words"), NO_EFFECT.items())
+def test_what_has_no_effect_is_named_once(run, text, words, caplog, monkeypatch):
+    found, plain = run.read(text), run.read("")
+    for cfg in (found, plain):
+        cfg.pop("custom_hooks", None)
+        cfg.pop("default_scope", None)
+    assert found == plain
+    assert caplog.text.count("has no effect here") == 1
+    assert words in caplog.text
+    caplog.clear()
+    monkeypatch.setenv("SLURM_PROCID", "1")
+    run.read(text)
+    assert not caplog.records
+
+
+def test_what_is_written_later_wins(run):
+    def seed(text: str, *options: str, base: str = "./tiny.py") -> int:
+        return run.read(text, *options, base=base)["seed"]
+
+    base = run.config("randomness = dict(seed=7)", name="base")
+    assert seed("", base=base) == 7  # over the default runtime's
+    assert seed("seed = 3", base=base) == 3
+    assert seed("seed = 0", base=base) == 0
+    assert seed("", "seed=3", base=base) == 3
+    run.config("seed = 3", name="base")
+    assert seed("randomness = dict(seed=7)", base=base) == 7
+    assert seed("randomness = dict()\nrandomness['seed'] = 7", base=base) == 7
+    assert seed("randomness = dict(seed=7)", "seed=0", base=base) == 0
+    assert seed("seed = 7\nrandomness = dict(seed=7)") == 7
+    (run.folder / "mine.yml").write_text("_base_: ./tiny.py\nrandomness:\n  seed: 7\n")
+    assert load_config(str(run.folder / "mine.yml")).seed == 7
+    averaged = run.config("custom_hooks = [dict(type='EMAHook')]", name="averaged")
+    assert run.read("", base=averaged)["ema"] == pytest.approx(0.9998)
+    assert run.read("ema = None", base=averaged)["ema"] is None
+
+
+def test_a_config_object(run):
+    by_file = Config.fromfile(run.config("randomness = dict(seed=7)"))
+    by_hand = Config.fromfile(run.config("max_iters = 1", name="other"))
+    by_hand.randomness = {"seed": 7}
+    by_option = Config.fromfile(run.config("randomness = dict(seed=3)", name="third"))
+    for config, options in ((by_file, {}), (by_hand, {}), (by_option, {"seed": 7})):
+        before = config.pretty_text
+        assert load_config(config, options).seed == 7
+        assert config.pretty_text == before  # which stays the caller's
+
+
+def test_a_saved_config_trains_the_same(run):
+    text = (
+        f"{LOADER}\nrandomness = dict(seed=7)\nval_sets = ['valid']\n"
+        "default_hooks = dict(checkpoint=dict(interval=2), logger=dict(interval=2))\n"
+        "custom_hooks = [dict(type='EMAHook', momentum=0.5)]\n"
+        "env_cfg = dict(cudnn_benchmark=False, dist_cfg=dict(backend='nccl', timeout=60))"
+    )
+    first = run(text)
+    assert {path.name for path in run.work.glob("iter_*.pth")} == {
+        *("iter_2.pth", "iter_4.pth", "iter_6.pth")
+    }
+    assert [line["iter"] for line in run.log("train")] == [2, 4, 6]
+    assert [line["iter"] for line in run.log("val")] == [3, 6]
+    assert [len(line["samples"]) for line in first] == [3] * 6
+    saved = (run.work / "config.py").read_text()
+    for key in ("randomness", "default_hooks", "batch_size=3", "EMAHook"):
+        assert key not in saved
+    (run.folder / "saved.py").write_text(saved)
+    checkpoint = str(run.work / "iter_6.pth")
+    for name in ("mine.py", "saved.py"):
+        assert main(["test", str(run.folder / name), checkpoint, "--sets", "valid"]) == 0
+    trace = run.folder / "again.jsonl"
+    arguments = ["train", str(run.folder / "saved.py"), "--work-dir", str(run.folder / "again")]
+    assert main([*arguments, "--trace", str(trace)]) == 0
+    assert read_trace(trace) == first
+
+
+# -- resume ---------------------------------------------------------------------------------------
 
 
 def test_resume_continues(run):
     whole = run("resume = True", work="whole")
-    assert "starting anew" in run.out
+    assert "starting from the beginning" in run.out
     first = run("resume = True\nmax_iters = 4")
     rest = run("resume = True")
     assert iterations(rest) == [5, 6]
@@ -214,75 +362,7 @@ def test_a_run_that_is_launched_again_goes_on_from_its_own_newest(run, monkeypat
     assert iterations(run(text, work="other")) == [5, 6]
 
 
-# -- randomness -------------------------------------------------------------------------------
-
-
-def test_randomness(run, package):
-    probe = run.folder / "probe.json"
-    hooks = package(f"dict(type='Probe', path={str(probe)!r})")
-    seven = run("", "--seed", "7")
-    assert run("randomness = dict(seed=7)") == seven != run("")
-    assert run("", "--cfg-options", "randomness.seed=7") == seven
-    found = run(f"randomness = dict(seed=7, deterministic=True, diff_rank_seed=True)\n{hooks}")
-    assert found == seven
-    assert json.loads(probe.read_text())["deterministic"] is True
-    assert "no effect" not in run.warned
-    run("randomness = dict(seed=7, diff_rank_seed=False)")
-    assert "has no effect here: randomness.diff_rank_seed" in run.warned
-
-
-# -- default_hooks ----------------------------------------------------------------------------
-
-
-def test_intervals(run):
-    run(
-        "default_hooks = dict(\n"
-        "    checkpoint=dict(type='CheckpointHook', interval=2, by_epoch=False, save_last=True),\n"
-        "    logger=dict(type='LoggerHook', interval=3, log_metric_by_epoch=False))"
-    )
-    assert run.checkpoints() == {"iter_2.pth", "iter_4.pth", "iter_6.pth"}
-    assert [line["iter"] for line in run.log("train")] == [3, 6]
-    # What the file does not say stays as it was inherited.
-    run("default_hooks = dict(checkpoint=dict(max_keep_ckpts=1))\ncheckpoint_interval = 2")
-    assert run.checkpoints() == {"iter_6.pth"}
-    run("default_hooks = dict(checkpoint=dict(interval=-1, max_keep_ckpts=-1))")
-    assert run.checkpoints() == {"iter_6.pth"}
-    options = ("default_hooks.checkpoint.interval=3", "default_hooks.logger.interval=2")
-    run("", "--cfg-options", *options)
-    assert run.checkpoints() == {"iter_3.pth", "iter_6.pth"}
-    assert [line["iter"] for line in run.log("train")] == [2, 4, 6]
-
-
-@pytest.mark.parametrize(
-    ("value", "metric"),
-    [("'auto'", "psnr"), ("['PSNR']", "psnr"), ("'valid/SSIM'", "ssim"), ("None", None)],
-)
-def test_save_best(run, value, metric):
-    run(
-        f"val_sets = ['valid']\nmax_iters = 3\n"
-        f"default_hooks = dict(checkpoint=dict(save_best={value}, rule='greater'))"
-    )
-    assert (run.work / "best.pth").exists() == (metric is not None)
-    if metric:
-        best = torch.load(run.work / "best.pth", weights_only=True)["meta"]["selection"]
-        assert (best["set"], best["metric"]) == ("valid", metric)
-
-
-def test_mmengines_default_hooks_change_nothing(run):
-    plain = run("")
-    assert plain == run(
-        "default_hooks = dict(\n"
-        "    timer=dict(type='IterTimerHook'),\n"
-        "    runtime_info=dict(type='RuntimeInfoHook'),\n"
-        "    param_scheduler=dict(type='ParamSchedulerHook', priority='LOW', _scope_='mmengine'),\n"
-        "    sampler_seed=dict(type='mmengine.DistSamplerSeedHook'))"
-    )
-    assert "no effect" not in run.warned
-    assert plain == run("default_hooks = dict(timer=None, visualization=dict(type='VisHook'))")
-    assert "default_hooks.visualization (tensorboard" in run.warned
-
-
-# -- custom_hooks -----------------------------------------------------------------------------
+# -- hooks ----------------------------------------------------------------------------------------
 
 
 def test_ema_hook_averages_and_is_what_validation_sees(run):
@@ -338,11 +418,9 @@ def test_an_average_is_mmengines(run, package, ours, theirs):
 
 
 def test_schedules_step_once(run):
-    rates = [line["lr"] for line in run("")]
-    assert rates == [0.001, 0.001, 0.0005, 0.0005, 0.00025, 0.00025]
-    for name in ("ParamSchedulerHook", "mmengine.ParamSchedulerHook"):
-        assert [line["lr"] for line in run(f"custom_hooks = [dict(type={name!r})]")] == rates
-        assert "custom_hooks.0: ParamSchedulerHook (the training loop does this" in run.warned
+    rates = [0.001, 0.001, 0.0005, 0.0005, 0.00025, 0.00025]
+    assert [line["lr"] for line in run("")] == rates
+    assert [line["lr"] for line in run("custom_hooks = [dict(type='ParamSchedulerHook')]")] == rates
 
 
 def test_priorities_order_the_calls(run, package):
@@ -376,37 +454,19 @@ def test_a_stage_that_is_not_called_is_told(run, package):
     assert "Probe: its before_test_epoch will not be called" in run.out
 
 
-# -- train_dataloader -------------------------------------------------------------------------
-
-
 def test_further_default_hooks_are_hooks_and_a_class_stands_for_its_name(run, package):
     calls = run.folder / "calls.txt"
     module = package("").split("'")[1]
     run(
         package(f"dict(type='Second', path={str(calls)!r})")
         + f"\nfrom mmengine.runner import IterBasedTrainLoop\nfrom {module} import First\n"
-        f"default_hooks = dict(mine=dict(type=First, path={str(calls)!r}))\n"
-        "train_cfg = dict(type=IterBasedTrainLoop, max_iters=1)"
+        "train_cfg = dict(type=IterBasedTrainLoop, max_iters=1)\n"
+        f"default_hooks = dict(mine=dict(type=First, path={str(calls)!r}))"
     )
     assert [line.split()[0] for line in calls.read_text().splitlines()] == ["First", "Second"]
 
 
-def test_a_loader_as_mmengine_has_it(run):
-    plain = run("global_batch_size = 3")
-    loader = (
-        "train_dataloader = dict(\n"
-        "    batch_size=3, num_workers=1, persistent_workers=True, pin_memory={pin},\n"
-        "    drop_last=True, batch_sampler=None, collate_fn=dict(type='default_collate'),\n"
-        "    sampler=dict(type='InfiniteSampler', shuffle=True))"
-    )
-    assert run(loader.format(pin=True)) == plain
-    assert "no effect" not in run.warned
-    assert run(loader.format(pin=False)) == plain
-    assert len(plain[0]["samples"]) == 3
-    assert run("", "--cfg-options", "train_dataloader.batch_size=3") == plain
-    run("train_dataloader = dict(persistent_workers=False, drop_last=False)\nmax_iters = 1")
-    assert "train_dataloader.persistent_workers (workers live as long as the run)" in run.warned
-    assert "train_dataloader.drop_last (every batch is full)" in run.warned
+# -- processes ------------------------------------------------------------------------------------
 
 
 def test_a_batch_is_of_one_process(run, tmp_path):
@@ -416,7 +476,7 @@ def test_a_batch_is_of_one_process(run, tmp_path):
         "train_dataloader = dict(batch_size=3)\nlauncher = 'pytorch'\nexperiment_name = 'two'"
     )
     trace, port = tmp_path / "two.jsonl", free_port()
-    command = [sys.executable, str(ROOT / "tools/train.py"), str(path)]
+    command = [sys.executable, str(ROOT / "tools/train.py"), path]
     command += ["--work-dir", str(tmp_path / "two"), "--trace", str(trace)]
     ranks = [start(command, **environment(rank, 2, port)) for rank in range(2)]
     outputs = []
@@ -431,44 +491,15 @@ def test_a_batch_is_of_one_process(run, tmp_path):
     assert samples == {line["iter"]: line["samples"] for line in whole}
 
 
-def test_the_number_of_workers_has_one_value(run, package):
-    probe = run.folder / "probe.json"
-    text = package(f"dict(type='Probe', path={str(probe)!r})") + "\nmax_iters = 2\n"
-
-    def workers(more: str, *options: str) -> int:
-        run(text + more, *options)
-        return len(json.loads(probe.read_text())["workers"])
-
-    assert workers("train_dataloader = dict(num_workers=1)") == 1
-    assert workers("train_dataloader = dict(num_workers=1)", "--cfg-options", "num_workers=0") == 0
-    assert workers("", "--cfg-options", "train_dataloader.num_workers=1") == 1
-    assert "remove one of them" in run.refused(
-        "num_workers=1\ntrain_dataloader=dict(num_workers=2)"
-    )
-
-
-# -- env_cfg, launcher ------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("method", ["fork", "spawn"])
-def test_the_start_method_of_workers(run, package, method):
+def test_the_process_is_as_the_config_has_it(run, package):
     probe = run.folder / "probe.json"
     run(
-        package(f"dict(type='Probe', path={str(probe)!r})") + f"\nnum_workers = 1\nmax_iters = 2\n"
-        f"env_cfg = dict(mp_cfg=dict(mp_start_method={method!r}, opencv_num_threads=0))"
+        package(f"dict(type='Probe', path={str(probe)!r})")
+        + "\nnum_workers = 1\nmax_iters = 2\nrandomness = dict(deterministic=True)\n"
+        "env_cfg = dict(mp_cfg=dict(mp_start_method='spawn'))"
     )
-    assert json.loads(probe.read_text())["workers"] == [f"{method.capitalize()}Process"]
-    assert "no effect" not in run.warned
-
-
-def test_cudnn_benchmark(run):
-    run("env_cfg = dict(cudnn_benchmark=True)\nmax_iters = 1")
-    said = run.out if torch.cuda.is_available() else ""
-    assert "autotune" in said or "fast.autotune: there is no GPU" in run.out
-    run("env_cfg = dict(cudnn_benchmark=False)\nmax_iters = 1")
-    assert "autotune" not in run.out
-    run("env_cfg = dict(cudnn_benchmark=False)\nfast = 'max'\nmax_iters = 1")
-    assert "autotune" not in run.out
+    found = {"deterministic": True, "workers": ["SpawnProcess"], "backend": None}
+    assert json.loads(probe.read_text()) == found
 
 
 def test_the_launcher_and_its_connection(run, package, monkeypatch):
@@ -487,22 +518,11 @@ def test_the_launcher_and_its_connection(run, package, monkeypatch):
     assert json.loads(probe.read_text())["backend"] == "gloo"
     if not torch.cuda.is_available():
         run(text.replace("gloo", "nccl"))
-        assert "'nccl' needs a GPU; gloo connects" in run.err
+        assert "NCCL needs a GPU; gloo connects" in run.err
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.delenv("SUPERRES_DIST_TIMEOUT_MINUTES", raising=False)
     message = run.refused("launcher = 'pytorch'\nenv_cfg = dict(dist_cfg=dict(timeout=2))")
     assert "within 2 s" in message
-
-
-def test_keys_that_turn_nothing_on(run):
-    plain = run("")
-    same = "val_evaluator = None\nresume_from = None\nfp16 = None\nval_cfg = dict(type='ValLoop')"
-    assert run(same) == plain
-    assert run("train_dataloader = dict(sampler=dict(), collate_fn=dict())") == plain
-    assert not run.warned
-
-
-# -- other keys -------------------------------------------------------------------------------
 
 
 def test_log_level(run):
@@ -517,32 +537,6 @@ def test_log_level(run):
     assert "saved " not in run.out
 
 
-def test_what_has_no_effect_is_named_once(run, monkeypatch):
-    plain = run("")
-    text = (
-        "log_processor = dict(type='LogProcessor', window_size=100, by_epoch=False)\n"
-        "experiment_name = 'mine'\ndefault_scope = 'mmagic'\n"
-        "env_cfg = dict(resource_limit=4096, mp_cfg=dict(opencv_num_threads=4))"
-    )
-    assert run(text) == plain
-    assert run.warned.count("has no effect here") == 1
-    for key in ("log_processor", "experiment_name", "default_scope", "env_cfg.resource_limit"):
-        assert key in run.warned
-    assert "opencv_num_threads" in run.warned
-    monkeypatch.setenv("SLURM_PROCID", "1")
-    run(text)
-    assert not run.warned
-
-
-def test_the_training_loop(run):
-    loop = "train_cfg = dict(type='IterBasedTrainLoop', max_iters=4, val_interval=2)"
-    assert iterations(run(f"{loop}\nval_sets = ['valid']")) == [1, 2, 3, 4]
-    assert [line["iter"] for line in run.log("val")] == [2, 4]
-    assert len(run("", "--cfg-options", "train_cfg.max_iters=2")) == 2
-    schedule = "dict(type='MultiStepLR', by_epoch=False, milestones=[1], gamma=0.1)"
-    assert run(f"param_scheduler = {schedule}")[1]["lr"] == pytest.approx(1e-4)
-
-
 def test_the_optimisers_wrapper(run):
     plain = run("")
     same = "constructor='DefaultOptimWrapperConstructor', clip_grad=dict(type='norm', max_norm=99)"
@@ -552,86 +546,7 @@ def test_the_optimisers_wrapper(run):
     assert run(f"optim_wrapper = dict({slower})")[0]["lr"] == pytest.approx(1e-4)
 
 
-# -- two spellings ----------------------------------------------------------------------------
-
-
-def test_what_is_written_later_wins(run):
-    seeds = {seed: run("max_iters = 1", "--seed", str(seed)) for seed in (0, 3, 7)}
-    base = str(run.config("randomness = dict(seed=7)\nmax_iters = 1", name="base"))
-    assert run("", base=base) == seeds[7]  # over the default runtime's
-    assert run("seed = 3", base=base) == seeds[3]
-    assert run("seed = 0", base=base) == seeds[0]
-    assert run("", "--seed", "3", base=base) == seeds[3]
-    run.config("seed = 3\nmax_iters = 1", name="base")
-    assert run("randomness = dict(seed=7)", base=base) == seeds[7]
-    assert run("randomness = dict()\nrandomness['seed'] = 7", base=base) == seeds[7]
-    assert run("randomness = dict(seed=7)", "--cfg-options", "seed=0", base=base) == seeds[0]
-    assert run("seed = 7\nrandomness = dict(seed=7)\nmax_iters = 1") == seeds[7]
-
-
-def test_a_file_that_is_no_python(run):
-    plain = run("seed = 7")
-    (run.folder / "mine.yml").write_text("_base_: ./tiny.py\nrandomness:\n  seed: 7\n")
-    trace = run.folder / "yml.jsonl"
-    arguments = ["train", str(run.folder / "mine.yml"), "--work-dir", str(run.folder / "yml")]
-    assert main([*arguments, "--trace", str(trace)]) == 0
-    assert read_trace(trace) == plain
-
-
-def test_an_average_can_be_turned_off_again(run):
-    base = str(run.config("custom_hooks = [dict(type='EMAHook')]\nmax_iters = 1", name="base"))
-    run("ema = None", base=base)
-    assert "ema_state_dict" not in torch.load(run.work / "iter_1.pth", weights_only=True)
-    run("", base=base)
-    assert "ema_state_dict" in torch.load(run.work / "iter_1.pth", weights_only=True)
-
-
-def test_a_saved_config_trains_the_same(run):
-    text = (
-        "randomness = dict(seed=7)\ntrain_dataloader = dict(batch_size=3, num_workers=1)\n"
-        "default_hooks = dict(checkpoint=dict(interval=2), logger=dict(interval=2))\n"
-        "custom_hooks = [dict(type='EMAHook', momentum=0.5)]\n"
-        "env_cfg = dict(cudnn_benchmark=False, dist_cfg=dict(backend='nccl', timeout=60))"
-    )
-    first = run(text)
-    saved = (run.work / "config.py").read_text()
-    assert "seed = 7" in saved
-    assert "checkpoint_interval = 2" in saved
-    for key in ("randomness", "default_hooks", "batch_size=3", "EMAHook"):
-        assert key not in saved
-    (run.folder / "saved.py").write_text(saved)
-    checkpoint = str(run.work / "iter_6.pth")
-    assert main(["test", str(run.folder / "mine.py"), checkpoint, "--sets", "valid"]) == 0
-    assert main(["test", str(run.folder / "saved.py"), checkpoint, "--sets", "valid"]) == 0
-    trace = run.folder / "again.jsonl"
-    arguments = ["train", str(run.folder / "saved.py"), "--work-dir", str(run.folder / "again")]
-    assert main([*arguments, "--trace", str(trace)]) == 0
-    assert read_trace(trace) == first
-
-
-def test_a_config_object(run):
-    from mmengine.config import Config
-
-    plain = run("max_iters = 1", "--seed", "7")
-    wanted = torch.load(run.work / "iter_1.pth", weights_only=True)["state_dict"]
-
-    def trained(config: Config, **more: object) -> dict:
-        found = superres.train(config, work_dir=run.folder / "object", **more)
-        return torch.load(found.work_dir / "iter_1.pth", weights_only=True)["state_dict"]
-
-    by_file = Config.fromfile(str(run.config("randomness = dict(seed=7)\nmax_iters = 1")))
-    by_hand = Config.fromfile(str(run.config("max_iters = 1", name="other")))
-    by_hand.randomness = {"seed": 7}
-    by_argument = Config.fromfile(str(run.config("randomness = dict(seed=3)\nmax_iters = 1")))
-    for config, more in ((by_file, {}), (by_hand, {}), (by_argument, {"seed": 7})):
-        before = config.pretty_text
-        weights = trained(config, **more)
-        assert all(torch.equal(weights[key], value) for key, value in wanted.items())
-        assert config.pretty_text == before  # which stays the caller's
-    assert len(plain) == 1
-
-
-# -- what would train differently ---------------------------------------------------------------
+# -- what would train differently -----------------------------------------------------------------
 
 REFUSED = {
     "resume = {}": [("'auto'", "resume = 'auto' must be True or False")],
@@ -747,8 +662,3 @@ def test_what_is_refused(run, package, text, words):
     key = text.rpartition("\n")[2].split(" = ")[0]
     translated = ("ema.", "resume", "num_workers")
     assert key in message or key == "env_cfg" or any(word in message for word in translated)
-
-
-def test_contradictions_on_the_command_line(run):
-    message = run.refused("", "--cfg-options", "seed=3", "randomness.seed=7")
-    assert "remove one of them" in message

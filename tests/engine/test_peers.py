@@ -92,25 +92,21 @@ def test_what_may_differ_between_machines_does(options, world, tmp_path):
     assert (tmp_path / "work" / "iter_3.pth").is_file()
 
 
-def test_ranks_that_differ_alike_are_told_together(monkeypatch):
+def test_ranks_that_differ_are_named_with_what_the_first_has(monkeypatch):
     base = {"torch": "2.13.0", "superres": "1"}
-    everyone = [base, base, {**base, "torch": "2.9"}, {**base, "torch": "2.9"}, {"torch": "2.13.0"}]
-    monkeypatch.setattr(
-        launch, "gather", lambda value: everyone if value == base else list("abcde")
-    )
-    with pytest.raises(UserError) as caught:
+    everyone = [base, base, {**base, "torch": "2.9"}, {"torch": "2.13.0"}]
+    monkeypatch.setattr(launch, "gather", lambda value: everyone if value == base else list("abcd"))
+    with pytest.raises(UserError, match=r"ranks 2, 3: torch: 2\.9 instead of 2\.13\.0\."):
         consistency.require_same("program", base)
-    assert "ranks 2, 3: torch: 2.9 instead of 2.13.0." in str(caught.value)
-    assert "rank 4: superres: nothing instead of 1" in str(caught.value)
 
 
-def test_a_killed_rank_is_named(options, tmp_path):
+def test_a_killed_rank_ends_the_others(options, tmp_path):
     ranks = start_ranks(options, tmp_path, ENDLESS, ENDLESS)
     wait_for(tmp_path / "iter_5.pth", ranks[0])
     ranks[1].kill()
     (code, output), _ = ended(ranks, 40)
     assert code == 1, output
-    assert f"rank 1 (process {ranks[1].pid} on {socket.gethostname()}) gives no answer" in output
+    assert "error [rank 0]: the other ranks are out of reach" in output
     assert "Traceback" not in output
     assert read_checkpoint(iteration_files(tmp_path)[0][1])["meta"]["iter"] >= 5
 
@@ -127,7 +123,7 @@ def test_a_rank_that_fails_alone_ends_all_in_one_message(options, tmp_path, who)
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["stopped", "asleep"])
-def test_a_rank_that_hangs_is_named_within_the_timeout(options, tmp_path, kind):
+def test_a_rank_that_hangs_ends_the_others_within_the_timeout(options, tmp_path, kind):
     often = [*ENDLESS, "checkpoint_interval=2"]
     if kind == "asleep":
         ranks = in_trouble(options, tmp_path, kind, often, minutes=0.25)
@@ -143,8 +139,7 @@ def test_a_rank_that_hangs_is_named_within_the_timeout(options, tmp_path, kind):
     ranks[1].communicate()
     assert ranks[0].returncode == 1, output
     assert "Traceback" not in output
-    assert f"rank 1 (process {ranks[1].pid}" in output
-    assert ("gives no answer" if kind == "stopped" else "hangs") in output
+    assert "rank that prints no line like this one has died, hangs" in output
 
 
 def test_a_rank_that_does_not_come(options, tmp_path):
@@ -152,7 +147,7 @@ def test_a_rank_that_does_not_come(options, tmp_path):
     lonely[1].kill()
     (code, output), _ = ended(lonely)
     assert code == 2, output
-    assert "only 1 of 2 processes have come to 127.0.0.1:" in output
+    assert "1 of 2 ranks joined 127.0.0.1:" in output
     assert "Traceback" not in output
 
 
@@ -174,26 +169,12 @@ def test_a_port_in_use(options, tmp_path):
     assert "Traceback" not in found.stderr
 
 
-def test_which_device_and_connection(monkeypatch):
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-
-    def chosen(*arguments, **more):
-        device, backend, note = launch.choose(*arguments, **more)
-        return str(device), backend, note
-
-    assert chosen(8, 3, 8, True) == ("cuda:3", "nccl", "")
-    assert chosen(0, 1, 2, True) == ("cpu", "gloo", "")
-    device, backend, note = chosen(2, 1, 2, False)
-    assert (device, backend) == ("cuda:1", "gloo")
-    assert "no NCCL" in note
-    assert chosen(1, 5, 8, True, slurm=True)[0] == "cuda:0"
+def test_which_device():
+    assert str(launch.choose(8, 3, 8)) == "cuda:3"
+    assert str(launch.choose(0, 1, 2)) == "cpu"
+    assert str(launch.choose(1, 5, 8, slurm=True)) == "cuda:0"
     with pytest.raises(UserError, match=r"4 processes .* torch sees 2 GPUs"):
-        launch.choose(2, 0, 4, True)
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert "hides all GPUs" in chosen(0, 0, 2, True)[2]
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
-    with pytest.raises(UserError, match="CUDA_VISIBLE_DEVICES='0'"):
-        launch.choose(1, 0, 2, True)
+        launch.choose(2, 0, 4)
 
 
 @pytest.mark.parametrize("text", ["", "soon", "0", "-1", "nan", "inf"])

@@ -47,7 +47,6 @@ WEIGHT = "backbone.conv_first.weight"
 CHANGES = {
     "no meta": put("meta", True),
     "no iteration": put("meta", {}),
-    "iteration without end": put("meta", "iter", 10**12),
     "a weight that is none": put("state_dict", WEIGHT, [1]),
     "averaged weights of another size": put("ema_state_dict", WEIGHT, torch.zeros(1)),
     "a moment of another size": put(*STATE, "exp_avg", torch.zeros(1)),

@@ -1,40 +1,114 @@
-"""What a run does when nothing goes wrong."""
+"""What a run does when nothing goes wrong: files, scores, curves, seeds."""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from superres.cli.main import main
 from superres.engine.train.checkpoint import read_checkpoint
+from superres.imaging.io import read_image
 
-from .conftest import read_trace
+from .conftest import CONFIG, read_trace
+
+PROTOCOLS = "protocols=dict(default=['edsr-y','mmediting-rgb'],testset=['mmediting-rgb'])"
 
 
-def log(folder, mode):
+def log(folder: Path, mode: str) -> list[dict]:
     lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
     return [line for line in lines if line["mode"] == mode]
 
 
-def test_a_work_dir_after_a_run(train, tmp_path):
-    assert train() == 0
-    folder = tmp_path / "work"
-    assert {p.name for p in folder.glob("*.pth")} == {
-        *(f"iter_{n}.pth" for n in (3, 6, 9, 12)),
-        "best.pth",
-    }
+@pytest.fixture(scope="module")
+def run(options, tmp_path_factory):
+    """A work dir, by several protocols, with curves, and what the run printed."""
+    folder = tmp_path_factory.mktemp("run") / "work"
+    more = [PROTOCOLS, "save_best=valid/ssim@mmediting-rgb", "tensorboard=dict(pictures=3)"]
+    more += ["optim_wrapper.clip_grad=dict(max_norm=1.0)"]
+    arguments = ["train", CONFIG, "--work-dir", str(folder), "--cfg-options", *options, *more]
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        assert main(arguments) == 0
+    return folder, printed.getvalue()
+
+
+def test_the_files_of_a_work_dir(run):
+    folder, _ = run
+    checkpoints = {f"iter_{n}.pth" for n in (3, 6, 9, 12)}
+    assert {p.name for p in folder.glob("*.pth")} == checkpoints | {"best.pth"}
     assert (folder / "last_checkpoint").read_text().strip() == "iter_12.pth"
     assert (folder / "config.py").is_file()
     assert [line["iter"] for line in log(folder, "train")] == [4, 8, 12]
-    scores = [{r["set"]: r for r in line["results"]} for line in log(folder, "val")]
-    assert [line["iter"] for line in log(folder, "val")] == [6, 12]
-    assert scores[0]["valid"]["role"] == "validation"
-    assert scores[0]["testset"]["role"] == "test"
-    best = read_checkpoint(folder / "best.pth")
-    selection = best["meta"]["selection"]
+    assert all("grad_norm" in line for line in log(folder, "train"))
+
+
+def test_scores_by_several_protocols_and_the_best_by_any_cell(run):
+    folder, printed = run
+    lines = log(folder, "val")
+    assert [line["iter"] for line in lines] == [6, 12]
+    scores = [{(r["set"], r["protocol"]): r for r in line["results"]} for line in lines]
+    cells = {("valid", "edsr-y"), ("valid", "mmediting-rgb"), ("testset", "mmediting-rgb")}
+    assert set(scores[0]) == cells
+    roles = {key[0]: row["role"] for key, row in scores[0].items()}
+    assert roles == {"valid": "validation", "testset": "test"}
+    selection = read_checkpoint(folder / "best.pth")["meta"]["selection"]
     assert (selection["set"], selection["role"]) == ("valid", "validation")
-    assert selection["score"] == max(s["valid"]["psnr"] for s in scores)
+    assert (selection["metric"], selection["protocol"]) == ("ssim", "mmediting-rgb")
+    assert selection["score"] == max(s["valid", "mmediting-rgb"]["ssim"] for s in scores)
+    # The table at the end: both protocols, bicubic, the last weights.
+    for protocol in ("edsr-y", "mmediting-rgb"):
+        table = printed.split(f"PSNR / SSIM by {protocol}: ")[0].rsplit("method", 1)[1]
+        last = scores[-1]["valid", protocol]
+        assert f"{last['psnr']:.2f} / {last['ssim']:.4f}" in table
+        assert "iteration 12" in table
+        assert "Bicubic" in table
+
+
+def test_curves_and_images_in_tensorboard(run, tmp_path):
+    events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    folder, _ = run
+    sizes = {"images": 0, "scalars": 0}
+    found = events.EventAccumulator(str(folder / "tensorboard"), sizes).Reload()
+    for tag, steps in {
+        "train/loss": [4, 8, 12],
+        "val/valid/psnr": [6, 12],
+        "val/valid/psnr@mmediting-rgb": [6, 12],
+        "val/testset/psnr": [6, 12],
+    }.items():
+        assert [event.step for event in found.Scalars(tag)] == steps
+    images = found.Tags()["images"]
+    assert len(images) == 3
+    assert sum(tag.startswith("val/valid/") for tag in images) == 2
+    assert [[image.step for image in found.Images(tag)] for tag in images] == [[6, 12]] * 3
+    (tmp_path / "shown.png").write_bytes(found.Images(images[0])[0].encoded_image_string)
+    shown = np.asarray(read_image(tmp_path / "shown.png"))
+    assert shown.shape[1] > 4 * 160  # LR, bicubic, SR and HR beside each other
+    assert shown.std() > 20
+
+
+@pytest.mark.parametrize(
+    "wanted", ["testset/psnr@edsr-y", "valid/psnr@nothing", "other/psnr@edsr-y"]
+)
+def test_a_cell_that_is_not_there(train, wanted, capsys):
+    assert train(PROTOCOLS, f"save_best={wanted}") == 2
+    assert "valid/psnr@edsr-y" in capsys.readouterr().err
+
+
+def test_choosing_by_a_test_set_is_said(train, tmp_path, capsys):
+    assert train("max_iters=6", "val_sets=[]", "max_keep_checkpoints=1", "amp=True") == 0
+    assert "a test set" in capsys.readouterr().out
+    best = read_checkpoint(tmp_path / "work" / "best.pth")["meta"]["selection"]
+    assert best["role"] == "test"
+    # Older checkpoints are deleted; mixed precision keeps the weights in float32.
+    assert [p.name for p in (tmp_path / "work").glob("iter_*.pth")] == ["iter_6.pth"]
+    state = read_checkpoint(tmp_path / "work" / "iter_6.pth")
+    assert all(v.dtype == torch.float32 for v in state["state_dict"].values())
+    assert "loss_scaler" in state["optimizer"]
 
 
 def test_training_learns(train, tmp_path):
@@ -44,38 +118,24 @@ def test_training_learns(train, tmp_path):
     assert sum(losses[-10:]) < 0.6 * sum(losses[:10])
 
 
-def test_old_checkpoints_are_deleted(train, tmp_path):
-    assert train("max_keep_checkpoints=2") == 0
-    names = {p.name for p in (tmp_path / "work").glob("iter_*.pth")}
-    assert names == {"iter_9.pth", "iter_12.pth"}
-
-
 def test_seeds(train, tmp_path):
     def trained(name, *extra):
         trace = tmp_path / f"{name}.jsonl"
         assert train("max_iters=2", *extra, work_dir=tmp_path / name, trace=trace) == 0
         return read_trace(trace)
 
+    def seed(path):
+        return read_checkpoint(path)["meta"]["seed"]
+
     assert trained("a") == trained("b")
     assert trained("a") != trained("c", "seed=1")
     drawn = [trained(f"none{i}", "seed=None") for i in range(2)]
     assert drawn[0] != drawn[1]
-    saved = read_checkpoint(tmp_path / "none0" / "iter_2.pth")["meta"]["seed"]
+    folder = tmp_path / "none0"
+    saved = seed(folder / "iter_2.pth")
     assert trained("again", f"seed={saved}") == drawn[0]
-
-
-def test_a_drawn_seed_survives_a_resume(train, tmp_path):
-    assert train("max_iters=3", "seed=None") == 0
-    seed = read_checkpoint(tmp_path / "work" / "iter_3.pth")["meta"]["seed"]
-    assert train("max_iters=6", "seed=None", resume="auto") == 0
-    assert read_checkpoint(tmp_path / "work" / "iter_6.pth")["meta"]["seed"] == seed
-
-
-def test_mixed_precision_on_a_cpu(train, tmp_path):
-    assert train("max_iters=4", "amp=True") == 0
-    state = read_checkpoint(tmp_path / "work" / "iter_4.pth")
-    assert all(v.dtype == torch.float32 for v in state["state_dict"].values())
-    assert "loss_scaler" in state["optimizer"]
+    assert train("max_iters=4", "seed=None", work_dir=folder, resume="auto") == 0
+    assert seed(folder / "iter_4.pth") == saved
 
 
 def test_float16_on_a_cpu_is_refused(train, capsys):
@@ -83,24 +143,3 @@ def test_float16_on_a_cpu_is_refused(train, capsys):
         pytest.skip("there is a GPU")
     assert train("amp=float16") == 2
     assert "bfloat16" in capsys.readouterr().err
-
-
-def test_choosing_by_a_test_set_is_told(train, tmp_path, capsys):
-    assert train("max_iters=6", "val_sets=[]") == 0
-    assert "a test set" in capsys.readouterr().out
-    best = read_checkpoint(tmp_path / "work" / "best.pth")["meta"]["selection"]
-    assert best["role"] == "test"
-
-
-def test_tensorboard_gets_the_curves(train, tmp_path):
-    events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
-    assert train("tensorboard=True") == 0
-    curves = events.EventAccumulator(str(tmp_path / "work" / "tensorboard"))
-    curves.Reload()
-    assert [e.step for e in curves.Scalars("train/loss")] == [4, 8, 12]
-    assert [e.step for e in curves.Scalars("val/valid/psnr")] == [6, 12]
-
-
-def test_gradient_clipping_leaves_no_history(train, tmp_path):
-    assert train("optim_wrapper.clip_grad=dict(max_norm=1.0)") == 0
-    assert all("grad_norm" in line for line in log(tmp_path / "work", "train"))

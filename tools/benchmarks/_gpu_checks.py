@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from benchmarks._gpu_run import CONFIG, Check, Found, Rig, last_line, worst
 from benchmarks.harness import Variant, measure, row
-from superres.engine.train.speed import cuda_graph as graph
+from superres.engine.train.speed import cuda as graph
 
 GRAPH = "fast=dict(preset='off',fused=True,cuda_graph=True)"
 EAGER = "fast=dict(preset='off',fused=True)"

@@ -30,8 +30,8 @@ from superres.datasets.loader import train_loader
 from superres.datasets.sampler import IterationSampler
 from superres.engine.hooks.evaluation import EvaluationHook
 from superres.engine.run_log import RunLog
-from superres.engine.test.evaluate import evaluate
-from superres.engine.test.predictor import network
+from superres.engine.test.evaluate import Evaluation
+from superres.engine.test.subject import network
 from superres.engine.train.speed.options import torch_settings
 from superres.engine.train.step import step_seed
 from superres.engine.train.trainer import Trainer
@@ -354,7 +354,8 @@ def validation(rig: Rig) -> Found:
     cpu = torch.device("cpu")
     trainer = rig.trainer("val_sets=[valid]")
     module = copy.deepcopy(trainer.module).to(cpu)
-    wanted = evaluate(network(module, cpu), trainer.eval_sets[:1], ExtraMetrics([]))
+    scoring = Evaluation(trainer.eval_sets[:1], ExtraMetrics([]))
+    wanted = scoring.score(network(module, cpu))
     evaluation = next(hook for hook in trainer.hooks if isinstance(hook, EvaluationHook))
     evaluation.validate(trainer)  # algorithms, memory
     started = time.perf_counter()

@@ -108,7 +108,7 @@ def report(
         device: what the work ran on; default: this processor.
         setup: what was measured (sizes, threads, batch), for the reader.
     """
-    from superres.engine.train.provenance import processor_name
+    from superres.engine.run_log import processor_name
     from superres.evaluation.results import versions
 
     return {

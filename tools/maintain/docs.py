@@ -24,8 +24,7 @@ from superres.checkpoints.files import sha256
 from superres.checkpoints.zoo import shipped
 from superres.cli.main import exit_code
 from superres.engine.config.load import load_config
-from superres.engine.config.types import use_scope
-from superres.engine.config.values import scales_of, to_plain
+from superres.engine.config.values import scales_of, to_plain, use_scope
 from superres.engine.test.published_columns import standing_of_training
 from superres.evaluation.published import PublishedScore
 from superres.evaluation.tables import format_published

@@ -54,7 +54,7 @@ def _browse(args: argparse.Namespace) -> Record:
     from superres.datasets.joined import build_dataset
     from superres.engine.config.check import check_config
     from superres.engine.config.load import load_config
-    from superres.engine.config.types import blame
+    from superres.engine.config.values import blame
 
     options = args.cfg_options + ([f"seed={args.seed}"] if args.seed is not None else [])
     cfg = load_config(args.config, options)

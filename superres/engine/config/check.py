@@ -5,15 +5,32 @@ Each check raises one :class:`~superres.errors.UserError` that names the key.
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+import torch
 from mmengine.config import Config
 
+from superres import registry
+from superres.checkpoints.networks import full_config
 from superres.errors import UserError
+from superres.models.layers.backbone import on_meta, with_scale
 
 from .ecosystem import OPTIMISER
 from .mmengine_hooks import ITERATIONS, type_name
-from .network_check import check_network, follow_channels
-from .types import check_types, use_scope
-from .values import MISSING, get, require, walk
+from .values import (
+    KINDS,
+    accepted_arguments,
+    blame,
+    check_types,
+    find_type,
+    require,
+    scales_of,
+    to_plain,
+    use_scope,
+    walk,
+)
 
 _KINDS = {
     "dict": (
@@ -22,6 +39,7 @@ _KINDS = {
     ),
     "dict or None": ("optim_wrapper.clip_grad", "optim_wrapper.paramwise_cfg", "auto_scale_lr"),
     "list or None": ("param_scheduler", "custom_hooks", "recompute"),
+    "list": ("train_dataloader.dataset.pipeline",),
     "path or None": ("load_from", "work_dir"),
     "count": (
         *("max_iters", "global_batch_size", "log_interval", "accumulate"),
@@ -29,8 +47,12 @@ _KINDS = {
     ),
     "count or None": ("val_interval", "checkpoint_interval", "max_keep_checkpoints"),
     "count or 0": ("num_workers",),
+    "number": ("optim_wrapper.optimizer.lr",),
     "seed or None": ("seed",),
     "yes or no": ("deterministic", "auto_scale_lr.enable"),
+    "yes or no or None": ("resume",),
+    "level or None": ("log_level",),
+    "start method or None": ("train_dataloader.start_method",),
 }
 """What a key must be where it is there; see :data:`.values.KINDS`."""
 
@@ -38,33 +60,35 @@ _TAKES = {
     "optim_wrapper.clip_grad": "type max_norm norm_type error_if_nonfinite foreach clip_value",
     "optim_wrapper.paramwise_cfg": "custom_keys bias_lr_mult bias_decay_mult norm_decay_mult "
     "dwconv_decay_mult flat_decay_mult bypass_duplicate",
-    "auto_scale_lr": "enable base_batch_size applied",
+    "auto_scale_lr": "enable base_batch_size",
 }
 """The keys of dicts that whoever reads them does not check."""
 
+_SIDE = 48
+"""Of the images, without numbers in them, that a network of one's own is tried on."""
+_CHANNELS = {1: "grey", 3: "rgb"}
+_MEAN_TOLERANCE = 0.01
 
-def check_scale(cfg: Config) -> None:
-    """The scale stands once at the top; everything that states one agrees with it.
+
+def check_config(cfg: Config, world_size: int = 1) -> None:
+    """All checks that need no data. Run before a model or a dataset is built.
+
+    The channels that images are read with are put into the config: those of the network.
 
     Raises:
-        UserError: no scale, one that is no positive whole number, or two that differ.
+        UserError: naming the key.
     """
-    if "scale" not in cfg:
-        raise UserError("config: it states no scale; write e.g. scale = 4 at its top")
-    scale = cfg["scale"]
-    scales = list(scale) if isinstance(scale, (list, tuple)) else [scale]
-    if not scales or not all(type(s) is int and s > 0 for s in scales):
-        raise UserError(f"config: scale = {scale!r} must be a whole number such as 2, 3 or 4")
-
-    for path, value in walk(cfg):
-        if "." not in path or path.rpartition(".")[2] not in ("scale", "scales"):
-            continue
-        values = list(value) if isinstance(value, (list, tuple)) else [value]
-        if not set(values) <= set(scales):
-            raise UserError(
-                f"config: {path} = {value!r} disagrees with scale = {scale!r}. Write it "
-                f"once, at the top (or --cfg-options scale=...): it reaches every part"
-            )
+    use_scope()
+    for key in ("model", "train_dataloader", "optim_wrapper", "scale"):
+        if key not in cfg:
+            raise UserError(f"config: missing top-level key {key!r}; start from configs/_base_")
+    if isinstance(cfg.train_dataloader, dict) and "dataset" not in cfg.train_dataloader:
+        raise UserError("config: train_dataloader has no 'dataset', a dict(type='PairedDataset')")
+    check_shapes(cfg)
+    check_scale(cfg)
+    check_batch(cfg, world_size)
+    check_types(cfg)
+    follow_channels(cfg, check_network(cfg))
 
 
 def check_shapes(cfg: Config) -> None:
@@ -73,43 +97,50 @@ def check_shapes(cfg: Config) -> None:
     Raises:
         UserError: naming the key.
     """
+    stated = dict(walk(cfg))
     for kind, paths in _KINDS.items():
         for path in paths:
-            value = get(cfg._cfg_dict, path)
-            if value is not MISSING:
-                require(path, value, kind)
+            if path in stated:
+                require(path, stated[path], kind)
     for path, known in _TAKES.items():
-        stated = get(cfg._cfg_dict, path)
-        for key in () if stated is MISSING else stated or ():
+        for key in stated.get(path) or ():
             if key not in known.split():
                 known = known.replace(" ", ", ")
                 raise UserError(f"config: {path} has no key {key!r}; known: {known}")
-    for key in ("param_scheduler", "custom_hooks"):
-        for i, entry in enumerate(cfg.get(key) or []):
+    for path in ("param_scheduler", "train_dataloader.dataset.pipeline"):
+        for i, entry in enumerate(stated.get(path) or ()):
             if not isinstance(entry, dict) or "type" not in entry:
-                raise UserError(f"config: {key}.{i} = {entry!r} must be a dict with a type")
-            if key == "param_scheduler" and entry.get("by_epoch", True):  # mmengine's default
-                raise UserError(
-                    f"config: {key}.{i}: {entry['type']}: {ITERATIONS}; write by_epoch=False"
-                )
-    pipeline = cfg.train_dataloader["dataset"].get("pipeline", [{"type": ""}])
-    if (
-        not isinstance(pipeline, list)
-        or not pipeline
-        or not all(isinstance(step, dict) and "type" in step for step in pipeline)
-    ):
-        raise UserError(
-            "config: train_pipeline must be a list of dicts with a type, the last one PackInputs"
-        )
-    optimizer = get(cfg.optim_wrapper, "optimizer")
-    if optimizer is MISSING or "type" not in optimizer:
+                raise UserError(f"config: {path}.{i} = {entry!r} must be a dict with a type")
+            if path == "param_scheduler" and entry.get("by_epoch", True):  # mmengine's default
+                what = f"config: {path}.{i}: {entry['type']}"
+                raise UserError(f"{what}: {ITERATIONS}; write by_epoch=False")
+    if stated.get("train_dataloader.dataset.pipeline") == []:
+        raise UserError("config: train_pipeline is empty; PackInputs is its last step")
+    if "optim_wrapper.optimizer.type" not in stated:
         raise UserError(f"config: optim_wrapper has no optimizer with a type; {OPTIMISER}")
     kind = cfg.optim_wrapper.get("type")
     if type_name(kind) in ("AmpOptimWrapper", "ApexOptimWrapper"):
-        raise UserError(
-            f"config: optim_wrapper.type = {kind!r}: write type='OptimWrapper' there without "
-            "loss_scale and dtype, and amp = True, 'bfloat16' or 'float16' at the top"
-        )
+        hint = "write 'OptimWrapper' without loss_scale and dtype, and amp = True at the top"
+        raise UserError(f"config: optim_wrapper.type = {kind!r}: {hint}")
+
+
+def check_scale(cfg: Config) -> None:
+    """Everything that states a scale agrees with the one at the top.
+
+    Raises:
+        UserError: a scale that is not a positive whole number, or two that differ.
+    """
+    scale = cfg["scale"]
+    scales = list(scale) if isinstance(scale, (list, tuple)) else [scale]
+    if not scales or not all(type(s) is int and s > 0 for s in scales):
+        raise UserError(f"config: scale = {scale!r} must be a whole number such as 2, 3 or 4")
+    for path, value in walk(cfg):
+        if "." not in path or path.rpartition(".")[2] not in ("scale", "scales"):
+            continue
+        values = list(value) if isinstance(value, (list, tuple)) else [value]
+        if not set(values) <= set(scales):
+            what = f"config: {path} = {value!r} disagrees with scale = {scale!r}"
+            raise UserError(f"{what}. Write it once, at the top: it reaches every part")
 
 
 def check_batch(cfg: Config, world_size: int = 1) -> None:
@@ -118,67 +149,175 @@ def check_batch(cfg: Config, world_size: int = 1) -> None:
     Raises:
         UserError: naming the key.
     """
-    batch = cfg.get("global_batch_size", world_size)
+    batch, parts = cfg.get("global_batch_size", world_size), cfg.get("accumulate", 1)
+    what = f"config: global_batch_size = {batch} cannot be shared equally by {world_size} processes"
     if batch % world_size:
-        raise UserError(
-            f"config: global_batch_size = {batch} cannot be shared equally by {world_size} "
-            f"processes; choose a multiple of {world_size}, or another number of processes"
-        )
-    parts = cfg.get("accumulate", 1)
+        raise UserError(f"{what}; choose a multiple of {world_size}")
     if batch // world_size % parts:
-        raise UserError(
-            f"config: accumulate = {parts}: a process's {batch // world_size} samples (of "
-            f"global_batch_size = {batch}) cannot be cut into {parts} equal parts"
-        )
-
-
-def check_config(cfg: Config, world_size: int = 1) -> None:
-    """All checks that need no data. Run before a model or a dataset is built.
-
-    The channels that images are read with are put into the config: those of the network.
-    """
-    use_scope()
-    for key in ("model", "train_dataloader", "optim_wrapper"):
-        if key not in cfg:
-            raise UserError(f"config: it has no {key!r}; start from one of configs/_base_")
-    if isinstance(cfg.train_dataloader, dict) and "dataset" not in cfg.train_dataloader:
-        raise UserError(
-            "config: train_dataloader has no 'dataset', a dict(type='PairedDataset', ...)"
-        )
-    check_shapes(cfg)
-    check_scale(cfg)
-    check_batch(cfg, world_size)
-    check_types(cfg)
-    follow_channels(cfg, check_network(cfg))
+        raise UserError(f"{what} in parts of accumulate = {parts}; choose one that divides")
 
 
 def scale_lr(cfg: Config) -> str:
     """Apply the linear rule (Goyal et al., 2017) in place, where the config asks for it.
 
     ``auto_scale_lr = dict(enable=True, base_batch_size=16)`` multiplies the optimiser's ``lr`` by
-    ``global_batch_size / base_batch_size``. The config then says ``enable=False`` and what was
-    applied, so that a run from the saved config does not scale twice.
+    ``global_batch_size / base_batch_size``. The key then goes, so that a run from the saved config
+    does not scale twice.
 
     Returns:
         What was done, in one line; '' where nothing was.
 
     Raises:
-        UserError: no base batch size, no rate to scale, or it was applied before.
+        UserError: no base batch size, or no rate to scale.
     """
     wanted = cfg.get("auto_scale_lr") or {}
     if not wanted.get("enable"):
         return ""
-    if wanted.get("applied"):
-        raise UserError(
-            f"config: auto_scale_lr was applied before: the learning rate is {wanted['applied']:g} "
-            "times what it was. Remove auto_scale_lr.applied to scale it again"
-        )
     base = require("auto_scale_lr.base_batch_size", wanted.get("base_batch_size"), "count")
     before = require("optim_wrapper.optimizer.lr", cfg.optim_wrapper.optimizer.get("lr"), "number")
     factor = cfg.global_batch_size / base
     cfg.optim_wrapper.optimizer.lr = before * factor
-    wanted.enable, wanted.applied = False, factor
+    cfg.pop("auto_scale_lr")
     return (
         f"auto_scale_lr: batch {cfg.global_batch_size} is {factor:g} times the base batch {base}: "
         f"learning rate {before:g} becomes {before * factor:g}"
     )
+
+
+# -- the network -----------------------------------------------------------------------------------
+
+
+def _same(key: str, a: Any, b: Any) -> bool:
+    """Whether an argument of two networks is the same, but for a mean that was trained a little."""
+    if key == "rgb_mean" and a and b and len(a) == len(b):
+        return all(abs(x - y) <= _MEAN_TOLERANCE for x, y in zip(a, b))
+    return a == b
+
+
+def network_differences(
+    found: Mapping[str, Any],
+    wanted: Mapping[str, Any],
+    ignored: Collection[str] = (),
+    same: Callable[[str, Any, Any], bool] = _same,
+) -> dict[str, tuple[Any, Any]]:
+    """In what two configs of networks differ, with today's defaults written out.
+
+    Args:
+        found, wanted: networks' configs; of two types that is all that is said.
+        ignored: arguments that may differ.
+        same: whether an argument's two values are the same.
+
+    Returns:
+        The values of both by argument.
+    """
+    if found.get("type") != wanted["type"]:
+        return {"type": (found.get("type"), wanted["type"])}
+    ours, theirs = to_plain(full_config(found)), to_plain(full_config(wanted))
+    return {
+        key: (ours.get(key), theirs.get(key))
+        for key in sorted({*ours, *theirs} - {"type", *ignored})
+        if not same(key, ours.get(key), theirs.get(key))
+    }
+
+
+def check_network(cfg: Config) -> int | None:
+    """The backbone's arguments are of their kinds, it can be built, and images fit it.
+
+    Returns:
+        The channels it takes, 1 or 3; None where that cannot be known.
+
+    Raises:
+        UserError: naming the key.
+    """
+    node = to_plain(cfg.model).get("backbone")
+    if not isinstance(node, dict) or find_type(node.get("type")) is None:
+        return None
+    cls = find_type(node["type"])
+    ours = cls.__module__.startswith("superres.")
+    parameters = inspect.signature(cls).parameters
+    if ours:  # others' defaults may mean something else
+        for key, value in node.items():
+            if key in parameters and key not in ("scale", "scales"):
+                kind = _expected(value, parameters[key].default)
+                if kind:
+                    raise UserError(f"config: model.backbone.{key} = {value!r} must be {kind}")
+    full = full_config(node)
+    stated = [full[key] for key in ("in_channels", "out_channels") if type(full.get(key)) is int]
+    if stated:
+        _require_channels("model.backbone", stated[0], stated[-1])
+    with blame("model.backbone", node):
+        network = on_meta(lambda: with_scale(registry.MODELS.build(node), node))
+    if ours:
+        return stated[0] if stated else None
+    where = f"config: model.backbone: {node['type']}"
+    scales = list(getattr(network, "scales", None) or [network.scale])
+    if not set(scales_of(cfg)) <= set(scales):
+        of = f"is for scale {' and '.join(map(str, scales))}, by its attribute `scale`"
+        raise UserError(f"{where} {of}, and the config has scale = {to_plain(cfg.scale)}")
+    radius = getattr(network, "receptive_radius", None)
+    if radius is not None and not (isinstance(radius, int | float) and radius >= 0):
+        raise UserError(f"{where}.receptive_radius = {radius!r} must be a number, or None: unknown")
+    return _channels_of_own(network, stated[:1], node["type"])
+
+
+def _expected(value: Any, default: Any) -> str:
+    """What an argument must be, by its default; '' if it is that."""
+    if isinstance(default, tuple):
+        if value is None and isinstance(default[0], float):
+            return ""
+        entries = value if isinstance(value, (list, tuple)) and value else [None]
+        wrong = any(_expected(v, default[0]) for v in entries)
+        return f"a list such as {list(default)}" if wrong else ""
+    kind = {bool: "yes or no", int: "count", float: "number"}.get(type(default))
+    return "" if kind is None or KINDS[kind][0](value) else KINDS[kind][1]
+
+
+def _channels_of_own(network: torch.nn.Module, stated: list[int], name: str) -> int | None:
+    """Tried on torch's meta device, where sizes are known and nothing is computed."""
+    network = network.to("meta").eval()
+    for channels in stated or (3, 1):
+        try:
+            with torch.no_grad():
+                result = network(torch.empty(1, channels, _SIDE, _SIDE, device="meta"))
+            shape = tuple(result.shape)
+        except Exception:  # of that network, or an operation that needs numbers
+            continue
+        wanted = _SIDE * network.scale
+        if len(shape) != 4 or shape[2:] != (wanted, wanted):
+            what = f"of (1, {channels}, {_SIDE}, {_SIDE}) {name} makes {shape}; at its scale of "
+            what += f"{network.scale} the last two must be {wanted}"
+            raise UserError(f"config: model.backbone: {what}")
+        _require_channels(f"model.backbone: {name}", channels, shape[1])
+        return channels
+    return stated[0] if stated else None
+
+
+def _require_channels(where: str, takes: int, makes: int) -> None:
+    if takes not in _CHANNELS or takes != makes:
+        both = "in_channels and out_channels must both be 3 (RGB) or both be 1 (grey)"
+        raise UserError(f"config: {where} takes {takes} and makes {makes} channels; {both}")
+
+
+def follow_channels(cfg: Config, channels: int | None) -> None:
+    """Have images read with the channels that the network takes, in training and evaluation.
+
+    Raises:
+        UserError: the config states others.
+    """
+    if channels is None:
+        return
+    wanted = _CHANNELS[channels]
+    dataset = cfg.train_dataloader["dataset"]
+    nodes = {"train_dataloader.dataset": dataset, "eval_dataset": cfg.get("eval_dataset") or {}}
+    if isinstance(dataset.get("dataset"), dict):  # of a MultiScaleDataset
+        nodes["train_dataloader.dataset.dataset"] = dataset["dataset"]
+    for path, node in nodes.items():
+        stated = node.get("channels")
+        if stated not in (None, wanted):
+            takes = f"the network takes {channels} channel{'s' * (channels > 1)}"
+            raise UserError(f"config: {path}.channels = {stated!r}, but {takes}; remove the key")
+        takes = accepted_arguments(node) or () if "type" in node else ("channels",)
+        if wanted == "grey" and "channels" in takes:
+            node["channels"] = wanted
+    if wanted == "grey":
+        cfg.eval_dataset = nodes["eval_dataset"]

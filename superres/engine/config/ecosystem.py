@@ -13,7 +13,6 @@ wins over them. Two that contradict each other in one place are an error.
 from __future__ import annotations
 
 import inspect
-import logging
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -125,7 +124,7 @@ _SAME: dict[str, tuple[str, str | Callable[[str, Any], Any] | None]] = {
 """OpenMMLab's spelling: ours, and the kind of the value or what converts it; None: whoever reads it
 checks it."""
 
-_WORK_DIRS = (None, "work_dirs", "./work_dirs", "./work_dirs/")
+_PLACES = (None, "work_dirs", "./work_dirs", "./work_dirs/")
 
 
 def _default_hooks() -> Iterator[tuple[str, tuple[Any, ...]]]:
@@ -141,54 +140,49 @@ def _default_hooks() -> Iterator[tuple[str, tuple[Any, ...]]]:
 
 _AS_IS: dict[str, tuple[Any, ...]] = {
     **dict(_default_hooks()),
-    "default_hooks.visualization": (),
-    "default_hooks.checkpoint.by_epoch": (False,),
+    **dict.fromkeys(("default_hooks.checkpoint.by_epoch", "train_cfg.by_epoch"), (False,)),
     "default_hooks.checkpoint.filename_tmpl": (None, "iter_{}.pth"),
-    "default_hooks.checkpoint.out_dir": _WORK_DIRS,
     "default_hooks.checkpoint.rule": (None, "greater", ["greater"]),
-    "default_hooks.logger.out_dir": _WORK_DIRS,
     "default_hooks.logger.log_metric_by_epoch": (False,),
-    "randomness.diff_rank_seed": (True,),
+    **dict.fromkeys(("default_hooks.checkpoint.out_dir", "default_hooks.logger.out_dir"), _PLACES),
+    **dict.fromkeys(("env_cfg.dist_cfg.port", "train_cfg.max_epochs"), (None,)),
     "env_cfg.mp_cfg.opencv_num_threads": (0,),
-    "env_cfg.resource_limit": (),
-    "env_cfg.dist_cfg.port": (None,),
     "env_cfg.dist_cfg.init_backend": ("torch",),
     "train_cfg.type": ("IterBasedTrainLoop",),
-    "train_cfg.by_epoch": (False,),
-    "train_cfg.max_epochs": (None,),
     "train_cfg.val_begin": (0, 1),
     "train_cfg.dynamic_intervals": (None,),
     "val_cfg.type": ("ValLoop", "MultiValLoop", "EditValLoop"),
     "test_cfg.type": ("TestLoop", "MultiTestLoop", "EditTestLoop"),
-    "train_dataloader.shuffle": (True,),
-    "train_dataloader.batch_sampler": (None,),
-    "train_dataloader.sampler": (None,),
     "train_dataloader.sampler.type": ("InfiniteSampler", "DefaultSampler"),
-    "train_dataloader.sampler.shuffle": (True,),
-    "train_dataloader.sampler.round_up": (True,),
-    "train_dataloader.sampler.seed": (None,),
-    "train_dataloader.collate_fn": (None,),
     "train_dataloader.collate_fn.type": ("default_collate", "pseudo_collate"),
-    "train_dataloader.persistent_workers": (True,),
-    "train_dataloader.drop_last": (True,),
-    "log_processor": (),
-    "experiment_name": (),
+    **{
+        f"train_dataloader.{key}": (value,)
+        for value, keys in {
+            None: ("batch_sampler", "sampler", "sampler.seed", "collate_fn"),
+            True: ("shuffle", "sampler.shuffle", "sampler.round_up"),
+        }.items()
+        for key in keys
+    },
+    **dict.fromkeys(("train_dataloader.persistent_workers", "train_dataloader.drop_last"), (True,)),
+    "randomness.diff_rank_seed": (True,),
+    **dict.fromkeys(("default_hooks.visualization", "env_cfg.resource_limit"), ()),
+    **dict.fromkeys(("log_processor", "experiment_name"), ()),
 }
 """The values that say what is done anyway; others are refused."""
 
 _NO_EFFECT = {
     "default_hooks.visualization": "tensorboard shows results",
-    **dict.fromkeys(
-        (f"default_hooks.logger.{key}" for key in ("ignore_last", "keep_local", "out_suffix")),
-        "log.jsonl lies in the work dir",
-    ),
+    "default_hooks.logger.ignore_last": "log.jsonl holds the means of each log_interval",
+    "default_hooks.logger.keep_local": "log.jsonl lies in the work dir",
+    "default_hooks.logger.out_suffix": "log.jsonl lies in the work dir",
     "default_hooks.logger.interval_exp_name": _ADVICE["experiment_name"],
     "randomness.diff_rank_seed": "what a network draws always differs between ranks",
     "env_cfg.mp_cfg.opencv_num_threads": "a worker has one thread",
     "env_cfg.resource_limit": "ulimit -n sets it",
     "train_dataloader.persistent_workers": "workers live as long as the run",
     "train_dataloader.drop_last": "every batch is full",
-    **{key: _ADVICE[key] for key in ("log_processor", "experiment_name")},
+    "log_processor": _ADVICE["log_processor"],
+    "experiment_name": _ADVICE["experiment_name"],
 }
 """Whose other values are not refused, as they change nothing, and why."""
 
@@ -214,7 +208,12 @@ def translate(cfg: Config, source: Source, processes: int = 1) -> list[str]:
     Raises:
         UserError: what would train differently, and two keys that contradict each other.
     """
-    root, notes = cfg._cfg_dict, _check_scalars(cfg._cfg_dict)
+    root, notes = cfg._cfg_dict, []
+    if isinstance(root.get("param_scheduler"), dict):
+        root["param_scheduler"] = [root["param_scheduler"]]
+    scope = root.get("default_scope")
+    if scope not in (None, "superres", "mmengine"):
+        notes.append(f"default_scope = {scope!r} (types are looked up in superres, then mmengine)")
     translate_hooks(root, source, notes)
     sections = {section: root.pop(section) for section in SECTIONS if section in root}
     loader = sections.get("train_dataloader")
@@ -224,9 +223,9 @@ def translate(cfg: Config, source: Source, processes: int = 1) -> list[str]:
     for path, value in [leaf for name, node in sections.items() for leaf in _leaves(name, node)]:
         if value == {} or path.endswith("._scope_"):
             continue
+        parent, _, key = path.rpartition(".")
         if value is not None and path in _BELOW:
-            inside = ", ".join(_BELOW[path])
-            raise UserError(f"config: {path} = {value!r} must be a dict of {inside}")
+            raise UserError(f"config: {path} = {value!r} must be a dict of {_known(path)}")
         if path in _SAME:
             ours, kind = _SAME[path]
             if kind is not None:
@@ -237,19 +236,17 @@ def translate(cfg: Config, source: Source, processes: int = 1) -> list[str]:
             continue
         needed = path not in _BELOW or (path in _ADVICE and path not in SECTIONS)
         accepted = _AS_IS.get(path, () if needed else (None,))
-        if (type_name(value) if path.endswith(".type") else value) in accepted:
+        if (type_name(value) if key == "type" else value) in accepted:
             continue
         if path in _NO_EFFECT:
             notes.append(f"{path} ({_NO_EFFECT[path]})")
         elif path in _AS_IS or path in _BELOW:
-            own = path.startswith("default_hooks.") and path.endswith((".type", ".priority"))
-            advice = _advice("default_hooks" if own else path)
+            fixed = parent.startswith("default_hooks") and key in ("type", "priority")
+            advice = _advice("default_hooks" if fixed else path)
             raise UserError(f"config: {path} = {value!r}: {advice}")
         else:
-            parent, _, key = path.rpartition(".")
             near = did_you_mean(key, _BELOW.get(parent, ())) or f": {_advice(path)}."
-            known = ", ".join(_BELOW.get(parent, ()))
-            raise UserError(f"config: {parent} has no key {key!r}{near} Known: {known}")
+            raise UserError(f"config: {parent} has no key {key!r}{near} Known: {_known(parent)}")
     return notes
 
 
@@ -262,38 +259,11 @@ def _leaves(path: str, node: Any) -> Iterator[tuple[str, Any]]:
         yield path, node
 
 
+def _known(path: str) -> str:
+    return ", ".join(_BELOW.get(path, ()))
+
+
 def _advice(path: str) -> str:
     while path not in _ADVICE:
         path = path.rpartition(".")[0]
     return _ADVICE[path]
-
-
-def _check_scalars(root: dict) -> list[str]:
-    """Check :data:`SCALARS` and the like; returns what has no effect."""
-    if not isinstance(root.get("resume", False), bool | None):
-        raise UserError(
-            f"config: resume = {root['resume']!r} must be True or False. The newest checkpoint of "
-            "the work dir is resumed; another one is named by load_from = 'PATH' beside it, or by "
-            "--resume PATH"
-        )
-    log_level(root.get("log_level"))
-    if isinstance(root.get("param_scheduler"), dict):
-        root["param_scheduler"] = [root["param_scheduler"]]
-    scope = root.get("default_scope")
-    if scope in (None, "superres", "mmengine"):
-        return []
-    return [f"default_scope = {scope!r} (types are looked up in superres, then in mmengine)"]
-
-
-def log_level(value: Any) -> int:
-    """``log_level`` of a config as Python's logging counts it; INFO by default.
-
-    Raises:
-        UserError: it is not a level.
-    """
-    level = logging.getLevelName(value.upper()) if isinstance(value, str) else value
-    if value is None or type(level) is int:
-        return logging.INFO if value is None else level
-    raise UserError(
-        f"config: log_level = {value!r} must be 'DEBUG', 'INFO', 'WARNING', 'ERROR' or 'CRITICAL'"
-    )

@@ -1,8 +1,8 @@
 """Finding, reading and completing a config.
 
 A config is an mmengine text config (``_base_`` lists of files to inherit from). Two things are
-added. What is written once at its top, such as ``scale``, is handed to the parts that take it,
-after ``--cfg-options`` (:mod:`.handed_on`). And every error names the file, the key and, where
+added. What is written once at its top, such as ``scale``, reaches every part that takes it
+(:func:`hand_on`), after ``--cfg-options``. And every error names the file, the key and, where
 there is one, the near match.
 """
 
@@ -11,11 +11,13 @@ from __future__ import annotations
 import ast
 import copy
 import logging
+import math
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config, ConfigDict, DictAction
 from mmengine.utils import import_modules_from_strings
 
 from superres.errors import UserError, did_you_mean
@@ -24,10 +26,8 @@ from superres.interop.openmmlab import evaluation
 from superres.paths import share_dir
 
 from .ecosystem import REFUSED, SCALARS, SECTIONS, translate
-from .handed_on import TOP_LEVEL, hand_on
-from .reading import COMMAND_LINE, SETS, Source, read_config
-from .types import use_scope
-from .values import get, put, to_plain, walk
+from .reading import CHANGED, COMMAND_LINE, SETS, Source, read_config
+from .values import MISSING, accepted_arguments, get, put, to_plain, use_scope, walk
 
 logger = logging.getLogger("superres")
 
@@ -41,6 +41,15 @@ KEYS = (
     *("save_best", "protocols", "metrics", "auto_scale_lr", *SCALARS, *SECTIONS),
 )
 """Top-level keys that the program reads."""
+
+_BACKBONE = {"scale": "scale", "scales": "scale"}
+_DATASET = {"name": "train_set", "data_root": "data_root", "pipeline": "train_pipeline"}
+_DATASET |= _BACKBONE
+_TRANSFORM = {key: key for key in ("lq_patch_size", "margin", "global_batch_size")}
+_SCHEDULES_TO_THE_END = ("Linear", "Poly")  # mmengine's default end is never: their rate would stay
+
+TOP_LEVEL = (*_DATASET.values(), *_TRANSFORM, "max_iters", "num_workers", "degradation")
+"""Keys whose values are handed on."""
 
 
 def will_be_first() -> bool:
@@ -108,10 +117,10 @@ def load_config(
     use_scope()
     cfg, source = _opened(name)
     _check_keys(cfg, source)
-    before = {key: to_plain(cfg[key]) for key in TOP_LEVEL if key in cfg}
-    for key, value in changes.items():
+    before = to_plain({key: cfg[key] for key in TOP_LEVEL if key in cfg})
+    for key, value in to_plain(changes).items():
         _check_option(cfg, key)
-        put(cfg._cfg_dict, key, to_plain(value))
+        put(cfg._cfg_dict, key, value)
         source.stated[key] = COMMAND_LINE
     for path, value in walk(cfg):
         if hasattr(value, "__qualname__"):  # registries take full names of classes, too
@@ -119,8 +128,7 @@ def load_config(
         elif isinstance(value, str) and "${" in value:
             raise UserError(
                 f"config {cfg.filename}: {path} = {value!r}: such references are no longer read. "
-                "Leave the key out (scale, data_root and the like reach all parts that take them) "
-                "or let Python compute it"
+                "Leave the key out (scale and its like reach all parts), or let Python compute it"
             )
     if cfg.get("custom_imports"):
         try:
@@ -130,12 +138,12 @@ def load_config(
     notes = translate(cfg, source, planned_size(launcher or cfg.get("launcher")))
     if notes:
         _warn(f"config {cfg.filename}: has no effect here: {'; '.join(notes)}")
-    for key in SETS:
+    for key in SETS:  # a set called 291 is a name, not a number
         value = cfg.get(key, {})
         if isinstance(value, (list, tuple)):
             cfg[key] = [v if isinstance(v, dict) else str(v) for v in value]
         elif not isinstance(value, dict):
-            cfg[key] = str(value)  # a set called 291 is a name, not a number
+            cfg[key] = str(value)
     hand_on(cfg, before)
     return cfg
 
@@ -146,12 +154,13 @@ def _opened(name: str | Config) -> tuple[Config, Source]:
         cfg, source = copy.deepcopy(name), Source()
         if os.path.isfile(cfg.filename or ""):
             as_file, source = read_config(Path(cfg.filename))
-            source.changed = lambda key: get(cfg._cfg_dict, key) != get(as_file._cfg_dict, key)
+            for key, _ in walk(cfg):
+                value, before = (get(one._cfg_dict, key) for one in (cfg, as_file))
+                if value is not MISSING and not isinstance(value, dict) and value != before:
+                    source.stated[key] = CHANGED
         return cfg, source
     if not isinstance(name, str | os.PathLike):
-        raise UserError(
-            f"a {type(name).__name__} is no config; give its path, its name, or a Config"
-        )
+        raise UserError(f"a {type(name).__name__} is no config; give its path, name, or a Config")
     path = find_config(os.fspath(name))
     cfg, source = read_config(path)
     recipe = recipe_of(cfg._cfg_dict, path)
@@ -208,8 +217,8 @@ def _check_option(cfg: Config, key: str) -> None:
         raise UserError(f"{where} {first} is not read here; {REFUSED[first]}")
     if first in cfg:
         raise UserError(
-            f"{where} only the config's own Python code uses {first!r}, and has used it up before "
-            "options are put in; set what it is used in ('superres print-config')"
+            f"{where} only the config's own Python code uses {first!r}, before options are put in; "
+            "set what it is used in ('superres print-config')"
         )
     near = did_you_mean(first, KEYS) or f"; known: {', '.join(sorted(KEYS))}"
     raise UserError(f"{where} the config has no key {first!r}{near}")
@@ -231,10 +240,8 @@ def parse_options(options: list[str]) -> dict[str, Any]:
         try:
             parsed[key.strip()] = _value(value.strip())
         except (AssertionError, IndexError, TypeError, ValueError, MemoryError, RecursionError):
-            raise UserError(
-                f"--cfg-options {option[:200]}: cannot be read. Write quotes around names and "
-                "paths: [dict(gt='/a')]"
-            ) from None
+            hint = "Write quotes around names and paths: [dict(gt='/a')]"
+            raise UserError(f"--cfg-options {option[:200]}: cannot be read. {hint}") from None
     return parsed
 
 
@@ -256,3 +263,83 @@ def _value(text: str) -> Any:
         return ast.literal_eval(_Words().visit(ast.parse(text, mode="eval")))
     except (SyntaxError, ValueError):
         return DictAction._parse_iterable(text)
+
+
+def hand_on(cfg: Config, before: Mapping[str, Any]) -> None:
+    """Give each part of a config the values that stand at its top and that it takes, in place.
+
+    A part gets a value that it does not state itself, and only where its signature declares the
+    argument. The config that a run saves states all of them. There, and in configs that repeat a
+    value by hand, a part follows its key: ``--cfg-options scale=2`` replaces every ``scale`` that
+    was equal to the one at the top.
+
+    ====================================  =======================================================
+    at the top                            goes to
+    ====================================  =======================================================
+    scale                                 ``scale`` or ``scales`` of the backbone and the dataset
+    train_set, data_root, train_pipeline  ``name``, ``data_root``, ``pipeline`` of the dataset
+    lq_patch_size, margin                 the crop
+    global_batch_size                     transforms that take it
+    degradation                           a ``dict(type='Degrade')`` of the pipeline without steps,
+                                          and ``eval_dataset.make_lq``
+    num_workers                           ``train_dataloader``
+    max_iters                             ends of schedules: ``T_max`` (less ``begin``) of cosines,
+                                          ``end`` of LinearLR and PolyLR, ``total_steps``
+    ====================================  =======================================================
+
+    Args:
+        cfg: complete, with ``--cfg-options``; modules of a user's own are imported.
+        before: the values at the top before ``--cfg-options``; a part that states one of them
+            follows the new one.
+    """
+    root = cfg._cfg_dict
+
+    def give(node: Any, argument: str, key: str) -> None:
+        """One value, where the node states none or the one from before."""
+        if not isinstance(node, dict):
+            return
+        known = before.get(key)
+        followed = known is not None and to_plain(node.get(argument)) in (known, [known])
+        if key in root and (argument not in node or followed):
+            one = argument == "scales" and isinstance(root[key], int)
+            node[argument] = [root[key]] if one else copy.deepcopy(root[key])
+
+    def fill(node: Any, takes: Mapping[str, str]) -> None:
+        accepted = accepted_arguments(node) if isinstance(node, dict) and "type" in node else ()
+        for argument, key in takes.items():
+            other = argument == "lq_patch_size" and node.get("gt_patch_size") is not None
+            if argument in (accepted or ()) and not other:
+                give(node, argument, key)
+
+    pipeline = root.get("train_pipeline")
+    steps = pipeline if isinstance(pipeline, list) else []
+    if steps and root.get("degradation") is not None:
+        same = (before.get("degradation"), {"type": "Degrade"})
+        copies = [root["degradation"] if to_plain(step) in same else step for step in steps]
+        steps[:] = copy.deepcopy(copies)
+        give(root.setdefault("eval_dataset", ConfigDict()), "make_lq", "degradation")
+    for step in steps:
+        fill(step, _TRANSFORM)
+    fill(get(root, "model.backbone"), _BACKBONE)
+    dataset = get(root, "train_dataloader.dataset")
+    while isinstance(dataset, dict):
+        fill(dataset, _DATASET)
+        dataset = dataset.get("dataset")
+    if isinstance(root.get("train_dataloader"), dict) and "num_workers" in root:
+        root["train_dataloader"]["num_workers"] = root["num_workers"]
+    schedules = root.get("param_scheduler")
+    for schedule in schedules if isinstance(schedules, list) else ():
+        if isinstance(schedule, dict) and "type" in schedule and "max_iters" in root:
+            _end(schedule, root["max_iters"], before.get("max_iters"))
+
+
+def _end(schedule: dict, max_iters: Any, before: Any) -> None:
+    accepted, begin = accepted_arguments(schedule) or (), schedule.get("begin", 0)
+    ends = {"total_steps": begin} if "end" in schedule else {"total_steps": begin, "T_max": begin}
+    if str(schedule["type"]).startswith(_SCHEDULES_TO_THE_END):
+        ends["end"] = 0
+    for argument, less in ends.items():
+        if argument not in accepted or type(max_iters) is not int or type(less) is not int:
+            continue
+        if argument not in schedule or schedule[argument] == (before or math.inf) - less:
+            schedule[argument] = max(1, max_iters - less)

@@ -53,20 +53,19 @@ DEFAULT_HOOKS = {
 
 def translate_hooks(root: dict, source: Source, notes: list[str]) -> None:
     """Take those of mmengine's hooks out of ``custom_hooks`` that something else stands for."""
-    entries, defaults = [], root.get("default_hooks")
-    if isinstance(defaults, dict):
-        for name in [n for n in defaults if n not in (*DEFAULT_HOOKS, "visualization")]:
-            entries.append((f"default_hooks.{name}", defaults.pop(name)))
-    custom = root.get("custom_hooks") or []
+    defaults, custom = root.get("default_hooks"), root.get("custom_hooks") or []
     if not isinstance(custom, list):
         return
+    known = (*DEFAULT_HOOKS, "visualization")
+    more = [n for n in defaults if n not in known] if isinstance(defaults, dict) else []
+    entries = [(f"default_hooks.{name}", defaults.pop(name)) for name in more]
     entries = [entry for entry in entries if entry[1] is not None]
     entries += [(f"custom_hooks.{i}", entry) for i, entry in enumerate(custom)]
     kept, averages = [], []
     for path, entry in entries:
         if not isinstance(entry, dict) or "type" not in entry:
-            named = f"; mmengine's own are {', '.join(DEFAULT_HOOKS)}" if path[0] == "d" else ""
-            raise UserError(f"config: {path} = {entry!r} must be a dict with a type{named}")
+            own = f"; mmengine's own are {', '.join(DEFAULT_HOOKS)}" if path[0] == "d" else ""
+            raise UserError(f"config: {path} = {entry!r} must be a dict with a type{own}")
         if "priority" in entry:
             check_priority(path, entry["priority"])
         name = type_name(entry["type"])
@@ -129,9 +128,8 @@ def _ema(path: str, entry: dict) -> float | dict[str, Any]:
             ema[key.removesuffix("_iter")] = value
         elif key not in ("type", "_scope_", "momentum") and value != _EMA_AS_IS.get(key, entry):
             raise UserError(
-                f"config: {path}: EMAHook cannot have {key} = {value!r}; it takes momentum, "
-                "begin_iter, interval and priority. There is no other average than the "
-                "exponential one of the weights, and buffers are copied"
+                f"config: {path}: EMAHook cannot have {key} = {value!r}; there is no other average "
+                "than the exponential one, by momentum, begin_iter, interval and priority"
             )
     return ema if ema.keys() - {"decay"} else ema["decay"]
 

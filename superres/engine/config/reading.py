@@ -6,7 +6,7 @@ import math
 import os
 import re
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,12 +36,10 @@ class Source:
     Attributes:
         files: the config and all that it inherits from, outermost first.
         stated: how far behind the command line each dotted key was written.
-        changed: whether a key of a Config object differs from what its file says.
     """
 
     files: list[Path] = field(default_factory=list)
     stated: dict[str, float] = field(default_factory=dict)
-    changed: Callable[[str], bool] = lambda _: False
 
     def settle(self, root: dict, theirs: str, ours: str, value: Any) -> None:
         """Give ``ours`` the value of ``theirs``, unless it was itself written later.
@@ -60,14 +58,12 @@ class Source:
             put(root, ours, value)
 
     def _depth(self, path: str) -> float:
-        known = [
+        related = (
             far
             for other, far in self.stated.items()
             if f"{path}.".startswith(f"{other}.") or other.startswith(f"{path}.")
-        ]
-        if COMMAND_LINE not in known and self.changed(path):
-            return CHANGED
-        return min(known, default=LEAF)
+        )
+        return min(related, default=LEAF)
 
     def words(self) -> set[str]:
         """The words of the files' code that are assigned nothing there: names that it reads."""

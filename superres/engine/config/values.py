@@ -1,17 +1,28 @@
-"""Values of a config: by dotted key, as plain Python, and what each kind of them must be."""
+"""Values of a config: by dotted key, as plain Python, and what each must be.
+
+A ``type`` names a class; what its signature takes is what may stand beside it.
+"""
 
 from __future__ import annotations
 
+import inspect
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
+from mmengine.hooks import Hook
+from mmengine.optim import OptimWrapper
+from mmengine.registry import DefaultScope
 
-from superres.errors import UserError
+from superres import registry
+from superres.errors import UserError, did_you_mean
 
 MISSING = object()
+_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+_READ_BY_BUILDERS = {Hook: {"priority"}, OptimWrapper: {"constructor", "paramwise_cfg"}}
 
 
 def _whole(least: int) -> Callable[[Any], bool]:
@@ -20,6 +31,11 @@ def _whole(least: int) -> Callable[[Any], bool]:
 
 def _number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _one_of(*values: str) -> tuple[Callable[[Any], bool], str]:
+    quoted = [repr(value) for value in values]
+    return lambda value: value in values, f"{', '.join(quoted[:-1])} or {quoted[-1]}"
 
 
 KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
@@ -33,7 +49,12 @@ KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "dict": (lambda value: isinstance(value, dict), "a dict"),
     "list": (lambda value: isinstance(value, list), "a list"),
     "path": (lambda value: isinstance(value, str), "a path"),
-    "backend": (lambda value: value in ("nccl", "gloo"), "'nccl' or 'gloo'"),
+    "backend": _one_of("nccl", "gloo"),
+    "start method": _one_of("fork", "spawn", "forkserver"),
+    "level": (
+        lambda value: type(value) is int or str(value).upper() in _LEVELS,
+        f"one of {', '.join(_LEVELS)}",
+    ),
 }
 """What a value must be: the test, and how a message says it."""
 
@@ -72,7 +93,7 @@ def put(root: Any, path: str, value: Any) -> None:
     """Set a dotted key, of lists by number; one of ``fast`` opens its preset.
 
     Raises:
-        UserError: the path leads through something that is no dict and no such list.
+        UserError: the path leads through something else than dicts and such lists.
     """
     node, parts = root, path.split(".")
     for i, part in enumerate(parts):
@@ -118,11 +139,90 @@ def to_plain(value: Any) -> Any:
     return json.loads(json.dumps(value, default=other))
 
 
-_MEAN_TOLERANCE = 0.01
+# -- the classes that a config names ---------------------------------------------------------------
 
 
-def same_argument(key: str, a: Any, b: Any) -> bool:
-    """Whether an argument of two networks is the same, but for a mean that was trained a little."""
-    if key == "rgb_mean" and a and b and len(a) == len(b):
-        return all(abs(x - y) <= _MEAN_TOLERANCE for x, y in zip(a, b))
-    return a == b
+def use_scope() -> None:
+    """Look names up in superres first, then in mmengine, without mmengine's warnings about it."""
+    if not DefaultScope.check_instance_created(registry.SCOPE):
+        DefaultScope.get_instance(registry.SCOPE, scope_name=registry.SCOPE)
+
+
+def find_type(name: Any) -> Any:
+    """The class or function that ``type=name`` stands for, or None."""
+    if not isinstance(name, str):
+        return name if callable(name) else None
+    return next(filter(None, (reg.get(name) for reg in registry.ALL)), None)
+
+
+def known_types() -> list[str]:
+    """All names that a config may use as ``type``."""
+    names: set[str] = set()
+    for node in registry.ALL:
+        node.import_from_location()
+        while node is not None:
+            names.update(node.module_dict)
+            node = node.parent
+    return sorted(names)
+
+
+def accepted_arguments(node: Any) -> set[str] | None:
+    """The keywords that ``dict(type=...)`` may carry; None where anything goes."""
+    cls = find_type(node["type"])
+    if cls is None:
+        return None
+    names = {"type", "_scope_"}
+    bases = inspect.getmro(cls) if inspect.isclass(cls) else (cls,)
+    for kind in bases:
+        names |= _READ_BY_BUILDERS.get(kind, set())
+    for kind in bases:
+        try:
+            parameters = inspect.signature(kind).parameters.values()
+        except (TypeError, ValueError):
+            return None
+        names |= {p.name for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
+        # **kwargs hands the rest on to the next class of the inheritance.
+        if all(p.kind is not p.VAR_KEYWORD for p in parameters):
+            return names
+    return None
+
+
+def check_types(cfg: Config) -> None:
+    """Every ``type`` is known, and takes the arguments given to it.
+
+    Raises:
+        UserError: naming the key, and near matches.
+    """
+    for path, node in walk(cfg):
+        if not isinstance(node, dict) or "type" not in node:
+            continue
+        if path == "optim_wrapper.clip_grad":  # 'norm' or 'value'
+            continue
+        name, accepted = node["type"], accepted_arguments(node)
+        if accepted is None and find_type(name) is None:
+            near = did_you_mean(name, known_types()) or "."
+            raise UserError(
+                f"config: {path}.type = {name!r} is not registered{near} A module of your own is "
+                "imported with custom_imports=dict(imports=[...])."
+            )
+        for key in node.keys() - (node.keys() if accepted is None else accepted):
+            takes = ", ".join(sorted(accepted - {"type", "_scope_"}))
+            near = did_you_mean(key, accepted) or "."
+            raise UserError(
+                f"config: {path}: {name} takes no argument {key!r}{near} It takes: {takes}"
+            )
+
+
+@contextmanager
+def blame(path: str, node: Any) -> Iterator[None]:
+    """What a constructor says against its arguments, with the place in the config.
+
+    Raises:
+        UserError: instead of TypeError, ValueError and the like.
+    """
+    wrong = (TypeError, ValueError, LookupError, AssertionError, AttributeError, RuntimeError)
+    try:
+        yield
+    except wrong as error:
+        name = node.get("type", "") if isinstance(node, dict) else ""
+        raise UserError(f"config: {path}: {name}: {error}") from error

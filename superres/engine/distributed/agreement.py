@@ -20,7 +20,7 @@ from mmengine.config import Config
 import superres
 from superres.datasets.joined import stores
 from superres.engine.config.values import to_plain, walk
-from superres.errors import UserError
+from superres.errors import UserError, some
 
 from . import launch
 
@@ -69,28 +69,24 @@ def require_same(what: str, facts: Facts) -> None:
         facts: of this rank.
 
     Raises:
-        UserError: on all ranks, where any differs; says which rank, in what.
+        UserError: on all ranks, where any differs; says which ranks, and in what the first does.
     """
     own = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
     if len(set(launch.gather(own))) == 1:
         return
     everyone = launch.gather(facts)
-    launch.speak_as_one()
-    groups: dict[str, list[int]] = {}  # ranks that differ in the same way share a line
-    for rank, found in enumerate(everyone):
-        differences = [
-            f"{key}: {found.get(key, 'nothing')[:60]} instead of "
-            f"{everyone[0].get(key, 'nothing')[:60]}"
-            for key in sorted({*found, *everyone[0]})
-            if found.get(key) != everyone[0].get(key)
-        ]
-        if differences:
-            more = f"; and {len(differences) - 5} more" if differences[5:] else ""
-            groups.setdefault("; ".join(differences[:5]) + more, []).append(rank)
+    launch.report_once()
+    first, wrong = everyone[0], [r for r, found in enumerate(everyone) if found != everyone[0]]
+    theirs = everyone[wrong[0]]
+    differences = [
+        f"{key}: {theirs.get(key, 'nothing')[:60]} instead of {first.get(key, 'nothing')[:60]}"
+        for key in sorted({*theirs, *first})
+        if theirs.get(key) != first.get(key)
+    ]
     raise UserError(
         f"the processes of this run do not have the same {what} as rank 0. "
-        + ". ".join(f"{launch.name_ranks(ranks)}: {text}" for text, ranks in groups.items())
-        + ". Give all of them the same files, arguments and versions"
+        f"{launch.name_ranks(wrong)}: {some(differences, 5)}. Give all of them the same files, "
+        "arguments and versions"
     )
 
 
@@ -126,11 +122,9 @@ def share_mistake(mistake: UserError | None, everywhere: bool = False) -> None:
     """
     found = launch.gather(None if mistake is None else str(mistake))
     wrong = [r for r, text in enumerate(found) if text is not None]
-    if not wrong:
-        return
-    launch.speak_as_one()
-    text = found[wrong[0]]
-    if everywhere or len(wrong) == len(found):
-        raise UserError(text)
-    same = [r for r in wrong if found[r] == text]
-    raise UserError(f"{launch.name_ranks(same)}: {text}")
+    if wrong:
+        launch.report_once()
+        text = found[wrong[0]]
+        same = [r for r in wrong if found[r] == text]
+        where = "" if everywhere or wrong == [*range(len(found))] else launch.name_ranks(same)
+        raise UserError(f"{where}: {text}" if where else text)

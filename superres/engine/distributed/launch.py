@@ -19,12 +19,11 @@ from torch import distributed
 
 from superres.errors import UserError, some
 
-from .failure_report import Peers
+from .failure_report import TIMEOUT, Peers
 
 LAUNCHERS = ("none", "pytorch", "slurm")
 JOINED = "SUPERRES_JOINED"
 """Set while processes may fail differently from each other: then each tells of its own failure."""
-TIMEOUT = "SUPERRES_DIST_TIMEOUT_MINUTES"
 
 _control: Any = None  # a gloo group beside NCCL's, for what concerns no GPU; None: the default one
 _peers: Peers | None = None
@@ -69,7 +68,7 @@ def largest(number: int) -> int:
     return int(box.item())
 
 
-def speak_as_one() -> None:
+def report_once() -> None:
     """All ranks are about to raise the same mistake: rank 0 shall print it, and where torchrun was
     started by hand on each machine, the first rank of each."""
     first = rank() == 0
@@ -90,7 +89,7 @@ def timeout(seconds: float | None = None) -> datetime.timedelta:
     """How long processes wait for each other: as the environment says, the config, or 15 minutes.
 
     Raises:
-        UserError: the environment variable is no positive number.
+        UserError: the environment variable is not a positive number.
     """
     text = os.environ.get(TIMEOUT, str(seconds / 60 if seconds else 15))
     with contextlib.suppress(ValueError, OverflowError):  # text, nan, inf
@@ -103,7 +102,7 @@ def timeout(seconds: float | None = None) -> datetime.timedelta:
 def join(
     launcher: str = "none", wanted: str | None = None, seconds: float | None = None
 ) -> torch.device:
-    """Initialise torch.distributed as the launcher says; gives the device to work on.
+    """Initialise torch.distributed as the launcher says; returns the device to work on.
 
     NCCL where every process of this machine has a GPU of its own, gloo otherwise, or where it is
     ``wanted``. Under torchrun 'none' is taken for 'pytorch'. ``seconds``: see :func:`timeout`.
@@ -128,82 +127,80 @@ def join(
     local_rank = int(os.environ.get("LOCAL_RANK", "0"))
     local_size = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     cards = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    device, backend, note = choose(
-        cards, local_rank, local_size, distributed.is_nccl_available(), launcher == "slurm"
-    )
-    if wanted == "nccl" and backend == "gloo" and not note:
-        note = "env_cfg.dist_cfg.backend = 'nccl' needs a GPU; gloo connects the processes"
-    if wanted == "gloo":
-        backend, note = wanted, note if device.type == "cpu" else ""
-    if note and os.environ["RANK"] == "0":
-        print(f"warning: {note}", file=sys.stderr, flush=True)
+    device = choose(cards, local_rank, local_size, launcher == "slurm")
+    nccl = device.type == "cuda" and distributed.is_nccl_available()
+    backend = "nccl" if nccl and wanted != "gloo" else "gloo"
+    if backend == "gloo" and wanted != "gloo" and os.environ["RANK"] == "0":
+        why = "this torch has no NCCL" if device.type == "cuda" else "NCCL needs a GPU"
+        if wanted or device.type == "cuda":
+            print(f"warning: {why}; gloo connects the processes", file=sys.stderr, flush=True)
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    os.environ[JOINED] = "1"  # already now: who does not meet the others has to say so itself
-    _meet(backend, timeout(seconds))
+    os.environ[JOINED] = "1"  # already now: a rank that does not find the others has to say so
+    _rendezvous(backend, timeout(seconds))
     return device
 
 
-def choose(
-    cards: int, local_rank: int, local_size: int, nccl: bool, slurm: bool = False
-) -> tuple[torch.device, str, str]:
-    """(device, backend, warning) of a process.
+def choose(cards: int, local_rank: int, local_size: int, slurm: bool = False) -> torch.device:
+    """The device of a process.
 
     Args:
         cards: GPUs that it sees.
         local_rank, local_size: its number among those of its machine.
-        nccl: whether this torch has NCCL.
         slurm: Slurm may show each task one GPU of its own.
 
     Raises:
         UserError: fewer GPUs than processes.
     """
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if cards == 0:
-        empty = visible is not None and visible.strip() in ("", "-1")
-        note = f"CUDA_VISIBLE_DEVICES={visible!r} hides all GPUs: training on the CPU"
-        return torch.device("cpu"), "gloo", note if empty else ""
+        return torch.device("cpu")
     if cards == 1 and slurm:
         local_rank, local_size = 0, 1
     if cards < local_size:
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
         raise UserError(
             f"{local_size} processes were started on {socket.gethostname()}, but torch sees "
-            f"{cards} GPU{'s' * (cards > 1)} there"
-            + (f" (CUDA_VISIBLE_DEVICES={visible!r})" if visible is not None else "")
-            + "; start as many as there are GPUs, or set CUDA_VISIBLE_DEVICES= (empty) for the CPU"
+            f"{cards} GPU{'s' * (cards > 1)} there (CUDA_VISIBLE_DEVICES={visible!r}); start as "
+            "many as there are GPUs, or set CUDA_VISIBLE_DEVICES= (empty) for the CPU"
         )
-    note = "" if nccl else "this torch has no NCCL: gloo connects the GPUs, which is slow"
-    return torch.device("cuda", local_rank), "nccl" if nccl else "gloo", note
+    return torch.device("cuda", local_rank)
 
 
-def _meet(backend: str, wait: datetime.timedelta) -> None:
+def _rendezvous(backend: str, wait: datetime.timedelta) -> None:
     """Find the other processes and connect to them.
 
     Raises:
-        UserError: they do not all come, or the place to meet cannot be had.
+        UserError: not all join in time, or the address cannot be used.
     """
     global _control, _peers
-    host, port = os.environ["MASTER_ADDR"], os.environ["MASTER_PORT"]
-    address = f"{host}:{port}"
+    host, seconds = socket.gethostname(), wait.total_seconds()
+    address, port = os.environ["MASTER_ADDR"], os.environ["MASTER_PORT"]
     try:
-        socket.getaddrinfo(host, port)  # torch would say so in pages of frames
+        socket.getaddrinfo(address, port)  # torch would say so in pages of frames
     except OSError as error:
         raise UserError(
-            f"no machine is known by the name MASTER_ADDR={host!r} on {socket.gethostname()} "
+            f"no machine is known by the name MASTER_ADDR={address!r} on {host} "
             f"({error.strerror}); set it to an address of rank 0's machine"
         ) from None
     try:
         store, number, size = next(distributed.rendezvous("env://", timeout=wait))
+        _require_same_job(store, number, f"{address}:{port}")
+        # torchrun keeps one store over all restarts (torch 2.13), and addresses that the ranks of
+        # an earlier attempt left there make the new ranks wait for each other for ever.
+        store = distributed.PrefixStore(_attempt_id(store, number, size, seconds), store)
     except (distributed.DistError, ValueError) as error:
-        raise UserError(_no_meeting(address, str(error), wait)) from error
-    _same_job(store, number, address)
-    # torchrun keeps one store over all restarts (torch 2.13), and addresses that the ranks of an
-    # earlier attempt left there make the new ranks wait for each other for ever.
-    store = distributed.PrefixStore(_word(store, number, size, wait.total_seconds()), store)
-    if backend == "nccl" and "NCCL_SOCKET_IFNAME" in os.environ:
-        interface = os.environ["NCCL_SOCKET_IFNAME"].split(",")[0]
-        if interface[:1] not in ("^", "="):
-            os.environ.setdefault("GLOO_SOCKET_IFNAME", interface)
+        text, first = str(error), str(error).partition("\n")[0][:200]
+        if "EADDRINUSE" in text or "already in use" in text:
+            raise UserError(
+                f"port {port} is in use on {host}; set MASTER_PORT to a free one on all machines"
+            ) from error
+        joined = re.search(r"(\d+)/(\d+) clients joined", text)
+        what = f"rank {os.environ['RANK']} on {host} could not reach {address}:{port}"
+        what = f"{joined[1]} of {joined[2]} ranks joined {address}:{port}" if joined else what
+        raise UserError(
+            f"{what} within {seconds:g} s: is MASTER_ADDR right, is rank 0 running there, and what "
+            f"does the others' own output say? {TIMEOUT} sets how long ranks wait ({first})"
+        ) from error
     # Where gloo watches over the run, NCCL's own watch, which ends the process, comes later.
     later = datetime.timedelta(minutes=1) if backend == "nccl" else datetime.timedelta()
     try:
@@ -214,16 +211,15 @@ def _meet(backend: str, wait: datetime.timedelta) -> None:
             _control = distributed.new_group(backend="gloo", timeout=wait)
     except RuntimeError as error:
         raise UserError(
-            f"rank {number} on {socket.gethostname()} cannot connect to the other processes: "
+            f"rank {number} on {host} cannot connect to the other processes: "
             f"{str(error).splitlines()[0][:300]}. On machines with several networks name the one "
             "that they share in GLOO_SOCKET_IFNAME (and NCCL_SOCKET_IFNAME)"
         ) from error
     if size > 1:
-        own = f"process {os.getpid()} on {socket.gethostname()}"
-        _peers = Peers(store, number, gather(own))
+        _peers = Peers(store, number, gather(f"process {os.getpid()} on {host}"))
 
 
-def _same_job(store: Any, number: int, address: str) -> None:
+def _require_same_job(store: Any, number: int, address: str) -> None:
     """Keep out of a store in which another job's processes meet, on a port that both have taken.
 
     Raises:
@@ -240,25 +236,8 @@ def _same_job(store: Any, number: int, address: str) -> None:
         )
 
 
-def _no_meeting(address: str, error: str, wait: datetime.timedelta) -> str:
-    if "EADDRINUSE" in error or "already in use" in error:
-        return (
-            f"port {address.rpartition(':')[2]} is in use on {socket.gethostname()}, where the "
-            "processes are to meet; set MASTER_PORT to a free one on all machines"
-        )
-    came = re.search(r"(\d+)/(\d+) clients joined", error)
-    what = f"rank {os.environ['RANK']} on {socket.gethostname()} could not reach {address}"
-    if came:
-        what = f"only {came[1]} of {came[2]} processes have come to {address}"
-    return (
-        f"{what} within {wait.total_seconds():g} s: is MASTER_ADDR right, is rank 0 running there, "
-        f"and what does the others' own output say? {TIMEOUT} sets how long one waits "
-        f"({error.splitlines()[0][:200] if error else 'no answer'})"
-    )
-
-
-def _word(store: Any, number: int, size: int, wait: float) -> str:
-    """A word that the ranks of this attempt share, and no rank of an earlier one has heard.
+def _attempt_id(store: Any, number: int, size: int, wait: float) -> str:
+    """Unique id of this restart attempt, agreed on by all ranks.
 
     Rank 0 makes it and answers every greeting with it until each rank has confirmed it: what it
     first finds in the store may be a greeting of a rank that has died since. (torchrun's count of
@@ -270,15 +249,9 @@ def _word(store: Any, number: int, size: int, wait: float) -> str:
     own = uuid.uuid4().hex[:16]
     if number:
         store.set(f"hello/{number}", own)
-        try:
-            word = store.get(f"welcome/{own}").decode()
-        except distributed.DistError as error:
-            raise UserError(
-                f"rank {number} on {socket.gethostname()}: rank 0 gave no answer within {wait:g} "
-                "s; its own output may say why"
-            ) from error
-        store.set(f"heard/{word}/{number}", "1")
-        return word
+        attempt = store.get(f"welcome/{own}").decode()
+        store.set(f"heard/{attempt}/{number}", "1")
+        return attempt
     absent = set(range(1, size))
     deadline = time.monotonic() + wait
     while absent and time.monotonic() < deadline:
@@ -290,9 +263,9 @@ def _word(store: Any, number: int, size: int, wait: float) -> str:
         time.sleep(0.005)
     if absent:
         raise UserError(
-            f"{len(absent)} of {size} processes have not come within {wait:g} s: "
-            f"{name_ranks(sorted(absent))}; their own output may say why. {TIMEOUT} sets how "
-            "long one waits"
+            f"{size - len(absent)} of {size} ranks joined within {wait:g} s, but not "
+            f"{name_ranks(sorted(absent))}: see their own output. {TIMEOUT} sets how long ranks "
+            "wait"
         )
     return own
 
@@ -310,16 +283,9 @@ def _end_with_parent() -> None:
 
 
 def leave() -> None:
-    """Undo :func:`join`."""
-    global _control, _peers
-    if _peers is not None:
-        _peers.close()
-    _control = _peers = None
-    hang_up()
-
-
-def hang_up() -> None:
     """Close the connections, of which the others hear; where there are none, nothing."""
+    global _control, _peers
+    _control = _peers = None
     if distributed.is_initialized():
         # What is left to say to processes that are gone must not hide why we leave.
         with contextlib.suppress(RuntimeError):
@@ -336,7 +302,7 @@ def _need(launcher: str, names: tuple[str, ...], start: str) -> None:
 
 
 def first_host(node_list: str) -> str:
-    """The first host of Slurm's notation: ``'gpu[003-007,12],login1'`` gives ``'gpu003'``."""
+    """The first host of Slurm's notation: ``'gpu[003-007,12],login1'`` is ``'gpu003'``."""
     match = re.match(r"([^,\[]+)(?:\[([^\],-]+))?", node_list)
     if not match:
         raise UserError(f"cannot read a host name from SLURM_NODELIST={node_list!r}")
@@ -360,10 +326,8 @@ def _refuse_several() -> None:
         if int(env.get(size) or 1) > 1:
             if int(env.get(number) or 0):
                 raise SystemExit(2)  # the first one says why
-            message = (
-                f"{program} has started {env[size]} processes, each of which would train alone"
-            )
-            raise UserError(f"{message}; {instead}")
+            what = f"{program} has started {env[size]} processes, each of which would train alone"
+            raise UserError(f"{what}; {instead}")
 
 
 def _slurm_environment() -> None:

@@ -12,7 +12,7 @@ import sys
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run torchrun with ``argv``; gives the exit code."""
+    """Run torchrun with ``argv``; returns the exit code."""
     # mmengine imports yapf, whose first import makes a file that ranks starting at once would
     # find half written.
     with contextlib.suppress(ImportError):
@@ -38,7 +38,7 @@ def main(argv: list[str] | None = None) -> int:
             print(f"error: rank {rank} (process {failure.pid}) {how}", file=sys.stderr)
         return code if code > 0 else 128 - code
     except RendezvousError as error:
-        print(f"error: {_no_meeting(argv, error)}", file=sys.stderr)
+        print(f"error: {_rendezvous_error(argv, error)}", file=sys.stderr)
         return 2
     except SignalException as error:
         # The ranks have saved and ended; torchrun itself was told to stop.
@@ -49,19 +49,17 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def _no_meeting(argv: list[str], error: BaseException | None) -> str:
-    """Why the machines cannot meet at the endpoint."""
+def _rendezvous_error(argv: list[str], error: BaseException | None) -> str:
+    """Why not all machines joined."""
     flag = "--rdzv-endpoint="
     place = next((a.removeprefix(flag) for a in argv if a.startswith(flag)), "the endpoint")
-    causes = []
+    first = ""
     while error is not None:
-        causes.append(str(error))
-        error = error.__cause__ or error.__context__
+        first, error = str(error).partition("\n")[0][:200], error.__cause__ or error.__context__
     return (
-        f"the machines do not meet at {place}: is the command running on each, with the same "
-        "MASTER_ADDR, PORT and NNODES, is that the address of the first (NODE_RANK=0), is PORT "
-        "free there, and does no firewall keep it closed? --rdzv-conf join_timeout=SECONDS sets "
-        f"how long one waits ({causes[-1].splitlines()[0][:200]})"
+        f"not all machines joined at {place} in time: does the command run on each with the same "
+        "MASTER_ADDR (of NODE_RANK=0), PORT and NNODES, and is PORT free and open there? "
+        f"--rdzv-conf join_timeout=SECONDS sets how long they wait ({first})"
     )
 
 

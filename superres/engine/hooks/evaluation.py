@@ -2,25 +2,98 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import logging
 import time
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from mmengine.hooks import Hook
 
-from superres.engine.distributed import launch
-from superres.engine.test.best_checkpoint import Selection
-from superres.engine.test.evaluate import EvalResults, evaluate, extra_metrics
-from superres.engine.test.predictor import bicubic, network
+from superres.engine.test.evaluate import EvalResults, Evaluation
 from superres.engine.test.published_columns import standing_of_training
 from superres.engine.test.record import scored_record
-from superres.engine.train import resume
-from superres.engine.train.checkpoint import BEST, save_atomically
-from superres.engine.train.out_of_memory import is_out_of_memory, while_validating
+from superres.engine.test.sets import EvalSet, extra_metrics
+from superres.engine.test.subject import bicubic, network
+from superres.engine.train.checkpoint import BEST, save_atomically, weights
+from superres.engine.train.memory import is_out_of_memory, while_validating
+from superres.errors import UserError, did_you_mean
 from superres.evaluation.results import lacking_metrics
 from superres.registry import HOOKS
+
+
+@dataclasses.dataclass
+class Selection:
+    """The best score so far of one set's metric.
+
+    Attributes:
+        set, metric, protocol: which score decides; None where there is nothing to decide by.
+        role: 'validation' or 'test'. Choosing by a test set biases its score, so it is said and
+            written down.
+        score, iter: the best one, and after how many iterations.
+    """
+
+    set: str | None = None
+    metric: str = "psnr"
+    protocol: str | None = None
+    role: str = "none"
+    score: float | None = None
+    iter: int | None = None
+
+    @classmethod
+    def from_wish(
+        cls, wanted: str | None, sets: list[EvalSet], warn: Callable[[str], None]
+    ) -> Selection:
+        """Read ``save_best``: 'SET/psnr', 'SET/ssim', 'psnr' or 'ssim' of the first set, 'auto'
+        (the first set's PSNR) or None.
+
+        A set has one score per protocol: the first protocol's, or 'SET/psnr@PROTOCOL'.
+
+        Raises:
+            UserError: it names a set or protocol that is not validated by, or another metric.
+        """
+        if not wanted or not sets:
+            return cls()
+        if wanted in ("auto", "psnr", "ssim"):
+            wanted = f"{sets[0].key}/{'psnr' if wanted == 'auto' else wanted}"
+        known = {
+            f"{s.key}/{metric}{f'@{by}' if by else ''}": cls(s.key, metric, by or names[0], s.role)
+            for s, names in ((s, [protocol.name for protocol in s.protocols]) for s in sets)
+            for by in ("", *names)
+            for metric in ("psnr", "ssim")
+        }
+        if wanted not in known:
+            near = did_you_mean(wanted, known)
+            raise UserError(f"config: save_best = {wanted!r} is none of {', '.join(known)}{near}")
+        found = known[wanted]
+        if found.role == "test":
+            warn(
+                f"the best checkpoint is chosen by {found.set}, a test set, whose score is biased "
+                "by that; name a validation set in val_sets"
+            )
+        return found
+
+    def better(self, results: EvalResults, iteration: int) -> str | None:
+        """Note a new best score; returns a line about it, or None if it is not better."""
+        scores = [
+            entry[self.metric]
+            for entry in results.entries
+            if self.set in (entry["set"], f"{entry['set']}_x{entry['scale']}")
+            and self.protocol == entry["protocol"]
+        ]
+        if not scores or scores[0] is None or not (self.score is None or scores[0] > self.score):
+            return None
+        self.score, self.iter = scores[0], iteration
+        where = f"{self.set} {self.metric} {self.score:.4f} by {self.protocol}"
+        return f"{where} at iteration {iteration} (best.pth)"
+
+    def restore(self, record: dict[str, Any] | None) -> None:
+        """Continue from a checkpoint's record, if it was about the same score."""
+        same = (self.set, self.metric, self.protocol)
+        if record and tuple(record.get(key) for key in ("set", "metric", "protocol")) == same:
+            self.score, self.iter = record["score"], record["iter"]
 
 
 @HOOKS.register_module()
@@ -51,13 +124,10 @@ class EvaluationHook(Hook):
         self.selection = Selection.from_wish(self.save_best, runner.eval_sets, runner.log.warn)
 
     def before_train(self, runner: Any) -> None:
-        """Make up for a validation that was interrupted."""
+        """Make up for a validation that was interrupted, or came after the last checkpoint."""
         done = runner.iter
-        if done >= runner.max_iters:
-            missing = not launch.broadcast(runner.log.has_validation(done))
-        else:
-            missing = done > 0 and self._due(done) and self.last != done
-        if missing:
+        due = done >= runner.max_iters or (done > 0 and self._due(done))
+        if due and self.last != done:
             self.validate(runner)
 
     def after_train_iter(
@@ -77,17 +147,17 @@ class EvaluationHook(Hook):
         """Print the scores of the last weights, beside bicubic's and published ones."""
         if self.results is None or not runner.iter == self.last == runner.max_iters:
             return
-        sets, warn = runner.eval_sets, runner.log.warn
-        baseline = evaluate(bicubic, sets, self.extras, "Bicubic", on_failure=warn)
+        sets = Evaluation(runner.eval_sets, self.extras, on_failure=runner.log.warn)
+        baseline = sets.score(bicubic, "Bicubic")
         if runner.rank == 0 and runner.log.level <= logging.INFO:
             plus = bool(runner.module.inference.get("self_ensemble"))
             standing = standing_of_training(runner.cfg, runner.image_count, plus)
-            parts = sets, self.results, baseline, standing, self.extras.described()
-            runner.log.table(scored_record(runner.cfg, *parts))
+            runner.log.table(scored_record(runner.cfg, sets, self.results, baseline, standing))
 
     def before_save_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
         """Note what was validated and chosen."""
-        checkpoint["meta"].update(validated=self.last, selection=self.selection.record())
+        chosen = dataclasses.asdict(self.selection)
+        checkpoint["meta"].update(validated=self.last, selection=chosen)
 
     def after_load_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
         """Continue the choice."""
@@ -116,7 +186,7 @@ class EvaluationHook(Hook):
         runner.log.validation(runner.iter, results, time.perf_counter() - started)
         best = self.selection.better(results, runner.iter)
         if best is not None:
-            content = resume.weights(runner, runner.iter)
+            content = weights(runner, runner.iter)
             if runner.rank == 0:
                 save_atomically(content, runner.work_dir / BEST)
                 runner.log.say(f"best so far: {best}")
@@ -124,22 +194,17 @@ class EvaluationHook(Hook):
     def _evaluate(self, runner: Any) -> EvalResults | None:
         numbers = itertools.count()
 
-        def on_image(eval_set: Any, name: str, lq: Any, sr: Any, gt: Any) -> None:
+        def on_image(eval_set: EvalSet, name: str, lq: Any, sr: Any, gt: Any) -> None:
             batch = {"set": eval_set.key, "name": name, "lq": lq, "gt": gt}
             runner.call_hook(
                 "after_val_iter", batch_idx=next(numbers), data_batch=batch, outputs=sr
             )
 
         torch.backends.cudnn.benchmark = False  # each image has a size of its own
+        sets = Evaluation(runner.eval_sets, self.extras, lambda: bool(runner.stop.signal))
         try:
-            return evaluate(
-                network(runner.module, runner.device),
-                runner.eval_sets,
-                self.extras,
-                f"iteration {runner.iter}",
-                interrupted=lambda: bool(runner.stop.signal),
-                on_picture=on_image,
-            )
+            method = network(runner.module, runner.device)
+            return sets.score(method, f"iteration {runner.iter}", on_image=on_image)
         except (RuntimeError, MemoryError) as error:
             if is_out_of_memory(error):
                 raise while_validating(runner, error) from error

@@ -98,8 +98,7 @@ def _diverged(runner: Any, iteration: int, losses: dict[str, float], meta: list[
     good = runner.last_good_checkpoint
     values = ", ".join(f"{n} = {v}" for n, v in losses.items())
     return (
-        f"training stopped: {values} at iteration {iteration}; samples: {shown}. "
-        + (f"Last good checkpoint: {good}. " if good else "No checkpoint was saved yet. ")
-        + "Look at these pictures, lower the learning rate (optim_wrapper.optimizer.lr) or clip "
-        "gradients (optim_wrapper.clip_grad=dict(max_norm=1.0)), and continue with --resume"
+        f"training stopped: {values} at iteration {iteration}; samples: {shown}. Last good "
+        f"checkpoint: {good or 'none yet'}. Look at these images, lower optim_wrapper.optimizer.lr "
+        "or set optim_wrapper.clip_grad=dict(max_norm=1.0), and continue with --resume"
     )

@@ -43,7 +43,7 @@ class TensorboardHook(Hook):
             )
             return
         self._writer = SummaryWriter(runner.work_dir / "tensorboard")
-        runner.log.listen(self._write)
+        runner.log.listeners.append(self._write)
 
     def _write(self, mode: str, iteration: int, values: dict[str, float]) -> None:
         writer = self._with_folder()

@@ -1,4 +1,4 @@
-"""Scoring a method on sets of pictures, in one process or shared out over several."""
+"""Scoring a method on sets of images, in one process or shared out over several."""
 
 from __future__ import annotations
 
@@ -10,23 +10,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from mmengine.config import Config
 
-from superres.engine.config.values import to_plain
 from superres.engine.distributed import launch
 from superres.errors import UserError
 from superres.evaluation.extra_metrics import ExtraMetrics, unscored
 from superres.evaluation.protocols import Protocol, classical_bicubic, quantise
 from superres.evaluation.results import set_result
 from superres.imaging.io import with_channels, write_image
+from superres.imaging.resize import imresize
 
-from .eval_pair import Pair, read_pair
-from .predictor import Method, bicubic, peak
 from .sets import EvalSet
+from .subject import Method, bicubic, peak
 
-OnPicture = Callable[[EvalSet, str, np.ndarray, np.ndarray, np.ndarray], None]
-"""(set, name, lq, sr, gt): told of each result of this process, as integers HWC."""
+OnImage = Callable[[EvalSet, str, np.ndarray, np.ndarray, np.ndarray], None]
+"""(set, name, lq, sr, gt): called with each result of this process, as integers HWC."""
 
 
 @dataclass
@@ -34,7 +31,7 @@ class EvalResults:
     """Scores in the form of results.json: one entry per set and protocol, the mean over images.
 
     See :func:`superres.evaluation.results.set_result` for an entry. ``lq_sha256`` holds, by the
-    sets' keys, a digest of all low-quality pictures as they were fed to the method; ``metrics``
+    sets' keys, a digest of all low-quality images as they were fed to the method; ``metrics``
     the names of those beside PSNR and SSIM.
     """
 
@@ -56,140 +53,181 @@ class EvalResults:
         return found
 
 
-def extra_metrics(cfg: Config, device: torch.device) -> ExtraMetrics:
-    """The config's ``metrics``, loaded: a name, ``dict(type='NAME', ...)``, or a list of them;
-    texts with commas work, too.
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores methods on the same sets; every image exactly once over all ranks.
 
-    Raises:
-        UserError: they are something else, or cannot be had.
-    """
-    wanted = to_plain(cfg.get("metrics") or [])
-    specs: list[str | dict[str, Any]] = []
-    for spec in wanted if isinstance(wanted, list) else [wanted]:
-        if not isinstance(spec, str | dict):
-            raise UserError(f"config: metrics = {wanted!r} is no list of names or dict(type=...)")
-        specs += spec.replace(",", " ").split() if isinstance(spec, str) else [spec]
-    return ExtraMetrics(specs, str(device))
-
-
-def evaluate(
-    method: Method,
-    sets: list[EvalSet],
-    extras: ExtraMetrics,
-    label: str = "",
-    save_dir: Path | None = None,
-    interrupted: Callable[[], bool] = lambda: False,
-    progress: Callable[[str], None] = lambda name: None,
-    on_picture: OnPicture | None = None,
-    on_failure: Callable[[str], None] | None = None,
-) -> EvalResults | None:
-    """Score a method on sets; every image exactly once over all ranks.
-
-    Args:
-        method: :func:`.predictor.network`, or :func:`.predictor.bicubic`, which is scored as the
-            papers' bicubic row by protocols that round luma (``protocols.classical_bicubic``).
+    Attributes:
         sets: from :func:`superres.engine.test.sets.prepare_sets`.
-        extras: further metrics, by the same protocols.
-        label: the method's name in tables.
-        save_dir: keep results as ``SET/xSCALE/NAME.png`` there.
-        interrupted: asked before each image; None is returned once it says so.
-        progress: told the name of the set after each image of this rank.
-        on_picture: told of each result of this rank.
-        on_failure: told of each image of this rank that cannot be scored, which is then marked in
-            the results. None: it ends the run, but for a further metric that cannot be had.
-
-    Raises:
-        UserError: an image cannot be read or scored, and there is no ``on_failure``.
+        extras: metrics beside PSNR and SSIM, by the same protocols.
+        interrupted: asked before each image; :meth:`score` returns None once it says so.
+        progress: called with the name of the set after each image of this rank.
+        on_failure: called for each image of this rank that cannot be scored, which is then marked
+            in the results. None: it ends the run, but for a metric that is not available.
     """
-    local, stopped = [], False
-    counts = [0 if eval_set.dataset is None else len(eval_set.dataset) for eval_set in sets]
-    work = [(number, index) for number, count in enumerate(counts) for index in range(count)]
-    for number, index in work[launch.rank() :: launch.world_size()]:
-        if stopped := interrupted():
-            break
-        eval_set = sets[number]
-        name = eval_set.dataset.gt.name_at(index)
-        rows, fed = _score(method, eval_set, index, save_dir, on_picture, extras)
+
+    sets: list[EvalSet]
+    extras: ExtraMetrics
+    interrupted: Callable[[], bool] = lambda: False
+    progress: Callable[[str], None] = lambda _: None
+    on_failure: Callable[[str], None] | None = None
+
+    def score(
+        self,
+        method: Method,
+        label: str = "",
+        save_dir: Path | None = None,
+        on_image: OnImage | None = None,
+    ) -> EvalResults | None:
+        """Score a method.
+
+        Args:
+            method: :func:`.subject.network`, or :func:`.subject.bicubic`, which is scored as the
+                papers' bicubic row by protocols that round luma (``protocols.classical_bicubic``).
+            label: the method's name in tables.
+            save_dir: keep results as ``SET/xSCALE/NAME.png`` there.
+            on_image: called with each result of this rank.
+
+        Raises:
+            UserError: an image cannot be read or scored, and there is not an ``on_failure``.
+        """
+        local, stopped = [], False
+        sizes = [0 if s.dataset is None else len(s.dataset) for s in self.sets]
+        work = [(number, index) for number, size in enumerate(sizes) for index in range(size)]
+        for number, index in work[launch.rank() :: launch.world_size()]:
+            if stopped := self.interrupted():
+                break
+            eval_set = self.sets[number]
+            rows, fed = self._image(method, eval_set, index, save_dir, on_image)
+            local.append((number, index, rows, fed))
+            self.progress(eval_set.name)
+        parts = launch.gather((stopped, local))
+        if any(stopped for stopped, _ in parts):
+            return None
+        return self._gathered([image for _, images in parts for image in images], label)
+
+    def _gathered(self, images: list[tuple[int, int, Any, str]], label: str) -> EvalResults:
+        """The images of all ranks as entries of results.json."""
+        results = EvalResults(metrics=self.extras.names)
+        images.sort(key=lambda image: image[:2])
+        for number, eval_set in enumerate(self.sets):
+            own = [(rows, fed) for n, _, rows, fed in images if n == number]
+            if joined := "\n".join(fed for _, fed in own if fed):
+                results.lq_sha256[eval_set.key] = hashlib.sha256(joined.encode()).hexdigest()
+            notes = [f"not scored: {eval_set.error}"] if eval_set.error else []
+            for place, protocol in enumerate(eval_set.protocols):
+                rows = [rows[place] for rows, _ in own]
+                entry = set_result(
+                    eval_set.name,
+                    eval_set.scale,
+                    protocol.name,
+                    rows,
+                    label,
+                    notes=[*notes, *eval_set.notes],
+                    metrics=[m for m in self.extras.names if any(m in row for row in rows)],
+                )
+                results.entries.append({**entry, "role": eval_set.role})
+        return results
+
+    def _image(
+        self,
+        method: Method,
+        eval_set: EvalSet,
+        index: int,
+        save_dir: Path | None,
+        on_image: OnImage | None,
+    ) -> tuple[list[dict[str, Any]], str]:
+        """One image: its rows of results.json, one per protocol, and the digest of what was fed."""
+        name, scale, fed = eval_set.dataset.gt.name_at(index), eval_set.scale, ""
+        try:
+            pair = read_pair(eval_set, index)
+            fed = name + digest(pair.lq)
+            sr, facts = _apply(method, pair.lq, scale)
+            notes = [*pair.notes, *facts.pop("notes", ())]
+            sr = sr * pair.gain if pair.gain != 1 else sr
+            whole = quantise(sr, peak(pair.gt))
+            if save_dir is not None:
+                target = save_dir / eval_set.name / f"x{scale}" / f"{name}.png"
+                target.parent.mkdir(parents=True, exist_ok=True)
+                write_image(target, whole)
+                facts["sr_sha256"] = digest(whole)
+            if on_image is not None:
+                on_image(eval_set, name, pair.lq, whole, pair.gt)
+        except UserError as error:
+            rows = [unscored(str(error))] * len(eval_set.protocols)
+        else:
+            rows = [self._row(p, method, sr, pair, scale) for p in eval_set.protocols]
+            rows = [{**row, "notes": [*notes, *row.get("notes", ())], **facts} for row in rows]
         errors = [row["error"] for row in rows if "error" in row]
-        if errors and on_failure is None:
+        if errors and self.on_failure is None:
             raise UserError(f"{name} of {eval_set.name}: {errors[0]}")
-        if on_failure:
+        if self.on_failure:
             errors += [error for row in rows for error in row.get("metric_errors", {}).values()]
             for error in dict.fromkeys(errors):
-                on_failure(f"not scored: {name} of {eval_set.name}: {error}")
-        local.append((number, index, [{"name": name, **row} for row in rows], fed))
-        progress(eval_set.name)
-    parts = launch.gather((stopped, local))
-    if any(stopped for stopped, _ in parts):
-        return None
-    gathered = sorted((image for _, images in parts for image in images), key=lambda i: i[:2])
-    results = EvalResults(metrics=extras.names)
-    for number, eval_set in enumerate(sets):
-        images = [(rows, fed) for n, _, rows, fed in gathered if n == number]
-        if joined := "\n".join(fed for _, fed in images if fed):
-            results.lq_sha256[eval_set.key] = hashlib.sha256(joined.encode()).hexdigest()
-        notes = [f"not scored: {eval_set.error}"] if eval_set.error else []
-        for place, protocol in enumerate(eval_set.protocols):
-            rows = [rows[place] for rows, _ in images]
-            entry = set_result(
-                eval_set.name,
-                eval_set.scale,
-                protocol.name,
-                rows,
-                label,
-                notes=[*notes, *eval_set.notes],
-                metrics=[metric for metric in extras.names if any(metric in row for row in rows)],
-            )
-            results.entries.append({**entry, "role": eval_set.role})
-    return results
+                self.on_failure(f"not scored: {name} of {eval_set.name}: {error}")
+        return [{"name": name, **row} for row in rows], fed
+
+    def _row(
+        self, protocol: Protocol, method: Method, sr: np.ndarray, pair: Pair, scale: int
+    ) -> dict[str, Any]:
+        if method is not bicubic or not protocol.round_y:
+            return self.extras.row(protocol, sr, pair.hr, scale)
+        hr = with_channels(pair.hr, 3)
+        try:
+            sr = classical_bicubic(hr, scale)
+        except UserError as error:
+            return unscored(str(error))
+        return ExtraMetrics([]).row(protocol, sr, hr, scale)  # it is luma alone
 
 
-def _score(
-    method: Method,
-    eval_set: EvalSet,
-    index: int,
-    save_dir: Path | None,
-    on_picture: OnPicture | None,
-    extras: ExtraMetrics,
-) -> tuple[list[dict[str, Any]], str]:
-    """One image: its rows of results.json, one per protocol, and the digest of what was fed."""
-    name, scale, fed = eval_set.dataset.gt.name_at(index), eval_set.scale, ""
-    try:
-        pair = read_pair(eval_set, index)
-        fed = name + digest(pair.lq)
-        sr, facts = _apply(method, pair.lq, scale)
-        notes = [*pair.notes, *facts.pop("notes", ())]
-        sr = sr * pair.gain if pair.gain != 1 else sr
-        whole = quantise(sr, peak(pair.gt))
-        if save_dir is not None:
-            target = save_dir / eval_set.name / f"x{scale}" / f"{name}.png"
-            target.parent.mkdir(parents=True, exist_ok=True)
-            write_image(target, whole)
-            facts["sr_sha256"] = digest(whole)
-        if on_picture is not None:
-            on_picture(eval_set, name, pair.lq, whole, pair.gt)
-    except UserError as error:
-        return [unscored(str(error))] * len(eval_set.protocols), fed
-    rows = [_row(protocol, method, sr, pair, scale, extras) for protocol in eval_set.protocols]
-    return [{**row, "notes": [*notes, *row.get("notes", ())], **facts} for row in rows], fed
+@dataclass
+class Pair:
+    """One image of a set.
+
+    Attributes:
+        lq: (h, w, C), what the method gets.
+        gt: (h * scale, w * scale, C): the ground truth, cropped to what is asked for.
+        hr: the ground truth as it is, up to ``scale - 1`` pixels larger (or smaller, where LR was
+            rounded up).
+        gain: by which a result in the range of ``lq`` is brought to that of ``hr``.
+        notes: what was done to them.
+    """
+
+    lq: np.ndarray
+    gt: np.ndarray
+    hr: np.ndarray
+    gain: float
+    notes: list[str]
 
 
-def _row(
-    protocol: Protocol,
-    method: Method,
-    sr: np.ndarray,
-    pair: Pair,
-    scale: int,
-    extras: ExtraMetrics,
-) -> dict[str, Any]:
-    if method is not bicubic or not protocol.round_y:
-        return extras.row(protocol, sr, pair.hr, scale)
-    hr = with_channels(pair.hr, 3)
-    try:
-        sr = classical_bicubic(hr, scale)
-    except UserError as error:
-        return unscored(str(error))
-    return ExtraMetrics([]).row(protocol, sr, hr, scale)  # it is luma alone
+def read_pair(eval_set: EvalSet, index: int) -> Pair:
+    """Read an image of a set.
+
+    Raises:
+        UserError: it cannot be read; or it is grey and the network's output would not be, or so.
+    """
+    dataset = eval_set.dataset
+    lq, gt = dataset.load(index)
+    if lq is None:
+        raise UserError("it has no low-quality picture; eval_dataset has make_lq='none'")
+    lq, gt = np.asarray(lq), np.asarray(gt)
+    hr = gt
+    # Only some protocols want more than the crop (or what was resized), and decoding takes time.
+    whole = any(protocol.on_mismatch != "crop" for protocol in eval_set.protocols)
+    if whole and dataset.gt.shape_at(index)[:2] != gt.shape[:2]:
+        hr = np.asarray(dataset.gt.read_at(index))
+    notes: list[str] = []
+    wanted = eval_set.channels
+    if wanted in (1, 3) and {lq.shape[2], gt.shape[2]} != {wanted}:
+        notes.append(
+            "colour images were turned to grey, which is what the network takes"
+            if wanted == 1
+            else "grey pictures were given to the network as RGB"
+        )
+        lq, gt, hr = (with_channels(x, wanted) for x in (lq, gt, hr))
+        if dataset.lq is None:  # made here, so of the image as the network knows it
+            lq = imresize(gt, scale=1 / eval_set.scale, border=dataset.border)
+    return Pair(lq, gt, hr, peak(hr) / peak(lq), notes)
 
 
 def _apply(method: Method, lq: np.ndarray, scale: int) -> tuple[np.ndarray, dict[str, Any]]:

@@ -20,10 +20,10 @@ from mmengine.config import Config
 from superres.checkpoints import LoadedWeights
 from superres.checkpoints.files import sha256
 from superres.checkpoints.formats import OWN
-from superres.checkpoints.networks import full_config, is_plain
+from superres.checkpoints.networks import full_config
 from superres.datasets.fingerprint import CONVENTIONS
 from superres.datasets.layouts import read_side
-from superres.engine.config.network_check import network_differences
+from superres.engine.config.check import network_differences
 from superres.engine.config.values import to_plain, walk
 from superres.errors import UserError
 from superres.evaluation.published import (
@@ -158,49 +158,47 @@ def _network_differences(
     wanted = dict(network.network)
     skipped = ignored | {"init", "scale"} | ({"scales"} - wanted.keys())
     differing = network_differences(found, wanted, skipped)
-    if "type" in differing:
-        return [f"the network is a {found.get('type')} instead of a {wanted['type']}"]
-    if not registered(MODELS, wanted["type"]).__module__.startswith("superres."):
+    own = registered(MODELS, wanted["type"]).__module__
+    if "type" not in differing and not own.startswith("superres."):
         return [f"the network is one of your own by the name of {wanted['type']}"]
-    return [f"the network differs: {_told(differing)}"] if differing else []
+    return [f"the network differs: {_shown(differing)}"] if differing else []
 
 
-def _told(differing: Mapping[str, tuple[Any, Any]]) -> str:
+def _shown(differing: Mapping[str, tuple[Any, Any]]) -> str:
     shown = {key: [textwrap.shorten(repr(x), 60) for x in xs] for key, xs in differing.items()}
     return "; ".join(f"{key} {here} instead of {there}" for key, (here, there) in shown.items())
 
 
 def _training_differences(
-    part: Mapping[str, Any],
-    network: PublishedNetwork,
-    iterations: Any,
-    ignored: Sequence[str] = (),
+    part: Mapping[str, Any], network: PublishedNetwork, iterations: Any, ignored: Sequence[str] = ()
 ) -> list[str]:
     """What differs; ``pictures`` and ``iterations`` are None where they are not known."""
     if network.training is None:
         return ["the published training is not known, or not one that a config here repeats"]
     try:
-        found, scale = _training(part["config"]), part["config"]["scale"]
+        config = to_plain(part["config"])
+        found, scale = _training(config), config["scale"]
     except (KeyError, TypeError, AttributeError, IndexError, ValueError):
-        found = None
-    if found is None or not is_plain(found):
         return ["the checkpoint does not tell how it was trained"]
     wanted = dict(network.training)
     if isinstance(wanted["lq_patch_size"], Mapping):
         wanted["lq_patch_size"] = wanted["lq_patch_size"].get(str(scale))
     if scale in network.warm_start:
         del found["load_from"]
-    pictures = part.get("pictures")
-    found["images"] = wanted["images"] if pictures is None else pictures
+    images = part.get("pictures")
+    found["images"] = wanted["images"] if images is None else images
     ours, theirs = (
         {path: value for path, value in walk(facts) if not isinstance(value, dict | list)}
         for facts in (found, wanted)
     )
-    pairs = {key: (ours.get(key), theirs.get(key)) for key in {**ours, **theirs}}
-    changed = _told({k: (a, b) for k, (a, b) in pairs.items() if a != b and k not in ignored})
+    changed = {
+        key: (ours.get(key), theirs.get(key))
+        for key in {**ours, **theirs}
+        if key not in ignored and ours.get(key) != theirs.get(key)
+    }
     if not changed and iterations not in (None, wanted["max_iters"]):
-        changed = f"{iterations} of {wanted['max_iters']} iterations"
-    return [f"the training differs: {changed}"] if changed else []
+        changed = {"iterations": (iterations, wanted["max_iters"])}
+    return [f"the training differs: {_shown(changed)}"] if changed else []
 
 
 def _training(config: Mapping[str, Any]) -> dict[str, Any]:

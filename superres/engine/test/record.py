@@ -18,11 +18,10 @@ from superres.errors import UserError
 from superres.evaluation.results import results_record
 from superres.models.summary import summarise
 
-from .evaluate import EvalResults
-from .predictor import MEMORY_MEANS
+from .evaluate import EvalResults, Evaluation
 from .published_columns import Standing, comparison
-from .scored_dataset import ScoredDataset
-from .sets import EvalSet
+from .sets import EvalSet, ScoredDataset
+from .subject import MEMORY_MEANS
 
 FINGERPRINTED = 3
 """So many pictures of a set, the smallest, are compared with the known ways to make LR."""
@@ -30,11 +29,10 @@ FINGERPRINTED = 3
 
 def scored_record(
     cfg: Config,
-    eval_sets: list[EvalSet],
+    evaluation: Evaluation,
     results: EvalResults,
     baselines: EvalResults,
     standing: Standing,
-    metrics: Mapping[str, Any],
     checkpoint: Mapping[str, str] | None = None,
     **facts: Any,
 ) -> dict[str, Any]:
@@ -42,14 +40,14 @@ def scored_record(
 
     See :func:`superres.evaluation.results.results_record`; ``facts`` are its further entries.
     """
-    sets = [_set(eval_set, results.lq_sha256.get(eval_set.key)) for eval_set in eval_sets]
+    sets = [_set(one, results.lq_sha256.get(one.key)) for one in evaluation.sets]
     degradation = (cfg.get("published") or {}).get("degradation", "bicubic")
     compared = comparison(sets, standing, degradation, baselines.entries)
     return results_record(
         [compared(entry, ours=True) for entry in results.entries],
-        {p.name: p for s in eval_sets for p in s.protocols}.values(),
+        {p.name: p for s in evaluation.sets for p in s.protocols}.values(),
         checkpoint,
-        metrics,
+        evaluation.extras.described(),
         baselines=[compared(entry, ours=False) for entry in baselines.entries],
         sets=sets,
         **facts,

@@ -1,4 +1,4 @@
-"""The sets that a config is scored on, opened, and by which protocols."""
+"""The sets that a config is scored on, opened, and by which protocols and metrics."""
 
 from __future__ import annotations
 
@@ -7,22 +7,98 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+import torch
 from mmengine.config import Config
 
 from superres.checkpoints.networks import full_config
 from superres.datasets.locate import PairedSet, Spec, locate, set_name, split_optional
+from superres.datasets.paired import PairedDataset
+from superres.datasets.pairing import partner_numbers
 from superres.engine.config.load import parse_options
-from superres.engine.config.types import blame
-from superres.engine.config.values import scales_of, to_plain
+from superres.engine.config.values import blame, scales_of, to_plain
 from superres.errors import UserError, some
-from superres.evaluation.protocols import PROTOCOLS, Protocol, get_protocol
+from superres.evaluation.extra_metrics import ExtraMetrics
+from superres.evaluation.protocols import PROTOCOLS, Protocol, get_protocol, pillow_bicubic
 from superres.evaluation.published import other_size
 from superres.registry import DATASETS
 
-from . import scored_dataset  # noqa: F401  (registers it)
-
 ALIASES = {"DIV2K": "DIV2K_valid", "BSD100": "B100"}
 """What tables call a set, and what it is called on disk; used where nothing has the first name."""
+
+
+@DATASETS.register_module()
+class ScoredDataset(PairedDataset):
+    """Paired dataset in which a bad image has its own error instead of failing the whole set.
+
+    Training needs whole sets, so there the first fault is an error. A table is better off with
+    the other images' scores and a mark than with nothing.
+
+    Args:
+        round_up: take images whose low-quality side was rounded up, so that ``scale`` times it
+            is larger than the ground truth by less than ``scale`` pixels. Only protocols that
+            resize the ground truth can score them; :meth:`load` returns it resized.
+        **options: of :class:`PairedDataset`.
+
+    Attributes:
+        faults: reasons, by image number.
+        extra: names of low-quality images that belong to no ground truth.
+
+    Raises:
+        UserError: as there; of images without a partner or of wrong sizes only where it is all.
+    """
+
+    def __init__(self, *, round_up: bool = False, **options: Any) -> None:
+        self.round_up = round_up
+        self.faults: dict[int, str] = {}
+        self.extra: list[str] = []
+        super().__init__(**options)
+
+    def _match(self) -> list[int]:
+        numbers = partner_numbers(self.gt, self.lq, self.scale)
+        if max(numbers) < 0:
+            return super()._match()  # says how pairs are named
+        if not self.gt.is_part:
+            unused = sorted({*range(len(self.lq))} - {*numbers})
+            self.extra = [self.lq.name_at(i) for i in unused]
+        return numbers
+
+    def _unused(self) -> list[str]:
+        return []  # they are in `extra`
+
+    def _check_sizes(self) -> None:
+        for i in range(len(self)):
+            if self.lq is not None and self.partners[i] < 0:
+                self.faults[i] = f"it has no low-quality picture in {self.lq.path}"
+            elif not self.is_rounded_up(i):
+                try:
+                    self._check_size(i)
+                except UserError as error:
+                    self.faults[i] = str(error)
+        if len(self.faults) == len(self):
+            raise UserError(next(reversed(self.faults.values())))
+
+    def is_rounded_up(self, i: int) -> bool:
+        """Whether an image is one of those that ``round_up`` is about."""
+        if not self.round_up or self.lq is None or i in self.faults:
+            return False
+        sides = zip(self.gt.shape_at(i)[:2], self.lq.shape_at(self.partners[i])[:2])
+        rest = [g - q * self.scale for g, q in sides]
+        return min(rest) < 0 and all(abs(r) < self.scale for r in rest)
+
+    def load(self, i: int) -> tuple[Any, np.ndarray]:
+        """As there; the ground truth of an image that was rounded up is resized, not cropped.
+
+        Raises:
+            UserError: the image's fault, among others.
+        """
+        if i in self.faults:
+            raise UserError(self.faults[i])
+        if not self.is_rounded_up(i):
+            return super().load(i)
+        lq = self.lq.read_at(self.partners[i])
+        gt = np.asarray(self.gt.read_at(i))
+        return lq, pillow_bicubic(gt, lq.shape[0] * self.scale, lq.shape[1] * self.scale)
 
 
 @dataclass
@@ -32,9 +108,9 @@ class EvalSet:
     Attributes:
         role: 'validation' or 'test'.
         dataset: None where the set could not be opened; ``error`` then says why.
-        key: tells sets apart: the name, with ``_x3`` behind it where there are several scales.
-        channels: of the network that is tested; pictures are brought to it. None: as they are.
-        notes: what a reader of its scores should know of its pictures.
+        key: distinguishes sets: the name, with ``_x3`` behind it where there are several scales.
+        channels: of the network that is tested; images are brought to it. None: as they are.
+        notes: what a reader of its scores should know of its images.
     """
 
     name: str
@@ -48,8 +124,8 @@ class EvalSet:
     notes: list[str] = field(default_factory=list)
 
 
-def notes_on(dataset: Any) -> list[str]:
-    """What is peculiar about the pictures of a set."""
+def _notes_on(dataset: Any) -> list[str]:
+    """What is peculiar about the images of a set."""
     notes = [*dataset.notes]
     if getattr(dataset, "channels", None) == "grey":
         notes.append("images were read as grey, which is what the network takes")
@@ -65,7 +141,7 @@ def notes_on(dataset: Any) -> list[str]:
     return [*notes, *filter(None, [other_size(dataset.name, len(dataset))])]
 
 
-def default_protocols(name: str, wanted: Any = None) -> list[Protocol]:
+def _protocols(name: str, wanted: Any) -> list[Protocol]:
     """The protocols of a set: as the config says, else DIV2K's own for DIV2K, 'edsr-y' else.
 
     ``wanted`` is a protocol, a list of them, 'all', or a dict from set names (and 'default') to
@@ -80,6 +156,22 @@ def default_protocols(name: str, wanted: Any = None) -> list[Protocol]:
     return list({protocol.name: protocol for protocol in found}.values())
 
 
+def extra_metrics(cfg: Config, device: torch.device) -> ExtraMetrics:
+    """The config's ``metrics``, loaded: a name, ``dict(type='NAME', ...)``, or a list of them;
+    texts with commas work, too.
+
+    Raises:
+        UserError: they are something else, or not available.
+    """
+    wanted = to_plain(cfg.get("metrics") or [])
+    specs: list[str | dict[str, Any]] = []
+    for spec in wanted if isinstance(wanted, list) else [wanted]:
+        if not isinstance(spec, str | dict):
+            raise UserError(f"config: metrics = {wanted!r} is no list of names or dict(type=...)")
+        specs += spec.replace(",", " ").split() if isinstance(spec, str) else [spec]
+    return ExtraMetrics(specs, str(device))
+
+
 def prepare_sets(
     cfg: Config,
     warn: Callable[[str], None],
@@ -92,23 +184,25 @@ def prepare_sets(
     Args:
         cfg: has ``val_sets``, ``test_sets``, ``data_root``, ``scale``; ``eval_dataset`` may hold
             further arguments of :class:`PairedDataset`.
-        warn: told of optional sets (``'Set5?'``) that are not there, and of broken ones.
+        warn: called for optional sets (``'Set5?'``) that are not there, and for broken ones.
         only: these sets instead.
         protocols: instead of the config's.
         keep_broken: a set that is there but cannot be used does not end the run, but is kept with
-            its ``error``; and pictures without a partner or of wrong sizes only go without a score.
+            its ``error``; and images without a partner or of wrong sizes only go without a score.
 
     Raises:
         UserError: a set that is not optional is missing or broken, or two have the same name.
     """
-    protocols = protocols or to_plain(cfg.get("protocols"))
-    network = to_plain(cfg.get("model") or {}).get("backbone")
+    plain = to_plain(cfg)
+    protocols = protocols or plain.get("protocols")
+    network = (plain.get("model") or {}).get("backbone")
     channels = full_config(network).get("in_channels") if network else None
     sets: list[EvalSet] = []
     scales = scales_of(cfg)
-    options = {"type": "PairedDataset", **to_plain(cfg.get("eval_dataset", {}))}
-    options["data_root"] = cfg.get("data_root", ".")
-    for (spec, optional, role), scale in itertools.product(_wanted(cfg, only, keep_broken), scales):
+    options = {"type": "PairedDataset", **(plain.get("eval_dataset") or {})}
+    options["data_root"] = plain.get("data_root", ".")
+    wanted = _wanted(plain, only, keep_broken)
+    for (spec, optional, role), scale in itertools.product(wanted, scales):
         try:
             spec, found = _locate(spec, options, scale)
         except UserError as error:
@@ -117,7 +211,7 @@ def prepare_sets(
             if scale == scales[0]:
                 warn(f"{spec}: left out of the {role}: {error}")
             continue
-        chosen = default_protocols(found.name, protocols)
+        chosen = _protocols(found.name, protocols)
         key = found.name if len(scales) == 1 else f"{found.name}_x{scale}"
         here = EvalSet(found.name, role, scale, key, chosen, channels)
         node = {**options, "name": spec, "scale": scale}
@@ -133,25 +227,23 @@ def prepare_sets(
             warn(f"{here.name} x{scale} is not scored: {error}")
             here.error = str(error)
         else:
-            here.notes = notes_on(here.dataset)
+            here.notes = _notes_on(here.dataset)
             if same := next((s for s in sets if s.key == key and s.dataset is not None), None):
-                if same.dataset.gt.path == here.dataset.gt.path:
+                path = here.dataset.gt.path
+                if same.dataset.gt.path == path:
                     continue
-                raise UserError(
-                    f"two sets are called {here.name!r} ({here.dataset.gt.path}); rename a folder, "
-                    "since tables go by name"
-                )
+                raise UserError(f"two sets are called {here.name!r} ({path}); rename a folder")
         sets.append(here)
     return sets
 
 
 def _wanted(
-    cfg: Config, only: list[str] | None, also_unvalidated: bool
+    cfg: dict[str, Any], only: list[str] | None, also_unvalidated: bool
 ) -> list[tuple[Spec, bool, str]]:
     """What to open, whether it may be missing, and its role."""
     wanted = []
     for key, role in (("val_sets", "validation"), ("test_sets", "test")):
-        specs = to_plain(cfg.get(key) or [])
+        specs = cfg.get(key) or []
         for spec in [specs] if isinstance(specs, str | dict) else specs:
             spec, optional = split_optional(spec)
             if isinstance(spec, dict) and spec.get("validate") is False:  # 'superres test' alone
@@ -173,9 +265,8 @@ def _given(spec: str) -> Spec:
     try:
         value = parse_options([f"set={spec}"])["set"]
     except UserError:
-        raise UserError(
-            f"--sets {spec}: cannot be read. Write quotes around paths: dict(gt='HR', lq='LR')"
-        ) from None
+        hint = "Write quotes around paths: dict(gt='HR', lq='LR')"
+        raise UserError(f"--sets {spec}: cannot be read. {hint}") from None
     return value if isinstance(value, dict) else spec
 
 

@@ -1,34 +1,44 @@
-"""A run's parts and hooks, made from its config."""
+"""A run's parts and hooks, made from its config, and the weights that it starts from."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
+from mmengine.model import BaseModel, MMDistributedDataParallel
 from mmengine.optim import build_optim_wrapper
 
+from superres.checkpoints import LoadedWeights, read_weights, warm_start
+from superres.checkpoints.conversion import homogeneous, rescaled
+from superres.checkpoints.networks import full_config
+from superres.checkpoints.state_dict import load_strictly
 from superres.datasets.joined import build_dataset, leaves
 from superres.datasets.pair_check import check_pairs
+from superres.engine.config.check import network_differences
 from superres.engine.config.mmengine_hooks import check_priority
-from superres.engine.config.types import blame
-from superres.engine.config.values import to_plain
+from superres.engine.config.values import blame, to_plain
 from superres.engine.distributed import launch
 from superres.engine.run_log import RunLog
 from superres.engine.test.sets import EvalSet, prepare_sets
-from superres.errors import UserError, some
+from superres.errors import ScaleNeeded, UserError, some
 from superres.inference.backends.pytorch import upscale_tensor
 from superres.registry import HOOKS, MODELS
 
-from .load_from import load_from
+from .memory import recompute
 from .optim import LastScalars, optim_config, schedulers
 from .speed.options import Fast, resolve
-from .speed.recompute import recompute
 from .step import TrainStep
 from .trainer import Trainer
+
+_PART = 32  # input pixels, and so many more at most
+_TRIED = 8
+# What may differ: the scale is what a warm start is about, and how weights are drawn is past.
+_FREE = {"scale", "scales", "init"}
 
 
 def build_trainer(
@@ -46,13 +56,9 @@ def build_trainer(
     Raises:
         UserError: whatever the config names cannot be built or read.
     """
-    fast, notes = resolve(
-        to_plain(cfg.get("fast", "auto")),
-        to_plain(cfg.get("amp", False)),
-        device,
-        bool(cfg.get("deterministic")),
-        launch.world_size(),
-    )
+    deterministic = bool(cfg.get("deterministic"))
+    wanted = cfg.get("fast", "auto"), cfg.get("amp", False)
+    fast, notes = resolve(*wanted, device, deterministic, launch.world_size())
     for note in notes:
         log.warn(note)
     dataset = training_set(cfg)
@@ -66,7 +72,7 @@ def build_trainer(
         optim_wrapper = build_optim_wrapper(module, optim_config(cfg, fast, device))
     optim_wrapper.message_hub = LastScalars()
     parts = cfg.get("accumulate", 1)
-    step = TrainStep(model, module, optim_wrapper, device, fast, parts, log.say)
+    step = TrainStep(model, optim_wrapper, device, fast, parts, log.say)
     schedules = schedulers(cfg, optim_wrapper)
     trainer = Trainer(cfg, work_dir, log, dataset, left_out, eval_sets, step, schedules)
     for hook in [*hooks, *build_hooks(cfg, log.warn)]:
@@ -89,6 +95,23 @@ def training_set(cfg: Config) -> Any:
     return dataset
 
 
+def too_small(dataset: Any, warn: Callable[[str], None]) -> list[int]:
+    """Images that no patch can be cut from, named in a warning.
+
+    Raises:
+        UserError: the set has no others.
+    """
+    left_out = dataset.too_small() if hasattr(dataset, "too_small") else []
+    if left_out:
+        shown = some(dataset.gt.name_at(i) for i in left_out)
+        what = f"{len(left_out)} of {len(dataset)} pictures of {dataset.gt.path}"
+        text = f"{what} are smaller than the patch: {shown}; lower lq_patch_size (or gt_patch_size)"
+        if len(left_out) == len(dataset):
+            raise UserError(text)
+        warn(f"{text} to use them")
+    return left_out
+
+
 def _restorer(
     cfg: Config, eval_sets: list[EvalSet], device: torch.device, fast: Fast, log: RunLog
 ) -> torch.nn.Module:
@@ -109,71 +132,70 @@ def _restorer(
     return module
 
 
-def build_hooks(cfg: Config, warn: Callable[[str], None]) -> list[Hook]:
-    """The hooks of every run and ``custom_hooks``, with the priorities that they state."""
+def load_from(network: torch.nn.Module, cfg: Config, log: RunLog) -> None:
+    """Fill a network from the weight file that a config's ``load_from`` names.
 
-    def hook(kind: str, **keys: str) -> dict[str, Any]:
-        """Its arguments stand at the top of the config."""
-        given = {argument: to_plain(cfg[key]) for argument, key in keys.items() if key in cfg}
-        return {"type": kind, **given}
+    Weights of the same scale must fit wholly. Those of another scale are copied where name and
+    shape agree, and only the tail may differ: EDSR's x3 and x4 networks start from x2 so. The
+    same goes for a file that holds a part of a network.
 
-    ema = to_plain(cfg.get("ema"))
-    saving = {"interval": "checkpoint_interval", "max_keep_ckpts": "max_keep_checkpoints"}
-    wanted = [
-        ("ema", {"type": "EMAHook", **(ema if isinstance(ema, dict) else {"decay": ema})}),
-        ("logger", hook("LoggerHook", interval="log_interval")),
-        ("param_scheduler", hook("ParamSchedulerHook")),
-        ("checkpoint", hook("CheckpointHook", **saving)),
-        ("evaluation", hook("EvaluationHook", interval="val_interval", save_best="save_best")),
-        ("tensorboard", hook("TensorboardHook")),
-    ]
-    off = {"ema": not ema, "tensorboard": cfg.get("tensorboard", True) is False}
-    wanted = [(name, hook_cfg) for name, hook_cfg in wanted if not off.get(name)]
-    wanted += [("custom_hooks", to_plain(hook_cfg)) for hook_cfg in cfg.get("custom_hooks") or []]
-    found = []
-    for name, hook_cfg in wanted:
-        priority = hook_cfg.pop("priority", None)
-        with blame(name, hook_cfg):
-            built = HOOKS.build(hook_cfg)
-        if priority is not None:
-            check_priority(name, priority)
-            built.priority = priority
-        if name == "custom_hooks":
-            # Those of a test, and one of a validation.
-            triggered = built.get_triggered_stages()
-            stages = [s for s in triggered if "_test" in s or s == "before_val_iter"]
-            if stages:
-                warn(f"{type(built).__name__}: its {', '.join(stages)} will not be called")
-        found.append(built)
-    return found
-
-
-_PART = 32  # input pixels, and so many more at most
-_TRIED = 8
-
-
-def wrap(module: torch.nn.Module, device: torch.device, world_size: int) -> torch.nn.Module:
-    """The module itself, or within a DistributedDataParallel where there are several processes.
+    Args:
+        network: the backbone, changed in place.
+        cfg: ``load_format`` may help with published files.
+        log: gets a summary, and in its file what became of each tensor.
 
     Raises:
-        UserError: several processes, and a ``train_step`` that does not average their gradients.
+        UserError: weights of another network, or of one that sees other numbers.
     """
-    if world_size == 1 or getattr(module, "averages_gradients", False):
-        return module
-    from mmengine.model import BaseModel, MMDistributedDataParallel
+    config, path = to_plain(cfg.model)["backbone"], cfg.load_from
+    weight_format = cfg.get("load_format")
+    try:
+        try:
+            loaded = read_weights(path, format=weight_format)
+        except ScaleNeeded:  # weights for every scale, or a name or folder of several
+            loaded = read_weights(path, format=weight_format, scale=_scales(config)[0])
+    except UserError as error:
+        hint = " In a config the format is load_format." if "format=" in str(error) else ""
+        raise UserError(f"load_from {error}{hint}") from error
+    log.say(f"starting from {loaded.summary}")
+    loaded = _match_input_range(config, loaded, log)
+    if not loaded.partial and _scales(config) == _scales(loaded.config):
+        load_strictly(network, loaded.state_dict, str(path))
+        log.say(f"all {len(loaded.state_dict)} tensors copied")
+        return
+    started = warm_start(network, loaded.state_dict)
+    outcomes = {"copied": started.copied, "left as initialised": started.kept}
+    for outcome, keys in {**outcomes, "not used": started.unused}.items():
+        for key in keys:
+            log.debug(f"load_from: {outcome}: {key}")
+    log.say(started.summary)
 
-    if type(module).train_step is not BaseModel.train_step:
+
+def _scales(config: Mapping[str, Any]) -> list[int]:
+    full = full_config(config)
+    return sorted(full["scales"]) if "scales" in full else [full.get("scale")]
+
+
+def _match_input_range(
+    config: Mapping[str, Any], loaded: LoadedWeights, log: RunLog
+) -> LoadedWeights:
+    """The weights, so that the config's network computes what they were trained to compute."""
+    differing = network_differences(loaded.config, config, _FREE)
+    if [*differing] == ["img_range"] and homogeneous(to_plain(full_config(loaded.config))):
+        there, here = differing["img_range"]
+        log.say(f"range 0..{there:g} folded to 0..{here:g}")
+        state = rescaled(loaded.state_dict, here / there)
+        return dataclasses.replace(loaded, state_dict=state)
+    if differing:
+        options = [
+            f"model.backbone.{key}={str(found).replace(' ', '')}"
+            for key, (found, _) in differing.items()
+        ]
         raise UserError(
-            f"config: model: {type(module).__name__} has a train_step of its own; on several GPUs "
-            "it must average the gradients (mmengine.dist.all_reduce_params) and say so by "
-            "averages_gradients = True"
+            f"load_from {loaded.path}: these weights belong to a different network or use a "
+            f"different input range or mean. The config for them: --cfg-options {' '.join(options)}"
         )
-
-    return MMDistributedDataParallel(
-        module,
-        device_ids=[device.index] if device.type == "cuda" else None,
-        find_unused_parameters=getattr(module, "find_unused_parameters", False),
-    )
+    return loaded
 
 
 def rehearse(
@@ -209,20 +231,63 @@ def rehearse(
     torch.set_rng_state(random)
 
 
-def too_small(dataset: Any, warn: Callable[[str], None]) -> list[int]:
-    """Pictures that no patch can be cut from, told by name; a set of nothing else is an error."""
-    left_out = dataset.too_small() if hasattr(dataset, "too_small") else []
-    if not left_out:
-        return []
-    names = [dataset.gt.name_at(i) for i in left_out]
-    shown = some(names)
-    if len(left_out) == len(dataset):
+def wrap(module: torch.nn.Module, device: torch.device, world_size: int) -> torch.nn.Module:
+    """The module itself, or within a DistributedDataParallel where there are several processes.
+
+    Raises:
+        UserError: several processes, and a ``train_step`` that does not average their gradients.
+    """
+    if world_size == 1 or getattr(module, "averages_gradients", False):
+        return module
+    if type(module).train_step is not BaseModel.train_step:
         raise UserError(
-            f"{dataset.gt.path}: every picture is smaller than the patch ({shown}); lower "
-            "lq_patch_size (or gt_patch_size), or take larger pictures"
+            f"config: model: {type(module).__name__} has a train_step of its own; on several GPUs "
+            "it must average the gradients (mmengine.dist.all_reduce_params) and say so by "
+            "averages_gradients = True"
         )
-    warn(
-        f"{len(left_out)} of {len(dataset)} pictures of {dataset.gt.path} are smaller than the "
-        f"patch and are left out: {shown}. Lower lq_patch_size to use them"
+    return MMDistributedDataParallel(
+        module,
+        device_ids=[device.index] if device.type == "cuda" else None,
+        find_unused_parameters=getattr(module, "find_unused_parameters", False),
     )
-    return left_out
+
+
+def build_hooks(cfg: Config, warn: Callable[[str], None]) -> list[Hook]:
+    """The hooks of every run and ``custom_hooks``, with the priorities that they state."""
+
+    top = to_plain(cfg)
+
+    def hook(kind: str, **keys: str) -> dict[str, Any]:
+        """Its arguments stand at the top of the config."""
+        given = {argument: top[key] for argument, key in keys.items() if key in top}
+        return {"type": kind, **given}
+
+    ema = top.get("ema")
+    saving = {"interval": "checkpoint_interval", "max_keep_ckpts": "max_keep_checkpoints"}
+    wanted = [
+        ("ema", ema and {"type": "EMAHook", **(ema if isinstance(ema, dict) else {"decay": ema})}),
+        ("logger", hook("LoggerHook", interval="log_interval")),
+        ("param_scheduler", hook("ParamSchedulerHook")),
+        ("checkpoint", hook("CheckpointHook", **saving)),
+        ("evaluation", hook("EvaluationHook", interval="val_interval", save_best="save_best")),
+        ("tensorboard", top.get("tensorboard", True) is not False and hook("TensorboardHook")),
+        *(("custom_hooks", own) for own in top.get("custom_hooks") or []),
+    ]
+    found = []
+    for name, hook_cfg in wanted:
+        if not hook_cfg:
+            continue
+        priority = hook_cfg.pop("priority", None)
+        with blame(name, hook_cfg):
+            built = HOOKS.build(hook_cfg)
+        if priority is not None:
+            check_priority(name, priority)
+            built.priority = priority
+        if name == "custom_hooks":
+            # Those of a test, and one of a validation.
+            triggered = built.get_triggered_stages()
+            stages = [s for s in triggered if "_test" in s or s == "before_val_iter"]
+            if stages:
+                warn(f"{type(built).__name__}: its {', '.join(stages)} will not be called")
+        found.append(built)
+    return found

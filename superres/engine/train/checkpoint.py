@@ -1,21 +1,197 @@
-"""Training checkpoints: written atomically, read back safely, with a way back to an older one."""
+"""Training checkpoints: what they hold of a run, written atomically, read back with a fallback."""
 
 from __future__ import annotations
 
 import re
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
 
+import superres
 from superres.checkpoints.files import open_weights
+from superres.checkpoints.networks import full_config
+from superres.checkpoints.state_dict import load_strictly
+from superres.datasets.joined import leaves
+from superres.engine.config.values import to_plain
 from superres.engine.run_log import keep_folder
 from superres.errors import UserError
 from superres.files import os_fault, write_atomically, write_text
 
+from .optim import schedulers
+from .speed.options import FORMS
+
+if TYPE_CHECKING:
+    from .trainer import Trainer
+
 LAST = "last_checkpoint"
 BEST = "best.pth"
 _NAME = re.compile(r"iter_(\d+)\.pth")
+_LIKE_WEIGHTS = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer", "square_avg")
+_UNFIT = (ValueError, KeyError, TypeError, AttributeError, IndexError)
+"""What comes of a checkpoint that holds something else than ours."""
+
+
+# -- what a checkpoint holds ---------------------------------------------------------------------
+
+
+def weights(run: Trainer, iteration: int) -> dict[str, Any]:
+    """The weights after ``iteration`` iterations and what hooks add, such as averaged ones."""
+    facts = _facts(run)
+    # With today's defaults written out: a later change of one must not change old weights.
+    model = facts["config"]["model"]
+    model = {**model, "backbone": full_config(model["backbone"])}
+    meta = {
+        "superres": superres.__version__,
+        "torch": torch.__version__,
+        "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "iter": iteration,
+        "seed": run.seed,
+        "scale": facts["config"]["scale"],
+        "global_batch_size": run.cfg.global_batch_size,
+        "model": model,
+        **facts,
+        "earlier": [part for part in run.earlier if part != facts],
+    }
+    content = {"meta": meta, "state_dict": run.module.state_dict()}
+    run.call_hook("before_save_checkpoint", checkpoint=content)
+    return content
+
+
+def _facts(run: Trainer) -> dict[str, Any]:
+    """What the weights depend on, which a resumed run may change."""
+    parts = [part for _, part in leaves(run.train_dataset)]
+    lq = [str(part.lq.path) for part in parts if getattr(part, "lq", None) is not None]
+    return {"config": to_plain(run.cfg), "pictures": run.image_count, "lq": lq}
+
+
+def capture(run: Trainer, iteration: int) -> dict[str, Any]:
+    """Everything that the run needs to continue after ``iteration`` iterations."""
+    return {
+        **weights(run, iteration),
+        "optimizer": run.optim_wrapper.state_dict(),
+        "param_schedulers": [s.state_dict() for s in run.param_schedulers],
+    }
+
+
+def restore(run: Trainer, content: dict[str, Any], path: str) -> None:
+    """The way back from :func:`capture`; ``path`` is for messages.
+
+    Raises:
+        UserError: a checkpoint of another model or optimiser.
+    """
+    then = content.get("meta")
+    done = then.get("iter") if isinstance(then, Mapping) else None
+    if type(done) is not int or done < 0:
+        raise UserError(f"{path}: not a whole training checkpoint; resume from another")
+    load_strictly(run.module, content["state_dict"], path)
+    try:
+        _check_optimizer(run.optim_wrapper.optimizer, content["optimizer"])
+        run.optim_wrapper.load_state_dict(content["optimizer"])
+        run.iter = run.last_saved = done
+        _restore_schedule(run, content, then)
+        run.earlier = [*then.get("earlier", ()), {k: then.get(k) for k in _facts(run)}]
+        run.call_hook("after_load_checkpoint", checkpoint=content)
+        _warn_of_changes(run, then)
+    except _UNFIT as error:
+        raise UserError(
+            f"{path}: what it holds does not fit the config ({type(error).__name__}: "
+            f"{str(error).partition(chr(10))[0][:200]}); resume from another"
+        ) from error
+    run.log.say(f"resumed from {path} at iteration {run.iter}")
+
+
+def _warn_of_changes(run: Trainer, then: Mapping[str, Any]) -> None:
+    """What the samples depend on, and is not what it was."""
+    count = then.get("pictures", run.image_count)  # not in older files
+    before = {
+        "seed": (then.get("seed"), run.seed),
+        "global_batch_size": (then.get("global_batch_size"), run.cfg.global_batch_size),
+        "train_set": (
+            f"{then.get('config', {}).get('train_set')!r} with {count} pictures",
+            f"{to_plain(run.cfg.get('train_set'))!r} with {run.image_count} pictures",
+        ),
+    }
+    for key, (was, now) in before.items():
+        if was != now:
+            run.log.warn(
+                f"{key} {now} differs from the checkpoint's {was}: sampling will differ from an "
+                "uninterrupted run"
+            )
+
+
+def _restore_schedule(run: Trainer, content: dict[str, Any], then: Mapping[str, Any]) -> None:
+    """The learning rate continues, unless the config now asks for another schedule."""
+    before = then.get("config", {})
+    keys = ("param_scheduler", "optim_wrapper")
+    if all(to_plain(run.cfg.get(key)) == before.get(key) for key in keys):
+        for scheduler, saved in zip(run.param_schedulers, content["param_schedulers"]):
+            known = scheduler.state_dict()
+            for key in ("last_step", "_global_step", "base_values", "_last_value"):
+                if not _alike(known[key], saved[key]):
+                    raise ValueError(f"{key} of its schedule is {str(saved[key])[:40]}")
+            scheduler.load_state_dict({k: v for k, v in saved.items() if k in known})
+        return
+    run.log.warn(
+        "the optimiser or the schedule in the config differs from the checkpoint's: the "
+        f"config's learning rate for iteration {run.iter} is used"
+    )
+    for group, lr in zip(run.optim_wrapper.optimizer.param_groups, run.first_lrs):
+        group["lr"] = group["initial_lr"] = lr
+    run.param_schedulers = schedulers(run.cfg, run.optim_wrapper)
+    for _ in range(run.iter):
+        for scheduler in run.param_schedulers:
+            scheduler.step()
+
+
+def _check_optimizer(optimizer: torch.optim.Optimizer, saved: Any) -> None:
+    """Compare an optimiser's state from a checkpoint with the one that is to take it over.
+
+    The kernels that update weights trust the sizes of what the optimiser remembers: numbers for
+    another size would be read and written beyond their end.
+
+    Raises:
+        ValueError, KeyError, TypeError, AttributeError, IndexError: they do not fit.
+    """
+    parameters: list[Tensor] = []
+    for mine, other in zip(optimizer.param_groups, saved["param_groups"], strict=True):
+        parameters += mine["params"]
+        for key in mine.keys() - {"params", *FORMS}:
+            # Switches come with new versions of PyTorch; what is not a switch was always there.
+            new = key not in other and isinstance(mine[key], bool | None)
+            if not new and not _alike(mine[key], other[key]):
+                raise ValueError(f"{key} = {str(other[key])[:40]}")
+    kept = saved["state"]
+    for index, state in kept.items():
+        if state.keys() != kept[min(kept)].keys():
+            raise ValueError(f"of weight {index} it keeps {', '.join(map(str, state))}")
+        # Other optimisers are free in what else they keep; None is before the first step.
+        for name in state.keys() & {"step", *_LIKE_WEIGHTS}:
+            own = 0.0 if name == "step" else parameters[index]
+            if state[name] is not None and not _alike(own, state[name]):
+                raise ValueError(f"{name} of weight {index} is {str(state[name])[:40]}")
+
+
+def _alike(own: Any, saved: Any) -> bool:
+    """Whether a value of a checkpoint can take the place of this run's."""
+    if isinstance(own, bool | None):
+        return saved is own
+    if isinstance(own, list | tuple):
+        fits = isinstance(saved, list | tuple) and len(saved) == len(own)
+        return fits and all(map(_alike, own, saved))
+    if not isinstance(own, int | float | Tensor):
+        return isinstance(saved, type(own))
+    if not isinstance(saved, Tensor):
+        return type(saved) in (int, float) and not (isinstance(own, Tensor) and own.numel() > 1)
+    plain = saved.layout is torch.strided and saved.is_floating_point() and not saved.is_meta
+    several = isinstance(own, Tensor) and own.numel() > 1
+    return plain and (saved.shape == own.shape if several else saved.numel() == 1)
+
+
+# -- files ---------------------------------------------------------------------------------------
 
 
 def iteration_files(folder: Path) -> list[tuple[int, Path]]:
@@ -30,12 +206,14 @@ _KEPT = (bool, int, float, str, type(None))
 def plain(value: Any) -> Any:
     """Containers as dict, list and tuple, so that ``torch.load(weights_only=True)`` opens them."""
     if isinstance(value, dict):
-        return {k: v if type(v) in _KEPT else plain(v) for k, v in value.items()}
+        found = {k: v if type(v) in (*_KEPT, Tensor) else plain(v) for k, v in value.items()}
+        # Whatever layout the training prefers.
+        return {k: v.contiguous() if isinstance(v, Tensor) else v for k, v in found.items()}
     if isinstance(value, tuple | list):
         parts = (v if type(v) in _KEPT else plain(v) for v in value)
         return tuple(parts) if isinstance(value, tuple) else [*parts]
-    if isinstance(value, torch.Tensor):
-        return value.detach().contiguous()  # whatever layout the training prefers
+    if isinstance(value, Tensor):
+        return value.detach().contiguous()
     if type(value) in _KEPT:
         return value
     # Subclasses (torch's version string, numpy's scalars) are not opened by weights_only.
@@ -54,29 +232,28 @@ def save_atomically(state: dict[str, Any], path: Path) -> None:
     """
     try:
         keep_folder(path.parent)
-        write_atomically(path, lambda file: torch.save(plain(state), file), durable=True)
+        content = {key: to_plain(v) if key == "meta" else plain(v) for key, v in state.items()}
+        write_atomically(path, lambda file: torch.save(content, file), durable=True)
     except (UserError, OSError, RuntimeError) as error:
         if "DataLoader worker" in str(error):  # raised wherever the trainer happens to be
             raise
-        raise UserError(_why_not_saved(path, error)) from error
-
-
-def _why_not_saved(path: Path, error: Exception) -> str:
-    # torch reports a failed write as a RuntimeError of its zip writer; the cause is behind it.
-    cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, OSError):
-        cause = cause.__cause__ or cause.__context__
-    fault = os_fault(path, cause, "file", writing=True) if cause is not None else str(error)
-    before = [f"The one before it, {p.name}, is whole" for _, p in iteration_files(path.parent)]
-    kept = before[0] if before else "There is none before it"
-    return f"could not save {fault} {kept}; make room and continue with --resume"
+        # torch reports a failed write as a RuntimeError of its zip writer; the cause is behind it.
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, OSError):
+            cause = cause.__cause__ or cause.__context__
+        fault = os_fault(path, cause, "file", writing=True) if cause is not None else str(error)
+        before = [f"The one before it, {p.name}, is whole" for _, p in iteration_files(path.parent)]
+        kept = before[0] if before else "No earlier checkpoint exists"
+        raise UserError(
+            f"could not save {fault} {kept}; make room and continue with --resume"
+        ) from error
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """Read and verify a training checkpoint.
 
     Raises:
-        UserError: missing, damaged (every entry's checksum is compared), or no checkpoint of a
+        UserError: missing, damaged (every entry's checksum is compared), or not a checkpoint of a
             training of this package.
     """
     try:
@@ -93,7 +270,9 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return state
 
 
-def find_resumable(folder: Path, wanted: Path | None, say: Any) -> tuple[Path, dict] | None:
+def find_resumable(
+    folder: Path, wanted: Path | None, say: Callable[[str], Any]
+) -> tuple[Path, dict[str, Any]] | None:
     """The newest checkpoint of ``folder`` that can be read, at most as new as ``wanted``.
 
     Args:
@@ -107,17 +286,15 @@ def find_resumable(folder: Path, wanted: Path | None, say: Any) -> tuple[Path, d
     Raises:
         UserError: ``wanted`` does not exist, or every checkpoint is damaged.
     """
-    if wanted is not None and not wanted.is_file():
-        what = (
-            f"a folder; write --work-dir {wanted} --resume" if wanted.is_dir() else "no such file"
-        )
-        raise UserError(f"cannot resume from {wanted}: {what}")
     candidates = [path for _, path in iteration_files(folder)]
     if wanted is not None:
+        if not wanted.is_file():
+            folder_given = f"a folder; write --work-dir {wanted} --resume"
+            what = folder_given if wanted.is_dir() else "no such file"
+            raise UserError(f"cannot resume from {wanted}: {what}")
         match = _NAME.fullmatch(wanted.name)
         limit = int(match[1]) if match else -1
-        older = [p for n, p in iteration_files(wanted.parent) if n < limit]
-        candidates = [wanted, *older]
+        candidates = [wanted, *(p for n, p in iteration_files(wanted.parent) if n < limit)]
     reasons = []
     for path in candidates:
         try:

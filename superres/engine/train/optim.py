@@ -10,44 +10,31 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
+from mmengine.logging import MessageHub
 from mmengine.optim import OptimWrapper
 from mmengine.registry import OPTIMIZERS, PARAM_SCHEDULERS
 
-from superres.engine.config.types import blame
-from superres.engine.config.values import to_plain
+from superres.engine.config.values import blame, to_plain
 from superres.errors import UserError
 from superres.registry import OPTIM_WRAPPERS
 
 from .speed.options import FORMS, Fast, optimizer_options
 
 
-class LastScalars:
-    """Stands in for mmengine's MessageHub: keeps the last value of each scalar only.
+class LastScalars(MessageHub):
+    """mmengine's MessageHub that keeps the last value of each scalar only, in ``scalars``.
 
     The original appends every value to a numpy array that is copied on each append, which costs
     more per iteration the longer a run lasts.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "superres") -> None:
+        super().__init__(name)
         self.scalars: dict[str, Any] = {}
-        self.runtime_info: dict[str, Any] = {}
 
     def update_scalar(self, key: str, value: Any, count: int = 1, resumed: bool = True) -> None:
         """Note the latest value."""
         self.scalars[key.removeprefix("train/")] = value
-
-    def update_scalars(self, values: dict[str, Any], resumed: bool = True) -> None:
-        """Note several."""
-        for key, value in values.items():
-            self.update_scalar(key, value["value"] if isinstance(value, dict) else value)
-
-    def update_info(self, key: str, value: Any, resumed: bool = True) -> None:
-        """Note a piece of information."""
-        self.runtime_info[key] = value
-
-    def get_info(self, key: str, default: Any = None) -> Any:
-        """Give it back."""
-        return self.runtime_info.get(key, default)
 
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -162,10 +149,8 @@ def optim_config(cfg: Config, fast: Fast, device: torch.device) -> dict[str, Any
     """
     config = to_plain(cfg.optim_wrapper)
     if config.pop("accumulative_counts", 1) != 1:
-        raise UserError(
-            "config: optim_wrapper.accumulative_counts would make an update of several iterations; "
-            "write accumulate = N at the top, which cuts each iteration's batch into N parts"
-        )
+        hint = "write accumulate = N at the top, which cuts each iteration's batch into N parts"
+        raise UserError(f"config: optim_wrapper.accumulative_counts: {hint}")
     if config.get("type", "OptimWrapper") in ("OptimWrapper", "AutocastOptimWrapper"):
         config = {"dtype": fast.amp or "float32", **config, "type": "AutocastOptimWrapper"}
         config.setdefault("device_type", device.type)

@@ -14,7 +14,7 @@ from torch import Tensor
 from superres.errors import UserError
 from superres.inference.memory import is_out_of_memory
 
-from .speed.cuda_graph import GraphedUpdate
+from .speed.cuda import GraphedUpdate
 from .speed.options import Fast
 
 Losses = dict[str, Tensor]
@@ -24,8 +24,7 @@ class TrainStep:
     """Forward, backward, optimiser.
 
     Args:
-        model: the restorer, or the DistributedDataParallel around it.
-        module: the restorer.
+        model: the restorer (``module``), or the DistributedDataParallel around it.
         optim_wrapper: see :mod:`superres.engine.train.optim`.
         device: that the module is on.
         fast: the parts of the fast step; the weights' layout and the optimiser's form are settled
@@ -38,23 +37,21 @@ class TrainStep:
     def __init__(
         self,
         model: torch.nn.Module,
-        module: BaseModel,
         optim_wrapper: OptimWrapper,
         device: torch.device,
         fast: Fast | None = None,
         accumulate: int = 1,
         say: Callable[[str], None] = print,
     ) -> None:
+        module: BaseModel = getattr(model, "module", model)
         self.model, self.module, self.optim_wrapper = model, module, optim_wrapper
         self.device, self.accumulate, self.say = device, accumulate, say
         self.fast = fast = fast or Fast()
         # A restorer with a step of its own, as mmengine's conventions allow (several optimisers).
         self.own_step = type(module).train_step is not BaseModel.train_step
         if self.own_step and accumulate > 1:
-            raise UserError(
-                f"config: accumulate = {accumulate}: {type(module).__name__} has a train_step of "
-                "its own, which decides that itself"
-            )
+            name = type(module).__name__
+            raise UserError(f"config: accumulate = {accumulate}: {name} has its own train_step")
         # Asked once: to say no, a module builds an error message each time.
         self._no_sync = getattr(model, "no_sync", nullcontext)
         self._untried = fast.compile and compile_backbone(module, say)

@@ -26,12 +26,11 @@ from superres.engine.distributed import launch
 from superres.engine.run_log import RunLog
 from superres.errors import UserError, from_worker
 
-from . import resume
-from .checkpoint import find_resumable, iteration_files, save_iteration
-from .out_of_memory import is_out_of_memory, while_training
+from .checkpoint import capture, find_resumable, iteration_files, restore, save_iteration
+from .memory import is_out_of_memory, while_training
 from .signals import StopRequest, held_back
+from .speed.cuda import CudaPrefetcher
 from .speed.options import torch_settings
-from .speed.prefetch import CudaPrefetcher
 from .step import TrainStep, step_seed
 
 
@@ -54,7 +53,7 @@ class Trainer:
             of the running one, from 0, as in mmengine.
         stopping: the loop ends after this iteration.
         last_saved: the iteration of the newest checkpoint.
-        earlier: the facts of the runs that this one goes on from, see :func:`.resume.meta`.
+        earlier: the facts of the runs that this one goes on from, see :func:`.checkpoint.weights`.
     """
 
     cfg: Config
@@ -140,16 +139,9 @@ class Trainer:
 
     def _run(self) -> None:
         """Start the workers, iterate, and end them."""
-        sampler = IterationSampler.of(
-            self.train_dataset,
-            self.cfg.global_batch_size,
-            self.seed,
-            self.rank,
-            self.world_size,
-            start=self.iter,
-            stop=self.max_iters,
-            skip=self.left_out,
-        )
+        of = self.train_dataset, self.cfg.global_batch_size, self.seed, self.rank, self.world_size
+        span = {"start": self.iter, "stop": self.max_iters, "skip": self.left_out}
+        sampler = IterationSampler.of(*of, **span)
         options = {k: v for k, v in self.cfg.train_dataloader.items() if k != "dataset"}
         options["pin_memory"] = options.get("pin_memory", True) and self.device.type == "cuda"
         loader = train_loader(self.train_dataset, sampler, **options)
@@ -215,7 +207,7 @@ class Trainer:
         if self.last_saved == iteration:
             return
         self._require_unchanged_data()
-        content = resume.capture(self, iteration)
+        content = capture(self, iteration)
         self.last_saved = iteration
         if self.rank == 0:
             path = save_iteration(content, self.work_dir, iteration, keep)
@@ -232,11 +224,11 @@ class Trainer:
         fault = next(filter(None, found), "")
         faults = [fault for fault in launch.gather(fault) if fault]
         if faults:
-            launch.speak_as_one()
+            launch.report_once()
             kept = self.last_good_checkpoint
+            since = kept.name if kept else "the start"
             raise UserError(
-                f"{faults[0]}. What was trained since {kept.name if kept else 'the start'} may "
-                "have seen either; no checkpoint was written. Put the pack right and --resume"
+                f"{faults[0]}; restore it and --resume, from {since}: nothing was saved"
             )
 
     def resume(self, wanted: Path | None = None) -> bool:
@@ -248,7 +240,7 @@ class Trainer:
         if path is None:
             return False
         content = found[1] if found else find_resumable(self.work_dir, Path(path), print)[1]
-        resume.restore(self, content, path)
+        restore(self, content, path)
         return True
 
     @property

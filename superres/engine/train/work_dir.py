@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import shutil
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -59,11 +59,8 @@ def set_aside(path: Path, beyond: int | None = None) -> Path | None:
         files, told = [*newer, *path.glob("best.pth")], newer
     if not told:
         return None
-    target = path / "previous_runs" / time.strftime("%Y%m%d_%H%M%S")
-    number = 1
-    while target.exists():
-        number += 1
-        target = target.with_name(f"{target.name.split('-')[0]}-{number}")
+    now = datetime.datetime.now()
+    target = path / "previous_runs" / now.strftime("%Y%m%d_%H%M%S_%f")
     target.mkdir(parents=True)
     for file in files:
         shutil.move(str(file), target / file.name)

@@ -84,7 +84,7 @@ def resolve(
     no_gpu = "" if gpu else f"there is no GPU, the device is {device.type}"
     several = f"it is for one process, and there are {world_size}" if world_size > 1 else ""
     scaled = "float16 needs its loss scale looked at in every step" if dtype == "float16" else ""
-    rules: dict[str, tuple[bool, str]] = {  # whether 'auto' takes it; why it cannot be had
+    rules: dict[str, tuple[bool, str]] = {  # whether 'auto' takes it; why it is not possible
         "channels_last": (_likes_channels_last(device), ""),
         "compile": (most and gpu, ""),
         "cuda_graph": (most, no_gpu or several or scaled),
@@ -112,20 +112,16 @@ def _wanted(fast: Any) -> tuple[dict[str, Any], str]:
     preset = given.pop("preset", "auto")
     for key, value in given.items():
         if key not in parts:
-            raise UserError(
-                f"config: fast has no part {key!r}{did_you_mean(key, parts)}. "
-                f"Its parts: preset, {', '.join(PARTS)}"
-            )
+            near = did_you_mean(key, parts)
+            raise UserError(f"config: fast has no part {key!r}{near}. It has {', '.join(PARTS)}")
         allowed = ["auto", *(("bfloat16", "float16") if key == "amp" else ())]
         if not isinstance(value, bool) and value not in allowed:
             shown = ", ".join(map(repr, (True, False, *allowed)))
             raise UserError(f"config: fast.{key} = {value!r} must be one of {shown}")
         parts[key] = value
     if preset not in PRESETS:
-        raise UserError(
-            f"config: fast = {preset!r} must be one of {', '.join(map(repr, PRESETS))}, or a dict "
-            "such as dict(preset='auto', compile=True)"
-        )
+        shown = ", ".join(map(repr, PRESETS))
+        raise UserError(f"config: fast = {preset!r} must be one of {shown}, or a dict of its parts")
     return parts, preset
 
 
@@ -146,8 +142,7 @@ def _amp_dtype(
     if cpu_has_bfloat16():
         return "bfloat16"
     notes.append(
-        "amp: this processor has no instructions for bfloat16, with which it would be slower; "
-        "training in float32. amp='bfloat16' insists"
+        "amp: this CPU has no native bfloat16; training in float32 (amp='bfloat16' forces it)"
     )
     return None
 
@@ -203,28 +198,23 @@ def torch_settings(fast: Fast, deterministic: bool, device: torch.device) -> Ite
     deterministic form is an error that names it.
     """
     cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
-    before = (
-        torch.are_deterministic_algorithms_enabled(),
-        torch.is_deterministic_algorithms_warn_only_enabled(),
-        torch.utils.deterministic.fill_uninitialized_memory,
-        cudnn.deterministic,
-        cudnn.benchmark,
-    )
-    tf32 = (cudnn.allow_tf32, matmul.allow_tf32)
+    switches = [(cudnn, "benchmark", fast.autotune)]
+    if deterministic:
+        switches.append((cudnn, "deterministic", True))
+        switches.append((torch.utils.deterministic, "fill_uninitialized_memory", False))
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when cuBLAS starts
+    if device.type == "cuda" and fast.tf32 is not None:
+        switches += [(cudnn, "allow_tf32", fast.tf32), (matmul, "allow_tf32", fast.tf32)]
+    before = [getattr(place, name) for place, name, _ in switches]
+    algorithms = torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
     try:
         if deterministic:
-            # Read when cuBLAS starts, which the first product does.
-            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
             torch.use_deterministic_algorithms(True)
-            torch.utils.deterministic.fill_uninitialized_memory = False
-            cudnn.deterministic = True
-        cudnn.benchmark = fast.autotune
-        if device.type == "cuda" and fast.tf32 is not None:
-            cudnn.allow_tf32 = matmul.allow_tf32 = fast.tf32
+        for place, name, value in switches:
+            setattr(place, name, value)
         yield
     finally:
-        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
-        torch.utils.deterministic.fill_uninitialized_memory = before[2]
-        cudnn.deterministic, cudnn.benchmark = before[3:]
-        if device.type == "cuda" and fast.tf32 is not None:
-            cudnn.allow_tf32, matmul.allow_tf32 = tf32
+        torch.use_deterministic_algorithms(algorithms, warn_only=warn_only)
+        for (place, name, _), value in zip(switches, before):
+            setattr(place, name, value)

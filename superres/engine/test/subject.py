@@ -1,0 +1,140 @@
+"""What is scored: a network with the weights of a file, in any restorer, or bicubic."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.config import Config
+
+from superres.checkpoints import LoadedWeights
+from superres.checkpoints.formats import OWN
+from superres.checkpoints.networks import full_config
+from superres.checkpoints.state_dict import load_strictly
+from superres.engine.config.check import network_differences
+from superres.engine.config.values import scales_of, to_plain
+from superres.errors import UserError
+from superres.imaging.resize import imresize
+from superres.inference.backends.pytorch import LiveBytes
+from superres.models.restorers.restorer import Restorer
+from superres.registry import MODELS
+
+Method = Callable[[np.ndarray, int], tuple[np.ndarray, dict[str, Any]]]
+"""(lq HWC, scale) to an image in the range of ``lq``, float or integers, and a record for
+results.json (``memory_mb``, ``inference``, ``notes``)."""
+
+MEMORY_MEANS = {
+    "cpu": "most bytes of tensors alive at a time beside the weights, in MiB",
+    "cuda": "most bytes allocated on the GPU at a time, weights included, in MiB",
+}
+
+
+def peak(image: np.ndarray) -> float:
+    """The largest value of an image's type."""
+    return 65535.0 if image.dtype == np.uint16 else 255.0
+
+
+def bicubic(lq: np.ndarray, scale: int) -> tuple[np.ndarray, dict[str, Any]]:
+    """The baseline row of tables: MATLAB's bicubic."""
+    return imresize(lq, scale=scale), {}
+
+
+def network(module: torch.nn.Module, device: torch.device, **options: Any) -> Method:
+    """A restorer as a method: integers in, unrounded floats in the same range out.
+
+    Args:
+        options: of :class:`superres.inference.Tiling`.
+    """
+    module.eval()
+
+    @torch.inference_mode()
+    def apply(lq: np.ndarray, scale: int) -> tuple[np.ndarray, dict[str, Any]]:
+        batch = torch.from_numpy(np.array(lq))[None]  # a copy: packed images are read-only
+        if hasattr(module, "set_scale"):
+            module.set_scale(scale)
+        on_gpu = device.type == "cuda"
+        if on_gpu:
+            torch.cuda.reset_peak_memory_stats(device)
+        # On a CPU the process's own peak would depend on what ran before; this does not.
+        with nullcontext() if on_gpu else LiveBytes() as live:
+            data = module.data_preprocessor({"inputs": batch.to(device)}, False)
+            # Tiles go to the device one by one, and the result comes back once.
+            output, record = module.predict_with_record(data["inputs"].cpu(), **options)
+        used = torch.cuda.max_memory_allocated(device) if on_gpu else live.peak
+        image = output[0].float().permute(1, 2, 0).mul(peak(lq)).cpu().numpy()
+        inference = dataclasses.asdict(record)
+        facts = {"memory_mb": used / 2**20, "notes": inference.pop("notes")}
+        return image, facts if record.mode == "whole" else {**facts, "inference": inference}
+
+    return apply
+
+
+def build_module(cfg: Config, loaded: LoadedWeights) -> torch.nn.Module:
+    """The config's restorer with the loaded weights, on the CPU.
+
+    A published file, and weights that were exported, bring their own numeric convention (range,
+    mean), so the backbone is built as the file says; a checkpoint must agree with the config.
+
+    Raises:
+        UserError: the file is of another model than the config's; the differences are named.
+    """
+    wanted = to_plain(cfg.model)
+    tested = full_config(wanted["backbone"])
+    several = full_config(loaded.config).get("scales")
+    if set(tested.get("scales") or [None]) <= set(several or [None]):
+        tested = {**tested, "scales": several}  # tested at some of its scales
+    # What goes with the weights in a file may be otherwise there; an export folds res_scale in.
+    ignored = {"init"}
+    if loaded.format != OWN or loaded.path.suffix == ".safetensors":
+        ignored |= {"rgb_mean", "rgb_std", "img_range"}
+        ignored |= {"res_scale"} if loaded.format == OWN else set()
+    different = network_differences(loaded.config, tested, ignored, lambda _, a, b: a == b)
+    if different:
+        pairs = different.items()
+        named = [f"{key} is {here!r}, the config's {there!r}" for key, (here, there) in pairs]
+        raise UserError(
+            f"{loaded.path} is of another model than {cfg.filename}: {'; '.join(named)}. "
+            "Give the config (and the --cfg-options) that it was trained with"
+        )
+    module = MODELS.build({**wanted, "backbone": dict(loaded.config)})
+    load_strictly(module.backbone, loaded.state_dict, str(loaded.path))
+    return module.eval()
+
+
+def spandrel_module(
+    cfg: Config, loaded: LoadedWeights
+) -> tuple[Config, LoadedWeights, torch.nn.Module]:
+    """The network of a file that only spandrel knows, as a restorer on the CPU.
+
+    Args:
+        cfg: says on what to test; its own network and what was published of that are left out.
+        loaded: the file.
+
+    Returns:
+        The config without what belongs to its network; the file, with a note; the restorer.
+
+    Raises:
+        UserError: it is for other scales than the config, or for neither grey nor RGB images.
+    """
+    network, scales = loaded.network, scales_of(cfg)
+    what = f"{loaded.path}: this {network.architecture} (loaded by spandrel)"
+    if scales != [network.scale]:
+        given = " and ".join(f"x{scale}" for scale in scales)
+        config = cfg.filename or "the config"
+        raise UserError(f"{what} is for x{network.scale}, {config} for {given}")
+    if network.in_channels not in (1, 3) or network.in_channels != network.out_channels:
+        raise UserError(
+            f"{what} makes {network.out_channels} channels of {network.in_channels}; only networks "
+            "for grey or RGB images can be scored"
+        )
+    settings = to_plain(cfg.model)
+    note = f"not the {settings['backbone']['type']} of the config, whose sets it is scored on"
+    cfg = copy.deepcopy(cfg)
+    cfg.pop("published", None)
+    module = Restorer(network, inference=settings.get("inference")).eval()
+    return cfg, dataclasses.replace(loaded, notes=[note]), module
