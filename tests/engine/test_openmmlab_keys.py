@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.hooks import EMAHook, Hook, ParamSchedulerHook
 
 from superres.cli.main import main
 from superres.engine.config.load import load_config
 from superres.engine.config.values import to_plain
 from superres.errors import UserError
+from superres.registry import HOOKS
 
 from .conftest import CONFIG, ROOT, read_trace, start
 from .ranks import ended, environment, free_port
@@ -36,41 +38,31 @@ optim_wrapper = dict(optimizer=dict(lr=0.001))
 param_scheduler = [dict(type='MultiStepLR', by_epoch=False, milestones=[2, 4], gamma=0.5)]
 """
 
-HOOKS = '''
-"""A user's package."""
-import json
-import multiprocessing
-
-import torch
-from mmengine.hooks import EMAHook, Hook, ParamSchedulerHook
-from superres.registry import HOOKS
-
 
 class Named(Hook):
-    def __init__(self, path):
+    """Writes its name and the learning rate."""
+
+    def __init__(self, path: str) -> None:
         self.path = path
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
         lr = runner.optim_wrapper.optimizer.param_groups[0]["lr"]
         with open(self.path, "a") as file:
-            file.write(f"{type(self).__name__} {lr}\\n")
+            file.write(f"{type(self).__name__} {lr}\n")
 
 
-@HOOKS.register_module()
 class First(Named):
     pass
 
 
-@HOOKS.register_module()
 class Second(Named):
     pass
 
 
-@HOOKS.register_module()
 class Probe(Hook):
     """What the process is like while it trains."""
 
-    def __init__(self, path):
+    def __init__(self, path: str) -> None:
         self.path = path
 
     def before_train_iter(self, runner, batch_idx, data_batch=None):
@@ -80,22 +72,22 @@ class Probe(Hook):
             "workers": [type(p).__name__ for p in multiprocessing.active_children()],
             "backend": torch.distributed.get_backend() if distributed else None,
         }
-        with open(self.path, "w") as file:
-            json.dump(found, file)
+        Path(self.path).write_text(json.dumps(found))
 
     def before_test_epoch(self, runner):
         raise AssertionError("is not called")
 
 
-@HOOKS.register_module()
 class MySchedulerHook(ParamSchedulerHook):
     pass
 
 
-@HOOKS.register_module()
 class MyEMAHook(EMAHook):
     pass
-'''
+
+
+for _hook in (First, Second, Probe, MySchedulerHook, MyEMAHook):
+    HOOKS.register_module(module=_hook, force=True)
 
 
 class Run:
@@ -142,21 +134,6 @@ class Run:
 @pytest.fixture
 def run(tmp_path: Path, world: Path, capsys: pytest.CaptureFixture) -> Run:
     return Run(tmp_path, world, capsys)
-
-
-@pytest.fixture
-def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
-    """``custom_imports`` and ``custom_hooks`` of a config that uses a package of the user's."""
-    name = f"hooks_of_{tmp_path.name.replace('-', '_')}"
-    # Each test registers its own.
-    text = HOOKS.replace("register_module()", "register_module(force=True)")
-    (tmp_path / f"{name}.py").write_text(text)
-    monkeypatch.syspath_prepend(tmp_path)
-
-    def config(hooks: str) -> str:
-        return f"custom_imports = dict(imports=[{name!r}])\ncustom_hooks = [{hooks}]"
-
-    return config
 
 
 def iterations(trace: list[dict]) -> list[int]:
@@ -392,11 +369,8 @@ def test_ema_hook_averages_and_is_what_validation_sees(run):
         ("", {}),
     ],
 )
-def test_an_average_is_mmengines(run, package, ours, theirs):
+def test_an_average_is_mmengines(run, ours, theirs):
     """Against mmengine's own hook, on the weights that the run had."""
-    from mmengine.hooks import EMAHook, Hook
-
-    from superres.registry import HOOKS as REGISTRY
 
     class Other(Hook):
         def before_run(self, runner):
@@ -410,7 +384,7 @@ def test_an_average_is_mmengines(run, package, ours, theirs):
             wanted.update(self.hook.ema_model.module.state_dict())
 
     wanted: dict[str, torch.Tensor] = {}
-    REGISTRY.register_module(name="Other", force=True, module=Other)
+    HOOKS.register_module(name="Other", force=True, module=Other)
     run(f"custom_hooks = [dict(type='EMAHook', {ours}), dict(type='Other')]")
     found = torch.load(run.work / "iter_6.pth", weights_only=True)["ema_state_dict"]
     for key, value in wanted.items():
@@ -423,7 +397,7 @@ def test_schedules_step_once(run):
     assert [line["lr"] for line in run("custom_hooks = [dict(type='ParamSchedulerHook')]")] == rates
 
 
-def test_priorities_order_the_calls(run, package):
+def test_priorities_order_the_calls(run):
     calls = run.folder / "calls.txt"
 
     def order(first: str, second: str) -> list[str]:
@@ -432,7 +406,7 @@ def test_priorities_order_the_calls(run, package):
             f"dict(type={name!r}, path={str(calls)!r}{priority})"
             for name, priority in (("First", first), ("Second", second))
         ]
-        run(package(", ".join(hooks)) + "\nmax_iters = 3")
+        run(f"custom_hooks = [{', '.join(hooks)}]\nmax_iters = 3")
         return calls.read_text().split("\n")[:-1]
 
     def names(*priorities: str) -> list[str]:
@@ -448,18 +422,17 @@ def test_priorities_order_the_calls(run, package):
     assert rates[2:4] == ["First 0.001", "Second 0.0005"]
 
 
-def test_a_stage_that_is_not_called_is_told(run, package):
+def test_a_stage_that_is_not_called_is_told(run):
     probe = run.folder / "probe.json"
-    run(package(f"dict(type='Probe', path={str(probe)!r})"))
+    run(f"custom_hooks = [dict(type='Probe', path={str(probe)!r})]")
     assert "Probe: its before_test_epoch will not be called" in run.out
 
 
-def test_further_default_hooks_are_hooks_and_a_class_stands_for_its_name(run, package):
+def test_further_default_hooks_are_hooks_and_a_class_stands_for_its_name(run):
     calls = run.folder / "calls.txt"
-    module = package("").split("'")[1]
     run(
-        package(f"dict(type='Second', path={str(calls)!r})")
-        + f"\nfrom mmengine.runner import IterBasedTrainLoop\nfrom {module} import First\n"
+        f"custom_hooks = [dict(type='Second', path={str(calls)!r})]"
+        + f"\nfrom mmengine.runner import IterBasedTrainLoop\nfrom {__name__} import First\n"
         "train_cfg = dict(type=IterBasedTrainLoop, max_iters=1)\n"
         f"default_hooks = dict(mine=dict(type=First, path={str(calls)!r}))"
     )
@@ -491,10 +464,10 @@ def test_a_batch_is_of_one_process(run, tmp_path):
     assert samples == {line["iter"]: line["samples"] for line in whole}
 
 
-def test_the_process_is_as_the_config_has_it(run, package):
+def test_the_process_is_as_the_config_has_it(run):
     probe = run.folder / "probe.json"
     run(
-        package(f"dict(type='Probe', path={str(probe)!r})")
+        f"custom_hooks = [dict(type='Probe', path={str(probe)!r})]"
         + "\nnum_workers = 1\nmax_iters = 2\nrandomness = dict(deterministic=True)\n"
         "env_cfg = dict(mp_cfg=dict(mp_start_method='spawn'))"
     )
@@ -502,9 +475,9 @@ def test_the_process_is_as_the_config_has_it(run, package):
     assert json.loads(probe.read_text()) == found
 
 
-def test_the_launcher_and_its_connection(run, package, monkeypatch):
+def test_the_launcher_and_its_connection(run, monkeypatch):
     probe = run.folder / "probe.json"
-    text = package(f"dict(type='Probe', path={str(probe)!r})") + (
+    text = f"custom_hooks = [dict(type='Probe', path={str(probe)!r})]" + (
         "\nlauncher = 'pytorch'\nmax_iters = 1\nenv_cfg = dict(dist_cfg=dict(backend='gloo'))"
     )
     message = run.refused(text)
@@ -656,8 +629,8 @@ REFUSED = {
     ("text", "words"),
     [(text.format(part), words) for text, parts in REFUSED.items() for part, words in parts],
 )
-def test_what_is_refused(run, package, text, words):
-    message = run.refused(package("").replace("custom_hooks = []", text))
+def test_what_is_refused(run, text, words):
+    message = run.refused(text)
     assert words in message
     key = text.rpartition("\n")[2].split(" = ")[0]
     translated = ("ema.", "resume", "num_workers")

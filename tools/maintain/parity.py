@@ -236,7 +236,7 @@ def ours(
     from mmengine.optim import build_optim_wrapper
 
     wrapper = build_optim_wrapper(module, optim_config(cfg, Fast(), cpu))
-    step, steps = TrainStep(module, module, wrapper, cpu), schedulers(cfg, wrapper)
+    step, steps = TrainStep(module, wrapper, cpu), schedulers(cfg, wrapper)
     losses = []
     module.train()
     for lq, gt in batches:
