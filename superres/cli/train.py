@@ -24,12 +24,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     config_options(parser)
     text = "append what each iteration saw and gave, as JSON lines"
     add("--trace", metavar="FILE", help=text)
+    text = (
+        "try some iterations, a validation and a checkpoint, say what the training takes; only that"
+    )
+    add("--check", action="store_true", help=text)
 
 
 def run(args: argparse.Namespace) -> int:
     """Train; see the engine."""
     from superres.engine.entry import train
 
-    names = ("work_dir", "resume", "seed", "amp", "launcher", "trace", "deterministic")
+    names = ("work_dir", "resume", "seed", "amp", "launcher", "trace", "deterministic", "check")
     options = {name: getattr(args, name) for name in (*names, "auto_scale_lr")}
     return train(args.config, options=args.cfg_options, **options)

@@ -43,6 +43,7 @@ class TrainOptions:
         seed, amp, deterministic, auto_scale_lr: see docs/configs.md.
         launcher: 'none', 'pytorch' or 'slurm'.
         trace: file for a record of every iteration.
+        check: try a few iterations, a validation and a checkpoint, and leave nothing behind.
     """
 
     work_dir: str | os.PathLike | None = None
@@ -53,6 +54,7 @@ class TrainOptions:
     auto_scale_lr: bool = False
     launcher: str | None = None
     trace: str | None = None
+    check: bool = False
 
 
 def prepare(
@@ -146,6 +148,12 @@ def train(
         stem = Path(cfg.filename).stem if cfg.filename else "run"
         folder = Path(how.work_dir or cfg.get("work_dir") or Path("work_dirs") / stem)
         log = RunLog(launch.rank(), level=cfg.get("log_level"))
+        if how.check:
+            from .train.trial import try_out
+
+            cfg.seed = cfg.get("seed") or 0
+            scale_lr(cfg)
+            return try_out(cfg, device, folder, log, _introduction)
         lock, mistake = None, None
         try:
             start = how.resume or _resume_by_config(cfg, folder)

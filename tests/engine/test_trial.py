@@ -1,0 +1,47 @@
+"""``superres train CONFIG --check``."""
+
+from __future__ import annotations
+
+import pytest
+
+from superres.cli.main import main
+
+from .conftest import CONFIG
+
+
+def tried(options, work, *extra):
+    arguments = ["train", CONFIG, "--check", "--work-dir", str(work), "--cfg-options", *options]
+    return main([*arguments, *extra])
+
+
+def test_it_says_what_a_training_takes_and_leaves_nothing(options, tmp_path, capsys):
+    assert tried(options, tmp_path / "runs/work", "max_iters=3000", "num_workers=1") == 0
+    said = capsys.readouterr().out
+    assert "tried: 5 iterations" in said
+    assert "one of 4 images" in said
+    assert "3,000 iterations take" in said
+    assert f"work dir {tmp_path / 'runs/work'}" in said
+    assert "max_iters = 3000 (300000)" in said
+    assert "model.backbone.channels = 8 (64)" in said
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_that_is_there_is_not_touched(train, options, tmp_path, capsys):
+    assert train(work_dir=tmp_path / "work") == 0
+    before = {f.name: f.stat().st_mtime_ns for f in (tmp_path / "work").rglob("*")}
+    assert tried(options, tmp_path / "work") == 0
+    assert {f.name: f.stat().st_mtime_ns for f in (tmp_path / "work").rglob("*")} == before
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ("val_sets=[nosuch]", "nosuch"),
+        ("optim_wrapper.optimizer.type=Adamm", "did you mean"),
+        ("checkpoint_interval=1 max_iters=10000000000 max_keep_checkpoints=10000000000", "free"),
+    ],
+)
+def test_what_would_end_the_training_later_is_told(option, words, options, tmp_path, capsys):
+    assert tried(options, tmp_path / "work", *option.split()) == 2
+    assert words in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
