@@ -70,12 +70,14 @@ def test_one_rank_then_two_then_one(parts, options, train, tmp_path):
         states = [read_checkpoint(d / "iter_12.pth")["state_dict"] for d in (whole, folder)]
         for key, value in states[0].items():
             torch.testing.assert_close(value, states[1][key], rtol=1e-3, atol=1e-5)
-        scores = []
+        scores, logged = [], []
         for work in (whole, folder):  # each image was scored once: the means agree
             lines = [json.loads(x) for x in (work / "log.jsonl").read_text().splitlines()]
+            logged.append([line["loss"] for line in lines if line["mode"] == "train"][:1])
             last = [line for line in lines if line["mode"] == "val"][-1]
             scores.append({r["set"]: r["psnr"] for r in last["results"]})
         assert scores[1] == pytest.approx(scores[0], abs=1e-3)
+        assert logged[1] == pytest.approx(logged[0], rel=1e-5)  # of all ranks, not of the first
 
 
 def test_a_killed_rank_is_restarted(options, tmp_path):

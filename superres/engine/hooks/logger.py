@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from mmengine.hooks import Hook
 
+from superres.engine.distributed import launch
 from superres.errors import UserError, some
 from superres.inference.memory import peak_memory_mb
 from superres.registry import HOOKS
@@ -16,7 +17,7 @@ from superres.registry import HOOKS
 
 @HOOKS.register_module()
 class LoggerHook(Hook):
-    """Mean loss, learning rate, speed, share of waiting for data, ETA and peak memory.
+    """Mean loss of all processes, learning rate, speed, share of waiting for data, ETA and peak memory.
 
     Losses stay on the device until the interval is over, so that no step waits for the one before
     it. They are looked at, too, before a checkpoint is written: weights behind a loss that is not
@@ -77,9 +78,10 @@ class LoggerHook(Hook):
         count = max(1, done - self._iter)
         elapsed = max(time.perf_counter() - self._time, 1e-9)
         recent = self._finished[-count:]
+        means = [sum(r[n] for r in recent) / len(recent) for n in recent[0]]
         record = {
             "iter": done,
-            **{n: sum(r[n] for r in recent) / len(recent) for n in recent[0]},
+            **dict(zip(recent[0], launch.mean(means))),
             "lr": runner.optim_wrapper.optimizer.param_groups[0]["lr"],
             **{k: float(v) for k, v in runner.message_hub.scalars.items()},
             "it_per_s": count / elapsed,
