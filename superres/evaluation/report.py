@@ -10,8 +10,6 @@ from superres.evaluation.curves import Series, line_chart
 from superres.evaluation.embedding import LABELS
 from superres.evaluation.tables import all_tables
 
-TEMPLATES = Path(__file__).with_name("templates")
-
 
 def render_report(
     record: Mapping[str, Any],
@@ -28,7 +26,7 @@ def render_report(
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
-    loader = FileSystemLoader(TEMPLATES)
+    loader = FileSystemLoader(Path(__file__).with_name("templates"))
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
     shots = [{**shot} for _, shot in sorted(album, key=lambda part: part[0])]
     columns, rows = _scores(record, shots)

@@ -171,10 +171,10 @@ def as_json(record: Mapping[str, Any]) -> str:
     """The text of a record's file; see :func:`write_results`."""
     text = json.dumps(record, indent=2, default=lambda number: number.item())  # numpy's
 
-    def noted(line: re.Match) -> str:
-        return f'{line[1]}": null,\n{line[1]}_note": "{float(line[2])}"{line[3]}'
-
-    return re.sub(r'^( *".+)": (-?Infinity|NaN)(,?)$', noted, text, flags=re.MULTILINE) + "\n"
+    # A line of its own for each key, so nothing inside a text is taken for a number.
+    endless = re.compile(r'^( *".+)": (-?Infinity|NaN)(,?)$', re.MULTILINE)
+    text = endless.sub(lambda m: f'{m[1]}": null,\n{m[1]}_note": "{float(m[2])}"{m[3]}', text)
+    return text + "\n"
 
 
 def _with_infinities(found: dict[str, Any]) -> dict[str, Any]:

@@ -89,17 +89,10 @@ class Opened:
         kind, image, mode = self._kind, self.image, self.image.mode
         alpha = mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info
         channels = 4 if alpha else 1 if mode in ("1", "L", "I") or mode.startswith("I;16") else 3
-        orientation = Image.Image.getexif(image).get(ORIENTATION, 1)
-        return ImageHeader(
-            kind.name,
-            *image.size[::-1],
-            channels,
-            _bits(kind, image, head),
-            alpha,
-            orientation if orientation in range(1, 9) else 1,
-            "icc_profile" in image.info,
-            tuple(_left_out(kind, image, head)),
-        )
+        bits, notes = _bits(kind, image, head), tuple(_left_out(kind, image, head))
+        turn, icc = Image.Image.getexif(image).get(ORIENTATION, 1), "icc_profile" in image.info
+        turn = turn if turn in range(1, 9) else 1
+        return ImageHeader(kind.name, *image.size[::-1], channels, bits, alpha, turn, icc, notes)
 
     def decode(self, data: bytes) -> np.ndarray:
         """(H, W, C) uint8, uint16 or float32 of ``data``, the whole file.
@@ -110,8 +103,7 @@ class Opened:
         with _damage(f"a {self._name} that cannot be decoded"):
             pixels = self._decoded(data)
         if pixels.shape[:2] != (self.header.height, self.header.width):
-            found = f"{pixels.shape[1]}x{pixels.shape[0]}"
-            raise BrokenPicture(f"it decodes to {found} pixels, its header says another size")
+            raise BrokenPicture(f"it decodes to {pixels.shape[:2]} pixels, its header says others")
         return pixels
 
     def _decoded(self, data: bytes) -> np.ndarray:

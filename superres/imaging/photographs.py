@@ -7,8 +7,6 @@ from pathlib import Path
 
 from superres.errors import UserError
 
-PACKAGES = {"skimage": "scikit-image", "sklearn": "scikit-learn", "matplotlib": "matplotlib"}
-
 
 def photograph(package: str, inside: str) -> Path:
     """Where a photograph of a package lies, without importing the package.
@@ -19,8 +17,5 @@ def photograph(package: str, inside: str) -> Path:
     spec = find_spec(package)
     path = Path(spec.origin).parent / inside if spec and spec.origin else None
     if path is None or not path.is_file():
-        raise UserError(
-            f"the photograph {inside} of {PACKAGES[package]} is not here; install it with: "
-            "pip install 'superres[quickstart]'"
-        )
+        raise UserError(f"{package}/{inside} is not here: pip install 'superres[quickstart]'")
     return path

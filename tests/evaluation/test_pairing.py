@@ -20,10 +20,8 @@ def pair(sr: str, hr: str, scale: int = 2) -> dict[str, str]:
     [
         ("baby.png", "baby.png", 2),
         ("baby_RCAN_x2.png", "baby.png", 2),
-        ("babyx2.png", "baby.png", 2),
         ("baby_DRLN+_x2.png", "baby_HR_x2.png", 2),
         ("img_001_SRF_2_SR.png", "img_001_SRF_2_HR.png", 2),
-        ("img_001_SRF_2_SR.png", "img_001.png", 2),
         ("0801x4_edsr.png", "0801.png", 4),
         ("RCAN_baby_x2.png", "baby.png", 2),
         ("edsr-x2-baby-final.png", "baby.png", 2),

@@ -122,21 +122,22 @@ def test_borders_and_order_of_the_steps(make_pair):
     sr, hr = make_pair(seed=2)
     rough = sr + np.random.default_rng(0).uniform(-0.6, 0.6, sr.shape)
     whole = np.clip(np.rint(rough), 0, 255).astype(np.uint8)
+    unrounded = np.clip(rough, 0, 255)
     for scale in (2, 3, 4):
-        found = evaluate_pair(rough, hr, scale, "edsr-y")
-        assert found["psnr"] == psnr(whole, hr, channel="y", border=scale)
-        assert found["ssim"] == ssim(whole, hr, channel="y", border=scale)
-        found = evaluate_pair(rough, hr, scale, "edsr-div2k")
-        assert found["psnr"] == psnr(whole, hr, border=scale + 6)
-        found = evaluate_pair(rough, hr, scale, "mmediting-ssim-bug")
-        assert found["psnr"] == psnr(whole, hr, border=scale)
-        assert found["ssim"] == ssim(whole[..., 2], hr[..., 2], border=scale)
-        found = evaluate_pair(rough, hr, scale, "super-image")
-        unrounded = np.clip(rough, 0, 255)
-        options = {"channel": "y", "border": scale, "weights": "super-image"}
-        assert found["psnr"] == psnr(unrounded, hr, **options)
-        found = evaluate_pair(rough, hr, scale, "classical-y")
-        assert found["psnr"] == psnr(whole, hr, channel="y", border=scale, round_y=True)
+        luma = {"channel": "y", "border": scale}
+        for name, shown, options in (
+            ("edsr-y", whole, luma),
+            ("edsr-div2k", whole, {"border": scale + 6}),
+            ("mmediting-ssim-bug", whole, {"border": scale}),
+            ("super-image", unrounded, {**luma, "weights": "super-image"}),
+            ("classical-y", whole, {**luma, "round_y": True}),
+        ):
+            found = evaluate_pair(rough, hr, scale, name)
+            assert found["psnr"] == psnr(shown, hr, **options)
+            if name == "mmediting-ssim-bug":
+                assert found["ssim"] == ssim(whole[..., 2], hr[..., 2], border=scale)
+            else:
+                assert found["ssim"] == ssim(shown, hr, **options)
 
 
 def test_sizes_that_differ(make_pair):

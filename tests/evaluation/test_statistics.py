@@ -8,11 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from superres.evaluation.statistics import (
-    mean_and_deviation,
-    paired_difference,
-    student_quantile,
-)
+from superres.evaluation.statistics import paired_difference, student_quantile
 
 
 @pytest.mark.parametrize("freedom", [1, 2, 3, 4, 9, 13, 99, 1000, 100_000])
@@ -38,10 +34,3 @@ def test_only_images_that_both_have():
     found = paired_difference({"a": 3.0, "b": 5.0, "c": math.inf}, {"b": 4.0, "c": 1.0, "d": 2.0})
     assert found == {"mean": 1.0, "low": None, "high": None, "count": 1}
     assert paired_difference({"a": 1.0}, {"b": 1.0}) is None
-
-
-def test_deviation_over_seeds():
-    mean, deviation = mean_and_deviation([30.0, 31.0, 35.0])
-    assert (mean, deviation) == (32.0, pytest.approx(np.std([30, 31, 35], ddof=1)))
-    assert mean_and_deviation([30.0]) == (30.0, None)
-    assert mean_and_deviation([30.0, math.inf])[1] is None

@@ -182,7 +182,6 @@ GOOD = np.zeros((8, 8, 3), np.uint8)
         (GOOD, {}, "exactly one"),
         (GOOD, {"size": (4, 2.5)}, "whole"),
         (GOOD, {"scale": 2, "method": "cubic"}, "bicubic"),
-        (GOOD, {"scale": 2, "border": "wrap"}, "replicate"),
         (GOOD, {"scale": 2, "rounding": "none"}, "uint8_each_pass"),
         (GOOD[:0], {"scale": 2}, "empty"),
         (GOOD.astype(np.int64), {"scale": 2}, "int64"),
