@@ -549,13 +549,11 @@ REFUSED = {
         ("logger=dict(interval=0)", "logger.interval = 0"),
         ("logger=None", "write dict(interval=N)"),
         ("param_scheduler=None", "param_scheduler = []"),
-        ("early=dict(type='EarlyStoppingHook', monitor='psnr')", "max_iters"),
     ],
     "custom_hooks = [dict({})]": [
         ("type='NoSuchHook'", "NoSuchHook"),
         ("type='CheckpointHook', interval=2", "checkpoint_interval"),
         ("type='LoggerHook'", "log_interval"),
-        ("type='ProfilerHook'", "torch.profiler"),
         ("type='NaiveVisualizationHook'", "--save-images"),
         ("type='ExponentialMovingAverageHook', module_keys=()", "ema = 0.999"),
         ("type='EMAHook', ema_type='StochasticWeightAverage'", "no other average"),

@@ -17,7 +17,7 @@ from superres.registry import HOOKS
 
 @HOOKS.register_module()
 class LoggerHook(Hook):
-    """Mean loss of all processes, learning rate, speed, share of waiting for data, ETA and peak memory.
+    """Mean loss of all processes, learning rate, speed, waiting for data, ETA and peak memory.
 
     Losses stay on the device until the interval is over, so that no step waits for the one before
     it. They are looked at, too, before a checkpoint is written: weights behind a loss that is not

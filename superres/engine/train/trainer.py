@@ -27,6 +27,7 @@ from superres.engine.run_log import RunLog
 from superres.errors import UserError, from_worker
 
 from .checkpoint import capture, find_resumable, iteration_files, restore, save_iteration
+from .facade import Facade
 from .memory import is_out_of_memory, while_training
 from .signals import StopRequest, held_back
 from .speed.cuda import CudaPrefetcher
@@ -35,7 +36,7 @@ from .step import TrainStep, step_seed
 
 
 @dataclass
-class Trainer:
+class Trainer(Facade):
     """One run. mmengine hooks see it as their ``runner``.
 
     Attributes:
@@ -72,6 +73,7 @@ class Trainer:
     earlier: list[dict[str, Any]] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self.logger, self.device, self.fast = self.log.logger, self.step.device, self.step.fast
         self.module, self.model = self.step.module, self.step.model
         self.optim_wrapper: OptimWrapper = self.step.optim_wrapper
@@ -134,6 +136,8 @@ class Trainer:
         if self.stopping and self.stop.signal:
             kept = "saved; continue with --resume" if self.last_saved == self.iter else "not saved"
             self.log.say(f"stopped at iteration {self.iter}, {kept}")
+        elif self.stopping:
+            self.log.say(f"a hook ended the training at iteration {self.iter}")
         self.call_hook("after_run")
         return self.stop.exit_code
 
@@ -144,7 +148,7 @@ class Trainer:
         sampler = IterationSampler.of(*of, **span)
         options = {k: v for k, v in self.cfg.train_dataloader.items() if k != "dataset"}
         options["pin_memory"] = options.get("pin_memory", True) and self.device.type == "cuda"
-        loader = train_loader(self.train_dataset, sampler, **options)
+        loader = self.train_dataloader = train_loader(self.train_dataset, sampler, **options)
         batches = None
         try:
             with held_back(options.get("start_method")):
