@@ -194,11 +194,9 @@ async def _receive(request: Request, work: Work) -> Job:
                 async for chunk in request.stream():
                     size = max(size, file.tell() + len(chunk))
                     if size > limits.upload_bytes:
-                        raise Refused(
-                            f"{name}: the file is larger than the {limits.upload_bytes / 2**20:.3g}"
-                            " MiB that this page takes (--max-upload raises it)",
-                            413,
-                        )
+                        most = f"{limits.upload_bytes / 2**20:.3g} MiB that this page takes"
+                        why = f"the file is larger than the {most} (--max-upload raises it)"
+                        raise Refused(f"{name}: {why}", 413)
                     file.write(chunk)
         await run_in_threadpool(check_upload, source, name, job.scale, limits)
     except BaseException as error:

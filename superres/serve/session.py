@@ -113,11 +113,9 @@ def listening(host: str, port: int) -> Iterator[socket.socket]:
             (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET
         )
     except (OSError, UnicodeError) as error:
-        raise UserError(
-            f"port {port} on {host} cannot be had ({getattr(error, 'strerror', None) or error}), "
-            "perhaps another superres serve has it; use --port 0 for any free one, or another "
-            "--host"
-        ) from error
+        why = getattr(error, "strerror", None) or error
+        advice = "perhaps another superres serve has it; use --port 0, or another --host"
+        raise UserError(f"port {port} on {host} cannot be had ({why}), {advice}") from error
     with sock:
         yield sock
 

@@ -65,17 +65,13 @@ def check_size(size: tuple[int, int], name: str, scale: float, limits: Limits) -
     """Refused if the picture (height, width), or its result, has too many pixels."""
     height, width = size
     if height * width > limits.pixels:
-        raise Refused(
-            f"{name}: {width} × {height} pixels are more than the {limits.pixels / 1e6:g} million "
-            "that this page takes (--max-pixels raises it)",
-            413,
-        )
+        most = f"{limits.pixels / 1e6:g} million that this page takes (--max-pixels raises it)"
+        raise Refused(f"{name}: {width} × {height} pixels are more than the {most}", 413)
     if height * width * scale**2 > limits.result_pixels:
         fits = int(math.sqrt(limits.result_pixels / (height * width)))
+        most = f"{limits.result_pixels / 1e6:g} million that a result may have; up to ×{fits} fits"
         raise Refused(
-            f"{name}: ×{scale:g} of {width} × {height} pixels is more than the "
-            f"{limits.result_pixels / 1e6:g} million that a result may have; up to ×{fits} fits",
-            413,
+            f"{name}: ×{scale:g} of {width} × {height} pixels is more than the {most}", 413
         )
 
 

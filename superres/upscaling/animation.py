@@ -46,7 +46,7 @@ def find_animation(path: Path | str, max_pixels: int | None = None) -> Animation
     """
     path, head = Path(path), first_bytes(path)
     kind = kind_of(head)
-    if kind is None or _SIGNS.get(kind.name, b"none") not in head:
+    if kind is None or kind.name not in _SIGNS or _SIGNS[kind.name] not in head:
         return None
     with opened_picture(path) as image:
         frames = getattr(image, "n_frames", 1) - getattr(image, "default_image", False)
@@ -68,9 +68,5 @@ def encode_frames(
     pixels, durations = zip(*frames, strict=True)
     bands = 3 if all((frame[..., 3] == 255).all() for frame in pixels) else 4
     images = [Image.fromarray(frame[..., :bands]) for frame in pixels]
-    if kind == "gif":
-        options |= {"disposal": 2}  # else the frame before shows through what is transparent
-    elif kind == "webp":
-        options |= {"lossless": True, "quality": 60}
-    options |= {"duration": list(durations)} | ({} if loop is None else {"loop": loop})
+    options = options | {"duration": list(durations)} | ({} if loop is None else {"loop": loop})
     images[0].save(file, kind, save_all=True, append_images=images[1:], **options)

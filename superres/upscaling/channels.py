@@ -37,12 +37,11 @@ class AnyChannels:
     def __init__(self, net: Backend, in_channels: int, channels: int) -> None:
         self.net, self.in_channels = net, in_channels
         self.scale, self.device = net.scale, net.device
-        self.receptive_radius = net.receptive_radius
-        if self.receptive_radius is not None:
-            radius = self.receptive_radius
-            if channels > in_channels:
-                radius = max(radius, 3)  # bicubic chroma
-            self.receptive_radius = math.ceil(radius) + (0 if channels % 2 else _BLEED)
+        radius = net.receptive_radius
+        if radius is not None:
+            radius = max(radius, 3) if channels > in_channels else radius  # bicubic chroma
+            radius = math.ceil(radius) + (0 if channels % 2 else _BLEED)
+        self.receptive_radius = radius
 
     @property
     def bytes_per_pixel(self) -> float:
@@ -142,8 +141,6 @@ def channels_of(module: object) -> int:
     """
     channels = told_channels(module)
     if channels not in (1, 3):
-        raise UserError(
-            f"this {type(module).__name__} takes {channels} channels; images are upscaled by "
-            "networks that take RGB (3) or grey (1)"
-        )
+        name = type(module).__name__
+        raise UserError(f"this {name} takes {channels} channels; expected is RGB (3) or grey (1)")
     return channels

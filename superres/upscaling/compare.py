@@ -15,7 +15,7 @@ from superres.errors import UserError
 from superres.files import write_atomically
 from superres.imaging.comparison import check_sizes, comparison
 from superres.imaging.io import read_picture, write_image
-from superres.imaging.samples import to_8_bit, to_pillow
+from superres.imaging.samples import to_8_bit, to_pillow, with_channels
 from superres.output import shown
 from superres.upscaling.python import as_arrays
 from superres.upscaling.writing import on_white, turned
@@ -54,7 +54,7 @@ def as_rgb(image: Any) -> np.ndarray:
         pixels = stack[0]
     pixels = to_8_bit(np.clip(pixels, 0, 1) if pixels.dtype.kind == "f" else pixels)
     pixels = on_white(pixels) if pixels.shape[2] in (2, 4) else pixels
-    return np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else np.ascontiguousarray(pixels)
+    return np.ascontiguousarray(with_channels(pixels, "rgb"))
 
 
 def is_page(path: str | os.PathLike) -> bool:
@@ -109,9 +109,7 @@ box-shadow:0 0 4px #000;pointer-events:none}
 <p>Left of the line: the picture as it was, enlarged by the browser. Right: the result.</p>
 @BODY@
 <script>
-for (const box of document.querySelectorAll('.c')) {
-  const range = box.querySelector('input');
-  range.addEventListener('input', () => box.style.setProperty('--at', range.value + '%'));
-}
+addEventListener('input', ({target}) =>
+  target.parentNode.style.setProperty('--at', target.value + '%'));
 </script></body></html>
 """

@@ -20,10 +20,6 @@ Progress = Callable[[int, int], None]
 """Told (done, total) tiles of the current image."""
 
 
-class NotFinite(UserError):
-    """The network gave numbers that are no pixels."""
-
-
 def target_length(length: int, scale: float) -> int:
     """Pixels after scaling, half rounded up, at least one."""
     return max(1, math.floor(length * scale + 0.5))
@@ -74,9 +70,9 @@ class Enlarger:
         """(N, C, h, w) float32 in [0, 1], C = 1 to 4, to (N, C, H, W), unclamped."""
         return self._tiler(x.shape[1]).array(x, self.size(*x.shape[2:]))
 
-    def picture(self, picture: np.ndarray, progress: Progress | None = None) -> np.ndarray:
+    def picture(self, picture: np.ndarray, size: tuple[int, int] | None = None) -> np.ndarray:
         """(h, w, C) uint8, uint16 or float32 in [0, 1] to (H, W, C) of the same type."""
-        return np.concatenate(list(self.rows(picture, progress)))
+        return np.concatenate(list(self.rows(picture, size=size)))
 
     def rows(
         self,
@@ -113,7 +109,7 @@ def _quantised(y: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """(1, C, H, W) to integers, clamped and rounded once; they lie in memory as (H, W, C).
 
     Raises:
-        NotFinite: NaN or infinite values, of which integers would be any.
+        UserError: NaN or infinite values, of which integers would be any.
     """
     peak = np.float32(1 if dtype.kind == "f" else np.iinfo(dtype).max)
     channels, height, width = y.shape[1:]
@@ -122,10 +118,8 @@ def _quantised(y: np.ndarray, dtype: np.dtype) -> np.ndarray:
     for start in range(0, height, _QUANTISED):
         part = np.array(y[:, :, start : start + _QUANTISED], np.float32)
         if not math.isfinite(part.sum()):
-            raise NotFinite(
-                "the network's output has NaN or infinite pixels: the weights are broken (a "
-                "diverged training, or another numeric convention)"
-            )
+            cause = "the weights are broken (a diverged training, or another numeric convention)"
+            raise UserError(f"the network's output has NaN or infinite pixels: {cause}")
         np.clip(part, 0, 1, out=part)
         part *= peak
         if dtype.kind != "f":

@@ -15,16 +15,13 @@ from superres.errors import UserError
 from superres.files import is_special, unreadable
 from superres.imaging.kinds import IMAGE_SUFFIXES
 from superres.imaging.listing import is_image, list_images
-from superres.upscaling.animation import SUFFIXES as ANIMATED
-from superres.upscaling.animation import find_animation
+from superres.upscaling import animation
 from superres.upscaling.video_join import CONTAINERS
 from superres.upscaling.video_reading import is_film
 from superres.upscaling.writing import FORMATS, SUFFIX_FORMATS, format_of
 
-VIDEO_SUFFIXES = (
-    *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".wmv", ".asf"),
-    *(".vob", ".m2ts", ".mts", ".3gp", ".3g2", ".flv", ".ogv", ".mxf"),
-)
+_READ_ONLY = (".mpg", ".mpeg", ".wmv", ".asf", ".vob", ".m2ts", ".mts", ".3gp", ".flv", ".mxf")
+VIDEO_SUFFIXES = (*CONTAINERS, *_READ_ONLY)
 """Suffixes of films; others are told by their content."""
 STREAM = "-"
 
@@ -109,7 +106,7 @@ def list_jobs(
     one_file = _is_one_file(output, sources)
     _check_output(output, sources, one_file)
     targets: dict[Path | str, Path | str] = {}
-    taken: set[str] = set()
+    taken: set[tuple] = set()
     # The one that keeps its suffix keeps its name, too, whatever else is there: so names stay.
     for source, root in sorted(sources, key=lambda item: not _keeps_suffix(item[0], format)):
         if one_file or source == STREAM:
@@ -123,10 +120,11 @@ def list_jobs(
         tail = ending if _identity(first) in everything else f"_{source.suffix[1:]}"
         tails = itertools.chain(("", tail), (f"{tail}_{n}" for n in itertools.count(2)))
         names = (first.with_name(f"{first.stem}{tail}{first.suffix}") for tail in tails)
-        targets[source] = next(
-            name for name in names if not (_key(name) in taken or _identity(name) in everything)
-        )
-        taken.add(_key(targets[source]))
+        for name in names:
+            if (key := _identity(name)) not in everything and key not in taken:
+                break
+        targets[source] = name
+        taken.add(key)
     found.jobs = [_job(source, targets[source], format) for source, _ in sources]
     return found
 
@@ -138,8 +136,8 @@ def _job(source: Path | str, target: Path | str, format: str | None) -> Job:
         return Job(source, target, True)
     if target == STREAM:
         return Job(source, target, format=wanted)
-    only_moving = suffix in ANIMATED and suffix not in SUFFIX_FORMATS
-    kind = ANIMATED[suffix] if only_moving and _moves(source) else format_of(target)
+    kind = SUFFIX_FORMATS.get(suffix) or animation.SUFFIXES.get(suffix)
+    kind = kind if suffix in SUFFIX_FORMATS or (kind and _moves(source)) else format_of(target)
     if wanted not in (None, kind):
         raise UserError(f"{target}: is not named as --format {format} asks for")
     return Job(source, target, format=kind)
@@ -203,7 +201,7 @@ def _suffix_of(source: Path, format: str | None) -> str:
     if format is not None:
         same = SUFFIX_FORMATS.get(suffix) == SUFFIX_FORMATS[FORMATS[format]]
         return source.suffix if same else FORMATS[format]
-    keeps = suffix in SUFFIX_FORMATS or (suffix in ANIMATED and _moves(source))
+    keeps = suffix in SUFFIX_FORMATS or (suffix in animation.SUFFIXES and _moves(source))
     return source.suffix if keeps else ".png"
 
 
@@ -224,21 +222,17 @@ def _check_output(output: str | None, sources: list[Source], one_file: bool) -> 
     """UserError where a folder would get the name of a file, probably a slip of the pen."""
     if output == STREAM and not one_file:
         raise UserError(f"{len(sources)} inputs cannot all go to standard output; name a folder")
-    if output is not None and not one_file and any(source == STREAM for source, _ in sources):
+    if output is not None and not one_file and (STREAM, None) in sources:
         raise UserError("'-o' must be a file or '-' where the input is '-'")
     if output is None or one_file or os.path.exists(output) or output.endswith(os.sep):
         return
     suffix = os.path.splitext(output)[1]
     if suffix.lower() in (*SUFFIX_FORMATS, *CONTAINERS):
-        raise UserError(
-            f"{output}: is named as a file, but {len(sources)} results go into a folder; if it is "
-            f"meant to be one, write {output}/"
-        )
+        many = f"{len(sources)} results go into a folder"
+        raise UserError(f"{output}: is named as a file, but {many}; if it is one, write {output}/")
     if len(sources) == 1 and sources[0][1] is None and re.fullmatch(r"\.[A-Za-z]{2,5}", suffix):
-        raise UserError(
-            f"{output}: cannot write {suffix}; use {' '.join(SUFFIX_FORMATS)}, or {output}/ for a "
-            "folder of that name"
-        )
+        use = f"{' '.join(SUFFIX_FORMATS)}, or {output}/ for a folder of that name"
+        raise UserError(f"{output}: cannot write {suffix}; use {use}")
 
 
 def _is_own_result(source: Path | str, everything: set) -> bool:
@@ -258,7 +252,7 @@ def _is_video(path: Path | str) -> bool:
 def _moves(source: Path | str) -> bool:
     """Whether an image is animated; False where it cannot be read."""
     with contextlib.suppress(UserError):
-        return isinstance(source, Path) and find_animation(source) is not None
+        return isinstance(source, Path) and animation.find_animation(source) is not None
     return False
 
 
@@ -269,7 +263,3 @@ def _identity(path: Path | str) -> tuple:
         return status.st_dev, status.st_ino
     except OSError:
         return (os.path.realpath(path),)
-
-
-def _key(path: Path) -> str:
-    return os.path.normcase(os.path.abspath(path))

@@ -12,17 +12,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from superres.checkpoints import zoo
 from superres.checkpoints.light import in_bytes, read_own
-from superres.checkpoints.zoo import (
-    PUBLISHED,
-    SUFFIXES,
-    USUAL_SCALE,
-    resolve,
-    scale_in_name,
-    shipped,
-    usual_scale,
-    variants,
-)
 from superres.errors import ScaleNeeded, UserError
 from superres.inference import Tiling
 from superres.inference.backends import Backend, NotConvertible, best
@@ -118,10 +109,11 @@ class ChosenNetwork:
         inexact = isinstance(tiling.tile, int) and radius is None
         words = [f"tiles of {tiling.tile}"] * inexact + ["edsr-chop"] * (tiling.tile == "edsr-chop")
         words += ["self-ensemble"] * tiling.self_ensemble + [precision] * (precision != "fp32")
-        digest = getattr(self.module, "digest", None)  # of a back end
-        if digest is None:
-            config = getattr(self.module, "superres_config", type(self.module).__name__)
-            digest = _digest_of(config, self.module.state_dict())
+        module = self.module
+        if isinstance(module, Backend):
+            return Settings(self.label, module.digest, self.scale, tuple(words))
+        config = getattr(module, "superres_config", type(module).__name__)
+        digest = _digest_of(config, module.state_dict())
         return Settings(self.label, digest, self.scale, tuple(words))
 
 
@@ -134,16 +126,14 @@ class Networks:
 
     def __init__(self, options: Options) -> None:
         self._auto = options.model == AUTO
-        scale = options.scale or (USUAL_SCALE if self._auto else None)
+        scale = options.scale or (zoo.USUAL_SCALE if self._auto else None)
         self._options = replace(options, scale=scale)
         self.used: dict[str, ChosenNetwork] = {}
         self.scale = scale if self._auto else self._named(options.model).scale
 
     def of(self, source: Path | str) -> ChosenNetwork:
         """That of a file, or of ``-``, which is not consumed."""
-        if not self._auto:
-            return self._named(self._options.model)
-        return self._named(for_image(source, self.scale))
+        return self._named(for_image(source, self.scale) if self._auto else self._options.model)
 
     def _named(self, name: str) -> ChosenNetwork:
         if name not in self.used:
@@ -175,23 +165,17 @@ def choose_network(options: Options) -> ChosenNetwork:
         offered = _offered(given)
         native = _nearest(list(offered), scale) if offered else None
         name = offered.get(native, given)
-        module = _light(name, native, scale, options)
-        device = module.device if module else None
-        if module is None:
-            module, device = _module(name, native, scale, options)
-    own = int(module.scale)
+        light = _light(name, native, scale, options)
+        module, device = (light, light.device) if light else _module(name, native, scale, options)
+    own, path, notes = int(module.scale), Path(given), []
     scale = own if scale is None else scale
-    label = f"{Path(given).name if Path(given).exists() else given} x{own}"
-    notes = []
-    if own != 1 and scale_in_name(Path(given).name) not in (None, own):
-        notes.append(f"the name of the weights says x{scale_in_name(Path(given).name)}")
+    label = f"{path.name if path.exists() else given} x{own}"
+    if own != 1 and zoo.scale_in_name(path.name) not in (None, own):
+        notes.append(f"the name of the weights says x{zoo.scale_in_name(path.name)}")
     if scale < own:
         notes.append(f"made x{own} by the network, then resized to x{scale:g} (bicubic)")
     elif scale > own:
-        notes.append(
-            f"x{own} is the largest that {given} offers; the rest of the way to x{scale:g} is "
-            "bicubic"
-        )
+        notes.append(f"x{own} is the largest that {given} offers; from there to x{scale:g} bicubic")
     return ChosenNetwork(module, label, scale, device, options, notes)
 
 
@@ -208,8 +192,8 @@ def _light(name: str, native: int | None, scale: float | None, options: Options)
     wanted = options.backend in ("auto", "ncnn") and not options.weights_format
     if not wanted or not (usual or device == "vulkan"):
         return None
-    elsewhere = name in PUBLISHED or _is_repository(name)
-    found = None if elsewhere else read_own(resolve(name, native))
+    elsewhere = name in zoo.PUBLISHED or _is_repository(name)
+    found = None if elsewhere else read_own(zoo.resolve(name, native))
     reason = "it is not a .safetensors file of superres ('superres export' makes one)"
     if found:
         config, state = found
@@ -269,22 +253,20 @@ def _offered(given: str) -> dict[int, str]:
     """Scale -> what to load, where a name or a folder holds several scales."""
     path = Path(given).expanduser()
     if path.is_dir():
-        names = [file.name for file in path.iterdir() if file.name.endswith(SUFFIXES)]
-        return dict.fromkeys({scale_in_name(name) for name in names} - {None}, given)
-    if path.exists() or given in PUBLISHED or given in shipped():
+        names = [file.name for file in path.iterdir() if file.name.endswith(zoo.SUFFIXES)]
+        return dict.fromkeys({zoo.scale_in_name(name) for name in names} - {None}, given)
+    if path.exists() or given in zoo.PUBLISHED or given in zoo.shipped():
         return {}
-    return variants(given)
+    return zoo.variants(given)
 
 
 def _is_repository(given: str) -> bool:
-    named = _REPOSITORY.fullmatch(given) and not given.endswith(SUFFIXES)
+    named = _REPOSITORY.fullmatch(given) and not given.endswith(zoo.SUFFIXES)
     return bool(named) and not Path(given).expanduser().exists()
 
 
 def _nearest(scales: list[int], wanted: float | None) -> int:
     """The smallest scale that is at least ``wanted``, else the largest there is."""
-    if not scales:
-        raise UserError("this network states no scale")
     if wanted is None:
-        return usual_scale(scales)
+        return zoo.usual_scale(scales)
     return min((s for s in scales if s >= wanted), default=max(scales))

@@ -15,6 +15,7 @@ from PIL import Image
 
 from superres.imaging.io import opened_picture, picture_size
 from superres.upscaling.enlarge import target_length
+from superres.upscaling.video_reading import open_clip, probe
 
 EXIF_TAG = 0x000B
 """ProcessingSoftware of EXIF, which PNG, JPEG, WebP and TIFF hold."""
@@ -53,8 +54,6 @@ def record_in(path: Path | str, video: bool) -> str | None:
     """The last record in a result; None where there is none."""
     text = ""
     if video:
-        from superres.upscaling.video_reading import open_clip
-
         with open_clip(Path(path)) as clip:
             text = "\n".join(v for k, v in clip.metadata.items() if k.lower() == "comment")
     else:
@@ -92,18 +91,11 @@ def misfit(
     """As `difference`, by the result's size and, where ``dated``, by the files' times."""
     if dated and os.stat(source).st_mtime_ns > os.stat(target).st_mtime_ns:
         return f"older than {source}"
-    if video:
-        from superres.upscaling.video_reading import probe
-
-        size, found = (probe(Path(path)).size for path in (source, target))
-        expected = [n + n % 2 for n in (target_length(side, scale) for side in size)]
-    else:
-        size, found = picture_size(source), picture_size(target)
-        if found is None:
-            return "not an image that can be read"
-        if size is None:
-            return None
-        expected = [target_length(side, scale) for side in size]
+    size, found = (probe(Path(p)).size if video else picture_size(p) for p in (source, target))
+    if size is None or found is None:
+        return "not an image that can be read" if found is None else None
+    expected = [target_length(side, scale) for side in size]
+    expected = [side + side % 2 * video for side in expected]  # films have even sides
     if sorted(expected) == sorted(found):  # it may be turned upright
         return None
     return f"{found[1]}x{found[0]} pixels, not {expected[1]}x{expected[0]}"

@@ -94,10 +94,8 @@ def _ready(model: nn.Module | Backend, options: dict[str, Any]) -> PictureUpscal
     """The upscaler of the last call, as long as weights and options are the same."""
     tensors = [] if isinstance(model, Backend) else [*model.parameters(), *model.buffers()]
     # Changes with every training step, every loading of weights, and every move.
-    stamp = [
-        getattr(model, "scale", None),
-        *((t.data_ptr(), t._version, t.device) for t in tensors),
-    ]
+    places = [(t.data_ptr(), t._version, t.device) for t in tensors]
+    stamp = [getattr(model, "scale", None), *places]
     with _preparing:  # threads that ask for the same wait for the first
         known = _upscalers.get(model)
         if known is None or known[:2] != (options, stamp):
@@ -131,33 +129,27 @@ def as_arrays(image: Any) -> tuple[np.ndarray, Callable[[np.ndarray], Any]]:
         return from_pillow(image)[None], pillow
     is_tensor = hasattr(image, "detach")  # without importing torch
     if not is_tensor and not isinstance(image, np.ndarray):
-        raise UserError(
-            f"a {type(image).__name__} is not an image; give a path, a Pillow image, a numpy array "
-            "(H, W, C) or a tensor (C, H, W)"
-        )
-    what = "tensor" if is_tensor else "array"
-    stack = image
+        kinds = "a path, a Pillow image, a numpy array (H, W, C) or a tensor (C, H, W)"
+        raise UserError(f"a {type(image).__name__} is not an image; give {kinds}")
+    what, stack = "tensor" if is_tensor else "array", image
     if is_tensor and image.ndim > 2:
         stack = image.detach().cpu()
         stack = np.moveaxis((stack.float() if stack.is_floating_point() else stack).numpy(), -3, -1)
     elif image.ndim == 2 and not is_tensor:
         stack = image[..., None]
     if stack.ndim not in (3, 4) or stack.shape[-1] not in (1, 2, 3, 4) or 0 in stack.shape:
-        raise UserError(
-            f"{what} of shape {tuple(image.shape)} is not an image; expected 1 to 4 channels, "
-            "(C, H, W) of a tensor, (H, W, C) of an array, or a batch of such, and no pixels or "
-            "images missing"
-        )
+        expected = "(C, H, W) of a tensor, (H, W, C) of an array, C = 1 to 4, or a batch of such"
+        fault = f"{what} of shape {tuple(image.shape)} is not an image, or has no pixels"
+        raise UserError(f"{fault}; expected is {expected}")
     dtype = np.dtype(np.float32) if stack.dtype.kind == "f" else stack.dtype.newbyteorder("=")
     if dtype not in (np.uint8, np.uint16, np.float32):
         raise UserError(f"{what} of {image.dtype} is not an image; use uint8, uint16 or floats")
     if dtype.kind == "f":
         low, high = float(stack.min()), float(stack.max())
         if not (low >= -0.5 and high <= 2):  # a little beyond is what filters leave; NaN is not
-            raise UserError(
-                f"this float {what} goes from {low:g} to {high:g}; expected are floats in [0, 1]: "
-                "divide by 255, take (x + 1) / 2 of [-1, 1], replace NaN and infinities"
-            )
+            fault = f"this float {what} goes from {low:g} to {high:g}"
+            advice = "divide by 255, take (x + 1) / 2 of [-1, 1], replace NaN and infinities"
+            raise UserError(f"{fault}; expected are floats in [0, 1]: {advice}")
     stack = np.asarray(stack, dtype)
 
     def same(y: np.ndarray) -> Any:
@@ -201,15 +193,8 @@ class PictureUpscaler:
         max_pixels: int | None = None,
         **tiling: Any,
     ) -> None:
-        device, training = "cpu", getattr(model, "training", False)
-        if not isinstance(model, Backend):
-            device = next((p.device for p in model.parameters()), device)
-            model.eval()
-        try:
-            net = best(model, device, backend)
-        finally:
-            if training:
-                model.train()
+        parameters = [] if isinstance(model, Backend) else model.parameters()
+        net = best(model, next((p.device for p in parameters), "cpu"), backend)
         self._enlarger = Enlarger(net, scale, channels_of(model), Tiling(**tiling))
         self.backend, self.max_pixels = net.name, max_pixels
         self.notes: list[str] = []

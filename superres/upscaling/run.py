@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import os
 import sys
@@ -13,20 +12,20 @@ from typing import Any, Protocol
 
 from superres.errors import UserError
 from superres.files import os_fault
-from superres.imaging.io import read_picture
+from superres.imaging.comparison import comparison
+from superres.imaging.io import read_picture, write_image
 from superres.output import shown
 from superres.stopping import TERMINATED, Terminated
-from superres.upscaling.animation import SUFFIXES as ANIMATED
-from superres.upscaling.animation import find_animation
+from superres.upscaling import animation
 from superres.upscaling.compare import as_rgb, is_page, save_page
-from superres.upscaling.enlarge import Enlarger
 from superres.upscaling.jobs import STREAM, Job
 from superres.upscaling.networks import ChosenNetwork, Networks, Options
 from superres.upscaling.provenance import Settings, difference, misfit, record_in
+from superres.upscaling.video import state_of, upscale_video
+from superres.upscaling.video_join import missing_streams
 from superres.upscaling.writing import DiskFull, make_folder, save
 
 NO_RECORD = "judged by size and date alone, without a record of how it was made"
-_COMPARABLE = 1 << 27  # pixels of a result: a comparison holds several copies of it
 
 
 @dataclass
@@ -89,21 +88,17 @@ def run_jobs(
         UserError: a network cannot be prepared, which is wrong for all.
     """
     results: list[Result] = []
-    ready: set[str] = set()
-    code = 0
+    page, code = [], 0
     for job in jobs:
-        result, begin = Result(str(job.source), str(job.target)), time.monotonic()
+        result, begin, full = Result(str(job.source), str(job.target)), time.monotonic(), False
         results.append(result)
-        full = False
         try:
             listener.begin(job)
             chosen, begun = networks.of(job.source), _begun(job)
             there = not options.overwrite and (begun is not None or _is_there(job.target))
-            if not (there and begun is None):
-                enlarger = chosen.enlarger  # outside of what is told of one file
-                if chosen.label not in ready:
-                    ready.add(chosen.label)
-                    listener.network(chosen)
+            if chosen.backend is None and not (there and begun is None):
+                _ = chosen.enlarger  # made here, since what is wrong with it is wrong for all
+                listener.network(chosen)
             try:
                 settings = _settings(job, chosen.settings, options)
                 if there:
@@ -111,9 +106,9 @@ def run_jobs(
                 if there and begun is None:
                     result.status = "skipped"
                 else:
-                    _do(job, enlarger, settings, options, listener, result)
+                    _do(job, chosen, settings, listener, result)
                     result.status = "done"
-                _compare(job, options, len(jobs) == 1, result)
+                _compare(job, options, len(jobs) == 1, result, page)
             except (UserError, OSError, MemoryError) as error:
                 result.status, result.error = "failed", _reason(job, error)
                 full = isinstance(error, DiskFull)
@@ -124,8 +119,8 @@ def run_jobs(
         listener.end(job, result)
         if full or code:
             break
-    if code != TERMINATED:
-        _compare_on_a_page(jobs, results, options)
+    if page and code != TERMINATED:
+        save_page(Path(options.compare), page)
     return results, code or int(any(result.status == "failed" for result in results))
 
 
@@ -161,14 +156,10 @@ def _check_what_is_there(job: Job, begun: str | None, settings: Settings, result
             other = other or misfit(job.source, job.target, settings.scale, job.video, not record)
             result.notes += [NO_RECORD] * (not record)
             if other is None and job.video:
-                from superres.upscaling.video_join import missing_streams
-
                 lost = missing_streams(Path(job.source), Path(job.target))
                 other = f"without its {' and '.join(lost)}" if lost else None
-    except (UserError, OSError) as error:
-        known = isinstance(error, UserError)
-        fault = error if known else os_fault(job.source, error, "image")
-        other = f"and cannot be compared ({fault})"
+    except OSError as error:
+        raise UserError(os_fault(job.source, error, "image")) from None
     if other is not None:
         there = "is there already" if begun is None else "an earlier command began it"
         raise UserError(f"{job.target}: {there}, {other}; --overwrite replaces it")
@@ -181,11 +172,7 @@ def _is_there(target: Path | str) -> bool:
 
 def _begun(job: Job) -> str | None:
     """The record of a video that is done in part."""
-    if not job.video:
-        return None
-    from superres.upscaling.video import state_of
-
-    state = state_of(Path(job.target))
+    state = state_of(Path(job.target)) if job.video else {}
     return str(state.get("record", "")) if state.get("pieces") else None
 
 
@@ -199,34 +186,22 @@ def _settings(job: Job, settings: Settings, options: Options) -> Settings:
 
 
 def _do(
-    job: Job,
-    enlarger: Enlarger,
-    settings: Settings,
-    options: Options,
-    listener: Listener,
-    result: Result,
+    job: Job, chosen: ChosenNetwork, settings: Settings, listener: Listener, result: Result
 ) -> None:
+    enlarger, options = chosen.enlarger, chosen.options
     if job.video:
-        from superres.upscaling.video import upscale_video
-
         files, extra = (Path(job.source), Path(job.target)), (options.deinterlace, listener.note)
         done = upscale_video(*files, enlarger, listener.tiles, settings, *extra)
         result.size, result.result_size, result.notes = done.size, done.result_size, done.notes
         if done.lost:
-            raise UserError(
-                f"{job.target}: written, but without its {' and '.join(done.lost)}, which "
-                f"{files[1].suffix} cannot hold; write to .mkv"
-            )
+            lost = f"{' and '.join(done.lost)}, which {files[1].suffix} cannot hold"
+            raise UserError(f"{job.target}: written, but without its {lost}; write to .mkv")
         return
     stdin, plain = job.source == STREAM, job.can_be_read_twice and not job.streams
-    picture = read_picture(
-        sys.stdin.buffer.read() if stdin else job.source,
-        options.max_pixels,
-        "standard input" if stdin else None,
-    )
-    moving = None
-    if plain and job.format in ANIMATED.values():
-        moving = find_animation(job.source, options.max_pixels)
+    given = (sys.stdin.buffer.read(), "standard input") if stdin else (job.source, None)
+    picture = read_picture(given[0], options.max_pixels, given[1])
+    whole = plain and job.format in animation.SUFFIXES.values()
+    moving = animation.find_animation(job.source, options.max_pixels) if whole else None
     height, width = picture.pixels.shape[:2]
     result.size, result.result_size = (width, height), enlarger.size(height, width)[::-1]
     out = io.BytesIO() if job.target == STREAM else Path(job.target)
@@ -239,40 +214,21 @@ def _do(
     result.notes = [*read, *lost, *enlarger.notes]
 
 
-def _compare(job: Job, options: Options, alone: bool, result: Result) -> None:
-    """Write a job's own comparison, unless all go on a page."""
+def _compare(job: Job, options: Options, alone: bool, result: Result, page: list) -> None:
+    """Write a job's own comparison, or add it to those of the page."""
     if options.compare is None:
         return
+    on_page, target = is_page(options.compare), Path(job.target)
+    own = target.with_name(f"{target.stem}_compare.png")
+    path = Path(options.compare) if options.compare else own
+    path = path if alone or on_page or not options.compare else path / own.name
     if job.video or job.streams:
         result.notes.append("no comparison is made of a video or a stream")
-        return
-    if is_page(options.compare):
-        return
-    name = f"{Path(job.target).stem}_compare.png"
-    path = Path(options.compare) if options.compare else Path(job.target).with_name(name)
-    path = path if alone or not options.compare else path / name
-    if path.exists() and result.status == "skipped":
-        return
-    from superres.upscaling.compare import save_comparison
-
-    lq, sr = as_rgb(job.source), as_rgb(job.target)
-    if sr.shape[0] * sr.shape[1] > _COMPARABLE:
-        result.notes.append("too large for a comparison")
-        return
-    make_folder(path.parent)
-    save_comparison(lq, sr, path)
-    result.comparison = str(path)
-
-
-def _compare_on_a_page(jobs: list[Job], results: list[Result], options: Options) -> None:
-    if not options.compare or not is_page(options.compare):
-        return
-    entries = []
-    for job, result in zip(jobs, results, strict=False):
-        if result.status in ("done", "skipped") and not (job.video or job.streams):
-            with contextlib.suppress(UserError):
-                pair = as_rgb(job.source), as_rgb(job.target)
-                entries.append((Path(job.target).name, *pair))
-                result.comparison = options.compare
-    if entries:
-        save_page(Path(options.compare), entries)
+    elif on_page or result.status != "skipped" or not path.exists():
+        pair = as_rgb(job.source), as_rgb(target)
+        if on_page:
+            page.append((target.name, *pair))
+        else:
+            make_folder(path.parent)
+            write_image(path, comparison(*pair))
+        result.comparison = str(path)

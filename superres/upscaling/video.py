@@ -6,6 +6,7 @@ to a playable file; the same command goes on after the last frame of it. Needs P
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from superres.upscaling import video_reading as reading
 from superres.upscaling.enlarge import Enlarger, Progress
 from superres.upscaling.provenance import Settings, difference
 from superres.upscaling.video_join import CODECS, CONTAINERS, WITH_ALPHA, join, missing_streams
+from superres.upscaling.video_reading import Clip
 from superres.upscaling.writing import make_folder, on_white, writing
 
 SEGMENT_FRAMES = 120
@@ -58,7 +60,7 @@ def upscale_video(
 
     Args:
         source: any video that FFmpeg decodes, or an animation.
-        target: a suffix of `superres.upscaling.video_writing.CONTAINERS`.
+        target: a suffix of `superres.upscaling.video_join.CONTAINERS`.
         progress: told of (frames done, about how many there are).
         settings: recorded in the result; pieces of others are thrown away.
         deinterlace: compute the half of each frame that belongs to another moment.
@@ -82,12 +84,11 @@ def upscale_video(
     for note in notes:
         say(note)
     try:
-        with writing(target):
+        with writing(target), reading.told(target):
             try:
                 done = max(pieces.durations, default=None)
                 for pixels, *times in reading.frames(clip, done, notes, deinterlace):
-                    made = np.concatenate(list(enlarger.rows(pixels, size=size)))
-                    pieces.write(made, *times)
+                    pieces.write(enlarger.picture(pixels, size), *times)
                     count = len(pieces.durations) + len(pieces.written)
                     progress(count, max(count, round(clip.seconds * clip.rate)))
             finally:  # a frame begun is left, a piece begun is closed
@@ -140,12 +141,7 @@ class Pieces:
     """
 
     def __init__(
-        self,
-        clip: reading.Clip,
-        target: Path,
-        size: tuple[int, int],
-        settings: Settings,
-        notes: list[str],
+        self, clip: Clip, target: Path, size: tuple[int, int], settings: Settings, notes: list[str]
     ) -> None:
         self.clip, self.size = clip, size
         self.folder, self.record = parts_folder(target), settings.record(clip.path)
@@ -194,18 +190,14 @@ class Pieces:
             self._begin()
         given = reading.rgb_format(pixels.shape[2] == 4, pixels.dtype == np.uint16)
         frame = reading.import_av().VideoFrame.from_ndarray(pixels, format=given)
-        frame = frame.reformat(
-            format=self._format,
-            src_color_range=reading.FULL,
-            dst_colorspace=colours["colorspace"],
-            dst_color_range=colours["color_range"],
-            **reading.EXACT,
-        )
+        ranges = {"src_color_range": reading.FULL, "dst_color_range": colours["color_range"]}
+        matrix = {"dst_colorspace": colours["colorspace"]}
+        frame = frame.reformat(format=self._format, **matrix, **ranges, **reading.EXACT)
         for tag, value in colours.items():
             setattr(frame, tag, value)
         frame.pts, frame.time_base = pts, self.clip.time_base
-        self._mux(self._stream.encode(frame))
         self.written[pts] = duration
+        self._mux(self._stream.encode(frame))
         if len(self.written) >= SEGMENT_FRAMES:
             self.close()
 
@@ -215,7 +207,8 @@ class Pieces:
         self._file = self.folder / f"{len(self.files):05d}.{kind}"
         container = reading.open_av(self._file, "w", format=kind)
         self._stream = container.add_stream(self._codec, rate=self.clip.rate)
-        self._container, context = container, self._stream.codec_context
+        self._container, self._packets = container, 0
+        context = self._stream.codec_context
         context.height, context.width = self.size
         context.pix_fmt = self._format
         self._stream.time_base = context.time_base = self.clip.time_base
@@ -228,6 +221,7 @@ class Pieces:
         for packet in packets:
             packet.dts = packet.pts
             self._container.mux(packet)
+            self._packets += 1
 
     def close(self) -> None:
         """Finish the piece that is being written, if there is one; from then on it counts."""
@@ -239,7 +233,8 @@ class Pieces:
         finally:
             self._container = None
         self.files.append(self._file)
-        self.durations |= self.written
+        # Ctrl-C may have come before the last one was encoded.
+        self.durations |= itertools.islice(self.written.items(), self._packets)
         self.written = {}
         names = [file.name for file in self.files]
         state = {"record": self.record, "pieces": names, "durations": self.durations}

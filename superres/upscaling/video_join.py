@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from superres.files import replacing
+from superres.upscaling import video_reading as reading
 from superres.upscaling.provenance import with_record
-from superres.upscaling.video_reading import COVER, import_av, open_av, open_clip, video_stream
 from superres.upscaling.writing import writing
 
 if TYPE_CHECKING:
@@ -20,19 +20,16 @@ if TYPE_CHECKING:
 
 _H264 = "libx264 crf=17 preset=medium bf=0 x264-params=force-cfr=1"  # else it declares 1/time base
 _VP9 = "libvpx-vp9 crf=24 b=0 lag-in-frames=0 cpu-used=4 auto-alt-ref=0 row-mt=1 deadline=good"
-CONTAINERS = {
-    **{".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"},
-    **{".ts": "mpegts", ".avi": "avi"},
-}
+CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
+CONTAINERS |= {".ts": "mpegts", ".avi": "avi"}
 """Suffix -> FFmpeg's name of what can be written."""
 CODECS = {"webm": _VP9} | dict.fromkeys(("mp4", "mov", "matroska", "mpegts", "avi"), _H264)
 """Container -> codec and its options; `WITH_ALPHA` for what is transparent."""
 WITH_ALPHA = {"mov": "prores_ks profile=4444", "matroska": "ffv1", "avi": "ffv1", "webm": _VP9}
 _SOUND = {"webm": "libopus"}  # others: aac
-_TEXT = {"mp4": "mov_text", "mov": "mov_text", "matroska": "subrip", "webm": "webvtt"}
 _IN_TS = ("aac", "ac3", "eac3", "dts", "mp1", "mp2", "mp3", "mp3float", "opus", "dvbsub")
 """MPEG-TS takes anything; what else it was given no player finds in it."""
-_FAULTS = (OSError, ValueError, AttributeError, RuntimeError)  # PyAV's are OSErrors, too
+
 _WORDS = {"audio": "sound", "subtitle": "subtitles", "video": "other videos"}
 
 
@@ -49,12 +46,13 @@ def join(pieces: Pieces, target: Path, notes: list[str], whole: bool = True) -> 
     clip, container = pieces.clip, CONTAINERS[target.suffix.lower()]
     with (
         writing(target),
+        reading.told(target),
         replacing(target) as (temporary, _),
-        open_clip(clip.path) as source,
-        open_av(pieces.files[0]) as first,
-        open_av(temporary, "w", format=container) as out,
+        reading.open_clip(clip.path) as source,
+        reading.open_av(pieces.files[0]) as first,
+        reading.open_av(temporary, "w", format=container) as out,
     ):
-        chosen, template = video_stream(source), first.streams.video[0]
+        chosen, template = reading.video_stream(source), first.streams.video[0]
         video = out.add_stream_from_template(template)
         video.time_base = 1 / clip.rate if container == "avi" else clip.time_base  # AVI has a rate
         video.codec_context.framerate = clip.rate
@@ -66,10 +64,10 @@ def join(pieces: Pieces, target: Path, notes: list[str], whole: bool = True) -> 
         said = with_record(said, pieces.record if whole else None)
         others = {k: v for k, v in source.metadata.items() if k.lower() != "comment"}
         out.metadata.update(others | ({"comment": said} if said else {}))
-        with contextlib.suppress(*_FAULTS):  # few containers have chapters
+        with contextlib.suppress(Exception):  # few containers have chapters
             out.set_chapters(source.chapters())
-        streams = [stream for stream in source.streams if stream.index != chosen.index]
-        copies = {s.index: c for s in streams if (c := _copy(out, s, target.suffix, notes))}
+        rest = [stream for stream in source.streams if stream.index != chosen.index]
+        copies = {s.index: c for s in rest if (c := _copy(out, clip.path, s, target.suffix, notes))}
         end = None if whole else sum(max(pieces.durations.items())) * clip.time_base
         every = _video(pieces, video), _others(source, copies, end)
         for _, packet in heapq.merge(*every, key=lambda item: item[0]):
@@ -78,26 +76,22 @@ def join(pieces: Pieces, target: Path, notes: list[str], whole: bool = True) -> 
 
 def missing_streams(source: Path, target: Path) -> list[str]:
     """``sound``, ``subtitles``, ``other videos``: of what a result has fewer than its source."""
-    with open_clip(source) as one, open_clip(target) as other:
-        kinds = [[s.type for s in c.streams if not s.disposition & COVER] for c in (one, other)]
+    with reading.open_clip(source) as one, reading.open_clip(target) as other:
+        files = one, other
+        kinds = [[s.type for s in f.streams if not s.disposition & reading.COVER] for f in files]
     return [word for kind, word in _WORDS.items() if kinds[0].count(kind) > kinds[1].count(kind)]
 
 
-def _copy(out: Any, stream: Any, suffix: str, notes: list[str]) -> Any:
+def _copy(out: Any, path: Path, stream: Any, suffix: str, notes: list[str]) -> Any:
     """A stream of ``out`` for one of the source, as it is or to encode to; None: it is lost."""
     context, container, copy = stream.codec_context, out.format.name, None
     what = f"{stream.type} stream {stream.index} ({getattr(context, 'name', 'unknown')})"
-    with contextlib.suppress(*_FAULTS):
-        if _holds(container, stream):
+    with contextlib.suppress(Exception):
+        if _holds(container, path, stream.index):
             copy = out.add_stream_from_template(stream, opaque=True)
         elif stream.type == "audio":
             layout = {1: "mono", 6: "5.1"}.get(context.channels, "stereo")
             copy = out.add_stream(_SOUND.get(container, "aac"), rate=48000, layout=layout)
-        elif stream.type == "subtitle" and container in _TEXT:
-            context.open(strict=False)
-            if context.subtitle_header:  # text
-                copy = out.add_stream(_TEXT[container])
-                copy.codec_context.subtitle_header = context.subtitle_header
     if copy is None:
         notes.append(f"{what} was left out: {suffix} cannot hold it")
         return None
@@ -112,22 +106,29 @@ def _encodes(copy: Any) -> bool:
     return copy.codec_context is not None and copy.codec_context.is_encoder
 
 
-def _holds(container: str, stream: Any) -> bool:
-    """Whether a container takes a stream as it is: its head can be written."""
-    if container == "mpegts" and getattr(stream.codec_context, "name", "") not in _IN_TS:
-        return False
+def _holds(container: str, path: Path, index: int) -> bool:
+    """Whether a container takes a stream as it is: a file of it, and a packet of sound, is made."""
     memory = {"file": io.BytesIO(), "mode": "w", "format": container}
-    with contextlib.suppress(*_FAULTS), import_av().open(**memory) as trial:
-        trial.add_stream_from_template(stream, opaque=True)
+    with (
+        contextlib.suppress(Exception),
+        reading.open_clip(path) as source,
+        reading.import_av().open(**memory) as trial,
+    ):
+        stream = source.streams[index]
+        copy = trial.add_stream_from_template(stream, opaque=True)
         trial.start_encoding()
-        return True
+        if stream.type == "audio" and (packet := next(source.demux(stream))).size:
+            packet.stream = copy
+            trial.mux(packet)
+        name = getattr(stream.codec_context, "name", "")
+        return container != "mpegts" or stream.type == "data" or name in _IN_TS
     return False
 
 
 def _video(pieces: Pieces, out: Any) -> Iterator[tuple[Fraction, Any]]:
     times, time_base = iter(sorted(pieces.durations.items())), pieces.clip.time_base
     for file in pieces.files:
-        with open_av(file) as container:
+        with reading.open_av(file) as container:
             for packet in container.demux(container.streams.video[0]):
                 if packet.size:
                     packet.pts, packet.duration = next(times)
@@ -142,7 +143,7 @@ def _others(
     streams = [s for s in source.streams if s.index in copies and s.type != "attachment"]
     for packet in source.demux(streams) if streams else ():
         copy, ticks = copies[packet.stream.index], packet.pts if packet.dts is None else packet.dts
-        if packet.size and packet.stream.disposition & COVER:
+        if packet.size and packet.stream.disposition & reading.COVER:
             ticks = packet.pts = packet.dts = 0  # a cover has no time
         if ticks is not None and end is not None and ticks * packet.time_base >= end:
             continue
@@ -155,14 +156,8 @@ def _others(
 
 
 def _encoded(packet: Any, copy: Any) -> Iterator[Any]:
-    """The packets of ``copy`` that one of the source becomes; the last one is empty."""
-    if packet.stream.type == "audio":
-        with contextlib.suppress(import_av().error.InvalidDataError):  # damaged
-            for frame in packet.decode():
-                yield from copy.encode(frame) if frame.pts is not None else ()
-            yield from copy.encode(None) if not packet.size else ()
-    elif packet.size and (text := packet.stream.codec_context.decode2(packet)):
-        made = copy.codec_context.encode_subtitle(text)
-        made.pts = made.dts = packet.pts
-        made.time_base, made.duration, made.stream = packet.time_base, packet.duration, copy
-        yield made
+    """The packets of ``copy`` that one of sound becomes; the last one is empty."""
+    with contextlib.suppress(reading.import_av().error.InvalidDataError):  # damaged
+        for frame in packet.decode():
+            yield from copy.encode(frame) if frame.pts is not None else ()
+        yield from copy.encode(None) if not packet.size else ()

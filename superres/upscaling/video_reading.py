@@ -24,6 +24,8 @@ BT601, BT709, STUDIO, FULL = 5, 1, 1, 2
 EXACT = {"interpolation": 4 | 0x40000 | 0x4000 | 0x2000}
 """Of libswscale: bicubic chroma, accurate rounding, chroma of every pixel in and out."""
 INTERLACED = "interlaced: its combs are enlarged, too; --deinterlace takes them away"
+_LOST = {"A53_CC", "MASTERING_DISPLAY_METADATA", "DYNAMIC_HDR_PLUS", "DOVI_METADATA"}
+"""FFmpeg's names of what comes beside frames and no encoder here writes."""
 _LOOKED_AT = 10  # frames: the first of a film may be whole where the others are interlaced
 
 
@@ -61,8 +63,9 @@ def import_av() -> Any:
     """PyAV; UserError where it is not installed."""
     try:
         import av
+        from av.codec.codec import find_best_pix_fmt_of_list  # noqa: F401 - the newest thing used
     except ImportError as error:
-        raise UserError("videos need PyAV: pip install 'superres[video]' (or av)") from error
+        raise UserError("videos need PyAV 16.1: pip install 'superres[video]' (or av)") from error
     # Any level makes decoder threads take Python's lock to log, while whoever closes the decoder
     # holds it and waits for them.
     av.logging.set_level(None)
@@ -72,6 +75,17 @@ def import_av() -> Any:
 def open_av(path: Path, mode: str = "r", **options: Any) -> Any:
     """PyAV's container of a file, whose name may look like an address."""
     return import_av().open(f"file:{path}", mode, **options)
+
+
+@contextlib.contextmanager
+def told(path: Path) -> Iterator[None]:
+    """UserError with the file's name for FFmpeg's own faults; the system's stay OSErrors."""
+    try:
+        yield
+    except (import_av().error.FFmpegError, ValueError) as error:
+        if isinstance(error, OSError):
+            raise
+        raise UserError(f"{path}: cannot be made by FFmpeg ({error})") from None
 
 
 def open_clip(path: Path) -> Any:
@@ -100,11 +114,9 @@ def video_stream(container: Any) -> Any:
 def is_film(path: Path) -> bool:
     """Whether a file is a film, whatever its name: known by its first bytes, or PyAV decodes it."""
     head = first_bytes(path)
-    if is_video(head):
-        return True
-    if kind_of(head) is None and not is_junk("-", head):
-        with contextlib.suppress(UserError):
-            return bool(probe(path))
+    unknown = kind_of(head) is None and not is_junk("-", head)
+    with contextlib.suppress(UserError):
+        return is_video(head) or (unknown and bool(probe(path)))
     return False
 
 
@@ -117,13 +129,16 @@ def probe(path: Path) -> Clip:
     with open_clip(path) as container:
         stream = video_stream(container)
         moves = container.format.name == "apng"
-        look = None if moves else _LOOKED_AT
-        first = list(itertools.islice(_decoded(container, stream, []), look))
+        frames = _decoded(container, stream, [])
+        first = list(frames if moves else itertools.islice(frames, _LOOKED_AT))
         if not first:
             raise UserError(f"{path}: no frame of it can be decoded")
         frame, parts, notes = first[0], first[0].format.components, []
         if any(frame.interlaced_frame for frame in first):
             notes.append(INTERLACED)
+        with contextlib.suppress(ValueError):  # of a kind that PyAV does not know
+            beside = {data.type.name for frame in first for data in frame.side_data}
+            notes += [f"{name} (captions, HDR) is left out" for name in sorted(beside & _LOST)]
         rate = stream.average_rate or stream.guessed_rate or Fraction(25)
         seconds = float((stream.duration or 0) * stream.time_base)
         seconds = seconds or float(container.duration or 0) / 1e6
@@ -206,13 +221,10 @@ def _deinterlaced(frames: Iterable[Any], stream: Any) -> Iterator[Any]:
 
 
 def _pixels(frame: Any, clip: Clip) -> np.ndarray:
-    made = frame.reformat(
-        format=rgb_format(clip.alpha, clip.deep),
-        src_colorspace=clip.colours["colorspace"],
-        src_color_range=FULL if frame.format.is_rgb else clip.colours["color_range"],
-        dst_color_range=FULL,
-        **EXACT,
-    )
+    given = FULL if frame.format.is_rgb else clip.colours["color_range"]
+    ranges = {"src_color_range": given, "dst_color_range": FULL}
+    matrix = {"src_colorspace": clip.colours["colorspace"]}
+    made = frame.reformat(format=rgb_format(clip.alpha, clip.deep), **matrix, **ranges, **EXACT)
     pixels = upright(made.to_ndarray(), frame)
     if pixels.shape[:2] != clip.size:
         sizes = (f"{width}x{height}" for height, width in (clip.size, pixels.shape[:2]))
@@ -227,7 +239,10 @@ def rgb_format(alpha: bool, deep: bool) -> str:
 
 def upright(pixels: np.ndarray, frame: Any) -> np.ndarray:
     """(H, W, ...) as decoded, turned and mirrored by quarters as the frame's matrix says."""
-    matrix = frame.side_data.get("DISPLAYMATRIX")
+    try:
+        matrix = frame.side_data.get("DISPLAYMATRIX")
+    except ValueError:  # beside other data, of a kind that PyAV does not know
+        return np.rot90(pixels, round(frame.rotation / 90))
     if matrix is None:
         return pixels
     across, over, _, back, down = np.frombuffer(bytes(matrix), np.int32)[:5].tolist()

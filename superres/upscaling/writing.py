@@ -24,11 +24,9 @@ from superres.upscaling.metadata import Metadata
 
 FORMATS = {"png": ".png", "jpg": ".jpg", "webp": ".webp", "tiff": ".tif"}
 """What ``--format`` takes, and the suffix of each."""
-SUFFIX_FORMATS = {
-    **{".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".jpe": "jpeg", ".webp": "webp"},
-    **{".tif": "tiff", ".tiff": "tiff", ".bmp": "bmp"},
-    **{".ppm": "pnm", ".pgm": "pnm", ".pnm": "pnm"},
-}
+SUFFIX_FORMATS = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".jpe": "jpeg", ".webp": "webp"}
+SUFFIX_FORMATS |= {".tif": "tiff", ".tiff": "tiff", ".bmp": "bmp"}
+SUFFIX_FORMATS |= {".ppm": "pnm", ".pgm": "pnm", ".pnm": "pnm"}
 _LARGEST = {"jpeg": 65535, "webp": 16383}
 _DEEPEST = {"tiff": np.dtype(np.float32), "png": np.dtype(np.uint16)}  # others: uint8
 _IN_MEMORY = 1 << 29
@@ -51,22 +49,18 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:  # PyAV's errors are OSErrors, too
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DiskFull(
-                f"{path}: the disk is full; make room and run the same command again: what is done "
-                "is kept"
-            ) from None
-        raise UserError(os_fault(path, error, "file", writing=True)) from None
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise UserError(os_fault(path, error, "file", writing=True)) from None
+        then = "make room and run the same command again: what is done is kept"
+        raise DiskFull(f"{path}: the disk is full; {then}") from None
 
 
 def format_of(path: Path) -> str:
     """The format that a file's name stands for. UserError where it cannot be written."""
-    if (kind := SUFFIX_FORMATS.get(path.suffix.lower())) is None:
-        raise UserError(
-            f"{path}: cannot write {path.suffix or 'a file without a suffix'}; use "
-            f"{' '.join(SUFFIX_FORMATS)}"
-        )
-    return kind
+    if path.suffix.lower() not in SUFFIX_FORMATS:
+        suffix = path.suffix or "a file without a suffix"
+        raise UserError(f"{path}: cannot write {suffix}; use {' '.join(SUFFIX_FORMATS)}")
+    return SUFFIX_FORMATS[path.suffix.lower()]
 
 
 def native_format(source: Picture) -> str:
@@ -76,12 +70,9 @@ def native_format(source: Picture) -> str:
 
 def check_size(kind: str, size: tuple[int, int], name: str) -> None:
     """UserError if a format cannot hold so many rows or columns."""
-    limit = _LARGEST.get(kind)
-    if limit and max(size) > limit:
-        raise UserError(
-            f"{name}: {size[1]}x{size[0]} pixels are too many for {kind}, which holds {limit} a "
-            "side; use --format png or tiff"
-        )
+    if max(size) > (limit := _LARGEST.get(kind, max(size))):
+        most = f"{kind}, which holds {limit} a side; use --format png or tiff"
+        raise UserError(f"{name}: {size[1]}x{size[0]} pixels are too many for {most}")
 
 
 def save(
@@ -125,6 +116,7 @@ def save(
     turn = 1 if heeded else picture.orientation
     stated = picture.orientation if heeded else 1
     metadata = Metadata(picture, size[::-1] if turn > 4 else size, stated, record)
+    options = _options(kind, quality, picture.lossless, metadata)
     if kind in ("bmp", "pnm") and (metadata.icc or picture.exif or metadata.xmp):
         notes.append(f"{kind.upper()} has no room for a colour profile and EXIF: left out")
     channels = pixels.shape[2]  # OpenCV, and our reader, have no grey with alpha of 16 bits
@@ -137,7 +129,6 @@ def save(
     def fill(file: BinaryIO) -> None:
         with writing(out), tempfile.SpooledTemporaryFile(_IN_MEMORY, dir=folder) as made:
             if moving:
-                options = metadata.options(kind) if kind != "png" else {}
                 encode_frames(larger_frames(), kind, moving.loop, options, made)
             else:
                 image, at = _room(shape, dtype, folder), 0
@@ -147,14 +138,13 @@ def save(
                 if folder:
                     _encode_large(image, kind, turn, made)
                 else:
-                    lossless = quality is None and picture.lossless
-                    _encode(turned(image, turn), kind, quality, lossless, metadata, notes, made)
+                    _encode(turned(image, turn), kind, options, notes, made)
             metadata.copy(kind, made, file)
             file.flush()
 
     def larger_frames() -> Iterator[tuple[np.ndarray, float]]:
         for number, (frame, duration) in enumerate(moving, 1):
-            yield turned(np.concatenate(list(enlarger.rows(frame, None))), turn), duration
+            yield turned(enlarger.picture(frame), turn), duration
             if progress:
                 progress(number, moving.frames)
 
@@ -163,10 +153,8 @@ def save(
     try:
         fill(out) if isinstance(out, io.IOBase) else write_atomically(out, fill)
     except MemoryError:
-        raise UserError(
-            f"a result of {size[1]}x{size[0]} pixels does not fit into memory: "
-            "pip install 'superres[large]', and write PNG or TIFF"
-        ) from None
+        fault = f"a result of {size[1]}x{size[0]} pixels does not fit into memory"
+        raise UserError(f"{fault}: pip install 'superres[large]', and write PNG or TIFF") from None
     return notes
 
 
@@ -209,32 +197,31 @@ def turned(image: np.ndarray, orientation: int) -> np.ndarray:
     return np.ascontiguousarray(image)
 
 
-def _encode(
-    image: np.ndarray,
-    kind: str,
-    quality: int | None,
-    lossless: bool,
-    metadata: Metadata,
-    notes: list[str],
-    file: Any,
-) -> None:
-    """By Pillow, with its metadata; PNG and TIFF get theirs later; OpenCV for more than 8 bits."""
+def _options(kind: str, quality: int | None, lossless: bool, metadata: Metadata) -> dict[str, Any]:
+    """For Pillow's ``save``; PNG and TIFF get their metadata later."""
+    if kind == "png":
+        return {"compress_level": 4}
+    if kind == "tiff":
+        return {"compression": "tiff_adobe_deflate", "tiffinfo": {317: 2}}
+    lossy = {"quality": quality or 95}
+    if kind == "webp" and lossless and quality is None:
+        lossy = {"lossless": True, "quality": 60}
+    # Without a disposal the frame before shows through what is transparent.
+    more = {"jpeg": lossy | {"subsampling": 0}, "webp": lossy, "gif": {"disposal": 2}}
+    return metadata.options(kind) | more.get(kind, {})
+
+
+def _encode(image: np.ndarray, kind: str, options: dict, notes: list[str], file: Any) -> None:
+    """By Pillow; by OpenCV what has more than 8 bits."""
     if kind in ("jpeg", "bmp", "pnm") and image.shape[2] in (2, 4):
         notes.append(f"{kind.upper()} has no transparency: put on white")
         image = on_white(image)
     if image.dtype != np.uint8:
         file.write(encode_image(image, f".{kind}"))
         return
-    picture, options = to_pillow(image), metadata.options(kind)
-    if kind == "jpeg":
-        options |= {"quality": quality or 95, "subsampling": 0}
-    elif kind == "webp":
+    picture = to_pillow(image)
+    if kind == "webp":
         picture = picture.convert({"L": "RGB", "LA": "RGBA"}.get(picture.mode, picture.mode))
-        options |= {"lossless": True, "quality": 60} if lossless else {"quality": quality or 95}
-    elif kind == "png":
-        options = {"compress_level": 4}
-    elif kind == "tiff":
-        options = {"compression": "tiff_adobe_deflate", "tiffinfo": {317: 2}}
     picture.save(file, {"pnm": "PPM"}.get(kind, kind.upper()), **options)
 
 
@@ -250,8 +237,8 @@ def _encode_large(image: np.memmap, kind: str, orientation: int, file: Any) -> N
         raise UserError(f"libvips cannot be loaded ({error}); pip install pyvips-binary") from None
     height, width, channels = image.shape
     format = {"u1": "uchar", "u2": "ushort", "f4": "float"}[image.dtype.str[1:]]
-    deep = "16" * (image.dtype == np.uint16)
-    colours = ("grey16" if deep else "b-w") if channels < 3 else ("rgb16" if deep else "srgb")
+    names = ("grey16", "rgb16") if image.dtype == np.uint16 else ("b-w", "srgb")
+    colours = names[channels > 2]
     try:
         made = pyvips.Image.new_from_memory(image.data, width, height, channels, format)
         made = made.copy(interpretation=colours)

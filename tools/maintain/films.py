@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import itertools
 import tempfile
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
+from typing import NamedTuple
 
 import av
 import numpy as np
@@ -41,17 +42,16 @@ TURNS = {
 }
 
 
-@dataclass(frozen=True)
-class Film:
-    """A film to make, and what to make of it.
+class Film(NamedTuple):
+    """A film to make, and what its result is to be.
 
     Attributes:
-        suffix: of the file; ``format`` is FFmpeg's name where the suffix does not say it.
-        codec: and its options.
+        suffix: of the file.
+        codec: and its options, or `H`; ``Pillow`` for an animation.
+        pixels, sound: FFmpeg's names.
         also: ``varying``, ``interlaced``, ``deinterlaced``, ``srt``, a key of `TURNS`.
         target: the result's suffix.
-        kept: the result's pixel format.
-        heard: the result's sound codec.
+        kept, heard: the result's pixels and sound.
     """
 
     suffix: str
@@ -61,78 +61,67 @@ class Film:
     also: str
     target: str
     kept: str
-    heard: str = ""
-    format: str | None = None
+    heard: str
 
 
-H = "libx264 qp=0"
+X264, VP9, MPEG2 = "libx264 qp=0", "libvpx-vp9 lossless=1", "mpeg2video qmax=2"
 FILMS = [
-    Film(".mp4", H, "yuv420p", "aac", "", ".mp4", "yuv420p", "aac"),
-    Film(".mp4", H, "yuv420p", "aac", "", ".webm", "yuv420p", "opus"),
-    Film(".mp4", H, "yuv420p", "aac", "", ".avi", "yuv420p", "aac"),
-    Film(".mp4", H, "yuv420p", "aac", "", ".ts", "yuv420p", "aac"),
-    Film(".mkv", H, "yuv420p", "flac", "", ".mkv", "yuv420p", "flac"),
-    Film(".mkv", H, "yuv420p", "flac", "", ".avi", "yuv420p", "flac"),
-    Film(".mkv", H, "yuv420p", "pcm_s16le", "", ".ts", "yuv420p", "aac"),
-    Film(".mkv", H, "yuv420p", "pcm_s16le", "", ".webm", "yuv420p", "opus"),
-    Film(".mkv", H, "yuv420p", "libmp3lame", "varying", ".mp4", "yuv420p", "mp3"),
-    Film(".mkv", H, "yuv420p", "aac", "srt", ".mp4", "yuv420p", "aac"),
-    Film(".mkv", H, "yuv420p", "aac", "srt", ".webm", "yuv420p", "opus"),
-    Film(".mkv", H, "yuv422p", "", "", ".mkv", "yuv422p"),
-    Film(".mkv", H, "yuv444p", "", "", ".mp4", "yuv444p"),
-    Film(".mkv", H, "yuv444p", "", "", ".webm", "yuv444p"),
-    Film(".mp4", H, "yuv420p10le", "aac", "", ".mp4", "yuv420p10le", "aac"),
-    Film(".mkv", H, "yuv422p10le", "", "", ".mov", "yuv422p10le"),
-    Film(".mkv", H, "yuv444p10le", "", "", ".webm", "yuv444p"),
-    Film(".mkv", "ffv1", "yuv420p12le", "", "", ".mkv", "yuv420p10le"),
-    Film(".mkv", "ffv1", "bgr0", "", "", ".mkv", "yuv444p"),
-    Film(".mkv", "ffv1", "gray", "", "", ".mkv", "yuv420p"),
-    Film(".mkv", "ffv1", "yuva420p", "", "", ".mkv", "yuva420p"),
-    Film(".mkv", "ffv1", "yuva444p10le", "", "", ".mov", "yuva444p12le"),
-    Film(".mkv", "ffv1", "yuva420p", "", "", ".webm", "yuva420p"),
-    Film(".webm", "libvpx-vp9 lossless=1", "yuva420p", "libopus", "", ".webm", "yuva420p", "opus"),
-    Film(".webm", "libvpx-vp9 lossless=1", "yuva420p", "libopus", "", ".mp4", "yuv420p", "opus"),
+    *(Film(".mp4", X264, "yuv420p", "aac", "", *to) for to in (
+        (".mp4", "yuv420p", "aac"), (".webm", "yuv420p", "opus"), (".avi", "yuv420p", "aac"),
+        (".ts", "yuv420p", "aac"))),
+    Film(".mkv", X264, "yuv420p", "flac", "", ".avi", "yuv420p", "flac"),
+    Film(".mkv", X264, "yuv420p", "pcm_s16le", "", ".ts", "yuv420p", "aac"),
+    Film(".mkv", X264, "yuv420p", "libmp3lame", "varying", ".mp4", "yuv420p", "mp3"),
+    Film(".mkv", X264, "yuv420p", "aac", "srt", ".mkv", "yuv420p", "aac"),
+    Film(".mkv", X264, "yuv420p", "aac", "srt", ".webm", "yuv420p", "opus"),
+    *(Film(".mkv", X264, pixels, "", "", to, kept, "") for pixels, to, kept in (
+        ("yuv422p", ".mkv", "yuv422p"), ("yuv444p", ".mp4", "yuv444p"),
+        ("yuv444p", ".webm", "yuv444p"), ("yuv420p10le", ".mp4", "yuv420p10le"),
+        ("yuv422p10le", ".mov", "yuv422p10le"), ("yuv444p10le", ".webm", "yuv444p"))),
+    *(Film(".mkv", "ffv1", pixels, "", "", to, kept, "") for pixels, to, kept in (
+        ("yuv420p12le", ".mkv", "yuv420p10le"), ("bgr0", ".mkv", "yuv444p"),
+        ("gray", ".mkv", "yuv420p"), ("yuva420p", ".mkv", "yuva420p"),
+        ("yuva420p", ".webm", "yuva420p"), ("yuva444p10le", ".mov", "yuva444p12le"))),
+    Film(".webm", VP9, "yuva420p", "libopus", "", ".webm", "yuva420p", "opus"),
+    Film(".webm", VP9, "yuva420p", "libopus", "", ".mp4", "yuv420p", "opus"),
     Film(".mov", "prores_ks", "yuv422p10le", "pcm_s24le", "", ".mov", "yuv422p10le", "pcm_s24le"),
-    Film(".mov", "prores_ks", "yuva444p10le", "", "", ".mov", "yuva444p12le"),
-    Film(".mov", "prores_ks", "yuva444p10le", "", "", ".avi", "yuva444p10le"),
+    Film(".mov", "prores_ks", "yuva444p10le", "", "", ".avi", "yuva444p10le", ""),
     Film(".avi", "mpeg4 qscale=1", "yuv420p", "libmp3lame", "", ".avi", "yuv420p", "mp3"),
     Film(".wmv", "wmv2", "yuv420p", "wmav2", "", ".mkv", "yuv420p", "aac"),
-    Film(".flv", H, "yuv420p", "aac", "", ".mkv", "yuv420p", "aac"),
-    Film(".3gp", H, "yuv420p", "aac", "", ".mp4", "yuv420p", "aac"),
-    Film(".mpg", "mpeg2video qmax=2", "yuv420p", "mp2", "", ".mkv", "yuv420p", "mp2"),
-    Film(".y4m", "wrapped_avframe", "yuv420p", "", "", ".mkv", "yuv420p", format="yuv4mpegpipe"),
-    Film(".ivf", "libvpx-vp9 lossless=1", "yuv420p", "", "", ".webm", "yuv420p"),
-    Film(".264", H, "yuv420p", "", "", ".mp4", "yuv420p", format="h264"),
-    Film(".vob", "mpeg2video qmax=2 flags=+ildct", "yuv420p", "mp2", "interlaced", ".mkv",
-         "yuv420p", "mp2"),
-    Film(".ts", f"{H} x264-params=bff=1", "yuv420p", "mp2", "interlaced", ".ts", "yuv420p", "mp2"),
-    Film(".mkv", f"{H} x264-params=bff=1", "yuv420p", "", "deinterlaced", ".mp4", "yuv420p"),
-    *(Film(".mp4", H, "yuv420p", "aac", turn, ".mp4", "yuv420p", "aac") for turn in TURNS),
-    *(Film(suffix, "", "rgba", "", "", target, kept) for suffix, target, kept in (
-        (".gif", ".mp4", "yuv444p"), (".webp", ".webm", "yuva420p"), (".png", ".mov",
-         "yuva444p12le"), (".gif", ".mkv", "yuva444p"))),
+    Film(".flv", X264, "yuv420p", "aac", "", ".mkv", "yuv420p", "aac"),
+    Film(".3gp", X264, "yuv420p", "aac", "", ".mp4", "yuv420p", "aac"),
+    Film(".y4m", "wrapped_avframe", "yuv420p", "", "", ".mkv", "yuv420p", ""),
+    Film(".ivf", VP9, "yuv420p", "", "", ".webm", "yuv420p", ""),
+    Film(".264", X264, "yuv420p", "", "", ".mp4", "yuv420p", ""),
+    Film(".mpg", MPEG2, "yuv420p", "mp2", "", ".mkv", "yuv420p", "mp2"),
+    Film(".vob", f"{MPEG2} flags=+ildct", "yuv420p", "mp2", "interlaced", ".mkv", "yuv420p", "mp2"),
+    Film(".ts", f"{X264} x264-params=bff=1", "yuv420p", "", "deinterlaced", ".mp4", "yuv420p", ""),
+    *(Film(".mp4", X264, "yuv420p", "aac", turn, ".mp4", "yuv420p", "aac") for turn in TURNS),
+    *(Film(suffix, "Pillow", "rgba", "", "", to, kept, "") for suffix, to, kept in (
+        (".gif", ".mp4", "yuv444p"), (".webp", ".webm", "yuva420p"),
+        (".png", ".mov", "yuva444p12le"), (".gif", ".mkv", "yuva444p"))),
 ]  # fmt: skip
 
 
-def pictures(alpha: bool) -> np.ndarray:
-    """(COUNT, H, W, 3 or 4) in [0, 1]: smooth, moving to the right."""
+def pictures(alpha: bool, count: int = COUNT) -> np.ndarray:
+    """(count, H, W, 3 or 4) in [0, 1]: smooth, moving to the right."""
     y, x = np.mgrid[: SIZE[0], : SIZE[1]]
     waves = [
         [0.5 + 0.3 * np.sin((x - 3 * step) / 7 + c) * np.cos(y / (9 - c)) for c in range(3)]
-        for step in range(COUNT)
+        for step in range(count)
     ]
     found = np.moveaxis(np.array(waves), 1, -1)
     shown = np.broadcast_to((x > 11)[None, ..., None], (*found.shape[:3], 1))
     return np.concatenate([found, shown], 3) if alpha else found
 
 
-def make(path: Path, film: Film) -> list[float]:
-    """Write the film; the times of its frames in seconds."""
+def make(path: Path, film: Film, count: int = COUNT) -> list[float]:
+    """Write the film, of so many frames; their times in seconds."""
     alpha = "a" in film.pixels.replace("gray", "")
-    shown = np.rint(pictures(alpha) * 255).astype(np.uint8)
-    lengths = [2, 1, 3, 1, 1, 2, 1, 1] if film.also == "varying" else [1] * COUNT
+    shown = np.rint(pictures(alpha, count) * 255).astype(np.uint8)
+    lengths = [1 + (step % 3 == 0 and "varying" in film.also) for step in range(count)]
     times = [start / 25 for start in itertools.accumulate(lengths, initial=0)][:-1]
-    if not film.codec:
+    if film.codec == "Pillow":
         first, *rest = map(Image.fromarray, shown)
         options = {"lossless": True} if film.suffix == ".webp" else {"disposal": 2}
         first.save(path, save_all=True, append_images=rest, duration=40, loop=0, **options)
@@ -140,7 +129,8 @@ def make(path: Path, film: Film) -> list[float]:
     if film.also in ("interlaced", "deinterlaced"):  # upper fields are of the next moment
         shown[:-1, ::2] = shown[1:, ::2]
     codec, *options = film.codec.split()
-    with av.open(str(path), "w", format=film.format) as out:
+    kinds = {".y4m": "yuv4mpegpipe", ".264": "h264"}
+    with av.open(str(path), "w", format=kinds.get(film.suffix)) as out:
         video = out.add_stream(codec, rate=25)
         video.options = dict(option.split("=", 1) for option in options)
         video.width, video.height, video.pix_fmt = SIZE[1], SIZE[0], film.pixels
@@ -151,7 +141,8 @@ def make(path: Path, film: Film) -> list[float]:
         streams = [video]
         if film.sound:
             streams.append(out.add_stream(film.sound, rate=48000, layout="stereo", bit_rate=96_000))
-        if film.also == "srt":
+            streams[1].metadata["language"] = "fra"
+        if "srt" in film.also:
             path.with_suffix(".srt").write_text("1\n00:00:00,100 --> 00:00:00,200\nOne\n")
             text = av.open(str(path.with_suffix(".srt")))
             streams.append(out.add_stream_from_template(text.streams[0]))
@@ -167,7 +158,7 @@ def make(path: Path, film: Film) -> list[float]:
             sound.sample_rate, sound.pts = 48000, 0
             out.mux(streams[1].encode(sound))
             out.mux(streams[1].encode(None))
-        if film.also == "srt":
+        if "srt" in film.also:
             for packet in text.demux():
                 if packet.pts is not None:
                     packet.stream = streams[-1]
@@ -175,21 +166,7 @@ def make(path: Path, film: Film) -> list[float]:
     return times
 
 
-@dataclass
-class Read:
-    """What an independent reading finds in a film."""
-
-    frames: np.ndarray
-    times: list[float]
-    rate: float
-    pixels: str
-    interlaced: bool
-    sound: str
-    heard: np.ndarray
-    texts: int
-
-
-def read(path: Path, alpha: bool) -> Read:
+def read(path: Path, alpha: bool) -> SimpleNamespace:
     """By PyAV alone, as it converts by default."""
     with av.open(str(path)) as file:
         video, sounds = file.streams.video[0], file.streams.audio
@@ -205,15 +182,15 @@ def read(path: Path, alpha: bool) -> Read:
             else:
                 texts += packet.stream.type == "subtitle" and packet.size > 0
         pixels = [frame.to_ndarray(format="rgba" if alpha else "rgb24") for frame in frames]
-        return Read(
-            np.stack(pixels).astype(float), [float(frame.time) for frame in frames],
-            float(video.average_rate or 0), frames[0].format.name,
-            any(frame.interlaced_frame for frame in frames),
-            sounds[0].codec_context.name if sounds else "", np.concatenate(heard), texts,
+        return SimpleNamespace(
+            frames=np.stack(pixels).astype(float), times=[float(frame.time) for frame in frames],
+            rate=float(video.average_rate or 0), pixels=frames[0].format.name, texts=texts,
+            interlaced=any(frame.interlaced_frame for frame in frames),
+            sound=sounds[0].codec_context.name if sounds else "", heard=np.concatenate(heard),
         )  # fmt: skip
 
 
-def judged(film: Film, times: list[float], made: Read) -> str:
+def judged(film: Film, times: list[float], made: SimpleNamespace) -> str:
     """What is wrong with a result; ``right`` where nothing is."""
     alpha = "a" in film.kept
     right = pictures("a" in film.pixels.replace("gray", "")) * 255
@@ -233,11 +210,11 @@ def judged(film: Film, times: list[float], made: Read) -> str:
     start = made.times[0]
     late = max(abs(a - start - b) for a, b in zip(made.times, times, strict=True))
     faults += [f"times differ by {late:.3f} s"] * (late > 0.0021)
-    faults += [f"{made.rate:g} frames a second"] * (film.also != "varying" and made.rate != 25)
+    faults += [f"{made.rate:g} frames a second"] * ("varying" not in film.also and made.rate != 25)
     faults += [f"stored as {made.pixels}"] * (made.pixels != film.kept)
     faults += ["flagged interlaced"] * made.interlaced
     faults += [f"sound is {made.sound!r}"] * (made.sound.removesuffix("float") != film.heard)
-    faults += ["a subtitle is missing"] * (film.also == "srt" and not made.texts)
+    faults += ["a subtitle is missing"] * ("srt" in film.also and not made.texts)
     if film.heard:
         seconds = len(made.heard) / 96000
         faults += [f"{seconds:.2f} s of sound"] * (abs(seconds - times[-1] - 0.04) > 0.12)
@@ -257,12 +234,12 @@ def rows() -> list[list[str]]:
                 done = upscale_video(source, target, Enlarger(Repeating()), deinterlace=deinterlace)
                 said = "; ".join(done.notes)
                 result = judged(film, times, read(target, "a" in film.kept))
-                if film.also == "interlaced" and "interlaced" not in said:
+                if done.lost:
+                    result = f"exit code 1: without its {', '.join(done.lost)}"
+                elif film.also == "interlaced" and "interlaced" not in said:
                     result = "SILENT: interlaced"
             except UserError as error:
                 result = f"refused: {str(error).replace(f'{folder}/', '')}"
-        codec = film.codec.split(" ")[0] or "by Pillow"
-        there = ", ".join(filter(None, (film.kept, film.heard)))
-        words = [film.suffix, codec, film.pixels, film.sound, film.also, film.target, there]
-        found.append([*words, result, said])
+        words = film._replace(codec=film.codec.split(" ")[0], kept=f"{film.kept} {film.heard}")
+        found.append([*words[:7], result, said])
     return found
