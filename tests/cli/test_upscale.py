@@ -82,7 +82,7 @@ def test_a_folder_of_every_kind(zoo, upscale, tmp_path):
     with Image.open(out / "turned.tif") as turned:
         assert turned.tag_v2[274] == 6
     # What went wrong.
-    for words in ("text.png: not a picture", "cut.jpg: truncated", "2 failed"):
+    for words in ("text.png: not a picture", "cut.jpg: a JPEG that cannot be decoded", "2 failed"):
         assert words in said
     assert "new\\nline\\xff.png" in said
     record = json.loads(report.read_text())
