@@ -148,11 +148,12 @@ class Tiler:
         Raises:
             UserError: not enough memory whatever the tiles.
         """
-        image, scale, reach = shape[2:], self.net.scale, self._overlap
+        image, scale = shape[2:], self.net.scale
         sides, top, told = self._cap or (PROBE, PROBE), 0, ""
         while top < size[0]:
             try:
                 sides = self._cap or self._sides(shape, size)
+                reach = self._overlap
                 cut = sides[0] < image[0] or sides[1] < image[1]
                 self.record = self._how(sides if cut else None, told)
                 if cut and not self._exact:
@@ -226,6 +227,10 @@ class Tiler:
         if height * width <= seen:
             return height, width
         side = seen // min(height, math.isqrt(seen)) - context
+        if side < self._overlap > BLENDED_OVERLAP and self.tiling.overlap is None:
+            # Tiles that equal the whole image would compute every pixel nine times or more.
+            self._overlap, self._exact = BLENDED_OVERLAP, False
+            return self._sides(shape, size)
         columns = -(-width // -(-width // max(side, SMALLEST_TILE)))
         rows = seen // min(width, columns + context) - context
         if columns < width:

@@ -123,6 +123,16 @@ def test_auto_takes_tiles_that_fit_the_budget(size):
     assert record.mode == "whole"
 
 
+def test_a_network_that_looks_too_far_for_exact_tiles_is_blended():
+    net, x = build(scale=2), picture(300, 300)
+    net.receptive_radius = 100
+    budget = int(220**2 * (as_network(net).bytes_per_pixel + 8 * 3 * 2**2))
+    y, record = upscale_with_record(net, x, memory_budget=budget)
+    assert (record.mode, record.overlap, record.exact) == ("blended-tiles", 32, False)
+    assert "less than the receptive radius of 100" in record.notes[0]
+    assert relative(y, upscale_tensor(net, x, tile="off")) <= 1e-5  # it does not really
+
+
 def test_bytes_per_pixel_of_a_known_network():
     conv = torch.nn.Conv2d(3, 64, 3, padding=1)
 

@@ -25,23 +25,17 @@ def test_normalise_and_back():
         Normalise(4, mean)
 
 
-def sigmoid(x):
-    return 1 / (1 + np.exp(-x))
-
-
 def test_bam_formula():
     torch.manual_seed(0)
     layer = BAM(64).double()
     assert sum(p.numel() for p in layer.parameters()) == 565
     x = torch.randn(2, 64, 6, 7, dtype=torch.float64)
-    w1, w2 = layer.ca.fc1.weight[..., 0, 0].detach(), layer.ca.fc2.weight[..., 0, 0].detach()
-    hidden = x.mean((2, 3)) @ w1.T
-    hidden = torch.where(hidden > 0, hidden, hidden * layer.ca.relu1.weight.detach())
-    channel = sigmoid((hidden @ w2.T).numpy())[:, :, None, None]
-    peak = x.max(dim=1, keepdim=True).values
-    spatial = torch.nn.functional.conv2d(peak, layer.sa.conv1.weight.detach(), padding=3)
-    expected = channel * sigmoid(spatial.numpy()) * x.numpy()
-    np.testing.assert_allclose(layer(x).detach().numpy(), expected, rtol=1e-12)
+    w1, w2, wide = layer.ca.fc1.weight, layer.ca.fc2.weight, layer.sa.conv1.weight
+    hidden = x.mean((2, 3)) @ w1[..., 0, 0].T
+    hidden = torch.where(hidden > 0, hidden, hidden * layer.ca.relu1.weight)
+    channel = torch.sigmoid(hidden @ w2[..., 0, 0].T)[:, :, None, None]
+    place = torch.nn.functional.conv2d(x.max(dim=1, keepdim=True).values, wide, padding=3)
+    torch.testing.assert_close(layer(x), channel * torch.sigmoid(place) * x, rtol=1e-12, atol=0)
 
 
 def test_laplacian_attention_uses_centre_taps_only():

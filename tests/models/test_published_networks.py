@@ -9,6 +9,7 @@ import torch
 
 from superres.checkpoints import build_network, load_model, read_weights
 from superres.checkpoints.formats import basicsr, esrgan, rdn
+from superres.checkpoints.networks import network_shapes
 from superres.errors import UserError
 
 RDN = {"type": "RDN", "channels": 8, "num_blocks": 2, "num_layers": 3}
@@ -55,8 +56,6 @@ def weights(keys):
 
 
 def shapes(layout, config):
-    from superres.checkpoints.networks import network_shapes
-
     ours = network_shapes(config)
     return {theirs: ours[name] for theirs, name in layout.expected(ours).items()}
 

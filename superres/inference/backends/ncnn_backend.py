@@ -16,7 +16,7 @@ from superres.inference.backends.ncnn_networks import write
 from superres.inference.network import Backend, NotConvertible, one_line, threads
 from superres.inference.windows import in_tiles, joined, spans
 
-_SECOND_PART = 64 << 20
+_SECOND_PART = 76 << 20
 """Bytes for a tile of a network's second part, whose maps are the large ones."""
 
 

@@ -244,13 +244,24 @@ def _off_centre(factor: int) -> float:
 
 
 def _peak(part: Sequence[Blob]) -> float:
-    """Bytes that a part takes at its peak, per input pixel."""
+    """Bytes that a part takes at its peak, per input pixel.
+
+    ncnn's pool gives a map the block of one that is no longer needed, if it is large enough, and
+    keeps the others: maps that grow, as those of dense blocks do, take a new block each.
+    """
     last = {blob.name: i for i, layer in enumerate(part) for blob in layer.bottoms}
-    alive: dict[str, int] = {}
-    peak = 0.0
+    blocks: dict[str, int] = {}
+    free: list[int] = []
+    held, work = 0, 0.0
     for i, layer in enumerate(part):
-        alive |= {blob.name: blob.bytes for blob in (*layer.bottoms, layer)}
-        work = _WORKSPACE * layer.bottoms[0].bytes if layer.kind == "Convolution" else 0
-        peak = max(peak, sum(alive.values()) + work)
-        alive = {name: size for name, size in alive.items() if last.get(name, -1) > i}
-    return peak
+        for blob in (*layer.bottoms, layer):
+            if blob.name not in blocks:
+                block = min([size for size in free if size >= blob.bytes > 0], default=0)
+                if block:
+                    free.remove(block)
+                held += 0 if block else blob.bytes
+                blocks[blob.name] = block or blob.bytes
+        if layer.kind == "Convolution":
+            work = max(work, _WORKSPACE * layer.bottoms[0].bytes)
+        free += [blocks.pop(name) for name in list(blocks) if last.get(name, i) <= i]
+    return held + work

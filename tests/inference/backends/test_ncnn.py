@@ -14,10 +14,10 @@ from tests.inference import build
 pytest.importorskip("ncnn")
 
 
-def written(network, **changes):
+def written(network, device="cpu", **changes):
     """The network on ncnn, with other weights here and there."""
     state = {key: value.numpy() for key, value in network.state_dict().items()} | changes
-    return NcnnBackend(network.superres_config, state, network.scale)
+    return NcnnBackend(network.superres_config, state, network.scale, device)
 
 
 @pytest.mark.parametrize("type", ["EDSR", "MSRResNet", "RRDBNet"])
@@ -66,12 +66,18 @@ def test_vulkan_without_a_device(monkeypatch):
     import ncnn
 
     monkeypatch.setattr(ncnn, "get_gpu_count", lambda: 0)
-    network = build()
-    state = {key: value.numpy() for key, value in network.state_dict().items()}
     with pytest.raises(UserError, match="finds no GPU with Vulkan"):
-        NcnnBackend(network.superres_config, state, 4, "vulkan")
+        written(build(), "vulkan")
 
 
 def test_pytorch_says_how_many_threads(monkeypatch):
     monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
     assert written(build())._net.opt.num_threads == 3
+
+
+def test_memory_of_maps_that_grow_is_counted():
+    """Each needs a block of its own of the pool: the sum of a dense block's, not its last two."""
+    maps = [64 + 16 * i for i in range(1, 9)]
+    network = build("RDN", channels=64, num_blocks=1, num_layers=8, growth=16)
+    first, _ = written(network)._written.bytes_per_pixel
+    assert first > 4 * (sum(maps) + 8 * maps[-1])
