@@ -52,18 +52,15 @@ TINY = {
         if row.startswith("clean") or row == "task7-prelu"
     },
 }
-CASES = [
-    pytest.param({"type": kind, **arguments, **({} if kind == "MDSR" else {"scale": scale})}, scale)
-    for kind, arguments, scales in TINY.values()
-    for scale in scales
-]
-EACH = [
-    pytest.param(
-        {"type": kind, **args, **({} if kind == "MDSR" else {"scale": s[-1]})}, s[-1], id=n
-    )
-    for n, (kind, args, s) in TINY.items()
-]
 
+
+def config_of(name, scale):
+    kind, arguments, _ = TINY[name]
+    return {"type": kind, **arguments} | ({} if kind == "MDSR" else {"scale": scale})
+
+
+CASES = [pytest.param(config_of(n, s), s, id=f"{n}-x{s}") for n in TINY for s in TINY[n][2]]
+EACH = [pytest.param(config_of(n, s), s, id=n) for n in TINY for s in TINY[n][2][-1:]]
 NO_X5 = ("EDSR", "DRLN", "RCAN", "SRResNet", "MSRResNet", "RDN", "RRDBNet")
 
 
@@ -164,14 +161,10 @@ def test_no_receptive_radius_means_the_whole_image(config, scale):
     assert any(far)
 
 
-@pytest.mark.parametrize("kind", sorted({kind for kind, _, _ in TINY.values()}))
-def test_one_channel(kind):
-    _, arguments, scales = next(v for v in TINY.values() if v[0] == kind)
-    arguments = {**arguments, "in_channels": 1, "out_channels": 1}
-    if kind != "MDSR":
-        arguments["scale"] = scales[-1]
-    network = build({"type": kind, **arguments}).eval()
-    assert network(torch.rand(1, 1, 6, 6)).shape == (1, 1, 6 * scales[-1], 6 * scales[-1])
+@pytest.mark.parametrize(("config", "scale"), EACH)
+def test_one_channel(config, scale):
+    network = build({**config, "in_channels": 1, "out_channels": 1}).eval()
+    assert network(torch.rand(1, 1, 6, 6)).shape == (1, 1, 6 * scale, 6 * scale)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,6 @@ def pair():
     return [torch.rand((2, 3, 40, 36), generator=generator) for _ in range(2)]
 
 
-@pytest.mark.parametrize("weight", [1.0, 0.25])
 @pytest.mark.parametrize(
     ("kind", "formula"),
     [
@@ -24,11 +23,11 @@ def pair():
         ("CharbonnierLoss", lambda d: (d * d + 1e-6).sqrt().mean()),
     ],
 )
-def test_pixel_losses(pair, kind, formula, weight):
-    loss = MODELS.build({"type": kind, "loss_weight": weight})
+def test_pixel_losses(pair, kind, formula):
+    loss = MODELS.build({"type": kind, "loss_weight": 0.25})
     value = loss(*pair)
     assert value.ndim == 0
-    torch.testing.assert_close(value, weight * formula(pair[0] - pair[1]))
+    torch.testing.assert_close(value, 0.25 * formula(pair[0] - pair[1]))
 
 
 def test_vgg19_has_torchvisions_layout():
