@@ -130,7 +130,7 @@ def test_a_network_that_looks_too_far_for_exact_tiles_is_blended():
     y, record = upscale_with_record(net, x, memory_budget=budget)
     assert (record.mode, record.overlap, record.exact) == ("blended-tiles", 32, False)
     assert "less than the receptive radius of 100" in record.notes[0]
-    assert relative(y, upscale_tensor(net, x, tile="off")) <= 1e-5  # it does not really
+    assert 0 < relative(y, upscale_tensor(net, x, tile="off")) < 0.01
 
 
 def test_bytes_per_pixel_of_a_known_network():

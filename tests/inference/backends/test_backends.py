@@ -29,6 +29,7 @@ NETWORKS = [
     {"type": "MDSR", "res_scale": 0.1, "attention": "bam", "attention_in_pre": True},
     {"type": "VDSR"},
     {"type": "RDN", "scale": 3},
+    {"type": "RDN", "up_channels": 4},
     {"type": "RRDBNet"},
     {"type": "RRDBNet", "scale": 2, "unshuffle": 1},
     {"type": "SRVGGNetCompact"},
