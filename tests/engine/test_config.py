@@ -129,6 +129,8 @@ def test_options_in_mmengines_notation():
     }
     with pytest.raises(UserError, match="KEY=VALUE"):
         parse_options(["nonsense"])
+    with pytest.raises(UserError, match="Write quotes around"):
+        parse_options(["train_set=[dict(gt=a/HR),dict(lq=a/LR)]"])
 
 
 @pytest.mark.parametrize(

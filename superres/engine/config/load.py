@@ -262,6 +262,8 @@ def _value(text: str) -> Any:
     try:
         return ast.literal_eval(_Words().visit(ast.parse(text, mode="eval")))
     except (SyntaxError, ValueError):
+        if "dict(" in text:
+            raise ValueError(text) from None
         return DictAction._parse_iterable(text)
 
 
