@@ -147,20 +147,21 @@ def high_side(folder: Path, scale: int) -> Path | None:
 
 
 def _partners_of(folder: Path, scale: int) -> list[Place]:
-    """What may be the low-quality side of a folder that is called HR by itself: LR beside it."""
+    """What may be the other side of a folder called HR, or LR, by itself: it lies beside."""
     side = read_side([folder.name])
-    if side is None or side.low:
-        return []
-    beside = [p for p in places(folder.parent) if p.low and p.side.word == side.word]
+    beside = [p for p in (places(folder.parent) if side else ()) if p.side]
+    beside = [p for p in beside if p.side.low != side.low and p.side.word == side.word]
     return [p for p in beside if p.side.scale in (None, scale) and not p.fault]
 
 
 def _unused(gt: Place, lq: Place | None, doubts: list[Place]) -> str:
     what = [p.fault or f"{p.path} holds images that are not used" for p in doubts]
     used = f"low-quality images are taken from {lq.path}" if lq else "no low-quality side is known"
+    # A low-quality side that was named alone was taken for the other.
+    high, low = (doubts[0], gt) if doubts[0].high else (gt, doubts[0])
     return (
         f"{some(what, 4)}: for {gt.path} {used}. Name the two sides, "
-        f"dict(gt={str(gt.path)!r}, lq={str(doubts[0].path)!r}), or move it away. To have "
+        f"dict(gt={str(high.path)!r}, lq={str(low.path)!r}), or move it away. To have "
         "low-quality images made by bicubic, set make_lq='bicubic' "
         "(train_dataloader.dataset.make_lq, eval_dataset.make_lq)"
     )

@@ -201,6 +201,7 @@ def test_images_that_are_not_used_are_named(train, tmp_path, capsys):
     assert text in prepare(root, tmp_path / "out", 0, capsys)
     # LR beside a folder that is named itself
     assert "LR holds images that are not used" in refused(root / "HR")
+    assert f"gt='{root}/HR', lq='{root}/LR'" in refused(root / "LR")
 
 
 @pytest.mark.parametrize("layout", ["HR/train + LR/train/X2", "GT/LQ", "a common suffix"])
