@@ -36,6 +36,9 @@ KINDS = {
         lambda lq, gt, other, s: (degraded(np.roll(lq, -1, 0), 1, 8, 50), gt),
         r"shifted by -[1-9]\S* down",
     ),
+    "black": (lambda lq, gt, other, s: (np.zeros_like(lq), gt), "is flat where its partner"),
+    "negative": (lambda lq, gt, other, s: (255 - lq, gt), "is a negative of its partner"),
+    "BGR": (lambda lq, gt, other, s: (lq[..., ::-1], gt), "has red and blue swapped"),
     "another crop": (lambda lq, gt, other, s: (np.roll(lq, 20, 0), gt), "fits 20 px down"),
     "another zoom": (lambda lq, gt, other, s: (zoomed(gt, lq, s - 1), gt), "shows another image"),
 }

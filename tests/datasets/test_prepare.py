@@ -118,16 +118,17 @@ def test_a_validation_picture_among_the_training_pictures_is_a_leak(tmp_path):
 
 def test_unknown_degradation_and_x8_are_found_by_their_names(tmp_path):
     source = official(tmp_path / "s", "DIV2K_valid", [801, 802], scales=(), height=32, width=40)
-    for i in (801, 802):
+    unknown = {i: lq_of(picture(i, 32, 40), 2) // 2 for i in (801, 802)}
+    for i in unknown:
         # each in a folder of its own, as programs unpack
-        put(source / "unknown/DIV2K_valid_LR_unknown/X2" / f"0{i}x2.png", picture(5000 + i, 16, 20))
+        put(source / "unknown/DIV2K_valid_LR_unknown/X2" / f"0{i}x2.png", unknown[i])
         put(source / "z" / "DIV2K_valid_LR_x8" / f"0{i}x8.png", lq_of(picture(i, 32, 40), 8))
     shutil.make_archive(str(source / "DIV2K_valid_LR_x8"), "zip", source / "z")
     shutil.rmtree(source / "z")
     record = run("div2k", source, tmp_path / "d", scales=(2, 8))
     assert record["ok"]
     found = locate("DIV2K_valid/LR_unknown", tmp_path / "d", 2)
-    np.testing.assert_array_equal(open_store(found.lq).read("0801"), picture(5801, 16, 20))
+    np.testing.assert_array_equal(open_store(found.lq).read("0801"), unknown[801])
     assert locate("DIV2K_valid", tmp_path / "d", 2).lq.name == "LR_bicubic_X2.lmdb"
     assert made_of(record)["LR_bicubic_X8"] == "as given"
     with pytest.raises(UserError, match="no ground truth with LR_unknown for x8"):

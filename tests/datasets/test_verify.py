@@ -237,6 +237,14 @@ def test_packs_that_are_cut_off_unfinished_or_foreign(tree):
     assert "unfinished" in [fault for fault, *_ in errors(check(folder))]
 
 
+def test_one_row_and_a_folder_that_cannot_be_opened(tmp_path):
+    put(tmp_path / "a" / "row.png", picture(0, 1, 48))
+    assert errors(check(tmp_path / "a"))[0][2] == "48x1 pixels, too small for scale 2"
+    for name in ("p.png", "p.jpg"):
+        put(tmp_path / "b" / name, picture(1))
+    assert errors(check(tmp_path / "b"))[0][2].startswith("p.")
+
+
 def test_grey_pairs_are_no_fault(tree):
     for file in (gt(tree), lq2(tree)):
         changed(file, lambda x: x[..., :1])

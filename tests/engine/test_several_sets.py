@@ -119,13 +119,25 @@ def test_sides_that_do_not_belong_together(said, train, tmp_path, capsys):
     for i, file in enumerate(files):
         write_image(file, CHANGES[said](images, i))
     options = (f"train_set={root}", "max_iters=1", *QUIET)
-    code = train(*options)
+    code, out = train(*options), tmp_path / "out"
     text = capsys.readouterr()
     assert code == (2 if said else 0), text
     if said:
         assert said in text.err
         assert f"{root}/LR" in text.err
         assert train(*options, "train_dataloader.dataset.check_pairs=False") == 0
+    work = tmp_path / "work"
+    arguments = [str(work / "config.py"), str(work / "iter_1.pth"), "--sets", str(root)]
+    assert main(["test", *arguments, "--out", str(out)]) == 0
+    assert (f"{root}/LR" in capsys.readouterr().out) == bool(said)
+    notes = json.loads((out / "results.json").read_text())["results"][0]["notes"]
+    assert any(f"{root}/LR" in note and said in note for note in notes) == bool(said)
+    assert main(["data", "verify", str(root)]) == bool(said)
+    assert said in capsys.readouterr().out
+    prepare = ["data", "prepare", "folder", "--root", str(root), "--out", str(tmp_path / "data")]
+    assert main([*prepare, "--scales", "2"]) == bool(said)
+    assert said in capsys.readouterr().out
+    if said:
         valid = (f"val_sets={root}", "test_sets=[]", "max_iters=1")
         assert train(*valid) == 2
 

@@ -114,21 +114,34 @@ _FAULTS = {
 
 @dataclass
 class Side:
-    """One low-quality side of a set.
+    """One low-quality side of a set, to :func:`.pair_check.pairs_fault` a dataset.
 
     Attributes:
         gt: its ground truths.
-        partner: number of the partner of each image of the set, -1 where there is none.
+        partners: number of the partner of each image of the set, -1 where there is none.
         expected: the convention that it claims, or None where it is not to be judged (a
             degradation that nobody knows).
     """
 
     kind: str
     scale: int
-    store: PictureStore
+    lq: PictureStore
     gt: PictureStore
-    partner: list[int]
+    partners: list[int]
     expected: str | None
+    notes: list[str] = field(default_factory=list)
+    check_pairs: bool = True
+
+    def load(self, i: int) -> tuple[np.ndarray, np.ndarray]:
+        """(lq, gt) of ground truth ``i``.
+
+        Raises:
+            UserError: they cannot be read, or are no pair, which :func:`look` names.
+        """
+        at, size = self.partners[i], self.gt.shape_at(i)
+        if at < 0 or size_fault(size, self.lq.shape_at(at), self.scale):
+            raise UserError(f"{self.gt.label_at(i)}: has no partner")
+        return rgb8(self.lq.read_at(at)), rgb8(self.gt.read_at(i))
 
 
 class Problems(list):
@@ -136,8 +149,8 @@ class Problems(list):
 
     def add(self, severity: str, fault: str, file: str | Path, message: str) -> None:
         """Add one; ``severity`` is ``error`` or ``note``."""
-        found = {"severity": severity, "fault": fault, "file": str(file), "message": message}
-        self.append(found)
+        message = message.removeprefix(f"{file}: ")
+        self.append({"severity": severity, "fault": fault, "file": str(file), "message": message})
 
 
 @dataclass
@@ -164,15 +177,18 @@ def look(gt: PictureStore, sides: list[Side], i: int) -> Seen:
     if image is not None:
         seen.kind = image.shape[2], 8 * image.dtype.itemsize
         seen.digest, seen.small = pixel_hash(image), signature(image)
+        if min(image.shape[:2]) < (scale := max((side.scale for side in sides), default=2)):
+            text = f"{image.shape[1]}x{image.shape[0]} pixels, too small for scale {scale}"
+            seen.problems.add("error", "scale", gt.label_at(i), text)
     for number, side in enumerate(sides):
-        if side.partner[i] < 0:
+        if side.partners[i] < 0:
             continue
         at = i if side.gt is gt else side.gt.index(gt.name_at(i))
         high = image if side.gt is gt else _read(side.gt, at, seen.problems)
-        low = _read(side.store, side.partner[i], seen.problems)
+        low = _read(side.lq, side.partners[i], seen.problems)
         if low is None or high is None:
             continue
-        file, of = side.store.label_at(side.partner[i]), side.gt.label_at(at)
+        file, of = side.lq.label_at(side.partners[i]), side.gt.label_at(at)
         verdict = None
         if side.expected is not None:
             verdict = judge(rgb8(low), rgb8(high), side.scale, side.expected)
@@ -203,7 +219,7 @@ def _read(store: PictureStore, i: int, problems: Problems) -> np.ndarray | None:
     except UserError as error:
         fault = "checksum" if isinstance(store, ImageLmdb) else "decode"
         fault = "unreadable" if file and unreadable(file) else fault
-        problems.add("error", fault, label, str(error).removeprefix(f"{label}: "))
+        problems.add("error", fault, label, str(error))
         return None
     if image.shape[2] == 4:
         text = "has an alpha channel; training needs RGB or grey"

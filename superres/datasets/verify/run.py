@@ -14,6 +14,7 @@ import numpy as np
 
 from superres.datasets.fingerprint import CONVENTIONS
 from superres.datasets.layouts import UNFINISHED
+from superres.datasets.pair_check import pairs_fault
 from superres.datasets.pairing import partner_numbers
 from superres.datasets.sets import KNOWN, FoundSet, find_sets, shortfall
 from superres.datasets.storage import ImageLmdb, PictureStore, open_store
@@ -139,8 +140,13 @@ def _verify_set(found: FoundSet, options: _Options) -> tuple[dict[str, Any], Ide
         text = f"has the same pixels as {pair[0]}" + (", as in everybody's copy" if known else "")
         problems.add("note" if known else "error", "duplicate", pair[1], text)
     for side, (verdicts, conventions) in zip(sides, tallies):
-        one = {"degradation": side.kind, "scale": side.scale, "path": str(side.store.path)}
-        one |= {"count": len(side.store), "verdicts": dict(verdicts)}
+        # Else each pair has been judged.
+        if side.expected is None and (text := pairs_fault(side)):
+            problems.add("error", "content", side.lq.path, text)
+        for text in side.notes:
+            problems.add("note", "content", side.lq.path, text)
+        one = {"degradation": side.kind, "scale": side.scale, "path": str(side.lq.path)}
+        one |= {"count": len(side.lq), "verdicts": dict(verdicts)}
         record["sides"].append(one | {"conventions": dict(conventions)})
     return record, identity
 

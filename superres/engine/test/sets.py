@@ -13,6 +13,7 @@ from mmengine.config import Config
 
 from superres.checkpoints.networks import full_config
 from superres.datasets.locate import PairedSet, Spec, locate, set_name, split_optional
+from superres.datasets.pair_check import pairs_fault
 from superres.datasets.paired import PairedDataset
 from superres.datasets.pairing import partner_numbers
 from superres.engine.config.load import parse_options
@@ -227,6 +228,9 @@ def prepare_sets(
             warn(f"{here.name} x{scale} is not scored: {error}")
             here.error = str(error)
         else:
+            if keep_broken and (fault := pairs_fault(here.dataset)):
+                here.dataset.notes.append(fault)
+                warn(f"{here.name} x{scale}: {fault}")
             here.notes = _notes_on(here.dataset)
             if same := next((s for s in sets if s.key == key and s.dataset is not None), None):
                 path = here.dataset.gt.path
