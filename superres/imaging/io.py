@@ -222,11 +222,17 @@ def _add_metadata(found: Picture, image: Image.Image, data: bytes) -> None:
     found.info |= {k: tags[t] for k, t in (("iptc", 33723), ("comment", 270)) if t in tags}
     chunks = _png_chunks(data) if found.format == "png" else []
     found.png_chunks = [chunk for chunk in chunks if chunk[0] != b"eXIf"]
+    if found.format == "png":  # whose texts have names
+        texts = {k: v for k, v in found.info.items() if isinstance(v, str) and k[:4] != "XML:"}
+        words = "\n".join(map(": ".join, texts.items()))
+        found.info["comment"] = words.removeprefix("Comment: ").encode()
     with contextlib.suppress(Exception):  # a damaged block is no reason to refuse the image
         exif = Image.Image.getexif(image)
         for kind, body in chunks:
             if kind == b"eXIf":  # Pillow has seen it before the pixels only
                 exif.load(b"Exif\0\0" + body)
+        for tag in {0x8769, 0x8825} & {*exif}:  # Exif, GPS: as long as the file is open
+            exif.get_ifd(tag)
         found.exif = exif if len(exif) else None
     if found.exif is not None and found.format != "tiff":
         orientation = found.exif.get(ORIENTATION, 1)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-import shutil
 import struct
 import zlib
 from typing import Any, BinaryIO
@@ -19,50 +18,52 @@ _ORIENTATION, _EXIF_IFD, _WIDTH, _HEIGHT = 274, 0x8769, 0xA002, 0xA003
 _LONGEST = 65_500  # a JPEG's segment, roughly
 _OF_A_TIFF = (*range(256, 260), 262, 273, *range(277, 280), 284, 317, 338, 700, 33723, 34675)
 """Tags that describe the TIFF that an EXIF block came from, and no other file."""
+_TO_TIFF = {282: 5, 283: 5, 296: 3, _EXIF_IFD: 4, 0x8825: 4}
+"""Tags of EXIF that a TIFF gets beside texts, with their types."""
 
 
 class Metadata:
-    """Of a result of ``size`` (H, W), stored under ``orientation``; ``record``: how it was made.
+    """Of a result of ``size`` (H, W) in format ``kind``, of orientation ``stated``.
 
-    The fields are None, or empty, where the source has none. Its preview is not carried on.
+    ``record``: how it was made. Fields are None, or empty, where the source has none. Its preview
+    is not carried on.
     """
 
-    def __init__(
-        self, source: Picture, size: tuple[int, int], orientation: int, record: str | None
-    ) -> None:
-        info, exif, self.chunks = source.info, source.exif or {}, source.png_chunks
-        self.icc, self.orientation, self.record = source.icc, orientation, record or ""
+    def __init__(self, source: Picture, size: tuple, stated: int, record: str, kind: str) -> None:
+        info, self.chunks, self.given = source.info, source.png_chunks, source.exif
+        self.icc, self.turn, self.record = source.icc, stated, record
         self.dpi = tuple(map(float, dpi)) if (dpi := info.get("dpi")) and all(dpi) else ()
-        turn = rb"\g<1>%d" % orientation
+        turn = rb"\g<1>%d" % stated
         self.xmp = re.sub(rb'(tiff:Orientation(?:="|>))[1-8]', turn, _bytes(info.get("xmp")))
         self.iptc = _bytes(info.get("iptc") or dict(info.get("photoshop") or ()).get(0x0404))
-        self.comment = _bytes(*map(info.get, ("comment", "Comment", "Description")))
-        self.texts = [(t, 2, v) for t, v in exif.items() if t > 270 and isinstance(v, str)]
-        self.exif = self._exif(source.exif, size)
+        self.comment = _bytes(info.get("comment"))
+        self.exif = self._exif(source.exif, size, kind)
 
-    def _exif(self, source: Image.Exif | None, size: tuple[int, int]) -> bytes | None:
+    def _exif(self, source: Image.Exif | None, size: tuple[int, int], kind: str) -> bytes | None:
         """The block with the new size and record; None where it cannot be written, or is empty."""
+        own: dict[int, Any] = {EXIF_TAG: self.record} if self.record else {}
+        if kind in ("webp", "tiff"):  # which have no other place for it
+            said = filter(None, {_bytes(str((source or {}).get(270, ""))): 0, self.comment: 0})
+            own |= {270: text} if (text := b"\n".join(said)) else {}
+            own |= {282: self.dpi[0], 283: self.dpi[1], 296: 2} if self.dpi else {}
         # What there is no room for is dropped, the record first.
-        own = {EXIF_TAG: self.record} if self.record else {}
         for carried, made in ((source, own), (source, {}), (None, own)):
             with contextlib.suppress(Exception):  # Pillow cannot write all that it reads
-                exif = Image.Exif()
-                exif.load(carried.tobytes() if carried else b"")
+                (exif := Image.Exif()).load(carried.tobytes() if carried else b"")
                 for tag in (*_OF_A_TIFF, EXIF_TAG):
                     exif.pop(tag, None)
-                exif.update({_ORIENTATION: self.orientation} | made)
+                exif.update({_ORIENTATION: self.turn} | made)
                 if _EXIF_IFD in exif:
                     exif.get_ifd(_EXIF_IFD).update({_WIDTH: size[1], _HEIGHT: size[0]})
-                block = exif.tobytes()
-                if (carried or made or self.orientation != 1) and len(block) <= _LONGEST:
+                if (carried or made or self.turn > 1) and len(block := exif.tobytes()) <= _LONGEST:
                     return block
         return None
 
     def options(self, kind: str) -> dict[str, Any]:
         """For Pillow's ``save`` of ``jpeg``, ``webp``, ``gif``, ``bmp`` or ``pnm``."""
-        found = {"icc_profile": self.icc, "exif": self.exif, "xmp": self.xmp}
         said = with_record(self.comment.decode("latin-1"), self.record * (kind == "gif"))
-        found |= {"dpi": self.dpi, "comment": said.encode("latin-1")}
+        found = {"icc_profile": self.icc, "exif": self.exif, "xmp": self.xmp, "dpi": self.dpi}
+        found["comment"] = said.encode("latin-1")
         if kind == "jpeg" and 0 < (n := len(self.iptc)) < _LONGEST:
             body = b"Photoshop 3.0\x008BIM\4\4\0\0" + struct.pack(f">I{n + n % 2}s", n, self.iptc)
             found["extra"] = b"\xff\xed" + struct.pack(">H", len(body) + 2) + body
@@ -79,7 +80,7 @@ class Metadata:
             for chunk in self._chunks():
                 PngImagePlugin.putchunk(file, *chunk)
             file.write(b"" if head[37:41] == b"pHYs" else head[33:])
-        shutil.copyfileobj(made, file, 1 << 20)
+        file.writelines(iter(lambda: made.read(1 << 20), b""))
 
     def _chunks(self) -> list[tuple[bytes, bytes]]:
         """For a PNG, all before the pixels."""
@@ -94,14 +95,14 @@ class Metadata:
         return [chunk for chunk in chunks if chunk[1]]
 
     def _tags(self) -> list[tuple[int, int, Any]]:
-        """(tag, type, values) for a TIFF; of EXIF the texts."""
-        found = [(11, 2, self.record), (33723, 7, self.iptc), (34675, 7, self.icc), *self.texts]
-        found += [(700, 1, self.xmp), (270, 2, self.comment.decode("ascii", "replace"))]
-        found += [(282, 5, self.dpi[:1]), (283, 5, self.dpi[1:]), (296, 3, self.dpi and (2,))]
-        return [(274, 3, (self.orientation,)), *(tag for tag in found if tag[2])]
+        """(tag, type, values) for a TIFF."""
+        (exif := Image.Exif()).load(self.exif or b"")
+        found = [(33723, 7, self.iptc), (34675, 7, self.icc), (700, 1, self.xmp)]
+        found += [(t, k, exif.get_ifd(t) if k == 4 else exif.get(t)) for t, k in _TO_TIFF.items()]
+        found += [(t, 2, _bytes(v)) for t, v in exif.items() if isinstance(v, str)]
+        return [(274, 3, (self.turn,)), *(tag for tag in found if tag[2])]
 
 
-def _bytes(*values: str | bytes | None) -> bytes:
-    """The first that is not empty."""
-    value = next(filter(None, values), b"")
-    return value.encode() if isinstance(value, str) else bytes(value)
+def _bytes(value: str | bytes | None) -> bytes:
+    """Of a text as Pillow has it from a file."""
+    return value.encode("latin-1", "replace") if isinstance(value, str) else bytes(value or b"")

@@ -23,6 +23,7 @@ from superres.inference.backends import Backend, best
 from superres.upscaling.automatic import AUTO, for_image
 from superres.upscaling.channels import channels_of
 from superres.upscaling.enlarge import Enlarger
+from superres.upscaling.metadata import Metadata
 from superres.upscaling.networks import Options, choose_network
 from superres.upscaling.writing import format_of, save, turned
 
@@ -232,8 +233,8 @@ class PictureUpscaler:
         picture = read_picture(path, self.max_pixels)
         if out is None:
             result = to_pillow(turned(self._enlarger.picture(picture.pixels), picture.orientation))
-            if picture.icc:
-                result.info["icc_profile"] = picture.icc
+            known = Metadata(picture, result.size[::-1], 1, "", "").options("")
+            result.info |= {name: known[name] for name in _CARRIED if name in known}
             self._tell(picture.notes)
             return result
         out = Path(out)

@@ -29,6 +29,11 @@ SUFFIX_FORMATS |= {".tif": "tiff", ".tiff": "tiff", ".bmp": "bmp"}
 SUFFIX_FORMATS |= {".ppm": "pnm", ".pgm": "pnm", ".pnm": "pnm"}
 _LARGEST = {"jpeg": 65535, "webp": 16383}
 _DEEPEST = {"tiff": np.dtype(np.float32), "png": np.dtype(np.uint16)}  # others: uint8
+_WORDS = {"icc": "a colour profile", "given": "EXIF", "xmp": "XMP", "iptc": "IPTC"}
+_WORDS |= {"comment": "texts", "dpi": "a resolution"}
+_LACKS = {"png": ["iptc"], "webp": ["iptc"], "pnm": [*_WORDS]}
+_LACKS |= {"bmp": [*_WORDS][:-1], "gif": [*[*_WORDS][:-2], "dpi"]}
+"""What a format has no room for: attributes of the metadata."""
 _IN_MEMORY = 1 << 29
 """Bytes of a result that is encoded at once; larger ones go through libvips where it is there."""
 _CLASSIC_TIFF = 3_900_000_000
@@ -115,10 +120,11 @@ def save(
     heeded = kind in ("jpeg", "tiff", "webp") or kind == picture.format == "png"
     turn = 1 if heeded else picture.orientation
     stated = picture.orientation if heeded else 1
-    metadata = Metadata(picture, size[::-1] if turn > 4 else size, stated, record)
+    metadata = Metadata(picture, size[::-1] if turn > 4 else size, stated, record or "", kind)
     options = _options(kind, quality, picture.lossless, metadata)
-    if kind in ("bmp", "pnm") and (metadata.icc or picture.exif or metadata.xmp):
-        notes.append(f"{kind.upper()} has no room for a colour profile and EXIF: left out")
+    lost = [_WORDS[name] for name in _LACKS.get(kind, ()) if getattr(metadata, name)]
+    if lost:
+        notes.append(f"{kind.upper()} has no room for {', '.join(lost)}: left out")
     channels = pixels.shape[2]  # OpenCV, and our reader, have no grey with alpha of 16 bits
     shape = (*size, 4 if channels == 2 and dtype != np.uint8 else channels)
     if isinstance(out, Path):

@@ -336,3 +336,13 @@ def test_import_is_cheap():
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
     assert superres.upscale.__module__ == "superres.upscaling.python"
+
+
+def test_a_path_gives_what_its_file_says_beside_the_pixels(tmp_path):
+    exif = Image.Exif()
+    exif[274], exif[271] = 6, "a maker"
+    Image.fromarray(scene()).save(tmp_path / "a.jpg", exif=exif, dpi=(300, 300))
+    given = superres.upscale(tmp_path / "a.jpg", scale=2).info
+    assert given["dpi"] == (300, 300)
+    exif.load(given["exif"])
+    assert (exif[271], exif[274]) == ("a maker", 1)  # it is upright
