@@ -94,7 +94,7 @@ def test_several_processes_that_do_not_know_of_each_other_are_refused(run):
     command = ["srun", "-n2", "-N2", sys.executable, str(ROOT / "tools/train.py"), CONFIG]
     output = run.cluster.call(*command, "--work-dir", str(run.work), code=2)
     assert output.count("error:") - output.count("srun: error:") == 1
-    assert "srun has started 2 processes" in output
+    assert "2 processes were started, by srun" in output
     assert "--launcher slurm" in output
     assert not run.work.exists()
 

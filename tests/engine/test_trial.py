@@ -18,8 +18,8 @@ def test_it_says_what_a_training_takes_and_leaves_nothing(options, tmp_path, cap
     assert tried(options, tmp_path / "runs/work", "max_iters=3000", "num_workers=1") == 0
     said = capsys.readouterr().out
     assert "tried: 5 iterations" in said
-    assert "one of 4 images" in said
-    assert "3,000 iterations take" in said
+    assert "of 4 images each" in said
+    assert "3,000 take" in said
     assert f"work dir {tmp_path / 'runs/work'}" in said
     assert "max_iters = 3000 (300000)" in said
     assert "model.backbone.channels = 8 (64)" in said

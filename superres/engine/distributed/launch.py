@@ -322,19 +322,17 @@ def _refuse_several() -> None:
     Raises:
         UserError: by srun or mpirun; each would train the whole in the same folder.
     """
-    env = os.environ
-    advice = "start with tools/dist_train.sh CONFIG GPUS on each machine"
-    several = (
-        ("srun", "SLURM_STEP_NUM_TASKS", "SLURM_PROCID", "name --launcher slurm"),
-        ("mpirun", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK", advice),
-        ("mpirun", "PMI_SIZE", "PMI_RANK", advice),
+    sizes = ("SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE")
+    number = max(int(os.environ.get(name) or 1) for name in sizes)
+    if number == 1:
+        return
+    ranks = ("SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "PMI_RANK")
+    if any(int(os.environ.get(name) or 0) for name in ranks):
+        raise SystemExit(2)  # the first one says why
+    raise UserError(
+        f"{number} processes were started, by srun or mpirun, each of which would train alone: name "
+        "--launcher slurm (srun), or start with tools/dist_train.sh CONFIG GPUS on each machine"
     )
-    for program, size, number, instead in several:
-        if int(env.get(size) or 1) > 1:
-            if int(env.get(number) or 0):
-                raise SystemExit(2)  # the first one says why
-            what = f"{program} has started {env[size]} processes, each of which would train alone"
-            raise UserError(f"{what}; {instead}")
 
 
 def _slurm_environment() -> None:

@@ -5,41 +5,24 @@ from __future__ import annotations
 import contextlib
 import shutil
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import torch
 from mmengine.config import Config
-from mmengine.hooks import Hook
 
 from superres.engine.config.load import load_config
 from superres.engine.config.values import to_plain, walk
 from superres.engine.distributed import launch
 from superres.engine.run_log import RunLog
 from superres.errors import UserError, some
-from superres.inference.memory import peak_memory_mb
 
 from .build import build_trainer
 from .trainer import Trainer
 
 ITERATIONS = 5
-
-
-class _Clock(Hook):
-    """When each iteration ended, before anything is validated or saved."""
-
-    priority = "VERY_HIGH"
-
-    def __init__(self) -> None:
-        self.times: list[float] = []
-
-    def after_train_iter(self, runner: Any, *_: Any, **__: Any) -> None:
-        if runner.device.type == "cuda":
-            torch.cuda.synchronize(runner.device)
-        self.times.append(time.perf_counter())
 
 
 class _First:
@@ -75,56 +58,44 @@ def try_out(
     Raises:
         UserError: whatever would end the training, and a disk too small for its checkpoints.
     """
-    quiet = RunLog(log.rank, level="WARNING")
-    with _folder(work_dir) as folder:
+    disk = next(folder for folder in (work_dir, *work_dir.absolute().parents) if folder.is_dir())
+    quiet, lines, changed = RunLog(log.rank, level="WARNING"), [], _differences(cfg)
+    quiet.listeners.append(
+        lambda mode, _, values: lines.append(values) if mode == "train" else None
+    )
+    total, every = cfg.max_iters, cfg.get("checkpoint_interval") or cfg.max_iters
+    cfg.log_interval = 1
+    with contextlib.ExitStack() as stack:  # one folder for all ranks, on the disk of the work dir
+        made = tempfile.TemporaryDirectory(prefix=".check-", dir=disk) if log.rank == 0 else None
+        folder = Path(launch.broadcast(stack.enter_context(made) if made else None))
         trainer = build_trainer(cfg, device, folder, quiet)
         for line in introduce(trainer):
             log.say(line.replace(str(folder), str(work_dir)))
         images = sum(len(scored.dataset) for scored in trainer.eval_sets)
         for scored in trainer.eval_sets:
             scored.dataset = _First(scored.dataset)
-        total, trainer.max_iters, clock = trainer.max_iters, ITERATIONS, _Clock()
-        trainer.register_hook(clock)
+        trainer.max_iters = ITERATIONS
         code = trainer.train()
         launch.barrier()
-        if code:
+        if code or log.rank:
             return code
-        ended = time.perf_counter()
-        size = folder.joinpath(f"iter_{ITERATIONS}.pth").stat().st_size if log.rank == 0 else 0
-    each = median(b - a for a, b in zip(clock.times, clock.times[1:]))
-    hours = total * each / 3600
-    log.say(
-        f"tried: {ITERATIONS} iterations of {1000 * each:.3g} ms, one of {images} images to score "
-        f"each {cfg.get('val_interval') or total:,} iterations, a checkpoint of {size / 2**20:.3g} "
-        f"MiB; {ended - clock.times[-1]:.1f} s for these two"
-    )
-    log.say(
-        f"{total:,} iterations take {hours:.3g} h and the validations; peak memory "
-        f"{peak_memory_mb(device):,.0f} MiB" + (" of the GPU" if device.type == "cuda" else "")
-    )
-    kept, every = cfg.get("max_keep_checkpoints"), cfg.get("checkpoint_interval") or total
-    needed = size * (min(kept or total, -(-total // every)) + 2)  # the best one; one being written
-    free = shutil.disk_usage(_existing(work_dir)).free
-    text = f"checkpoints take {needed / 2**30:.3g} GiB of the {free / 2**30:,.0f} GiB free there"
+        size = (folder / f"iter_{ITERATIONS}.pth").stat().st_size
+    rate = median(line["it_per_s"] for line in lines[1:])
+    kept = min(cfg.get("max_keep_checkpoints") or total, -(-total // every))
+    needed, free = size * (kept + 2), shutil.disk_usage(disk).free  # best.pth, one being written
+    text = f"checkpoints of {size / 2**20:.3g} MiB, {needed / 2**30:.3g} GiB in all"
     if needed > free:
-        raise UserError(f"work dir {work_dir}: {text}; lower max_keep_checkpoints, or make room")
-    log.say(f"{text}. {_differences(cfg)}")
+        raise UserError(
+            f"work dir {work_dir}: {text}, but {free / 2**30:.3g} GiB are free there; lower "
+            "max_keep_checkpoints, or make room"
+        )
+    log.say(
+        f"tried: {ITERATIONS} iterations, {rate:.3g} a second: {total:,} take "
+        f"{total / rate / 3600:.3g} h and the validations, of {images} images each "
+        f"{cfg.get('val_interval') or total:,} iterations; peak memory "
+        f"{lines[-1]['memory_mb']:,.0f} MiB; {text}. {changed}"
+    )
     return 0
-
-
-@contextlib.contextmanager
-def _folder(work_dir: Path) -> Iterator[Path]:
-    """One folder for all ranks, on the disk of the work dir, that is removed afterwards."""
-    with contextlib.ExitStack() as stack:
-        name = None
-        if launch.rank() == 0:
-            made = tempfile.TemporaryDirectory(prefix=".check-", dir=_existing(work_dir))
-            name = stack.enter_context(made)
-        yield Path(launch.broadcast(name))
-
-
-def _existing(path: Path) -> Path:
-    return next(folder for folder in (path, *path.absolute().parents) if folder.is_dir())
 
 
 def _differences(cfg: Config) -> str:
@@ -134,8 +105,8 @@ def _differences(cfg: Config) -> str:
     """
     if not cfg.filename:
         return ""
-    parts = [Path(file) for file in Config._get_base_files(cfg.filename)]
-    whole = [file for file in parts if "_base_" not in file.parts]
+    files = [Path(file) for file in Config._get_base_files(cfg.filename)]
+    whole = [file for file in files if "_base_" not in file.parts]
     base = whole[0] if len(whole) == 1 else Path(cfg.filename)
     before, now = (
         {
@@ -145,9 +116,6 @@ def _differences(cfg: Config) -> str:
         }
         for one in (load_config(str(base)), cfg)
     )
-    changed = [
-        f"{key} = {now.get(key, 'left out')} ({before.get(key, 'not there')})"
-        for key in before | now
-        if before.get(key) != now.get(key)
-    ]
-    return f"Other than in {base.name}: {some(changed, 20) or 'nothing'}"
+    keys = [key for key in before | now if before.get(key) != now.get(key)]
+    shown = (f"{key} = {now.get(key, 'nothing')} ({before.get(key, 'nothing')})" for key in keys)
+    return f"Other than in {base.name}: {some(shown, 20) or 'nothing'}"
