@@ -330,7 +330,7 @@ def _refuse_several() -> None:
     if any(int(os.environ.get(name) or 0) for name in ranks):
         raise SystemExit(2)  # the first one says why
     raise UserError(
-        f"{number} processes were started, by srun or mpirun, each of which would train alone: name "
+        f"{number} processes were started, by srun or mpirun, each would train alone: name "
         "--launcher slurm (srun), or start with tools/dist_train.sh CONFIG GPUS on each machine"
     )
 
