@@ -123,5 +123,5 @@ def _error(run: Trainer, error: BaseException, where: str, advice: str) -> UserE
     first = (str(error).strip() or type(error).__name__).splitlines()[0][:300].rstrip(".")
     good = run.last_good_checkpoint
     kept = f"{good} is whole; continue with --resume" if good else "No checkpoint was saved yet"
-    where = f"on {run.device} in {where} (peak {peak_memory_mb(run.device):.0f} MB)"
-    return UserError(f"out of memory {where}: {first}. {advice}. {kept}")
+    where = f"{run.device} in {where} (peak {peak_memory_mb(run.device):.0f} MB)"
+    return UserError(f"out of memory on {where}: {first}. {advice}. {kept}")
