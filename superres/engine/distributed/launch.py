@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import gc
 import os
 import re
 import signal
@@ -294,6 +295,7 @@ def leave() -> None:
     global _control, _peers
     _control = _peers = None
     if distributed.is_initialized():
+        gc.collect()  # a model that still holds the group keeps its threads, which outlive Python
         # What is left to say to processes that are gone must not hide why we leave.
         with contextlib.suppress(RuntimeError):
             distributed.destroy_process_group()
