@@ -153,7 +153,8 @@ def train(
 
             cfg.seed = cfg.get("seed") or 0
             scale_lr(cfg)
-            return try_out(cfg, device, folder, log, _introduction)
+            start = how.resume or _resume_by_config(cfg, folder)
+            return try_out(cfg, device, folder, log, _introduction, start)
         lock, mistake = None, None
         try:
             start = how.resume or _resume_by_config(cfg, folder)

@@ -44,11 +44,12 @@ def _values(line: Mapping[str, Any]) -> Iterator[tuple[str, str, float | None]]:
 
 
 def log_lines(log: Path) -> Iterator[dict[str, Any]]:
-    """The records of a ``log.jsonl``, without lines that a killed process left cut off."""
+    """The records of a ``log.jsonl``, without lines that are cut off or hold something else."""
     with open(log, encoding="utf-8", errors="replace") as file:
         for text in file:
-            with suppress(ValueError):
-                yield json.loads(text)
+            with suppress(ValueError, RecursionError):
+                if isinstance(line := json.loads(text), dict):
+                    yield line
 
 
 def line_chart(title: str, series: Series) -> str:

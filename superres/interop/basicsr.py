@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .recipe import FLIPS, Reader, Recipe, Tree, loss_of, protocol_of, renamed, set_of
+from .recipe import (
+    FLIPS,
+    Reader,
+    Recipe,
+    Tree,
+    loss_of,
+    patch_of,
+    protocol_of,
+    renamed,
+    set_of,
+)
 
 _COMMON = {
     "num_in_ch": "in_channels",
@@ -27,7 +37,11 @@ _NETWORKS: dict[str, tuple[dict[str, str | None], Tree]] = {
 }
 """Per network: our words for its arguments, and what it implies."""
 
+_OF_SETS = """name type dataroot_gt dataroot_lq meta_info_file filename_tmpl io_backend gt_size
+    use_hflip use_rot use_shuffle num_worker_per_gpu batch_size_per_gpu dataset_enlarge_ratio
+    prefetch_mode num_prefetch_queue pin_memory mean std color scale phase""".split()  # noqa: SIM905
 _NOTHING_TO_DO = (
+    *("name", "num_gpu", "dist_params", "find_unused_parameters"),
     *("path.strict_load_g", "path.param_key_g", "val.save_img", "val.pbar"),
     *("logger.use_tb_logger", "logger.use_wandb", "logger.wandb.resume_id"),
 )
@@ -75,7 +89,7 @@ def translate(tree: Mapping[str, Any], where: str) -> Recipe:
         config["load_from"] = start
     for key in _NOTHING_TO_DO:
         reader.take(key)
-    left = reader.left("path", "val", "logger", "train")
+    left = reader.left(*list(reader.tree))
     recipe.notes += [f"{key} is not read" for key in left]
     return recipe
 
@@ -106,7 +120,10 @@ def _data(reader: Reader, recipe: Recipe) -> None:
     config["test_sets"] = []
     config["train_dataloader"] = {"batch_size": train.get("batch_size_per_gpu", 1)}
     config["num_workers"] = train.get("num_worker_per_gpu", 0)
-    config["lq_patch_size"] = train["gt_size"] // config["scale"]
+    size = train["gt_size"]
+    config["lq_patch_size"] = patch_of(reader, "datasets.train.gt_size", size, config["scale"])
+    odd = ((key, word) for key, one in datasets.items() for word in one if word not in _OF_SETS)
+    recipe.notes += [f"datasets.{key}.{word} is not read" for key, word in odd]
     flips = FLIPS[: 1 if train.get("use_hflip") else 0] + (
         FLIPS[1:] if train.get("use_rot") else []
     )

@@ -33,7 +33,11 @@ def recipe_of(tree: Mapping[str, Any], path: Path) -> Recipe | None:
     """
     toolbox = next((t for t in TOOLBOXES if t.recognises(tree)), None)
     if toolbox is not None:
-        return _finished(toolbox.translate(tree, str(path)))
+        try:
+            return _finished(toolbox.translate(tree, str(path)))
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            key = "it lacks the key " if isinstance(error, KeyError) else ""
+            raise UserError(f"{path}: a value is not as {READ} have it: {key}{error}") from error
     if path.suffix in (".yml", ".yaml") and "model" not in tree and "_base_" not in tree:
         raise UserError(f"{path} is no config of superres, and of no toolbox that is read: {READ}")
     return None

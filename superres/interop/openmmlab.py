@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from .recipe import Reader, Recipe, Tree, loss_of, protocol_of, renamed, set_of
+from .recipe import Reader, Recipe, Tree, loss_of, patch_of, protocol_of, renamed, set_of
 
 _COMMON = {
     "in_channels": "in_channels",
@@ -172,6 +172,14 @@ def _evaluation(
     notes += [f"the metric {n} is not computed" for n in names if n not in ("PSNR", "SSIM")]
     detail = next((m for m in metrics if isinstance(m, dict) and "crop_border" in m), test_cfg)
     border = detail.get("crop_border", 0)
+    used = [m for m in metrics if isinstance(m, dict) and m.get("type") in ("PSNR", "SSIM")]
+    for metric in used:
+        words = ("type", "crop_border", "convert_to", "prefix", "input_order", "scaling", "device")
+        odd = [
+            k for k in metric if k not in words and not k.endswith(("_key", "_device", "_order"))
+        ]
+        if odd or metric.get("crop_border", border) != border:
+            raise reader.refuse("an evaluator's metric", metric, "has another crop_border, or key")
     luma = str(detail.get("convert_to")).lower() == "y"
     protocols: Any = protocol_of(scale, border, luma, rounded=old)
     if old and border and not luma and "SSIM" in names:
@@ -206,7 +214,8 @@ def _pipeline(reader: Reader, recipe: Recipe, steps: list[Tree], old: bool) -> N
         step = dict(step)
         kind = str(step.pop("type", None)).rpartition(".")[2]
         if kind == "PairedRandomCrop":
-            recipe.config["lq_patch_size"] = step["gt_patch_size"] // recipe.config["scale"]
+            size, scale = step["gt_patch_size"], recipe.config["scale"]
+            recipe.config["lq_patch_size"] = patch_of(reader, "gt_patch_size", size, scale)
             found.append({"type": kind})
         elif kind == "Flip":
             found.append({"type": "RandomFlip", "direction": step.get("direction", "horizontal")})
@@ -292,6 +301,8 @@ def _runtime(reader: Reader, recipe: Recipe, where: str) -> None:
     )
     saved = reader.take("checkpoint_config") or reader.take("default_hooks.checkpoint") or {}
     config["checkpoint_interval"] = saved.get("interval", config["max_iters"])
+    if str(saved.get("save_best") or "auto").rpartition("/")[2] not in ("auto", "PSNR"):
+        recipe.notes.append(f"best.pth is chosen by PSNR, not save_best = {saved['save_best']!r}")
     kept = saved.get("max_keep_ckpts", -1)
     config["max_keep_checkpoints"] = kept if kept > 0 else None
     config["log_interval"] = (

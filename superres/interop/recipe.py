@@ -123,6 +123,17 @@ def renamed(reader: Reader, key: str, node: Tree, names: Mapping[str, str | None
     return {names[name]: value for name, value in node.items() if names[name] is not None}
 
 
+def patch_of(reader: Reader, key: str, size: int, scale: int) -> int:
+    """``lq_patch_size`` of a patch of the ground truth.
+
+    Raises:
+        UserError: the scale does not divide it.
+    """
+    if size % scale:
+        raise reader.refuse(key, size, f"is no multiple of scale = {scale}")
+    return size // scale
+
+
 def loss_of(reader: Reader, key: str, node: Tree | None) -> Tree:
     """A pixel loss of MMEditing, MMagic or BasicSR.
 

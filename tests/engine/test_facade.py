@@ -59,3 +59,9 @@ def test_the_profiler(train, tmp_path):
     hook = f"type='ProfilerHook',by_epoch=False,profile_times=2,json_trace_path='{trace}'"
     assert train(f"custom_hooks=[dict({hook},activity_with_cuda=False)]", "max_iters=4") == 0
     assert b"convolution" in trace.read_bytes()
+
+
+def test_early_stopping_by_what_is_never_measured_is_refused(train, capsys):
+    hook = "dict(type='EarlyStoppingHook',monitor='psnr',rule='greater')"
+    assert train(f"custom_hooks=[{hook}]") == 2
+    assert "monitor = 'psnr' is none of valid/psnr" in capsys.readouterr().err

@@ -45,3 +45,18 @@ def test_what_would_end_the_training_later_is_told(option, words, options, tmp_p
     assert tried(options, tmp_path / "work", *option.split()) == 2
     assert words in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_it_goes_on_from_where_the_training_would(train, options, tmp_path, capsys):
+    work = tmp_path / "work"
+    assert train("max_iters=6", work_dir=work) == 0
+    capsys.readouterr()
+    arguments = ["train", CONFIG, "--check", "--work-dir", str(work), "--resume"]
+    assert main([*arguments, "nowhere.pth", "--cfg-options", *options]) == 2
+    assert "nowhere.pth: no such file" in capsys.readouterr().err
+    other = ["--cfg-options", *options, "model.backbone.channels=16"]
+    assert main([*arguments, "auto", *other]) == 2
+    assert main([*arguments, "auto", "--cfg-options", *options, "max_iters=20"]) == 0
+    assert "14 take" in capsys.readouterr().out
+    assert tried(options, work) == 0
+    assert "will be moved to previous_runs" in capsys.readouterr().out

@@ -387,3 +387,26 @@ def test_names_of_the_config_itself(tree):
     text = converted(LINE, tree).read_text() + "work_dir = 'runs/{{ fileBasenameNoExtension }}'\n"
     (tree / "mine.py").write_text(text.replace("work_dirs/twin", "elsewhere"))
     assert load_config(str(tree / "mine.py")).work_dir == "runs/mine"
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "words"),
+    [
+        ("basicsr.yml", "total_iter:", "total_itr:", "basicsr.yml: a value is not as"),
+        ("basicsr.yml", "gt_size: 36", "gt_size: 35", "gt_size = 35 is no multiple of scale = 4"),
+        ("mmagic.py", "gt_patch_size", "gt_patch", "it lacks the key 'gt_patch_size'"),
+        ("mmagic.py", "'SSIM', crop_border=scale", "'SSIM', crop_border=1", "another crop_border"),
+    ],
+)
+def test_mistakes_in_their_files_are_one_message(name, old, new, words, tree, capsys):
+    text = FILES[name]
+    assert old in text
+    (tree / name).write_text(text.replace(old, new))
+    assert main(["train", name]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_what_is_misspelt_in_their_data_sets_is_named(tree, capsys):
+    (tree / "basicsr.yml").write_text(FILES["basicsr.yml"].replace("use_hflip", "use_hflp"))
+    assert main(["convert-config", "basicsr.yml"]) == 0
+    assert "use_hflp is not read" in capsys.readouterr().out

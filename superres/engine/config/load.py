@@ -134,7 +134,9 @@ def load_config(
         try:
             import_modules_from_strings(**cfg.custom_imports)
         except (ImportError, TypeError) as error:
-            raise UserError(f"config: custom_imports: {error}") from error
+            cause = error.__cause__ or error.__context__ or error
+            hint = "; modules are looked for in the current folder and PYTHONPATH"
+            raise UserError(f"config: custom_imports: {error} ({cause}){hint}") from error
     notes = translate(cfg, source, planned_size(launcher or cfg.get("launcher")))
     if notes:
         _warn(f"config {cfg.filename}: has no effect here: {'; '.join(notes)}")

@@ -36,7 +36,7 @@ def main(argv: list[str] | None = None) -> int:
                 how = f"was ended by {failure.signal_name()}"
                 how += ", as the system does when memory runs out" * (code == -signal.SIGKILL)
             print(f"error: rank {rank} (process {failure.pid}) {how}", file=sys.stderr)
-        return code if code > 0 else 128 - code
+        return code if code > 0 else 1
     except RendezvousError as error:
         print(f"error: {_rendezvous_error(argv, error)}", file=sys.stderr)
         return 2

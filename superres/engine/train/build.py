@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
-from mmengine.hooks import Hook
+from mmengine.hooks import EarlyStoppingHook, Hook
 from mmengine.model import BaseModel, MMDistributedDataParallel
 from mmengine.optim import build_optim_wrapper
 
@@ -25,7 +25,7 @@ from superres.engine.config.values import blame, to_plain
 from superres.engine.distributed import launch
 from superres.engine.run_log import RunLog
 from superres.engine.test.sets import EvalSet, prepare_sets
-from superres.errors import ScaleNeeded, UserError, some
+from superres.errors import ScaleNeeded, UserError, did_you_mean, some
 from superres.inference.backends.pytorch import upscale_tensor
 from superres.registry import HOOKS, MODELS
 
@@ -77,6 +77,18 @@ def build_trainer(
     trainer = Trainer(cfg, work_dir, log, dataset, left_out, eval_sets, step, schedules)
     for hook in [*hooks, *build_hooks(cfg, log.warn)]:
         trainer.register_hook(hook)
+    known = [f"{s.key}/{metric}" for s in eval_sets for metric in ("psnr", "ssim")]
+    for hook in trainer.hooks:
+        if (
+            isinstance(hook, EarlyStoppingHook)
+            and hook.monitor not in known
+            and not cfg.get("metrics")
+        ):
+            near = did_you_mean(hook.monitor, known)
+            raise UserError(
+                f"config: EarlyStoppingHook: monitor = {hook.monitor!r} is none of "
+                f"{', '.join(known)}{near}"
+            )
     trainer.call_hook("before_run")
     return trainer
 

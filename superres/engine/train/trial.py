@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
+import os
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -20,6 +22,7 @@ from superres.engine.run_log import RunLog
 from superres.errors import UserError, some
 
 from .build import build_trainer
+from .checkpoint import find_resumable, iteration_files, restore
 from .trainer import Trainer
 
 ITERATIONS = 5
@@ -44,6 +47,7 @@ def try_out(
     work_dir: Path,
     log: RunLog,
     introduce: Callable[[Trainer], list[str]],
+    resume: str | os.PathLike | None = None,
 ) -> int:
     """Some iterations, one image of each set and one checkpoint, in a folder that goes again.
 
@@ -51,6 +55,7 @@ def try_out(
         cfg: complete and checked, with a seed.
         work_dir: of the training itself; nothing is written there.
         introduce: the lines that a training starts with.
+        resume: 'auto' or a checkpoint, from which the training is to go on.
 
     Returns:
         The exit code.
@@ -74,24 +79,34 @@ def try_out(
         images = sum(len(scored.dataset) for scored in trainer.eval_sets)
         for scored in trainer.eval_sets:
             scored.dataset = _First(scored.dataset)
-        trainer.max_iters = ITERATIONS
+        wanted = None if resume in (None, "auto") else Path(resume)
+        if resume and (found := find_resumable(work_dir, wanted, log.warn)):
+            restore(trainer, found[1], found[0])
+        elif iteration_files(work_dir):
+            log.say(f"the run in {work_dir} will be moved to previous_runs/")
+        start = trainer.iter
+        if start >= total:
+            log.say(f"nothing to do: already at iteration {start}/{total}")
+            return 0
+        trainer.max_iters = start + ITERATIONS
         code = trainer.train()
         launch.barrier()
         if code or log.rank:
             return code
-        size = (folder / f"iter_{ITERATIONS}.pth").stat().st_size
+        size = (folder / f"iter_{start + ITERATIONS}.pth").stat().st_size
     rate = median(line["it_per_s"] for line in lines[1:])
     kept = min(cfg.get("max_keep_checkpoints") or total, -(-total // every))
     needed, free = size * (kept + 2), shutil.disk_usage(disk).free  # best.pth, one being written
-    text = f"checkpoints of {size / 2**20:.3g} MiB, {needed / 2**30:.3g} GiB in all"
+    text = f"checkpoints of {size / 2**20:.3g} MiB, {needed / 2**20:,.3g} MiB in all"
     if needed > free:
         raise UserError(
-            f"work dir {work_dir}: {text}, but {free / 2**30:.3g} GiB are free there; lower "
+            f"work dir {work_dir}: {text}, but {free / 2**20:,.3g} MiB are free there; lower "
             "max_keep_checkpoints, or make room"
         )
+    left = datetime.timedelta(seconds=round((total - start) / rate))
     log.say(
-        f"tried: {ITERATIONS} iterations, {rate:.3g} a second: {total:,} take "
-        f"{total / rate / 3600:.3g} h and the validations, of {images} images each "
+        f"tried: {ITERATIONS} iterations, {rate:.3g} a second: {total - start:,} take {left} and "
+        f"the validations, of {images} images each "
         f"{cfg.get('val_interval') or total:,} iterations; peak memory "
         f"{lines[-1]['memory_mb']:,.0f} MiB; {text}. {changed}"
     )
@@ -117,5 +132,6 @@ def _differences(cfg: Config) -> str:
         for one in (load_config(str(base)), cfg)
     )
     keys = [key for key in before | now if before.get(key) != now.get(key)]
+    keys = [key for key in keys if "." not in key or key.rpartition(".")[2] not in keys]
     shown = (f"{key} = {now.get(key, 'nothing')} ({before.get(key, 'nothing')})" for key in keys)
     return f"Other than in {base.name}: {some(shown, 20) or 'nothing'}"
