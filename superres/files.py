@@ -32,6 +32,12 @@ def is_folder(entry: os.DirEntry) -> bool:
         return False
 
 
+def leads_back(folder: PathLike) -> bool:
+    """Whether a folder is a link to one that it lies in: who enters it finds himself again."""
+    here = Path(os.path.realpath(os.path.dirname(folder) or "."))
+    return here.is_relative_to(os.path.realpath(folder))
+
+
 def unreadable(path: PathLike) -> str:
     """Why a path cannot be read as a file, without opening it; empty where it can be tried."""
     try:

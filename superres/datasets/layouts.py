@@ -16,7 +16,7 @@ from pathlib import Path
 from superres.datasets.storage.lmdb import DATA_FILE
 from superres.datasets.storage.writer import PARTIAL_SUFFIX
 from superres.errors import UserError
-from superres.files import is_folder, os_fault
+from superres.files import is_folder, leads_back, os_fault
 from superres.imaging.listing import is_image, list_images
 
 UNFINISHED = "its packing was interrupted; run the same prepare or pack command again"
@@ -243,6 +243,8 @@ def _entries(root: Path) -> list[tuple[Path, bool]]:
         with os.scandir(root) as entries:
             for entry in entries:
                 folder = is_folder(entry)
+                if folder and leads_back(entry.path):
+                    continue
                 odd = _NO_NAME.search(entry.name) or (
                     entry.is_symlink() and not os.path.exists(entry.path)
                 )

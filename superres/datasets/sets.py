@@ -101,7 +101,9 @@ def find_sets(folder: Path) -> list[FoundSet]:
     found = list(sets_at(folder, 3))
     if not found and holds_images(folder):
         refuse_both_in_one(folder)
-        found = [FoundSet(folder.name.removesuffix(".lmdb"), folder)]
+        strays = choose_sides(places(folder), 0, None, folder.name)[2]
+        name, unused = folder.name.removesuffix(".lmdb"), [p.path for p in strays]
+        found = [FoundSet(name, folder, unused=unused)]
     if not found:
         raise UserError(
             f"{folder}: no set here or below it. A set is a folder with images, or with its two "

@@ -20,7 +20,7 @@ IMAGE_SUFFIXES = (
 
 RAW = "a camera raw file; develop it to TIFF first"
 _CONVERT = "which is not read here; convert it to PNG"
-_JUNK = ("thumbs.db", "ehthumbs.db", "desktop.ini")
+_JUNK = ("thumbs.db", "ehthumbs.db", "desktop.ini", ".ds_store", ".volumeicon.icns")
 _TEXT_BOMS = (b"\xff\xfe", b"\xfe\xff")  # UTF-16
 
 
@@ -69,6 +69,7 @@ _KINDS = [
             Kind("", refused="an image of unbounded range (EXR, HDR, PFM); tone-map it to a TIFF"),
         ),
         (rb"8BPS", Kind("", refused=f"a Photoshop file, {_CONVERT}")),
+        (rb"%!PS|\s*<(svg|\?xml.*<svg)\s", Kind("", refused=f"EPS or SVG, {_CONVERT}")),
         (rb"%PDF", Kind("", refused=f"a PDF, {_CONVERT}")),
         (rb"PK\x03\x04", Kind("", refused="a zip archive; unpack it")),
         (rb".[\0\x01][\x01-\x03\t-\v].{13}[\b\x0f\x10\x18 ][\0-?]", Kind("tga", "TGA")),
@@ -103,7 +104,10 @@ def why_not(head: bytes) -> str:
 
 def is_junk(name: str, head: bytes) -> bool:
     """Whether a file is one of those that systems leave behind, or text: left out unsaid."""
-    return name.startswith(".") or name.lower() in _JUNK or _is_text(head)
+    text = _is_text(head) and not getattr(
+        kind_of(head), "refused", ""
+    )  # an SVG is text, and a picture
+    return text or name.startswith("._") or name.lower() in _JUNK
 
 
 def _is_text(head: bytes) -> bool:

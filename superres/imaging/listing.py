@@ -23,17 +23,17 @@ def is_image(path: PathLike, left_out: Counter[str] | None = None) -> bool:
         left_out: what is not an image and no known junk is counted there, by suffix.
     """
     name = os.path.basename(os.fspath(path))
-    if name.startswith(".") or name.lower().endswith(IMAGE_SUFFIXES):
-        return not name.startswith(".")
-    if not os.path.isfile(path):
-        return False
+    hidden = name.startswith(".")
+    named = name.lower().endswith(IMAGE_SUFFIXES) and not hidden
+    if named or not os.path.isfile(path):
+        return named
     head = first_bytes(path)
-    if kind_of(head) is not None:
+    if not hidden and kind_of(head) is not None:
         with contextlib.suppress(UserError):
             image_header(path)  # it also refuses raw files that are TIFFs
             return True
     if left_out is not None and not is_junk(name, head):
-        left_out[os.path.splitext(name)[1].lower() or "without a suffix"] += 1
+        left_out["hidden " * hidden + (Path(name).suffix.lower() or "without a suffix")] += 1
     return False
 
 
@@ -47,7 +47,8 @@ def list_images(
 
     The order is that of the UTF-8 bytes of the path below ``folder``. Symbolic links are listed,
     also those that lead nowhere, and pipes: an image that cannot be read is not "not there", so
-    reading it fails. With ``recursive``, linked folders are not entered.
+    reading it fails. With ``recursive``, linked folders are entered too, each folder once and
+    those that are no links first; links back up are not.
 
     Args:
         say: told once which other files there are, and how many; a warning in the log by default.
@@ -58,18 +59,19 @@ def list_images(
     root = Path(folder)
     found: list[Path] = []
     left_out: Counter[str] = Counter()
-    pending = [root]
-    while pending:
-        current = pending.pop()
+    pending, links, entered = [root], [], {*map(str, Path(os.path.realpath(root)).parents)}
+    while pending or links:
+        current = (pending or links).pop(0)
+        if (real := os.path.realpath(current)) in entered:
+            continue
+        entered.add(real)
         try:
             with os.scandir(current) as entries:
-                for entry in entries:
-                    if entry.name.startswith(".") or entry.name == "__MACOSX":
-                        continue
-                    if recursive and entry.is_dir(follow_symlinks=False):
-                        pending.append(Path(entry.path))
-                    elif not is_folder(entry) and is_image(entry.path, left_out):
-                        found.append(Path(entry.path))
+                for entry in sorted(entries, key=lambda entry: entry.name):
+                    if not is_folder(entry):
+                        found += [Path(entry.path)] * is_image(entry.path, left_out)
+                    elif recursive and not entry.name.startswith((".", "__MACOSX")):
+                        (links if entry.is_symlink() else pending).append(Path(entry.path))
         except OSError as error:
             raise UserError(os_fault(current, error, "folder")) from None
     if left_out:

@@ -51,6 +51,17 @@ def _cmyk_to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
+def range_fault(values: np.ndarray) -> str:
+    """What is wrong with floats that are to lie in [0, 1]; empty where it is little or nothing."""
+    low, high = float(values.min()), float(values.max())
+    if np.isnan(low):
+        return "has NaN samples; replace them"
+    if low >= -0.05 and high <= 1.05:  # a little beyond is what filters leave
+        return ""
+    advice = "divide by 255 or their white, take (x + 1) / 2 of [-1, 1], tone-map what is brighter"
+    return f"has samples from {low:g} to {high:g}; they are expected in [0, 1]: {advice}"
+
+
 def to_8_bit(image: np.ndarray) -> np.ndarray:
     """uint16 as round(v / 257), floats in [0, 1] as round(255 v), uint8 as it is."""
     if image.dtype == np.uint16:  # 257 is odd: there are no ties

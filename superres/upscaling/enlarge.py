@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import contextlib
 import math
 from collections.abc import Callable, Iterator
 from numbers import Real
@@ -12,6 +14,7 @@ import numpy as np
 from superres.errors import UserError
 from superres.inference import Tiler, Tiling
 from superres.inference.backends import as_network
+from superres.options import any_scale
 from superres.upscaling.channels import AnyChannels
 
 _QUANTISED = 64  # rows
@@ -25,11 +28,13 @@ def target_length(length: int, scale: float) -> int:
     return max(1, math.floor(length * scale + 0.5))
 
 
-def check_scale(scale: float) -> float:
-    """UserError unless 1 <= scale <= 64."""
+def check_scale(scale: float | str) -> float:
+    """UserError unless 1 <= scale <= 64; it may be written 'x2'."""
+    with contextlib.suppress(argparse.ArgumentTypeError):
+        scale = any_scale(scale) if isinstance(scale, str) else scale
     number = isinstance(scale, Real) and not isinstance(scale, bool)  # numpy's, too
     if not (number and 1 <= scale <= 64):
-        raise UserError(f"scale must be a number from 1 to 64, not {scale!r}")
+        raise UserError(f"scale must be a number from 1 to 64, or 'x2', not {scale!r}")
     return int(scale) if float(scale).is_integer() else float(scale)
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import functools
 import os
 import threading
+import warnings
 import weakref
 from collections.abc import Callable
-from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,16 +16,16 @@ from PIL import Image
 
 from superres.checkpoints.zoo import USUAL_SCALE
 from superres.errors import UserError, did_you_mean
-from superres.imaging.io import read_picture
-from superres.imaging.samples import from_pillow, to_pillow
+from superres.imaging.io import image_header, read_picture
+from superres.imaging.samples import from_pillow, range_fault, to_pillow
 from superres.inference import Tiling
 from superres.inference.backends import Backend, best
 from superres.upscaling.automatic import AUTO, for_image
 from superres.upscaling.channels import channels_of
-from superres.upscaling.enlarge import Enlarger
+from superres.upscaling.enlarge import Enlarger, check_scale
 from superres.upscaling.metadata import Metadata
 from superres.upscaling.networks import Options, choose_network
-from superres.upscaling.writing import format_of, save, turned
+from superres.upscaling.writing import format_of, reduction, save, turned
 
 if TYPE_CHECKING:
     from torch import nn
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 _CARRIED = ("icc_profile", "exif", "dpi")  # of a Pillow image
 _upscalers: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 _preparing = threading.Lock()
-_KNOWN = ("backend", "max_pixels", "out", "clamp", *(field.name for field in fields(Tiling)))
+_KNOWN = ("model", "scale", "backend", "max_pixels", "out", "clamp", *Tiling.__dataclass_fields__)
 
 
 def upscale(
@@ -69,10 +69,21 @@ def upscale(
         What is said above. Values are clamped to their range unless ``clamp=False``.
 
     Raises:
-        UserError: not an image, not a model, an option that is not known or not possible.
+        UserError: not an image, not a model, an option that is not known or not possible. Of a
+            list, before anything is upscaled, where a path of it is no image.
+
+    Warns:
+        UserWarning: for each thing that is left out or reduced: frames, pages, bits, CMYK.
     """
     if wrong := [name for name in options if name not in _KNOWN]:
-        raise UserError(f"upscale() has no option {wrong[0]!r}{did_you_mean(wrong[0], _KNOWN)}")
+        hint = f"{did_you_mean(wrong[0], _KNOWN) or ';'} it has {', '.join(_KNOWN)}"
+        raise UserError(f"upscale() has no option {wrong[0]!r}{hint}")
+    scale = scale if scale is None else check_scale(scale)
+    if not isinstance(model, str | os.PathLike | Backend) and not hasattr(model, "parameters"):
+        raise UserError(f"{model!s:.50} is not a model; give a name, file or network (or scale=2)")
+    for item in image if isinstance(image, list | tuple) else ():
+        if isinstance(item, str | os.PathLike):
+            image_header(item)  # what is wrong with it is said before the first is upscaled
     if model == AUTO and isinstance(image, list | tuple):
         return [upscale(item, model, scale, **options) for item in image]
     call = {key: options.pop(key) for key in ("out", "clamp") if key in options}
@@ -128,7 +139,7 @@ def as_arrays(image: Any) -> tuple[np.ndarray, Callable[[np.ndarray], Any]]:
             return made
 
         return from_pillow(image)[None], pillow
-    is_tensor = hasattr(image, "detach")  # without importing torch
+    is_tensor = hasattr(image, "detach") and hasattr(image, "ndim")  # without importing torch
     if not is_tensor and not isinstance(image, np.ndarray):
         kinds = "a path, a Pillow image, a numpy array (H, W, C) or a tensor (C, H, W)"
         raise UserError(f"a {type(image).__name__} is not an image; give {kinds}")
@@ -145,12 +156,8 @@ def as_arrays(image: Any) -> tuple[np.ndarray, Callable[[np.ndarray], Any]]:
     dtype = np.dtype(np.float32) if stack.dtype.kind == "f" else stack.dtype.newbyteorder("=")
     if dtype not in (np.uint8, np.uint16, np.float32):
         raise UserError(f"{what} of {image.dtype} is not an image; use uint8, uint16 or floats")
-    if dtype.kind == "f":
-        low, high = float(stack.min()), float(stack.max())
-        if not (low >= -0.5 and high <= 2):  # a little beyond is what filters leave; NaN is not
-            fault = f"this float {what} goes from {low:g} to {high:g}"
-            advice = "divide by 255, take (x + 1) / 2 of [-1, 1], replace NaN and infinities"
-            raise UserError(f"{fault}; expected are floats in [0, 1]: {advice}")
+    if dtype.kind == "f" and (fault := range_fault(stack)):
+        raise UserError(f"this {what} {fault}")
     stack = np.asarray(stack, dtype)
 
     def same(y: np.ndarray) -> Any:
@@ -226,8 +233,9 @@ class PictureUpscaler:
             y = np.clip(y, 0, 1) if clamp else y
         else:
             y = np.stack([self._enlarger.picture(one) for one in stack])
-        self._tell([])
-        return back(y)
+        made, cmyk = back(y), getattr(image, "mode", "") == "CMYK"
+        self._tell(["CMYK was turned to RGB"] * cmyk, "image", stack, made)
+        return made
 
     def _file(self, path: str | os.PathLike, out: str | os.PathLike | None) -> Any:
         picture = read_picture(path, self.max_pixels)
@@ -235,13 +243,19 @@ class PictureUpscaler:
             result = to_pillow(turned(self._enlarger.picture(picture.pixels), picture.orientation))
             known = Metadata(picture, result.size[::-1], 1, "", "").options("")
             result.info |= {name: known[name] for name in _CARRIED if name in known}
-            self._tell(picture.notes)
+            self._tell(picture.notes, path, picture.pixels, result)
             return result
         out = Path(out)
         if out.exists() and out.samefile(path):
             raise UserError(f"{out}: is the input itself, which is never overwritten")
-        self._tell([*picture.notes, *save(out, self._enlarger, picture, format_of(out))])
+        lost = save(out, self._enlarger, picture, format_of(out))
+        self._tell([*picture.notes, *lost], path, picture.pixels, out)
         return out
 
-    def _tell(self, notes: list[str]) -> None:
+    def _tell(self, notes: list[str], name: Any, pixels: np.ndarray, made: Any) -> None:
+        if isinstance(made, Image.Image):
+            dtype = np.dtype(np.uint16 if made.mode == "I;16" else np.uint8)
+            notes = [*notes, *reduction(f"Pillow's {made.mode}", pixels.dtype, dtype)]
+        for note in notes:
+            warnings.warn(f"{name}: {note}", UserWarning, stacklevel=5)
         self.notes = [*self._enlarger.net.notes, *notes, *self._enlarger.notes]

@@ -112,9 +112,7 @@ def save(
     size, folder, notes = enlarger.size(*pixels.shape[:2]), None, []
     check_size(kind, size, "the result")
     dtype = min(pixels.dtype, _DEEPEST.get(kind, np.dtype(np.uint8)), key=lambda t: t.itemsize)
-    if dtype != pixels.dtype:
-        was = "float" if pixels.dtype.kind == "f" else pixels.dtype.itemsize * 8
-        notes.append(f"{kind} has {dtype.itemsize * 8} bits: reduced from {was}")
+    notes += reduction(kind, pixels.dtype, dtype)
     # Viewers heed the orientation in JPEG, TIFF and WebP; in a PNG few do. There the image is
     # turned upright, unless it came so.
     heeded = kind in ("jpeg", "tiff", "webp") or kind == picture.format == "png"
@@ -162,6 +160,12 @@ def save(
         fault = f"a result of {size[1]}x{size[0]} pixels does not fit into memory"
         raise UserError(f"{fault}: pip install 'superres[large]', and write PNG or TIFF") from None
     return notes
+
+
+def reduction(kind: str, source: np.dtype, made: np.dtype) -> list[str]:
+    """What is said where a result of ``kind`` has fewer bits than its source."""
+    was = "float" if source.kind == "f" else source.itemsize * 8
+    return [f"{kind} has {made.itemsize * 8} bits: reduced from {was}"] * (made != source)
 
 
 def make_folder(folder: Path) -> None:

@@ -82,7 +82,11 @@ def test_a_folder_of_every_kind(zoo, upscale, tmp_path):
     with Image.open(out / "turned.tif") as turned:
         assert turned.tag_v2[274] == 6
     # What went wrong.
-    for words in ("text.png: not a picture", "cut.jpg: a JPEG whose header cannot be read", "2 failed"):
+    for words in (
+        "text.png: not a picture",
+        "cut.jpg: a JPEG whose header cannot be read",
+        "2 failed",
+    ):
         assert words in said
     assert "new\\nline\\xff.png" in said
     record = json.loads(report.read_text())
@@ -275,7 +279,7 @@ def test_no_other_program_is_started_for_a_picture(upscale, tmp_path, monkeypatc
     Image.new("RGB", (8, 8)).save(tmp_path / "page.eps")
     (tmp_path / "page.eps").rename(tmp_path / "page.png")
     said = upscale(tmp_path / "page.png", "-o", tmp_path / "large.png", code=1)
-    assert "not a picture in a known format; it begins with '%!PS-Adobe" in said
+    assert "page.png: EPS or SVG, which is not read here; convert it to PNG" in said
     assert not seen.exists()
     assert not (tmp_path / "large.png").exists()
 

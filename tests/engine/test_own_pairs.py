@@ -204,6 +204,19 @@ def test_images_that_are_not_used_are_named(train, tmp_path, capsys):
     assert f"gt='{root}/HR', lq='{root}/LR'" in refused(root / "LR")
 
 
+def test_a_linked_subfolder_is_named_once(tmp_path, capsys):
+    flat = make(tmp_path / "mine", "HR", "LR") / "HR"
+    assert main(["data", "verify", str(flat)]) == 0
+    (flat / "sub").symlink_to("../LR")
+    (flat / "loop").symlink_to(".")
+    capsys.readouterr()
+    assert main(["data", "verify", str(flat)]) == 1
+    said = "".join(capsys.readouterr())
+    assert f"{flat}/sub holds images that are not used" in said
+    assert "loop" not in said
+    assert "loop" not in refused(flat)
+
+
 @pytest.mark.parametrize("layout", ["HR/train + LR/train/X2", "GT/LQ", "a common suffix"])
 def test_prepare_and_verify_pair_as_training_does(layout, tmp_path, capsys):
     high, low, name = LAYOUTS[layout]

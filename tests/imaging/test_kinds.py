@@ -60,3 +60,27 @@ def test_films_are_told_by_their_first_bytes():
         assert is_video(head + b"\0" * 99)
     for head in (encoded("PNG"), b"\0\0\0\x20ftypM4A ", b"\0\0\0\x18ftypheic", b"GIF89a", b""):
         assert not is_video(head)
+
+
+def test_hidden_pictures_and_drawings_are_named(tmp_path):
+    (tmp_path / ".a.png").write_bytes(encoded("PNG"))
+    (tmp_path / "b.eps").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n")
+    (tmp_path / "c.svg").write_text("<?xml version='1.0'?>\n<svg width='9'/>")
+    (tmp_path / "d.html").write_text("<html><svg width='9'/></html>")
+    (tmp_path / ".keep").write_text("")
+    said = []
+    assert list_images(tmp_path, say=said.append) == []
+    assert said == [f"{tmp_path}: not read here: 1 .eps, 1 .svg, 1 hidden .png"]
+
+
+def test_linked_folders_are_entered_once(tmp_path):
+    for name in ("top/a.png", "top/b/b.png", "other/c.png", "d.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(encoded("PNG"))
+    top = tmp_path / "top"
+    for name, to in (("a", "b"), ("loop", "."), ("up", ".."), ("x", "../other"), ("y", "x")):
+        (top / name).symlink_to(to)
+    (tmp_path / "other/back").symlink_to(top)
+    assert len(list_images(top)) == 1
+    found = [path.relative_to(top).as_posix() for path in list_images(top, recursive=True)]
+    assert found == ["a.png", "b/b.png", "x/c.png"]

@@ -181,3 +181,19 @@ def test_the_full_page_is_taken_and_raw_is_refused():
     Image.fromarray(rgb).convert("LAB").save(file, "TIFF")
     with pytest.raises(UserError, match="CIE"):
         read_image(file.getvalue())
+
+
+def test_what_is_wrong_with_bands_and_floats(capfd):
+    rgb = np.zeros((9, 9, 3), np.float32)
+    for values, photometric, said in (
+        (np.zeros((9, 9, 7), np.uint8), "minisblack", "7 grey bands of 8 bits, interleaved"),
+        (np.zeros((9, 9, 3), np.uint8), "minisblack", "3 grey bands of 8 bits, interleaved"),
+        (np.zeros((9, 9, 8), np.uint8), "rgb", "8 RGB bands of 8 bits, interleaved"),
+        (rgb + np.float32(np.nan), "rgb", "it has NaN samples"),
+        (rgb - 0.4, "rgb", "samples from -0.4 to -0.4"),
+    ):
+        file = io.BytesIO()
+        tifffile.imwrite(file, values, photometric=photometric, planarconfig="contig")
+        with pytest.raises(UserError, match=said):
+            read_image(file.getvalue())
+    assert capfd.readouterr().err == ""

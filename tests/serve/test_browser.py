@@ -267,7 +267,7 @@ def test_refused_uploads_say_why(page, tmp_path, picture, shot):
         for card in page.find_elements("css selector", ".job")
     }
     assert "not a picture in a known format" in said["page.png"]
-    assert "not a picture in a known format" in said["drawing.svg"]
+    assert "EPS or SVG, which is not read here" in said["drawing.svg"]
     assert "more than the 300 KiB" in said["large.png"]
     assert "cut.png" in said["cut.png"]
     assert page.title == "superres"

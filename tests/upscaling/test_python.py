@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import io
 import subprocess
 import sys
 import threading
@@ -16,6 +17,7 @@ from PIL import Image
 
 import superres
 from superres.errors import UserError
+from superres.imaging.io import write_image
 from superres.imaging.resize import imresize
 from superres.models.backbones.srcnn import SRCNN
 from superres.upscaling.channels import AnyChannels, nearest
@@ -257,8 +259,10 @@ def test_out_of_memory_goes_on_with_smaller_tiles(network):
         (np.zeros((0, 4, 3), np.uint8), "no pixels"),
         (np.zeros((4, 4), np.int64), "int64"),
         (np.full((4, 4, 3), 255.0), "divide by 255"),
-        (np.full((4, 4, 3), np.nan), "array goes from nan"),
-        (torch.full((3, 4, 4), float("nan")), "tensor goes from nan"),
+        (np.full((4, 4, 3), np.nan), "array has NaN"),
+        (torch.full((3, 4, 4), float("nan")), "tensor has NaN"),
+        (torch.full((3, 4, 4), -0.4), r"-0.4 to -0.4.*\(x \+ 1\) / 2"),
+        (np.full((4, 4, 3), 1.5), "1.5 to 1.5.*tone-map"),
         (torch.zeros(4, 4), "shape .4, 4."),
         (torch.zeros(3, 4, 4, dtype=torch.int32), "int32"),
         (torch.full((3, 4, 4), 255.0), "divide by 255"),
@@ -266,6 +270,8 @@ def test_out_of_memory_goes_on_with_smaller_tiles(network):
         (Image.new("RGB", (0, 4)), "no pixels"),
         (7, "int is not an image"),
         ("absent.png", "no such image"),
+        (["absent.png", np.zeros((4, 4, 3), np.uint8)], "absent.png: no such image"),
+        (io.BytesIO(), "BytesIO is not an image"),
     ],
 )
 def test_what_is_no_picture(image, message, network):
@@ -313,6 +319,44 @@ def test_threads_may_begin_together(backend, network, capfd):
     assert all((result == results[0]).all() for result in results)
     print("still heard")  # preparing a back end silences the output, for a while
     assert "still heard" in capfd.readouterr().out
+
+
+def test_what_is_reduced_is_warned_of(network, tmp_path):
+    model, image = network(2), Image.fromarray(scene())
+    image.save(tmp_path / "a.gif", save_all=True, append_images=[image.rotate(90)])
+    image.convert("CMYK").save(tmp_path / "a.tif", save_all=True, append_images=[image])
+    write_image(tmp_path / "a.png", scene().astype(np.uint16) * 257)
+    for source, said in (
+        (tmp_path / "a.gif", ["a.gif: animated: only the first of its 2 frames is done"]),
+        (tmp_path / "a.tif", ["a.tif: CMYK was turned to RGB", "first of its 2 pages is done"]),
+        (tmp_path / "a.png", ["a.png: Pillow's RGB has 8 bits: reduced from 16"]),
+        (image.convert("CMYK"), ["image: CMYK was turned to RGB"]),
+        (Image.fromarray(np.float32(scene()[..., 0]) / 255), ["8 bits: reduced from float"]),
+        (image, []),
+    ):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            model.upscale(source)
+        told = [str(one.message) for one in caught if one.category is UserWarning]
+        assert len(told) == len(said)
+        assert all(words in text for words, text in zip(said, told, strict=True))
+
+
+def test_slips_of_the_pen_are_one_message():
+    picture = scene()
+    assert superres.upscale(picture, "edsr-s", "x2").shape == (80, 112, 3)
+    for arguments, options, message in (
+        ((), {"scale": (2, 2)}, "1 to 64, or 'x2'"),
+        ((), {"scale": "big"}, "1 to 64, or 'x2', not 'big'"),
+        ((), {"scale": 0}, "1 to 64"),
+        ((2,), {}, "2 is not a model.*scale=2"),
+        ((None,), {}, "None is not a model"),
+        ((), {"scael": 2}, r"no option 'scael'; did you mean scale.+it has model, scale"),
+    ):
+        with pytest.raises(UserError, match=message):
+            superres.upscale(picture, *arguments, **options)
+    with pytest.raises(UserError, match=r"absent.png: no such image"):
+        superres.upscale([picture, "absent.png"])
 
 
 def test_impossible_options(network):

@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from superres.errors import UserError
-from superres.files import is_folder, lock_target, os_fault
+from superres.files import is_folder, leads_back, lock_target, os_fault
 
 _NOT_READ = (".7z", ".rar", ".tar.zst")
 _KINDS = (".zip", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar", *_NOT_READ)
@@ -236,8 +236,5 @@ def folders(root: Path) -> Iterator[Path]:
         raise UserError(os_fault(error.filename, error, "folder"))
 
     for path, names, _ in os.walk(root, onerror=fault, followlinks=True):
-        here = Path(path).resolve()
-        names[:] = sorted(
-            n for n in names if not hidden(n) and not here.is_relative_to(Path(path, n).resolve())
-        )
+        names[:] = sorted(n for n in names if not hidden(n) and not leads_back(Path(path, n)))
         yield Path(path)
