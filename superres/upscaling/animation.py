@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,6 +67,9 @@ def encode_frames(
 ) -> None:
     """Write (H, W, 4) uint8 and milliseconds as ``gif``, ``webp`` or ``png``; all are held."""
     pixels, durations = zip(*frames, strict=True)
+    if kind == "gif":  # which counts hundredths of a second: none is lost by rounding each
+        ends = [round(end, -1) for end in itertools.accumulate(durations)]
+        durations = [end - begin for begin, end in itertools.pairwise([0, *ends])]
     bands = 3 if all((frame[..., 3] == 255).all() for frame in pixels) else 4
     images = [Image.fromarray(frame[..., :bands]) for frame in pixels]
     options = options | {"duration": list(durations)} | ({} if loop is None else {"loop": loop})

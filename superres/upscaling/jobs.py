@@ -133,6 +133,10 @@ def _job(source: Path | str, target: Path | str, format: str | None) -> Job:
     wanted = SUFFIX_FORMATS[FORMATS[format]] if format else None
     suffix = Path(target).suffix.lower()
     if _is_video(source) or (suffix in CONTAINERS and _moves(source)):
+        if format:
+            raise UserError(f"{source}: a film; --format is of pictures")
+        if suffix not in CONTAINERS and target != STREAM:
+            raise UserError(f"{target}: cannot write a film; use {' '.join(CONTAINERS)}")
         return Job(source, target, True)
     if target == STREAM:
         return Job(source, target, format=wanted)
@@ -231,7 +235,8 @@ def _check_output(output: str | None, sources: list[Source], one_file: bool) -> 
         many = f"{len(sources)} results go into a folder"
         raise UserError(f"{output}: is named as a file, but {many}; if it is one, write {output}/")
     if len(sources) == 1 and sources[0][1] is None and re.fullmatch(r"\.[A-Za-z]{2,5}", suffix):
-        use = f"{' '.join(SUFFIX_FORMATS)}, or {output}/ for a folder of that name"
+        known = CONTAINERS if _is_video(sources[0][0]) else SUFFIX_FORMATS
+        use = f"{' '.join(known)}, or {output}/ for a folder of that name"
         raise UserError(f"{output}: cannot write {suffix}; use {use}")
 
 

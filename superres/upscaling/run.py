@@ -21,7 +21,7 @@ from superres.upscaling.compare import as_rgb, is_page, save_page
 from superres.upscaling.jobs import STREAM, Job
 from superres.upscaling.networks import ChosenNetwork, Networks, Options
 from superres.upscaling.provenance import Settings, difference, misfit, record_in
-from superres.upscaling.video import state_of, upscale_video
+from superres.upscaling.video import PARTLY, state_of, upscale_video
 from superres.upscaling.video_join import missing_streams
 from superres.upscaling.writing import DiskFull, make_folder, save
 
@@ -196,6 +196,8 @@ def _do(
         if done.lost:
             lost = f"{' and '.join(done.lost)}, which {files[1].suffix} cannot hold"
             raise UserError(f"{job.target}: written, but without its {lost}; write to .mkv")
+        if wrong := [note for note in done.notes if note.endswith(PARTLY)]:
+            raise UserError(f"{job.target}: written, but {'; '.join(wrong)}")
         return
     stdin, plain = job.source == STREAM, job.can_be_read_twice and not job.streams
     given = (sys.stdin.buffer.read(), "standard input") if stdin else (job.source, None)

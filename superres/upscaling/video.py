@@ -26,6 +26,8 @@ from superres.upscaling.writing import make_folder, on_white, writing
 
 SEGMENT_FRAMES = 120
 """Frames per piece: what a killed process has to do again at most."""
+PARTLY = (": truncated?", "goes along as it is, not enlarged")
+"""Ends of notes on what is not all that was asked for."""
 
 
 class VideoResult(NamedTuple):
@@ -103,7 +105,7 @@ def upscale_video(
     progress(count, count)
     end = float(sum(max(pieces.durations.items())) * clip.time_base)
     if end < 0.9 * clip.seconds - 0.1:
-        notes.append(f"its pictures end at {end:.1f} s of {clip.seconds:.1f} s: truncated?")
+        notes.append(f"its pictures end at {end:.1f} s of {clip.seconds:.1f} s{PARTLY[0]}")
     join(pieces, target, notes)
     shutil.rmtree(pieces.folder, ignore_errors=True)
     lost = missing_streams(source, target)

@@ -97,6 +97,8 @@ def _copy(out: Any, path: Path, stream: Any, suffix: str, notes: list[str]) -> A
         return None
     if _encodes(copy):
         notes.append(f"{what} was encoded as {copy.codec_context.name}, since {suffix} lacks it")
+    if stream.type == "video" and not stream.disposition & reading.COVER:
+        notes.append(f"{what} goes along as it is, not enlarged")
     copy.metadata.update(stream.metadata)
     copy.disposition = stream.disposition
     return copy

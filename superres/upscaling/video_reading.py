@@ -99,6 +99,7 @@ def open_clip(path: Path) -> Any:
         container = open_av(path, metadata_errors="replace")
     except (av.error.FFmpegError, OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
+        reason = reason if first_bytes(path) else "an empty file"
         raise UserError(f"{path}: cannot be opened as a video ({reason})") from None
     if video_stream(container) is None:
         container.close()

@@ -52,3 +52,11 @@ def test_every_frame_arrives(name, alpha, loop, tmp_path):
         assert np.abs((large - wanted) * (wanted[..., 3:] > 0)).max() <= 1
     frames[0].save(tmp_path / "still.png")
     assert find_animation(tmp_path / "still.png") is None
+
+
+def test_durations_of_a_gif_add_up(tmp_path):
+    frames = [Image.fromarray(np.full((8, 9, 3), 60 * step, np.uint8)) for step in range(4)]
+    frames[0].save(tmp_path / "a.png", save_all=True, append_images=frames[1:], duration=33)
+    picture, moving = read_picture(tmp_path / "a.png"), find_animation(tmp_path / "a.png")
+    save(out := io.BytesIO(), Enlarger(Repeating()), picture, "gif", moving=moving)
+    assert shown(out)[1] == [30, 40, 30, 30]

@@ -165,7 +165,7 @@ def test_a_full_disk_while_a_piece_is_written(tmp_path, network, monkeypatch):
     assert upscale_video(source, target, Enlarger(network(2))).frames == 20
 
 
-def test_a_truncated_clip_is_told(tmp_path, network):
+def test_a_truncated_clip_is_told(tmp_path, network, weights, capsys):
     source, target = tmp_path / "clip.mkv", tmp_path / "out.mkv"
     make_clip(source, count=60)
     whole = source.read_bytes()
@@ -174,6 +174,9 @@ def test_a_truncated_clip_is_told(tmp_path, network):
     result = upscale_video(source, target, Enlarger(network(2)))
     assert 0 < result.frames < 60
     assert any("truncated" in note for note in result.notes), result.notes
+    command = ["upscale", str(source), "-o", str(tmp_path / "again.mkv"), "--model", weights(2)]
+    assert main([*command, "--backend", "torch"]) == 1
+    assert "again.mkv: written, but its pictures end at" in capsys.readouterr().err
     source.write_bytes(whole[: whole.index(b"\x1f\x43\xb6\x75") + 20])  # all but the clusters
     with pytest.raises(UserError, match=r"clip\.mkv: no frame of it can be decoded"):
         probe(source)
@@ -185,6 +188,18 @@ def test_what_is_no_video(tmp_path, weights, capsys):
     assert "cannot be opened as a video" in capsys.readouterr().err
     with pytest.raises(UserError, match=r"cannot write .xyz"):
         upscale_video(tmp_path / "a.mp4", tmp_path / "b.xyz", Enlarger(Repeating()))
+    (tmp_path / "zero.mp4").touch()
+    assert main(["upscale", str(tmp_path / "zero.mp4"), "--model", weights(2)]) == 1
+    assert "an empty file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["a.flv", "a.gif", "a.mpg", "a.ogv", "a.xyz"])
+def test_what_a_film_cannot_be_written_to(name, tmp_path, weights, capsys):
+    command = ["upscale", str(plain_clip(tmp_path / "clip.mkv")), "--model", weights(2)]
+    assert main([*command, "-o", str(tmp_path / name)]) == 2
+    assert ".mp4 .m4v .mov .mkv" in capsys.readouterr().err
+    assert main([*command, "--format", "png"]) == 2
+    assert "clip.mkv: a film; --format is of pictures" in capsys.readouterr().err
 
 
 def plain_clip(path, codec="libx264", **changes):
@@ -255,9 +270,17 @@ def test_other_videos_covers_and_attachments(suffix, tmp_path):
             assert [video.width for video in made.streams.video] == [96, 32][: 1 + kept]
             fonts = [stream.data for stream in made.streams if stream.type == "attachment"]
             assert fonts == [b"letters"] * (source == "two.mkv" and suffix == ".mkv")
-    (note,) = notes
+    (note,) = [note for note in notes if "not enlarged" not in note]
+    assert len(notes) == 2
     assert ("video stream 1 (png)" if suffix == ".mkv" else "attachment stream 2") in note
     assert f"was left out: {suffix} cannot hold it" in note
+
+
+def test_a_second_video_is_not_what_was_asked_for(tmp_path, weights, capsys):
+    two_videos(tmp_path / "two.mkv", "mpeg4")
+    command = ["upscale", str(tmp_path / "two.mkv"), "-o", str(tmp_path / "out.mkv")]
+    assert main([*command, "--model", weights(2), "--backend", "torch"]) == 1
+    assert "written, but video stream 1 (mpeg4) goes along as it is" in capsys.readouterr().err
 
 
 def test_a_name_that_looks_like_an_address(tmp_path, monkeypatch):
