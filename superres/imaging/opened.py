@@ -195,6 +195,8 @@ def _left_out(kind: Kind, image: Image.Image, head: bytes) -> Iterator[str]:
     if frames > 1:
         moving = "animated: " * (kind.name in ("gif", "png", "webp"))
         yield f"{moving}only the first of its {frames} frames is done"
+    if getattr(image, "default_image", False):
+        yield "its default image is no frame of its animation: only one of the two is done"
     if image.mode == "CMYK":
         yield "CMYK was turned to RGB"
     at = head.find(b"av1C") if kind.name == "avif" else -1

@@ -60,3 +60,13 @@ def test_durations_of_a_gif_add_up(tmp_path):
     picture, moving = read_picture(tmp_path / "a.png"), find_animation(tmp_path / "a.png")
     save(out := io.BytesIO(), Enlarger(Repeating()), picture, "gif", moving=moving)
     assert shown(out)[1] == [30, 40, 30, 30]
+
+
+def test_a_default_image_is_told_of(tmp_path):
+    frames = [Image.fromarray(np.full((8, 9, 3), 60 * step, np.uint8)) for step in range(3)]
+    for name, default in (("a.png", False), ("b.png", True)):
+        frames[0].save(
+            tmp_path / name, save_all=True, append_images=frames[1:], default_image=default
+        )
+        notes = read_picture(tmp_path / name).notes
+        assert any("its default image is no frame" in note for note in notes) == default
