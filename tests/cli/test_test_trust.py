@@ -89,7 +89,8 @@ def _lr_of_another_degradation(test, tmp_path, capsys):
     assert row["notes"][1] == "published scores are of bicubic LR, so they are left out"
     row = bicubic_row("odd")
     assert "published" not in row
-    assert "LR made in no way known here" in row["notes"][0]
+    assert "5 of 5 pairs that were looked at do not belong together" in row["notes"][0]
+    assert "LR made in no way known here" in row["notes"][1]
     assert "Set5 x2: LR made in no way known here" in capsys.readouterr().out
     steps = "[dict(type='BlurDown')]"
     row = bicubic_row("right", f"eval_dataset=dict(make_lq=dict(type='Degrade',steps={steps}))")
