@@ -19,6 +19,7 @@ PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "scancel", "scont
 # this machine, and no GPUs though the cluster knows of such a thing.
 CONF = """
 ClusterName=test
+FirstJobId={job}
 SlurmctldHost={host}(127.0.0.1)
 SlurmctldPort={ports[0]}
 SlurmUser={user}
@@ -114,7 +115,10 @@ def running(here: Path) -> Iterator[Cluster]:
     here.chmod(0o755)
     for folder in ("state", "spool-n1", "spool-n2"):
         (here / folder).mkdir()
-    values = {"host": socket.gethostname().split(".")[0], "user": user, "ports": _ports(3)}
+    # Test workers may each have a cluster: their jobs must not meet on one port.
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    values = {"host": socket.gethostname().split(".")[0], "user": user, "job": 1 + 1000 * worker}
+    values["ports"] = _ports(17000 + 500 * worker, 3)
     (here / "slurm.conf").write_text(CONF.format(here=here, **values))
     files = {"key-file": key, "socket": here / "munge.sock", "pid-file": here / "munged.pid"}
     files |= {"log-file": here / "munged.log", "seed-file": here / "munge.seed"}
@@ -149,9 +153,9 @@ def running(here: Path) -> Iterator[Cluster]:
             process.kill()
 
 
-def _ports(count: int) -> list[int]:
-    """Free ports that follow each other."""
-    for first in range(20000, 30000, 7):
+def _ports(start: int, count: int) -> list[int]:
+    """Free ports that follow each other, below those that jobs take."""
+    for first in range(start, start + 490, 7):
         with contextlib.ExitStack() as stack:
             try:
                 for port in range(first, first + count):
