@@ -148,16 +148,15 @@ def train(
         stem = Path(cfg.filename).stem if cfg.filename else "run"
         folder = Path(how.work_dir or cfg.get("work_dir") or Path("work_dirs") / stem)
         log = RunLog(launch.rank(), level=cfg.get("log_level"))
-        if how.check:
-            from .train.trial import try_out
-
-            cfg.seed = cfg.get("seed") or 0
-            scale_lr(cfg)
-            start = how.resume or _resume_by_config(cfg, folder)
-            return try_out(cfg, device, folder, log, _introduction, start)
         lock, mistake = None, None
         try:
             start = how.resume or _resume_by_config(cfg, folder)
+            if how.check:
+                from .train.trial import try_out
+
+                cfg.seed = cfg.get("seed") or 0
+                scale_lr(cfg)
+                return try_out(cfg, device, folder, log, _introduction, start)
             try:
                 lock = open_work_dir(folder, log.warn) if log.rank == 0 else None
             except UserError as error:

@@ -65,3 +65,9 @@ def test_early_stopping_by_what_is_never_measured_is_refused(train, capsys):
     hook = "dict(type='EarlyStoppingHook',monitor='psnr',rule='greater')"
     assert train(f"custom_hooks=[{hook}]") == 2
     assert "monitor = 'psnr' is none of valid/psnr" in capsys.readouterr().err
+
+
+def test_early_stopping_by_another_protocol(train):
+    hook = "dict(type='EarlyStoppingHook',monitor='valid/psnr@mmediting-rgb',rule='greater')"
+    protocols = "protocols=[edsr-y,mmediting-rgb]"
+    assert train(f"custom_hooks=[{hook}]", protocols, "max_iters=2") == 0

@@ -46,10 +46,6 @@ SEEN = 1.05  # medians closer than this are equal: machines drift by as much fro
 PLAIN = ("cv2", "python", "crop copy", "whole PNG", "480x480", "PSNR-Y plain", "SSIM-Y plain")
 PLAIN += ("import torch",)
 
-# Options whose spelling changed: (a file that only the newer spelling's commits have, the option
-# as written below, the older spelling).
-SPELLINGS: tuple[tuple[str, str, str], ...] = ()
-
 SMALL = """global_batch_size=4 lq_patch_size=24 val_sets=[] test_sets=[] log_interval=50
     tensorboard=False fast=off""".split()  # noqa: SIM905
 _EDSR = "edsr/edsr_x2c64b16_g1_300k_div2k.py"
@@ -83,9 +79,6 @@ class Commit:
             UserError: it failed; the end of its output is shown.
         """
         words = [str(a) for a in arguments]
-        for newer, spelt, older in SPELLINGS:
-            if not (self.tree / newer).exists():
-                words = [older if word == spelt else word for word in words]
         start = launcher or (self.python, f"tools/{tool}.py")
         path = f"{Path(self.python).parent}{os.pathsep}{os.environ['PATH']}"
         own = {"PYTHONPATH": str(self.tree), "PYTHON": self.python, "PATH": path}

@@ -81,7 +81,7 @@ def build_trainer(
     for hook in trainer.hooks:
         if (
             isinstance(hook, EarlyStoppingHook)
-            and hook.monitor not in known
+            and hook.monitor.partition("@")[0] not in known  # behind it stands a protocol
             and not cfg.get("metrics")
         ):
             near = did_you_mean(hook.monitor, known)

@@ -22,7 +22,7 @@ from superres.engine.run_log import RunLog
 from superres.errors import UserError, some
 
 from .build import build_trainer
-from .checkpoint import find_resumable, iteration_files, restore
+from .checkpoint import iteration_files
 from .trainer import Trainer
 
 ITERATIONS = 5
@@ -79,10 +79,11 @@ def try_out(
         images = sum(len(scored.dataset) for scored in trainer.eval_sets)
         for scored in trainer.eval_sets:
             scored.dataset = _First(scored.dataset)
-        wanted = None if resume in (None, "auto") else Path(resume)
-        if resume and (found := find_resumable(work_dir, wanted, log.warn)):
-            restore(trainer, found[1], found[0])
-        elif iteration_files(work_dir):
+        newest = next((path for _, path in iteration_files(work_dir)), None)
+        wanted = newest if resume in (None, "auto") else Path(resume)
+        if resume and wanted:
+            trainer.resume(wanted)
+        elif newest:
             log.say(f"the run in {work_dir} will be moved to previous_runs/")
         start = trainer.iter
         if start >= total:
