@@ -1,4 +1,4 @@
-"""tools/benchmarks/gpu.py without a GPU: its rehearsal, its processes, its bundle and its parts."""
+"""tools/benchmarks/gpu.py without a GPU: its rehearsal, and its processes."""
 
 from __future__ import annotations
 
@@ -76,12 +76,8 @@ def test_the_whole_rehearsal(tmp_path):
     names = [v["name"] for v in made["ladder"]["variants"]]
     assert {"off", "channels_last", "fused", "bf16", "compiled: compile"} <= set(names)
     text = made["train"]["checks"][0]["text"]
-    assert "iterations 0 to" not in text  # the second visit went on from the first one's parts
-    assert "to 300, finished" in text
+    assert "to iteration 40; " in text
     assert (out / "best.pth").is_file()
-    files = list(out.iterdir())
-    assert len(files) <= 8
-    assert all(path.stat().st_size < 16 * 2**20 for path in files)
 
 
 def test_a_check_that_ends_its_process_costs_only_itself(gpu, tmp_path, monkeypatch, capsys):
@@ -108,39 +104,14 @@ def test_a_check_that_ends_its_process_costs_only_itself(gpu, tmp_path, monkeypa
     assert "1 ok, 0 skipped, 1 differs, 2 failed" in capsys.readouterr().out
 
 
-def test_a_training_in_parts(gpu, tmp_path, monkeypatch):
-    module = importlib.import_module("benchmarks._gpu_run")
-    monkeypatch.setattr(module, "PART_SIZE", 4096)
-    work, out = tmp_path / "work", tmp_path / "out"
-    work.mkdir()
-    out.mkdir()
-    contents = {"iter_20.pth": os.urandom(9000), "last_checkpoint": b"iter_20.pth\n",
-                "log.jsonl": b"{}\n", "config.py": b"scale = 2\n"}  # fmt: skip
-    for name, data in contents.items():
-        (work / name).write_bytes(data)
-    (out / "resume.99").write_bytes(b"of an earlier visit")
-    parts = module.split(work, 20, out)
-    assert sorted(p.name for p in out.iterdir()) == parts
-    assert all((out / part).stat().st_size <= 4096 for part in parts)
-    module.join(out, tmp_path / "again")
-    assert {p.name: p.read_bytes() for p in (tmp_path / "again").iterdir()} == contents
-    (out / parts[-1]).unlink()
-    with pytest.raises(FileNotFoundError, match="not all parts"):
-        module.join(out, tmp_path / "damaged")
-    assert not (tmp_path / "damaged").exists()
-
-
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (["lader"], "no such stage: lader"),
         (["loop", "--photos", "nowhere"], "no such folder: nowhere"),
-        (["train", "--resume-from", "nowhere"], "no such folder: nowhere"),
-        (["pack", "--photos", str(SCRIPT.parent)], "more than 0 MB"),
     ],
 )
-def test_mistakes(gpu, capsys, monkeypatch, arguments, words):
-    monkeypatch.setattr(gpu, "MOST", 1000)
+def test_mistakes(gpu, capsys, arguments, words):
     with pytest.raises(SystemExit) as error:
         gpu.main(arguments)
     assert error.value.code == 2

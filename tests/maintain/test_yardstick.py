@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 
 import cv2
 import numpy as np
@@ -83,22 +82,6 @@ def test_a_tool_that_fails_is_a_difference_and_the_rest_is_compared(monkeypatch,
     shown = capsys.readouterr().out
     assert "OLD HEAD: upscale ended with 1" in shown
     assert "scores of edsr-s             equal" in shown
-
-
-@pytest.mark.parametrize(
-    "process", ["sleep 60", "trap 'echo told > told; exit' TERM; sleep 9 >&- 2>&- & wait"]
-)
-def test_a_stop_reaches_the_tool_that_runs(tmp_path, process):
-    """As a SIGTERM, which the tool has time to heed."""
-    number = signal.SIGALRM
-    before = signal.signal(number, signal.default_int_handler)
-    try:
-        signal.alarm(1)
-        with pytest.raises(KeyboardInterrupt):
-            yardstick.run_to_end("tool", ["bash", "-c", process], tmp_path, {})
-    finally:
-        signal.signal(number, before)
-    assert (tmp_path / "told").exists() == ("told" in process)
 
 
 @pytest.mark.slow

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import signal
 import sys
 from collections import Counter
@@ -23,7 +22,6 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 STAGES = ("pack", "ladder", "checks", "loop", "train")
 WRONG = ("differs", "failed")
-MOST = 45 * 10**6  # bytes of photographs: checkout, wheels and these stay below 60 MB
 
 
 def parser() -> argparse.ArgumentParser:
@@ -33,10 +31,9 @@ def parser() -> argparse.ArgumentParser:
     add("stages", nargs="*", metavar="STAGE", help=f"{', '.join(STAGES)} (all)")
     add("--work", type=Path, help="for data and trainings (work_dirs/gpu)")
     add("--out", type=Path, help="for the results (WORK/out)")
-    add("--photos", type=Path, help="folder of at most 45 MB; else scikit-image's")
+    add("--photos", type=Path, help="training photographs; else scikit-image's")
     add("--limit", type=float, default=240, help="seconds of a stage (%(default)s)")
     add("--minutes", type=float, default=4, help="of the stage train (%(default)s)")
-    add("--resume-from", type=Path, help="results of a visit whose training goes on")
     add("--cfg-options", nargs="+", action="extend", default=[], help="for the stage train")
     add("--rehearse", action="store_true", help="on a CPU, with small numbers")
     return made
@@ -48,11 +45,8 @@ def main(argv: list[str] | None = None) -> int:
     args.work = args.work or Path(f"work_dirs/gpu{'-rehearsal' * args.rehearse}")
     args.out = args.out or args.work / "out"
     stages = args.stages or [*STAGES]
-    folders = [f for f in (args.photos, args.resume_from) if f]
     wrong = [f"no such stage: {s}" for s in stages if s not in STAGES]
-    wrong += [f"no such folder: {f}" for f in folders if not f.is_dir()]
-    if not wrong and args.photos and sum(p.stat().st_size for p in args.photos.iterdir()) > MOST:
-        wrong = [f"{args.photos}: more than {MOST / 1e6:.0f} MB"]
+    wrong += [f"no such folder: {f}" for f in (args.photos,) if f and not f.is_dir()]
     if wrong:
         parser().error(wrong[0])
     os.environ |= {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}  # of what is started
@@ -62,15 +56,7 @@ def main(argv: list[str] | None = None) -> int:
     if not (args.work / "data" / "pack.json").is_file():
         stages = ["pack", *(s for s in stages if s != "pack")]
     args.out.mkdir(parents=True, exist_ok=True)
-    if args.rehearse:
-        shutil.rmtree(args.work / "train", ignore_errors=True)
-    results = [(s, run_stage(s, args)) for s in stages]
-    if args.rehearse and "train" in stages:
-        print("-- a second visit: the training goes on from its resume file")
-        shutil.rmtree(args.work / "train")
-        args.resume_from = args.out
-        results.append(("train", run_stage("train", args)))
-    return summary(results)
+    return summary([(s, run_stage(s, args)) for s in stages])
 
 
 def summary(results: list[tuple[str, dict[str, Any]]]) -> int:

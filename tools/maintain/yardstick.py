@@ -89,30 +89,16 @@ class Commit:
 def run_to_end(label: str, command: list[str], folder: Path, env: dict[str, str]) -> str:
     """What a command printed.
 
-    It has a session of its own: Ctrl-C reaches it once, as a SIGTERM that it has time to heed.
-    torchrun, killed or stopped twice, would leave its ranks behind.
-
     Raises:
         UserError: it failed; the end of its output is shown.
     """
-    pipe = subprocess.PIPE
-    with subprocess.Popen(
-        command, cwd=folder, env={**os.environ, **env}, text=True, start_new_session=True,
-        stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe,
-    ) as process:  # fmt: skip
-        try:
-            printed, errors = process.communicate()
-        except BaseException:
-            process.terminate()
-            try:
-                process.communicate(timeout=60)
-            except subprocess.TimeoutExpired:
-                process.kill()
-            raise
-    if process.returncode:
-        end = (printed + errors)[-3000:].rstrip()
-        raise UserError(f"{label} ended with {process.returncode}: {' '.join(command)}\n{end}")
-    return printed
+    done = subprocess.run(
+        command, cwd=folder, env={**os.environ, **env}, text=True, capture_output=True
+    )
+    if done.returncode:
+        end = (done.stdout + done.stderr)[-3000:].rstrip()
+        raise UserError(f"{label} ended with {done.returncode}: {' '.join(command)}\n{end}")
+    return done.stdout
 
 
 def commit_hash(name: str) -> str:
