@@ -48,7 +48,7 @@ class Recipe:
 def pages() -> dict[Path, str]:
     """All files that are made, with what they should hold."""
     page = ROOT / "docs/reproduce.md"
-    made = {page: filled(page, reproduced())}
+    made = {page: filled(page, results_table(find_records(), "results"))}
     for readme in sorted((ROOT / "configs").glob("*/README.md")):
         recipes = [Recipe(path) for path in sorted(readme.parent.glob("*.py"))]
         made[readme] = filled(readme, method_tables(recipes))
@@ -60,28 +60,6 @@ def filled(page: Path, lines: list[str]) -> str:
     """A page with ``lines`` between its marks."""
     before, _, rest = page.read_text("utf-8").partition(START)
     return f"{before}{START}\n" + "\n".join([*lines, END]) + rest.partition(END)[2]
-
-
-def reproduced() -> list[str]:
-    """Every training on record, and the commands that repeat it and its test."""
-    lines = results_table(find_records(), "results")
-    for record in find_records():
-        run, work, scores = record.run, f"work_dirs/{record.name}", record.results["results"]
-        start = f" --cfg-options load_from={run['load_from']}" if run.get("load_from") else ""
-        sets = ",".join(dict.fromkeys(s["set"] for s in scores))
-        protocols = ",".join(dict.fromkeys(s["protocol"] for s in scores))
-        lines += [
-            "",
-            f"### {record.name}",
-            "",
-            "<!-- not run: trains for minutes or hours -->",
-            "```bash",
-            f"superres train {run['config']} --seed {run['seed']} --work-dir {work}{start}",
-            f"superres test {run['config']} {work}/best.pth --sets {sets} --protocols {protocols} "
-            f"--out {work}/test",
-            "```",
-        ]
-    return lines
 
 
 @functools.cache

@@ -163,10 +163,11 @@ def results_table(records: Iterable[TrainingRecord], results: str) -> list[str]:
         for score in (s for s in record.results["results"] if s["psnr"] is not None):
             difference = ((score.get("published") or {}).get("difference") or {}).get("psnr")
             beside = "" if difference is None else f" ({difference:+.2f})"
-            key = record.name, f"x{score['scale']}", score["protocol"], duration, links
+            start = record.run.get("load_from") or "scratch"
+            key = record.name, f"x{score['scale']}", score["protocol"], duration, start, links
             text = f"{score['psnr']:.2f} / {score['ssim']:.4f}{beside}"
             rows.setdefault(key, {})[score["set"]] = text
-    lines = score_table(["run", "scale", "protocol"], rows, ["training", "files"])
+    lines = score_table(["run", "scale", "protocol"], rows, ["training", "from", "files"])
     lines += ["", f"Trained on {'; '.join(sorted({run['hardware'] for run in runs.values()}))}."]
     noted: dict[str, list[str]] = {}
     for name, run in runs.items():
