@@ -12,7 +12,7 @@ import pytest
 from tests.docs.blocks import ROOT
 from tests.network import attempts, cut_off
 
-NEEDED = ("mkdocs", "material", "mkdocstrings", "mkdocstrings_handlers")
+NEEDED = ("mkdocs", "material", "mkdocstrings", "mkdocstrings_handlers", "mkdocs_jupyter")
 MISSING = [name for name in NEEDED if importlib.util.find_spec(name) is None]
 
 
@@ -24,7 +24,7 @@ def test_the_site_has_every_page_and_fetches_nothing_from_elsewhere(tmp_path):
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, env=env)
     assert done.returncode == 0, done.stdout + done.stderr
     assert attempts(tmp_path / "cut_off") == []
-    for page in (ROOT / "docs").rglob("*.md"):
+    for page in [*(ROOT / "docs").rglob("*.md"), *(ROOT / "docs/notebooks").glob("*.ipynb")]:
         name = page.relative_to(ROOT / "docs").with_suffix(".html")
         assert (site / name).is_file(), name
     networks = (site / "api/networks.html").read_text(encoding="utf-8")
