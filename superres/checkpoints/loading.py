@@ -26,6 +26,7 @@ from superres.checkpoints.spandrel_networks import SPANDREL, SpandrelNetwork, lo
 from superres.checkpoints.state_dict import State, shapes_of
 from superres.checkpoints.zoo import resolve, scale_in_name, usual_scale, variants
 from superres.errors import ScaleNeeded, UserError
+from superres.models.layers.backbone import Backbone
 from superres.output import printable
 
 logger = logging.getLogger("superres")
@@ -84,7 +85,7 @@ def load_model(
     format: str | None = None,
     device: str | torch.device = "auto",
     **hints: Any,
-) -> nn.Module:
+) -> Backbone:
     """Rebuild a network from a weight file alone, in evaluation mode.
 
     Args:

@@ -18,6 +18,7 @@ from superres.checkpoints.writing import safetensors_bytes
 from superres.checkpoints.zoo import choose
 from superres.errors import UserError
 from superres.files import write_atomically, write_text
+from superres.models.layers.backbone import Backbone
 
 CONFIG = "config.json"
 _CARD = """---
@@ -47,7 +48,7 @@ def from_pretrained(
     device: str | torch.device = "auto",
     revision: str | None = None,
     **hints: Any,
-) -> nn.Module:
+) -> Backbone:
     """Load a network from a folder or a repository in a Hugging Face layout.
 
     That is super-image's (``pytorch_model_2x.pt`` beside a ``config.json``) or ours

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from superres.errors import UserError
+from superres.models.layers.backbone import Backbone
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,7 @@ class TrainingRun:
     checkpoint: Path | None
     finished: bool
 
-    def model(self, **options: Any) -> torch.nn.Module:
+    def model(self, **options: Any) -> Backbone:
         """The trained network, ready for ``.upscale(image)``; options of `load_model`."""
         from superres.checkpoints import load_model
 
@@ -71,7 +70,7 @@ def train(
 
 def test(
     config_or_name: Any,
-    checkpoint: str | os.PathLike,
+    checkpoint: str | os.PathLike[str],
     *,
     options: dict[str, Any] | None = None,
     **wanted: Any,

@@ -21,7 +21,7 @@ from superres.upscaling.python import as_arrays
 from superres.upscaling.writing import on_white, turned
 
 
-def save_comparison(lq: Any, sr: Any, path: str | os.PathLike, gt: Any = None) -> None:
+def save_comparison(lq: Any, sr: Any, path: str | os.PathLike[str], gt: Any = None) -> None:
     """Write a comparison: what went in, bicubic, the result and, if given, the true image.
 
     Args:

@@ -9,7 +9,7 @@ import warnings
 import weakref
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, Unpack, overload
 
 import numpy as np
 from PIL import Image
@@ -24,24 +24,82 @@ from superres.upscaling.automatic import AUTO, for_image
 from superres.upscaling.channels import channels_of
 from superres.upscaling.enlarge import Enlarger, check_scale
 from superres.upscaling.metadata import Metadata
-from superres.upscaling.networks import Options, choose_network
+from superres.upscaling.networks import Options as NetworkOptions
+from superres.upscaling.networks import choose_network
 from superres.upscaling.writing import format_of, reduction, save, turned
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
+
+    File = str | os.PathLike[str]
+    Picture = File | Image.Image
+    Model = nn.Module | Backend | File
+    Item = TypeVar("Item")
+    Several = list[Item] | tuple[Item, ...]
+
+Opened = TypeVar("Opened", bound="Picture")
+"""Of a list: what comes back as Pillow images."""
+Array = TypeVar("Array", bound="np.ndarray | Tensor")
+"""What comes back as the same type."""
+
+
+class Options(TypedDict, total=False):
+    """Options of :func:`upscale` by name; see `PictureUpscaler`."""
+
+    backend: Literal["auto", "ncnn", "openvino", "onnxruntime", "torch"]
+    max_pixels: int | None
+    clamp: bool
+    tile: int | str | None
+    overlap: int | None
+    self_ensemble: bool
+    memory_budget: int | None
+
+
+class Scaled(Options, total=False):
+    """Options of a network's own ``upscale``."""
+
+    scale: float | None
+
 
 _CARRIED = ("icc_profile", "exif", "dpi")  # of a Pillow image
 _upscalers: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 _preparing = threading.Lock()
-_KNOWN = ("model", "scale", "backend", "max_pixels", "out", "clamp", *Tiling.__dataclass_fields__)
+_KNOWN = ("model", "scale", "out", *Options.__annotations__)
 
 
+@overload
 def upscale(
-    image: Any,
-    model: nn.Module | str | Path = AUTO,
-    scale: float | None = None,
-    **options: Any,
-) -> Any:
+    image: Picture, model: Model = ..., scale: float | None = ..., **options: Unpack[Options]
+) -> Image.Image: ...
+@overload
+def upscale(
+    image: Array, model: Model = ..., scale: float | None = ..., **options: Unpack[Options]
+) -> Array: ...
+@overload
+def upscale(
+    image: Several[Opened],
+    model: Model = ...,
+    scale: float | None = ...,
+    **options: Unpack[Options],
+) -> list[Image.Image]: ...
+@overload
+def upscale(
+    image: Several[Array], model: Model = ..., scale: float | None = ..., **options: Unpack[Options]
+) -> list[Array]: ...
+@overload
+def upscale(
+    image: Several[Any], model: Model = ..., scale: float | None = ..., **options: Unpack[Options]
+) -> list[Any]: ...
+@overload
+def upscale(
+    image: File,
+    model: Model = ...,
+    scale: float | None = ...,
+    *,
+    out: File,
+    **options: Unpack[Options],
+) -> Path: ...
+def upscale(image: Any, model: Model = AUTO, scale: float | None = None, **options: Any) -> Any:
     """Upscale an image, or a list of images, with a network.
 
     Args:
@@ -99,7 +157,7 @@ def upscale(
 @functools.lru_cache(maxsize=4)
 def _named(name: str, scale: float | None, backend: str, changed: int | None) -> Any:
     """The network of a name or a file, which may have ``changed`` meanwhile."""
-    return choose_network(Options(name, scale, backend=backend)).module
+    return choose_network(NetworkOptions(name, scale, backend=backend)).module
 
 
 def _ready(model: nn.Module | Backend, options: dict[str, Any]) -> PictureUpscaler:
@@ -197,7 +255,7 @@ class PictureUpscaler:
         self,
         model: nn.Module | Backend,
         scale: float | None = None,
-        backend: str = "auto",
+        backend: Literal["auto", "ncnn", "openvino", "onnxruntime", "torch"] = "auto",
         max_pixels: int | None = None,
         **tiling: Any,
     ) -> None:
@@ -217,7 +275,19 @@ class PictureUpscaler:
         """Let go of the network and its buffers; the object cannot be used after."""
         self._enlarger = None
 
-    def __call__(self, image: Any, out: str | os.PathLike | None = None, clamp: bool = True) -> Any:
+    @overload
+    def __call__(self, image: Picture, *, clamp: bool = ...) -> Image.Image: ...
+    @overload
+    def __call__(self, image: Array, *, clamp: bool = ...) -> Array: ...
+    @overload
+    def __call__(self, image: Several[Opened], *, clamp: bool = ...) -> list[Image.Image]: ...
+    @overload
+    def __call__(self, image: Several[Array], *, clamp: bool = ...) -> list[Array]: ...
+    @overload
+    def __call__(self, image: Several[Any], *, clamp: bool = ...) -> list[Any]: ...
+    @overload
+    def __call__(self, image: File, out: File, clamp: bool = ...) -> Path: ...
+    def __call__(self, image: Any, out: File | None = None, clamp: bool = True) -> Any:
         """Upscale one image or a list of them; see :func:`upscale`."""
         if self._enlarger is None:
             raise UserError("this upscaler was closed; make a new one")

@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Unpack, overload
 
 import torch
 from torch import nn
 
 from superres.errors import UserError
 from superres.models.layers.residual import ResidualBlock
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from superres.upscaling.python import (
+        Array,
+        File,
+        Opened,
+        Picture,
+        PictureUpscaler,
+        Scaled,
+        Several,
+    )
 
 
 class Backbone(nn.Module):
@@ -24,6 +38,18 @@ class Backbone(nn.Module):
             if isinstance(module, ResidualBlock):
                 module.fold_res_scale()
 
+    @overload
+    def upscale(self, image: Picture, **options: Unpack[Scaled]) -> Image.Image: ...
+    @overload
+    def upscale(self, image: Array, **options: Unpack[Scaled]) -> Array: ...
+    @overload
+    def upscale(self, image: Several[Opened], **options: Unpack[Scaled]) -> list[Image.Image]: ...
+    @overload
+    def upscale(self, image: Several[Array], **options: Unpack[Scaled]) -> list[Array]: ...
+    @overload
+    def upscale(self, image: Several[Any], **options: Unpack[Scaled]) -> list[Any]: ...
+    @overload
+    def upscale(self, image: File, *, out: File, **options: Unpack[Scaled]) -> Path: ...
     def upscale(self, image: Any, **options: Any) -> Any:
         """Enlarge a picture; gives the same kind of thing back.
 
@@ -36,7 +62,7 @@ class Backbone(nn.Module):
 
         return superres.upscale(image, self, **options)
 
-    def upscaler(self, **options: Any) -> Any:
+    def upscaler(self, **options: Any) -> PictureUpscaler:
         """A :class:`superres.upscaling.PictureUpscaler`: many pictures, buffers and back end kept.
 
         >>> with model.upscaler(tile=256) as enlarge:  # doctest: +SKIP
