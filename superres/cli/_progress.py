@@ -78,11 +78,18 @@ class UpscaleProgress(Progress):
     Args:
         total: jobs.
         headline: says which network computes.
+        size: of a job's input and result in words, told with the time that one which takes long
+            will need.
     """
 
     def __init__(
-        self, stream: TextIO, total: int, headline: Callable[[ChosenNetwork], str]
+        self,
+        stream: TextIO,
+        total: int,
+        headline: Callable[[ChosenNetwork], str],
+        size: Callable[[Job], str],
     ) -> None:
+        self._size = size
         super().__init__(stream, passing=True)
         self._total, self._headline, self._number = total, headline, 0
         self._started = self._told = time.monotonic()
@@ -91,6 +98,7 @@ class UpscaleProgress(Progress):
         """See `Listener`."""
         self._number += 1
         self._job, self._begun, self._noted = job, time.monotonic(), set[str]()
+        self._foretold = False
         if self._bars is not None and self._number == 1:
             self._task = self._bars.add_task("", total=self._total, count="", note="")
         number = f"{self._number}/{self._total}"
@@ -109,8 +117,11 @@ class UpscaleProgress(Progress):
         """See `Listener`."""
         word = f"{'frame' if self._job.video else 'tile'} {done}/{total}" if total > 1 else ""
         self._update(done / max(total, done, 1), count=word)
-        if word and done < total:
+        if word and 0 < done < total:
             rest = (time.monotonic() - self._begun) / done * (total - done)
+            if not self._foretold and rest > _SECONDS:
+                self._foretold = True
+                self.say(f"{shown(self._job.source)}: {self._size(self._job)}about {rest:.0f} s")
             self._now_and_then(f"{shown(self._job.source)}: {word}, {rest:.0f} s to go")
 
     def end(self, job: Job, result: Result) -> None:

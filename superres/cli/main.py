@@ -19,16 +19,13 @@ from superres.errors import UserError, did_you_mean
 from superres.output import drop_output, open_missing, printable
 from superres.stopping import TERMINATED, Terminated, terminable
 
-# Commands that are scripts of a checkout now, by their first words.
-_MOVED = {
-    "benchmark": "in a checkout: python tools/benchmark.py",
-    "scaling": "the page docs/scaling.md",
-    "report": "--report of superres test and superres score",
-    "models record": "in a checkout: python tools/maintain/records.py",
-    "models metafile": "in a checkout: python tools/maintain/docs.py",
-    "models gallery": "the page docs/gallery.md",
-    "table --docs": "in a checkout: python tools/maintain/docs.py",
+GROUPS = {
+    "Use": "upscale serve models export convert",
+    "Train": "quickstart train runs print-config convert-config",
+    "Measure": "test score table report",
+    "Data": "data",
 }
+"""Commands as ``superres --help`` groups them; others stand in a group of their own."""
 
 
 def commands() -> list[str]:
@@ -39,6 +36,8 @@ def commands() -> list[str]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns its exit code."""
+    if "_ARGCOMPLETE" in os.environ:  # the shell asks, see docs/index.md
+        _complete()
     argv = list(sys.argv[1:] if argv is None else argv)
     return exit_code(lambda: _run(argv))
 
@@ -88,9 +87,6 @@ def _run(argv: list[str]) -> int:
     if argv[0] in ("-V", "--version"):
         print(f"superres {superres.__version__}")
         return 0
-    for words, where in _MOVED.items():
-        if argv[: len(words.split())] == words.split():
-            raise UserError(f"superres {words} is now {where}")
     name = argv[0]
     if name not in commands():
         hint = did_you_mean(name, commands()) or f": {', '.join(commands())}"
@@ -150,14 +146,28 @@ def _explain_import(error: ImportError) -> str:
 
 
 def _overview() -> str:
-    lines = ["usage: superres COMMAND [arguments]", "", "commands:"]
+    lines, rest = ["usage: superres COMMAND [arguments]"], commands()
     folder = Path(superres.cli.__path__[0])
-    for name in commands():
-        file = folder / f"{name.replace('-', '_')}.py"
-        # Read, not imported, which takes longer than all else together.
-        first = file.read_text(encoding="utf-8").partition("\n")[0]
-        lines.append(f"  {name:<14} {first.strip(chr(34))}")
+    for group, words in {**GROUPS, "Other": " ".join(rest)}.items():
+        lines += ["", f"{group}:"]
+        for name in [word for word in words.split() if word in rest]:
+            rest.remove(name)
+            file = folder / f"{name.replace('-', '_')}.py"
+            # Read, not imported, which takes longer than all else together.
+            first = file.read_text(encoding="utf-8").partition("\n")[0]
+            lines.append(f"  {name:<14} {first.strip(chr(34))}")
     return "\n".join([*lines, "", "superres COMMAND --help tells more."])
+
+
+def _complete() -> None:
+    """Answer a shell that completes words of a command line."""
+    import argcomplete
+
+    parser = argparse.ArgumentParser("superres")
+    words = parser.add_subparsers()
+    for name in commands():
+        _module(name).add_arguments(words.add_parser(name))
+    argcomplete.autocomplete(parser)
 
 
 if __name__ == "__main__":

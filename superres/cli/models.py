@@ -11,9 +11,9 @@ import dataclasses
 import json
 import os
 import re
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from superres.cli._options import print_columns
 from superres.errors import UserError
 from superres.options import whole_scale
 
@@ -62,19 +62,13 @@ def _list(args: argparse.Namespace) -> int:
     groups: dict[str, list[Entry]] = {}
     for entry in found:
         groups.setdefault(entry.name if args.all else entry.family, []).append(entry)
-    _table([_HEAD, *map(_row, groups.values())])
+    print_columns([_HEAD, *map(_row, groups.values())])
     print("\nSet5: published PSNR, * measured here; protocol edsr-y where none is named")
     if not args.all:
         print("models list WORD ... shows what has it in a name; --all a line for every config")
     if studies:
         print(f"{len(studies)} configs of studies are left out: models list {' | '.join(STUDIES)}")
     return 0
-
-
-def _table(rows: Sequence[Sequence[str]]) -> None:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        print("  ".join(text.ljust(n) for text, n in zip(row, widths, strict=True)).rstrip())
 
 
 def _plain(entry: Entry) -> dict[str, Any]:
@@ -188,4 +182,4 @@ def _print(name: str, summary: Summary) -> None:
         texts = (f"{n:,.2f}" if isinstance(n, float) else f"{n:,}" for n in numbers)
         shown = [text if number else "" for number, text in zip(numbers, texts, strict=True)]
         rows.append((part.name, part.type, *shown, shape(part.output)))
-    _table(rows)
+    print_columns(rows)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from superres.cli._options import config_options
+from superres.cli._options import after_training, config_options
 
 CONFIG = "edsr_x2c32b6_quickstart"
 
@@ -53,6 +53,7 @@ def run(args: argparse.Namespace) -> int:
         code = engine.test(CONFIG, str(work_dir / "best.pth"), out=out, options=options, **how)
     if not code:
         print(f"[4/4] comparison: {compare(data, work_dir)}")
+        after_training(work_dir, test=False)
     return code
 
 

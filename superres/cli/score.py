@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("sr_dir", type=Path, metavar="SR_DIR", help="folder of results")
     add("hr_dir", type=Path, metavar="HR_DIR", help="folder of the true pictures")
-    add("--scale", type=whole_scale, required=True, metavar="S", help="upscaling factor")
+    add("-s", "--scale", type=whole_scale, required=True, metavar="S", help="upscaling factor")
     text = f"{PROTOCOLS} (default: edsr-y); several give a table each"
     names = ("--protocol", "--protocols")
     add(*names, nargs="+", default=["edsr-y"], metavar="NAME", help=text)
@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     text = "show the scores of this published method, whose results they are, such as RCAN"
     add("--published", metavar="METHOD", help=text)
     text = "write DIR/results.json, .md, .csv and .tex"
-    add("--out", type=Path, metavar="DIR", help=text)
+    add("-o", "--out", type=Path, metavar="DIR", help=text)
     text = "write DIR/report.html, to look at every result"
     add("--report", action="store_true", help=text)
 

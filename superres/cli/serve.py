@@ -23,7 +23,8 @@ from superres.options import count
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
     add = parser.add_argument
-    add("--model", action="append", default=[], metavar="FILE|NAME", help="to offer; repeatable")
+    text = "to offer; repeatable"
+    add("-m", "--model", action="append", default=[], metavar="FILE|NAME", help=text)
     add("--port", type=int, default=8765, help="0: any free one (default: 8765)")
     add("--host", default="127.0.0.1", help="others than 127.0.0.1 let other computers in")
     add("--open", action="store_true", help="open the page in a browser")

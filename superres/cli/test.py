@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import re
 
-from superres.cli._options import METRICS, PROTOCOLS, config_options, launcher
+from superres.cli._options import METRICS, PROTOCOLS, config_options, launcher, what_next
 
 _WANTED = (
     *("out", "save_images", "report", "published", "baseline", "weight_format", "self_ensemble"),
@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "loads: of the config only sets, scale and protocols are used then",
     )
     text = "write results.json, .md, .csv and .tex (and images) there"
-    add("--out", metavar="DIR", help=text)
+    add("-o", "--out", metavar="DIR", help=text)
     text = "keep the results as OUT/images/SET/xS/NAME.png"
     add("--save-images", action="store_true", help=text)
     text = "write OUT/report.html, to look at every result (implies --save-images)"
@@ -72,4 +72,7 @@ def run(args: argparse.Namespace) -> int:
     options = [*args.cfg_options, *([f"metrics={metrics!r}"] if metrics else [])]
     wanted = {key: getattr(args, key) for key in _WANTED}
     wanted |= {"sets": split(args.sets), "protocols": split(args.protocols)}
-    return test(args.config, args.checkpoint, args.launcher, options, **wanted)
+    code = test(args.config, args.checkpoint, args.launcher, options, **wanted)
+    if args.out and code < 2:
+        what_next(["table", args.out, "OTHER_RESULTS"])
+    return code

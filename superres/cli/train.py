@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
-from superres.cli._options import config_options, launcher
+from superres.cli._options import after_training, config_options, launcher
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,4 +37,8 @@ def run(args: argparse.Namespace) -> int:
 
     names = ("work_dir", "resume", "seed", "amp", "launcher", "trace", "deterministic", "check")
     options = {name: getattr(args, name) for name in (*names, "auto_scale_lr")}
-    return train(args.config, options=args.cfg_options, **options)
+    folders: list[Path] = []
+    code = train(args.config, args.cfg_options, folders.append, **options)
+    if not code and folders:
+        after_training(folders[0])
+    return code

@@ -1,4 +1,4 @@
-"""Enlarge pictures and videos: files, folders, patterns, standard input.
+"""Upscale images and videos: files, folders, patterns, standard input.
 
 superres upscale photo.jpg                       writes photo_x4.jpg beside it
 superres upscale photos/ -o large --scale 2      a folder with its subfolders
@@ -27,7 +27,7 @@ from superres.options import any_scale, count
 from superres.output import drop_output, printable, shown
 
 if TYPE_CHECKING:
-    from superres.upscaling.jobs import JobList
+    from superres.upscaling.jobs import Job, JobList
     from superres.upscaling.networks import ChosenNetwork, Networks, Options
     from superres.upscaling.run import Result
 
@@ -36,12 +36,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
     add = parser.add_argument
     add("inputs", nargs="*", metavar="INPUT", help="files, folders, quoted patterns, or -")
+    add("-i", "--input", dest="more", action="append", metavar="INPUT", help="the same as INPUT")
     add("-o", "--output", metavar="OUT", help="file, folder, or - (default: beside the input)")
     text = "default: auto, edsr-photo for JPEG and other lossy inputs, edsr-s for lossless ones"
-    add("--model", default="auto", metavar="NAME|FILE", help=text)
+    add("-m", "--model", default="auto", metavar="NAME|FILE", help=text)
     add("--weights-format", metavar="FORMAT", help="of a weight file that does not tell it")
     text = "1 to 64, also 1.5; default: the model's, or 4"
-    add("--scale", type=any_scale, metavar="S", help=text)
+    add("-s", "--scale", type=any_scale, metavar="S", help=text)
     add("--self-ensemble", action="store_true", help="mean of eight views: better, 8 times slower")
     add("--tile", default="auto", metavar="auto|N|edsr-chop|off", help="side of tiles, input px")
     add("--device", default="auto", help="cpu, cuda, cuda:1, vulkan, mps; default: cuda, else cpu")
@@ -65,6 +66,7 @@ def run(args: argparse.Namespace) -> int:
     """Upscale; see `superres.upscaling`."""
     if args.list_models:
         return _list_models()
+    args.inputs += args.more or ()
     if args.compare and not args.inputs:  # --compare photo.png: meant as the input
         args.inputs, args.compare = [args.compare], ""
     if not args.inputs:
@@ -80,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _upscale(args: argparse.Namespace, stream: Any) -> int:
     from superres.cli._progress import UpscaleProgress
-    from superres.imaging.io import max_pixels_allowed
+    from superres.imaging.io import max_pixels_allowed, picture_size
     from superres.upscaling.jobs import list_jobs
     from superres.upscaling.networks import Networks
     from superres.upscaling.run import run_jobs
@@ -95,7 +97,16 @@ def _upscale(args: argparse.Namespace, stream: Any) -> int:
     if found.missing and not found.jobs:
         raise UserError("; ".join(f"{name}: {why}" for name, why in found.missing))
     _check_places(args, found.jobs)
-    with UpscaleProgress(stream, len(found.jobs), _headline) as view:
+
+    def size(job: Job) -> str:
+        sides = None if job.video or job.streams else picture_size(job.source)
+        if sides is None:
+            return ""
+        height, width = sides
+        larger = f"{width * networks.scale:.0f}x{height * networks.scale:.0f}"
+        return f"{width}x{height} to {larger}, "
+
+    with UpscaleProgress(stream, len(found.jobs), _headline, size) as view:
         try:
             for note in found.notes:
                 view.say(note)

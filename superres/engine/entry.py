@@ -163,6 +163,10 @@ def train(
                 mistake = error
             agreement.share_mistake(mistake, everywhere=True)
             told(folder)
+            plain = options if isinstance(options, dict) else parse_options(options or [])
+            given = {**plain, **{k: v for k, v in changes.items() if v is not None}}
+            told_by = {"config": stem, "changes": {k: str(v) for k, v in given.items()}}
+            log.debug(f"config {stem}", **told_by)
             return _train(cfg, device, folder, log, start, how.trace)
         finally:
             log.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from superres.cli.main import commands, main
+from superres.cli.main import GROUPS, commands, main
 from superres.imaging.io import write_image
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,7 +29,7 @@ def run(*arguments: str, **env: str) -> subprocess.CompletedProcess:
 
 HELP = """
 import sys
-from superres.cli.main import commands, main
+from superres.cli.main import GROUPS, commands, main
 codes = [main([name, "--help"]) for name in commands()] + [main(["data", "prepare", "--help"])]
 heavy = {"torch", "numpy", "cv2", "lmdb", "rich", "mmengine"} & set(sys.modules)
 sys.exit(f"{heavy} imported" if heavy else any(codes))
@@ -52,19 +53,54 @@ def test_every_tool_is_the_command_of_its_name():
     assert "15.44" in done.stdout
 
 
-def test_overview_lists_every_command(capsys):
+def test_overview_has_every_command_in_one_group(capsys):
     assert main(["--help"]) == 0
-    output = capsys.readouterr().out
-    for name in commands():
-        assert f"  {name} " in output
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if line.endswith(":")] == [*(f"{g}:" for g in GROUPS), "Other:"]
+    assert sorted(line.split()[0] for line in lines if line.startswith("  ")) == commands()
 
 
 def test_unknown_words(capsys):
     assert main(["trian"]) == 2
     assert "did you mean train" in capsys.readouterr().err
-    assert main([]) == 2
-    assert main(["train"]) == 2
-    assert main(["train", "x.py", "--no-such-option"]) == 2
+    for words in ([], ["train"], ["train", "x.py", "--no-such-option"], ["upscale"]):
+        assert main(words) == 2
+
+
+def test_the_shell_completes_words(tmp_path):
+    pytest.importorskip("argcomplete")
+    for line, found in (("superres tr", "train"), ("superres train --aut", "--auto-scale-lr")):
+        env = {"_ARGCOMPLETE": "1", "COMP_LINE": line, "COMP_POINT": str(len(line))}
+        env |= {"_ARGCOMPLETE_STDOUT_FILENAME": str(tmp_path / "found")}
+        run("-m", "superres.cli.main", **env)
+        assert (tmp_path / "found").read_text().strip() == found
+
+
+def log_of(folder, *lines):
+    folder.mkdir(parents=True)
+    (folder / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines) + '{"cut')
+
+
+def test_runs_are_listed_the_best_last(tmp_path, capsys):
+    def scored(*psnr):
+        result = {"set": "Set5", "scale": 2, "protocol": "edsr-y"}
+        return [{"iter": n, "results": [{**result, "psnr": p}]} for n, p in enumerate(psnr, 1)]
+
+    start = {"mode": "event", "config": "edsr-s", "changes": {"seed": "1", "ema": "0.9"}}
+    log_of(tmp_path / "a/good", start, *scored(37.25, 37.5, None, 37.0))
+    log_of(tmp_path / "bad", *scored(30.0))
+    log_of(tmp_path / "bad/previous_runs/1", *scored(39.0))
+    assert main(["runs", str(tmp_path)]) == 0
+    head, *rows = (line.split() for line in capsys.readouterr().out.splitlines())
+    assert head[0] == "run"
+    assert rows[0] == ["bad", "1", "30.00", "Set5", "x2", "(edsr-y)", "-", "-"]
+    best = ["a/good", "4", "37.50", "Set5", "x2", "(edsr-y)", "edsr-s", "seed=1", "ema=0.9"]
+    assert rows[1] == best
+    assert main(["runs", str(tmp_path), "--json"]) == 0
+    assert [run["psnr"] for run in json.loads(capsys.readouterr().out)] == [30.0, 37.5]
+    (tmp_path / "bad/log.jsonl").write_text("[]\n")
+    assert main(["runs", str(tmp_path)]) == 2
+    assert "bad/log.jsonl: line 1" in capsys.readouterr().err
 
 
 def test_a_scale_as_people_write_it(tmp_path, capsys):
@@ -74,7 +110,7 @@ def test_a_scale_as_people_write_it(tmp_path, capsys):
         write_image(tmp_path / folder / "a.png", image // (2 if folder == "sr" else 1))
     tables = set()
     for text in ("2", "x2", "2x", "X2"):
-        assert main(["score", str(tmp_path / "sr"), str(tmp_path / "hr"), "--scale", text]) == 0
+        assert main(["score", str(tmp_path / "sr"), str(tmp_path / "hr"), "-s", text]) == 0
         tables.add(capsys.readouterr().out)
     assert len(tables) == 1
     for text in ("two", "x", "x2x", "2.5"):

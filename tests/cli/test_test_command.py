@@ -165,8 +165,11 @@ def test_what_does_not_fit(checkpoint, options, tmp_path, capsys):
 
 def test_choosing_by_a_test_set_is_recorded(train, tested, tmp_path, capsys):
     assert train("max_iters=6", "val_sets=[]") == 0
+    assert f"next:\n  superres test {tmp_path}/work/config.py" in capsys.readouterr().out
     record = tested(of=tmp_path / "work/best.pth")
-    assert "that column is biased" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "that column is biased" in said
+    assert f"next:\n  superres table {tmp_path}/out" in said
     assert record["selection"]["role"] == "test"
     assert record["selection"]["set"] == "testset"
 

@@ -174,10 +174,12 @@ def test_streams(weights, tmp_path):
     assert Image.open(io.BytesIO(done.stdout)).size == (112, 80)
 
 
-def test_scale_and_tiles(upscale, tmp_path):
+def test_scale_and_tiles(upscale, tmp_path, monkeypatch):
     Image.fromarray(scene()).save(tmp_path / "a.png")
+    monkeypatch.setattr("superres.cli._progress._SECONDS", 0)  # any work is long
     said = upscale(tmp_path / "a.png", "--scale", "3", "--tile", "16", scale=4)
     assert "made x4 by the network, then resized to x3" in said
+    assert said.count("a.png: 56x40 to 168x120, about ") == 1
     assert opened(tmp_path / "a_x3.png").size == (168, 120)
     upscale(tmp_path / "a.png", "--scale", "2.5", "--self-ensemble", scale=4)
     assert opened(tmp_path / "a_x2.5.png").size == (140, 100)

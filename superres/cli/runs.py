@@ -1,0 +1,59 @@
+"""List trainings: name, iterations, best score, what was changed of which config.
+
+It reads the work dirs' log.jsonl. A score is the best of the first validation set, by the protocol
+that stands beside it; a change is what the command that trained said beyond its config.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from superres.cli._options import print_columns
+from superres.errors import UserError
+
+_HEAD = ("run", "iterations", "best, dB", "config", "changed")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    text = "a work dir, or a folder of such (default: work_dirs)"
+    parser.add_argument("folder", nargs="?", type=Path, default=Path("work_dirs"), help=text)
+    parser.add_argument("--json", action="store_true", help="as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print a line per training, the best one last."""
+    logs = [p for p in args.folder.rglob("log.jsonl") if "previous_runs" not in p.parts]
+    if not logs:
+        raise UserError(f"{args.folder}: no trainings here (a work dir has a log.jsonl)")
+    runs = [_read(log, log.parent.relative_to(args.folder)) for log in sorted(logs)]
+    runs.sort(key=lambda found: found["psnr"] or 0)
+    print(json.dumps(runs, indent=2)) if args.json else print_columns([_HEAD, *map(_row, runs)])
+    return 0
+
+
+def _read(log: Path, name: Path) -> dict[str, Any]:
+    found = {"run": str(name), "iterations": 0, "psnr": None, "config": None, "changes": {}}
+    for number, text in enumerate(log.read_text("utf-8").split("\n")[:-1], 1):
+        try:
+            line = json.loads(text)
+            found["iterations"] = line.get("iter", found["iterations"])
+            if "changes" in line:
+                found |= {"config": line["config"], "changes": line["changes"]}
+            first = next(iter(line.get("results") or [{}]))
+            if (first.get("psnr") or 0) > (found["psnr"] or 0):
+                found |= {k: first[k] for k in ("psnr", "set", "scale", "protocol")}
+        except (ValueError, AttributeError, KeyError, TypeError):
+            raise UserError(f"{log}: line {number} is not of a training's log") from None
+    return found
+
+
+def _row(run: dict[str, Any]) -> tuple[str, ...]:
+    best = "-"
+    if run["psnr"]:
+        best = f"{run['psnr']:.2f} {run['set']} x{run['scale']} ({run['protocol']})"
+    changed = " ".join(f"{key}={value}" for key, value in run["changes"].items())
+    return run["run"], str(run["iterations"]), best, run["config"] or "-", changed or "-"
