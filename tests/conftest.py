@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,10 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+# Caches of decoded images lie there; no test sees those of another run.
+_temporary = tempfile.TemporaryDirectory(prefix="superres-tests-", ignore_cleanup_errors=True)
+os.environ["TMPDIR"] = _temporary.name
 
 _HERE = {"localhost", "::1", "0.0.0.0", "", None, socket.gethostname()}
 

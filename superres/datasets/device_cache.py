@@ -8,7 +8,6 @@ the same iteration, and it costs two index computations and two gathers on the d
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,7 +23,7 @@ from .sampler import IterationSampler, SampleKey, sample_generator
 from .transforms.views import FLIP_HORIZONTAL, FLIP_VERTICAL, TRANSPOSE, view_shape
 
 _HEADROOM = 0.9  # of what is free: the rest is for the network, or for the other processes
-_KEY = "config: train_dataloader.dataset.cache"
+CACHE_KEY = "config: train_dataloader.dataset.cache"
 
 
 @dataclass(slots=True)
@@ -118,8 +117,8 @@ class CachedLoader:
             if wrong or part.make_lq == "none":
                 what = f"{wrong[0]} computes with pixels" if wrong else "make_lq is 'none'"
                 raise UserError(
-                    f"{_KEY}: {what}, and the cache only crops and turns images that are there. "
-                    "Remove it, or set cache=None"
+                    f"{CACHE_KEY}: {what}, and a cache on the GPU only crops and turns images that "
+                    "are there. Remove it, or set cache='cpu' or 'disk'"
                 )
         self._check_room()
         self._gt: dict[Path, Plane] = {}
@@ -132,15 +131,11 @@ class CachedLoader:
         low = [_shapes(part.lq_shape, part) for part in self.parts.values()]
         samples = sum(math.prod(shape) for shapes in [*high.values(), *low] for shape in shapes)
         needed = samples * first.load(0)[1].dtype.itemsize
-        on_cpu = self.device.type == "cpu"
-        processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if on_cpu else 1
-        free = available(self.device)
-        if free is not None and needed * processes > _HEADROOM * free:
+        if needed > (most := _HEADROOM * available(self.device)):
             raise UserError(
-                f"{_KEY}: the training set takes {needed / 2**30:.2f} GiB in each of {processes} "
-                f"processes, and {self.device} has {free / 2**30:.2f} GiB free, of which "
-                f"{_HEADROOM:.0%} may be used. Set cache=None"
-                + ("" if on_cpu else " or 'cpu', or give the run more memory")
+                f"{CACHE_KEY}: the training set takes {needed / 2**30:.2f} GiB, and "
+                f"{most / 2**30:.2f} GiB of {self.device}'s memory may be used. Set cache='cpu', "
+                "'disk' or None"
             )
 
     def _fill(self, scale: int | None, part: Any) -> list[dict[str, Any]]:
@@ -156,8 +151,8 @@ class CachedLoader:
             small, large = map(np.asarray, part.load(i))
             if (small.dtype, large.dtype) != (lq.dtype, gt.dtype):
                 raise UserError(
-                    f"{_KEY}: {part.gt.name_at(i)} has {large.dtype} samples, others {gt.dtype}; "
-                    "with dtype='uint8' they are alike"
+                    f"{CACHE_KEY}: {part.gt.name_at(i)} has {large.dtype} samples, others "
+                    f"{gt.dtype}; with dtype='uint8' they are alike"
                 )
             lq.put(i, small)
             if new:
@@ -186,34 +181,29 @@ class CachedLoader:
             windows = [p[key].through(p["view"]) for p in packed]
             if len({w.shape for w in windows}) > 1:
                 raise UserError(
-                    f"{_KEY}: a batch mixes pictures of different sizes; put a PairedRandomCrop "
+                    f"{CACHE_KEY}: a batch mixes images of different sizes; put a PairedRandomCrop "
                     "into train_pipeline"
                 )
             batch[key] = plane.gather(windows)
         return batch
 
 
-def wanted_cache(dataset: Any) -> str | None:
-    """What the dataset, or the datasets it consists of, ask for."""
-    parts = (getattr(dataset, "parts", None) or {None: dataset}).values()
-    return next((part.cache for part in parts if getattr(part, "cache", None)), None)
-
-
-def cache_device(cache: str) -> torch.device:
-    """The device of 'cpu', 'gpu' (this process's), or 'device': the GPU if there is one.
+def resolved_cache(cache: str | None) -> str | None:
+    """'disk', 'cpu', 'gpu' or None; 'device' is one of the latter two.
 
     Raises:
-        UserError: another word, or 'gpu' where there is none.
+        UserError: another word, or 'gpu' where there is no GPU.
     """
     there = torch.cuda.is_available()
-    if cache not in ("cpu", "gpu", "device") or (cache == "gpu" and not there):
-        what = "torch finds no GPU" if cache == "gpu" else "must be one of 'cpu', 'gpu', 'device'"
+    if cache == "device":
+        return "gpu" if there else "cpu"
+    if cache not in (None, "disk", "cpu", "gpu") or (cache == "gpu" and not there):
+        what = "torch finds no GPU" if cache == "gpu" else "must be one of"
         raise UserError(
-            f"{_KEY} = {cache!r}: {what}. 'device' is the GPU where there is one, else the CPU"
+            f"{CACHE_KEY} = {cache!r}: {what}; 'disk', 'cpu', 'gpu', None, or 'device', which is "
+            "the GPU where there is one, else the CPU"
         )
-    if cache == "cpu" or not there:
-        return torch.device("cpu")
-    return torch.device("cuda", torch.cuda.current_device())
+    return cache
 
 
 def _shapes(shape_of: Any, part: Any) -> list[tuple[int, ...]]:

@@ -19,7 +19,7 @@ from superres.imaging._cv2 import import_cv2
 from superres.stopping import STOPS
 
 from .batches import Ring
-from .device_cache import CachedLoader, cache_device, wanted_cache
+from .device_cache import CachedLoader
 from .sampler import IterationSampler
 
 cv2 = import_cv2()
@@ -80,17 +80,17 @@ def train_loader(
     """Batches in the order of ``sampler``.
 
     Args:
-        dataset: its samples end in ``PackInputs``. Where it asks for a cache, the batches are made
-            by this process on the cache's device, and the other arguments play no part.
+        dataset: its samples end in ``PackInputs``. Where its cache is on the GPU, this process
+            makes the batches there, and the other arguments play no part.
         sampler: also decides at which iteration to start.
         num_workers: processes that prepare batches; 0 does it in the training process.
         start_method: 'fork', 'spawn' or 'forkserver'; None is the system's own.
         prefetch_factor: batches in advance per worker.
         pin_memory: for transfers to a GPU.
     """
-    cache = wanted_cache(dataset)
-    if cache is not None:
-        return CachedLoader(dataset, sampler, cache_device(cache))
+    parts = (getattr(dataset, "parts", None) or {None: dataset}).values()
+    if any(getattr(part, "cache", None) == "gpu" for part in parts):
+        return CachedLoader(dataset, sampler, torch.device("cuda", torch.cuda.current_device()))
     if start_method not in (None, "fork", "spawn", "forkserver"):
         raise UserError(
             f"config: train_dataloader.start_method = {start_method!r} must be 'fork', 'spawn' or "

@@ -12,11 +12,13 @@ from superres.errors import UserError
 from superres.imaging.resize import modcrop
 from superres.registry import DATASETS, TRANSFORMS
 
+from .device_cache import CACHE_KEY, resolved_cache
 from .lazy import reduced
 from .locate import locate
 from .pairing import match_names, size_fault
 from .sampler import SampleKey, sample_generator
 from .storage import ImageLmdb, PictureStore, open_store
+from .storage.raw_cache import RawCache, in_memory, on_disk
 from .transforms.compose import Pipeline
 
 _KEEP = 1024  # pictures whose views and names a process keeps at hand, some 1.5 MB
@@ -43,9 +45,10 @@ class PairedDataset(Dataset):
         border: border rule of a bicubic that is made here.
         channels: 'rgb' or 'grey': what pictures are turned to, also packed ones.
         dtype: 'uint8' (16-bit files are reduced) or 'keep'.
-        cache: keep the training set, decoded, in memory and make the batches there: 'gpu', 'cpu',
-            or 'device' for the GPU where there is one. See
-            :mod:`superres.datasets.device_cache`.
+        cache: where decoded images are kept: 'disk', for image files only (:mod:`.raw_cache`);
+            'cpu', in memory; 'gpu', where the batches are then made, too (:mod:`.device_cache`);
+            'device', the GPU where there is one, else the CPU; None.
+        cache_gib: GiB that the disk caches of all sets may take.
         check_pairs: whether a training first looks at a few pairs (:mod:`.pair_check`).
         seed: set by the engine from the run's seed.
 
@@ -63,7 +66,8 @@ class PairedDataset(Dataset):
         border: str = "reflect",
         channels: str = "rgb",
         dtype: str = "uint8",
-        cache: str | None = None,
+        cache: str | None = "disk",
+        cache_gib: float = 50,
         check_pairs: bool = True,
         seed: int = 0,
     ) -> None:
@@ -79,7 +83,7 @@ class PairedDataset(Dataset):
         self.seed = seed
         self.border = border
         self.make_lq = make_lq
-        self.cache, self.check_pairs = cache, check_pairs
+        self.cache, self.check_pairs = resolved_cache(cache), check_pairs
         self.gt: PictureStore = open_store(found.gt, channels=channels, dtype=dtype)
         self.lq: PictureStore | None = None
         if found.lq is not None and make_lq == "auto":
@@ -93,9 +97,24 @@ class PairedDataset(Dataset):
         self._check_sizes()
         self.notes += self._unused()
         self.pipeline = Pipeline(pipeline)
+        self.cached: list[str] = []
+        self.gt, self.lq = (s and self._kept_decoded(s, cache_gib) for s in (self.gt, self.lq))
         stores = [store for store in (self.gt, self.lq) if store is not None]
-        self._mapped = not self._degrade and all(isinstance(s, ImageLmdb) for s in stores)
-        self._kept: dict[int, dict[str, Any]] = {}
+        self._lasting = not self._degrade and all(
+            isinstance(store, ImageLmdb | RawCache) for store in stores
+        )
+        self._kept: dict[int, tuple[Any, dict[str, Any]]] = {}
+
+    def _kept_decoded(self, store: PictureStore, most: float) -> PictureStore:
+        """The store, or its cache in memory or on the disk."""
+        if self.cache == "cpu":
+            return in_memory(store, CACHE_KEY)
+        if self.cache != "disk" or isinstance(store, ImageLmdb):
+            return store
+        cache, text, warning = on_disk(store, most)
+        self.cached += [text] * bool(text)
+        self.notes += [warning] * bool(warning)
+        return cache
 
     def __len__(self) -> int:
         return len(self.gt)
@@ -107,7 +126,7 @@ class PairedDataset(Dataset):
             low = f"from {self.lq.path}"
         elif self.make_lq == "none" or self._degrade is not None:
             low = f"made by the {'config' if self._degrade else 'pipeline'}"
-        return f"{len(self)} images, HR from {self.gt.path}, LR {low}"
+        return ", ".join([f"{len(self)} images, HR from {self.gt.path}, LR {low}", *self.cached])
 
     def _unused(self) -> list[str]:
         """What of the low-quality side belongs to no ground truth."""
@@ -184,14 +203,16 @@ class PairedDataset(Dataset):
         return fixed
 
     def _fixed(self, i: int) -> dict[str, Any]:
-        """As :meth:`describe`; views and names of packed pictures are kept for the next draw."""
-        if not self._mapped:
+        """As :meth:`describe`; views and names of raw images are kept for the next draw."""
+        if not self._lasting:
             return self.describe(i, *self.load(i))
-        if len(self._kept) > _KEEP:
-            self._kept.clear()
-        if i not in self._kept:
-            self._kept[i] = self.describe(i, *self.load(i))
-        return self._kept[i]
+        version = self.gt.version_at(i), self.partners and self.lq.version_at(self.partners[i])
+        kept = self._kept.get(i)
+        if kept is None or kept[0] != version:
+            if len(self._kept) > _KEEP:
+                self._kept.clear()
+            kept = self._kept[i] = version, self.describe(i, *self.load(i))
+        return kept[1]
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_kept": {}}

@@ -1,8 +1,9 @@
-"""Training samples from disk: ours against PNG sub-images, and against merely copying the crops."""
+"""Training samples from packs and from image files, against PNG sub-images and bare copies."""
 
 from __future__ import annotations
 
 import argparse
+import os
 import time
 from collections.abc import Callable
 from functools import partial
@@ -18,6 +19,7 @@ SIDE = 480  # HR pixels of a sub-image, as BasicSR and MMEditing cut DIV2K
 PREFETCH = 4
 COUNT = 300  # batches of one timing of the workers
 PNG, OURS, COPY = "480x480 sub-images as PNG", "superres", "crop copy only"
+FILES = "superres, from image files (from the second epoch)"
 _PHOTOS = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "motorcycle_left.png")
 
 
@@ -28,11 +30,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    """Make the same batches in three ways; then let workers deliver ours to an empty step."""
+    """Make the same batches in several ways; then let workers deliver ours to an empty step."""
     single_thread()
     import torch
 
+    from superres.datasets.pack import unpack
     from superres.datasets.paired import PairedDataset
+    from superres.datasets.storage import open_store
 
     torch.set_num_threads(1)
     pack(folder, args.images)
@@ -41,8 +45,12 @@ def run(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     pipeline = [crop, *flips, {"type": "RandomTranspose"}, {"type": "PackInputs"}]
     gt, lq = str(folder / "HR.lmdb"), str(folder / f"LR_bicubic_X{SCALE}.lmdb")
     dataset = PairedDataset({"gt": gt, "lq": lq}, scale=SCALE, pipeline=pipeline)
-    rows = samples(dataset, args.repeats)
-    found = ratios(rows, (PNG, OURS), (OURS, COPY))
+    for packed, side in ((gt, "HR"), (lq, "LR")):
+        unpack(open_store(packed), folder / "files" / side)
+    os.environ["TMPDIR"] = str(folder)  # of the raw cache
+    files = PairedDataset(str(folder / "files"), scale=SCALE, pipeline=pipeline)
+    rows = samples(dataset, files, args.repeats)
+    found = ratios(rows, (PNG, OURS), (OURS, COPY), (OURS, FILES))
     rates = delivered(dataset, args.workers, args.repeats)
     name = f"{args.workers} worker{'s' * (args.workers > 1)}"
     rows += [
@@ -56,9 +64,10 @@ def run(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     return {"rows": rows, "ratios": found, "setup": {**setup, "batch": BATCH, "threads": 1}}
 
 
-def samples(dataset: Any, repeats: int) -> list[Row]:
-    """Time per sample of the three ways."""
+def samples(dataset: Any, files: Any, repeats: int) -> list[Row]:
+    """Time per sample of each way."""
     import numpy as np
+    import torch
 
     from superres.datasets.batches import Ring
     from superres.datasets.sampler import IterationSampler
@@ -70,7 +79,7 @@ def samples(dataset: Any, repeats: int) -> list[Row]:
     room = [np.empty((BATCH, *crop.shape), np.uint8) for crop in crops[0]]
     others = others_batch(dataset, batches[0])
 
-    def ours() -> dict[str, Any]:
+    def ours(dataset: Any = dataset) -> dict[str, Any]:
         for batch in batches:  # as in a training, one is gone before the next but a few is made
             made = collate([dataset[key] for key in batch])
         return made
@@ -82,10 +91,13 @@ def samples(dataset: Any, repeats: int) -> list[Row]:
 
     if [b.shape for b in others()] != [ours()[part].shape for part in ("inputs", "gt")]:
         raise AssertionError("the batches are of different shapes")
+    if not all(torch.equal(ours()[part], ours(files)[part]) for part in ("inputs", "gt")):
+        raise AssertionError("the pack and the files give different batches")
     return measure(
         [
             Variant(PNG, others, BATCH, "us/sample"),
             Variant(OURS, ours, len(keys), "us/sample"),
+            Variant(FILES, partial(ours, files), len(keys), "us/sample"),
             Variant(COPY, copy_only, len(keys), "us/sample"),
         ],
         repeats,

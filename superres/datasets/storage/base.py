@@ -35,6 +35,7 @@ class PictureStore(ABC):
     _names: Sequence[str]
     _entries: Sequence[Any]  # what the store itself has to know of each picture
     _environment: Any = None  # an open database
+    _dtype: Depth = "keep"
 
     def names(self) -> Sequence[str]:
         """All names, sorted."""
@@ -43,6 +44,10 @@ class PictureStore(ABC):
     @abstractmethod
     def shape_at(self, i: int) -> tuple[int, int, int]:
         """(height, width, channels) of picture ``i`` without reading its pixels."""
+
+    def dtype_at(self, i: int) -> np.dtype:
+        """The sample type of picture ``i``, or the largest that it may have."""
+        return np.dtype("u1" if self._dtype == "uint8" else "<u2")
 
     def file_at(self, i: int) -> Path | None:
         """The image file of picture ``i``; None where it does not have one of its own."""
@@ -58,6 +63,10 @@ class PictureStore(ABC):
         status = os.stat(file or self.path)
         stamp = b"%d bytes, %d ns" % (status.st_size, status.st_mtime_ns)
         return stamp if file else stamp + b" %d" % i
+
+    def version_at(self, i: int) -> Any:
+        """What is another once image ``i`` has changed, for stores of raw pixels that can."""
+        return None
 
     @abstractmethod
     def read_at(self, i: int) -> np.ndarray:

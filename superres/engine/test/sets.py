@@ -53,7 +53,7 @@ class ScoredDataset(PairedDataset):
         self.round_up = round_up
         self.faults: dict[int, str] = {}
         self.extra: list[str] = []
-        super().__init__(**options)
+        super().__init__(**{"cache": None, **options})
 
     def _match(self) -> list[int]:
         numbers = partner_numbers(self.gt, self.lq, self.scale)
