@@ -24,9 +24,7 @@ def _child(name: str, parent: Registry, *locations: str) -> Registry:
 
 MODELS = _child("model", root.MODELS, "superres.models")
 """Backbones, restorers, losses and data preprocessors."""
-DATASETS = _child(
-    "dataset", root.DATASETS, "superres.datasets.paired", "superres.datasets.joined"
-)
+DATASETS = _child("dataset", root.DATASETS, "superres.datasets.paired", "superres.datasets.joined")
 DATA_SAMPLERS = _child("data sampler", root.DATA_SAMPLERS, "superres.datasets.sampler")
 TRANSFORMS = _child("transform", root.TRANSFORMS, "superres.datasets.transforms")
 HOOKS = _child("hook", root.HOOKS, "superres.engine.hooks")
@@ -39,9 +37,12 @@ OPTIMIZERS = _child("optimizer", root.OPTIMIZERS, "superres.engine")
 PARAM_SCHEDULERS = _child("parameter scheduler", root.PARAM_SCHEDULERS, "superres.engine")
 METRICS = _child("metric", root.METRICS, "superres.evaluation.metrics")
 """Functions of (sr, hr, protocol), or classes of such."""
+VISUALIZERS = _child("visualizer", root.VISUALIZERS, "superres.engine")
+VISBACKENDS = _child("vis_backend", root.VISBACKENDS, "superres.engine")
 
 ALL = (MODELS, DATASETS, DATA_SAMPLERS, TRANSFORMS, HOOKS, LOOPS, OPTIM_WRAPPERS,
-       OPTIM_WRAPPER_CONSTRUCTORS, OPTIMIZERS, PARAM_SCHEDULERS, METRICS)  # fmt: skip
+       OPTIM_WRAPPER_CONSTRUCTORS, OPTIMIZERS, PARAM_SCHEDULERS, METRICS, VISUALIZERS,
+       VISBACKENDS)  # fmt: skip
 
 
 def registered(registry: Registry, name: Any) -> Any:

@@ -65,7 +65,7 @@ def train(
     code = run(config_or_name, {**changes, **(options or {})}, folders.append, **how)
     best = folders[0] / BEST
     newest = next((path for _, path in iteration_files(folders[0])), None)
-    return TrainingRun(folders[0], best if best.is_file() else newest, code == 0)
+    return TrainingRun(folders[0], best if best.is_file() else newest, code in (0, 1))
 
 
 def test(

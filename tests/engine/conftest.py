@@ -88,9 +88,11 @@ def train(options: list[str], tmp_path: Path) -> Callable[..., int]:
     return run
 
 
-def command(options: list[str], work_dir: Path, *extra: str, **flags: str) -> list[str]:
+def command(
+    options: list[str], work_dir: Path, *extra: str, config: str = CONFIG, **flags: str
+) -> list[str]:
     """The same as a command line for a process of its own."""
-    arguments = [sys.executable, str(ROOT / "tools/train.py"), CONFIG, "--work-dir", str(work_dir)]
+    arguments = [sys.executable, str(ROOT / "tools/train.py"), config, "--work-dir", str(work_dir)]
     for key, value in flags.items():
         arguments += [f"--{key.replace('_', '-')}", str(value)]
     return [*arguments, "--cfg-options", *options, *extra]

@@ -13,7 +13,10 @@ from superres.engine.config.mmengine_hooks import _INSTEAD
 from superres.engine.train.checkpoint import iteration_files
 from superres.registry import HOOKS
 
-USED = ("Hook", "EmptyCacheHook", "EarlyStoppingHook", "ProfilerHook")
+from .conftest import ROOT
+from .ranks import ended, start_ranks
+
+USED = ("Hook", "EmptyCacheHook", "EarlyStoppingHook", "ProfilerHook", "SyncBuffersHook")
 
 
 @HOOKS.register_module()
@@ -71,3 +74,32 @@ def test_early_stopping_by_another_protocol(train):
     hook = "dict(type='EarlyStoppingHook',monitor='valid/psnr@mmediting-rgb',rule='greater')"
     protocols = "protocols=[edsr-y,mmediting-rgb]"
     assert train(f"custom_hooks=[{hook}]", protocols, "max_iters=2") == 0
+
+
+SYNC = """
+from mmengine.hooks import Hook
+from superres.registry import HOOKS
+
+@HOOKS.register_module(force=True)
+class Buffers(Hook):
+    priority = "LOWEST"
+
+    def before_val_epoch(self, runner):
+        found = sum(b.double().sum() for k, b in runner.module.named_buffers() if "running" in k)
+        print("buffers", float(found), flush=True)
+"""
+
+
+def test_buffers_are_the_same_on_all_ranks_in_a_validation(options, tmp_path):
+    (tmp_path / "buffers.py").write_text(SYNC)
+    (tmp_path / "bn.py").write_text(
+        f"_base_ = {str(ROOT / 'configs/srresnet/srresnet_x2c64b16_g1_300k_div2k.py')!r}\n"
+        "custom_imports = dict(imports='buffers')\n"
+        "custom_hooks = [dict(type='SyncBuffersHook'), dict(type='Buffers')]\n"
+    )
+    env = {"PYTHONPATH": f"{tmp_path}:{ROOT}"}
+    short = [*options, "max_iters=2"]
+    ranks = start_ranks(short, tmp_path / "work", [], [], env=env, config=str(tmp_path / "bn.py"))
+    found = [re.findall("buffers (.*)", output) for _, output in ended(ranks)]
+    assert found[0] == found[1]
+    assert len(found[0]) == 1

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 import torch
 
 from superres.checkpoints import convert, save_safetensors
+from superres.cli.main import main
 from superres.engine.train.checkpoint import read_checkpoint
 from superres.models.backbones.edsr import EDSR
 
@@ -132,3 +134,28 @@ def test_weights_of_another_range_are_folded(train, tmp_path, capsys):
     still = ["max_iters=1", f"load_from={path}", "model.backbone.attention=bam"]
     assert train(*still, work_dir=tmp_path / "no", config=config(2)) == 2
     assert "model.backbone.img_range=1.0" in capsys.readouterr().err
+
+
+def test_the_docs_example_of_weights_that_learn_otherwise(options, x2, tmp_path):
+    page = (ROOT / "docs/configs.md").read_text()
+    (code,) = (c for c in re.findall(r"```python\n(.*?)```", page, re.S) if "freeze" in c)
+    mine = f"_base_ = {config(2)!r}\n" + re.sub("load_from = .*", f"load_from = '{x2[0]}'", code)
+    (tmp_path / "mine.py").write_text(mine)
+    command = ["train", str(tmp_path / "mine.py"), "--work-dir", str(tmp_path / "work")]
+    options = [*options, "param_scheduler=[]", "max_iters=2", "checkpoint_interval=1"]
+    assert main([*command, "--cfg-options", *options]) == 0
+    states = [read_checkpoint(tmp_path / f"work/iter_{n}.pth") for n in (1, 2)]
+    for key, before in x2[1].items():
+        frozen = key.startswith(("conv_first", "body."))
+        after = [state["state_dict"][f"backbone.{key}"] for state in states]
+        assert torch.equal(after[0], before) == torch.equal(*after) == frozen, key
+    rates = {group["lr"] for group in states[1]["optimizer"]["param_groups"]}
+    assert rates == {0.001, 0.01}
+
+
+@pytest.mark.parametrize(
+    ("patterns", "said"), [("[nosuch]", "'nosuch'; conv_first"), ("['*']", "no weight is left")]
+)
+def test_what_cannot_be_frozen(train, patterns, said, capsys):
+    assert train(f"freeze={patterns}") == 2
+    assert said in capsys.readouterr().err

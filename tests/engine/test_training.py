@@ -14,6 +14,7 @@ import torch
 from superres.cli.main import main
 from superres.engine.train.checkpoint import read_checkpoint
 from superres.imaging.io import read_image
+from superres.registry import METRICS
 
 from .conftest import CONFIG, read_trace
 
@@ -143,3 +144,16 @@ def test_float16_on_a_cpu_is_refused(train, capsys):
         pytest.skip("there is a GPU")
     assert train("amp=float16") == 2
     assert "bfloat16" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("broken", [True, False])
+def test_a_metric_that_fails_everywhere_is_exit_1(train, options, broken, tmp_path, capsys):
+    @METRICS.register_module(name="sometimes", force=True)
+    def sometimes(sr, hr, protocol):
+        return 1 / (0 if broken else 1)
+
+    assert train("max_iters=2", "metrics=[sometimes]") == int(broken)
+    assert ("failed: division by zero" in capsys.readouterr().out) == broken
+    arguments = [CONFIG, str(tmp_path / "work/iter_2.pth"), "--metrics", "sometimes"]
+    arguments += ["--cfg-options", *options]
+    assert main(["test", *arguments]) == int(broken)

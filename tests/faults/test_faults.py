@@ -177,6 +177,19 @@ def test_a_full_disk(name, part, world, undisturbed, tmp_path):
         check_goes_on(name, world, out, reference)
 
 
+def test_a_check_on_a_full_disk(world, tmp_path, capsys):
+    folder = tmp_path / "disk"
+    command = ["train", CONFIG, "--check", "--work-dir", f"{folder}/work", "--cfg-options"]
+    with small_disk(folder, 16384) as remount:
+        assert main([*command, *tiny_options(world)]) == 2
+        said = capsys.readouterr().err
+        assert "the disk (or quota) is full. Make room and start again" in said
+        assert "--resume" not in said
+        remount("ro")
+        assert main([*command, *tiny_options(world)]) == 2
+        assert f"{folder}: cannot be written, Read-only file system" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("renamed", [True, False])
 def test_a_work_dir_that_goes_while_training(renamed, world, tmp_path, capsys):
     """Renamed or removed, it is made again, and the checkpoints that follow are there."""

@@ -37,8 +37,14 @@ _KINDS = {
         *("model", "model.backbone", "train_dataloader", "train_dataloader.dataset"),
         *("optim_wrapper", "optim_wrapper.optimizer"),
     ),
-    "dict or None": ("optim_wrapper.clip_grad", "optim_wrapper.paramwise_cfg", "auto_scale_lr"),
-    "list or None": ("param_scheduler", "custom_hooks", "recompute"),
+    "dict or None": (
+        *("optim_wrapper.clip_grad", "optim_wrapper.paramwise_cfg", "auto_scale_lr"),
+        "visualizer",
+    ),
+    "list or None": (
+        *("param_scheduler", "custom_hooks", "recompute", "freeze"),
+        *("vis_backends", "visualizer.vis_backends"),
+    ),
     "list": ("train_dataloader.dataset.pipeline",),
     "path or None": ("load_from", "work_dir"),
     "count": (
@@ -107,7 +113,8 @@ def check_shapes(cfg: Config) -> None:
             if key not in known.split():
                 known = known.replace(" ", ", ")
                 raise UserError(f"config: {path} has no key {key!r}; known: {known}")
-    for path in ("param_scheduler", "train_dataloader.dataset.pipeline"):
+    backends = ("vis_backends", "visualizer.vis_backends")
+    for path in ("param_scheduler", "train_dataloader.dataset.pipeline", *backends):
         for i, entry in enumerate(stated.get(path) or ()):
             if not isinstance(entry, dict) or "type" not in entry:
                 raise UserError(f"config: {path}.{i} = {entry!r} must be a dict with a type")

@@ -60,11 +60,9 @@ _OUR_LOADER = ("dataset", "start_method", "prefetch_factor")
 OPTIMISER = "write optim_wrapper = dict(type='OptimWrapper', optimizer=dict(type='Adam', lr=1e-4))"
 _SETS = "write val_sets = [...] and test_sets = [...]: names below data_root, or folders"
 _SCORES = "write protocols = 'mmediting-rgb', or a dict from set to protocol"
-_CURVES = "write tensorboard = True; other backends are not supported"
 REFUSED = {
     **dict.fromkeys(("val_dataloader", "test_dataloader", "data"), _SETS),
     **dict.fromkeys(("val_evaluator", "test_evaluator"), _SCORES),
-    **dict.fromkeys(("visualizer", "vis_backends"), _CURVES),
     "data_preprocessor": "write model = dict(data_preprocessor=dict(...))",
     "model_wrapper_cfg": "remove it: processes are connected by MMDistributedDataParallel",
     "find_unused_parameters": "write it as an attribute of the restorer's class",

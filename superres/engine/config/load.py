@@ -36,7 +36,17 @@ KEYS = (
     *("degradation", "train_pipeline", "train_dataloader", "published", "max_iters"),
     *("global_batch_size", "val_interval", "checkpoint_interval", "optim_wrapper"),
     *("param_scheduler", "default_scope", "seed", "log_interval", "max_keep_checkpoints"),
-    *("tensorboard", "eval_dataset", "load_from", "load_format", "work_dir", "custom_imports"),
+    *(
+        "tensorboard",
+        "visualizer",
+        "vis_backends",
+        "freeze",
+        "eval_dataset",
+        "load_from",
+        "load_format",
+        "work_dir",
+        "custom_imports",
+    ),
     *("custom_hooks", "ema", "amp", "fast", "deterministic", "accumulate", "recompute"),
     *("save_best", "protocols", "metrics", "auto_scale_lr", *SCALARS, *SECTIONS),
 )

@@ -25,7 +25,6 @@ _INSTEAD = {
     "default_hooks = dict(checkpoint=dict(interval=N))",
     "LoggerHook": "write log_interval = N, or default_hooks = dict(logger=dict(interval=N))",
     "EMAHook": "validation would not see its average; write ema = 0.999",
-    "SyncBuffersHook": "buffers are rank 0's, as MMDistributedDataParallel hands them on",
     "NPUProfilerHook": "use ProfilerHook",
     "NaiveVisualizationHook": "use 'superres test --save-images', or tensorboard = True",
     "PrepareTTAHook": "use 'superres test --self-ensemble'",

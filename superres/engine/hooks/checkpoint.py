@@ -29,7 +29,7 @@ class CheckpointHook(Hook):
         """Save where it is time to."""
         done = runner.iter + 1
         due = self.interval and done % self.interval == 0
-        if due or runner.stopping or done == runner.max_iters:
+        if due or runner.stop_training or done == runner.max_iters:
             runner.save_checkpoint(done, self.keep)
 
     def after_train(self, runner: Any) -> None:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Iterable
 from typing import Any
 
 import torch
-from mmengine.hooks import Hook
+from mmengine.hooks import EarlyStoppingHook, Hook
 
 from superres.engine.test.evaluate import EvalResults, Evaluation
 from superres.engine.test.published_columns import standing_of_training
@@ -24,78 +23,6 @@ from superres.evaluation.results import lacking_metrics
 from superres.registry import HOOKS
 
 
-@dataclasses.dataclass
-class Selection:
-    """The best score so far of one set's metric.
-
-    Attributes:
-        set, metric, protocol: which score decides; None where there is nothing to decide by.
-        role: 'validation' or 'test'. Choosing by a test set biases its score, so it is said and
-            written down.
-        score, iter: the best one, and after how many iterations.
-    """
-
-    set: str | None = None
-    metric: str = "psnr"
-    protocol: str | None = None
-    role: str = "none"
-    score: float | None = None
-    iter: int | None = None
-
-    @classmethod
-    def from_wish(
-        cls, wanted: str | None, sets: list[EvalSet], warn: Callable[[str], None]
-    ) -> Selection:
-        """Read ``save_best``: 'SET/psnr', 'SET/ssim', 'psnr' or 'ssim' of the first set, 'auto'
-        (the first set's PSNR) or None.
-
-        A set has one score per protocol: the first protocol's, or 'SET/psnr@PROTOCOL'.
-
-        Raises:
-            UserError: it names a set or protocol that is not validated by, or another metric.
-        """
-        if not wanted or not sets:
-            return cls()
-        if wanted in ("auto", "psnr", "ssim"):
-            wanted = f"{sets[0].key}/{'psnr' if wanted == 'auto' else wanted}"
-        known = {
-            f"{s.key}/{metric}{f'@{by}' if by else ''}": cls(s.key, metric, by or names[0], s.role)
-            for s, names in ((s, [protocol.name for protocol in s.protocols]) for s in sets)
-            for by in ("", *names)
-            for metric in ("psnr", "ssim")
-        }
-        if wanted not in known:
-            near = did_you_mean(wanted, known)
-            raise UserError(f"config: save_best = {wanted!r} is none of {', '.join(known)}{near}")
-        found = known[wanted]
-        if found.role == "test":
-            warn(
-                f"the best checkpoint is chosen by {found.set}, a test set, whose score is biased "
-                "by that; name a validation set in val_sets"
-            )
-        return found
-
-    def better(self, results: EvalResults, iteration: int) -> str | None:
-        """Note a new best score; returns a line about it, or None if it is not better."""
-        scores = [
-            entry[self.metric]
-            for entry in results.entries
-            if self.set in (entry["set"], f"{entry['set']}_x{entry['scale']}")
-            and self.protocol == entry["protocol"]
-        ]
-        if not scores or scores[0] is None or not (self.score is None or scores[0] > self.score):
-            return None
-        self.score, self.iter = scores[0], iteration
-        where = f"{self.set} {self.metric} {self.score:.4f} by {self.protocol}"
-        return f"{where} at iteration {iteration} (best.pth)"
-
-    def restore(self, record: dict[str, Any] | None) -> None:
-        """Continue from a checkpoint's record, if it was about the same score."""
-        same = (self.set, self.metric, self.protocol)
-        if record and tuple(record.get(key) for key in ("set", "metric", "protocol")) == same:
-            self.score, self.iter = record["score"], record["iter"]
-
-
 @HOOKS.register_module()
 class EvaluationHook(Hook):
     """Scores the validation and test sets, keeps ``best.pth``, and prints the table at the end.
@@ -107,8 +34,8 @@ class EvaluationHook(Hook):
 
     Args:
         interval: iterations between two validations; None validates at the end only.
-        save_best: 'SET/psnr', 'SET/ssim', either with '@PROTOCOL'; 'auto' is the first validation
-            set's PSNR; None keeps no best weights.
+        save_best: 'SET/psnr', 'SET/ssim', either with '@PROTOCOL'; 'psnr' or 'ssim' of the first
+            set, of which 'auto' is the PSNR; None keeps no best weights.
     """
 
     priority = "LOWEST"  # behind the checkpoint, which does not wait for a validation
@@ -120,8 +47,25 @@ class EvaluationHook(Hook):
 
     def before_run(self, runner: Any) -> None:
         """Load the config's metrics, and decide which score is the one to choose by."""
+        sets = runner.eval_sets
         self.extras = extra_metrics(runner.cfg, runner.device)
-        self.selection = Selection.from_wish(self.save_best, runner.eval_sets, runner.log.warn)
+        measured = [name for name, _ in _scores(sets, *self.extras.names).values()]
+        for hook in runner.hooks:
+            if isinstance(hook, EarlyStoppingHook):
+                _require_known("EarlyStoppingHook: monitor", hook.monitor, measured)
+        wanted = self.save_best if sets else None
+        if wanted in ("auto", "psnr", "ssim"):
+            wanted = f"{sets[0].key}/{'psnr' if wanted == 'auto' else wanted}"
+        known = _scores(sets)
+        if wanted:
+            _require_known("save_best", wanted, known)
+        self.chosen, of = known.get(wanted, ("", {}))
+        self.selection = {**of, "score": None, "iter": None}
+        if self.selection.get("role") == "test":
+            runner.log.warn(
+                f"the best checkpoint is chosen by {self.selection['set']}, a test set, whose "
+                "score is biased by that; name a validation set in val_sets"
+            )
 
     def before_train(self, runner: Any) -> None:
         """Make up for a validation that was interrupted, or came after the last checkpoint."""
@@ -135,7 +79,7 @@ class EvaluationHook(Hook):
     ) -> None:
         """Validate where it is time to, unless the run is about to stop."""
         done = runner.iter + 1
-        if not runner.stopping and (self._due(done) or done == runner.max_iters):
+        if not runner.stop_training and (self._due(done) or done == runner.max_iters):
             runner.iter = done  # what mmengine's hooks see in a validation
             try:
                 self.validate(runner)
@@ -156,13 +100,14 @@ class EvaluationHook(Hook):
 
     def before_save_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
         """Note what was validated and chosen."""
-        chosen = dataclasses.asdict(self.selection)
-        checkpoint["meta"].update(validated=self.last, selection=chosen)
+        checkpoint["meta"].update(validated=self.last, selection={**self.selection})
 
     def after_load_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
-        """Continue the choice."""
+        """Continue the choice, if it was by the same score."""
         self.last = checkpoint["meta"].get("validated", -1)
-        self.selection.restore(checkpoint["meta"].get("selection"))
+        saved, own = checkpoint["meta"].get("selection") or {}, self.selection
+        if all(saved.get(key) == own.get(key) for key in ("set", "metric", "protocol")):
+            own.update({key: saved.get(key) for key in ("score", "iter")})
 
     def validate(self, runner: Any) -> None:
         """Score all sets; keep the best weights."""
@@ -173,7 +118,8 @@ class EvaluationHook(Hook):
         runner.call_hook("before_val")
         runner.call_hook("before_val_epoch")
         results = self._evaluate(runner)
-        runner.call_hook("after_val_epoch", metrics=results.scalars() if results else {})
+        scores = results.scalars() if results else {}
+        runner.call_hook("after_val_epoch", metrics=scores)
         runner.call_hook("after_val")
         runner.check_stop()
         if results is None or runner.stop.signal:
@@ -183,13 +129,21 @@ class EvaluationHook(Hook):
         for entry in results.entries if runner.rank == 0 else ():
             for note in lacking_metrics(entry["images"], results.metrics):
                 runner.log.warn(f"{entry['set']} by {entry['protocol']}: {note}")
+        none = (all(e.get(m) is None for e in results.entries) for m in results.metrics)
+        runner.failed = any(none)  # a metric that fails on every image
         runner.log.validation(runner.iter, results, time.perf_counter() - started)
-        best = self.selection.better(results, runner.iter)
-        if best is not None:
-            content = weights(runner, runner.iter)
-            if runner.rank == 0:
-                save_atomically(content, runner.work_dir / BEST)
-                runner.log.say(f"best so far: {best}")
+        self._keep_best(runner, scores)
+
+    def _keep_best(self, runner: Any, scores: dict[str, float]) -> None:
+        best, score = self.selection, scores.get(self.chosen)
+        if score is None or (best["score"] is not None and score <= best["score"]):
+            return
+        best.update(score=score, iter=runner.iter)
+        content = weights(runner, runner.iter)
+        if runner.rank == 0:
+            save_atomically(content, runner.work_dir / BEST)
+            where = f"{best['set']} {best['metric']} {score:.4f} by {best['protocol']}"
+            runner.log.say(f"best so far: {where} at iteration {runner.iter} ({BEST})")
 
     def _evaluate(self, runner: Any) -> EvalResults | None:
         numbers = itertools.count()
@@ -214,3 +168,24 @@ class EvaluationHook(Hook):
 
     def _due(self, iteration: int) -> bool:
         return bool(self.interval) and iteration % self.interval == 0
+
+
+def _scores(sets: list[EvalSet], *metrics: str) -> dict[str, tuple[str, dict[str, str]]]:
+    """By its names in a config, each score of a validation: its one name in
+    :meth:`EvalResults.scalars`, which leaves a set's first protocol out, and what it is."""
+    return {
+        f"{s.key}/{metric}{by}": (
+            f"{s.key}/{metric}{by if place else ''}",
+            {"set": s.key, "metric": metric, "protocol": protocol.name, "role": s.role},
+        )
+        for s in sets
+        for place, protocol in enumerate(s.protocols)
+        for metric in ("psnr", "ssim", *metrics)
+        for by in ((f"@{protocol.name}",) if place else ("", f"@{protocol.name}"))
+    }
+
+
+def _require_known(what: str, wanted: str, known: Iterable[str]) -> None:
+    if wanted not in known:
+        near = did_you_mean(wanted, known)
+        raise UserError(f"config: {what} = {wanted!r} is none of {', '.join(known)}{near}")

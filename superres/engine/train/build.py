@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 import torch
 from mmengine.config import Config
-from mmengine.hooks import EarlyStoppingHook, Hook
+from mmengine.hooks import Hook
 from mmengine.model import BaseModel, MMDistributedDataParallel
 from mmengine.optim import build_optim_wrapper
 
@@ -25,7 +26,7 @@ from superres.engine.config.values import blame, to_plain
 from superres.engine.distributed import launch
 from superres.engine.run_log import RunLog
 from superres.engine.test.sets import EvalSet, prepare_sets
-from superres.errors import ScaleNeeded, UserError, did_you_mean, some
+from superres.errors import ScaleNeeded, UserError, some
 from superres.inference.backends.pytorch import upscale_tensor
 from superres.registry import HOOKS, MODELS
 
@@ -77,18 +78,6 @@ def build_trainer(
     trainer = Trainer(cfg, work_dir, log, dataset, left_out, eval_sets, step, schedules)
     for hook in [*hooks, *build_hooks(cfg, log.warn)]:
         trainer.register_hook(hook)
-    known = [f"{s.key}/{metric}" for s in eval_sets for metric in ("psnr", "ssim")]
-    for hook in trainer.hooks:
-        if (
-            isinstance(hook, EarlyStoppingHook)
-            and hook.monitor.partition("@")[0] not in known  # behind it stands a protocol
-            and not cfg.get("metrics")
-        ):
-            near = did_you_mean(hook.monitor, known)
-            raise UserError(
-                f"config: EarlyStoppingHook: monitor = {hook.monitor!r} is none of "
-                f"{', '.join(known)}{near}"
-            )
     trainer.call_hook("before_run")
     return trainer
 
@@ -138,6 +127,7 @@ def _restorer(
     rehearse(backbone, eval_sets, 1 if grey else 3, device)
     if fast.channels_last:
         backbone.to(memory_format=torch.channels_last)
+    freeze(backbone, cfg.get("freeze") or [])
     if cfg.get("recompute"):
         with blame("recompute", None):
             recompute(backbone, to_plain(cfg.recompute))
@@ -181,6 +171,26 @@ def load_from(network: torch.nn.Module, cfg: Config, log: RunLog) -> None:
         for key in keys:
             log.debug(f"load_from: {outcome}: {key}")
     log.say(started.summary)
+
+
+def freeze(network: torch.nn.Module, patterns: Sequence[str]) -> None:
+    """Keep weights as they are, also against decay; running statistics still follow the data.
+
+    Args:
+        patterns: names of weights within the network, or of modules, ``*`` for anything.
+
+    Raises:
+        UserError: a pattern that matches nothing, or nothing is left to train.
+    """
+    named = dict(network.named_parameters())
+    for pattern in patterns:
+        found = [n for n in named if fnmatchcase(n, pattern) or fnmatchcase(n, f"{pattern}.*")]
+        if not found:
+            raise UserError(f"config: freeze: no weight is called {pattern!r}; {some(named)}")
+        for name in found:
+            named[name].requires_grad_(False)
+    if not any(weight.requires_grad for weight in named.values()):
+        raise UserError(f"config: freeze = {[*patterns]}: no weight is left to train")
 
 
 def _scales(config: Mapping[str, Any]) -> list[int]:
@@ -282,7 +292,7 @@ def build_hooks(cfg: Config, warn: Callable[[str], None]) -> list[Hook]:
         ("param_scheduler", hook("ParamSchedulerHook")),
         ("checkpoint", hook("CheckpointHook", **saving)),
         ("evaluation", hook("EvaluationHook", interval="val_interval", save_best="save_best")),
-        ("tensorboard", top.get("tensorboard", True) is not False and hook("TensorboardHook")),
+        ("visualization", hook("VisualizationHook")),
         *(("custom_hooks", own) for own in top.get("custom_hooks") or []),
     ]
     found = []

@@ -242,11 +242,10 @@ def save_atomically(state: dict[str, Any], path: Path) -> None:
         while cause is not None and not isinstance(cause, OSError):
             cause = cause.__cause__ or cause.__context__
         fault = os_fault(path, cause, "file", writing=True) if cause is not None else str(error)
-        before = [f"The one before it, {p.name}, is whole" for _, p in iteration_files(path.parent)]
-        kept = before[0] if before else "No earlier checkpoint exists"
-        raise UserError(
-            f"could not save {fault} {kept}; make room and continue with --resume"
-        ) from error
+        advice = "Make room and start again"
+        for _, kept in iteration_files(path.parent)[:1]:
+            advice = f"The one before it, {kept.name}, is whole; make room, continue with --resume"
+        raise UserError(f"could not save {fault} {advice}") from error
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

@@ -2,37 +2,28 @@
 
 from __future__ import annotations
 
+import importlib.util
 import time
+from functools import cached_property
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from mmengine.config import Config
 
-class TrainLoop:
-    """``runner.train_loop``: progress, and the way to end a training early."""
+from superres.engine.config.values import blame, to_plain
+from superres.engine.run_log import RunLog
+from superres.registry import VISUALIZERS
 
-    def __init__(self, trainer: Any) -> None:
-        self._trainer = trainer
-
-    @property
-    def stop_training(self) -> bool:
-        """Whether the training ends after this iteration; all processes must set it alike."""
-        return self._trainer.stopping
-
-    @stop_training.setter
-    def stop_training(self, value: bool) -> None:
-        self._trainer.stopping = value
-
-    def __getattr__(self, name: str) -> Any:
-        if name not in ("iter", "max_iters", "epoch", "max_epochs", "dataloader"):
-            raise AttributeError(name)
-        return getattr(self._trainer, "train_dataloader" if name == "dataloader" else name)
+_TRIED = {"TensorboardVisBackend", "WandbVisBackend"}
 
 
 class Facade:
     """The trainer's base class: mmengine's names for what it has under others."""
 
-    work_dir: Any
-    cfg: Any
+    work_dir: Path
+    cfg: Config
+    log: RunLog
     eval_sets: list[Any]
     train_dataloader: Any = None
     """The loader, while iterations run."""
@@ -40,12 +31,14 @@ class Facade:
     def __post_init__(self) -> None:
         self.timestamp = time.strftime("%Y%m%d_%H%M%S")
         self.experiment_name = f"{self.work_dir.name}_{self.timestamp}"
-        self.train_loop = self._train_loop = TrainLoop(self)
+        self.log_dir = str(self.work_dir)
+        # Its iter, max_iters, epoch, max_epochs, stop_training; and what it iterates over.
+        self.train_loop = self._train_loop = self
 
     @property
-    def log_dir(self) -> str:
-        """The work dir."""
-        return str(self.work_dir)
+    def dataloader(self) -> Any:
+        """Of the training."""
+        return self.train_dataloader
 
     @property
     def val_dataloader(self) -> list[Any]:
@@ -58,3 +51,38 @@ class Facade:
         return SimpleNamespace(dataloader=self.val_dataloader)
 
     test_dataloader, test_loop = val_dataloader, val_loop
+
+    @cached_property
+    def vis_backends(self) -> list[dict[str, Any]]:
+        """The config's and, unless ``tensorboard`` is off or not installed, TensorBoard's."""
+        cfg = to_plain(self.cfg)
+        found = (cfg.get("visualizer") or {}).get("vis_backends") or cfg.get("vis_backends") or []
+        names = [backend["type"] for backend in found]
+        if "LocalVisBackend" in names:
+            self.log.say("LocalVisBackend has no effect here (log.jsonl is in the work dir)")
+            found = [backend for backend in found if backend["type"] != "LocalVisBackend"]
+        if others := sorted({*names} - _TRIED - {"LocalVisBackend"}):
+            self.log.say(f"{', '.join(others)}: used through mmengine, not tested by superres")
+        if cfg.get("tensorboard", True) is not False and "TensorboardVisBackend" not in names:
+            if importlib.util.find_spec("tensorboard"):
+                found = [*found, {"type": "TensorboardVisBackend"}]
+            else:
+                self.log.say(
+                    "no TensorBoard curves: the package is not installed "
+                    "(pip install 'superres[tensorboard]', or tensorboard=False in the config)"
+                )
+        folder = {"save_dir": str(self.work_dir / "tensorboard")}
+        return [{**(folder if "Tensorboard" in b["type"] else {}), **b} for b in found]
+
+    @cached_property
+    def visualizer(self) -> Any:
+        """mmengine's, over :attr:`vis_backends`; made when it is asked for, as it takes matplotlib.
+
+        Raises:
+            UserError: arguments that do not fit.
+        """
+        given = {"type": "Visualizer", **to_plain(self.cfg.get("visualizer") or {})}
+        given["name"] = f"{self.experiment_name}_{time.time_ns()}"  # a second one may not share it
+        given |= {"vis_backends": self.vis_backends, "save_dir": self.log_dir}
+        with blame("visualizer", given):
+            return VISUALIZERS.build(given)

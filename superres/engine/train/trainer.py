@@ -52,7 +52,8 @@ class Trainer(Facade):
         hooks: in the order of their priorities; see :meth:`register_hook`.
         iter: finished iterations; within ``before_train_iter`` and ``after_train_iter`` the number
             of the running one, from 0, as in mmengine.
-        stopping: the loop ends after this iteration.
+        stop_training: the loop ends after this iteration.
+        failed: some of what was asked for could not be had, so the exit code is not 0.
         last_saved: the iteration of the newest checkpoint.
         earlier: the facts of the runs that this one goes on from, see :func:`.checkpoint.weights`.
     """
@@ -69,7 +70,8 @@ class Trainer(Facade):
     iter: int = field(default=0, init=False)
     data_wait: float = field(default=0.0, init=False)
     last_saved: int = field(default=-1, init=False)
-    stopping: bool = field(default=False, init=False)
+    stop_training: bool = field(default=False, init=False)
+    failed: bool = field(default=False, init=False)
     earlier: list[dict[str, Any]] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
@@ -107,7 +109,7 @@ class Trainer(Facade):
     # -- the loop -------------------------------------------------------------------------------
 
     def train(self) -> int:
-        """Train to ``max_iters``; returns the exit code (0, or 130 and 143 after a signal).
+        """Train to ``max_iters``; returns 0, 1 where ``failed``, 130 or 143 after a signal.
 
         Raises:
             UserError: out of memory, no deterministic form of an operation, a loss that is not
@@ -128,18 +130,18 @@ class Trainer(Facade):
         if self.iter >= self.max_iters:
             self.log.say(f"nothing to do: already at iteration {self.iter}/{self.max_iters}")
         self.call_hook("before_train")
-        if self.iter < self.max_iters and not self.stopping:
+        if self.iter < self.max_iters and not self.stop_training:
             self.call_hook("before_train_epoch")
             self._run()
             self.call_hook("after_train_epoch")
         self.call_hook("after_train")
-        if self.stopping and self.stop.signal:
+        if self.stop_training and self.stop.signal:
             kept = "saved; continue with --resume" if self.last_saved == self.iter else "not saved"
             self.log.say(f"stopped at iteration {self.iter}, {kept}")
-        elif self.stopping:
+        elif self.stop_training:
             self.log.say(f"a hook ended the training at iteration {self.iter}")
         self.call_hook("after_run")
-        return self.stop.exit_code
+        return self.stop.exit_code or int(self.failed)
 
     def _run(self) -> None:
         """Start the workers, iterate, and end them."""
@@ -169,7 +171,7 @@ class Trainer(Facade):
         # On a GPU the agreement would hold up the stream, so it is sought now and then.
         agree_every = 10 if self.device.type == "cuda" and self.world_size > 1 else 1
         self.model.train()
-        while self.iter < self.max_iters and not self.stopping:
+        while self.iter < self.max_iters and not self.stop_training:
             started = time.perf_counter()
             try:
                 batch = next(batches)
@@ -190,8 +192,8 @@ class Trainer(Facade):
 
     def check_stop(self) -> bool:
         """Ask all ranks whether one was told to stop; they call this at the same iteration."""
-        self.stopping = self.stop.agreed(self.device) or self.stopping
-        return self.stopping
+        self.stop_training = self.stop.agreed(self.device) or self.stop_training
+        return self.stop_training
 
     # -- facts and files ------------------------------------------------------------------------
 

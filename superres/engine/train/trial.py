@@ -14,12 +14,14 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
+from mmengine.visualization import Visualizer
 
 from superres.engine.config.load import load_config
 from superres.engine.config.values import to_plain, walk
 from superres.engine.distributed import launch
 from superres.engine.run_log import RunLog
 from superres.errors import UserError, some
+from superres.files import os_fault
 
 from .build import build_trainer
 from .checkpoint import iteration_files
@@ -71,9 +73,15 @@ def try_out(
     total, every = cfg.max_iters, cfg.get("checkpoint_interval") or cfg.max_iters
     cfg.log_interval = 1
     with contextlib.ExitStack() as stack:  # one folder for all ranks, on the disk of the work dir
-        made = tempfile.TemporaryDirectory(prefix=".check-", dir=disk) if log.rank == 0 else None
-        folder = Path(launch.broadcast(stack.enter_context(made) if made else None))
+        made = None
+        if log.rank == 0:
+            try:
+                made = stack.enter_context(tempfile.TemporaryDirectory(prefix=".check-", dir=disk))
+            except OSError as error:
+                raise UserError(os_fault(disk, error, "folder", writing=True)) from error
+        folder = Path(launch.broadcast(made))
         trainer = build_trainer(cfg, device, folder, quiet)
+        trainer.visualizer = Visualizer("check")  # of no back end: nothing is sent to a server
         for line in introduce(trainer):
             log.say(line.replace(str(folder), str(work_dir)))
         images = sum(len(scored.dataset) for scored in trainer.eval_sets)
@@ -125,11 +133,7 @@ def _differences(cfg: Config) -> str:
     whole = [file for file in files if "_base_" not in file.parts]
     base = whole[0] if len(whole) == 1 else Path(cfg.filename)
     before, now = (
-        {
-            key: str(value)
-            for key, value in walk(to_plain(one))
-            if not isinstance(value, dict | list)
-        }
+        {k: str(value) for k, value in walk(to_plain(one)) if not isinstance(value, dict | list)}
         for one in (load_config(str(base)), cfg)
     )
     keys = [key for key in before | now if before.get(key) != now.get(key)]

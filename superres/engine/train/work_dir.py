@@ -13,7 +13,8 @@ from superres.files import Lock, remove_leftovers
 
 from .checkpoint import iteration_files
 
-_OWN = ("iter_*.pth", "best.pth", "last_checkpoint", "log.jsonl", "config.py", "tensorboard")
+_OWN = ("iter_*.pth", "best.pth", "last_checkpoint", "log.jsonl", "config.py", "tensorboard",
+        "vis_data")  # fmt: skip
 
 
 def open_work_dir(path: Path, warn: Callable[[str], None] = lambda _: None) -> Lock:

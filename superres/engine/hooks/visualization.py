@@ -1,0 +1,85 @@
+"""Curves and sample pictures, in TensorBoard and whatever else mmengine's Visualizer reaches."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from mmengine.hooks import Hook
+
+from superres.engine.config.values import require
+from superres.errors import UserError
+from superres.registry import HOOKS
+
+
+@HOOKS.register_module()
+class VisualizationHook(Hook):
+    """Hands the scalars that the run reports, and some results, to ``runner.visualizer``.
+
+    At each validation these are so many results as ``tensorboard=dict(pictures=N)`` in the config
+    says, else 4, of each set its first ones; each beside LR, bicubic and HR, with an enlarged part.
+    """
+
+    priority = "VERY_LOW"
+
+    def before_run(self, runner: Any) -> None:
+        """Find mistakes before anything is written."""
+        options = runner.cfg.get("tensorboard")
+        wanted = options.get("pictures", 4) if isinstance(options, dict) else 4
+        self._pictures = require("tensorboard.pictures", wanted, "count or 0")
+        self._seen: Counter[str] = Counter()
+        self._shown = runner.visualizer if runner.vis_backends else None
+        self._folders = [Path(b["save_dir"]) for b in runner.vis_backends if "save_dir" in b]
+
+    def before_train(self, runner: Any) -> None:
+        """Start the back ends and listen to the log."""
+        if runner.rank or not runner.vis_backends:
+            self._shown = None
+            return
+        self._shown, self._log = runner.visualizer, runner.log
+        try:
+            self._shown.add_config(runner.cfg)
+        except Exception as error:  # a package that is missing, a server, a login
+            raise UserError(f"config: visualizer: {error}") from error
+        runner.log.listeners.append(self._write)
+
+    def _write(self, mode: str, iteration: int, values: dict[str, float]) -> None:
+        numbers = {f"{mode}/{k}": v for k, v in values.items() if isinstance(v, int | float)}
+        self._show("add_scalars", numbers, iteration)
+
+    def _show(self, method: str, *arguments: Any) -> None:
+        if self._shown is None:
+            return
+        try:
+            # Where the work dir went while training, TensorBoard's thread would die.
+            for folder in self._folders:
+                folder.mkdir(parents=True, exist_ok=True)
+            getattr(self._shown, method)(*arguments)
+        except Exception as error:  # curves end no training
+            self._shown = None
+            self._log.warn(f"visualizer: {error}; it is left out, and the training goes on")
+
+    def after_val_iter(
+        self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None
+    ) -> None:
+        """Show a result, if it is among the first of its set."""
+        # The limit is on all sets together, and each set gets its share.
+        key, share = data_batch["set"], -(-self._pictures // len(runner.eval_sets))
+        full = self._seen.total() >= self._pictures or self._seen[key] >= share
+        if self._shown is None or full:
+            return
+        from superres.evaluation.embedding import as_rgb8
+        from superres.imaging.comparison import comparison
+
+        self._seen[key] += 1
+        shown = comparison(*map(as_rgb8, (data_batch["lq"], outputs, data_batch["gt"])))
+        self._show("add_image", f"val/{key}/{data_batch['name']}", shown, runner.iter)
+
+    def after_val_epoch(self, runner: Any, metrics: dict[str, float] | None = None) -> None:
+        """The next validation shows the same ones again."""
+        self._seen.clear()
+
+    def after_run(self, runner: Any) -> None:
+        """Flush."""
+        self._show("close")
