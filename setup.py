@@ -1,16 +1,14 @@
-"""Packaging: the library, with the configs and tools of the checkout inside the wheel."""
+"""What pyproject.toml cannot say: dependencies by file, configs and tools inside the wheel."""
 
 from __future__ import annotations
 
-import re
 import shutil
 from pathlib import Path
 
-from setuptools import find_packages, setup
+from setuptools import setup
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
-SHARED = ("configs", "tools")
 # They work on a checkout only.
 LEFT_OUT = ("__pycache__", "maintain", "benchmarks", "benchmark.py")
 
@@ -23,15 +21,11 @@ def requirements(name: str) -> list[str]:
 
 def extras() -> dict[str, list[str]]:
     """``name: a, b`` per line of requirements/optional.txt, and all of them together."""
-    found = {}
-    for line in requirements("optional"):
-        name, _, packages = line.partition(":")
-        found[name.strip()] = [p.strip() for p in packages.split(",")]
+    lines = (line.partition(":") for line in requirements("optional"))
+    found = {name: [p.strip() for p in packages.split(",")] for name, _, packages in lines}
     # pyiqa brings a second OpenCV, which would overwrite the first.
     found["all"] = sorted({p for n, ps in found.items() if n != "niqe" for p in ps})
-    found["tests"] = requirements("tests")
-    found["docs"] = requirements("docs")
-    return found
+    return {**found, "tests": requirements("tests"), "docs": requirements("docs")}
 
 
 class BuildWithShared(build_py):
@@ -40,40 +34,15 @@ class BuildWithShared(build_py):
     def run(self) -> None:
         """Build, then copy. A development install reads the checkout's own folders."""
         super().run()
-        if getattr(self, "editable_mode", False):
-            return
-        for name in SHARED:
+        for name in () if getattr(self, "editable_mode", False) else ("configs", "tools"):
             target = Path(self.build_lib) / "superres" / "_share" / name
             shutil.rmtree(target, ignore_errors=True)
             shutil.copytree(ROOT / name, target, ignore=shutil.ignore_patterns(*LEFT_OUT))
 
 
-version = re.search(
-    r'^__version__ = "(.+)"', (ROOT / "superres/__init__.py").read_text(encoding="utf-8"), re.M
-)[1]
-
 setup(
-    name="superres",
-    version=version,
-    description="Single-image super-resolution: exact data, trustworthy tables, fast training",
-    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
-    long_description_content_type="text/markdown",
-    license="Apache-2.0",
-    python_requires=">=3.11,<3.14",
-    packages=find_packages(include=["superres", "superres.*"]),
-    package_data={
-        "superres": [
-            "py.typed",
-            "evaluation/published_networks.json",
-            "evaluation/published/*.json",
-            "evaluation/templates/*",
-            "serve/templates/*",
-            "weights/*",
-        ]
-    },
-    install_requires=requirements("runtime"),
+    # torch is the user's choice among its builds, as with other toolboxes: none is put in its place.
+    install_requires=[line for line in requirements("runtime") if not line.startswith("torch")],
     extras_require=extras(),
-    entry_points={"console_scripts": ["superres = superres.cli.main:main"]},
     cmdclass={"build_py": BuildWithShared},
-    zip_safe=False,
 )

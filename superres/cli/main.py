@@ -137,11 +137,11 @@ def _explain_import(error: ImportError) -> str:
         return explain_import_error(error)
     if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("superres"):
         package = {"mmcv": "mmcv-lite"}.get(error.name, error.name)
-        return (
-            f"the package {package!r} is not installed here ({sys.executable}); this needs all of "
-            "superres: pip install . in its folder (requirements/upscale.txt is for upscaling "
-            "with networks that come with it)"
-        )
+        do = "this needs all of superres: pip install . in its folder (without PyTorch there is "
+        do += "upscaling with the networks that come with it)"
+        if package == "torch":
+            do = "pip install torch, or another of its builds: https://pytorch.org"
+        return f"the package {package!r} is not installed here ({sys.executable}); {do}"
     raise error
 
 
