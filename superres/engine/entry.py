@@ -19,7 +19,7 @@ from superres.errors import UserError
 from superres.files import write_text
 
 from .config.check import check_config, scale_lr
-from .config.load import load_config, parse_options, planned_size
+from .config.load import load_config, parse_options, planned_size, their_keys
 from .config.values import scales_of
 from .distributed import agreement, launch
 from .distributed.failure_report import is_broken_exchange
@@ -156,7 +156,8 @@ def train(
 
                 cfg.seed = cfg.get("seed") or 0
                 scale_lr(cfg)
-                return try_out(cfg, device, folder, log, _introduction, start)
+                with their_keys(cfg):
+                    return try_out(cfg, device, folder, log, _introduction, start)
             try:
                 lock = open_work_dir(folder, log.warn) if log.rank == 0 else None
             except UserError as error:
@@ -167,7 +168,8 @@ def train(
             given = {**plain, **{k: v for k, v in changes.items() if v is not None}}
             told_by = {"config": stem, "changes": {k: str(v) for k, v in given.items()}}
             log.debug(f"config {stem}", **told_by)
-            return _train(cfg, device, folder, log, start, how.trace)
+            with their_keys(cfg):
+                return _train(cfg, device, folder, log, start, how.trace)
         finally:
             log.close()
             if lock:
@@ -286,6 +288,7 @@ def test(
 
         how = TestOptions(**wanted)
         cfg, device = prepare(name, launcher, options, sets=how.sets, protocols=how.protocols)
-        return run_test(cfg, device, Path(checkpoint), how)
+        with their_keys(cfg):
+            return run_test(cfg, device, Path(checkpoint), how)
 
     return guarded(work)

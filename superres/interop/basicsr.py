@@ -62,7 +62,8 @@ def translate(tree: Mapping[str, Any], where: str) -> Recipe:
     Raises:
         UserError: what would train otherwise here.
     """
-    reader, recipe = Reader(tree, where), Recipe("BasicSR")
+    reader = Reader(tree, where)
+    recipe = Recipe("BasicSR", paths=reader.paths)
     config = recipe.config
     kind = reader.take("model_type")
     if kind != "SRModel":
@@ -141,8 +142,9 @@ def _set(reader: Reader, key: str, dataset: Tree) -> Tree:
     if dataset.get("type") != "PairedImageDataset" or other:
         shown = {k: dataset[k] for k in ("type", *other) if k in dataset}
         raise reader.refuse(f"datasets.{key}", shown)
-    gt, lq, only = (dataset.get(k) for k in ("dataroot_gt", "dataroot_lq", "meta_info_file"))
-    return set_of(gt, lq, only, dataset.get("name", ""))
+    keys = ("dataroot_gt", "dataroot_lq", "meta_info_file")
+    paths = [reader.path(f"datasets.{key}.{k}", dataset.get(k)) for k in keys]
+    return set_of(*paths, dataset.get("name", ""))
 
 
 def _schedule(reader: Reader, config: Tree) -> None:

@@ -7,6 +7,7 @@ Also that of authierj's ablation study, a fork whose epochs are passes over its 
 from __future__ import annotations
 
 import argparse
+import re
 import shlex
 from typing import Any
 
@@ -63,7 +64,8 @@ def translate(line: str) -> Recipe:
         UserError: an option that is unknown, or that would train otherwise here.
     """
     try:
-        words = shlex.split(line)
+        # '[pre-trained EDSR model dir]' of their script is one word, to be replaced.
+        words = shlex.split(re.sub(r"\[[^]]*]?", lambda found: shlex.quote(found[0]), line))
     except ValueError as error:
         raise UserError(f"the option line {line!r}: {error}") from None
     words = words[next((i for i, w in enumerate(words) if w.startswith("--")), 0) :]
@@ -163,16 +165,16 @@ def _loss(text: str, peak: int) -> Tree:
 def _data(given: argparse.Namespace, config: Tree, scales: list[int]) -> None:
     config["data_root"] = given.dir_data
     ranges = [part for part in given.data_range.split("/") if part]
-    if given.data_train != "DIV2K" and not (
-        given.model in _STUDY and given.data_train == "DIV2KSUB"
-    ):
-        raise _refusal("data_train", given.data_train)
-    config["train_set"] = _div2k(ranges[0] if len(ranges) > 1 else "1-800")
-    config["train_set"].pop("name")
-    names = given.data_test.split("+")
-    if not set(names) <= {"DIV2K", *_BENCHMARKS}:
-        raise _refusal("data_test", given.data_test)
-    config["val_sets"] = [_div2k(ranges[-1]) if n == "DIV2K" else _benchmark(n) for n in names]
+    study = given.model in _STUDY and given.data_train == "DIV2KSUB"
+    first = ranges[0] if len(ranges) > 1 else "1-800"
+    train = [
+        _set("data_train", n, first) for n in ("DIV2K" if study else given.data_train).split("+")
+    ]
+    config["train_set"] = train
+    if len(train) == 1:
+        (config["train_set"],) = train
+        config["train_set"].pop("name")
+    config["val_sets"] = [_set("data_test", n, ranges[-1]) for n in given.data_test.split("+")]
     config["test_sets"] = []
     config["global_batch_size"], config["num_workers"] = given.batch_size, given.n_threads
     config["accumulate"] = given.split_batch
@@ -184,14 +186,16 @@ def _data(given: argparse.Namespace, config: Tree, scales: list[int]) -> None:
         config["train_dataloader"] = {"dataset": part}
 
 
-def _div2k(only: str) -> Tree:
-    low = "DIV2K/DIV2K_train_LR_bicubic/X{scale}"
-    return {"gt": "DIV2K/DIV2K_train_HR", "lq": low, "only": only, "name": "DIV2K"}
-
-
-def _benchmark(name: str) -> Tree:
-    folder = f"benchmark/{name}"
-    return {"gt": f"{folder}/HR", "lq": f"{folder}/LR_bicubic/X{{scale}}", "name": name}
+def _set(option: str, name: str, only: str) -> Tree:
+    """A data set by its name there; ``DIV2K-Q75`` has JPEG files of quality 75 as LR."""
+    if name in _BENCHMARKS:
+        folder = f"benchmark/{name}"
+        return {"gt": f"{folder}/HR", "lq": f"{folder}/LR_bicubic/X{{scale}}", "name": name}
+    quality = re.fullmatch(r"DIV2K(?:-(Q\d+))?", name)
+    if not quality:
+        raise _refusal(option, name)
+    low = f"DIV2K/DIV2K_{quality[1] or 'train_LR_bicubic'}/X{{scale}}"
+    return {"gt": "DIV2K/DIV2K_train_HR", "lq": low, "only": only, "name": name}
 
 
 def _schedule(given: argparse.Namespace, config: Tree) -> None:

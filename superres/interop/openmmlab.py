@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from .recipe import Reader, Recipe, Tree, loss_of, patch_of, protocol_of, renamed, set_of
+from .recipe import Reader, Recipe, Tree, changes, loss_of, patch_of, protocol_of, renamed, set_of
 
 _COMMON = {
     "in_channels": "in_channels",
@@ -53,7 +53,7 @@ def translate(tree: Mapping[str, Any], where: str) -> Recipe:
             transforms, normalisations and schedules that have no counterpart.
     """
     reader, old = Reader(tree, where), "train_dataloader" not in tree
-    recipe = Recipe("MMEditing 0.x" if old else "MMagic 1.x")
+    recipe = Recipe("MMEditing 0.x" if old else "MMagic 1.x", paths=reader.paths)
     config = recipe.config
     _model(reader, config, old)
     test_cfg = reader.take("test_cfg") if old else {}
@@ -97,25 +97,51 @@ def _data(reader: Reader, recipe: Recipe, old: bool, test_cfg: Tree) -> None:
         data = reader.take("data") or {}
         loader = {**data, **(data.get("train_dataloader") or {})}
         batch, workers = loader.get("samples_per_gpu", 1), loader.get("workers_per_gpu", 0)
-        train = data.get("train")
-        values, tests, scores = [data.get("val")], [data.get("test")], [test_cfg]
+        train, place = data.get("train"), "data.train"
+        detail = {k: test_cfg[k] for k in ("crop_border", "convert_to") if k in test_cfg}
+        metrics = [{"type": name, **detail} for name in test_cfg.get("metrics") or ()]
+        scored = [[(f"data.{key}", data.get(key), metrics)] for key in ("val", "test")]
     else:
         loader = reader.take("train_dataloader")
         batch, workers = loader.get("batch_size", 1), loader.get("num_workers", 0)
-        train = loader.get("dataset")
-        values = [d.get("dataset") for d in _listed(reader.take("val_dataloader"))]
-        tests = [d.get("dataset") for d in _listed(reader.take("test_dataloader"))]
-        scores = _listed(reader.take("val_evaluator")) + _listed(reader.take("test_evaluator"))
+        train, place = loader.get("dataset"), "train_dataloader.dataset"
+        scored = _scored(reader)
     config["train_dataloader"] = {"batch_size": batch}
     config["num_workers"] = workers
     while isinstance(train, dict) and train.get("type") == "RepeatDataset":
         train = train["dataset"]
     if not isinstance(train, dict):
-        raise reader.refuse("data.train" if old else "train_dataloader.dataset", train)
-    config["train_set"] = _set(reader, train)
+        raise reader.refuse(place, train)
+    config["train_set"] = _set(reader, place, train)
     config["train_set"].pop("name")
     _pipeline(reader, recipe, train.get("pipeline") or [], old)
-    config |= _evaluation(reader, recipe.notes, values, tests, scores, test_cfg, scale, old)
+    config |= _evaluation(reader, recipe.notes, scored, scale, old)
+
+
+Scored = list[tuple[str, Tree | None, list[Tree]]]
+"""Data sets: the key, what stands there, and the metrics that it is scored by."""
+
+
+def _scored(reader: Reader) -> list[Scored]:
+    """The data sets of validation and of tests."""
+    found = []
+    for role in ("val", "test"):
+        sets = [one.get("dataset") for one in _listed(reader.take(f"{role}_dataloader"))]
+        each = _listed(reader.take(f"{role}_evaluator"))
+        if len(sets) < 2 or len(each) != len(sets):  # all metrics are for all sets
+            each = [each] * len(sets)
+        place = f"{role}_dataloader.dataset"
+        found.append([(place, one, _metrics(scores)) for one, scores in zip(sets, each)])
+    return found
+
+
+def _metrics(scores: Any) -> list[Any]:
+    """The metrics of evaluators, in lists or not, by themselves or as their ``metrics``."""
+    if isinstance(scores, dict) and "metrics" in scores:
+        return _metrics(scores["metrics"])
+    if isinstance(scores, list | tuple):
+        return [metric for one in scores for metric in _metrics(one)]
+    return [] if scores is None else [scores]
 
 
 def evaluation(tree: Tree, where: str) -> list[str]:
@@ -131,79 +157,90 @@ def evaluation(tree: Tree, where: str) -> list[str]:
     Raises:
         UserError: a data set that cannot be read here.
     """
-    loaders = [tree.get(f"{role}_dataloader") for role in ("val", "test")]
-    scores = [tree.get(f"{role}_evaluator") for role in ("val", "test")]
-    values, tests = ([d.get("dataset") for d in _listed(one)] for one in loaders)
-    if not all([*values, *tests]) or not [*values, *tests]:
+    reader, notes = Reader(tree, where), []
+    scored = _scored(reader)
+    sets = [one for role in scored for one in role]
+    if not sets or not all(dataset for _, dataset, _ in sets):
         return []  # which is refused elsewhere
-    reader, notes = Reader({}, where), []
-    flat = [score for one in scores for score in _listed(one)]
-    found = _evaluation(reader, notes, values, tests, flat, {}, tree.get("scale"), False)
-    for role, sets in (("val", values), ("test", tests)):
+    found = _evaluation(reader, notes, scored, tree.get("scale"), False)
+    for role, own in zip(("val", "test"), scored):
         for part in ("dataloader", "evaluator"):
             tree.pop(f"{role}_{part}", None)
-        if sets:
+        if own:
             tree[f"{role}_sets"] = found[f"{role}_sets"]
-    if flat:
+    if any(metrics for _, _, metrics in sets):
         tree["protocols"] = found["protocols"]
     return notes
 
 
 def _evaluation(
-    reader: Reader,
-    notes: list[str],
-    values: list[Tree | None],
-    tests: list[Tree | None],
-    scores: list[Any],
-    test_cfg: Tree,
-    scale: int,
-    old: bool,
+    reader: Reader, notes: list[str], scored: list[Scored], scale: int, old: bool
 ) -> Tree:
     """``val_sets``, ``test_sets`` and ``protocols`` of their data sets and metrics."""
-    known = [_set(reader, dataset) for dataset in values if dataset]
-    others = [_set(reader, dataset) for dataset in tests if dataset]
+    sets: list[list[Any]] = []
+    protocols: dict[str, list[Any]] = {}
+    for role in scored:
+        sets.append([])
+        for place, dataset, metrics in role:
+            if not dataset:
+                continue
+            found = _set(reader, place, dataset)
+            name = found["name"] if isinstance(found, dict) else found
+            here = protocols.setdefault(name, [])
+            here += [p for p in _protocols(reader, notes, metrics, scale, old) if p not in here]
+            sets[-1].append(found)
+    known, tests = sets
     others = [
-        {**one, "validate": False} if isinstance(one, dict) else one
-        for one in others
-        if one not in known
+        {**s, "validate": False} if isinstance(s, dict) else s for s in tests if s not in known
     ]
-    metrics = [m for s in scores for one in _listed(s) for m in _listed(one.get("metrics", one))]
-    names = [m if isinstance(m, str) else m.get("type") for m in metrics]
-    notes += [f"the metric {n} is not computed" for n in names if n not in ("PSNR", "SSIM")]
-    detail = next((m for m in metrics if isinstance(m, dict) and "crop_border" in m), test_cfg)
-    border = detail.get("crop_border", 0)
-    used = [m for m in metrics if isinstance(m, dict) and m.get("type") in ("PSNR", "SSIM")]
-    for metric in used:
-        words = ("type", "crop_border", "convert_to", "prefix", "input_order", "scaling", "device")
-        odd = [
+    ways = [way[0] if len(way) == 1 else way for way in protocols.values()]
+    same = all(way == ways[0] for way in ways)
+    by = (
+        (ways or [protocol_of(scale, 0, False, not old)])[0] if same else dict(zip(protocols, ways))
+    )
+    return {"val_sets": known, "test_sets": others, "protocols": by}
+
+
+def _protocols(
+    reader: Reader, notes: list[str], metrics: list[Any], scale: int, old: bool
+) -> list[Any]:
+    """The ways in which some metrics score a set."""
+    found, names = [], []
+    for metric in metrics or [{"type": "PSNR"}]:
+        metric = {"type": metric} if isinstance(metric, str) else metric
+        names.append(metric.get("type"))
+        if names[-1] not in ("PSNR", "SSIM"):
+            notes.append(f"the metric {names[-1]} is not computed")
+            continue
+        words = ("type", "crop_border", "convert_to", "prefix", "scaling", "device")
+        if odd := [
             k for k in metric if k not in words and not k.endswith(("_key", "_device", "_order"))
-        ]
-        if odd or metric.get("crop_border", border) != border:
-            raise reader.refuse("an evaluator's metric", metric, "has another crop_border, or key")
-    luma = str(detail.get("convert_to")).lower() == "y"
-    protocols: Any = protocol_of(scale, border, luma, rounded=old)
-    if old and border and not luma and "SSIM" in names:
-        protocols = [protocols, "mmediting-ssim-bug"]
-        notes.append("its SSIM is of the blue channel alone, the column mmediting-ssim-bug")
-    return {"val_sets": known, "test_sets": others, "protocols": protocols}
+        ]:
+            raise reader.refuse("an evaluator's metric", metric, f"has the key {odd[0]}")
+        border, luma = metric.get("crop_border", 0), str(metric.get("convert_to")).lower() == "y"
+        found.append(protocol_of(scale, border, luma, rounded=old))
+        if old and border and not luma and names[-1] == "SSIM":
+            found.append("mmediting-ssim-bug")
+            notes.append("its SSIM is of the blue channel alone, the column mmediting-ssim-bug")
+    return [way for i, way in enumerate(found) if way not in found[:i]]
 
 
-def _set(reader: Reader, dataset: Tree) -> Tree:
+def _set(reader: Reader, place: str, dataset: Tree) -> Tree:
     kind = str(dataset.get("type")).rpartition(".")[2]
     if kind == "PairedDataset":
         given = {key: dataset[key] for key in ("gt", "lq", "name") if dataset.get(key)}
         return given if "gt" in given else given.get("name")
     if kind in ("SRAnnotationDataset", "SRFolderDataset", "SRLmdbDataset"):
-        gt, lq = dataset["gt_folder"], dataset["lq_folder"]
-        return set_of(gt, lq, dataset.get("ann_file"))
+        keys = ("gt_folder", "lq_folder", "ann_file")
+        return set_of(*(reader.path(f"{place}.{key}", dataset.get(key)) for key in keys))
     if kind != "BasicImageDataset":
-        raise reader.refuse("a dataset's type", kind)
+        raise reader.refuse(f"{place}.type", kind)
     root, prefix = dataset.get("data_root") or "", dataset["data_prefix"]
-    only = dataset.get("ann_file") or None
+    low, only = "img" if "img" in prefix else "lq", dataset.get("ann_file")
     return set_of(
-        os.path.join(root, prefix["gt"]),
-        os.path.join(root, prefix.get("img", prefix.get("lq"))),
-        os.path.join(root, only) if only else None,
+        reader.path(f"{place}.data_prefix.gt", os.path.join(root, prefix["gt"])),
+        reader.path(f"{place}.data_prefix.{low}", os.path.join(root, prefix[low])),
+        reader.path(f"{place}.ann_file", os.path.join(root, only) if only else None),
         (dataset.get("metainfo") or {}).get("dataset_type", ""),
     )
 
@@ -277,6 +314,9 @@ def _schedule(reader: Reader, recipe: Recipe) -> None:
     config["param_scheduler"] = _by_policy(reader, dict(policy)) if policy else schedules
 
 
+_WORDS = {"min_lr": "eta_min", "min_lr_ratio": "eta_min_ratio", "period": "periods"}
+
+
 def _by_policy(reader: Reader, policy: Tree) -> list[Tree]:
     """mmcv's ``lr_config``."""
     kind, by_epoch = policy.pop("policy", None), policy.pop("by_epoch", True)
@@ -289,8 +329,8 @@ def _by_policy(reader: Reader, policy: Tree) -> list[Tree]:
         found = {"type": "StepLR", "step_size": steps} if isinstance(steps, int) else several
         return [{**found, "by_epoch": False, "gamma": gamma}]
     if kind in ("CosineRestart", "CosineAnnealing") and not by_epoch:
-        given["eta_min"] = given.pop("min_lr", 0)
-        return [{"type": f"{kind}LR", "by_epoch": False, **given}]
+        given = {_WORDS.get(key, key): value for key, value in given.items()}
+        return [{"type": f"{kind}LR", "by_epoch": False, "eta_min": 0, **given}]
     raise reader.refuse("lr_config", {"policy": kind, "by_epoch": by_epoch, **given})
 
 
@@ -315,6 +355,7 @@ def _runtime(reader: Reader, recipe: Recipe, where: str) -> None:
         value = reader.take(key)
         if value:
             config[key] = value
+    _environment(reader, recipe)
     folder, stem = reader.take("work_dir"), os.path.splitext(os.path.basename(where))[0]
     if folder and os.path.normpath(folder) != os.path.join("work_dirs", stem):
         config["work_dir"] = os.path.normpath(folder)
@@ -328,6 +369,43 @@ def _runtime(reader: Reader, recipe: Recipe, where: str) -> None:
         recipe.notes.append(f"{kind} is not run: 'superres test --save-images' writes images")
     left = reader.left("model", "optimizer_config", "randomness")
     recipe.notes += [f"{key} is not read" for key in left]
+
+
+_USUAL = {
+    "cudnn_benchmark": False,
+    "mp_cfg": {"mp_start_method": "fork"},
+    "dist_cfg": {"backend": "nccl"},
+}
+
+
+def _environment(reader: Reader, recipe: Recipe) -> None:
+    """``env_cfg``, which 0.x has at the top, and what shows a training."""
+    given = reader.take("env_cfg") or {
+        "cudnn_benchmark": reader.take("cudnn_benchmark", False),
+        "mp_cfg": {k: reader.take(k) for k in ("mp_start_method", "opencv_num_threads")},
+        "dist_cfg": reader.take("dist_params"),
+    }
+    parts = {
+        key: {k: v for k, v in part.items() if v is not None} if isinstance(part, dict) else part
+        for key, part in given.items()
+        if part is not None
+    }
+    if odd := changes({k: v for k, v in parts.items() if v != {}}, _USUAL):
+        recipe.config["env_cfg"] = odd
+    for key in ("log_level", "launcher"):
+        value = reader.take(key)
+        if value not in (None, "INFO", "none"):
+            recipe.config[key] = value
+    visualizer = reader.take("visualizer") or {}
+    backends = visualizer.get("vis_backends") or reader.take("vis_backends") or []
+    if backends := [one for one in backends if one.get("type") != "LocalVisBackend"]:
+        recipe.config["vis_backends"] = backends
+    kinds = [hook.get("type") for hook in _listed(reader.take("log_config.hooks"))]
+    recipe.notes += [
+        f"{kind} is not run: curves are TensorBoard's"
+        for kind in kinds
+        if kind not in ("TextLoggerHook", "TensorboardLoggerHook")
+    ]
 
 
 def _listed(value: Any) -> list[Any]:

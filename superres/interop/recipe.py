@@ -37,11 +37,13 @@ class Recipe:
         toolbox: what messages call it.
         config: the values that the file states, complete for the network and the optimiser.
         notes: what has no counterpart, or has another form.
+        paths: by path, the key of the file that it stands at.
     """
 
     toolbox: str
     config: Tree = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    paths: dict[str, str] = field(default_factory=dict)
 
     def leaf(self, folder: Path | None = None) -> str:
         """A config over files of configs/_base_, with what differs from them.
@@ -60,11 +62,11 @@ class Recipe:
         merged: Tree = {}
         for base in bases:
             merged |= _read(base)
-        changes = _changes(wanted, merged)
+        said = changes(wanted, merged)
         places = [os.path.relpath(b, folder) if folder else str(b) for b in bases]
         lines = [f"# Translated from a config of {self.toolbox}."]
         lines += [f"# Note: {note}" for note in self.notes]
-        lines += [f"{key} = {_text(value)}" for key, value in {"_base_": places, **changes}.items()]
+        lines += [f"{key} = {_text(value)}" for key, value in {"_base_": places, **said}.items()]
         return "\n".join(lines) + "\n"
 
     @contextmanager
@@ -82,6 +84,7 @@ class Reader:
     def __init__(self, tree: Mapping[str, Any], where: str) -> None:
         self.tree: Tree = copy.deepcopy(dict(tree))
         self.where = where
+        self.paths: dict[str, str] = {}
 
     def take(self, path: str, default: Any = None) -> Any:
         """The value of a dotted key, which is removed; ``default`` where it is not there."""
@@ -90,6 +93,12 @@ class Reader:
         for key in outer:
             node = node.get(key) if isinstance(node, dict) else None
         return node.pop(last, default) if isinstance(node, dict) else default
+
+    def path(self, key: str, value: str | None) -> str | None:
+        """A path in the file; its key is told where nothing lies there."""
+        if value:
+            self.paths.setdefault(value, key)
+        return value
 
     def left(self, *paths: str) -> list[str]:
         """The dotted keys below these that nobody has taken and that say something."""
@@ -188,7 +197,7 @@ def _nearest(files: list[Path], part: Tree, whole: Tree) -> Path:
         if foreign or kind != network:
             return 10_000
         given = {key: value for key, value in whole.items() if key in part or key in base}
-        return len(_text(_changes(given, base)))
+        return len(_text(changes(given, base)))
 
     return min(files, key=lambda file: (size(file), len(file.stem)))
 
@@ -197,7 +206,7 @@ def _read(file: Path) -> Tree:
     return Config.fromfile(str(file), use_predefined_variables=False)._cfg_dict.to_dict()
 
 
-def _changes(wanted: Tree, base: Tree) -> Tree:
+def changes(wanted: Tree, base: Tree) -> Tree:
     """What a config over ``base`` must say to be ``wanted``."""
     found: Tree = {}
     for key, value in wanted.items():
@@ -208,7 +217,7 @@ def _changes(wanted: Tree, base: Tree) -> Tree:
                 more = {"type"}
             elif key == "backbone":
                 here, value, more = full_config(here), full_config(value), set()
-            inner = {"_delete_": True, **value} if more else _changes(value, here)
+            inner = {"_delete_": True, **value} if more else changes(value, here)
             if inner:
                 found[key] = inner
         elif key not in base or _plain(value) != _plain(here):

@@ -313,11 +313,47 @@ def test_an_option_without_counterpart(tree, capsys):
         assert re.search(words, capsys.readouterr().err)
 
 
-@pytest.mark.parametrize("missing", ["data/LR/X4_sub", "data/list.txt", "data/val_set5/Set5"])
-def test_missing_data_is_named_as_in_the_file(missing, tree, capsys):
+@pytest.mark.parametrize(
+    ("name", "missing", "key"),
+    [
+        ("mmediting.py", "data/LR/X4_sub", "data.train.lq_folder"),
+        ("mmediting.py", "data/list.txt", "data.train.ann_file"),
+        ("mmagic.py", "data/HR_sub", "train_dataloader.dataset.data_prefix.gt"),
+        ("basicsr.yml", "data/val_set5/Set5", "datasets.val.dataroot_gt"),
+    ],
+)
+def test_missing_data_is_named_as_in_the_file(name, missing, key, tree, capsys):
     (tree / missing).rename(tree / "elsewhere")
-    assert main(["train", "mmediting.py"]) == 2
-    assert missing in capsys.readouterr().err
+    assert main(["train", name]) == 2
+    message = capsys.readouterr().err
+    assert missing in message
+    assert f"{name} has it as {key}\n" in message
+
+
+def test_sets_that_are_scored_differently(tree):
+    """MMagic 1.0's first configs of x4 score their tests with the border of x2."""
+    (tree / "mmagic.py").write_text(
+        f"{MMAGIC}\ntest_dataloader = [dict(dataset=dict(type='BasicImageDataset',"
+        " data_prefix=dict(img='Set14_x4', gt='Set14')))]\n"
+        "test_evaluator = [[dict(type='PSNR', crop_border=2, prefix='Set14')]]"
+    )
+    protocols = plain(tree / "mmagic.py")["protocols"]
+    assert {name: way.get("border_extra") for name, way in protocols.items()} == {
+        **{"Set5": None, "Set14": 2}
+    }
+
+
+def test_what_their_runtime_says_is_honoured_or_told(tree, caplog):
+    environment = "mp_cfg=dict(mp_start_method='spawn', opencv_num_threads=4)"
+    (tree / "mmagic.py").write_text(f"{MMAGIC}\nenv_cfg = dict({environment})\nlog_level = 'ERROR'")
+    old = "mp_start_method = 'spawn'\nopencv_num_threads = 4\nlog_level = 'ERROR'\n"
+    (tree / "mmediting.py").write_text(MMEDITING + old)
+    for name in ("mmagic.py", "mmediting.py"):
+        caplog.clear()
+        config = plain(tree / name)
+        assert config["train_dataloader"]["start_method"] == "spawn"
+        assert config["log_level"] == "ERROR"
+        assert "no effect here: env_cfg.mp_cfg.opencv_num_threads" in caplog.text
 
 
 def test_mdsr_by_its_template(tree):
@@ -341,6 +377,15 @@ def test_a_line_of_the_ablation_study(tree):
         assert config[key] == shipped[key]
     assert config["param_scheduler"][0]["milestones"] == shipped["param_scheduler"][0]["milestones"]
     assert main(["convert-config", "--model SRCNN --n_resblocks 8"]) == 2
+
+
+def test_the_demo_scripts_placeholders_and_jpeg_sets(tree):
+    line = "--scale 3 --pre_train [pre-trained EDSR model dir] --data_train DIV2K+DIV2K-Q75"
+    config = plain(converted(line, tree))
+    assert config["load_from"] is None
+    assert [s["lq"].split("/")[1] for s in config["train_set"]] == [
+        *("DIV2K_train_LR_bicubic", "DIV2K_Q75")
+    ]
 
 
 def test_rdn_of_configuration_a(tree):
@@ -395,7 +440,9 @@ def test_names_of_the_config_itself(tree):
         ("basicsr.yml", "total_iter:", "total_itr:", "basicsr.yml: a value is not as"),
         ("basicsr.yml", "gt_size: 36", "gt_size: 35", "gt_size = 35 is no multiple of scale = 4"),
         ("mmagic.py", "gt_patch_size", "gt_patch", "it lacks the key 'gt_patch_size'"),
-        ("mmagic.py", "'SSIM', crop_border=scale", "'SSIM', crop_border=1", "another crop_border"),
+        ("mmagic.py", "'SSIM', crop_border", "'SSIM', border", "has the key border"),
+        ("basicsr.yml", "datasets:", "datasets: [", "basicsr.yml, line "),
+        ("basicsr.yml", BASICSR, "- 1", "basicsr.yml must hold lines of KEY: VALUE"),
     ],
 )
 def test_mistakes_in_their_files_are_one_message(name, old, new, words, tree, capsys):

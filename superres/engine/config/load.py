@@ -13,7 +13,8 @@ import copy
 import logging
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -180,10 +181,28 @@ def _opened(name: str | Config) -> tuple[Config, Source]:
     if recipe:
         with recipe.file() as leaf:
             cfg, source = read_config(leaf)
-        object.__setattr__(cfg, "_filename", str(path))
+        for name, value in {"_filename": str(path), "_paths": recipe.paths}.items():
+            object.__setattr__(cfg, name, value)
     if told:
         _warn(f"config {path}: {'; '.join(told)}")
     return cfg, source
+
+
+@contextmanager
+def their_keys(cfg: Config) -> Iterator[None]:
+    """Have a mistake about a path of a translated config name the key in its file.
+
+    Raises:
+        UserError: instead of one that names such a path.
+    """
+    try:
+        yield
+    except UserError as error:
+        paths = getattr(cfg, "_paths", {})
+        named = max((path for path in paths if path in str(error)), key=len, default=None)
+        if named is None:
+            raise
+        raise UserError(f"{error}; {cfg.filename} has it as {paths[named]}") from error
 
 
 def _warn(text: str) -> None:

@@ -99,6 +99,10 @@ def _told(file: Path, error: Exception) -> str:
         found = error.__context__ if isinstance(error.__context__, SyntaxError) else error
         text = f": {found.text.strip()}" if found.text else ""
         return f"config {file}, line {found.lineno}: {found.msg}{text}"
+    if mark := getattr(error, "problem_mark", None):  # YAML's
+        return f"config {file}, line {mark.line + 1}: {error.problem}"
+    if isinstance(error, AttributeError) and file.suffix != ".py":
+        return f"config {file} must hold lines of KEY: VALUE"
     frames = traceback.extract_tb(error.__traceback__)
     lines = [frame.lineno for frame in frames if frame.filename == os.path.abspath(file)]
     where = f"{file}, line {lines[-1]}" if lines else str(file)
