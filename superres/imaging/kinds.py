@@ -69,7 +69,11 @@ _KINDS = [
             Kind("", refused="an image of unbounded range (EXR, HDR, PFM); tone-map it to a TIFF"),
         ),
         (rb"8BPS", Kind("", refused=f"a Photoshop file, {_CONVERT}")),
-        (rb"%!PS|\s*<(svg|\?xml.*<svg)\s", Kind("", refused=f"EPS or SVG, {_CONVERT}")),
+        (
+            rb"%!PS|(\xef\xbb\xbf)?\s*+((<\?.*?\?>|<!--.*?-->|<!DOCTYPE\s+svg[^\[>]*(\[.*?\]\s*)?>)\s*+)*+"
+            rb"<(\w+:)?svg[\s>]",
+            Kind("", refused=f"EPS or SVG, {_CONVERT}"),
+        ),
         (rb"%PDF", Kind("", refused=f"a PDF, {_CONVERT}")),
         (rb"PK\x03\x04", Kind("", refused="a zip archive; unpack it")),
         (rb".[\0\x01][\x01-\x03\t-\v].{13}[\b\x0f\x10\x18 ][\0-?]", Kind("tga", "TGA")),
@@ -99,6 +103,8 @@ def why_not(head: bytes) -> str:
         return "an empty file (0 bytes)"
     if kind is not None and kind.refused:
         return kind.refused
+    if is_video(head):
+        return "a film, not an image; superres upscale takes it, whatever its name"
     return f"not a picture in a known format; it begins with {str(head[:12])[1:]}"
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from superres.errors import UserError
 from superres.files import is_special, unreadable
-from superres.imaging.kinds import IMAGE_SUFFIXES
+from superres.imaging.kinds import IMAGE_SUFFIXES, first_bytes, is_video, kind_of
 from superres.imaging.listing import is_image, list_images
 from superres.upscaling import animation
 from superres.upscaling.video_join import CONTAINERS
@@ -126,6 +126,11 @@ def list_jobs(
         targets[source] = name
         taken.add(key)
     found.jobs = [_job(source, targets[source], format) for source, _ in sources]
+    for source, _ in sources:
+        suffix, video = Path(source).suffix.lower(), _is_video(source)
+        if suffix in (VIDEO_SUFFIXES, IMAGE_SUFFIXES)[video]:
+            what = ("an image", "a film")[video]
+            found.notes.append(f"{source}: {what} by its content, which its name does not say")
     return found
 
 
@@ -249,9 +254,14 @@ def _is_own_result(source: Path | str, everything: set) -> bool:
 
 
 def _is_video(path: Path | str) -> bool:
-    if not isinstance(path, Path) or path.name.lower().endswith(IMAGE_SUFFIXES):
+    """By content; by the name where that says nothing."""
+    if not isinstance(path, Path) or not path.is_file():
         return False
-    return path.suffix.lower() in VIDEO_SUFFIXES or (path.is_file() and is_film(path))
+    head, suffix = first_bytes(path), path.suffix.lower()
+    kind = kind_of(head)
+    if is_video(head) or suffix in IMAGE_SUFFIXES or (kind and kind.name != "tga"):
+        return is_video(head)
+    return suffix in VIDEO_SUFFIXES or is_film(path)
 
 
 def _moves(source: Path | str) -> bool:

@@ -7,7 +7,7 @@ import os
 import threading
 import warnings
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, Unpack, overload
 
@@ -15,8 +15,8 @@ import numpy as np
 from PIL import Image
 
 from superres.checkpoints.zoo import USUAL_SCALE
-from superres.errors import UserError, did_you_mean
-from superres.imaging.io import image_header, read_picture
+from superres.errors import UserError, did_you_mean, some
+from superres.imaging.io import read_picture
 from superres.imaging.samples import from_pillow, range_fault, to_pillow
 from superres.inference import Tiling
 from superres.inference.backends import Backend, best
@@ -65,6 +65,16 @@ _CARRIED = ("icc_profile", "exif", "dpi")  # of a Pillow image
 _upscalers: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 _preparing = threading.Lock()
 _KNOWN = ("model", "scale", "out", *Options.__annotations__)
+
+
+class SomeFailed(UserError):
+    """Images of a list could not be upscaled.
+
+    Attributes:
+        results: of all, in order; None for those.
+    """
+
+    results: list[Any]
 
 
 @overload
@@ -127,8 +137,8 @@ def upscale(image: Any, model: Model = AUTO, scale: float | None = None, **optio
         What is said above. Values are clamped to their range unless ``clamp=False``.
 
     Raises:
-        UserError: not an image, not a model, an option that is not known or not possible. Of a
-            list, before anything is upscaled, where a path of it is no image.
+        UserError: not an image, not a model, an option that is not known or not possible.
+        SomeFailed: images of a list; the others are upscaled first, and in its ``results``.
 
     Warns:
         UserWarning: for each thing that is left out or reduced: frames, pages, bits, CMYK.
@@ -139,11 +149,8 @@ def upscale(image: Any, model: Model = AUTO, scale: float | None = None, **optio
     scale = scale if scale is None else check_scale(scale)
     if not isinstance(model, str | os.PathLike | Backend) and not hasattr(model, "parameters"):
         raise UserError(f"{model!s:.50} is not a model; give a name, file or network (or scale=2)")
-    for item in image if isinstance(image, list | tuple) else ():
-        if isinstance(item, str | os.PathLike):
-            image_header(item)  # what is wrong with it is said before the first is upscaled
     if model == AUTO and isinstance(image, list | tuple):
-        return [upscale(item, model, scale, **options) for item in image]
+        return _each(image, lambda item: upscale(item, model, scale, **options))
     call = {key: options.pop(key) for key in ("out", "clamp") if key in options}
     if model == AUTO:
         scale = scale or USUAL_SCALE
@@ -152,6 +159,23 @@ def upscale(image: Any, model: Model = AUTO, scale: float | None = None, **optio
         changed = os.stat(model).st_mtime_ns if os.path.isfile(model) else None
         model = _named(str(model), scale, options.get("backend", "auto"), changed)
     return _ready(model, {"scale": scale, **options})(image, **call)
+
+
+def _each(images: Sequence[Any], one: Callable[[Any], Any]) -> list[Any]:
+    """``one`` of each image; SomeFailed at the end."""
+    results, faults = [], []
+    for number, image in enumerate(images):
+        try:
+            results.append(one(image))
+        except (UserError, MemoryError) as error:
+            results.append(None)
+            faults.append(f"[{number}] {error or 'not enough memory'}".rstrip("."))
+    if not faults:
+        return results
+    count = f"{len(faults)} of {len(results)} images could not be upscaled"
+    failed = SomeFailed(f"{count}: {some(faults)}; the error's results holds the others")
+    failed.results = results
+    raise failed
 
 
 @functools.lru_cache(maxsize=4)
@@ -296,7 +320,7 @@ class PictureUpscaler:
         if out is not None:
             raise UserError("out= goes with a path; save other results yourself")
         if isinstance(image, list | tuple):
-            return [self(item, clamp=clamp) for item in image]
+            return _each(image, lambda item: self(item, clamp=clamp))
         stack, back = as_arrays(image)
         if stack.dtype.kind == "f":
             y = np.moveaxis(self._enlarger.array(np.moveaxis(stack, -1, 1)), 1, -1)

@@ -21,8 +21,8 @@ from superres.upscaling.compare import as_rgb, is_page, save_page
 from superres.upscaling.jobs import STREAM, Job
 from superres.upscaling.networks import ChosenNetwork, Networks, Options
 from superres.upscaling.provenance import Settings, difference, misfit, record_in
-from superres.upscaling.video import PARTLY, state_of, upscale_video
-from superres.upscaling.video_join import missing_streams
+from superres.upscaling.video import state_of, upscale_video
+from superres.upscaling.video_join import shortcomings
 from superres.upscaling.writing import DiskFull, make_folder, save
 
 NO_RECORD = "judged by size and date alone, without a record of how it was made"
@@ -156,8 +156,7 @@ def _check_what_is_there(job: Job, begun: str | None, settings: Settings, result
             other = other or misfit(job.source, job.target, settings.scale, job.video, not record)
             result.notes += [NO_RECORD] * (not record)
             if other is None and job.video:
-                lost = missing_streams(Path(job.source), Path(job.target))
-                other = f"without its {' and '.join(lost)}" if lost else None
+                other = ", ".join(shortcomings(Path(job.source), Path(job.target))) or None
     except OSError as error:
         raise UserError(os_fault(job.source, error, "image")) from None
     if other is not None:
@@ -194,10 +193,7 @@ def _do(
         done = upscale_video(*files, enlarger, listener.tiles, settings, *extra)
         result.size, result.result_size, result.notes = done.size, done.result_size, done.notes
         if done.lost:
-            lost = f"{' and '.join(done.lost)}, which {files[1].suffix} cannot hold"
-            raise UserError(f"{job.target}: written, but without its {lost}; write to .mkv")
-        if wrong := [note for note in done.notes if note.endswith(PARTLY)]:
-            raise UserError(f"{job.target}: written, but {'; '.join(wrong)}")
+            raise UserError(f"{job.target}: written, but {', '.join(done.lost)}")
         return
     stdin, plain = job.source == STREAM, job.can_be_read_twice and not job.streams
     given = (sys.stdin.buffer.read(), "standard input") if stdin else (job.source, None)

@@ -20,14 +20,12 @@ from superres.files import write_atomically
 from superres.upscaling import video_reading as reading
 from superres.upscaling.enlarge import Enlarger, Progress
 from superres.upscaling.provenance import Settings, difference
-from superres.upscaling.video_join import CODECS, CONTAINERS, WITH_ALPHA, join, missing_streams
+from superres.upscaling.video_join import CODECS, CONTAINERS, WITH_ALPHA, join, shortcomings
 from superres.upscaling.video_reading import Clip
 from superres.upscaling.writing import make_folder, on_white, writing
 
 SEGMENT_FRAMES = 120
 """Frames per piece: what a killed process has to do again at most."""
-PARTLY = (": truncated?", "goes along as it is, not enlarged")
-"""Ends of notes on what is not all that was asked for."""
 
 
 class VideoResult(NamedTuple):
@@ -37,7 +35,7 @@ class VideoResult(NamedTuple):
         size, result_size: (width, height), display matrix applied.
         frames: of the result.
         notes: sentences for a person.
-        lost: ``sound``, ``subtitles``, ...: streams that the result does not hold.
+        lost: see `superres.upscaling.video_join.shortcomings`.
     """
 
     size: tuple[int, int]
@@ -103,12 +101,9 @@ def upscale_video(
         raise UserError(f"{source}: no frame of it can be decoded")
     count = len(pieces.durations)
     progress(count, count)
-    end = float(sum(max(pieces.durations.items())) * clip.time_base)
-    if end < 0.9 * clip.seconds - 0.1:
-        notes.append(f"its pictures end at {end:.1f} s of {clip.seconds:.1f} s{PARTLY[0]}")
     join(pieces, target, notes)
     shutil.rmtree(pieces.folder, ignore_errors=True)
-    lost = missing_streams(source, target)
+    lost = shortcomings(source, target)
     return VideoResult(clip.size[::-1], (width, height), count, notes, lost)
 
 

@@ -30,7 +30,7 @@ _SOUND = {"webm": "libopus"}  # others: aac
 _IN_TS = ("aac", "ac3", "eac3", "dts", "mp1", "mp2", "mp3", "mp3float", "opus", "dvbsub")
 """MPEG-TS takes anything; what else it was given no player finds in it."""
 
-_WORDS = {"audio": "sound", "subtitle": "subtitles", "video": "other videos"}
+_WORDS = {"audio": "sound", "subtitle": "subtitles"}
 
 
 def join(pieces: Pieces, target: Path, notes: list[str], whole: bool = True) -> None:
@@ -70,16 +70,22 @@ def join(pieces: Pieces, target: Path, notes: list[str], whole: bool = True) -> 
         copies = {s.index: c for s in rest if (c := _copy(out, clip.path, s, target.suffix, notes))}
         end = None if whole else sum(max(pieces.durations.items())) * clip.time_base
         every = _video(pieces, video), _others(source, copies, end)
-        for _, packet in heapq.merge(*every, key=lambda item: item[0]):
-            out.mux(packet)
+        for time, packet in heapq.merge(*every, key=lambda item: item[0]):
+            if time >= 0 or container != "avi":  # there all streams begin at 0: it would be late
+                out.mux(packet)
 
 
-def missing_streams(source: Path, target: Path) -> list[str]:
-    """``sound``, ``subtitles``, ``other videos``: of what a result has fewer than its source."""
+def shortcomings(source: Path, target: Path) -> list[str]:
+    """What a result has less of than its source, by their heads; in words after "it is there"."""
     with reading.open_clip(source) as one, reading.open_clip(target) as other:
         files = one, other
         kinds = [[s.type for s in f.streams if not s.disposition & reading.COVER] for f in files]
-    return [word for kind, word in _WORDS.items() if kinds[0].count(kind) > kinds[1].count(kind)]
+        whole, made = map(reading.seconds_of, files)
+    lost = [word for kind, word in _WORDS.items() if kinds[0].count(kind) > kinds[1].count(kind)]
+    found = [f"without its {' and '.join(lost)} (.mkv holds them)"] * bool(lost)
+    found += ["with one of its videos upscaled alone"] * (kinds[0].count("video") > 1)
+    cut = f"with pictures that end at {made:.1f} s of {whole:.1f} s, cut off?"
+    return found + [cut] * (made < 0.9 * whole - 0.1)
 
 
 def _copy(out: Any, path: Path, stream: Any, suffix: str, notes: list[str]) -> Any:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import io
 import itertools
+import math
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -14,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from superres.errors import UserError
+from superres.imaging.io import image_header
 from superres.imaging.kinds import first_bytes, is_junk, is_video, kind_of
 from superres.upscaling.animation import encode_frames, find_animation
 
@@ -26,6 +29,7 @@ EXACT = {"interpolation": 4 | 0x40000 | 0x4000 | 0x2000}
 INTERLACED = "interlaced: its combs are enlarged, too; --deinterlace takes them away"
 _LOST = {"A53_CC", "MASTERING_DISPLAY_METADATA", "DYNAMIC_HDR_PLUS", "DOVI_METADATA"}
 """FFmpeg's names of what comes beside frames and no encoder here writes."""
+_FINEST = 1_000_000  # ticks a second
 _LOOKED_AT = 10  # frames: the first of a film may be whole where the others are interlaced
 
 
@@ -36,7 +40,7 @@ class Clip:
     Attributes:
         time_base: seconds per tick of the frames' times.
         rate: frames per second, on average.
-        seconds: of the whole file, by its head; 0 where it does not say.
+        seconds: of the pictures, by the file's head; 0 where it does not say.
         size: (height, width) as displayed, display matrix applied.
         aspect: width over height of a pixel, as displayed; None where it is square or unknown.
         format: FFmpeg's name of the decoded pixels' format, such as ``yuv422p10le``.
@@ -112,6 +116,17 @@ def video_stream(container: Any) -> Any:
     return next((s for s in container.streams.video if not s.disposition & COVER), None)
 
 
+def seconds_of(container: Any) -> float:
+    """How long the pictures of a clip last, by its head; 0 where it does not say."""
+    stream = video_stream(container)
+    said = stream.metadata.get("DURATION", "").split(":")  # Matroska, whose own is of all streams
+    with contextlib.suppress(ValueError):
+        return sum(float(part) * 60**place for place, part in enumerate(reversed(said)))
+    if stream.duration:
+        return float(stream.duration * stream.time_base)
+    return float(container.duration or 0) / 1e6
+
+
 def is_film(path: Path) -> bool:
     """Whether a file is a film, whatever its name: known by its first bytes, or PyAV decodes it."""
     head = first_bytes(path)
@@ -141,19 +156,22 @@ def probe(path: Path) -> Clip:
             beside = {data.type.name for frame in first for data in frame.side_data}
             notes += [f"{name} (captions, HDR) is left out" for name in sorted(beside & _LOST)]
         rate = stream.average_rate or stream.guessed_rate or Fraction(25)
-        seconds = float((stream.duration or 0) * stream.time_base)
-        seconds = seconds or float(container.duration or 0) / 1e6
+        seconds, tick = seconds_of(container), stream.time_base
         if moves:  # its head says nothing of times
             notes.append("a video plays once, not in a loop")
-            seconds = float((first[-1].pts + first[-1].duration) * stream.time_base)
+            notes += [n for n in image_header(path).notes if not n.startswith("animated")]
+            seconds = float((first[-1].pts + first[-1].duration) * tick)
             rate = Fraction(len(first) / seconds).limit_denominator(1000)
+        # Of milliseconds, as Matroska has them, and of frames at a constant rate.
+        finer = math.lcm(tick.denominator, rate.numerator)
+        tick = Fraction(1, finer) if tick.numerator == 1 and finer <= _FINEST else tick
         size = upright(np.empty((frame.height, frame.width), bool), frame).shape
         aspect = stream.sample_aspect_ratio or None
         if aspect and size != (frame.height, frame.width):  # turned by a quarter
             aspect = 1 / aspect
         deep, alpha = any(part.bits > 8 for part in parts), any(part.is_alpha for part in parts)
         shape = size, aspect, frame.format.name, deep, alpha
-        return Clip(path, stream.time_base, rate, seconds, *shape, _colours(frame), notes)
+        return Clip(path, tick, rate, seconds, *shape, _colours(frame), notes)
 
 
 def frames(
@@ -168,26 +186,32 @@ def frames(
         (H, W, 3 or 4) uint8, or uint16 of deep clips, upright; two numbers.
     """
     with open_clip(clip.path) as container:
-        stream, last = video_stream(container), None
+        stream, first, last = video_stream(container), None, None
         stream.thread_type = "AUTO"
-        # AVI gives times in the order of decoding, raw streams none: there frames are counted.
-        counted = container.format.name in ("avi", "h264", "hevc", "m4v", "mpegvideo")
-        step = round(1 / (clip.rate * stream.time_base)) or 1
+        step, error = 1 / (clip.rate * clip.time_base), stream.time_base / clip.time_base
         decoded = _decoded(container, stream, notes)
         for frame in _deinterlaced(decoded, stream) if deinterlace else decoded:
-            ticks = (frame.time_base or stream.time_base) / stream.time_base
+            ticks = (frame.time_base or stream.time_base) / clip.time_base
             pts = 0 if last is None else last + step
-            if frame.pts is not None and not counted:
-                pts = round(frame.pts * ticks)
+            pts = pts if frame.pts is None else frame.pts * ticks
+            length, first = (frame.duration or 0) * ticks or step, pts if first is None else first
+            if step > 3 * error:  # what the file's own ticks round away of a constant rate
+                even = first + round((pts - first) / step) * step
+                pts = even if abs(pts - even) <= error and even != last else pts
+                length = step if abs(length - step) <= error else length
             if last is None or pts > last:
                 last = pts
-                if after is None or pts > after:
-                    yield _pixels(frame, clip), pts, round((frame.duration or 0) * ticks) or step
+                if after is None or round(pts) > after:
+                    yield _pixels(frame, clip), round(pts), round(length) or 1
 
 
 def _decoded(container: Any, stream: Any, notes: list[str]) -> Iterator[Any]:
-    """PyAV's frames in order."""
-    av, broken, decoder = import_av(), 0, stream
+    """PyAV's frames in order, with their times; raw streams have none.
+
+    AVI has times in the order of decoding alone: its frames take them in theirs.
+    """
+    av, broken, decoder, times = import_av(), 0, stream, deque()
+    counted = container.format.name in ("avi", "h264", "hevc", "m4v", "mpegvideo")
     if stream.codec_context.name in ("vp8", "vp9") and stream.metadata.get("alpha_mode") == "1":
         # FFmpeg's own decoders leave the transparency out.
         name = {"vp8": "libvpx", "vp9": "libvpx-vp9"}[stream.codec_context.name]
@@ -197,7 +221,12 @@ def _decoded(container: Any, stream: Any, notes: list[str]) -> Iterator[Any]:
     while packet is not None:
         try:
             packet = next(packets, None)
-            yield from decoder.decode(packet) if packet is not None else ()
+            if packet is not None and packet.size and container.format.name == "avi":
+                times.append(packet.dts)
+            for frame in decoder.decode(packet) if packet is not None else ():
+                if counted:
+                    frame.pts = times.popleft() if times else None
+                yield frame
         except av.error.InvalidDataError:
             broken += 1
     if broken:

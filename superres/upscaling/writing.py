@@ -120,8 +120,9 @@ def save(
     stated = picture.orientation if heeded else 1
     metadata = Metadata(picture, size[::-1] if turn > 4 else size, stated, record or "", kind)
     options = _options(kind, quality, picture.lossless, metadata)
-    if lost := [_WORDS[name] for name in _LACKS.get(kind, ()) if getattr(metadata, name)]:
-        notes.append(f"{kind.upper()} has no room for {', '.join(lost)}: left out")
+    lacks = {*metadata.too_long, *(n for n in _LACKS.get(kind, ()) if getattr(metadata, n))}
+    if lost := ", ".join(word for name, word in _WORDS.items() if name in lacks):
+        notes.append(f"{kind.upper()} has no room for {lost}: left out")
     channels = pixels.shape[2]  # OpenCV, and our reader, have no grey with alpha of 16 bits
     shape = (*size, 4 if channels == 2 and dtype != np.uint8 else channels)
     if isinstance(out, Path):

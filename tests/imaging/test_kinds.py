@@ -65,12 +65,14 @@ def test_films_are_told_by_their_first_bytes():
 def test_hidden_pictures_and_drawings_are_named(tmp_path):
     (tmp_path / ".a.png").write_bytes(encoded("PNG"))
     (tmp_path / "b.eps").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n")
-    (tmp_path / "c.svg").write_text("<?xml version='1.0'?>\n<svg width='9'/>")
-    (tmp_path / "d.html").write_text("<html><svg width='9'/></html>")
+    subset = '<!DOCTYPE svg PUBLIC "-//W3C" "a.dtd" [\n<!ENTITY ns "a>b">\n]>'
+    for name, start in (("c", ""), ("d", "<!-- a > b -->\n"), ("e", subset), ("f", "\ufeff")):
+        (tmp_path / f"{name}.svg").write_text(f"{start}<?xml version='1.0'?>\n<svg width='9'/>")
+    (tmp_path / "d.html").write_text("<!DOCTYPE html><html><svg width='9'/></html>")
     (tmp_path / ".keep").write_text("")
     said = []
     assert list_images(tmp_path, say=said.append) == []
-    assert said == [f"{tmp_path}: not read here: 1 .eps, 1 .svg, 1 hidden .png"]
+    assert said == [f"{tmp_path}: not read here: 1 .eps, 4 .svg, 1 hidden .png"]
 
 
 def test_linked_folders_are_entered_once(tmp_path):

@@ -103,6 +103,24 @@ def test_all_that_a_format_holds_goes_to_it_and_the_rest_is_said(given):
     assert said == "PNM has no room for EXIF, texts, a resolution: left out"
 
 
+def test_what_is_too_long_for_a_jpeg_is_said_and_kept_elsewhere():
+    exif, texts = Image.Exif(), PngInfo()
+    exif[271], exif[0x8769] = "a maker", {0x927C: bytes(70_000)}
+    texts.add_text("workflow", "{}" * 40_000)
+    texts.add_itxt("XML:com.adobe.xmp", "<x>" * 30_000)
+    Image.fromarray(scene()).save(file := io.BytesIO(), "PNG", exif=exif, pnginfo=texts)
+    picture = read_picture(file.getvalue())
+    for kind in ("png", "tiff", "webp"):
+        lost = save(made := io.BytesIO(), Same(), picture, kind)
+        assert not lost
+        again = read_picture(made.getvalue())
+        assert len(again.exif.get_ifd(0x8769)[0x927C]) == 70_000
+        assert len(again.info["xmp"]) >= 90_000
+    said = save(made := io.BytesIO(), Same(), picture, "jpeg", record="superres {}")
+    assert said == ["JPEG has no room for EXIF, XMP, texts: left out"]
+    assert read_picture(made.getvalue()).exif[0x000B] == "superres {}"
+
+
 def test_floats_in_and_out():
     values = np.linspace(0, 1, 40 * 56 * 3, dtype=np.float32).reshape(40, 56, 3)
     given = read_picture(source(".tif"))

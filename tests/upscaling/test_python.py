@@ -355,8 +355,12 @@ def test_slips_of_the_pen_are_one_message():
     ):
         with pytest.raises(UserError, match=message):
             superres.upscale(picture, *arguments, **options)
-    with pytest.raises(UserError, match=r"absent.png: no such image"):
-        superres.upscale([picture, "absent.png"])
+    for model in ("auto", "edsr-s"):
+        with pytest.raises(UserError, match=r"1 of 3 .*\[1\] absent.png: no such image") as caught:
+            superres.upscale([picture, "absent.png", picture], model, 2)
+        first, none, last = caught.value.results
+        assert none is None
+        assert first.shape == last.shape == (80, 112, 3)
 
 
 def test_impossible_options(network):

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -173,10 +174,10 @@ def test_a_truncated_clip_is_told(tmp_path, network, weights, capsys):
     source.write_bytes(whole[: len(whole) // 2])
     result = upscale_video(source, target, Enlarger(network(2)))
     assert 0 < result.frames < 60
-    assert any("truncated" in note for note in result.notes), result.notes
     command = ["upscale", str(source), "-o", str(tmp_path / "again.mkv"), "--model", weights(2)]
-    assert main([*command, "--backend", "torch"]) == 1
-    assert "again.mkv: written, but its pictures end at" in capsys.readouterr().err
+    for words in ("written, but", "is there already,"):
+        assert main([*command, "--backend", "torch"]) == 1
+        assert f"again.mkv: {words} with pictures that end at" in capsys.readouterr().err
     source.write_bytes(whole[: whole.index(b"\x1f\x43\xb6\x75") + 20])  # all but the clusters
     with pytest.raises(UserError, match=r"clip\.mkv: no frame of it can be decoded"):
         probe(source)
@@ -214,7 +215,7 @@ def test_a_stream_that_is_lost_is_no_success(tmp_path, weights, capsys):
     command += ["--model", weights(2), "--backend", "torch"]
     assert main(command) == 1
     said = capsys.readouterr()
-    assert "written, but without its subtitles, which .avi cannot hold" in said.err
+    assert "written, but without its subtitles (.mkv holds them)" in said.err
     assert main(command) == 1, "nor is it one the second time"
     assert "out.avi: is there already, without its subtitles" in capsys.readouterr().err
     with av.open(str(tmp_path / "out.avi")) as made:
@@ -263,7 +264,7 @@ def test_other_videos_covers_and_attachments(suffix, tmp_path):
     for source in ("two.mkv", "cover.mp4"):
         target = tmp_path / f"{source}{suffix}"
         result = upscale_video(tmp_path / source, target, Enlarger(Repeating()))
-        assert not result.lost
+        assert len(result.lost) == (source == "two.mkv")
         notes += result.notes
         with av.open(str(target)) as made:
             kept = source == "two.mkv" or suffix == ".mp4"
@@ -279,8 +280,60 @@ def test_other_videos_covers_and_attachments(suffix, tmp_path):
 def test_a_second_video_is_not_what_was_asked_for(tmp_path, weights, capsys):
     two_videos(tmp_path / "two.mkv", "mpeg4")
     command = ["upscale", str(tmp_path / "two.mkv"), "-o", str(tmp_path / "out.mkv")]
-    assert main([*command, "--model", weights(2), "--backend", "torch"]) == 1
-    assert "written, but video stream 1 (mpeg4) goes along as it is" in capsys.readouterr().err
+    for words in ("written, but", "is there already,"):
+        assert main([*command, "--model", weights(2), "--backend", "torch"]) == 1
+        assert f"out.mkv: {words} with one of its videos upscaled" in capsys.readouterr().err
+
+
+def timed(path, times, rate):
+    """Frames at these times, which a container rounds as it does."""
+    with av.open(str(path), "w") as out:
+        counts = path.suffix == ".avi"
+        video = out.add_stream("mpeg4" if counts else "libx264", rate=rate)
+        video.width, video.height, video.pix_fmt = 48, 32, "yuv420p"
+        video.codec_context.time_base = 1 / rate if counts else Fraction(1, 90000)
+        for time in times:
+            frame = av.VideoFrame.from_ndarray(scene(32, 48), format="rgb24")
+            frame.pts, frame.time_base = round(time * 90000), Fraction(1, 90000)
+            out.mux(video.encode(frame))
+        out.mux(video.encode(None))
+
+
+@pytest.mark.parametrize("rate", [Fraction(30), Fraction(24000, 1001)])
+@pytest.mark.parametrize("name", ["even.mkv", "uneven.mkv", "gaps.avi"])
+def test_a_constant_rate_is_not_milliseconds(name, rate, tmp_path):
+    steps = {"even.mkv": range(9), "gaps.avi": (0, 1, 4, 5, 9)}
+    times = [step / rate for step in steps.get(name, (0, 0.5, 1.3, 4))]
+    timed(tmp_path / name, times, rate)
+    upscale_video(tmp_path / name, tmp_path / "out.mp4", Enlarger(Repeating()))
+    with av.open(str(tmp_path / "out.mp4")) as made:
+        assert name != "even.mkv" or made.streams.video[0].average_rate == rate
+        found = [frame.pts * frame.time_base for frame in made.decode(video=0)]
+    if name != "uneven.mkv":
+        assert found == times
+    assert [float(time) for time in found] == pytest.approx([float(t) for t in times], abs=0.0006)
+
+
+def test_sound_and_pictures_of_an_avi_begin_together(tmp_path):
+    make_clip(tmp_path / "clip.mp4", count=8, also="")  # whose sound begins before 0
+    upscale_video(tmp_path / "clip.mp4", tmp_path / "out.avi", Enlarger(Repeating()))
+    with av.open(str(tmp_path / "out.avi"), options={"fflags": "-genpts"}) as made:
+        times = [[p.dts for p in made.demux() if p.size and p.stream.type == "video"]]
+    assert times == [list(range(8))]
+
+
+def test_content_decides_and_is_told(tmp_path, weights, capsys):
+    plain_clip(tmp_path / "clip.mkv").rename(tmp_path / "film.png")
+    Image.fromarray(scene()).save(tmp_path / "image.png")
+    (tmp_path / "image.png").rename(tmp_path / "image.mp4")
+    names = ["film.png", "image.mp4"]
+    command = ["upscale", *(str(tmp_path / name) for name in names), "--model", weights(2)]
+    assert main([*command, "--backend", "torch"]) == 0
+    said = capsys.readouterr().out
+    assert "film.png: a film by its content" in said
+    assert "image.mp4: an image by its content" in said
+    assert probe(tmp_path / "film_x2.mkv").size == (64, 96)
+    assert Image.open(tmp_path / "image_x2.png").size == (112, 80)
 
 
 def test_a_name_that_looks_like_an_address(tmp_path, monkeypatch):

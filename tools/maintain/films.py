@@ -235,7 +235,7 @@ def rows() -> list[list[str]]:
                 said = "; ".join(done.notes)
                 result = judged(film, times, read(target, "a" in film.kept))
                 if done.lost:
-                    result = f"exit code 1: without its {', '.join(done.lost)}"
+                    result = f"exit code 1: {', '.join(done.lost)}"
                 elif film.also == "interlaced" and "interlaced" not in said:
                     result = "SILENT: interlaced"
             except UserError as error:
