@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from maintain import ROOT, docs, recipe, records
+from maintain import ROOT, docs, performance, recipe, records
 from superres.checkpoints.files import sha256
 from superres.checkpoints.zoo import shipped
 from superres.errors import UserError
@@ -114,7 +114,8 @@ def test_what_is_not_a_finished_training_is_refused(work_dir, tmp_path, change, 
 def test_pages_are_those_of_the_records():
     made = docs.pages()
     assert {path: path.read_text("utf-8") for path in made} == made, "run tools/maintain/docs.py"
-    assert recipe.PAGE.read_text("utf-8") == recipe.page(), "run tools/maintain/recipe.py"
+    for made in (recipe, performance):
+        assert made.PAGE.read_text("utf-8") == made.page(), f"run {made.__name__}"
 
 
 def test_metafiles_hold_what_was_trained_and_where_it_is():
