@@ -47,6 +47,15 @@ def whole(smallest: int) -> Callable[[str], int]:
     return parse
 
 
+def part_of(text: str) -> tuple[int, int]:
+    """A part of several, written 3/16: the third of sixteen."""
+    match = re.fullmatch(r"(\d+)/(\d+)", text.strip(), re.ASCII)
+    part, parts = map(int, match.groups()) if match else (0, 0)
+    if not 1 <= part <= parts:
+        raise argparse.ArgumentTypeError(f"{text!r}: a part such as 3/16, from 1/16 to 16/16")
+    return part, parts
+
+
 def count(text: str, option: str, thousand: int) -> int:
     """A count such as 300M or 2G.
 

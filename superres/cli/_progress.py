@@ -91,7 +91,7 @@ class UpscaleProgress(Progress):
     ) -> None:
         self._size = size
         super().__init__(stream, passing=True)
-        self._total, self._headline, self._number = total, headline, 0
+        self._total, self._headline, self._number, self._ended = total, headline, 0, 0
         self._started = self._told = time.monotonic()
 
     def begin(self, job: Job) -> None:
@@ -135,14 +135,15 @@ class UpscaleProgress(Progress):
             self.say(f"failed: {result.error or shown(job.source)}")
         elif result.status == "interrupted":
             self.say(f"stopped at {shown(job.source)}{notes}")
-        self._update(1)
-        if left := self._total - self._number:
-            rest = (time.monotonic() - self._started) / self._number * left
-            self._now_and_then(f"{self._number}/{self._total}, about {rest:.0f} s to go")
+        self._ended += 1
+        self._update(0)
+        if left := self._total - self._ended:
+            rest = (time.monotonic() - self._started) / self._ended * left
+            self._now_and_then(f"{self._ended}/{self._total}, about {rest:.0f} s to go")
 
     def _update(self, part: float, **fields: str) -> None:
         if self._bars is not None:
-            self._bars.update(self._task, completed=self._number - 1 + part, **fields)
+            self._bars.update(self._task, completed=self._ended + part, **fields)
 
     def _now_and_then(self, text: str) -> None:
         """A line off a terminal, not more often than every few seconds."""

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from superres.errors import UserError
-from superres.options import any_scale, count
+from superres.options import any_scale, count, part_of
 from superres.output import drop_output, printable, shown
 
 if TYPE_CHECKING:
@@ -56,6 +56,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     text = "also write before/after pictures, or FILE.html with sliders"
     add("--compare", nargs="?", const="", metavar="FILE", help=text)
     add("--deinterlace", action="store_true", help="videos whose frames show two moments (combs)")
+    text = "only the I-th of N parts of the inputs, as each job of an array does; I from 1"
+    add("--shard", type=part_of, metavar="I/N", help=text)
     add("--overwrite", action="store_true", help="replace results that are there already")
     add("--max-pixels", metavar="N", help="refuse larger inputs (default: 268M)")
     add("--json", metavar="FILE", help="write what was done there")
@@ -96,6 +98,10 @@ def _upscale(args: argparse.Namespace, stream: Any) -> int:
     found = list_jobs(args.inputs, args.output, networks.scale, args.format)
     if found.missing and not found.jobs:
         raise UserError("; ".join(f"{name}: {why}" for name, why in found.missing))
+    if args.shard:
+        (part, parts), every = args.shard, len(found.jobs)
+        found.jobs = sorted(found.jobs, key=lambda job: str(job.source))[part - 1 :: parts]
+        found.notes.append(f"part {part} of {parts}: {len(found.jobs)} of {every} inputs")
     _check_places(args, found.jobs)
 
     def size(job: Job) -> str:

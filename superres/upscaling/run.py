@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import itertools
+import math
 import os
 import sys
 import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Protocol
 
 from superres.errors import UserError
 from superres.files import os_fault
 from superres.imaging.comparison import comparison
-from superres.imaging.io import read_picture, write_image
+from superres.imaging.io import Picture, picture_size, read_picture, write_image
 from superres.output import shown
 from superres.stopping import TERMINATED, Terminated
 from superres.upscaling import animation
 from superres.upscaling.compare import as_rgb, is_page, save_page
+from superres.upscaling.enlarge import Enlarger
 from superres.upscaling.jobs import STREAM, Job
 from superres.upscaling.networks import ChosenNetwork, Networks, Options
 from superres.upscaling.provenance import Settings, difference, misfit, record_in
@@ -26,6 +34,11 @@ from superres.upscaling.video_join import shortcomings
 from superres.upscaling.writing import DiskFull, make_folder, save
 
 NO_RECORD = "judged by size and date alone, without a record of how it was made"
+_BESIDE = 1 << 24
+"""Pixels of a result that is written beside the network's work; larger ones fill the memory."""
+_WAITING = 2  # results that are being written while another is computed
+_DONE: Future = Future()
+_DONE.set_result(None)
 
 
 @dataclass
@@ -35,6 +48,7 @@ class Result:
     Attributes:
         status: ``done``, ``skipped`` (was there), ``failed`` or ``interrupted``.
         size, result_size: (width, height) as stored.
+        seconds: that it took, without what was done while others were computed.
         comparison: path of the comparison, if one was written.
         notes: what was left out or changed; sentences.
         error: why it failed.
@@ -80,6 +94,9 @@ def run_jobs(
 ) -> tuple[list[Result], int]:
     """Do the jobs; one that fails does not stop the others.
 
+    While the network computes an image, the next one is read and those before it are encoded and
+    written; the listener is called in the order of the jobs.
+
     Returns:
         One result per job, as far as it came: a full disk, Ctrl-C and SIGTERM end it early, with
         the last one's status ``interrupted`` (for a full disk ``failed``). And the exit code.
@@ -87,41 +104,132 @@ def run_jobs(
     Raises:
         UserError: a network cannot be prepared, which is wrong for all.
     """
-    results: list[Result] = []
-    page, code = [], 0
-    for job in jobs:
-        result, begin, full = Result(str(job.source), str(job.target)), time.monotonic(), False
-        results.append(result)
+    work, code = _Pipeline(networks, options, listener, len(jobs) == 1), 0
+    with work.reader, work.writers:
         try:
-            listener.begin(job)
-            chosen, begun = networks.of(job.source), _begun(job)
-            there = not options.overwrite and (begun is not None or _is_there(job.target))
+            for job, following in itertools.zip_longest(jobs, jobs[1:]):
+                work.settle(_WAITING if work.ahead else 0)
+                if work.full:
+                    break
+                work.add(job, following)
+        except KeyboardInterrupt as stop:
+            code = TERMINATED if isinstance(stop, Terminated) else 130
+        finally:
+            work.settle()
+    if work.page and code != TERMINATED:
+        save_page(Path(options.compare), work.page)
+    failed = any(result.status == "failed" for result in work.results)
+    return work.results, code or int(failed)
+
+
+@dataclass
+class _Pipeline:
+    """Jobs under way: one is computed in this thread, one is read ahead, some are being written.
+
+    Attributes:
+        alone: there is but one job.
+        results: of all jobs that were begun.
+        page: pairs for a page of comparisons.
+        begun: jobs that are not reported yet, and their writing.
+        ahead: the next job's image, where it is small enough to be done beside others.
+        full: the disk is.
+    """
+
+    networks: Networks
+    options: Options
+    listener: Listener
+    alone: bool
+    reader: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1))
+    writers: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(_WAITING))
+    results: list[Result] = field(default_factory=list)
+    page: list = field(default_factory=list)
+    begun: deque[tuple[Job, Result, Future]] = field(default_factory=deque)
+    ahead: Future | None = None
+    full: bool = False
+
+    def settle(self, most: int = 0) -> None:
+        """Report what is done, in order; wait as long as more than ``most`` are not."""
+        while self.begun and (len(self.begun) > most or self.begun[0][2].done()):
+            job, result, done = self.begun[0]
+            try:
+                done.result()
+                if result.status != "interrupted":
+                    _compare(job, self.options, self.alone, result, self.page)
+            except (UserError, OSError, MemoryError) as error:
+                result.status, result.error = "failed", _reason(job, error)
+                self.full |= isinstance(error, DiskFull)
+            self.begun.popleft()
+            self.listener.end(job, result)
+
+    def add(self, job: Job, following: Job | None) -> None:
+        """Do a job, all but the writing of an image that was read ahead; read the next one."""
+        result, done, started = Result(str(job.source), str(job.target)), _DONE, time.monotonic()
+        reading, self.ahead = self.ahead, None
+        self.results.append(result)
+        try:
+            self.listener.begin(job)
+            chosen, begun = self.networks.of(job.source), _begun(job)
+            there = not self.options.overwrite and (begun is not None or _is_there(job.target))
             if chosen.backend is None and not (there and begun is None):
                 _ = chosen.enlarger  # made here, since what is wrong with it is wrong for all
-                listener.network(chosen)
+                self.listener.network(chosen)
+            self.ahead = self._read_ahead(following)
             try:
-                settings = _settings(job, chosen.settings, options)
+                settings = _settings(job, chosen.settings, self.options)
                 if there:
                     _check_what_is_there(job, begun, settings, result)
                 if there and begun is None:
                     result.status = "skipped"
+                elif job.video:
+                    _do_video(job, chosen, settings, self.listener, result)
                 else:
-                    _do(job, chosen, settings, listener, result)
-                    result.status = "done"
-                _compare(job, options, len(jobs) == 1, result, page)
+                    done = self._do(job, chosen.enlarger, settings, result, reading)
             except (UserError, OSError, MemoryError) as error:
-                result.status, result.error = "failed", _reason(job, error)
-                full = isinstance(error, DiskFull)
-        except KeyboardInterrupt as stop:
+                done = Future()
+                done.set_exception(error)
+        except KeyboardInterrupt:
             result.status = "interrupted"
-            code = TERMINATED if isinstance(stop, Terminated) else 130
-        result.seconds = time.monotonic() - begin
-        listener.end(job, result)
-        if full or code:
-            break
-    if page and code != TERMINATED:
-        save_page(Path(options.compare), page)
-    return results, code or int(any(result.status == "failed" for result in results))
+            self.begun.append((job, result, _DONE))
+            raise
+        result.seconds = time.monotonic() - started
+        self.begun.append((job, result, done))
+
+    def _do(
+        self, job: Job, enlarger: Enlarger, settings: Settings, result: Result, ahead: Future | None
+    ) -> Future:
+        """Upscale an image; returns its writing, done already where it was not read ahead."""
+        picture, moving = ahead.result() if ahead else _read(job, self.options)
+        size, quality = picture.pixels.shape[:2], self.options.quality
+        result.size, result.result_size = size[::-1], enlarger.size(*size)[::-1]
+
+        def write(made: Any, tiles: Callable[[int, int], None] | None = None) -> None:
+            out = io.BytesIO() if job.target == STREAM else Path(job.target)
+            record = settings.record(job.source) if _is_plain(job) else None
+            lost = save(out, made, picture, job.format, quality, tiles, record, moving)
+            if isinstance(out, io.BytesIO):
+                sys.stdout.buffer.write(out.getbuffer())
+                sys.stdout.buffer.flush()
+            read = [note for note in picture.notes if not (moving and note.startswith("animated"))]
+            result.notes = [*read, *lost, *made.notes]
+            result.status = "done"
+
+        if ahead is None or moving:
+            write(enlarger, self.listener.tiles)
+            return _DONE
+        bands = list(enlarger.rows(picture.pixels, self.listener.tiles))
+        made = SimpleNamespace(size=enlarger.size, rows=lambda *_: bands, notes=enlarger.notes)
+        return self.writers.submit(write, made)
+
+    def _read_ahead(self, job: Job | None) -> Future | None:
+        """Begin to read an image of moderate size that will be upscaled; None for others."""
+        if job is None or job.video or not _is_plain(job):
+            return None
+        with contextlib.suppress(UserError, OSError):  # it is told at the job's own turn
+            chosen, size = self.networks.of(job.source), picture_size(job.source)
+            small = size and math.prod(chosen.enlarger.size(*size)) <= _BESIDE
+            if chosen.backend and small and (self.options.overwrite or not _is_there(job.target)):
+                return self.reader.submit(_read, job, self.options)
+        return None
 
 
 def _reason(job: Job, error: Exception) -> str:
@@ -164,6 +272,11 @@ def _check_what_is_there(job: Job, begun: str | None, settings: Settings, result
         raise UserError(f"{job.target}: {there}, {other}; --overwrite replaces it")
 
 
+def _is_plain(job: Job) -> bool:
+    """Whether both sides are files."""
+    return job.can_be_read_twice and not job.streams
+
+
 def _is_there(target: Path | str) -> bool:
     """A file, or a link to nowhere; a device and a pipe are written to."""
     return os.path.isfile(target) or (os.path.islink(target) and not os.path.exists(target))
@@ -184,32 +297,24 @@ def _settings(job: Job, settings: Settings, options: Options) -> Settings:
     return replace(settings, options=(*settings.options, *more))
 
 
-def _do(
+def _do_video(
     job: Job, chosen: ChosenNetwork, settings: Settings, listener: Listener, result: Result
 ) -> None:
-    enlarger, options = chosen.enlarger, chosen.options
-    if job.video:
-        files, extra = (Path(job.source), Path(job.target)), (options.deinterlace, listener.note)
-        done = upscale_video(*files, enlarger, listener.tiles, settings, *extra)
-        result.size, result.result_size, result.notes = done.size, done.result_size, done.notes
-        if done.lost:
-            raise UserError(f"{job.target}: written, but {', '.join(done.lost)}")
-        return
-    stdin, plain = job.source == STREAM, job.can_be_read_twice and not job.streams
+    files, extra = (Path(job.source), Path(job.target)), (chosen.options.deinterlace, listener.note)
+    done = upscale_video(*files, chosen.enlarger, listener.tiles, settings, *extra)
+    result.size, result.result_size, result.notes = done.size, done.result_size, done.notes
+    if done.lost:
+        raise UserError(f"{job.target}: written, but {', '.join(done.lost)}")
+    result.status = "done"
+
+
+def _read(job: Job, options: Options) -> tuple[Picture, animation.Animation | None]:
+    """The image of a job, and all of its frames where it is animated and its result is to be."""
+    stdin = job.source == STREAM
     given = (sys.stdin.buffer.read(), "standard input") if stdin else (job.source, None)
     picture = read_picture(given[0], options.max_pixels, given[1])
-    whole = plain and job.format in animation.SUFFIXES.values()
-    moving = animation.find_animation(job.source, options.max_pixels) if whole else None
-    height, width = picture.pixels.shape[:2]
-    result.size, result.result_size = (width, height), enlarger.size(height, width)[::-1]
-    out = io.BytesIO() if job.target == STREAM else Path(job.target)
-    record = settings.record(job.source) if plain else None
-    lost = save(out, enlarger, picture, job.format, options.quality, listener.tiles, record, moving)
-    if isinstance(out, io.BytesIO):
-        sys.stdout.buffer.write(out.getbuffer())
-        sys.stdout.buffer.flush()
-    read = [note for note in picture.notes if not (moving and note.startswith("animated"))]
-    result.notes = [*read, *lost, *enlarger.notes]
+    whole = _is_plain(job) and job.format in animation.SUFFIXES.values()
+    return picture, animation.find_animation(job.source, options.max_pixels) if whole else None
 
 
 def _compare(job: Job, options: Options, alone: bool, result: Result, page: list) -> None:
