@@ -7,7 +7,7 @@ save_best = 'auto'  # 'SET/psnr' or 'SET/ssim'; 'auto' is the first validation s
 tensorboard = True  # curves in WORK_DIR/tensorboard where the package is installed
 ema = None  # e.g. 0.999: validate and test with averaged weights
 amp = False  # bfloat16 (float16 on older GPUs) where it is safe; --amp does the same
-fast = 'auto'  # 'max', 'off', or parts: dict(channels_last=True, compile=True, tf32=False, ...)
+speed = 'auto'  # 'max', 'off', or parts: dict(channels_last=True, compile=True, tf32=False, ...)
 deterministic = False  # True: equal bits in equal runs, also on a GPU; --deterministic does the same
 accumulate = 1  # parts that a batch is cut into, for less memory and the same update
 recompute = []  # blocks that compute twice instead of keeping results, e.g. ['body.*']

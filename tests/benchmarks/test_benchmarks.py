@@ -39,7 +39,7 @@ def test_train_compares_with_the_plain_step(tmp_path):
     rates = {v["name"]: v["median"] for v in result["variants"] if v["unit"] == "it/s"}
     assert list(rates) == [
         "contiguous float32 eager",
-        "superres, fast='off'",
+        "superres, speed='off'",
         "+ channels_last",
         "superres, default",
         "+ bfloat16",

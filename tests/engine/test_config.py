@@ -115,9 +115,16 @@ def test_references_are_told_what_to_write_instead(config):
     ("whole", "preset"), [("'max'", "max"), ("False", "off"), ("True", "auto")]
 )
 def test_a_part_of_a_preset_is_set_by_itself(whole, preset, config):
-    path = config(f"fast = {whole}\n", base=None)
-    cfg = load_config(path, ["fast.channels_last=False", "fast.compile=False"])
-    assert cfg.fast == {"preset": preset, "channels_last": False, "compile": False}
+    path = config(f"speed = {whole}\n", base=None)
+    cfg = load_config(path, ["speed.channels_last=False", "speed.compile=False"])
+    assert cfg.speed == {"preset": preset, "channels_last": False, "compile": False}
+
+
+def test_fast_is_an_older_name_of_speed(config):
+    cfg = load_config(config("fast = 'max'\n"), ["fast.compile=False"])
+    assert cfg.speed == {"preset": "max", "compile": False}
+    assert "fast" not in cfg
+    assert load_config(config(""), ["fast=off"]).speed == "off"
 
 
 def test_options_in_mmengines_notation():
@@ -144,7 +151,7 @@ def test_options_in_mmengines_notation():
         ("optim_wrapper.optimizer.lrr=1", "lr"),
         ("optim_wrapper.optimizer.lr=abc", "optimizer.lr = 'abc' must be a number"),
         ("optim_wrapper.optimizer.lr=-1", "optim_wrapper: OptimWrapper"),
-        ("fast.channel_last=False", "did you mean channels_last"),
+        ("speed.channel_last=False", "did you mean channels_last"),
         ("model.backbone.scale=3", "disagrees with scale = 2"),
         ("scale=abc", "whole number"),
         ("global_batch_size=0", "at least 1"),
@@ -161,9 +168,9 @@ def test_options_in_mmengines_notation():
         ("ema=1.5", "between 0 and 1"),
         ("auto_scale_lr.enabled=True", "no key 'enabled'"),
         ("lr_config=dict(policy=x)", "write param_scheduler"),
-        ("fast=fastest", "'auto', 'max', 'off'"),
-        ("fast.compile=yes", "fast.compile = 'yes'"),
-        ("fast.fused=1", "fast.fused = 1"),
+        ("speed=fastest", "'auto', 'max', 'off'"),
+        ("speed.compile=yes", "speed.compile = 'yes'"),
+        ("speed.fused=1", "speed.fused = 1"),
         ("recompute=['nothing.*']", "no module 'nothing.*'"),
         ("recompute=body", "recompute = 'body' must be a list"),
         ("accumulate=3", "accumulate = 3"),

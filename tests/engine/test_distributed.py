@@ -45,7 +45,7 @@ def losses(lines):
     return {i: sum(values) / len(values) for i, values in found.items()}
 
 
-PARTS = ["fast=dict(channels_last=True,fused=True)", "accumulate=2", "recompute=['body.*']"]
+PARTS = ["speed=dict(channels_last=True,fused=True)", "accumulate=2", "recompute=['body.*']"]
 
 
 @pytest.mark.parametrize("parts", [[], PARTS], ids=["plain", "every part"])

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import copy
+from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from superres.engine.train.optim import AutocastOptimWrapper
+from superres.engine.train.optim import AutocastOptimWrapper, LastScalars
 from superres.engine.train.speed import cuda as graph
-from superres.engine.train.speed.options import Fast, cpu_has_bfloat16, optimizer_options, resolve
+from superres.engine.train.speed.options import (
+    Fast,
+    cpu_has_bfloat16,
+    optimizer_options,
+    resolve,
+    torch_settings,
+)
 from superres.engine.train.step import TrainStep, compile_backbone
 from superres.models.restorers.restorer import Restorer
 
@@ -49,8 +57,9 @@ def step_of(backbone: dict, fast: Fast, accumulate: int = 1, lr: float = 1e-3) -
         module.backbone.to(memory_format=torch.channels_last)
     options = optimizer_options(torch.optim.Adam, {}, fast, CPU)
     optimizer = torch.optim.Adam(module.parameters(), lr=lr, **options)
+    clip = {"max_norm": 1e9}  # of no effect
     wrapper = AutocastOptimWrapper(
-        optimizer=optimizer, dtype=fast.amp or "float32", device_type="cpu"
+        optimizer=optimizer, clip_grad=clip, dtype=fast.amp or "float32", device_type="cpu"
     )
     return TrainStep(module, wrapper, CPU, fast, accumulate)
 
@@ -114,7 +123,7 @@ def test_a_compiled_backbone_is_the_same_and_keeps_its_keys():
     plain = step_of(NETWORKS["EDSR"], Fast())
     said: list[str] = []
     step = step_of(NETWORKS["EDSR"], Fast())
-    step._untried = compile_backbone(step.module, said.append)
+    step._compiled = set() if compile_backbone(step.module, said.append) else None
     step.say = said.append
     keys = list(step.module.state_dict())
     torch.testing.assert_close(curve(step, data), curve(plain, data), rtol=1e-5, atol=0)
@@ -124,49 +133,71 @@ def test_a_compiled_backbone_is_the_same_and_keeps_its_keys():
     copy.deepcopy(step.module)  # as averaging of weights does
 
 
-def test_a_failing_compiler_is_told_in_one_line_and_training_goes_on(monkeypatch):
-    def compiler(*_, **__):
-        def fail(_):
-            raise RuntimeError("no C++ compiler found\nand a page of details")
+@pytest.mark.parametrize("good", [0, 1])
+def test_a_failing_compiler_is_told_in_one_line_and_training_goes_on(good, monkeypatch):
+    """At the first shape of batch, and at the second."""
 
-        return fail
+    def compiler(backbone, **_):
+        shapes = set()
+
+        def compiled(x):
+            shapes.add(x.shape)
+            if len(shapes) > good:
+                raise RuntimeError("no C++ compiler found\nand a page of details")
+            return backbone(x)
+
+        return compiled
 
     monkeypatch.setattr(torch, "compile", compiler)
     said: list[str] = []
-    data = batches(2)
-    step = step_of(NETWORKS["EDSR"], Fast())
-    step._untried = compile_backbone(step.module, said.append)
+    data = [*batches(2), *batches(2, size=2)]
+    step = step_of(NETWORKS["EDSR"], Fast(compile=True))
     step.say = said.append
     assert torch.equal(curve(step, data), curve(step_of(NETWORKS["EDSR"], Fast()), data))
-    assert said == ["fast.compile failed, training goes on without it: no C++ compiler found"]
+    assert said == ["speed.compile failed, training goes on without it: no C++ compiler found"]
 
 
-def test_a_failed_recording_leaves_nothing_behind(monkeypatch):
-    """CUDA's part is stood in for: it records, and fails as a call that waits makes it fail."""
-    modes, drawn, said = [], [], []
-    recording = False
+@pytest.fixture
+def recorder(monkeypatch):
+    """CUDA's part, stood in for: ``recorder.modes`` of all recordings, during which it is ``on``,
+    and ``replays``."""
+    made = SimpleNamespace(modes=[], on=False, replays=0)
 
     @contextlib.contextmanager
-    def record(_, capture_error_mode="global"):
-        nonlocal recording
-        modes.append(capture_error_mode)
-        recording = True
+    def record(_, stream=None, capture_error_mode="global"):
+        made.modes.append(capture_error_mode)
+        made.on = True
         try:
             yield
         finally:
-            recording = False
+            made.on = False
+
+    def replay(_):
+        made.replays += 1
 
     monkeypatch.setattr(graph, "WARM_UP", 0)
-    monkeypatch.setattr(torch.cuda, "CUDAGraph", object)
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", type("Graph", (), {"replay": replay}))
     monkeypatch.setattr(torch.cuda, "synchronize", lambda _: None)
     monkeypatch.setattr(torch.cuda, "graph", record)
-    data = batches(4)
+    return made
+
+
+def graphed(step: TrainStep, update: Callable, said: list[str]) -> None:
+    """Adam for a CPU takes no capturable=True; it is tried all the same."""
+    step.graph = graph.GraphedUpdate(update, step.optim_wrapper, CPU, said.append)
+    assert "takes no capturable" in said.pop()
+    step.graph.failed = False
+
+
+@pytest.mark.parametrize("fault", ["operation not permitted\nand details", "CUDA out of memory"])
+def test_a_failed_recording_leaves_nothing_behind(fault, recorder):
+    drawn, said, data = [], [], batches(4)
     step, plain = step_of(NETWORKS["EDSR"], Fast()), step_of(NETWORKS["EDSR"], Fast())
     update_weights = step.optim_wrapper.step
 
     def refuse() -> None:
-        if recording:
-            raise RuntimeError("operation not permitted when stream is capturing\nand details")
+        if recorder.on:
+            raise RuntimeError(fault)
         update_weights()
 
     def update(batch):
@@ -174,17 +205,48 @@ def test_a_failed_recording_leaves_nothing_behind(monkeypatch):
         return step.update(batch)
 
     step.optim_wrapper.step = refuse
-    step.graph = graph.GraphedUpdate(update, step.optim_wrapper.optimizer, CPU, said.append)
-    assert "takes no capturable" in said.pop()  # Adam for a CPU, which is to be tried all the same
-    step.graph.failed = False
+    graphed(step, update, said)
     assert torch.equal(curve(step, data), curve(plain, data))
     assert drawn[0] == drawn[1]  # the update that failed and the one in its place
     assert len(drawn) == 5
-    assert said == [
-        "fast.cuda_graph: recording failed, going on without: operation not permitted when stream "
-        "is capturing"
+    first = fault.splitlines()[0]
+    assert said == [f"speed.cuda_graph: recording failed, going on without: {first}"]
+    assert recorder.modes == ["thread_local"]  # what other threads do must not end a recording
+
+
+def test_what_a_recording_cannot_learn_of_is_recorded_again(recorder):
+    said, data = [], batches(2)
+    step = step_of(NETWORKS["EDSR"], Fast())
+    graphed(step, step.update, said)
+    group = step.optim_wrapper.optimizer.param_groups[0]
+    changes = [
+        lambda: group.update(lr=1e-5),  # reaches it
+        lambda: group.update(betas=(0.8, 0.99)),
+        lambda: group.update(weight_decay=0.1),
+        lambda: setattr(step.optim_wrapper, "clip_grad_kwargs", {"max_norm": 1.0}),
+        lambda: group["params"][0].requires_grad_(False),
     ]
-    assert modes == ["thread_local"]  # what other threads do must not end a recording
+    recorded = []
+    for change in changes:
+        curve(step, data)
+        change()
+        curve(step, data)
+        recorded.append(len(recorder.modes))
+    assert recorded == [1, 2, 3, 4, 5]
+    assert recorder.replays == 2 * len(data) * len(changes)
+    assert said == 4 * ["speed.cuda_graph: the optimiser's settings changed; recording again"]
+
+
+def test_the_norm_of_gradients_is_of_the_shape_that_was_replayed(recorder):
+    step = step_of(NETWORKS["EDSR"], Fast())
+    step.optim_wrapper.message_hub = LastScalars()
+    graphed(step, step.update, [])
+    norms = step.optim_wrapper.message_hub.scalars
+    found = []
+    for batch in (large := batches(1)) + (small := batches(1, size=2)) + large + small:
+        step(batch, 0)
+        found.append(norms["grad_norm"])
+    assert found[0] is found[2] is not found[1] is found[3]
 
 
 def test_presets():
@@ -207,7 +269,7 @@ def test_presets():
     assert resolve("max", False, CPU)[0].tf32 is None
     chosen, notes = resolve({"tf32": True}, False, CPU)
     assert chosen.tf32 is None
-    assert "fast.tf32" in notes[0]
+    assert "speed.tf32" in notes[0]
 
 
 def test_defaults_on_a_gpu(monkeypatch):
@@ -230,8 +292,25 @@ def test_defaults_on_a_gpu(monkeypatch):
     assert optimizer_options(torch.optim.Adam, {"foreach": True}, best, gpu) == {}
 
 
+def test_tf32_is_set_by_the_new_switches_and_put_back():
+    """The older ones raise in a process that used the new ones."""
+    places = torch.backends.cuda.matmul, torch.backends.cudnn.conv
+    if not hasattr(places[0], "fp32_precision"):
+        pytest.skip("torch before 2.9")
+    before = [place.fp32_precision for place in places]
+    try:
+        places[0].fp32_precision = "ieee"
+        for wanted, precision in ((True, "tf32"), (False, "ieee")):
+            with torch_settings(Fast(tf32=wanted), False, torch.device("cuda", 0)):
+                assert [place.fp32_precision for place in places] == [precision] * 2
+            assert [place.fp32_precision for place in places] == ["ieee", before[1]]
+    finally:
+        for place, value in zip(places, before):
+            place.fp32_precision = value
+
+
 EVERYTHING = [
-    "fast=dict(channels_last=True,fused=True)",
+    "speed=dict(channels_last=True,fused=True)",
     "amp=bfloat16",
     "accumulate=2",
     "recompute=['body.*']",
@@ -256,11 +335,11 @@ def test_resume_is_bit_equal_with_every_part(train, tmp_path):
 
 def test_a_plain_run_goes_on_as_a_fast_one(train, tmp_path):
     folder = tmp_path / "work"
-    assert train("max_iters=6", "fast='off'") == 0
+    assert train("max_iters=6", "speed='off'") == 0
     trace = tmp_path / "trace.jsonl"
     assert train(resume="auto", trace=trace) == 0
     plain = tmp_path / "plain.jsonl"
-    assert train("fast='off'", work_dir=tmp_path / "plain", trace=plain) == 0
+    assert train("speed='off'", work_dir=tmp_path / "plain", trace=plain) == 0
     fast = [line["loss"] for line in read_trace(trace)]
     assert fast == pytest.approx([line["loss"] for line in read_trace(plain)][6:], rel=1e-4)
     groups = torch.load(folder / "iter_12.pth", weights_only=True)["optimizer"]["param_groups"]

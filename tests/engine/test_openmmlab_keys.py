@@ -178,9 +178,9 @@ SAME = {
     "env_cfg = dict(mp_cfg=dict(mp_start_method='spawn', opencv_num_threads=0))": (
         "train_dataloader = dict(start_method='spawn')"
     ),
-    "env_cfg = dict(cudnn_benchmark=True)": "fast = dict(preset='auto', autotune=True)",
-    "fast = 'max'\nenv_cfg = dict(cudnn_benchmark=False)": (
-        "fast = dict(preset='max', autotune=False)"
+    "env_cfg = dict(cudnn_benchmark=True)": "speed = dict(preset='auto', autotune=True)",
+    "speed = 'max'\nenv_cfg = dict(cudnn_benchmark=False)": (
+        "speed = dict(preset='max', autotune=False)"
     ),
     "train_cfg = dict(type='IterBasedTrainLoop', max_iters=4, val_interval=2)": (
         "max_iters = 4\nval_interval = 2"

@@ -19,8 +19,8 @@ from benchmarks._gpu_run import CONFIG, Check, Found, Rig, last_line, worst
 from benchmarks.harness import Variant, measure, row
 from superres.engine.train.speed import cuda as graph
 
-GRAPH = "fast=dict(preset='off',fused=True,cuda_graph=True)"
-EAGER = "fast=dict(preset='off',fused=True)"
+GRAPH = "speed=dict(preset='off',fused=True,cuda_graph=True)"
+EAGER = "speed=dict(preset='off',fused=True)"
 EQUAL = 1e-5  # of weights, where sums were made in another order
 
 
@@ -96,7 +96,7 @@ def resume(rig: Rig, fast: str) -> Found:
     count, kill_at = rig.number(1000, 100), rig.number(130, 8)
     options = ["deterministic=True", "val_sets=[]", f"num_workers={rig.number(2, 0)}",
                f"max_iters={count}", f"log_interval={rig.number(5, 1)}", "resume=True",
-               f"checkpoint_interval={rig.number(100, 5)}", f"fast=dict({fast})"]  # fmt: skip
+               f"checkpoint_interval={rig.number(100, 5)}", f"speed=dict({fast})"]  # fmt: skip
 
     def start(name: str) -> subprocess.Popen:
         command = rig.command(CONFIG, folder / name, *options)

@@ -281,7 +281,7 @@ def pack(rig: Rig) -> Found:
 
 def rungs(rig: Rig, group: str, variants: list[tuple[str, ...]]) -> Found:
     """Losses of 8 updates of each variant beside eager float32's, and times of all in turn."""
-    plain = rig.trainer("fast=dict(preset='off',tf32=False)")
+    plain = rig.trainer("speed=dict(preset='off',tf32=False)")
     batches, timed, wrong = rig.batches(plain, 8), [], 0
     wanted, count = rig.losses(plain, batches), rig.number(50, 1)
 
@@ -300,7 +300,7 @@ def rungs(rig: Rig, group: str, variants: list[tuple[str, ...]]) -> Found:
         chosen = ",".join(["preset='off'", *(f"{part}=True" for part in parts if part != "bf16")])
         half = "amp='bfloat16'" if "bf16" in parts else "amp=False"
         try:
-            trainer = rig.trainer(f"fast=dict({chosen})", half)
+            trainer = rig.trainer(f"speed=dict({chosen})", half)
             difference = worst(rig.losses(trainer, batches), wanted)
         except Exception as error:
             rig.add(name, "failed", last_line(error))
@@ -308,7 +308,7 @@ def rungs(rig: Rig, group: str, variants: list[tuple[str, ...]]) -> Found:
             continue
         call = functools.partial(updates, trainer)
         timed.append(Variant(name, call, count, "ms/iteration"))
-        said = [line for line in trainer.log.lines if line.startswith("fast.")]
+        said = [line for line in trainer.log.lines if line.startswith("speed.")]
         outcome = "failed" if said else "ok" if difference <= TOLERANCE else "differs"
         wrong += outcome != "ok"
         text = "; ".join([f"losses within {difference:.1e} of eager float32", *said])
@@ -334,13 +334,16 @@ LADDER: list[Check] = [
 def loop() -> list[Check]:
     """A validation, 5,000 iterations of real trainings, and what 300,000 would take by them."""
     workers = f"num_workers={max(1, min(12, (os.cpu_count() or 3) - 2))}"
-    cached, eager = "train_dataloader.dataset.cache=device", "fast=dict(preset='max',compile=False)"
+    cached, eager = (
+        "train_dataloader.dataset.cache=device",
+        "speed=dict(preset='max',compile=False)",
+    )
     made = [Check("validation", validation)]
     for name, options in {
         "max without compile, cache on the device": (eager, cached),
         f"max without compile, {workers}": (eager, workers),
-        "auto, cache on the device": ("fast='auto'", cached),
-        "max, cache on the device": ("fast='max'", cached),
+        "auto, cache on the device": ("speed='auto'", cached),
+        "max, cache on the device": ("speed='max'", cached),
     }.items():
         work = functools.partial(training_loop, name=name, options=options)
         made.append(Check(name, work, needs_gpu=name.startswith("max, ")))
@@ -382,7 +385,7 @@ def training_loop(rig: Rig, name: str, options: tuple[str, ...]) -> Found:
     minutes = (300_000 / rate + start + 60 * 100 * np.prod(LARGE) * per_pixel) / 60
     whole = row(f"{name}: 300,000 iterations, 60 validations on DIV2K", [minutes], "min")
     rig.rows(row(name, [rate], "it/s"), row(f"{name}: start", [start], "s"), whole)
-    said = [line for line in trainer.log.lines if line.startswith(("fast.", "warning"))]
+    said = [line for line in trainer.log.lines if line.startswith(("speed.", "warning"))]
     text = (
         f"{trainer.iter} iterations, loss {logged[-1]['loss']:.4f}, {logged[-1]['data_wait']:.1%} "
         f"of the time waiting for data{'' if per_pixel else ', validation not measured'}"
@@ -397,7 +400,7 @@ def train(rig: Rig) -> Found:
     """EDSR 16x64 x2 until the time is over; the best weights stay in the results."""
     folder, every = rig.work / "train", rig.number(2000, 20)
     own = ["val_sets=[valid]", "train_dataloader.dataset.cache=device", f"val_interval={every}",
-           "fast=dict(preset='max',compile=False)", f"checkpoint_interval={every}",
+           "speed=dict(preset='max',compile=False)", f"checkpoint_interval={every}",
            f"log_interval={rig.number(250, 10)}", "max_keep_checkpoints=1", "resume=True",
            *["max_iters=40"] * rig.rehearse]  # fmt: skip
     with subprocess.Popen(rig.command(TRAINING, folder, *own, *rig.args.cfg_options)) as process:

@@ -15,12 +15,12 @@ from typing import Any
 from benchmarks.harness import Variant, measure, ratios
 
 PLAIN = "contiguous float32 eager"
-OFF = "superres, fast='off'"
+OFF = "superres, speed='off'"
 LADDER = {
-    OFF: ["fast='off'", "amp=False"],
-    "+ channels_last": ["fast=dict(preset='off',channels_last=True)", "amp=False"],
-    "superres, default": ["fast='auto'", "amp=False"],
-    "+ bfloat16": ["fast='auto'", "amp='bfloat16'"],
+    OFF: ["speed='off'", "amp=False"],
+    "+ channels_last": ["speed=dict(preset='off',channels_last=True)", "amp=False"],
+    "superres, default": ["speed='auto'", "amp=False"],
+    "+ bfloat16": ["speed='auto'", "amp='bfloat16'"],
 }
 
 

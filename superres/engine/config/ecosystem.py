@@ -66,7 +66,7 @@ REFUSED = {
     "data_preprocessor": "write model = dict(data_preprocessor=dict(...))",
     "model_wrapper_cfg": "remove it: processes are connected by MMDistributedDataParallel",
     "find_unused_parameters": "write it as an attribute of the restorer's class",
-    "compile": "write fast = dict(compile=True)",
+    "compile": "write speed = dict(compile=True)",
     "activation_checkpointing": "write recompute = ['body.*'], the names of the backbone's blocks",
     # MMEditing 0.x
     **dict.fromkeys(("total_iters", "runner"), "write max_iters = N"),
@@ -79,7 +79,7 @@ REFUSED = {
     "resume_from": "write resume = True and load_from = 'PATH', or --resume PATH",
     "auto_resume": "write resume = True",
     "fp16": "write amp = 'float16' or amp = True",
-    "cudnn_benchmark": "write fast = dict(autotune=True)",
+    "cudnn_benchmark": "write speed = dict(autotune=True)",
     "dist_params": "write env_cfg = dict(dist_cfg=dict(backend='nccl'))",
     "mp_start_method": "write train_dataloader = dict(start_method='fork')",
 }
@@ -110,7 +110,7 @@ _SAME: dict[str, tuple[str, str | Callable[[str, Any], Any] | None]] = {
     "default_hooks.checkpoint.max_keep_ckpts": ("max_keep_checkpoints", _never),
     "default_hooks.checkpoint.save_best": ("save_best", _best),
     "default_hooks.logger.interval": ("log_interval", "count"),
-    "env_cfg.cudnn_benchmark": ("fast.autotune", "yes or no"),
+    "env_cfg.cudnn_benchmark": ("speed.autotune", "yes or no"),
     "env_cfg.mp_cfg.mp_start_method": (_START_METHOD, None),
     "train_dataloader.multiprocessing_context": (_START_METHOD, None),
     "train_dataloader.batch_size": ("global_batch_size", "count"),

@@ -13,6 +13,7 @@ import copy
 import logging
 import math
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -48,7 +49,7 @@ KEYS = (
         "work_dir",
         "custom_imports",
     ),
-    *("custom_hooks", "ema", "amp", "fast", "deterministic", "accumulate", "recompute"),
+    *("custom_hooks", "ema", "amp", "speed", "deterministic", "accumulate", "recompute"),
     *("save_best", "protocols", "metrics", "auto_scale_lr", *SCALARS, *SECTIONS),
 )
 """Top-level keys that the program reads."""
@@ -127,9 +128,12 @@ def load_config(
     changes = options if isinstance(options, dict) else parse_options(options or [])
     use_scope()
     cfg, source = _opened(name)
+    if "fast" in cfg:  # what speed was called
+        source.settle(cfg._cfg_dict, "fast", "speed", cfg._cfg_dict.pop("fast"))
     _check_keys(cfg, source)
     before = to_plain({key: cfg[key] for key in TOP_LEVEL if key in cfg})
     for key, value in to_plain(changes).items():
+        key = re.sub(r"^fast(?=\.|$)", "speed", key)
         _check_option(cfg, key)
         put(cfg._cfg_dict, key, value)
         source.stated[key] = COMMAND_LINE

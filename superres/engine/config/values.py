@@ -72,12 +72,12 @@ def require(path: str, value: Any, kind: str) -> Any:
     return value
 
 
-def as_parts(fast: Any) -> dict[str, Any]:
-    """The config's ``fast`` as a dict, of which one part can be set by itself."""
-    if isinstance(fast, dict):
-        return fast
+def as_parts(speed: Any) -> dict[str, Any]:
+    """The config's ``speed`` as a dict, of which one part can be set by itself."""
+    if isinstance(speed, dict):
+        return speed
     named = {None: "auto", True: "auto", False: "off"}
-    return {"preset": named[fast] if fast is None or isinstance(fast, bool) else fast}
+    return {"preset": named[speed] if speed is None or isinstance(speed, bool) else speed}
 
 
 def get(node: Any, path: str) -> Any:
@@ -90,7 +90,7 @@ def get(node: Any, path: str) -> Any:
 
 
 def put(root: Any, path: str, value: Any) -> None:
-    """Set a dotted key, of lists by number; one of ``fast`` opens its preset.
+    """Set a dotted key, of lists by number; one of ``speed`` opens its preset.
 
     Raises:
         UserError: the path leads through something else than dicts and such lists.
@@ -104,7 +104,7 @@ def put(root: Any, path: str, value: Any) -> None:
             raise UserError(f"config: {'.'.join(parts[:i])} is {found}, which has no key {part!r}")
         if i + 1 == len(parts):
             node[part] = ConfigDict({"value": value})["value"]
-        elif part == "fast" and not i:
+        elif part == "speed" and not i:
             node[part] = ConfigDict(as_parts(node.get(part)))
         elif isinstance(node, dict) and node.get(part) is None:
             node[part] = ConfigDict()

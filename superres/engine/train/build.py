@@ -58,7 +58,7 @@ def build_trainer(
         UserError: whatever the config names cannot be built or read.
     """
     deterministic = bool(cfg.get("deterministic"))
-    wanted = cfg.get("fast", "auto"), cfg.get("amp", False)
+    wanted = cfg.get("speed", "auto"), cfg.get("amp", False)
     fast, notes = resolve(*wanted, device, deterministic, launch.world_size())
     for note in notes:
         log.warn(note)

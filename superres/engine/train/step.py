@@ -54,16 +54,21 @@ class TrainStep:
             raise UserError(f"config: accumulate = {accumulate}: {name} has its own train_step")
         # Asked once: to say no, a module builds an error message each time.
         self._no_sync = getattr(model, "no_sync", nullcontext)
-        self._untried = fast.compile and compile_backbone(module, say)
+        self._compiled: set[Any] | None = None  # shapes of batches that it was compiled for
+        if fast.compile and compile_backbone(module, say):
+            self._compiled = set()
         self.graph: GraphedUpdate | None = None
         if fast.cuda_graph and not self.own_step:
-            self.graph = GraphedUpdate(self.update, optim_wrapper.optimizer, device, say)
+            self.graph = GraphedUpdate(self.update, optim_wrapper, device, say)
 
     def __call__(self, batch: dict[str, Any], seed: int) -> Losses:
         """One update; ``seed`` is what dropout and the like draw from. Nothing waits for a GPU."""
         self._seed(seed)
-        if self._untried:
-            return self._first(batch, seed)
+        if self._compiled is not None:
+            shapes = tuple(v.shape for v in batch.values() if isinstance(v, Tensor))
+            if shapes not in self._compiled:
+                self._compiled.add(shapes)
+                return self._first(batch, seed)
         return self.graph(batch) if self.graph is not None else self.update(batch)
 
     def update(self, batch: dict[str, Any]) -> Losses:
@@ -97,16 +102,15 @@ class TrainStep:
             torch.cuda.default_generators[self.device.index or 0].manual_seed(seed)
 
     def _first(self, batch: dict[str, Any], seed: int) -> Losses:
-        """The first update of a compiled network; without compilation where that fails."""
-        self._untried = False
+        """The first update of a shape; from then on without compilation where that fails."""
         try:
             return self.update(batch)
         except (RuntimeError, ImportError, OSError, TypeError, NotImplementedError) as error:
             if is_out_of_memory(error):
                 raise
             first = str(error).strip().splitlines() or [type(error).__name__]
-            self.say(f"fast.compile failed, training goes on without it: {first[0][:200]}")
-        self.module.run_backbone = None
+            self.say(f"speed.compile failed, training goes on without it: {first[0][:200]}")
+        self.module.run_backbone = self._compiled = None
         self.optim_wrapper.zero_grad()
         self._seed(seed)
         return self.update(batch)
@@ -116,10 +120,10 @@ def compile_backbone(module: BaseModel, say: Callable[[str], None]) -> bool:
     """Have the loss computed with a compiled backbone; whether that can be tried.
 
     The restorer's modules and state dict stay as they are. Compilation itself happens in the
-    first iteration.
+    first iteration with each shape of batch.
     """
     if not hasattr(module, "run_backbone"):
-        say(f"fast.compile: {type(module).__name__} is no Restorer; training goes on without it")
+        say(f"speed.compile: {type(module).__name__} is no Restorer; training goes on without it")
         return False
     compiled = torch.compile(module.backbone, dynamic=False)
     module.run_backbone = lambda x: compiled(x)  # no module: it must not be a child

@@ -13,9 +13,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
+from mmengine.optim import OptimWrapper
 from torch import Tensor
-
-from superres.inference.memory import is_out_of_memory
 
 WARM_UP = 3
 """Updates of one shape before it is recorded: libraries choose algorithms and allocate, the
@@ -30,11 +29,14 @@ that pins the next batches is enough."""
 class GraphedUpdate:
     """``update`` with its launches taken out. For one process and one CUDA device.
 
+    Learning rates reach what is recorded. Where another number of the optimiser changes, or its
+    clipping, or which weights are trained, it is recorded again.
+
     Args:
         update: a batch of tensors on ``device`` to a dict of scalars, including the optimiser's
             step, without waiting for the GPU anywhere. What is no tensor in the batch must not
             matter to it, beyond what the shapes tell.
-        optimizer: made with ``capturable=True``.
+        optim_wrapper: its optimiser was made with ``capturable=True``.
         device: that everything is on.
         say: told if recording failed; from then on ``update`` is called as it is.
     """
@@ -42,17 +44,22 @@ class GraphedUpdate:
     def __init__(
         self,
         update: Callable[[dict[str, Any]], dict[str, Tensor]],
-        optimizer: torch.optim.Optimizer,
+        optim_wrapper: OptimWrapper,
         device: torch.device,
         say: Callable[[str], None],
     ) -> None:
-        self.update, self.optimizer, self.device, self.say = update, optimizer, device, say
+        self.update, self.device, self.say = update, device, say
+        self.optim_wrapper, optimizer = optim_wrapper, optim_wrapper.optimizer
+        self.optimizer = optimizer
         self.seen: Counter = Counter()
-        self.recorded: dict[Any, tuple[torch.cuda.CUDAGraph, dict, dict]] = {}
+        self.recorded: dict[Any, tuple[torch.cuda.CUDAGraph, dict, dict, dict]] = {}
+        self._recorded_by = self._settings()
+        # One stream for all that comes before a recording, and for that: memory is of a stream.
+        self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
         self.failed = not all(g.get("capturable") for g in optimizer.param_groups)
         if self.failed:
             say(
-                f"fast.cuda_graph: {type(optimizer).__name__} cannot be recorded (it takes no "
+                f"speed.cuda_graph: {type(optimizer).__name__} cannot be recorded (it takes no "
                 "capturable=True); going on without"
             )
         self._rates: list[Tensor] = []
@@ -61,6 +68,11 @@ class GraphedUpdate:
     def __call__(self, batch: dict[str, Any]) -> dict[str, Tensor]:
         """One update."""
         key = tuple((k, v.shape, v.dtype) for k, v in batch.items() if isinstance(v, Tensor))
+        if (settings := self._settings()) != self._recorded_by:
+            if self.recorded:
+                self.say("speed.cuda_graph: the optimiser's settings changed; recording again")
+            self._forget()
+            self._recorded_by = settings
         if self.failed or (key not in self.recorded and len(self.recorded) == MOST):
             return self.update(batch)
         if key not in self.recorded:
@@ -71,26 +83,41 @@ class GraphedUpdate:
             try:
                 self.recorded[key] = self._record(batch)
             except RuntimeError as error:
-                if is_out_of_memory(error):
-                    raise
                 self.failed = True
                 first = (str(error).splitlines() or ["unknown error"])[0][:200]
-                self.say(f"fast.cuda_graph: recording failed, going on without: {first}")
+                self.say(f"speed.cuda_graph: recording failed, going on without: {first}")
+                self._forget()
                 # What the recording left behind lies in its memory and holds no numbers: this
                 # update starts again from nothing.
                 self.optimizer.zero_grad(set_to_none=True)
                 self._restore_random_state(*random_state)
                 return self.update(batch)
-        graph, inputs, outputs = self.recorded[key]
+        graph, inputs, outputs, scalars = self.recorded[key]
         for name, tensor in inputs.items():
             tensor.copy_(batch[name], non_blocking=True)
         self._set_rates()
         graph.replay()
+        self._scalars().update(scalars)
         return {name: value.clone() for name, value in outputs.items()}
+
+    def _settings(self) -> list[Any]:
+        """All that a recorded update cannot learn of, as it is now."""
+        found: list[Any] = [repr(getattr(self.optim_wrapper, "clip_grad_kwargs", None))]
+        for group in self.optimizer.param_groups:
+            found.append([(k, v) for k, v in group.items() if k not in ("params", "lr")])
+            found.append([p.requires_grad for p in group["params"]])
+        return found
+
+    def _forget(self) -> None:
+        """Drop all recordings, and the memory that they hold."""
+        if self.recorded:
+            torch.cuda.synchronize(self.device)
+        self.recorded.clear()
+        self.seen.clear()
 
     def _beside(self, batch: dict[str, Any]) -> dict[str, Tensor]:
         """An ordinary update on a stream of its own, as recording wants it to have been done."""
-        stream, main = torch.cuda.Stream(self.device), torch.cuda.current_stream(self.device)
+        stream, main = self._stream, torch.cuda.current_stream(self.device)
         stream.wait_stream(main)
         with torch.cuda.stream(stream):
             losses = self.update(batch)
@@ -99,7 +126,7 @@ class GraphedUpdate:
             value.record_stream(main)
         return losses
 
-    def _record(self, batch: dict[str, Any]) -> tuple[torch.cuda.CUDAGraph, dict, dict]:
+    def _record(self, batch: dict[str, Any]) -> tuple[torch.cuda.CUDAGraph, dict, dict, dict]:
         inputs = {
             k: torch.empty_like(v, device=self.device)
             for k, v in batch.items()
@@ -115,13 +142,18 @@ class GraphedUpdate:
         try:
             for group, rate in zip(groups, self._rates):
                 group["lr"] = rate
-            with torch.cuda.graph(graph, capture_error_mode=CAPTURE_MODE):
+            with torch.cuda.graph(graph, stream=self._stream, capture_error_mode=CAPTURE_MODE):
                 outputs = self.update({**batch, **inputs})
         finally:
             # Schedulers and logs go on with plain numbers.
             for group, rate in zip(groups, rates):
                 group["lr"] = rate
-        return graph, inputs, outputs
+        scalars = {k: v for k, v in self._scalars().items() if isinstance(v, Tensor)}
+        return graph, inputs, outputs, scalars
+
+    def _scalars(self) -> dict[str, Any]:
+        """What the update tells beside its losses: the norm of the gradients."""
+        return getattr(self.optim_wrapper.message_hub, "scalars", {})
 
     def _random_state(self) -> list[Tensor]:
         """The state of torch's generator on the CPU, and of the device's."""

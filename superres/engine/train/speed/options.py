@@ -67,7 +67,7 @@ def resolve(
     """The parts that a run uses, and a line for each that was asked for and cannot be had.
 
     Args:
-        fast: the config's ``fast``: ``'auto'``, ``'max'``, ``'off'`` (also False), or a dict of
+        fast: the config's ``speed``: ``'auto'``, ``'max'``, ``'off'`` (also False), or a dict of
             parts, each True, False or ``'auto'``, on top of its ``preset``.
         amp: the config's ``amp``: False, True, ``'bfloat16'`` or ``'float16'``.
         device: that trains.
@@ -96,7 +96,7 @@ def resolve(
     chosen: dict[str, Any] = {}
     for part, (default, obstacle) in rules.items():
         if wanted[part] is True and obstacle:
-            notes.append(f"fast.{part}: {obstacle}; going on without")
+            notes.append(f"speed.{part}: {obstacle}; going on without")
         automatic = default and preset != "off"
         chosen[part] = not obstacle and (automatic if wanted[part] == "auto" else wanted[part])
     if deterministic:
@@ -113,15 +113,17 @@ def _wanted(fast: Any) -> tuple[dict[str, Any], str]:
     for key, value in given.items():
         if key not in parts:
             near = did_you_mean(key, parts)
-            raise UserError(f"config: fast has no part {key!r}{near}. It has {', '.join(PARTS)}")
+            raise UserError(f"config: speed has no part {key!r}{near}. It has {', '.join(PARTS)}")
         allowed = ["auto", *(("bfloat16", "float16") if key == "amp" else ())]
         if not isinstance(value, bool) and value not in allowed:
             shown = ", ".join(map(repr, (True, False, *allowed)))
-            raise UserError(f"config: fast.{key} = {value!r} must be one of {shown}")
+            raise UserError(f"config: speed.{key} = {value!r} must be one of {shown}")
         parts[key] = value
     if preset not in PRESETS:
         shown = ", ".join(map(repr, PRESETS))
-        raise UserError(f"config: fast = {preset!r} must be one of {shown}, or a dict of its parts")
+        raise UserError(
+            f"config: speed = {preset!r} must be one of {shown}, or a dict of its parts"
+        )
     return parts, preset
 
 
@@ -204,7 +206,11 @@ def torch_settings(fast: Fast, deterministic: bool, device: torch.device) -> Ite
         switches.append((torch.utils.deterministic, "fill_uninitialized_memory", False))
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when cuBLAS starts
     if device.type == "cuda" and fast.tf32 is not None:
-        switches += [(cudnn, "allow_tf32", fast.tf32), (matmul, "allow_tf32", fast.tf32)]
+        if hasattr(matmul, "fp32_precision"):  # torch 2.9; where it was used the older ones fail
+            precision = "tf32" if fast.tf32 else "ieee"
+            switches += [(place, "fp32_precision", precision) for place in (cudnn.conv, matmul)]
+        else:
+            switches += [(place, "allow_tf32", fast.tf32) for place in (cudnn, matmul)]
     before = [getattr(place, name) for place, name, _ in switches]
     algorithms = torch.are_deterministic_algorithms_enabled()
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
