@@ -28,7 +28,7 @@ IRRELEVANT = {
     *("init", "rgb_mean", "rgb_std", "img_range", "res_scale", "share_act"),
     "unshuffle",  # follows from shapes and scale
 }
-HINTED = ("scale", "global_skip", "act")
+HINTED = ("scale", "global_skip", "act", "interpolation", "studio_luma")
 
 
 @dataclass(frozen=True)
@@ -150,6 +150,8 @@ def translate(
             break
         else:
             state, notes = _folded(loaded.state_dict, config, read_as)
+            if layout.config(shapes, extra).get("studio_luma") and not config["studio_luma"]:
+                notes.append("its programs feed Y of YCbCr, and these weights were made for grey")
             result = {key: state[ours] for key, ours in table.items()}
             return {**_mean_shift(layout, config, read_as), **result}, notes, given
     raise UserError(f"format {wanted.name!r} cannot hold this {config['type']}: {fault}")

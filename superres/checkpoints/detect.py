@@ -55,12 +55,13 @@ def detect(
             a config.json of another file.
     """
     patterns = {pattern(key) for key in shapes}
-    fitting = [(f, x) for f in FORMATS for x in f.layouts if x.fits(patterns)]
+    grey = any(len(shape) == 4 and shape[1] == 1 for shape in shapes.values())
+    fitting = [(f, x) for f in FORMATS for x in f.layouts if x.fits(patterns, grey)]
     if format is None and not fitting:
         return None
     beside = neighbour_config(path) or {}
     if format is None:
-        choices = _distinct(fitting, shapes, hints)
+        choices = _distinct([x for x in fitting if x[1].grey] or fitting, shapes, hints)
         config = choices[0][1]
         format = choices[0][0].name if len(choices) == 1 else _named(beside, path, config)
         if format is None:
@@ -74,8 +75,7 @@ def detect(
     layout = next((x for f, x in fitting if f is wanted), None)
     if layout is None:
         looks = " or ".join(sorted({f.name for f, _ in fitting}))
-        _, nearest = _nearest([wanted], patterns)
-        reason = f"they look like {looks}" if looks else _difference(nearest, patterns)
+        reason = f"they look like {looks}" if looks else _nearest([wanted], patterns)
         raise UserError(f"{path}: the keys are not those of format {wanted.name!r}; {reason}")
     found = {**extra, **hints}
     if "res_scale" in beside and (wanted.name == "super-image" or not HUB_KEYS & beside.keys()):
@@ -105,15 +105,8 @@ def neighbour_config(path: Path) -> dict[str, Any] | None:
 
 
 def unknown_network(patterns: set[str]) -> str:
-    """What to say of keys that are of no format here: the nearest one, where one is near."""
-    nearest, layout = _nearest(FORMATS, patterns)
-    unknown = "the weights of a network that is not known here"
-    if _likeness(layout, patterns) < _NEAR:
-        return f"{unknown}; its keys are (# stands for a number): {some(sorted(patterns), 4)}."
-    return (
-        f"{unknown}. Nearest is {layout.network} as {nearest.title} stores it, and the names "
-        f"differ (# stands for a number): {_difference(layout, patterns)}."
-    )
+    """What to say of keys that are of no format here."""
+    return f"the weights of a network that is not known here; {_nearest(FORMATS, patterns)}."
 
 
 def _named(beside: Mapping[str, Any], path: Path, config: Mapping[str, Any]) -> str | None:
@@ -149,17 +142,14 @@ def _distinct(
     return found
 
 
-def _nearest(formats: Sequence[Format], patterns: set[str]) -> tuple[Format, Layout]:
-    pairs = [(f, x) for f in formats for x in f.layouts]
-    return max(pairs, key=lambda pair: _likeness(pair[1], patterns))
-
-
-def _likeness(layout: Layout, patterns: set[str]) -> float:
-    missing, unknown, common = layout.compare(patterns)
-    return common / (len(missing) + len(unknown) + common)
-
-
-def _difference(layout: Layout, patterns: set[str]) -> str:
-    missing, unknown, _ = layout.compare(patterns)
-    names = (some(sorted(modules), 4) or "none" for modules in (missing, unknown))
-    return f"against its {layout.network}: missing {next(names)}; unexpected {next(names)}"
+def _nearest(formats: Sequence[Format], patterns: set[str]) -> str:
+    """The nearest layout and how a file's keys differ from it; the keys, where none is near."""
+    found = [
+        (f"{x.network} of {f.title}", *x.compare(patterns)) for f in formats for x in f.layouts
+    ]
+    title, missing, unknown, common = max(found, key=lambda x: x[3] / sum(map(len, x[1:3]), x[3]))
+    if common < 2 or common < _NEAR * (len(missing) + len(unknown) + common):
+        return f"its keys are (# stands for a number): {some(sorted(patterns), 4)}"
+    parts = {"missing": missing, "unexpected": unknown}
+    words = [f"{word} {some(sorted(names), 4)}" for word, names in parts.items() if names]
+    return f"nearest is {title}, from which it differs (# stands for a number): {'; '.join(words)}"

@@ -47,6 +47,7 @@ class LoadedWeights:
         path: the file.
         meta: what a training checkpoint of superres says of its training; else empty.
         network: one that only spandrel knows; else None.
+        lacks: what the file does not hold: as asked for, or as its format has it; or absent.
     """
 
     state_dict: State
@@ -57,6 +58,7 @@ class LoadedWeights:
     path: Path = Path()
     meta: Mapping[str, Any] = field(default_factory=dict)
     network: SpandrelNetwork | None = None
+    lacks: list[str] = field(default_factory=list)
 
     @property
     def scales(self) -> list[Any]:
@@ -68,12 +70,14 @@ class LoadedWeights:
         """One line: what was recognised, with the numeric convention."""
         c = self.config
         mean = ", ".join(f"{value:.4g}" for value in c.get("rgb_mean") or ())
+        odd = _fewer_channels(c)
         words = [
             " ".join([c["type"], "+".join(f"x{s}" for s in self.scales if s)]).rstrip(),
             *(f"{name} {c[name]}" for name in ("channels", "num_blocks") if name in c),
             f"range 0..{c.get('img_range', 1):g}",
             f"mean {mean}" if mean else "no mean",
             *([f"residual scale {c['res_scale']:g}"] if "res_scale" in c else ()),
+            *([odd] if odd else ()),
         ]
         text = f"{printable(self.path.name, keep='')}: {self.format} weights, {'; '.join(words)}"
         return text + (f" ({'; '.join(self.notes)})" if self.notes else "")
@@ -169,19 +173,28 @@ def read_weights(
     return loaded
 
 
+def _fewer_channels(config: Mapping[str, Any]) -> str:
+    takes, makes = (config.get(key) or 0 for key in ("in_channels", "out_channels"))
+    return f"{makes} channel{'s' * (makes > 1)} of {takes}" if 0 < makes < takes else ""
+
+
 def build_network(loaded: LoadedWeights) -> nn.Module:
     """The network of `read_weights`' result, weights in place, on the CPU.
 
     Raises:
-        UserError: the weights are a part of a network only.
+        UserError: the weights are a part of a network only, or it makes fewer channels than it
+            takes.
     """
     if loaded.network is not None:
         return loaded.network
+    kind = loaded.config["type"]
     if loaded.partial:
         raise UserError(
-            f"{loaded.path}: holds a part of {loaded.config['type']} only and cannot enlarge "
-            "pictures; use it as load_from of a training"
+            f"{loaded.path}: holds a part of {kind} only and cannot enlarge pictures; use it as "
+            "load_from of a training"
         )
+    if odd := _fewer_channels(loaded.config):
+        raise UserError(f"{loaded.path}: this {kind} makes {odd} and cannot enlarge pictures")
     model = networks.build_meta(loaded.config)
     model.load_state_dict(loaded.state_dict, strict=True, assign=True)
     ours = type(model).__module__.startswith("superres.")
@@ -297,7 +310,11 @@ def _published(state: State, path: Path, match: Match, notes: list[str]) -> Load
         notes.append("no mean shift in the file; the published mean is used")
     if layout.partial:
         notes.append("a part of the network only: to start a training from, not to enlarge with")
-    return LoadedWeights(ours, config, match.format.name, notes, layout.partial, path)
+    lacks = ["scale"] * layout.enlarges_first + ["residual scale"] * ("res_scale" in config)
+    lacks += ["range"] + ["mean"] * (not has_mean)
+    lacks += sorted({f"weights of {key.partition('.')[0]}" for key in wanted if key not in ours})
+    name = match.format.name
+    return LoadedWeights(ours, config, name, notes, layout.partial, path, lacks=lacks)
 
 
 def _check(what: str, wanted: Shapes, state: State) -> None:

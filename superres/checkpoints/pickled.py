@@ -25,9 +25,14 @@ from torch import Tensor
 logger = logging.getLogger("superres")
 
 
-def _attribute(*arguments: Any) -> Stub:
-    """Stands for getattr, by which pickles name methods; looks nothing up."""
+def _nothing(*arguments: Any) -> Stub:
+    """Stands for getattr, by which pickles name methods, and the like; looks nothing up."""
     return object.__new__(Stub)
+
+
+def _parameter(data: Tensor, requires_grad: bool = True, hooks: Any = None) -> Tensor:
+    """A parameter, also as PyTorch before 0.4 named it: by its data alone."""
+    return torch._utils._rebuild_parameter(data, requires_grad, hooks or {})
 
 
 def _numpy() -> dict[tuple[str, str], Any]:
@@ -49,11 +54,14 @@ _MAKERS = {
     ("torch", "Size"): torch.Size,
     **{
         ("torch._utils", name): getattr(torch._utils, name)
-        for name in ("_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_parameter")
+        for name in ("_rebuild_tensor", "_rebuild_tensor_v2")
     },
-    ("torch.nn.parameter", "Parameter"): torch._utils._rebuild_parameter,
+    ("torch._utils", "_rebuild_parameter"): _parameter,
+    ("torch.nn.parameter", "Parameter"): _parameter,
+    # Each module of PyTorch before 1.0 names it, as what computes its operations.
+    ("torch.nn.backends.thnn", "_get_thnn_function_backend"): _nothing,
     **_numpy(),
-    **{(module, "getattr"): _attribute for module in ("builtins", "__builtin__")},
+    **{(module, "getattr"): _nothing for module in ("builtins", "__builtin__")},
     ("_codecs", "encode"): codecs.encode,
     **{
         (module, kind.__name__): kind

@@ -89,8 +89,8 @@ def _row(group: list[Entry]) -> tuple[str, ...]:
     return (
         name,
         " ".join(f"x{scale}" for scale in scales),
-        "-".join(dict.fromkeys(f"{size / 1e6:.2f}" for size in sizes)),
-        "-".join(dict.fromkeys(f"{size * 4 / 1e6:.1f}" for size in sizes)),
+        "-".join(dict.fromkeys(f"{size / 1e6:.2f}" for size in sizes)) or "-",
+        "-".join(dict.fromkeys(f"{size * 4 / 1e6:.1f}" for size in sizes)) or "-",
         _scores(group, scales),
         f"{', '.join(weights)} ({where})" if weights else "none",
     )
@@ -113,7 +113,7 @@ def _info(args: argparse.Namespace) -> int:
     from superres.models.summary import summarise
 
     size = _size(args.size) if args.size else None
-    network, scales = _network(args)
+    network, scales, told = _network(args)
     if args.scale is not None and args.scale not in scales:
         has = ", ".join(f"x{s}" for s in scales)
         raise UserError(f"{args.name} has no x{args.scale}, but {has}")
@@ -121,14 +121,16 @@ def _info(args: argparse.Namespace) -> int:
     summaries = [summarise(network, size, scale) for scale in wanted]
     if args.json:
         print(json.dumps([dataclasses.asdict(s) for s in summaries], indent=2))
-    else:
-        for summary in summaries:
-            _print(args.name, summary)
+        return 0
+    for line in told:
+        print(line)
+    for summary in summaries:
+        _print(args.name, summary)
     return 0
 
 
-def _network(args: argparse.Namespace) -> tuple[Any, list[int]]:
-    """The backbone, or its config, and its scales, from a config file or a weight file."""
+def _network(args: argparse.Namespace) -> tuple[Any, list[int], list[str]]:
+    """The backbone, or its config, its scales, and what to say of its file: config or weights."""
     from superres.checkpoints.zoo import PUBLISHED, model_names, shipped
 
     is_config = args.name.endswith((".py", ".yml", ".yaml"))
@@ -138,14 +140,17 @@ def _network(args: argparse.Namespace) -> tuple[Any, list[int]]:
         from superres.checkpoints.loading import read_weights
 
         loaded = read_weights(args.name, format=args.format, scale=args.scale)
-        return loaded.network or loaded.config, loaded.scales
+        told = [loaded.summary]
+        if loaded.lacks:
+            told += [f"not in the file (as asked for, or usual there): {', '.join(loaded.lacks)}"]
+        return loaded.network or loaded.config, loaded.scales, told
     from superres.engine.config.check import check_config
     from superres.engine.config.load import load_config
     from superres.engine.config.values import scales_of, to_plain
 
     cfg = load_config(args.name)
     check_config(cfg)
-    return to_plain(cfg.model)["backbone"], list(scales_of(cfg))
+    return to_plain(cfg.model)["backbone"], list(scales_of(cfg)), []
 
 
 def _size(text: str) -> tuple[int, int]:

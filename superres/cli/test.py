@@ -9,10 +9,11 @@ import argparse
 import re
 
 from superres.cli._options import METRICS, PROTOCOLS, config_options, launcher, what_next
+from superres.options import whole_scale
 
 _WANTED = (
     *("out", "save_images", "report", "published", "baseline", "weight_format", "self_ensemble"),
-    *("tile", "name_in_tables"),
+    *("tile", "name_in_tables", "scale"),
 )
 _COMMA = r",(?![^({]*[)}])"  # not one of dict(gt=..., lq=...)
 
@@ -20,7 +21,8 @@ _COMMA = r",(?![^({]*[)}])"  # not one of dict(gt=..., lq=...)
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
     add = parser.add_argument
-    add("config", help="path or bare name of the config it was trained with")
+    text = "path or bare name of the config it was trained with; without, the network is the file's"
+    add("config", nargs="?", help=text)
     add(
         "checkpoint",
         help="iter_N.pth, best.pth, a published weight file, or one of any network that spandrel "
@@ -36,7 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--sets",
         nargs="+",
         metavar="SET",
-        help="these sets instead of the config's test_sets and val_sets: names, paths, or "
+        help="these sets instead of the config's test_sets and val_sets (without a config: Set5 "
+        "and DIV2K_valid below data): names, paths, or "
         "\"dict(gt='HR', lq='LR')\"; commas work, too",
     )
     text = f"score by these instead of each set's usual one: {PROTOCOLS}"
@@ -54,6 +57,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--baseline", choices=("bicubic", "none"), default="bicubic", help=text)
     text = "format of a published weight file that cannot tell it; 'spandrel' leaves it to that"
     add("--format", dest="weight_format", help=text)
+    text = "of a file without a config that cannot tell it"
+    add("--scale", type=whole_scale, metavar="S", help=text)
     add("--self-ensemble", action="store_true", help="average of the eight views")
     add("--tile", metavar="auto|N|edsr-chop|off", help="tiles for large pictures")
     launcher(parser)

@@ -80,7 +80,7 @@ def test(
     >>> superres.test(config, run.checkpoint, test_sets=["Set5"])["results"]  # doctest: +SKIP
 
     Args:
-        config_or_name, options: as in :func:`train`.
+        config_or_name, options: as in :func:`train`; None takes the network from the file.
         checkpoint: one of a training, or a published weight file.
         **wanted: ``out`` (a folder for ``results.json``, the tables and, if asked for, images and
             report), ``sets``, ``protocols``, ``self_ensemble``, ``tile`` and the others of

@@ -266,7 +266,7 @@ def _introduction(trainer: Any) -> list[str]:
 
 
 def test(
-    name: str | Config,
+    name: str | Config | None,
     checkpoint: str | os.PathLike,
     launcher: str | None = None,
     options: Options = None,
@@ -275,7 +275,7 @@ def test(
     """Score a checkpoint on the config's sets, print the tables, write ``results.json``.
 
     Args:
-        name, launcher, options: as in :func:`train`.
+        name, launcher, options: as in :func:`train`; None takes the network from the file.
         checkpoint: see :func:`superres.engine.test.runner.run_test`.
         wanted: of :class:`superres.engine.test.runner.TestOptions`.
 
@@ -284,10 +284,18 @@ def test(
     """
 
     def work() -> int:
+        from superres.checkpoints import read_weights
+
         from .test.runner import TestOptions, run_test
+        from .test.subject import config_of
 
         how = TestOptions(**wanted)
-        cfg, device = prepare(name, launcher, options, sets=how.sets, protocols=how.protocols)
+        config = name
+        if config is None:
+            config = config_of(read_weights(checkpoint, how.weight_format, how.scale))
+        elif how.scale is not None:
+            raise UserError("--scale goes with weights alone; of a config: --cfg-options scale=2")
+        cfg, device = prepare(config, launcher, options, sets=how.sets, protocols=how.protocols)
         with their_keys(cfg):
             return run_test(cfg, device, Path(checkpoint), how)
 

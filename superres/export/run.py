@@ -165,7 +165,9 @@ def _facts(model: nn.Module, loaded: LoadedWeights, uint8: str | None) -> dict[s
         "range": "0..255" if uint8 else "0..1",
         "type": "uint8" if uint8 else "float32",
         "layout": uint8 or "nchw",
-        "colour": {1: "grey", 3: "RGB"}.get(channels, f"{channels} channels"),
+        "colour": "Y of YCbCr"
+        if getattr(model, "studio_luma", False)
+        else {1: "grey", 3: "RGB"}.get(channels, f"{channels} channels"),
         "bytes_per_pixel": f"{memory:.0f}",
         "receptive_radius": "whole picture" if radius is None else str(radius),
         "made_by": f"superres {superres.__version__}",

@@ -72,7 +72,7 @@ KERNELS: dict[str, tuple[Callable[[np.ndarray], np.ndarray], float]] = {
     "lanczos3": (lanczos3, 6.0),
 }
 #: The cubic's a: of torch's ``interpolate(mode='bicubic')``, and of MATLAB and the papers.
-CUBICS = {"torch": -0.75, "matlab": -0.5}
+CUBICS = {"torch": -0.75, "matlab": -0.5, "matlab-mirror": -0.5}
 #: Border rules: ``reflect`` mirrors with the edge sample repeated (cba|abc), ``replicate`` repeats
 #: the edge sample (aaa|abc).
 BORDERS = ("reflect", "replicate")

@@ -8,11 +8,11 @@ import numpy as np
 
 from superres.errors import UserError
 from superres.imaging._cv2 import import_cv2
+from superres.inference.luma import luma
 from superres.inference.network import Backend
 from superres.inference.network import in_channels as told_channels
 from superres.inference.windows import resized
 
-_LUMA = np.array((0.299, 0.587, 0.114), np.float32).reshape(1, 3, 1, 1)
 # Colours spread this far under what is fully transparent: an edge's neighbourhood as a network
 # sees it. Further away nothing of a colour reaches a pixel that shows.
 _BLEED = 12
@@ -59,6 +59,8 @@ class AnyChannels:
     def _colour(self, x: np.ndarray) -> np.ndarray:
         if x.shape[1] == self.in_channels:
             y = self.net.run(x)
+            if y.shape[1] < x.shape[1]:
+                raise UserError(f"this network makes {y.shape[1]} channel of {x.shape[1]}")
             return luma(y) if x.shape[1] == 1 and y.shape[1] == 3 else y
         if x.shape[1] == 1:
             return luma(self.net.run(x.repeat(3, 1)))
@@ -71,11 +73,6 @@ class AnyChannels:
         if np.array_equal(low, high):  # opaque everywhere, mostly
             return low
         return np.clip(self._colour(alpha), low, high)
-
-
-def luma(x: np.ndarray) -> np.ndarray:
-    """(N, 3, h, w) to (N, 1, h, w): ITU-R BT.601, full range; grey stays itself."""
-    return (x * _LUMA).sum(1, keepdims=True)
 
 
 def bleed(colour: np.ndarray, alpha: np.ndarray, steps: int = _BLEED) -> np.ndarray:
@@ -134,12 +131,12 @@ def nearest(x: np.ndarray, scale: int, pick: np.ufunc) -> np.ndarray:
 
 
 def channels_of(module: object) -> int:
-    """How many channels a network takes, 1 or 3.
+    """How many channels a network takes, 1 or 3; of Y of YCbCr: 3, see `superres.inference.luma`.
 
     Raises:
         UserError: another number, as it states itself.
     """
-    channels = told_channels(module)
+    channels = 3 if getattr(module, "studio_luma", False) else told_channels(module)
     if channels not in (1, 3):
         name = type(module).__name__
         raise UserError(f"this {name} takes {channels} channels; expected is RGB (3) or grey (1)")

@@ -176,6 +176,7 @@ def test_strict(edsr_pytorch, tmp_path, change, words):
 
 def test_a_network_that_is_not_known(tmp_path):
     """The nearest format is named where one is near; whole numbers are no fault by themselves."""
+    lenet = {f"{n}.weight": torch.zeros(4) for n in ("conv1", "conv2", "fc1", "fc2")}
     near = {f"conv_{n}.weight": torch.zeros(4) for n in ("first", "body", "up1", "hr", "last")}
     near |= {f"body.{i}.dense{k}.conv1.weight": torch.zeros(4) for i in (0, 1) for k in (1, 2)}
     far = {
@@ -184,7 +185,8 @@ def test_a_network_that_is_not_known(tmp_path):
     far["index"] = torch.zeros(4, dtype=torch.long)
     module = torch.nn.Conv2d(3, 3, 3)
     for tree, words in (
-        ({"params_ema": near}, r"Nearest is RRDBNet as .*missing body.*unexpected .*dense#"),
+        ({"params_ema": near}, r"nearest is RRDBNet of .*missing body.*unexpected .*dense#"),
+        (lenet, r"not known here; its keys are .*: conv#.weight, fc#.weight"),
         (far, r"odd\.pth: the weights of a network that is not known here; its keys are"),
         (module, r"not known here; its keys are .*: bias, weight"),
     ):

@@ -23,6 +23,7 @@ RGB = {"in_channels": 3, "out_channels": 3}
 RCAN = {"channels": 16, "num_groups": 2, "num_blocks": 2}
 MDSR = {"channels": 16, "num_blocks": 2, "scales": (3,), "res_scale": 0.1, **UNIT}
 VDSR = {"channels": 8, "num_layers": 4}
+GREY = {"in_channels": 1, "out_channels": 1}
 BEFORE = {"upsample": "before"}
 
 # Format, network, its arguments, hints to read it back with.
@@ -32,7 +33,7 @@ NETWORKS = [
     *(("basicsr", "EDSR", {"scale": scale}) for scale in (2, 3, 4, 8)),
     *(("super-image", "EDSR", {"scale": scale, **UNIT}) for scale in (2, 3, 4, 8)),
     ("bam", "EDSR", {"channels": 16, "attention": "bam", **UNIT}),
-    ("basicsr", "EDSR", {"in_channels": 1, "out_channels": 1}),
+    ("basicsr", "EDSR", GREY),
     ("edsr-pytorch", "MDSR", {"channels": 8, "num_blocks": 2}),
     ("edsr-pytorch", "MDSR", {"channels": 8, "num_blocks": 1, "scales": (2, 3, 4, 8)}),
     ("super-image", "MDSR", {**MDSR, "pre_kernel_size": 3}),
@@ -56,6 +57,7 @@ NETWORKS = [
     ("basicsr", "MSRResNet", {"channels": 8, "num_blocks": 2, "upsample_act": True}),
     ("mmediting", "SRCNN", {"channels": (8, 4), "kernel_sizes": (9, 5, 5), "scale": 3}, 3),
     ("twtygqyy", "VDSR", VDSR, 1),
+    ("yjn870", "SRCNN", {**GREY, "interpolation": "matlab-mirror", "scale": 3}, 3),
     ("edsr-pytorch", "VDSR", {**VDSR, **RGB, "bias": True, "rgb_mean": MEAN, "img_range": 255}, 1),
     ("authierj-task1", "SRCNNAblation", {"num_blocks": 1, **BEFORE, "global_skip": False}, 2),
     ("authierj-task2", "SRCNNAblation", {"num_blocks": 1, **BEFORE}, 2),

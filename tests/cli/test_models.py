@@ -108,6 +108,19 @@ def test_info_of_weights(capsys, tmp_path):
         (info,) = run_json(capsys, "info", str(path), "--size", "8x9", "--scale", "3")
         assert info["parameters"] == sum(p.numel() for p in module.parameters())
         assert info["output"] == [3, 24, 27]
+    assert main(["models", "info", str(hub), "--scale", "3"]) == 0
+    words = r"mmediting weights, SRCNN x3; .*\nnot in the file .*: scale, range, mean\n"
+    assert re.search(words, capsys.readouterr().out)
+
+
+def test_info_of_three_channels_to_one(capsys, tmp_path):
+    small = {"channels": 8, "num_blocks": 2, "out_channels": 1}
+    torch.save(MODELS.build({"type": "EDSR", **small}).state_dict(), tmp_path / "odd.pth")
+    assert main(["models", "info", str(tmp_path / "odd.pth")]) == 0
+    assert "; 1 channel of 3\n" in capsys.readouterr().out
+    for words in (["upscale", "a.png", "--model"], ["test"]):
+        assert main([*words, str(tmp_path / "odd.pth")]) == 2
+        assert "makes 1 channel of 3 and cannot enlarge" in capsys.readouterr().err
 
 
 def test_info_of_a_published_name_looks_for_weights(capsys, tmp_path, monkeypatch):

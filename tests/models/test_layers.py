@@ -63,10 +63,14 @@ def test_channel_attention_formula():
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
-def test_matlabs_bicubic_with_a_repeated_border(scale):
-    x = np.random.default_rng(0).random((9, 7, 2))
-    expected = imresize(x, scale=scale, border="replicate").transpose(2, 0, 1)
-    layer = BicubicUpsample(scale, "matlab").double()
+@pytest.mark.parametrize(
+    ("border", "method"), [("replicate", "matlab"), ("reflect", "matlab-mirror")]
+)
+@pytest.mark.parametrize("size", [(9, 7), (1, 2)])
+def test_matlabs_bicubic_with_either_border(scale, border, method, size):
+    x = np.random.default_rng(0).random((*size, 2))
+    expected = imresize(x, scale=scale, border=border).transpose(2, 0, 1)
+    layer = BicubicUpsample(scale, method).double()
     found = layer(torch.from_numpy(x.transpose(2, 0, 1)[None]))[0].numpy()
     np.testing.assert_allclose(found, expected, atol=1e-6)
 

@@ -7,7 +7,7 @@ from itertools import pairwise
 from math import isqrt
 from typing import Any
 
-from superres.checkpoints.formats.base import Hints, Shapes
+from superres.checkpoints.formats.base import Arguments, Hints, Shapes
 from superres.errors import UserError
 
 
@@ -147,3 +147,14 @@ def vdsr(shapes: Shapes, hints: Hints) -> dict[str, Any]:
     layers = count(shapes, "body.#.weight") + 2
     bias = "conv_first.bias" in shapes
     return {**ends(shapes), "num_layers": layers, "scale": hints.get("scale", 1), "bias": bias}
+
+
+def enlarged_outside(network: Arguments) -> Arguments:
+    """Of a network whose published program takes Y of YCbCr, enlarged by MATLAB's bicubic."""
+
+    def arguments(shapes: Shapes, hints: Hints) -> dict[str, Any]:
+        found = network(shapes, hints)
+        usual = {"interpolation": "matlab-mirror", "studio_luma": found["in_channels"] == 1}
+        return found | {key: hints.get(key, value) for key, value in usual.items()}
+
+    return arguments

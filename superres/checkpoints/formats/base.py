@@ -16,6 +16,7 @@ from superres.models.layers.normalise import DIV2K_MEAN
 Shapes = Mapping[str, tuple[int, ...]]
 Hints = Mapping[str, Any]
 """Arguments that no shape can tell."""
+Arguments = Callable[[Shapes, Hints], dict[str, Any]]
 MEAN = list(DIV2K_MEAN)
 IN_255 = {"rgb_mean": MEAN, "img_range": 255.0}
 """EDSR's convention: 0..255, the mean subtracted."""
@@ -42,6 +43,7 @@ class Layout:
         hints: what is taken where the user gives no such hint.
         mean_shift: modules that subtract and add the mean as 1x1 convolutions.
         mean_applied: False where the published forward never calls them.
+        grey: only of one channel, and then meant where layouts of other formats have the same keys.
         ignored: prefix of keys that belong to something else in the same file, of which the
             network is a part only.
         enlarges_first: the network works on an enlarged image: no tensor tells the scale.
@@ -49,7 +51,7 @@ class Layout:
     """
 
     network: str
-    arguments: Callable[[Shapes, Hints], dict[str, Any]]
+    arguments: Arguments
     names: Mapping[str, str]
     optional: Mapping[str, str] = field(default_factory=dict)
     tensors: tuple[str, ...] = ()
@@ -57,6 +59,7 @@ class Layout:
     hints: Hints = field(default_factory=dict)
     mean_shift: tuple[str, ...] = ()
     mean_applied: bool = True
+    grey: bool = False
     ignored: str | None = None
     enlarges_first: bool = False
     settle: Callable[[dict[str, Any], Mapping[str, torch.Tensor]], None] | None = None
@@ -83,16 +86,11 @@ class Layout:
         )
         return wanted - found, found - wanted - optional - {*self.mean_shift}, len(wanted & found)
 
-    def fits(self, patterns: set[str]) -> bool:
-        """Whether a file with these key patterns is of this layout."""
+    def fits(self, patterns: set[str], grey: bool) -> bool:
+        """Whether a file with these key patterns, of one channel or more, is of this layout."""
         missing, unknown, _ = self.compare(patterns)
-        return (
-            not missing
-            and not unknown
-            and all(
-                (key.removeprefix("-") in patterns) != key.startswith("-") for key in self.tensors
-            )
-        )
+        told = [(key.removeprefix("-") in patterns) != key.startswith("-") for key in self.tensors]
+        return not missing and not unknown and all(told) and grey >= self.grey
 
     def config(self, shapes: Shapes, hints: Hints) -> dict[str, Any]:
         """The backbone's config from the file's shapes and from hints."""

@@ -220,6 +220,10 @@ def network_differences(
     if found.get("type") != wanted["type"]:
         return {"type": (found.get("type"), wanted["type"])}
     ours, theirs = to_plain(full_config(found)), to_plain(full_config(wanted))
+    for config in (ours, theirs):  # how pictures come to published networks is not in the network
+        config.pop("studio_luma", None)
+        if "interpolation" in config:
+            config["interpolation"] = config["interpolation"].removesuffix("-mirror")
     return {
         key: (ours.get(key), theirs.get(key))
         for key in sorted({*ours, *theirs} - {"type", *ignored})

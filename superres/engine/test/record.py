@@ -76,7 +76,7 @@ def facts_of(
     names = to_plain(meta.get("config") or {}).get("train_set")
     names = names if isinstance(names, list) else [names]
     return {
-        "config": str(cfg.filename),
+        "config": cfg.filename and str(cfg.filename),
         "format": loaded.format,
         "network": dict(loaded.config),
         "published_network": standing.method

@@ -39,6 +39,7 @@ class TestOptions:
         sets, protocols: instead of the config's.
         baseline: 'bicubic' adds that row, 'none' does not.
         weight_format: for published files that cannot tell their format.
+        scale: of a network without a config, where its file cannot tell it.
         self_ensemble: average of the eight views; False does as the config says.
         tile: None does as the config says; see :func:`superres.inference.parse_tile`.
         name_in_tables: what tables call the method.
@@ -55,6 +56,7 @@ class TestOptions:
     protocols: list[str] | None = None
     baseline: str = "bicubic"
     weight_format: str | None = None
+    scale: int | None = None
     self_ensemble: bool = False
     tile: int | str | None = None
     name_in_tables: str | None = None
@@ -99,12 +101,16 @@ def run_test(cfg: Config, device: torch.device, checkpoint: Path, how: TestOptio
     if standing.why:
         log.say(f"no published name or scores: {'; '.join(standing.why)}")
     module = module.to(device)
+    channels = loaded.config.get("in_channels") if loaded.network is not None else None
+    if loaded.config.get("studio_luma"):  # colour goes beside the network, as in upscaling
+        channels = 3
+        cfg.eval_dataset["channels"] = "rgb"
     sets = prepare_sets(cfg, log.warn, how.sets, how.protocols, keep_broken=True)
     if not sets:
         raise UserError("there is no set to test on; name them in test_sets or by --sets")
-    if loaded.network is not None:
+    if channels is not None:
         for eval_set in sets:
-            eval_set.channels = loaded.config["in_channels"]
+            eval_set.channels = channels
     out = Path(how.out) if how.out else None
     if out:
         require_folder(out)  # now, not after hours of work

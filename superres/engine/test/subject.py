@@ -12,11 +12,12 @@ import numpy as np
 import torch
 from mmengine.config import Config
 
-from superres.checkpoints import LoadedWeights
+from superres.checkpoints import LoadedWeights, build_network
 from superres.checkpoints.formats import OWN
 from superres.checkpoints.networks import full_config
 from superres.checkpoints.state_dict import load_strictly
 from superres.engine.config.check import network_differences
+from superres.engine.config.load import find_config
 from superres.engine.config.values import scales_of, to_plain
 from superres.errors import UserError
 from superres.imaging.resize import imresize
@@ -72,6 +73,23 @@ def network(module: torch.nn.Module, device: torch.device, **options: Any) -> Me
         return image, facts if record.mode == "whole" else {**facts, "inference": inference}
 
     return apply
+
+
+def config_of(loaded: LoadedWeights) -> Config:
+    """A config to test the network of a file with, on the sets that the EDSR configs name.
+
+    Raises:
+        UserError: the file holds a part of a network only.
+    """
+    network = build_network(loaded)
+    cfg = Config.fromfile(find_config("edsr_x2c64b16_g1_300k_div2k"))._cfg_dict.to_dict()
+    del cfg["published"]
+    scales = list(getattr(network, "scales", None) or [network.scale])
+    cfg["scale"] = scales if len(scales) > 1 else scales[0]
+    if loaded.network is None:
+        kind = "MultiScaleRestorer" if hasattr(network, "set_scale") else "Restorer"
+        cfg["model"] = {"type": kind, "backbone": dict(loaded.config)}
+    return Config(cfg)
 
 
 def build_module(cfg: Config, loaded: LoadedWeights) -> torch.nn.Module:
@@ -132,9 +150,11 @@ def spandrel_module(
             f"{what} makes {network.out_channels} channels of {network.in_channels}; only networks "
             "for grey or RGB images can be scored"
         )
-    settings = to_plain(cfg.model)
-    note = f"not the {settings['backbone']['type']} of the config, whose sets it is scored on"
+    settings, notes = to_plain(cfg.model), []
+    if cfg.filename:
+        kind = settings["backbone"]["type"]
+        notes = [f"not the {kind} of the config, whose sets it is scored on"]
     cfg = copy.deepcopy(cfg)
     cfg.pop("published", None)
     module = Restorer(network, inference=settings.get("inference")).eval()
-    return cfg, dataclasses.replace(loaded, notes=[note]), module
+    return cfg, dataclasses.replace(loaded, notes=notes), module

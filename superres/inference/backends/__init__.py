@@ -12,6 +12,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from superres.errors import UserError
+from superres.inference.luma import on_luma
 from superres.inference.network import Backend, NotConvertible
 
 if TYPE_CHECKING:
@@ -68,12 +69,17 @@ def best(
             takes PyTorch.
 
     Returns:
-        A `Backend`; its ``name`` says which one it is.
+        A `Backend`; its ``name`` says which one it is. A network that takes Y of YCbCr is one of
+        RGB here, see `superres.inference.luma`.
 
     Raises:
         UserError: an unknown back end, or one that is not installed, not for this device, or
             cannot run this network.
     """
+    return on_luma(_best(model, device, backend, dtype), model)
+
+
+def _best(model: nn.Module | Backend, device: Any, backend: str, dtype: str) -> Backend:
     check_name(backend)
     made = model.name if isinstance(model, Backend) else ""
     if made and backend not in ("auto", made):

@@ -68,6 +68,7 @@ class NcnnBackend(Backend):
         first, second = w.bytes_per_pixel
         super().__init__(scale, w.radius, w.channels[0], first + 8 * w.channels[1])
         self.device, self.scales = device, tuple(config.get("scales") or (scale,))
+        self.studio_luma = config.get("studio_luma", False)
         side = math.isqrt(int(_SECOND_PART / max(second, 1))) - 2 * (w.reach or 0)
         self._side = max(16, side)
 

@@ -173,12 +173,20 @@ class Graph:
         return self.add("Interp", (x,), words, factor=x.factor * factor, looks=looks)
 
     def bicubic(self, x: Blob, factor: int, kind: str) -> Blob:
-        """The input, enlarged by one of `CUBICS` as a convolution, border pixels repeated."""
+        """The input, enlarged by one of `CUBICS` as a convolution; see models' BicubicUpsample."""
         if factor == 1:
             return x
         taps = cubic_taps(factor, kind)
         kernels = np.tile(np.einsum("iy,jx->ijyx", taps, taps), (x.channels, 1, 1, 1))
-        padded = self.add("Padding", (x,), "0=2 1=2 2=2 3=2 4=1")
+        mirrors = kind == "matlab-mirror"
+        repeated = 1 if mirrors else 2
+        padded = self.add(
+            "Padding", (x,), " ".join(f"{side}={repeated}" for side in range(4)) + " 4=1"
+        )
+        for axis in (1, 2) if mirrors else ():  # the second pixel out is the second one in
+            edges = (f"-23309=1,{at} -23310=1,{at + 1} -23311=1,{axis}" for at in (2, -3))
+            first, last = [self.add("Crop", (padded,), words) for words in edges]
+            padded = self.add("Concat", (first, padded, last), f"0={axis}")
         count = x.channels * factor**2
         words = f"0={count} 1=5 5=1 6={kernels.size} 7={x.channels}"
         y = self.add(

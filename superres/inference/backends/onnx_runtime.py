@@ -69,5 +69,6 @@ def open_exported(path: Path) -> OnnxRuntimeBackend:
             f"{path}: cannot be read as a network that 'superres export onnx WEIGHTS FILE' wrote "
             f"({one_line(error)})"
         ) from error
+    network.studio_luma = told["colour"] == "Y of YCbCr"
     network.digest = hashlib.sha256(data).hexdigest()[:16]
     return network

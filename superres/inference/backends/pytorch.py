@@ -14,6 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from superres.errors import UserError
+from superres.inference.luma import on_luma
 from superres.inference.network import Backend, in_channels
 from superres.inference.tiles import PROBE, Tiler, Tiling, UpscaleRecord
 
@@ -192,7 +193,10 @@ def upscale_with_record(
         )
     if not x.is_floating_point():
         raise UserError(f"expected a float tensor in [0, 1], found {x.dtype}: divide by 255")
-    network = net if hasattr(net, "run") else TorchNetwork(net, x.shape[1], x.device, x.dtype)
+    network = net
+    if not hasattr(net, "run"):
+        own = 1 if getattr(net, "studio_luma", False) else x.shape[1]
+        network = on_luma(TorchNetwork(net, own, x.device, x.dtype), net, x.shape[1])
     tiler = Tiler(network, Tiling(*args, **options))
     array = (x if x.dtype == torch.float64 else x.float()).detach().cpu().numpy()
     return torch.from_numpy(tiler.array(array)).to(x.device, x.dtype), tiler.record

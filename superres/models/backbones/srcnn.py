@@ -27,8 +27,10 @@ class SRCNN(Backbone):
         channels: widths after the first and second convolution.
         kernel_sizes: (9, 1, 5) or (9, 5, 5) in the papers; odd.
         scale: integer; 1 takes pictures that are enlarged already, as the papers do.
-        interpolation: 'torch' (MMagic's network) or 'matlab' (the papers' bicubic).
+        interpolation: 'torch' (MMagic's network), 'matlab' (the papers' bicubic) or
+            'matlab-mirror', see `BicubicUpsample`.
         rgb_mean, rgb_std, img_range: numeric convention, see `EDSR`; none by default.
+        studio_luma: see `Backbone`; of published weights, not for a training here.
 
     Raises:
         UserError: a scale below 1, an unknown interpolation, not three kernel sizes.
@@ -45,13 +47,14 @@ class SRCNN(Backbone):
         rgb_mean: Sequence[float] | None = None,
         rgb_std: Sequence[float] | None = None,
         img_range: float = 1.0,
+        studio_luma: bool = False,
     ) -> None:
         super().__init__()
         if len(channels) != 2 or len(kernel_sizes) != 3 or any(k % 2 == 0 for k in kernel_sizes):
             raise UserError(
                 f"SRCNN takes two widths and three odd kernel sizes, not {channels}, {kernel_sizes}"
             )
-        self.scale = scale
+        self.scale, self.studio_luma = scale, studio_luma
         self.enlarge = BicubicUpsample(scale, interpolation)
         self.normalise = Normalise(in_channels, rgb_mean, rgb_std, img_range)
         widths = (in_channels, *channels, out_channels)

@@ -28,8 +28,10 @@ class VDSR(Backbone):
         num_layers: convolutions, at least 2.
         scale: integer; 1 takes pictures that are enlarged already, as the paper does.
         bias: of the convolutions.
-        interpolation: 'matlab' (the paper's bicubic) or 'torch'.
+        interpolation: 'matlab' (the paper's bicubic), 'matlab-mirror' or 'torch', see
+            `BicubicUpsample`.
         rgb_mean, rgb_std, img_range: numeric convention, see `EDSR`; none by default.
+        studio_luma: see `Backbone`; of published weights, not for a training here.
 
     Raises:
         UserError: a scale below 1, an unknown interpolation, unequal channels, too few layers.
@@ -47,6 +49,7 @@ class VDSR(Backbone):
         rgb_mean: Sequence[float] | None = None,
         rgb_std: Sequence[float] | None = None,
         img_range: float = 1.0,
+        studio_luma: bool = False,
     ) -> None:
         super().__init__()
         if in_channels != out_channels or num_layers < 2:
@@ -54,7 +57,7 @@ class VDSR(Backbone):
                 f"VDSR adds its input: in_channels ({in_channels}) and out_channels "
                 f"({out_channels}) must be equal, and num_layers ({num_layers}) at least 2"
             )
-        self.scale = scale
+        self.scale, self.studio_luma = scale, studio_luma
         self.enlarge = BicubicUpsample(scale, interpolation)
         self.normalise = Normalise(in_channels, rgb_mean, rgb_std, img_range)
         self.conv_first = nn.Conv2d(in_channels, channels, 3, padding=1, bias=bias)

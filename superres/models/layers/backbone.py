@@ -29,8 +29,15 @@ if TYPE_CHECKING:
 class Backbone(nn.Module):
     """Base of all backbones: ``forward`` on tensors, ``upscale`` on pictures of any kind.
 
-    It adds no parameters, buffers or attributes, so state dicts are those of the network alone.
+    It adds no parameters or buffers, so state dicts are those of the network alone.
+
+    Attributes:
+        studio_luma: the one channel of the network is Y of YCbCr (16 to 235), as published ones
+            are trained, not grey as here. `superres.inference.luma.OnLuma` makes it of pictures;
+            ``forward`` takes it as it is.
     """
+
+    studio_luma = False
 
     def fold_res_scale(self) -> None:
         """Fold residual scales into the blocks' second convolutions, for inference."""

@@ -23,6 +23,7 @@ NETWORKS = [
     {"type": "RCAN"},
     {"type": "SRCNN"},
     {"type": "SRCNN", "interpolation": "matlab", "scale": 3},
+    {"type": "SRCNN", "interpolation": "matlab-mirror"},
     {"type": "SRResNet"},
     {"type": "MSRResNet", "scale": 2},
     {"type": "MSRResNet", "upsample_act": True, "rgb_mean": [0.4, 0.5, 0.6], "img_range": 255.0},
