@@ -9,9 +9,14 @@ from superres.lazy import lazily
 
 if TYPE_CHECKING:  # what type checkers and the pages of the API see
     from superres.checkpoints.conversion import convert
-    from superres.checkpoints.loading import LoadedWeights, build_network, load_model, read_weights
+    from superres.checkpoints.loading import (
+        LoadedWeights,
+        build_network,
+        load_model,
+        read_weights,
+        save_safetensors,
+    )
     from superres.checkpoints.state_dict import warm_start
-    from superres.checkpoints.writing import save_safetensors
 
 __all__ = [
     "LoadedWeights",
@@ -22,13 +27,12 @@ __all__ = [
     "save_safetensors",
     "warm_start",
 ]
-_LOADING = ("LoadedWeights", "build_network", "load_model", "read_weights")
+_LOADING = ("LoadedWeights", "build_network", "load_model", "read_weights", "save_safetensors")
 __getattr__ = lazily(
     __name__,
     {
         f"{__name__}.conversion": ("convert",),
         f"{__name__}.loading": _LOADING,
         f"{__name__}.state_dict": ("warm_start",),
-        f"{__name__}.writing": ("save_safetensors",),
     },
 )

@@ -13,10 +13,14 @@ import torch
 
 from superres.checkpoints.detect import neighbour_config
 from superres.checkpoints.formats import FORMATS, OWN, Format, Layout, get_format
-from superres.checkpoints.loading import LoadedWeights, build_network, read_weights
+from superres.checkpoints.loading import (
+    LoadedWeights,
+    build_network,
+    read_weights,
+    safetensors_bytes,
+)
 from superres.checkpoints.networks import full_config, plain
 from superres.checkpoints.state_dict import State
-from superres.checkpoints.writing import safetensors_bytes
 from superres.errors import UserError
 from superres.files import write_atomically, write_text
 from superres.inference import in_channels
@@ -149,7 +153,7 @@ def translate(
             fault = f"{'; '.join(told)}, which cannot be folded into the weights exactly"
             break
         else:
-            state, notes = _folded(loaded.state_dict, config, read_as)
+            state, notes = folded(loaded.state_dict, config, read_as)
             if layout.config(shapes, extra).get("studio_luma") and not config["studio_luma"]:
                 notes.append("its programs feed Y of YCbCr, and these weights were made for grey")
             result = {key: state[ours] for key, ours in table.items()}
@@ -170,7 +174,7 @@ def _unfoldable(config: Mapping[str, Any], read_as: Mapping[str, Any], layout: L
     return [key for key, is_stuck in stuck.items() if is_stuck]
 
 
-def _folded(
+def folded(
     state: State, config: Mapping[str, Any], read_as: Mapping[str, Any]
 ) -> tuple[State, list[str]]:
     """Weights for the numeric convention ``read_as``, equal in effect to ``config``'s."""

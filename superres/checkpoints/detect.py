@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from superres.checkpoints.files import sha256
 from superres.checkpoints.formats import FORMATS, Format, Layout, get_format
@@ -23,18 +22,12 @@ _NEAR = 0.3
 """Share of common names from which a message compares a file with a format."""
 
 
-@dataclass(frozen=True)
-class Match:
+class Match(NamedTuple):
     """A format, its layout and the hints that go with it."""
 
     format: Format
     layout: Layout
     hints: dict[str, Any]
-
-    @property
-    def title(self) -> str:
-        """What messages call it."""
-        return f"{self.layout.network} of {self.format.title}"
 
 
 def detect(
@@ -61,11 +54,14 @@ def detect(
         return None
     beside = neighbour_config(path) or {}
     if format is None:
-        choices = _distinct([x for x in fitting if x[1].grey] or fitting, shapes, hints)
-        config = choices[0][1]
-        format = choices[0][0].name if len(choices) == 1 else _named(beside, path, config)
+        choices: dict[str, tuple[Format, dict[str, Any]]] = {}
+        for candidate, layout in [x for x in fitting if x[1].grey] or fitting:
+            config = _config(layout, shapes, hints)
+            choices.setdefault(repr(config), (candidate, config))  # the first of those that agree
+        first, config = next(iter(choices.values()))
+        format = first.name if len(choices) == 1 else _named(beside, path, config)
         if format is None:
-            options = "; ".join(f"{f.name!r} ({f.convention})" for f, _ in choices)
+            options = "; ".join(f"{f.name!r} ({f.convention})" for f, _ in choices.values())
             raise UserError(
                 f"{path}: this {config['type']} can be of {len(choices)} formats with the same "
                 f"keys and different numbers. Pass format= (--format) one of: {options}; or put "
@@ -75,7 +71,7 @@ def detect(
     layout = next((x for f, x in fitting if f is wanted), None)
     if layout is None:
         looks = " or ".join(sorted({f.name for f, _ in fitting}))
-        reason = f"they look like {looks}" if looks else _nearest([wanted], patterns)
+        reason = f"they look like {looks}" if looks else nearest([wanted], patterns)
         raise UserError(f"{path}: the keys are not those of format {wanted.name!r}; {reason}")
     found = {**extra, **hints}
     if "res_scale" in beside and (wanted.name == "super-image" or not HUB_KEYS & beside.keys()):
@@ -104,11 +100,6 @@ def neighbour_config(path: Path) -> dict[str, Any] | None:
     return config
 
 
-def unknown_network(patterns: set[str]) -> str:
-    """What to say of keys that are of no format here."""
-    return f"the weights of a network that is not known here; {_nearest(FORMATS, patterns)}."
-
-
 def _named(beside: Mapping[str, Any], path: Path, config: Mapping[str, Any]) -> str | None:
     """The format that a config.json or the file's own hash speaks for.
 
@@ -127,23 +118,15 @@ def _named(beside: Mapping[str, Any], path: Path, config: Mapping[str, Any]) -> 
     return "super-image"
 
 
-def _distinct(
-    fitting: list[tuple[Format, Layout]], shapes: Shapes, hints: Mapping[str, Any]
-) -> list[tuple[Format, dict[str, Any]]]:
-    """The first of each set of formats that read the file in the same way, and the config."""
-    found: list[tuple[Format, dict[str, Any]]] = []
-    for candidate, layout in fitting:
-        try:
-            config = layout.config(shapes, hints)
-        except (UserError, LookupError, ValueError, TypeError, ArithmeticError):
-            config = {"type": layout.network, "unreadable": True}
-        if config not in [other for _, other in found]:
-            found.append((candidate, config))
-    return found
+def _config(layout: Layout, shapes: Shapes, hints: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        return layout.config(shapes, hints)
+    except (UserError, LookupError, ValueError, TypeError, ArithmeticError):
+        return {"type": layout.network, "unreadable": True}
 
 
-def _nearest(formats: Sequence[Format], patterns: set[str]) -> str:
-    """The nearest layout and how a file's keys differ from it; the keys, where none is near."""
+def nearest(formats: Sequence[Format], patterns: set[str]) -> str:
+    """What to say of key patterns: the nearest layout and how it differs, where one is near."""
     found = [
         (f"{x.network} of {f.title}", *x.compare(patterns)) for f in formats for x in f.layouts
     ]

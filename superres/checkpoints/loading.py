@@ -1,7 +1,8 @@
-"""From a file on disk to a network: read weights of any known format, strictly, and build."""
+"""From a file on disk to a network, strictly, whatever the format, and back to a file of ours."""
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from collections.abc import Mapping
@@ -12,20 +13,26 @@ from numbers import Integral
 from pathlib import Path
 from typing import Any
 
+import safetensors.torch
 import torch
 from torch import nn
 
 from superres.checkpoints import networks, state_dict
-from superres.checkpoints.detect import Match, detect, unknown_network
-from superres.checkpoints.files import open_weights
-from superres.checkpoints.formats import OWN
+from superres.checkpoints.detect import Match, detect, nearest
+from superres.checkpoints.files import (
+    CONFIG_TENSOR,
+    METADATA_KEY,
+    checksums,
+    open_weights,
+    parse_config,
+)
+from superres.checkpoints.formats import FORMATS, OWN
 from superres.checkpoints.formats.base import Shapes, pattern
-from superres.checkpoints.light import CONFIG_TENSOR, METADATA_KEY, parse_config
-from superres.checkpoints.mean_shift import fold_mean_shift
 from superres.checkpoints.spandrel_networks import SPANDREL, SpandrelNetwork, load_foreign
 from superres.checkpoints.state_dict import State, shapes_of
 from superres.checkpoints.zoo import resolve, scale_in_name, usual_scale, variants
 from superres.errors import ScaleNeeded, UserError
+from superres.files import write_atomically
 from superres.models.layers.backbone import Backbone
 from superres.output import printable
 
@@ -206,6 +213,49 @@ def build_network(loaded: LoadedWeights) -> nn.Module:
     return model
 
 
+def save_safetensors(
+    path: str | Path,
+    model_or_state: nn.Module | Mapping[str, torch.Tensor],
+    config: Mapping[str, Any],
+) -> Path:
+    """Write a network's weights with its config in the metadata; `load_model` needs no more.
+
+    Args:
+        path: the file; it appears whole or not at all.
+        model_or_state: a backbone, a restorer that owns one as ``backbone``, or a state dict of
+            either (with or without the ``backbone.`` prefix).
+        config: the backbone's config with its ``type``, as a config file has it.
+
+    Returns:
+        The path.
+
+    Raises:
+        UserError: the weights are not those of the config's network, or the file cannot be written.
+    """
+    data = safetensors_bytes(model_or_state, config)
+    write_atomically(Path(path), lambda file: file.write(data), durable=True)
+    return Path(path)
+
+
+def safetensors_bytes(
+    model_or_state: nn.Module | Mapping[str, torch.Tensor], config: Mapping[str, Any]
+) -> bytes:
+    """The content of the file that `save_safetensors` writes; the same arguments."""
+    if isinstance(model_or_state, nn.Module):
+        model_or_state = getattr(model_or_state, "backbone", model_or_state).state_dict()
+    prefix = "backbone." if any(key.startswith("backbone.") for key in model_or_state) else ""
+    state = {
+        key.removeprefix(prefix): value.detach().cpu().contiguous().clone()
+        for key, value in model_or_state.items()
+        if key.startswith(prefix)
+    }
+    config = networks.plain(networks.full_config(config))
+    if faults := state_dict.differences(networks.network_shapes(config), state):
+        raise UserError(f"the weights are not those of {config}: {faults}")
+    metadata = {METADATA_KEY: json.dumps(config), "format": "pt"}
+    return safetensors.torch.save(state, metadata | checksums(state, metadata))
+
+
 def _own(tree: Any, metadata: Mapping[str, str], path: Path) -> LoadedWeights | None:
     """Our own training checkpoint or export, or None."""
     notes: list[str] = []
@@ -262,23 +312,25 @@ def _foreign(tree: Any, path: Path, format: str | None, hints: Mapping[str, Any]
     if match is not None:
         return _published(state, path, match, notes)
     # As it is first: what is a prefix to us (model.) is a part of some networks' names.
-    unknown = f"{path}: {unknown_network({pattern(key) for key in state})}"
+    told = nearest(FORMATS, {pattern(key) for key in state})
+    unknown = f"{path}: the weights of a network that is not known here; {told}."
     network = load_foreign(unknown, tree, state)
     return LoadedWeights({}, network.config, SPANDREL, notes, path=path, network=network)
 
 
 def _published(state: State, path: Path, match: Match, notes: list[str]) -> LoadedWeights:
     layout, shapes = match.layout, shapes_of(state)
+    title = f"{layout.network} of {match.format.title}"
     try:
         # With today's defaults written out, so that a later change of one changes no weights.
         config = networks.plain(networks.full_config(layout.config(shapes, match.hints)))
         wanted = networks.network_shapes(config)
         table = layout.expected(wanted)
     except UserError as error:
-        raise UserError(f"{path}: {match.format.title} {layout.network}: {error}") from error
+        raise UserError(f"{path}: {title}: {error}") from error
     except (LookupError, ValueError, TypeError, ArithmeticError) as error:  # impossible shapes
         raise UserError(
-            f"{path}: looks like {match.title}, but tensors that tell its size are missing or have "
+            f"{path}: looks like {title}, but tensors that tell its size are missing or have "
             f"other shapes than any such network ({error})"
         ) from error
     named = scale_in_name(path.name)
@@ -295,7 +347,7 @@ def _published(state: State, path: Path, match: Match, notes: list[str]) -> Load
     colours = len(config.get("rgb_mean") or ())
     shift = {"weight": (colours, colours, 1, 1), "bias": (colours,)}
     needed = {key: shift[key.rpartition(".")[2]] for key in mean if has_mean}  # all of it, or none
-    _check(f"{path}: as {match.title}", needed | {t: wanted[o] for t, o in table.items()}, given)
+    _check(f"{path}: as {title}", needed | {t: wanted[o] for t, o in table.items()}, given)
     ours = {table[key]: value for key, value in given.items() if key in table}
     if layout.settle is not None:
         layout.settle(config, ours)
@@ -305,7 +357,7 @@ def _published(state: State, path: Path, match: Match, notes: list[str]) -> Load
     if layout.enlarges_first and named and config["scale"] not in (1, named):
         notes.append(f"its name says x{named}")
     if has_mean:
-        notes += fold_mean_shift(ours, config, [state[key] for key in mean], str(path))
+        notes += state_dict.fold_mean_shift(ours, config, [state[key] for key in mean], str(path))
     elif mean:
         notes.append("no mean shift in the file; the published mean is used")
     if layout.partial:

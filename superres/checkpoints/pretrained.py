@@ -12,9 +12,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from superres.checkpoints.loading import load_model, read_weights
+from superres.checkpoints.loading import load_model, read_weights, safetensors_bytes
 from superres.checkpoints.networks import plain
-from superres.checkpoints.writing import safetensors_bytes
 from superres.checkpoints.zoo import choose
 from superres.errors import UserError
 from superres.files import write_atomically, write_text
@@ -24,19 +23,12 @@ CONFIG = "config.json"
 _CARD = """---
 library_name: superres
 pipeline_tag: image-to-image
-tags:
-- super-resolution
+tags: [super-resolution]
 ---
 
 # {kind} {scales}
 
-Single-image super-resolution weights for superres.
-
-```python
-import superres
-
-model = superres.from_pretrained('OWNER/NAME', scale={scale})
-```
+Single-image super-resolution: `superres.from_pretrained('OWNER/NAME', scale={scale})`
 """
 _REPO = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
 

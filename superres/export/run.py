@@ -15,7 +15,7 @@ from torch import nn
 
 import superres
 from superres.checkpoints import LoadedWeights, build_network, read_weights
-from superres.checkpoints.light import CONFIG_TENSOR, METADATA_KEY, checksums
+from superres.checkpoints.files import CONFIG_TENSOR, METADATA_KEY, checksums
 from superres.errors import UserError
 from superres.export import programs, weights
 from superres.files import write_atomically

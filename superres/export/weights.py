@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -10,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from superres.checkpoints.conversion import homogeneous
-from superres.checkpoints.loading import LoadedWeights, build_network
+from superres.checkpoints.conversion import folded, homogeneous
+from superres.checkpoints.loading import LoadedWeights
 from superres.checkpoints.networks import full_config, plain
 from superres.checkpoints.state_dict import State
 
@@ -39,17 +38,12 @@ def fold(loaded: LoadedWeights, scale: int | None = None) -> tuple[State, dict[s
         State dict and config.
     """
     config = plain(full_config(loaded.config))
-    network = copy.deepcopy(build_network(loaded))  # it shares the tensors of `loaded`
-    if config["type"] in ("EDSR", "MDSR"):
-        network.fold_res_scale()
-        if not config["attention"]:
-            config["res_scale"] = 1.0
-    state = {key: value.clone() for key, value in network.state_dict().items()}
-    if config.get("img_range", 1) != 1 and homogeneous(config):
-        for key in state:
-            if key.endswith(".bias"):
-                state[key] /= config["img_range"]
-        config["img_range"] = 1.0
+    wanted = dict(config)
+    if "res_scale" in config and not config.get("attention"):
+        wanted["res_scale"] = 1.0
+    if "img_range" in config and homogeneous(config):
+        wanted["img_range"] = 1.0
+    state, config = folded(loaded.state_dict, config, wanted)[0], wanted
     if scale is not None and len(config.get("scales") or []) > 1:
         others = [f"{part}.{s}." for part in ("pre_process", "upsample") for s in config["scales"]]
         others = [prefix for prefix in others if not prefix.endswith(f".{scale}.")]

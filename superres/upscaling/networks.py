@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from superres.checkpoints import zoo
-from superres.checkpoints.light import in_bytes, read_own
+from superres.checkpoints.files import in_bytes, read_own
 from superres.errors import ScaleNeeded, UserError
 from superres.inference import Tiling
 from superres.inference.backends import Backend, NotConvertible, best

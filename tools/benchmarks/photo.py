@@ -57,7 +57,7 @@ def write_files(folder: Path, side: int) -> dict[str, tuple[Path, Path, Path]]:
 
     from benchmarks.infer import CONFIG, network
     from superres.checkpoints import save_safetensors
-    from superres.checkpoints.light import read_own
+    from superres.checkpoints.files import read_own
     from superres.checkpoints.zoo import shipped
     from superres.inference.backends.ncnn_networks import write
 
