@@ -130,6 +130,8 @@ class UpscaleProgress(Progress):
         if result.status == "done" and result.result_size:
             to = "" if job.streams else f" -> {shown(job.target)}"
             size = "x".join(map(str, result.result_size))
+            if result.comparison:
+                notes += f"; comparison: {shown(result.comparison)}"
             self.say(f"{shown(job.source)}{to}: {size}, {result.seconds:.1f} s{notes}")
         elif result.status == "failed":
             self.say(f"failed: {result.error or shown(job.source)}")

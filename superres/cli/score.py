@@ -45,14 +45,15 @@ def run(args: argparse.Namespace) -> int:
 
     from superres.cli._progress import Progress
     from superres.evaluation import results
-    from superres.evaluation.embedding import Album, Shot
     from superres.evaluation.extra_metrics import ExtraMetrics, unscored
+    from superres.evaluation.merge import Run
     from superres.evaluation.pairing import pair_by_name
     from superres.evaluation.protocols import PROTOCOLS, get_protocol
     from superres.evaluation.published import is_published_name, known_method, with_published
     from superres.evaluation.render import print_tables
     from superres.evaluation.report import render_report
     from superres.evaluation.tables import all_tables
+    from superres.files import write_text
 
     if args.report and not args.out:
         raise UserError("--report needs --out DIR")
@@ -73,7 +74,6 @@ def run(args: argparse.Namespace) -> int:
     # A folder called only HR has its set's name above it.
     folder = args.hr_dir.resolve()
     folder = folder.parent if folder.name.lower() in ("hr", "gt", "original") else folder
-    album = Album(len(pairing.pairs))
     rows: list[list[dict[str, Any]]] = []  # by image, then protocol
     with Progress(passing=True) as shown:
         progress = shown.step("scoring")
@@ -85,8 +85,6 @@ def run(args: argparse.Namespace) -> int:
                 found = [unscored(str(error))] * len(protocols)
             else:
                 found = [extras.row(protocol, *pair, args.scale) for protocol in protocols]
-                if args.report and any(row["psnr"] is not None for row in found):
-                    album.add(Shot(folder.name, args.scale, name, None, *pair))
             rows.append([{"name": name, **row} for row in found])
     for name, instead in pairing.missing.items():
         error = "it has no SR picture" + (f" ({instead})" if instead else "")
@@ -126,8 +124,13 @@ def run(args: argparse.Namespace) -> int:
         hr_dir=str(args.hr_dir.resolve()),
     )
     # Files first: nobody may be reading what is printed.
-    page = render_report(record, album.shots) if args.report else ""
-    written = results.write_results(args.out, record, page) if args.out else []
+    written = results.write_results(args.out, record) if args.out else []
+    if args.report:
+        from superres.engine.test.shots import find_shots
+
+        shots = find_shots([Run(str(args.out), record)], print)
+        written.append(args.out / "report.html")
+        write_text(written[-1], render_report(record, shots))
     print_tables(all_tables(record))
     if written:
         print(f"written: {written[0]}, {', '.join(path.name for path in written[1:])}")

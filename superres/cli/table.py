@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     from superres.evaluation.tables import result_tables
     from superres.files import write_text
 
-    record, warnings = merge_runs([_read(text) for text in args.results])
+    record, warnings = merge_runs([read_run(text) for text in args.results])
     for warning in warnings:
         print(printable(f"warning: {warning}"), file=sys.stderr)
     if args.protocol:
@@ -85,13 +85,20 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _read(text: str) -> Run:
+def read_run(text: str, optional: bool = False) -> Run:
+    """``[NAME=]PATH`` of a results.json or its folder.
+
+    Args:
+        optional: a folder without one counts as a run without results.
+    """
     from superres.evaluation.merge import Run
     from superres.evaluation.results import read_results
 
     name, equals, path = text.partition("=")
     if not equals or Path(text).exists():
         name, path = "", text
+    if optional and Path(path).is_dir() and not (Path(path) / "results.json").exists():
+        return Run(path, {"results": [], "protocols": {}}, name or None)
     return Run(path, read_results(path), name or None)
 
 

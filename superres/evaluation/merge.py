@@ -6,6 +6,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from superres.errors import UserError
@@ -28,6 +29,11 @@ class Run:
     source: str
     record: Mapping[str, Any]
     name: str | None = None
+
+    @property
+    def folder(self) -> Path:
+        """Where it lies."""
+        return Path(self.source) if Path(self.source).is_dir() else Path(self.source).parent
 
     @property
     def weights(self) -> str:
@@ -63,7 +69,7 @@ def merge_runs(runs: Sequence[Run]) -> tuple[dict[str, Any], list[str]]:
         for key, protocol in run.record["protocols"].items():
             if _rules(protocols.setdefault(key, protocol)) != _rules(protocol):
                 raise UserError(f"{run.source}: its protocol {key!r} is not that of the others")
-    for run, own, entry in _named(runs):
+    for run, own, entry in named_entries(runs):
         for subject, value in _facts(run, entry, own):
             facts[subject].setdefault(value, run.source)
         cell = cells[own, entry["method"], entry["set"], entry["scale"], entry["protocol"]]
@@ -90,7 +96,7 @@ def merge_runs(runs: Sequence[Run]) -> tuple[dict[str, Any], list[str]]:
     return {**kept, "baselines": merged[False], "results": merged[True]}, warnings
 
 
-def _named(runs: Sequence[Run]) -> Iterator[tuple[Run, bool, Entry]]:
+def named_entries(runs: Sequence[Run]) -> Iterator[tuple[Run, bool, Entry]]:
     """All entries with their runs, and whether they are results; called as the table calls them.
 
     Where a method's name stands for several configs, that is by their names.

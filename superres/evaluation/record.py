@@ -5,8 +5,10 @@ checked; further keys are left alone. null is what is not known. Numbers are unr
 which JSON has not, is null with ``"psnr_note": "inf"`` beside it.
 """
 
+import dataclasses
 import functools
 import math
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NotRequired, TypedDict, get_args, get_origin, get_type_hints, is_typeddict
 
@@ -111,6 +113,24 @@ Entry = Mapping[str, Any]
 def entries_of(record: Mapping[str, Any]) -> list[Any]:
     """The baselines, then the results of a record."""
     return [*record.get("baselines", ()), *record["results"]]
+
+
+_FOLDERS = re.compile(r"(?<![\w.~:/\\-])(?:[A-Za-z]:)?[/\\](?:[^/\\\s'\"<>|]+[/\\])+(?=[^\s/\\])")
+
+
+def without_folders(value: Any) -> Any:
+    """A copy of plain data with the absolute paths in its texts shortened to the last name.
+
+    >>> without_folders(["cannot read /home/me/photos/a.png (38.27 / 0.96)"])
+    ['cannot read a.png (38.27 / 0.96)']
+    """
+    if isinstance(value, str):
+        return _FOLDERS.sub("", value)
+    if dataclasses.is_dataclass(value):
+        return dataclasses.replace(value, **without_folders(vars(value)))
+    if isinstance(value, Mapping):
+        return {key: without_folders(of) for key, of in value.items()}
+    return [*map(without_folders, value)] if isinstance(value, list | tuple) else value
 
 
 def fault_of(record: Any) -> str:

@@ -1,92 +1,131 @@
-"""``report.html``: the tables, and every result to look at, in one file without network access."""
+"""``report.html``: tables, curves and every result to look at, in one file without network access."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from superres.evaluation.curves import Series, line_chart
-from superres.evaluation.embedding import LABELS
-from superres.evaluation.tables import all_tables
+from superres.evaluation.record import without_folders
+from superres.evaluation.tables import Table, all_tables
+
+TEMPLATES = Path(__file__).with_name("templates")
 
 
 def render_report(
     record: Mapping[str, Any],
-    album: Iterable[tuple[int, Mapping[str, Any]]],
+    shots: Sequence[Mapping[str, Any]] = (),
     curves: Mapping[str, Series] | None = None,
+    further: Iterable[Table] = (),
 ) -> str:
-    """The report as HTML.
+    """The report as HTML; absolute paths are shortened to names in it.
 
     Args:
-        record: as results.json holds it.
-        album: :attr:`superres.evaluation.embedding.Album.shots`, of all processes.
-        curves: of the training, see :func:`superres.evaluation.curves.read_curves`.
+        record: as results.json holds it; of a training that was not tested, one without results.
+        shots: of :func:`superres.evaluation.embedding.embed_all`.
+        curves: of trainings, see :func:`superres.evaluation.curves.read_curves`.
+        further: tables behind those of the record.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
-    loader = FileSystemLoader(Path(__file__).with_name("templates"))
+    loader = FileSystemLoader(TEMPLATES)
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
-    shots = [{**shot} for _, shot in sorted(album, key=lambda part: part[0])]
-    columns, rows = _scores(record, shots)
-    methods = dict.fromkeys(entry["method"] for entry in record["results"])
-    sets = dict.fromkeys(f"{entry['set']} x{entry['scale']}" for entry in record["results"])
-    count = len({(e["set"], e["scale"], i["name"]) for e in record["results"] for i in e["images"]})
+    record, curves = without_folders(record), curves or {}
+    columns, rows = _scores(record)
+    psnr, gain = columns.index("PSNR"), columns.index("gain") if "gain" in columns else None
+    numbers = {(s["set"], s["scale"], s["name"]): number for number, s in enumerate(shots)}
+    shown = [
+        {**shot, "title": f"{shot['set']} x{shot['scale']}: {shot['name']}", "psnr": "", "gain": ""}
+        for shot in shots
+    ]
+    for key, cells in rows:
+        if key in numbers and cells[psnr][:1].isdigit():
+            shot, method = shown[numbers[key]], cells[1]
+            shot["text"] += f" {method}: {cells[psnr]} dB ({cells[psnr - 1]})."
+            shot["psnr"] = shot["psnr"] or f"{cells[psnr]} dB"
+            shot["gain"] = shot["gain"] or ("" if gain is None else f"{cells[gain]} dB")
+    layers = ("title", "text", "layers", "left", "right", "width", "height")
     return environment.get_template("report.html").render(
-        title=f"{', '.join(methods)} on {', '.join(sets)}",
+        title=headline(record) or _trained(curves) or "superres report",
         facts=_facts(record),
-        tables=all_tables(record),
-        data={"shots": shots, "labels": LABELS, "order": [*LABELS]},
-        picture_note=f"{len(shots)} of {count} pictures are in this report.",
+        tables=[*all_tables(record), *without_folders([*further])],
+        shots=shown,
+        data=[{key: shot[key] for key in layers} for shot in shown],
+        picture_note=f"{len(shown)} of {len({key for key, _ in rows})} images are in this report.",
         score_columns=columns,
-        score_rows=rows,
-        curves=[Markup(line_chart(title, of)) for title, of in (curves or {}).items()],
+        score_rows=[(numbers.get(key), cells) for key, cells in rows],
+        curves=[Markup(line_chart(title, of)) for title, of in curves.items()],
     )
+
+
+def headline(record: Mapping[str, Any]) -> str:
+    """``37.54 dB on Set5 x2, +3.87 over bicubic``: the best method on the first set; or nothing."""
+    scored = [entry for entry in record["results"] if entry["psnr"] is not None]
+    if not scored:
+        return ""
+    place = [scored[0][key] for key in ("set", "scale", "protocol")]
+    first, *others = sorted(
+        (e for e in scored if [e["set"], e["scale"], e["protocol"]] == place),
+        key=lambda entry: -entry["psnr"],
+    )
+    others += [
+        {**e, "method": e["method"].lower()}
+        for e in record.get("baselines", ())
+        if [e["set"], e["scale"], e["protocol"]] == place and e["psnr"] is not None
+    ]
+    by = f"{first['method']}: " if len({e["method"] for e in scored}) > 1 else ""
+    over = [f"{first['psnr'] - e['psnr']:+.2f} over {e['method']}" for e in others]
+    return ", ".join([f"{by}{first['psnr']:.2f} dB on {place[0]} x{place[1]}", *over])
+
+
+def _trained(curves: Mapping[str, Series]) -> str:
+    """The best validation on the set that the log names first, as a headline."""
+    for name, points in curves.get("PSNR in dB", {}).items():
+        iteration, psnr = max(points, key=lambda point: point[1])
+        return f"{psnr:.2f} dB on {name} at iteration {iteration:,}"
+    return ""
 
 
 def _facts(record: Mapping[str, Any]) -> list[tuple[str, str]]:
     checkpoint = record.get("checkpoint") or {}
-    facts = {"checkpoint": checkpoint.get("path"), "SHA-256": checkpoint.get("sha256")}
+    methods = dict.fromkeys(entry["method"] for entry in record["results"])
+    facts = {"method": ", ".join(methods), "checkpoint": checkpoint.get("path")}
+    facts["SHA-256"] = str(checkpoint.get("sha256") or "")[:12]
     facts |= {key: record.get(key) for key in ("config", "iter", "parameters", "device")}
-    facts |= {"SR pictures": record.get("sr_dir"), "HR pictures": record.get("hr_dir")}
     facts |= record.get("inference") or {}
-    return [(key, str(value)) for key, value in facts.items() if value not in (None, "")]
+    return [
+        (key, f"{value:,}" if type(value) is int else str(value))
+        for key, value in facts.items()
+        if value not in (None, "")
+    ]
 
 
 def _scores(
-    record: Mapping[str, Any], shots: list[dict[str, Any]]
-) -> tuple[list[str], list[tuple[int | str, list[str]]]]:
-    """Columns, and a row per image and protocol: the number of its shot, and texts.
-
-    The scores are also put into the ``text`` of each shot.
-    """
+    record: Mapping[str, Any],
+) -> tuple[list[str], list[tuple[tuple[str, int, str], list[str]]]]:
+    """Columns, and a row per image, method and protocol: (set, scale, name), and texts."""
     metrics = record.get("metrics") or {}
-    numbers = {(s["set"], s["scale"], s["name"]): number for number, s in enumerate(shots)}
     base = {
         (e["set"], e["scale"], e["protocol"], image["name"]): image["psnr"]
         for e in record.get("baselines", ())
         for image in e["images"]
     }
     titles = [of.get("title", key) for key, of in metrics.items()]
-    columns = ["image", "set", "protocol", "PSNR", "SSIM", *["gain"] * bool(base), *titles]
-    rows: list[tuple[int | str, list[str]]] = []
+    columns = ["image", "method", "set", "protocol", "PSNR", *["gain"] * bool(base), "SSIM"]
+    rows = []
     for entry in record["results"]:
         name, scale, protocol = entry["set"], entry["scale"], entry["protocol"]
         for image in entry["images"]:
             psnr, below = image["psnr"], base.get((name, scale, protocol, image["name"]))
             gain = None if None in (below, psnr) else psnr - below
-            scores = [(psnr, 3), (image["ssim"], 4), *[(gain, 3)] * bool(base)]
-            scores += [(image.get(key), 4) for key in metrics]
-            texts = [
-                "-" if value is None else f"{value:.{digits}f}"
-                for value, digits in (*scores, (image.get("seconds"), 3))
-            ]
-            number = numbers.get((name, scale, image["name"]), "")
+            scores = [(psnr, ".3f"), *[(gain, "+.3f")] * bool(base), (image["ssim"], ".4f")]
+            scores += [(image.get(key), ".4f") for key in metrics]
+            scores.append((image.get("seconds"), ".3f"))
+            texts = ["-" if value is None else format(value, form) for value, form in scores]
             if psnr is None:
                 texts[0] = f"not scored: {image.get('error', '')}"
-            elif number != "":
-                told = f"{protocol} {psnr:.2f} dB / {texts[1]}"
-                shots[number]["text"] = f"{shots[number]['text']} · {told}".removeprefix(" · ")
-            rows.append((number, [image["name"], f"{name} x{scale}", protocol, *texts]))
-    return [*columns, "seconds"], rows
+            said = [image["name"], entry["method"], f"{name} x{scale}", protocol, *texts]
+            rows.append(((name, scale, image["name"]), said))
+    return [*columns, *titles, "seconds"], rows

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from superres import __version__
 from superres.errors import UserError
-from superres.evaluation.record import SCHEMA, entries_of, fault_of
+from superres.evaluation.record import SCHEMA, entries_of, fault_of, without_folders
 from superres.evaluation.render import csv_text, latex, markdown
 from superres.evaluation.tables import all_tables
 from superres.files import is_special, os_fault, write_text
@@ -140,9 +140,10 @@ def require_folder(folder: Path) -> None:
         raise UserError(f"{folder}: nothing can be written there ({error.strerror})") from None
 
 
-def write_results(folder: Path, record: Mapping[str, Any], page: str = "") -> list[Path]:
-    """Write ``results.json`` and, as tables, ``results.md``, ``results.csv`` and ``results.tex``;
-    and ``report.html``, where a page is given.
+def write_results(folder: Path, record: Mapping[str, Any]) -> list[Path]:
+    """Write ``results.json`` and, as tables, ``results.md``, ``results.csv`` and ``results.tex``.
+
+    Tables are passed on: absolute paths, which only ``results.json`` needs, are shortened there.
 
     JSON knows no infinity: an infinite or NaN number becomes null, and the object that holds it
     gets ``"<key>_note": "inf"`` (or ``"nan"``). All other numbers are unrounded.
@@ -154,13 +155,13 @@ def write_results(folder: Path, record: Mapping[str, Any], page: str = "") -> li
         UserError: the folder cannot be made or written, or the disk is full.
     """
     require_folder(folder)
-    tables = all_tables(record)
+    public = without_folders(record)
+    tables = all_tables(public)
     texts = {
         "results.json": as_json(record),
         "results.md": markdown(tables),
-        "results.csv": csv_text(entries_of(record), record.get("metrics") or ()),
+        "results.csv": csv_text(entries_of(public), record.get("metrics") or ()),
         "results.tex": latex(tables),
-        **({"report.html": page} if page else {}),
     }
     for name, text in texts.items():
         write_text(folder / name, text)

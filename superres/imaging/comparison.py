@@ -10,15 +10,14 @@ from superres.imaging.resize import imresize
 
 _LABEL = 28  # pixels of the strip with the name
 _GAP = 6
+_COLUMN = 400  # pixels
 
 
-def busiest_square(picture: np.ndarray, side: int) -> tuple[int, int]:
-    """(top, left) of the square with the strongest gradients, where methods differ most."""
-    cv2 = import_cv2()
-    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    edges = np.abs(cv2.Sobel(grey, cv2.CV_32F, 1, 0)) + np.abs(cv2.Sobel(grey, cv2.CV_32F, 0, 1))
-    sums = cv2.boxFilter(edges, -1, (side, side), anchor=(0, 0), normalize=False)
-    valid = sums[: picture.shape[0] - side + 1, : picture.shape[1] - side + 1]
+def largest_square(amount: np.ndarray, side: int) -> tuple[int, int]:
+    """(top, left) of the square of an (H, W[, C]) array with the largest sum."""
+    amount = np.float32(amount).reshape(*amount.shape[:2], -1).sum(axis=2)
+    sums = import_cv2().boxFilter(amount, -1, (side, side), anchor=(0, 0), normalize=False)
+    valid = sums[: amount.shape[0] - side + 1, : amount.shape[1] - side + 1]
     top, left = np.unravel_index(int(valid.argmax()), valid.shape)
     return int(top), int(left)
 
@@ -36,17 +35,15 @@ def check_sizes(lq: np.ndarray, sr: np.ndarray, gt: np.ndarray | None = None) ->
         )
 
 
-def comparison(
-    lq: np.ndarray, sr: np.ndarray, gt: np.ndarray | None = None, zoom: int = 4, side: int = 96
-) -> np.ndarray:
-    """LR (nearest), bicubic, SR and, if given, HR: whole above, an enlarged square below.
+def comparison(lq: np.ndarray, sr: np.ndarray, gt: np.ndarray | None = None) -> np.ndarray:
+    """Before, bicubic, result and, if given, truth: whole above, an enlarged square below.
+
+    The square is a tenth as wide as the image, and lies where result and bicubic differ most.
 
     Args:
         lq: (h, w, 3) uint8 RGB.
         sr: (h * s, w * s, 3) uint8 RGB, for any s from 1, rounded to whole pixels.
         gt: like ``sr``.
-        zoom: enlargement of the square.
-        side: of the square, in pixels of ``sr``; smaller pictures show all of theirs.
 
     Raises:
         UserError: sizes that don't belong together.
@@ -54,25 +51,25 @@ def comparison(
     cv2 = import_cv2()
     check_sizes(lq, sr, gt)
     height, width = sr.shape[:2]
-    scale = height / lq.shape[0]
     nearest = cv2.resize(lq, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
     bicubic = imresize(lq, size=(height, width))
-    panels = {f"LR x{scale:.3g} (nearest)": nearest, "bicubic": bicubic, "SR": sr}
+    panels = {f"before, {lq.shape[1]} x {lq.shape[0]}": nearest, "bicubic": bicubic}
+    panels[f"result, {width} x {height}"] = sr
     if gt is not None:
-        panels["HR"] = gt[:height, :width]
-    side = min(side, height, width)
-    top, left = busiest_square(panels.get("HR", sr), side)
-    shown = max(side * zoom, 160)  # pixels, the width of a column
-    gap = np.full((_GAP, shown, 3), 255, np.uint8)
+        panels["truth"] = gt[:height, :width]
+    side = min(max(width // 10, 16), height, width)
+    top, left = largest_square(cv2.absdiff(sr, bicubic), side)
+    gap = np.full((_GAP, _COLUMN, 3), 255, np.uint8)
     columns = []
     for label, picture in panels.items():
-        marked = picture.copy()
-        cv2.rectangle(marked, (left, top), (left + side - 1, top + side - 1), (255, 60, 60), 2)
-        size = (shown, round(height * shown / width))
-        whole = cv2.resize(marked, size, interpolation=cv2.INTER_AREA)
+        size = (_COLUMN, max(1, round(height * _COLUMN / width)))
+        whole = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+        x, y, end = (round(n * _COLUMN / width) for n in (left, top, side))
+        cv2.rectangle(whole, (x, y), (x + end, y + end), (255, 60, 60), 2)
         square = picture[top : top + side, left : left + side]
-        square = cv2.resize(square, (shown, shown), interpolation=cv2.INTER_NEAREST)
-        strip = np.full((_LABEL, shown, 3), 255, np.uint8)
+        way = cv2.INTER_NEAREST if side < _COLUMN else cv2.INTER_AREA
+        square = cv2.resize(square, (_COLUMN, _COLUMN), interpolation=way)
+        strip = np.full((_LABEL, _COLUMN, 3), 255, np.uint8)
         cv2.putText(strip, label, (4, 20), cv2.FONT_HERSHEY_SIMPLEX, 0.6, (0, 0, 0), 1, cv2.LINE_AA)
         column = np.vstack([strip, whole, gap, square])
         columns.append(np.pad(column, ((0, 0), (0, _GAP), (0, 0)), constant_values=255))

@@ -9,9 +9,11 @@ import json
 import logging
 import re
 import secrets
+import zipfile
 from pathlib import Path
 
 from starlette.applications import Starlette
+from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
@@ -21,16 +23,20 @@ from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Respon
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from superres.evaluation.report import TEMPLATES as SHARED
 from superres.serve.uploads import KINDS, Refused, check_upload, safe_name
-from superres.serve.work import Job, Work
+from superres.serve.work import Job, Work, free_name
 from superres.upscaling.writing import FORMATS, SUFFIX_FORMATS
 
 logger = logging.getLogger("superres")
 
 _TEMPLATES = Path(__file__).parent / "templates"
+_SAMPLES = sorted(path.name for path in _TEMPLATES.glob("*.jpg"))
+_PARTS = {name: _TEMPLATES / name for name in ("page.css", "page.js", *_SAMPLES)}
+_PARTS |= {name: SHARED / name for name in ("viewer.css", "viewer.js")}
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
-    "img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
+    "img-src 'self' data: blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'; require-trusted-types-for 'script'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -104,7 +110,7 @@ def make_app(work: Work, names: set[str], addresses: bool) -> Starlette:
         return HTMLResponse(page)
 
     async def part(request: Request) -> Response:
-        return FileResponse(_TEMPLATES / request.url.path.strip("/"))
+        return FileResponse(_PARTS[request.url.path.strip("/")])
 
     async def add(request: Request) -> Response:
         try:
@@ -131,6 +137,16 @@ def make_app(work: Work, names: set[str], addresses: bool) -> Starlette:
             return FileResponse(job.result, media_type=kind, filename=job.result_name)
         return FileResponse(job.folder / f"{which}.png")
 
+    async def together(request: Request) -> Response:
+        jobs = [work.jobs.get(identity) for identity in request.query_params.getlist("id")]
+        files = [(job.result_name, job.result) for job in jobs if job and job.state == "done"]
+        if not files:
+            raise HTTPException(404)
+        path = work.folder / f"{secrets.token_hex(8)}.zip"
+        await run_in_threadpool(_zip, path, files)
+        remove = BackgroundTask(path.unlink, missing_ok=True)
+        return FileResponse(path, filename="superres.zip", background=remove)
+
     async def nothing(request: Request, error: Exception) -> Response:
         status = error.status_code if isinstance(error, HTTPException) else 500
         if status == 500:
@@ -141,8 +157,8 @@ def make_app(work: Work, names: set[str], addresses: bool) -> Starlette:
     return Starlette(
         routes=[
             Route("/", show_page),
-            Route("/page.css", part),
-            Route("/page.js", part),
+            *(Route(f"/{name}", part) for name in _PARTS),
+            Route("/all.zip", together),
             Route("/jobs", add, methods=["POST"]),
             Route("/jobs/{id:str}", show),
             Route("/jobs/{id:str}", remove, methods=["DELETE"]),
@@ -158,9 +174,10 @@ def _page(work: Work, token: str) -> str:
     config = {
         "token": token,
         "models": [
-            {"name": offer.name, "scales": offer.choices, "own": offer.scales}
-            for offer in work.offers
+            {"name": o.name, "label": o.label, "scales": o.choices, "own": o.scales}
+            for o in work.offers
         ],
+        "samples": _SAMPLES,
         "formats": list(FORMATS),
         "kinds": KINDS,
         "maxBytes": work.limits.upload_bytes,
@@ -171,6 +188,13 @@ def _page(work: Work, token: str) -> str:
     # A name with </script> in it must not end the element that it stands in.
     data = json.dumps(config).replace("<", "\\u003c")
     return (_TEMPLATES / "page.html").read_text(encoding="utf-8").replace("{{ config }}", data)
+
+
+def _zip(path: Path, files: list[tuple[str, Path]]) -> None:
+    """Results in one archive, as they are; a name that is taken gets a number."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, file in files:
+            archive.write(file, free_name(name, lambda other: other in archive.namelist()))
 
 
 async def _receive(request: Request, work: Work) -> Job:

@@ -18,6 +18,11 @@ from superres.upscaling.networks import Options, choose_network
 _BUDGET = 256 << 20  # small tiles, so that progress is seen, and stopping does not take long
 _READY = 3
 _USUAL_SCALES = (2, 3, 4)
+_LABELS = {
+    AUTO: "Automatic: by the kind of file",
+    PHOTO: f"Photos and JPEGs ({PHOTO})",
+    DEFAULT: f"Clean images, unharmed by JPEG ({DEFAULT})",
+}
 
 
 @dataclass(frozen=True)
@@ -25,7 +30,7 @@ class Offer:
     """One entry of the page's list.
 
     Attributes:
-        name: what the page shows and sends: a name, or a file's name without its folder.
+        name: what the page sends: a name, or a file's name without its folder.
         given: what stands for it to `choose_network`; never sent to the page.
         scales: that it makes itself.
     """
@@ -33,6 +38,11 @@ class Offer:
     name: str
     given: str
     scales: tuple[int, ...]
+
+    @property
+    def label(self) -> str:
+        """What people read in the page's list."""
+        return _LABELS.get(self.given, self.name)
 
     @property
     def choices(self) -> tuple[int, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import secrets
 import shutil
@@ -71,6 +72,7 @@ class Job:
     reduced: int = 1
     result: Path | None = None
     result_name: str = ""
+    expected: float = 0.0  # seconds in all, as the image before took; 0: not known
     begun: float = 0.0
     tiles_begun: float = 0.0
     ended: float = 0.0
@@ -85,13 +87,15 @@ class Job:
         """What the page is told; no path."""
         now = self.ended or time.monotonic()
         left = None
-        if self.done and self.state == "working":
-            left = round((now - self.tiles_begun) / self.done * (self.total - self.done), 1)
+        if self.state == "working":
+            spent = now - self.tiles_begun
+            left = self.expected - spent if self.tiles_begun and self.expected > spent else None
+            left = spent / self.done * (self.total - self.done) if self.done else left
         return {key: getattr(self, key) for key in _TOLD} | {
             "model": self.offer.name,
             "ahead": ahead,
             "seconds": round(now - self.begun, 1) if self.begun else 0,
-            "left": left,
+            "left": left and round(left, 1),
             "bytes": self.result.stat().st_size if self.result and self.result.exists() else 0,
         }
 
@@ -110,6 +114,7 @@ class Work:
     ) -> None:
         self.offers, self.folder, self.limits, self.keep = offers, folder, limits, keep
         self.jobs: dict[str, Job] = {}
+        self._seconds: dict[tuple[str, int, bool], float] = {}  # per pixel of the last image
         self._one = ThreadPoolExecutor(1, "superres-serve")
 
     def stop(self) -> None:
@@ -164,7 +169,7 @@ class Work:
         except MemoryError:
             job.message = "there is not enough memory for this picture; try a smaller scale"
         except Exception:
-            logger.exception("a picture could not be enlarged")
+            logger.exception("an image could not be upscaled")
             job.message = "superres itself failed; the terminal it was started from says more"
         job.ended, job.state = time.monotonic(), state
         (job.folder / "source").unlink(missing_ok=True)
@@ -196,7 +201,9 @@ class Work:
         before.add(picture.pixels)
         (job.folder / "before.png").write_bytes(before.png())
         after = Preview(*size, picture)
-        job.phase, job.tiles_begun = "enlarging", time.monotonic()
+        kind_of_work, begun = (job.offer.name, job.scale, job.self_ensemble), time.monotonic()
+        job.expected = self._seconds.get(kind_of_work, 0) * height * width
+        job.phase, job.tiles_begun = "upscaling", begun
 
         def progress(done: int, total: int) -> None:
             job.done, job.total = done, total
@@ -205,6 +212,7 @@ class Work:
         suffix = FORMATS.get(job.format or "", _SUFFIX[kind])
         result = job.folder / f"result{suffix}"
         lost = save(result, _Watched(enlarger, after, check), picture, kind, progress=progress)
+        self._seconds[kind_of_work] = (time.monotonic() - begun) / (height * width)
         job.phase = "preparing the view"
         (job.folder / "after.png").write_bytes(after.png())
         job.reduced = after.factor
@@ -232,10 +240,14 @@ class _Watched:
 
 def _keep(folder: Path, result: Path, name: str) -> Path:
     """Copy a result to a folder, under a name that is free there."""
-    target, number = folder / name, 2
-    stem, dot, suffix = name.rpartition(".")
-    while target.exists():
-        target, number = folder / f"{stem}_{number}{dot}{suffix}", number + 1
+    target = folder / free_name(name, lambda other: (folder / other).exists())
     with result.open("rb") as file:
         write_atomically(target, lambda out: shutil.copyfileobj(file, out))
     return target
+
+
+def free_name(name: str, taken: Callable[[str], bool]) -> str:
+    """A file's name, with a number behind it where it is taken."""
+    stem, dot, suffix = name.rpartition(".")
+    others = (f"{stem}_{number}{dot}{suffix}" for number in itertools.count(2))
+    return next(other for other in itertools.chain([name], others) if not taken(other))

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from superres.errors import UserError
+from superres.evaluation.report import TEMPLATES
 from superres.files import write_atomically
 from superres.imaging.comparison import check_sizes, comparison
 from superres.imaging.io import read_picture, write_image
@@ -38,8 +39,8 @@ def save_comparison(lq: Any, sr: Any, path: str | os.PathLike[str], gt: Any = No
     if not is_page(path):
         write_image(path, comparison(*pair, truth))
         return
-    original = [] if truth is None else [(f"{path.stem}, the original", pair[1], truth)]
-    save_page(path, [(path.stem, *pair), *original])
+    height, width = pair[1].shape[:2]
+    save_page(path, [(path.stem, *pair, *([] if truth is None else [truth[:height, :width]]))])
 
 
 def as_rgb(image: Any) -> np.ndarray:
@@ -62,23 +63,20 @@ def is_page(path: str | os.PathLike) -> bool:
     return os.fspath(path).lower().endswith((".html", ".htm"))
 
 
-def save_page(path: Path, entries: list[tuple[str, np.ndarray, np.ndarray]]) -> None:
-    """One page for (name, before, after) each, (H, W, 3) uint8; images are inside it."""
+def save_page(path: Path, entries: list[tuple[str, *tuple[np.ndarray, ...]]]) -> None:
+    """One page for (name, before, after and perhaps truth), (H, W, 3) uint8; images are inside."""
     parts = []
-    for name, before, after in entries:
-        height, width = after.shape[:2]
-        images = "".join(
-            f'<img class="{kind}" alt="{kind}" src="data:image/{_data(image)}">'
-            for kind, image in (("before", before), ("after", after))
-        )
+    for name, before, after, *truth in entries:
+        sides = zip(("before", "after", "truth"), (before, after, *truth))
+        images = "".join(f'<img alt="{label}" src="{_data(image)}">' for label, image in sides)
         parts.append(
-            f"<section><h2>{html.escape(shown(name))}</h2><p>{before.shape[1]}&times;"
-            f"{before.shape[0]} before, {width}&times;{height} after</p>"
-            f'<div class="c" style="width:{width}px;aspect-ratio:{width}/{height}">{images}'
-            '<input type="range" min="0" max="100" step="0.1" value="50" aria-label="divide">'
-            "</div></section>"
+            f"<section><h2>{html.escape(shown(name))}</h2><p class=note>{before.shape[1]}&times;"
+            f"{before.shape[0]} before, {after.shape[1]}&times;{after.shape[0]} after</p>"
+            f"<div class=images>{images}</div></section>"
         )
-    page = _PAGE.replace("@BODY@", "\n".join(parts)).encode()
+    look, script = ((TEMPLATES / f"viewer.{kind}").read_text("utf-8") for kind in ("css", "js"))
+    page = _PAGE.replace("@LOOK@", look).replace("@SCRIPT@", script)
+    page = page.replace("@BODY@", "\n".join(parts)).encode()
     write_atomically(path, lambda file: file.write(page))
 
 
@@ -91,25 +89,27 @@ def is_page_of_ours(path: str | os.PathLike) -> bool:
 def _data(image: np.ndarray) -> str:
     kind = "webp" if max(image.shape) <= 16383 else "jpeg"  # the most that WebP holds
     to_pillow(image).save(buffer := io.BytesIO(), kind, quality=92)
-    return f"{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
+# Without JavaScript the images stand one below the other.
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Before and after</title>
 <meta name="viewport" content="width=device-width"><style>
-body{font:16px system-ui,sans-serif;margin:2rem;background:#fff;color:#222}
-h2{font-size:1rem;margin:2rem 0 .2rem;overflow-wrap:anywhere} p{margin:0 0 .6rem;color:#555}
-.c{position:relative;max-width:100%;--at:50%;user-select:none}
-.c img{position:absolute;inset:0;width:100%;height:100%}
-.c .after{clip-path:inset(0 0 0 var(--at))}
-.c::after{content:"";position:absolute;inset:0 auto 0 var(--at);border-left:2px solid #fff;
-box-shadow:0 0 4px #000;pointer-events:none}
-.c input{position:absolute;inset:0;width:100%;height:100%;margin:0;opacity:0;cursor:ew-resize}
+@LOOK@
+body{max-width:84rem} h2{font-size:1rem;margin:2rem 0 0} .images>img{display:block;width:100%}
 </style></head><body><h1>Before and after</h1>
-<p>Left of the line: the picture as it was, enlarged by the browser. Right: the result.</p>
+<p class="note">Left of the line: the image as it was, enlarged by the browser. Right: the result.</p>
 @BODY@
 <script>
-addEventListener('input', ({target}) =>
-  target.parentNode.style.setProperty('--at', target.value + '%'));
+@SCRIPT@
+for (const root of document.querySelectorAll(".images")) {
+  const images = [...root.querySelectorAll("img")];
+  addEventListener("load", () => {
+    const { naturalWidth: width, naturalHeight: height } = images[1];
+    root.replaceChildren();
+    new Viewer(root).show({ width, height, layers: images.map(({ alt, src }) => [alt, src]) });
+  });
+}
 </script></body></html>
 """

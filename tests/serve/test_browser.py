@@ -90,10 +90,10 @@ def choose(page, *files: Path) -> None:
 
 
 def finished(page):
-    until(lambda: page.find_elements("css selector", ".viewer:not([hidden])"))
+    until(lambda: page.find_elements("css selector", ".finish:not([hidden])"))
     page.execute_async_script(
         "const done = arguments[0];"
-        "Promise.all([...document.images].map((i) => i.decode())).then(() => done())"
+        "Promise.all([...document.images].map((i) => i.decode().catch(() => 0))).then(() => done())"
     )
 
 
@@ -145,7 +145,7 @@ def test_upload_progress_slider_download(page, server, picture, shot, weights, t
     assert abs(colour - result[60, 360 - 60]).max() < 12
     assert abs(colour - before[row, -third // 2]).max() > 20
 
-    link = one(page, ".download")
+    link = one(page, ".finish .download")
     assert link.text == f"Download {safe[:-4]}_x3.png"
     link.click()
     file = until(lambda: [p for p in page.downloads.iterdir() if p.suffix == ".png"])[0]
@@ -161,7 +161,7 @@ def test_progress_by_tiles_and_cancelling(page, server, tmp_path, shot):
     state = (
         "const c = document.querySelectorAll('.job')[1];"  # the newest is on top
         "return c && [c.querySelector('progress').getAttribute('value'),"
-        "c.querySelector('.phase').textContent, c.querySelector('.viewer').hidden]"
+        "c.querySelector('.phase').textContent, c.querySelector('.finish').hidden]"
     )
     seen: list[float] = []
     words = set()
@@ -179,49 +179,30 @@ def test_progress_by_tiles_and_cancelling(page, server, tmp_path, shot):
     between = [value for value in seen if 0 < value < 1]
     assert len(set(between)) >= 2
     assert seen == sorted(seen)
-    assert any(re.match(r"enlarging, tile \d+ of \d+ · \d+ s, about \d+ s left", w) for w in words)
+    assert any(re.match(r"upscaling, tile \d+ of \d+ · \d+ s, about \d+ s left", w) for w in words)
     # The other one is in work by now.
-    until(lambda: "enlarging" in one(page, ".job .phase").text)
+    until(lambda: "upscaling" in one(page, ".job .phase").text)
     one(page, ".job .remove").click()
     until(lambda: len(page.find_elements("css selector", ".job")) == 1)
     until(lambda: len(list(server.temporary.glob("*/*/source"))) == 0)
 
 
-def test_dragging_keys_and_magnifying(page, picture, shot):
-    from selenium.webdriver import ActionChains
-    from selenium.webdriver.common.keys import Keys
+def test_samples_again_at_another_scale_and_all_in_one_archive(page, server):
+    import io
+    import zipfile
 
-    choose(page, picture)
+    one(page, "#samples button").click()
     finished(page)
-    pane = one(page, ".pane")
-    page.execute_script("arguments[0].scrollIntoView({block: 'center'})", pane)
-    width = pane.size["width"]
-    ActionChains(page).move_to_element_with_offset(pane, -width // 4, 0).click().perform()
-    assert split(page) == pytest.approx(25, abs=1)
-    ActionChains(page).click_and_hold(one(page, ".grip")).move_by_offset(
-        width // 2, 0
-    ).release().perform()
-    assert split(page) == pytest.approx(75, abs=1)
-    pane.send_keys(Keys.ARROW_LEFT)
-    assert split(page) == pytest.approx(73, abs=1)
-    one(page, ".split input").send_keys(Keys.HOME)
-    assert split(page) == pytest.approx(0, abs=0.5)
-    pane.send_keys("++")
-    assert "%" in one(page, ".zoom").text
-    style = "return document.querySelector('.after').style.transform"
-    transform = page.execute_script(style)
-    assert transform == page.execute_script(style.replace("after", "before"))
-    pane.send_keys(Keys.ARROW_RIGHT)
-    assert page.execute_script(style) != transform
-    ActionChains(page).move_to_element_with_offset(
-        pane, width // 4, 0
-    ).click_and_hold().move_by_offset(-30, -10).release().perform()
-    assert page.execute_script(style) == page.execute_script(style.replace("after", "before"))
-    assert split(page) == pytest.approx(0, abs=0.5)  # it was the picture that moved
-    pane.send_keys("0")
-    assert one(page, ".zoom").text == "fit"
-    one(page, ".pixels").click()
-    assert one(page, ".before").value_of_css_property("image-rendering") == "pixelated"
+    assert "3" not in (again := [b.text for b in page.find_elements("css selector", ".again *")])
+    assert again == ["Again at ×2"]  # the network's own is x3
+    assert not one(page, "#all").is_displayed()
+    one(page, ".again button").click()
+    until(lambda: len(page.find_elements("css selector", "[data-done]")) == 2)
+    path = one(page, "#all").get_attribute("href").removeprefix(server.url)
+    assert one(page, "#all").text == "Download all 2 (zip)"
+    archive = zipfile.ZipFile(io.BytesIO(server.ask("GET", f"/{path}").body))
+    assert sorted(archive.namelist()) == ["astronaut_x2.jpg", "astronaut_x3.jpg"]
+    assert server.ask("GET", "/all.zip?id=x").status == 404
 
 
 def test_everything_by_keyboard(page, picture):
@@ -239,7 +220,7 @@ def test_everything_by_keyboard(page, picture):
                 "const e = document.activeElement;return e.id || e.className || e.type || e.tagName"
             )
         )
-    for wanted in ("model", "format", "ensemble", "file", "remove", "download", "larger", "range"):
+    for wanted in ("model", "format", "ensemble", "file", "remove", "download", "squares", "range"):
         assert any(wanted in name for name in reached), (wanted, reached)
     assert any("pane" in name for name in reached)
     one(page, ".remove").send_keys(Keys.ENTER)

@@ -60,7 +60,7 @@ def test_other_ends_in_the_midst_of_work(weights, tmp_path, number):
     picture = np.random.default_rng(0).integers(0, 256, (1200, 1500, 3), np.uint8)
     Image.fromarray(picture).save(buffer, "JPEG")
     identity = server.send(buffer.getvalue(), ensemble="1").json["id"]
-    while server.ask("GET", f"/jobs/{identity}").json["phase"] != "enlarging":
+    while server.ask("GET", f"/jobs/{identity}").json["phase"] != "upscaling":
         time.sleep(0.02)
     assert server.end(number) == 143
     assert "Traceback" not in server.said

@@ -18,15 +18,17 @@ from superres.engine.distributed import launch
 from superres.engine.run_log import RunLog
 from superres.errors import UserError
 from superres.evaluation.curves import read_curves
-from superres.evaluation.embedding import Album, Shot
+from superres.evaluation.merge import Run
 from superres.evaluation.report import render_report
 from superres.evaluation.results import require_folder, write_results
+from superres.files import write_text
 from superres.inference import parse_tile
 
 from .evaluate import EvalResults, Evaluation
 from .published_columns import method_label, standing_of_weights
 from .record import facts_of, scored_record
-from .sets import EvalSet, extra_metrics, prepare_sets
+from .sets import extra_metrics, prepare_sets
+from .shots import find_shots
 from .subject import bicubic, build_module, network, spandrel_module
 
 
@@ -116,7 +118,6 @@ def run_test(cfg: Config, device: torch.device, checkpoint: Path, how: TestOptio
         require_folder(out)  # now, not after hours of work
     save_dir = out / "images" if out and (how.save_images or how.report) else None
     images = sum(len(s.dataset) for s in sets if s.dataset is not None)
-    album = Album(images, launch.rank(), launch.world_size())
     total, done, last = images * (2 if how.baseline != "none" else 1), 0, None
     failures: set[str] = set()
 
@@ -124,9 +125,6 @@ def run_test(cfg: Config, device: torch.device, checkpoint: Path, how: TestOptio
         if text not in failures:  # by another row already
             failures.add(text)
             log.alert(f"warning: {text}")
-
-    def show(eval_set: EvalSet, name: str, *layers: Any) -> None:
-        album.add(Shot(eval_set.name, eval_set.scale, name, *layers))
 
     def step(name: str) -> None:
         nonlocal done, last
@@ -141,7 +139,7 @@ def run_test(cfg: Config, device: torch.device, checkpoint: Path, how: TestOptio
             baselines = evaluation.score(bicubic, "Bicubic")
         label = how.name_in_tables or method_label(cfg, loaded, standing, plus)
         method = network(module, device, **how.inference)
-        results = evaluation.score(method, label, save_dir, show if how.report else None)
+        results = evaluation.score(method, label, save_dir)
     except KeyboardInterrupt:
         kept = f"; the pictures in {save_dir} are whole" if save_dir else ""
         if log.rank == 0:
@@ -157,7 +155,6 @@ def run_test(cfg: Config, device: torch.device, checkpoint: Path, how: TestOptio
     if all(image["psnr"] is None for image in scored):
         errors = [s.error for s in sets if s.error] + [image["error"] for image in scored]
         raise UserError(f"nothing could be scored: {(errors or ['the sets are empty'])[0]}")
-    shots = [shot for part in launch.gather(album.shots) for shot in part]
     if log.rank == 0:
         record = scored_record(
             cfg,
@@ -176,10 +173,13 @@ def run_test(cfg: Config, device: torch.device, checkpoint: Path, how: TestOptio
                 "test set: that column is biased"
             )
         # Files first: nobody may be reading what is printed.
-        history = checkpoint.parent / "log.jsonl"
-        curves = read_curves(history) if how.report and history.is_file() else {}
-        page = render_report(record, shots, curves) if how.report else ""
-        written = write_results(out, record, page) if out else []
+        written = write_results(out, record) if out else []
+        if out and how.report:
+            history = checkpoint.parent / "log.jsonl"
+            curves = read_curves(history) if history.is_file() else {}
+            shots = find_shots([Run(str(out), record)], log.warn)
+            written.append(out / "report.html")
+            write_text(written[-1], render_report(record, shots, curves))
         log.table(record)
         if written:
             log.say(f"written: {written[0]}, {', '.join(path.name for path in written[1:])}")

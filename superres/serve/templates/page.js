@@ -1,4 +1,5 @@
 "use strict";
+// The page of superres serve: settings, uploads, one card for each image. With viewer.js.
 const config = JSON.parse(document.querySelector("#config").textContent);
 const $ = (selector, root = document) => root.querySelector(selector);
 const form = { model: $("#model"), scales: $("#scales"), format: $("#format"), ensemble: $("#ensemble") };
@@ -11,25 +12,26 @@ function offerScales() {
   const model = config.models[form.model.selectedIndex];
   const before = Number($("input:checked", form.scales)?.value) || 4;
   const chosen = model.scales.includes(before) ? before : model.scales[model.scales.length - 1];
-  form.scales.replaceChildren(...model.scales.map((scale) => {
-    const label = document.createElement("label"), input = document.createElement("input");
-    const text = document.createElement("span");
-    Object.assign(input, { type: "radio", name: "scale", value: scale, checked: scale === chosen });
-    text.textContent = `×${scale}`;
-    if (!model.own.includes(scale)) label.title = "made larger by the network, then reduced";
-    label.append(input, text);
-    return label;
-  }));
+  form.scales.replaceChildren(...model.scales.map((scale) => make("label",
+    { title: model.own.includes(scale) ? "" : "made larger by the network, then reduced" },
+    make("input", { type: "radio", name: "scale", value: scale, checked: scale === chosen }),
+    make("span", {}, `×${scale}`))));
 }
 
-for (const { name } of config.models) form.model.append(new Option(name, name));
-for (const format of config.formats) form.format.append(new Option(format, format));
+for (const { name, label } of config.models) form.model.append(new Option(label, name));
+for (const format of config.formats) form.format.append(new Option(format.toUpperCase(), format));
 form.model.addEventListener("change", offerScales);
 offerScales();
 $("#takes").textContent = `${config.kinds}; up to ${bytes(config.maxBytes)} and ${config.maxPixels / 1e6} million pixels`;
+for (const name of config.samples) {
+  $("#samples").append(make("button", {
+    type: "button", title: name,
+    onclick: () => fetch(name).then((answer) => answer.blob()).then((blob) => take([new File([blob], name)])),
+  }, make("img", { src: name, alt: name })));
+}
 $("#fate").textContent = config.kept
   ? "Results are kept in the folder that --keep names. All else is removed when superres ends."
-  : `Pictures and results are removed when superres ends; the last ${config.finished} results are held until then.`;
+  : `Images and results are removed when superres ends; the last ${config.finished} results are held until then.`;
 
 // ---- taking pictures in
 
@@ -54,17 +56,17 @@ addEventListener("drop", (event) => {
 addEventListener("paste", (event) => take([...event.clipboardData.files]));
 
 let line = Promise.resolve();
-function take(files) {
-  const settings = new URLSearchParams({
+function take(files, changes = {}) {
+  const settings = {
     model: form.model.value, scale: $("input:checked", form.scales).value,
-    format: form.format.value, ensemble: form.ensemble.checked ? "1" : "0",
-  });
+    format: form.format.value, ensemble: form.ensemble.checked ? "1" : "0", ...changes,
+  };
   for (const file of files) {
-    const card = new Card(file.name || "pasted.png");
+    const card = new Card(file, settings);
     if (file.size > config.maxBytes) {
       card.fail(`${file.name}: the file has ${bytes(file.size)}, more than the ${bytes(config.maxBytes)} that this page takes (--max-upload raises it)`);
     } else {
-      line = line.then(() => card.send(file, settings)).catch((error) => card.fail(String(error)));
+      line = line.then(() => card.send()).catch((error) => card.fail(String(error)));
     }
   }
 }
@@ -85,25 +87,28 @@ async function ask(path, options = {}) {
 // ---- one picture
 
 class Card {
-  constructor(name) {
+  constructor(file, settings) {
     this.element = $("#job-template").content.cloneNode(true).firstElementChild;
-    this.removed = false;
+    Object.assign(this, { file, settings, removed: false });
     this.part = (selector) => $(selector, this.element);
-    this.part(".name").textContent = name;
+    this.part(".name").textContent = file.name || "pasted.png";
     this.part(".remove").addEventListener("click", () => this.remove());
+    const seen = this.part(".seen");
+    seen.onerror = () => { seen.hidden = true; };  // a format that browsers do not show
+    seen.src = URL.createObjectURL(file);
     this.phase("waiting to be sent");
     $("#jobs").prepend(this.element);
   }
 
-  async send(file, settings) {
+  async send() {
     if (this.removed) return;
-    const query = new URLSearchParams(settings);
+    const query = new URLSearchParams(this.settings);
     query.set("name", this.part(".name").textContent);
     this.phase("sending");
     let job;
     while (!job && !this.removed) {
       try {
-        job = await ask(`jobs?${query}`, { method: "POST", body: file });
+        job = await ask(`jobs?${query}`, { method: "POST", body: this.file });
       } catch (error) {
         if (error.status !== 429) return this.fail(error.message);
         this.phase("waiting for a place in the queue");
@@ -162,22 +167,28 @@ class Card {
     place.textContent = message;
     place.hidden = false;
     this.part(".remove").textContent = "Remove";
+    URL.revokeObjectURL(this.part(".seen").src);
   }
 
   finish(job) {
     const notes = [...job.notes];
     if (job.reduced > 1) notes.unshift(`shown at 1/${job.reduced} of its size; the download has all pixels`);
-    this.part(".notes").replaceChildren(...notes.map((note) => Object.assign(document.createElement("li"), { textContent: note })));
+    this.part(".notes").replaceChildren(...notes.map((note) => make("li", {}, note)));
     const link = this.part(".download");
     link.href = `jobs/${job.id}/result`;
     link.setAttribute("download", job.result_name);
     link.textContent = `Download ${job.result_name}`;
     this.part(".remove").textContent = "Remove";
-    this.part(".before").src = `jobs/${job.id}/before`;
-    this.part(".after").src = `jobs/${job.id}/after`;
+    URL.revokeObjectURL(this.part(".seen").src);
     this.part(".status").hidden = true;
-    this.part(".viewer").hidden = false;
-    new Viewer(this.part(".viewer"), job.result_size);
+    const { scales } = config.models.find(({ name }) => name === job.model);
+    this.part(".again").append(...scales.filter((scale) => scale !== job.scale).map((scale) => make("button",
+      { type: "button", onclick: () => take([this.file], { ...this.settings, scale }) }, `Again at ×${scale}`)));
+    this.part(".finish").hidden = false;
+    const [width, height] = job.result_size;
+    new Viewer(this.part(".viewer")).show({ width, height, layers: ["before", "after"].map((side) => [side, `jobs/${job.id}/${side}`]) });
+    this.element.dataset.done = job.id;
+    offerAll();
     $("#announce").textContent = `${job.name} is done`;
   }
 
@@ -186,131 +197,16 @@ class Card {
     if (this.id) ask(`jobs/${this.id}`, { method: "DELETE" }).catch(() => {});
     const next = this.element.nextElementSibling ?? this.element.previousElementSibling;
     this.element.remove();
+    offerAll();
     (next ? $(".remove", next) : $("#file")).focus();
   }
 }
 
-// ---- before and after
-
-class Viewer {
-  constructor(root, [width, height]) {
-    this.root = root;
-    this.pane = $(".pane", root);
-    this.range = $("input[type=range]", root);
-    this.size = [width, height];
-    Object.assign(this, { zoom: 1, x: 0, y: 0 });
-    this.pane.style.aspectRatio = `${width} / ${height}`;
-    // Small pictures are not blown up to the page's width, high ones fit the window.
-    this.pane.style.width = `min(100%, ${Math.max(320, width)}px, ${(75 * width) / height}vh)`;
-    this.pane.style.minWidth = "min(100%, 8rem)";
-    this.range.addEventListener("input", () => this.split(Number(this.range.value)));
-    $(".smaller", root).addEventListener("click", () => this.by(1 / 1.5));
-    $(".larger", root).addEventListener("click", () => this.by(1.5));
-    $(".fit", root).addEventListener("click", () => this.to(1));
-    $(".actual", root).addEventListener("click", () => this.to(this.actual()));
-    const pixels = $(".pixels", root);
-    pixels.addEventListener("click", () => {
-      const on = this.pane.classList.toggle("squares");
-      pixels.setAttribute("aria-pressed", on);
-    });
-    this.pane.addEventListener("keydown", (event) => this.key(event));
-    this.pane.addEventListener("wheel", (event) => {
-      // The page scrolls, until the picture is magnified or Ctrl is held.
-      if (this.zoom === 1 && !event.ctrlKey) return;
-      event.preventDefault();
-      this.by(Math.exp(-event.deltaY / 400), event.clientX, event.clientY);
-    }, { passive: false });
-    this.pane.addEventListener("dblclick", (event) => this.to(this.zoom > 1 ? 1 : Math.max(2, this.actual()), event.clientX, event.clientY));
-    this.drag();
-    this.draw();
-    addEventListener("resize", () => this.draw());
-  }
-
-  actual() {
-    return Math.max(1, this.size[0] / devicePixelRatio / this.pane.clientWidth);
-  }
-
-  split(value) {
-    value = Math.min(100, Math.max(0, value));
-    this.range.value = value;
-    this.pane.style.setProperty("--split", `${value}%`);
-  }
-
-  by(factor, x, y) { this.to(this.zoom * factor, x, y); }
-
-  to(zoom, clientX, clientY) {
-    const box = this.pane.getBoundingClientRect();
-    const at = [clientX === undefined ? .5 : (clientX - box.left) / box.width, clientY === undefined ? .5 : (clientY - box.top) / box.height];
-    zoom = Math.min(Math.max(zoom, 1), Math.max(16, 8 * this.actual()));
-    if (zoom < 1.02) zoom = 1;
-    // What is under the pointer stays there. x and y are shares of the pane.
-    this.x = at[0] - (at[0] - this.x) * zoom / this.zoom;
-    this.y = at[1] - (at[1] - this.y) * zoom / this.zoom;
-    this.zoom = zoom;
-    this.draw();
-  }
-
-  pan(dx, dy) {
-    this.x += dx;
-    this.y += dy;
-    this.draw();
-  }
-
-  draw() {
-    this.x = Math.min(0, Math.max(1 - this.zoom, this.x));
-    this.y = Math.min(0, Math.max(1 - this.zoom, this.y));
-    for (const image of this.pane.querySelectorAll("img")) {
-      image.style.transform = `translate(${this.x * 100}%, ${this.y * 100}%) scale(${this.zoom})`;
-    }
-    this.pane.classList.toggle("magnified", this.zoom > 1);
-    this.pane.classList.toggle("deep", this.zoom >= 4 * this.actual());
-    const share = 100 * this.zoom * this.pane.clientWidth * devicePixelRatio / this.size[0];
-    $(".zoom", this.root).textContent = this.zoom === 1 ? "fit" : `${Math.round(share)} %`;
-  }
-
-  key(event) {
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
-    const steps = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
-    if (steps && this.zoom > 1) this.pan(-steps[0] / 10, -steps[1] / 10);
-    else if (steps && steps[0]) this.split(Number(this.range.value) + 2 * steps[0]);
-    else if (event.key === "+" || event.key === "=") this.by(1.5);
-    else if (event.key === "-") this.by(1 / 1.5);
-    else if (event.key === "0") this.to(1);
-    else return;
-    event.preventDefault();
-  }
-
-  drag() {
-    const fingers = new Map();
-    let mode = null;
-    const share = (event) => 100 * (event.clientX - this.pane.getBoundingClientRect().left) / this.pane.clientWidth;
-    this.pane.addEventListener("pointerdown", (event) => {
-      if (event.button) return;
-      fingers.set(event.pointerId, event);
-      this.pane.setPointerCapture(event.pointerId);
-      mode = fingers.size > 1 ? "pinch" : this.zoom === 1 || event.target.closest(".divider") ? "split" : "pan";
-      if (mode === "split" && !event.target.closest(".divider")) this.split(share(event));
-    });
-    this.pane.addEventListener("pointermove", (event) => {
-      const before = fingers.get(event.pointerId);
-      if (!before) return;
-      const box = this.pane.getBoundingClientRect();
-      if (mode === "split") this.split(share(event));
-      else if (mode === "pan") this.pan((event.clientX - before.clientX) / box.width, (event.clientY - before.clientY) / box.height);
-      else if (mode === "pinch" && fingers.size === 2) {
-        const other = [...fingers.values()].find((finger) => finger.pointerId !== event.pointerId);
-        const apart = (one) => Math.hypot(one.clientX - other.clientX, one.clientY - other.clientY) || 1;
-        this.by(apart(event) / apart(before), (event.clientX + other.clientX) / 2, (event.clientY + other.clientY) / 2);
-      }
-      fingers.set(event.pointerId, event);
-    });
-    for (const kind of ["pointerup", "pointercancel"]) {
-      this.pane.addEventListener(kind, (event) => {
-        fingers.delete(event.pointerId);
-        if (!fingers.size) mode = null;
-      });
-    }
-  }
+function offerAll() {
+  const done = [...document.querySelectorAll("[data-done]")].map(({ dataset }) => `id=${dataset.done}`);
+  $("#all").hidden = done.length < 2;
+  $("#all").textContent = `Download all ${done.length} (zip)`;
+  $("#all").href = `all.zip?${done.join("&")}`;
 }
 
 // ---- words

@@ -1,0 +1,113 @@
+"""Make one page of results to look at: scores, images of several methods side by side, curves.
+
+superres report OUT                    a folder of superres test or score, with results.json
+superres report A B ours=C             several methods side by side, image by image
+superres report work_dirs/NAME         a training: curves, changed keys of its config
+
+The page is one file that needs no network and names no folder of this computer. Images are those
+that `superres test --save-images` keeps, or `superres score` has scored.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import Counter, defaultdict
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from superres.cli.table import read_run
+from superres.errors import UserError
+from superres.output import printable
+
+if TYPE_CHECKING:
+    from superres.evaluation.tables import Table
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    add = parser.add_argument
+    text = "a folder with results.json, log.jsonl or both; NAME is what to call its method"
+    add("folders", nargs="+", metavar="[NAME=]DIR", help=text)
+    text = "the page (default: DIR/report.html; of several folders: report.html here)"
+    add("-o", "--out", type=Path, metavar="FILE", help=text)
+    text = "compare a training's config with this one (default: the config of the folder's name)"
+    add("--base", metavar="CONFIG", help=text)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Gather, write the page."""
+    from superres.engine.test.shots import find_shots
+    from superres.evaluation.curves import read_curves
+    from superres.evaluation.merge import compare, difference_table, merge_runs
+    from superres.evaluation.report import render_report
+    from superres.files import write_text
+
+    runs, curves, further = [], defaultdict(dict), []
+    for text in args.folders:
+        one = read_run(text, optional=True)
+        if one.record["results"]:
+            runs.append(one)
+        log = one.folder / "log.jsonl"
+        if log.is_file():
+            front = f"{one.name or one.folder.resolve().name}: " if len(args.folders) > 1 else ""
+            for title, series in read_curves(log).items():
+                curves[title] |= {front + name: points for name, points in series.items()}
+            further += _changes(one.folder, args.base)
+        elif not one.record["results"]:
+            raise UserError(
+                f"{text}: neither results.json (of superres test or score with --out) nor "
+                "log.jsonl (of a training) is in this folder"
+            )
+    counts = Counter(m for one in runs for m in {e["method"] for e in one.record["results"]})
+    if len(runs) > 1 and max(counts.values()) > 1:  # side by side, not as one method's seeds
+        runs = [replace(one, name=one.name or one.folder.resolve().name) for one in runs]
+    record: dict[str, Any] = {"results": [], "protocols": {}, "config": one.folder.resolve().name}
+    if runs:
+        record, warnings = merge_runs(runs)
+        record = {**runs[0].record, **record} if len(runs) == 1 else record
+        for warning in warnings:
+            _note(f"warning: {warning}")
+    methods = list(dict.fromkeys(entry["method"] for entry in record["results"]))
+    if len(methods) == 2 and (lines := compare(record, *methods)):
+        further.insert(0, difference_table(lines, *methods))
+    shots = find_shots(runs, _note)
+    if runs and not shots:
+        _note("no images are shown: superres test keeps them with --save-images")
+    target = args.out or (one.folder if len(args.folders) == 1 else Path()) / "report.html"
+    write_text(target, render_report(record, shots, curves, further))
+    print(f"written: {target}")
+    return 0
+
+
+def _note(text: str) -> None:
+    print(printable(text), file=sys.stderr)
+
+
+def _changes(folder: Path, base: str | None) -> list[Table]:
+    """What a training's config has otherwise than the one it was made from."""
+    from mmengine.config import Config
+
+    from superres.engine.config.load import load_config
+    from superres.engine.config.values import walk
+    from superres.evaluation.tables import Table
+
+    name, file = base or folder.resolve().name, folder / "config.py"
+    if not file.is_file():
+        return []
+    try:
+        sides = [load_config(name), Config.fromfile(file)]
+    except UserError:
+        if base:
+            raise
+        _note(f"{file} is not compared: no config is called {name}; --base CONFIG names one")
+        return []
+    values = [
+        {key: repr(value) for key, value in walk(side) if not isinstance(value, dict | list)}
+        for side in sides
+    ]
+    keys = [k for k in {**values[0], **values[1]} if values[0].get(k) != values[1].get(k)]
+    rows = [[key, *(of.get(key, "") for of in values)] for key in keys]
+    notes = [] if rows else ["Nothing was changed."]
+    return [Table(["key", "there", "here"], rows, title=f"Config, beside {name}", notes=notes)]
