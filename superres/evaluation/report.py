@@ -1,4 +1,4 @@
-"""``report.html``: tables, curves and every result to look at, in one file without network access."""
+"""``report.html``: tables, curves and every result to look at, in one file of its own."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Any
 from superres.evaluation.curves import Series, line_chart
 from superres.evaluation.record import without_folders
 from superres.evaluation.tables import Table, all_tables
+from superres.viewer import FOLDER as VIEWER
 
-TEMPLATES = Path(__file__).with_name("templates")
+_TEMPLATES = Path(__file__).with_name("templates")
 
 
 def render_report(
@@ -30,7 +31,7 @@ def render_report(
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
-    loader = FileSystemLoader(TEMPLATES)
+    loader = FileSystemLoader([_TEMPLATES, VIEWER])
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
     record, curves = without_folders(record), curves or {}
     columns, rows = _scores(record)

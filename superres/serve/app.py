@@ -23,17 +23,17 @@ from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Respon
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from superres.evaluation.report import TEMPLATES as SHARED
 from superres.serve.uploads import KINDS, Refused, check_upload, safe_name
 from superres.serve.work import Job, Work, free_name
 from superres.upscaling.writing import FORMATS, SUFFIX_FORMATS
+from superres.viewer import FOLDER as VIEWER
 
 logger = logging.getLogger("superres")
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _SAMPLES = sorted(path.name for path in _TEMPLATES.glob("*.jpg"))
 _PARTS = {name: _TEMPLATES / name for name in ("page.css", "page.js", *_SAMPLES)}
-_PARTS |= {name: SHARED / name for name in ("viewer.css", "viewer.js")}
+_PARTS |= {name: VIEWER / name for name in ("viewer.css", "viewer.js")}
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
     "img-src 'self' data: blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; "

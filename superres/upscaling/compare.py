@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from superres.errors import UserError
-from superres.evaluation.report import TEMPLATES
 from superres.files import write_atomically
 from superres.imaging.comparison import check_sizes, comparison
 from superres.imaging.io import read_picture, write_image
@@ -20,6 +19,7 @@ from superres.imaging.samples import to_8_bit, to_pillow, with_channels
 from superres.output import shown
 from superres.upscaling.python import as_arrays
 from superres.upscaling.writing import on_white, turned
+from superres.viewer import FOLDER as VIEWER
 
 
 def save_comparison(lq: Any, sr: Any, path: str | os.PathLike[str], gt: Any = None) -> None:
@@ -74,7 +74,7 @@ def save_page(path: Path, entries: list[tuple[str, *tuple[np.ndarray, ...]]]) ->
             f"{before.shape[0]} before, {after.shape[1]}&times;{after.shape[0]} after</p>"
             f"<div class=images>{images}</div></section>"
         )
-    look, script = ((TEMPLATES / f"viewer.{kind}").read_text("utf-8") for kind in ("css", "js"))
+    look, script = ((VIEWER / f"viewer.{kind}").read_text("utf-8") for kind in ("css", "js"))
     page = _PAGE.replace("@LOOK@", look).replace("@SCRIPT@", script)
     page = page.replace("@BODY@", "\n".join(parts)).encode()
     write_atomically(path, lambda file: file.write(page))
@@ -99,7 +99,7 @@ _PAGE = """<!doctype html>
 @LOOK@
 body{max-width:84rem} h2{font-size:1rem;margin:2rem 0 0} .images>img{display:block;width:100%}
 </style></head><body><h1>Before and after</h1>
-<p class="note">Left of the line: the image as it was, enlarged by the browser. Right: the result.</p>
+<p class="note">Left: the image as it was, enlarged by the browser. Right: the result.</p>
 @BODY@
 <script>
 @SCRIPT@
