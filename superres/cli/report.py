@@ -11,12 +11,14 @@ that `superres test --save-images` keeps, or `superres score` has scored.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 from collections import Counter, defaultdict
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from superres.cli.runs import read_log
 from superres.cli.table import read_run
 from superres.errors import UserError
 from superres.output import printable
@@ -32,8 +34,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("folders", nargs="+", metavar="[NAME=]DIR", help=text)
     text = "the page (default: DIR/report.html; of several folders: report.html here)"
     add("-o", "--out", type=Path, metavar="FILE", help=text)
-    text = "compare a training's config with this one (default: the config of the folder's name)"
-    add("--base", metavar="CONFIG", help=text)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
             front = f"{one.name or one.folder.resolve().name}: " if len(args.folders) > 1 else ""
             for title, series in read_curves(log).items():
                 curves[title] |= {front + name: points for name, points in series.items()}
-            further += _changes(one.folder, args.base)
+            further += _changes(one.folder)
         elif not one.record["results"]:
             raise UserError(
                 f"{text}: neither results.json (of superres test or score with --out) nor "
@@ -62,7 +62,10 @@ def run(args: argparse.Namespace) -> int:
             )
     counts = Counter(m for one in runs for m in {e["method"] for e in one.record["results"]})
     if len(runs) > 1 and max(counts.values()) > 1:  # side by side, not as one method's seeds
-        runs = [replace(one, name=one.name or one.folder.resolve().name) for one in runs]
+        folders = [one.folder.resolve() for one in runs]
+        parts = 1 + (len({folder.name for folder in folders}) < len(folders))
+        named = zip(runs, ("/".join(folder.parts[-parts:]) for folder in folders))
+        runs = [replace(one, name=one.name or name) for one, name in named]
     record: dict[str, Any] = {"results": [], "protocols": {}, "config": one.folder.resolve().name}
     if runs:
         record, warnings = merge_runs(runs)
@@ -85,7 +88,7 @@ def _note(text: str) -> None:
     print(printable(text), file=sys.stderr)
 
 
-def _changes(folder: Path, base: str | None) -> list[Table]:
+def _changes(folder: Path) -> list[Table]:
     """What a training's config has otherwise than the one it was made from."""
     from mmengine.config import Config
 
@@ -93,21 +96,13 @@ def _changes(folder: Path, base: str | None) -> list[Table]:
     from superres.engine.config.values import walk
     from superres.evaluation.tables import Table
 
-    name, file = base or folder.resolve().name, folder / "config.py"
-    if not file.is_file():
-        return []
-    try:
-        sides = [load_config(name), Config.fromfile(file)]
-    except UserError:
-        if base:
-            raise
-        _note(f"{file} is not compared: no config is called {name}; --base CONFIG names one")
-        return []
-    values = [
-        {key: repr(value) for key, value in walk(side) if not isinstance(value, dict | list)}
-        for side in sides
-    ]
-    keys = [k for k in {**values[0], **values[1]} if values[0].get(k) != values[1].get(k)]
-    rows = [[key, *(of.get(key, "") for of in values)] for key in keys]
+    known, resolved = read_log(folder / "log.jsonl", folder), folder / "config.py"
+    name = known["config"] or folder.resolve().name
+    rows = [[key, "", value] for key, value in known["changes"].items()]
+    with contextlib.suppress(UserError):  # one of the user's own: what the command changed
+        sides = [load_config(name), Config.fromfile(resolved) if resolved.is_file() else {}]
+        values = [{k: repr(v) for k, v in walk(c) if not isinstance(v, dict | list)} for c in sides]
+        keys = [k for k in {**values[0], **values[1]} if values[0].get(k) != values[1].get(k)]
+        rows = [[key, *(of.get(key, "") for of in values)] for key in keys] if sides[1] else rows
     notes = [] if rows else ["Nothing was changed."]
-    return [Table(["key", "there", "here"], rows, title=f"Config, beside {name}", notes=notes)]
+    return [Table(["key", name, "this training"], rows, title="Changed keys", notes=notes)]

@@ -29,13 +29,18 @@ def run(args: argparse.Namespace) -> int:
     logs = [p for p in args.folder.rglob("log.jsonl") if "previous_runs" not in p.parts]
     if not logs:
         raise UserError(f"{args.folder}: no trainings here (a work dir has a log.jsonl)")
-    runs = [_read(log, log.parent.relative_to(args.folder)) for log in sorted(logs)]
+    runs = [read_log(log, log.parent.relative_to(args.folder)) for log in sorted(logs)]
     runs.sort(key=lambda found: found["psnr"] or 0)
     print(json.dumps(runs, indent=2)) if args.json else print_columns([_HEAD, *map(_row, runs)])
     return 0
 
 
-def _read(log: Path, name: Path) -> dict[str, Any]:
+def read_log(log: Path, name: Path) -> dict[str, Any]:
+    """A training's ``iterations``, best ``psnr`` and where, ``config`` and ``changes`` of it.
+
+    Raises:
+        UserError: a line is of something else.
+    """
     found = {"run": str(name), "iterations": 0, "psnr": None, "config": None, "changes": {}}
     for number, text in enumerate(log.read_text("utf-8").split("\n")[:-1], 1):
         try:

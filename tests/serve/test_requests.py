@@ -185,7 +185,7 @@ def test_only_listed_models_scales_and_formats(server, photo, weights):
         answer = server.send(photo, **changes)
         assert answer.status == 422, changes
         assert answer.json["error"]
-    mine = {"name": NAME, "scales": [2, 3], "own": [3]}
+    mine = {"name": NAME, "label": NAME, "scales": [2, 3], "own": [3]}
     assert mine in server.config["models"]
     others = {model["name"] for model in server.config["models"]} - {NAME}
     assert others <= {"auto", "edsr-s", "edsr-photo"}  # what comes with the package
