@@ -74,8 +74,14 @@ class Probe(Hook):
         }
         Path(self.path).write_text(json.dumps(found))
 
-    def before_test_epoch(self, runner):
-        raise AssertionError("is not called")
+
+calls: list[str] = []
+"""The stages of :class:`Stages` in their order."""
+Stages = type(
+    "Stages",
+    (Hook,),
+    {stage: lambda *_, _own=stage, **__: calls.append(_own) for stage in Hook.stages},
+)
 
 
 class MySchedulerHook(ParamSchedulerHook):
@@ -86,7 +92,7 @@ class MyEMAHook(EMAHook):
     pass
 
 
-for _hook in (First, Second, Probe, MySchedulerHook, MyEMAHook):
+for _hook in (First, Second, Probe, Stages, MySchedulerHook, MyEMAHook):
     HOOKS.register_module(module=_hook, force=True)
 
 
@@ -422,10 +428,21 @@ def test_priorities_order_the_calls(run):
     assert rates[2:4] == ["First 0.001", "Second 0.0005"]
 
 
-def test_a_stage_that_is_not_called_is_told(run):
-    probe = run.folder / "probe.json"
-    run(f"custom_hooks = [dict(type='Probe', path={str(probe)!r})]")
-    assert "Probe: its before_test_epoch will not be called" in run.out
+def test_all_of_mmengines_stages_are_called(run):
+    calls.clear()
+    text = "custom_hooks = [dict(type='Stages')]\nval_sets = ['valid']\nmax_iters = {}"
+    run(text.format(1))
+    start, end = calls.index("before_val"), calls.index("after_val")
+    image = ["before_{}_iter", "after_{}_iter"]
+    order = ["before_{}", "before_{}_epoch", *image, *image, "after_{}_epoch", "after_{}"]
+    assert calls[start : end + 1] == [stage.format("val") for stage in order]
+    run(text.format(2), "--resume")
+    assert {*Hook.stages} - {*calls} == {s for s in Hook.stages if "_test" in s}
+    calls.clear()
+    checkpoint = str(run.work / "iter_2.pth")
+    assert main(["test", str(run.folder / "mine.py"), checkpoint, "--sets", "valid"]) == 0
+    tested = [stage.format("test") for stage in order]
+    assert calls == ["before_run", *tested, "after_run"]
 
 
 def test_further_default_hooks_are_hooks_and_a_class_stands_for_its_name(run):
@@ -552,6 +569,7 @@ REFUSED = {
     ],
     "custom_hooks = [dict({})]": [
         ("type='NoSuchHook'", "NoSuchHook"),
+        ("type='L1Loss'", "custom_hooks.0.type = 'L1Loss' is not a hook"),
         ("type='CheckpointHook', interval=2", "checkpoint_interval"),
         ("type='LoggerHook'", "log_interval"),
         ("type='NaiveVisualizationHook'", "--save-images"),
@@ -614,6 +632,10 @@ REFUSED = {
         ("resume_from = 'x.pth'", "resume = True"),
         ("auto_scale_lr = dict(enable=True, base_batch=16)", "base_batch_size"),
         ("param_scheduler = [dict(type='StepLR', step_size=2)]", "write by_epoch=False"),
+        (
+            "param_scheduler = dict(type='MultiStepLR', by_epoch=False, milestones=4)",
+            "param_scheduler.0.milestones = 4 must be a list of numbers",
+        ),
         ("work_dir = 5", "work_dir = 5 must be a path"),
         # Two spellings that contradict each other.
         ("seed = 3\nrandomness = dict(seed=7)", "remove one of them"),

@@ -62,6 +62,22 @@ _KINDS = {
 }
 """What a key must be where it is there; see :data:`.values.KINDS`."""
 
+_SCHEDULE = {
+    "count": ("step_size",),
+    "numbers": ("milestones", "periods"),
+    "number": (
+        "T_max",
+        "total_steps",
+        "gamma",
+        "start_factor",
+        "end_factor",
+        "eta_min",
+        "eta_max",
+        "power",
+    ),
+}
+"""The same for the entries of ``param_scheduler``."""
+
 _TAKES = {
     "optim_wrapper.clip_grad": "type max_norm norm_type error_if_nonfinite foreach clip_value",
     "optim_wrapper.paramwise_cfg": "custom_keys bias_lr_mult bias_decay_mult norm_decay_mult "
@@ -108,6 +124,11 @@ def check_shapes(cfg: Config) -> None:
         for path in paths:
             if path in stated:
                 require(path, stated[path], kind)
+    for i, entry in enumerate(stated.get("param_scheduler") or ()):
+        for kind, keys in _SCHEDULE.items():
+            for key in keys if isinstance(entry, dict) else ():
+                if entry.get(key) is not None:
+                    require(f"param_scheduler.{i}.{key}", entry[key], kind)
     for path, known in _TAKES.items():
         for key in stated.get(path) or ():
             if key not in known.split():

@@ -10,13 +10,15 @@ import re
 from typing import Any
 
 import mmengine.hooks
+from mmengine.config import Config
+from mmengine.hooks import Hook
 from mmengine.runner.priority import Priority, get_priority
 
 from superres.errors import UserError
 from superres.registry import HOOKS
 
 from .reading import Source
-from .values import require
+from .values import blame, find_type, require, to_plain
 
 ITERATIONS = "training counts iterations, not epochs"
 _LOOP = "the training loop does this itself"
@@ -73,6 +75,11 @@ def translate_hooks(root: dict, source: Source, notes: list[str]) -> None:
                 raise UserError(f"config: {' and '.join(averages)} average; remove one of them")
             source.settle(root, path, "ema", _ema(path, entry))
             continue
+        if not (isinstance(kind, type) and issubclass(kind, Hook)) and find_type(entry["type"]):
+            raise UserError(
+                f"config: {path}.type = {name!r} is not a hook: a class that inherits from "
+                "mmengine.hooks.Hook and is registered in superres.registry.HOOKS"
+            )
         like = _like(kind, name)
         if not like:
             kept.append(entry)
@@ -93,6 +100,32 @@ def _like(kind: Any, name: str) -> str:
             return known
     ours = getattr(kind, "__module__", "superres.engine.hooks").startswith("superres.engine.hooks")
     return name if ours and name in _INSTEAD else ""
+
+
+def build_hook(place: str, node: dict[str, Any]) -> Hook:
+    """A hook of the config, with the priority that it states.
+
+    Raises:
+        UserError: its arguments do not fit; ``place`` is named.
+    """
+    priority = node.get("priority")
+    with blame(place, node):
+        hook = HOOKS.build({key: value for key, value in node.items() if key != "priority"})
+    if priority is not None:
+        check_priority(place, priority)
+        hook.priority = priority
+    return hook
+
+
+def test_hooks(cfg: Config) -> list[Hook]:
+    """Those of ``custom_hooks`` that have something to do in a test."""
+    nodes = to_plain(cfg.get("custom_hooks") or [])
+    stages = (Hook.get_triggered_stages(find_type(node["type"])) for node in nodes)
+    return [
+        build_hook("custom_hooks", node)
+        for node, own in zip(nodes, stages)
+        if any("_test" in stage for stage in own)
+    ]
 
 
 def check_priority(path: str, value: Any) -> None:

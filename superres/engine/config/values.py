@@ -43,6 +43,10 @@ KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "count or 0": (_whole(0), "a whole number of at least 0"),
     "number": (_number, "a number"),
     "share": (lambda value: isinstance(value, float) and 0 < value < 1, "between 0 and 1"),
+    "numbers": (
+        lambda value: isinstance(value, list | tuple) and all(map(_number, value)),
+        "a list of numbers such as [4]",
+    ),
     "seconds": (lambda value: _number(value) and value > 0, "a number of seconds"),
     "seed": (lambda value: _whole(0)(value) and value < 2**63, "a whole number below 2**63"),
     "yes or no": (lambda value: isinstance(value, bool), "True or False"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import time
 from collections.abc import Iterable
@@ -11,7 +10,7 @@ from typing import Any
 import torch
 from mmengine.hooks import EarlyStoppingHook, Hook
 
-from superres.engine.test.evaluate import EvalResults, Evaluation
+from superres.engine.test.evaluate import EvalResults, Evaluation, OnImage, score_with_hooks
 from superres.engine.test.published_columns import standing_of_training
 from superres.engine.test.record import scored_record
 from superres.engine.test.sets import EvalSet, extra_metrics
@@ -27,10 +26,9 @@ from superres.registry import HOOKS
 class EvaluationHook(Hook):
     """Scores the validation and test sets, keeps ``best.pth``, and prints the table at the end.
 
-    Other hooks are called as mmengine's validation loop calls them: ``before_val``,
-    ``before_val_epoch``, ``after_val_iter`` for each image of this rank, ``after_val_epoch`` with
-    the scores (without any where a signal came in between), ``after_val``; ``runner.iter`` is then
-    the number of finished iterations.
+    Other hooks are called as mmengine's validation loop calls them, see :func:`score_with_hooks`
+    (without scores where a signal came in between); ``runner.iter`` is then the number of finished
+    iterations.
 
     Args:
         interval: iterations between two validations; None validates at the end only.
@@ -115,12 +113,7 @@ class EvaluationHook(Hook):
         if not runner.eval_sets:
             return
         started = time.perf_counter()
-        runner.call_hook("before_val")
-        runner.call_hook("before_val_epoch")
-        results = self._evaluate(runner)
-        scores = results.scalars() if results else {}
-        runner.call_hook("after_val_epoch", metrics=scores)
-        runner.call_hook("after_val")
+        results = score_with_hooks(runner, "val", lambda show: self._evaluate(runner, show))
         runner.check_stop()
         if results is None or runner.stop.signal:
             self.last = -1
@@ -132,7 +125,7 @@ class EvaluationHook(Hook):
         none = (all(e.get(m) is None for e in results.entries) for m in results.metrics)
         runner.failed = any(none)  # a metric that fails on every image
         runner.log.validation(runner.iter, results, time.perf_counter() - started)
-        self._keep_best(runner, scores)
+        self._keep_best(runner, results.scalars())
 
     def _keep_best(self, runner: Any, scores: dict[str, float]) -> None:
         best, score = self.selection, scores.get(self.chosen)
@@ -145,15 +138,7 @@ class EvaluationHook(Hook):
             where = f"{best['set']} {best['metric']} {score:.4f} by {best['protocol']}"
             runner.log.say(f"best so far: {where} at iteration {runner.iter} ({BEST})")
 
-    def _evaluate(self, runner: Any) -> EvalResults | None:
-        numbers = itertools.count()
-
-        def on_image(eval_set: EvalSet, name: str, lq: Any, sr: Any, gt: Any) -> None:
-            batch = {"set": eval_set.key, "name": name, "lq": lq, "gt": gt}
-            runner.call_hook(
-                "after_val_iter", batch_idx=next(numbers), data_batch=batch, outputs=sr
-            )
-
+    def _evaluate(self, runner: Any, on_image: OnImage) -> EvalResults | None:
         torch.backends.cudnn.benchmark = False  # each image has a size of its own
         sets = Evaluation(runner.eval_sets, self.extras, lambda: bool(runner.stop.signal))
         try:

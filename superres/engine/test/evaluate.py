@@ -22,8 +22,10 @@ from superres.imaging.resize import imresize
 from .sets import EvalSet
 from .subject import Method, bicubic, peak
 
-OnImage = Callable[[EvalSet, str, np.ndarray, np.ndarray, np.ndarray], None]
-"""(set, name, lq, sr, gt): called with each result of this process, as integers HWC."""
+OnImage = Callable[[EvalSet, dict[str, Any], np.ndarray | None], None]
+"""(set, image, sr): called for each image of this process before it is upscaled, with None for
+``sr``, and with its result. ``image`` has ``set`` (its key), ``name``, ``lq``, ``gt``; arrays are
+integers, HWC."""
 
 
 @dataclass
@@ -86,7 +88,7 @@ class Evaluation:
                 papers' bicubic row by protocols that round luma (``protocols.classical_bicubic``).
             label: the method's name in tables.
             save_dir: keep results as ``SET/xSCALE/NAME.png`` there.
-            on_image: called with each result of this rank.
+            on_image: called twice for each image of this rank.
 
         Raises:
             UserError: an image cannot be read or scored, and there is not an ``on_failure``.
@@ -142,6 +144,9 @@ class Evaluation:
         try:
             pair = read_pair(eval_set, index)
             fed = name + digest(pair.lq)
+            image = {"set": eval_set.key, "name": name, "lq": pair.lq, "gt": pair.gt}
+            if on_image is not None:
+                on_image(eval_set, image, None)
             sr, facts = _apply(method, pair.lq, scale)
             notes = [*pair.notes, *facts.pop("notes", ())]
             sr = sr * pair.gain if pair.gain != 1 else sr
@@ -152,7 +157,7 @@ class Evaluation:
                 write_image(target, whole)
                 facts["sr_sha256"] = digest(whole)
             if on_image is not None:
-                on_image(eval_set, name, pair.lq, whole, pair.gt)
+                on_image(eval_set, image, whole)
         except UserError as error:
             rows = [unscored(str(error))] * len(eval_set.protocols)
         else:
@@ -178,6 +183,38 @@ class Evaluation:
         except UserError as error:
             return unscored(str(error))
         return ExtraMetrics([]).row(protocol, sr, hr, scale)  # it is luma alone
+
+
+def score_with_hooks(
+    runner: Any, mode: str, score: Callable[[OnImage], EvalResults | None]
+) -> EvalResults | None:
+    """Score, and call the hooks of ``runner`` as mmengine's loops do.
+
+    These are ``before_MODE``, ``before_MODE_epoch``, ``before_MODE_iter`` and ``after_MODE_iter``
+    for each image of this rank, ``after_MODE_epoch`` with the scores, and ``after_MODE``.
+
+    Args:
+        runner: has ``call_hook``.
+        mode: 'val' or 'test'.
+        score: :meth:`Evaluation.score` with what it is to call for each image.
+    """
+    number = -1
+
+    def on_image(_: EvalSet, image: dict[str, Any], sr: np.ndarray | None) -> None:
+        nonlocal number
+        number += sr is None
+        given = {"batch_idx": number, "data_batch": image}
+        if sr is None:
+            runner.call_hook(f"before_{mode}_iter", **given)
+        else:
+            runner.call_hook(f"after_{mode}_iter", **given, outputs=sr)
+
+    runner.call_hook(f"before_{mode}")
+    runner.call_hook(f"before_{mode}_epoch")
+    results = score(on_image)
+    runner.call_hook(f"after_{mode}_epoch", metrics=results.scalars() if results else {})
+    runner.call_hook(f"after_{mode}")
+    return results
 
 
 @dataclass

@@ -10,11 +10,15 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.logging import MessageHub
 
 from superres.checkpoints import read_weights
 from superres.checkpoints.files import sha256
+from superres.engine.config.mmengine_hooks import test_hooks
 from superres.engine.config.values import scales_of
 from superres.engine.distributed import launch
+from superres.engine.facade import Facade
 from superres.engine.run_log import RunLog
 from superres.errors import UserError
 from superres.evaluation.curves import read_curves
@@ -24,7 +28,7 @@ from superres.evaluation.results import require_folder, write_results
 from superres.files import write_text
 from superres.inference import parse_tile
 
-from .evaluate import EvalResults, Evaluation
+from .evaluate import EvalResults, Evaluation, score_with_hooks
 from .published_columns import method_label, standing_of_weights
 from .record import facts_of, scored_record
 from .sets import extra_metrics, prepare_sets
@@ -75,6 +79,31 @@ class TestOptions:
         """Arguments of :class:`superres.inference.Tiling` that are asked for."""
         found: dict[str, Any] = {"self_ensemble": True} if self.self_ensemble else {}
         return found if self.tile is None else {**found, "tile": parse_tile(str(self.tile))}
+
+
+class TestRun(Facade):
+    """A test, as the hooks of the config see it: their ``runner``.
+
+    Args:
+        cfg, log: of the test.
+        model: the restorer.
+        sets: what it is tested on.
+        work_dir: where a hook may write; it need not be there.
+    """
+
+    def __init__(
+        self, cfg: Config, log: RunLog, model: torch.nn.Module, sets: list[EvalSet], work_dir: Path
+    ) -> None:
+        self.cfg, self.log, self.logger = cfg, log, log.logger
+        self.model = self.module = model
+        self.eval_sets, self.work_dir = sets, work_dir
+        self.rank, self.world_size = launch.rank(), launch.world_size()
+        self.iter, self.max_iters, self.epoch, self.max_epochs = 0, cfg.get("max_iters"), 0, 1
+        self.seed, self.message_hub = cfg.get("seed"), MessageHub("superres test")
+        self.hooks: list[Hook] = []
+        super().__post_init__()
+        for hook in test_hooks(cfg):
+            self.register_hook(hook)
 
 
 def run_test(cfg: Config, device: torch.device, checkpoint: Path, how: TestOptions) -> int:
@@ -132,6 +161,9 @@ def run_test(cfg: Config, device: torch.device, checkpoint: Path, how: TestOptio
         log.progress(done, total, name, None if name == last else f"testing {name} ...")
         last = name
 
+    stem = Path(cfg.filename or "run").stem
+    run = TestRun(cfg, log, module, sets, out or Path("work_dirs", stem))
+    run.call_hook("before_run")
     evaluation = Evaluation(sets, extra_metrics(cfg, device), progress=step, on_failure=failed)
     baselines = EvalResults()
     try:
@@ -139,7 +171,10 @@ def run_test(cfg: Config, device: torch.device, checkpoint: Path, how: TestOptio
             baselines = evaluation.score(bicubic, "Bicubic")
         label = how.name_in_tables or method_label(cfg, loaded, standing, plus)
         method = network(module, device, **how.inference)
-        results = evaluation.score(method, label, save_dir)
+        results = score_with_hooks(
+            run, "test", lambda show: evaluation.score(method, label, save_dir, show)
+        )
+        run.call_hook("after_run")
     except KeyboardInterrupt:
         kept = f"; the pictures in {save_dir} are whole" if save_dir else ""
         if log.rank == 0:

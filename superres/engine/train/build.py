@@ -21,14 +21,14 @@ from superres.checkpoints.state_dict import load_strictly
 from superres.datasets.joined import build_dataset, leaves
 from superres.datasets.pair_check import check_pairs
 from superres.engine.config.check import network_differences
-from superres.engine.config.mmengine_hooks import check_priority
+from superres.engine.config.mmengine_hooks import build_hook
 from superres.engine.config.values import blame, to_plain
 from superres.engine.distributed import launch
 from superres.engine.run_log import RunLog
 from superres.engine.test.sets import EvalSet, prepare_sets
 from superres.errors import ScaleNeeded, UserError, some
 from superres.inference.backends.pytorch import upscale_tensor
-from superres.registry import HOOKS, MODELS
+from superres.registry import MODELS
 
 from .memory import recompute
 from .optim import LastScalars, optim_config, schedulers
@@ -76,7 +76,7 @@ def build_trainer(
     step = TrainStep(model, optim_wrapper, device, fast, parts, log.say)
     schedules = schedulers(cfg, optim_wrapper)
     trainer = Trainer(cfg, work_dir, log, dataset, left_out, eval_sets, step, schedules)
-    for hook in [*hooks, *build_hooks(cfg, log.warn)]:
+    for hook in [*hooks, *build_hooks(cfg)]:
         trainer.register_hook(hook)
     trainer.call_hook("before_run")
     return trainer
@@ -274,7 +274,7 @@ def wrap(module: torch.nn.Module, device: torch.device, world_size: int) -> torc
     )
 
 
-def build_hooks(cfg: Config, warn: Callable[[str], None]) -> list[Hook]:
+def build_hooks(cfg: Config) -> list[Hook]:
     """The hooks of every run and ``custom_hooks``, with the priorities that they state."""
 
     top = to_plain(cfg)
@@ -299,17 +299,5 @@ def build_hooks(cfg: Config, warn: Callable[[str], None]) -> list[Hook]:
     for name, hook_cfg in wanted:
         if not hook_cfg:
             continue
-        priority = hook_cfg.pop("priority", None)
-        with blame(name, hook_cfg):
-            built = HOOKS.build(hook_cfg)
-        if priority is not None:
-            check_priority(name, priority)
-            built.priority = priority
-        if name == "custom_hooks":
-            # Those of a test, and one of a validation.
-            triggered = built.get_triggered_stages()
-            stages = [s for s in triggered if "_test" in s or s == "before_val_iter"]
-            if stages:
-                warn(f"{type(built).__name__}: its {', '.join(stages)} will not be called")
-        found.append(built)
+        found.append(build_hook(name, hook_cfg))
     return found

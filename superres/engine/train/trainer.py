@@ -17,17 +17,16 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapper
-from mmengine.runner.priority import get_priority
 
 from superres.datasets.joined import stores
 from superres.datasets.loader import shut_down, train_loader
 from superres.datasets.sampler import IterationSampler
 from superres.engine.distributed import launch
+from superres.engine.facade import Facade
 from superres.engine.run_log import RunLog
 from superres.errors import UserError, from_worker
 
 from .checkpoint import capture, find_resumable, iteration_files, restore, save_iteration
-from .facade import Facade
 from .memory import is_out_of_memory, while_training
 from .signals import StopRequest, held_back
 from .speed.cuda import CudaPrefetcher
@@ -49,7 +48,7 @@ class Trainer(Facade):
         step: one update; ``device``, ``module`` (the restorer), ``model`` (the same, or the
             DistributedDataParallel around it), ``optim_wrapper`` and ``fast`` are its own.
         param_schedulers: mmengine's.
-        hooks: in the order of their priorities; see :meth:`register_hook`.
+        hooks: in the order of their priorities; see :meth:`.Facade.register_hook`.
         iter: finished iterations; within ``before_train_iter`` and ``after_train_iter`` the number
             of the running one, from 0, as in mmengine.
         stop_training: the loop ends after this iteration.
@@ -86,21 +85,6 @@ class Trainer(Facade):
         self.seed: int = self.cfg.seed
         self.first_lrs = [g["lr"] for g in self.optim_wrapper.optimizer.param_groups]
         self.stop = StopRequest()
-
-    def register_hook(self, hook: Hook) -> None:
-        """Insert by priority, behind those of the same priority."""
-        priority = get_priority(getattr(hook, "priority", "NORMAL"))
-        position = len(self.hooks)
-        while position and get_priority(self.hooks[position - 1].priority) > priority:
-            position -= 1
-        self.hooks.insert(position, hook)
-
-    def call_hook(self, stage: str, **kwargs: Any) -> None:
-        """Call one stage of all hooks."""
-        for hook in self.hooks:
-            method = getattr(hook, stage, None)
-            if method is not None:
-                method(self, **kwargs)
 
     def _hooks_of(self, stage: str) -> list[Any]:
         """The methods of hooks that do something at a stage, looked up once."""

@@ -10,6 +10,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.runner.priority import get_priority
 
 from superres.engine.config.values import blame, to_plain
 from superres.engine.run_log import RunLog
@@ -19,12 +21,17 @@ _TRIED = {"TensorboardVisBackend", "WandbVisBackend"}
 
 
 class Facade:
-    """The trainer's base class: mmengine's names for what it has under others."""
+    """Base class of what trains and what tests: their hooks, and mmengine's names for the rest.
+
+    Attributes:
+        hooks: in the order of their priorities; see :meth:`register_hook`.
+    """
 
     work_dir: Path
     cfg: Config
     log: RunLog
     eval_sets: list[Any]
+    hooks: list[Hook]
     train_dataloader: Any = None
     """The loader, while iterations run."""
 
@@ -34,6 +41,21 @@ class Facade:
         self.log_dir = str(self.work_dir)
         # Its iter, max_iters, epoch, max_epochs, stop_training; and what it iterates over.
         self.train_loop = self._train_loop = self
+
+    def register_hook(self, hook: Hook) -> None:
+        """Insert by priority, behind those of the same priority."""
+        priority = get_priority(getattr(hook, "priority", "NORMAL"))
+        position = len(self.hooks)
+        while position and get_priority(self.hooks[position - 1].priority) > priority:
+            position -= 1
+        self.hooks.insert(position, hook)
+
+    def call_hook(self, stage: str, **kwargs: Any) -> None:
+        """Call one stage of all hooks."""
+        for hook in self.hooks:
+            method = getattr(hook, stage, None)
+            if method is not None:
+                method(self, **kwargs)
 
     @property
     def dataloader(self) -> Any:
