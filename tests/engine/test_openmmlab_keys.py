@@ -235,6 +235,8 @@ NO_EFFECT = {
     "experiment_name = 'mine'": "experiment_name",
     "default_scope = 'mmagic'": "default_scope",
     "env_cfg = dict(resource_limit=4096)": "env_cfg.resource_limit",
+    "default_hooks = dict(checkpoint=dict(save_optimizer=False))": "save_optimizer (checkpoints",
+    "default_hooks = dict(checkpoint=dict(out_dir='elsewhere'))": "--work-dir DIR",
     "env_cfg = dict(mp_cfg=dict(opencv_num_threads=4))": "opencv_num_threads",
 }
 
@@ -550,14 +552,9 @@ REFUSED = {
         ("interval=1, by_epoch=True", "write by_epoch=False"),
         ("interval='2'", "checkpoint.interval = '2' must be a whole number"),
         ("intervall=2", "did you mean interval"),
-        ("save_optimizer=False", "save_optimizer = False"),
-        ("save_begin=3", "save_begin = 3"),
-        ("save_last=False", "save_last = False"),
-        ("out_dir='elsewhere'", "--work-dir"),
         ("rule='less'", "larger"),
         ("save_best=['PSNR', 'SSIM']", "there is one best.pth"),
         ("type='MyCheckpointHook'", "custom_hooks"),
-        ("priority='HIGH'", "fixed order"),
     ],
     "default_hooks = dict({})": [
         ("chekpoint=dict(interval=2)", "mmengine's own are checkpoint"),
@@ -610,7 +607,6 @@ REFUSED = {
     "train_cfg = dict({})": [
         ("type='EpochBasedTrainLoop', max_epochs=3", "max_iters = N"),
         ("max_iters=0", "train_cfg.max_iters = 0"),
-        ("val_begin=100", "val_begin = 100"),
     ],
     "optim_wrapper = dict({})": [
         ("type='AmpOptimWrapper'", "amp = True"),

@@ -12,12 +12,10 @@ wins over them. Two that contradict each other in one place are an error.
 
 from __future__ import annotations
 
-import inspect
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import mmengine.hooks
 from mmengine.config import Config
 
 from superres.errors import UserError, did_you_mean
@@ -28,25 +26,28 @@ from .values import require
 
 _ADVICE = {
     "default_hooks": "superres's own hooks have a fixed order; one of yours stands in custom_hooks",
-    "default_hooks.checkpoint": "write dict(interval=N, max_keep_ckpts=N, save_best='SET/PSNR'); "
-    "interval=-1 saves the last iteration only. Checkpoints are whole and lie in the work dir "
-    "(write work_dir = 'DIR', or --work-dir DIR), of scores the larger is better, and "
-    f"{ITERATIONS} (write by_epoch=False)",
+    "default_hooks.checkpoint": "checkpoints are whole and lie in the work dir, --work-dir DIR; of "
+    "scores the larger is better; interval=-1 saves the last iteration only, and "
+    f"{ITERATIONS}: write by_epoch=False",
     "default_hooks.logger": f"write dict(interval=N); {ITERATIONS}, log.jsonl is in the work dir",
     "default_hooks.param_scheduler": "write param_scheduler = [] for a constant rate",
-    "randomness": "write seed = N and deterministic = True",
+    "default_hooks.visualization": "tensorboard shows results",
+    "randomness": "it may hold seed and deterministic; what a network draws differs between ranks",
     "env_cfg": "it may hold cudnn_benchmark, mp_cfg and dist_cfg",
+    "env_cfg.mp_cfg.opencv_num_threads": "a worker has one thread",
     "env_cfg.dist_cfg": "it may hold backend and timeout; set MASTER_PORT in the environment",
+    "env_cfg.resource_limit": "ulimit -n sets it",
     "train_cfg": f"{ITERATIONS}; write max_iters = N and val_interval = N",
     "val_cfg": "validation scores val_sets and test_sets by protocols",
     "test_cfg": "'superres test' scores test_sets by protocols",
-    "train_dataloader": "batches are described by global_batch_size, num_workers and seed (write "
-    "seed = N): samples come in random order, a function of (seed, iteration), and PackInputs and "
-    "the loader make batches of them",
+    "train_dataloader": "samples come in random order, a function of (seed, iteration): write seed "
+    "= N, global_batch_size and num_workers; PackInputs and the loader make batches of them",
+    "train_dataloader.persistent_workers": "workers live as long as the run",
+    "train_dataloader.drop_last": "every batch is full",
     "log_processor": "log.jsonl holds the means of each log_interval",
     "experiment_name": "the work dir names the run",
 }
-"""What to write instead of what is refused: of the longest key that is the beginning of one."""
+"""What to write instead, or why a key has no effect: of the longest that is the start of one."""
 
 SECTIONS = tuple(path for path in _ADVICE if "." not in path)
 """Top-level keys that :func:`translate` takes apart."""
@@ -122,71 +123,44 @@ _SAME: dict[str, tuple[str, str | Callable[[str, Any], Any] | None]] = {
 """OpenMMLab's spelling: ours, and the kind of the value or what converts it; None: whoever reads it
 checks it."""
 
-_PLACES = (None, "work_dirs", "./work_dirs", "./work_dirs/")
-
-
-def _default_hooks() -> Iterator[tuple[str, tuple[Any, ...]]]:
-    """mmengine's own: type, priority and the arguments' defaults, which are what is done."""
-    for name, kind in DEFAULT_HOOKS.items():
-        hook = getattr(mmengine.hooks, kind)
-        for argument, parameter in inspect.signature(hook).parameters.items():
-            if argument != "kwargs":
-                yield f"default_hooks.{name}.{argument}", (parameter.default,)
-        yield f"default_hooks.{name}.type", (kind,)
-        yield f"default_hooks.{name}.priority", (hook.priority,)
-
-
-_AS_IS: dict[str, tuple[Any, ...]] = {
-    **dict(_default_hooks()),
+_MUST: dict[str, tuple[Any, ...]] = {
+    **{f"default_hooks.{name}.type": (kind,) for name, kind in DEFAULT_HOOKS.items()},
+    **{f"default_hooks.{name}": ({},) for name in ("checkpoint", "logger", "param_scheduler")},
     **dict.fromkeys(("default_hooks.checkpoint.by_epoch", "train_cfg.by_epoch"), (False,)),
-    "default_hooks.checkpoint.filename_tmpl": (None, "iter_{}.pth"),
     "default_hooks.checkpoint.rule": (None, "greater", ["greater"]),
-    "default_hooks.logger.log_metric_by_epoch": (False,),
-    **dict.fromkeys(("default_hooks.checkpoint.out_dir", "default_hooks.logger.out_dir"), _PLACES),
-    **dict.fromkeys(("env_cfg.dist_cfg.port", "train_cfg.max_epochs"), (None,)),
-    "env_cfg.mp_cfg.opencv_num_threads": (0,),
-    "env_cfg.dist_cfg.init_backend": ("torch",),
     "train_cfg.type": ("IterBasedTrainLoop",),
-    "train_cfg.val_begin": (0, 1),
-    "train_cfg.dynamic_intervals": (None,),
+    **dict.fromkeys(("train_cfg.max_epochs", "train_cfg.dynamic_intervals"), (None,)),
     "val_cfg.type": ("ValLoop", "MultiValLoop", "EditValLoop"),
     "test_cfg.type": ("TestLoop", "MultiTestLoop", "EditTestLoop"),
+    **dict.fromkeys(("test_cfg.metrics", "test_cfg.crop_border", "env_cfg.dist_cfg.port"), (None,)),
     "train_dataloader.sampler.type": ("InfiniteSampler", "DefaultSampler"),
     "train_dataloader.collate_fn.type": ("default_collate", "pseudo_collate"),
-    **{
-        f"train_dataloader.{key}": (value,)
-        for value, keys in {
-            None: ("batch_sampler", "sampler", "sampler.seed", "collate_fn"),
-            True: ("shuffle", "sampler.shuffle", "sampler.round_up"),
-        }.items()
-        for key in keys
-    },
-    **dict.fromkeys(("train_dataloader.persistent_workers", "train_dataloader.drop_last"), (True,)),
-    "randomness.diff_rank_seed": (True,),
-    **dict.fromkeys(("default_hooks.visualization", "env_cfg.resource_limit"), ()),
-    **dict.fromkeys(("log_processor", "experiment_name"), ()),
+    **dict.fromkeys(("train_dataloader.batch_sampler", "train_dataloader.sampler.seed"), (None,)),
+    **dict.fromkeys(("train_dataloader.shuffle", "train_dataloader.sampler.shuffle"), (True, None)),
 }
-"""The values that say what is done anyway; others are refused."""
+"""The values that say what is done anyway, where others would train or score differently."""
 
-_NO_EFFECT = {
-    "default_hooks.visualization": "tensorboard shows results",
-    "default_hooks.logger.ignore_last": "log.jsonl holds the means of each log_interval",
-    "default_hooks.logger.keep_local": "log.jsonl lies in the work dir",
-    "default_hooks.logger.out_suffix": "log.jsonl lies in the work dir",
-    "default_hooks.logger.interval_exp_name": _ADVICE["experiment_name"],
-    "randomness.diff_rank_seed": "what a network draws always differs between ranks",
-    "env_cfg.mp_cfg.opencv_num_threads": "a worker has one thread",
-    "env_cfg.resource_limit": "ulimit -n sets it",
-    "train_dataloader.persistent_workers": "workers live as long as the run",
-    "train_dataloader.drop_last": "every batch is full",
-    "log_processor": _ADVICE["log_processor"],
-    "experiment_name": _ADVICE["experiment_name"],
+_QUIET: dict[str, tuple[Any, ...]] = {
+    **dict.fromkeys(
+        ("save_optimizer", "save_last", "save_param_scheduler", "ignore_last"), (True,)
+    ),
+    **dict.fromkeys(("persistent_workers", "drop_last", "round_up", "diff_rank_seed"), (True,)),
+    "priority": ("VERY_HIGH", "NORMAL", "BELOW_NORMAL", "LOW", "VERY_LOW"),
+    "log_metric_by_epoch": (False,),
+    "opencv_num_threads": (0,),
+    "val_begin": (0, 1),
+    "init_backend": ("torch",),
+    "out_dir": ("work_dirs", "./work_dirs", "./work_dirs/"),
 }
-"""Whose other values are not refused, as they change nothing, and why."""
+"""By the last part of a key: what needs no word, as it is what is done. The rest changes nothing
+here, and that is said."""
 
-_BELOW: dict[str, dict[str, None]] = {"train_dataloader": dict.fromkeys(_OUR_LOADER)}
+_BELOW: dict[str, dict[str, None]] = {
+    "train_dataloader": dict.fromkeys(_OUR_LOADER),
+    "default_hooks": {"visualization": None},
+}
 """The known keys directly inside a dotted key."""
-for _path in (*_SAME, *_AS_IS):
+for _path in (*_SAME, *_MUST):
     while "." in _path:
         _path, _, _key = _path.rpartition(".")
         _BELOW.setdefault(_path, {})[_key] = None
@@ -219,32 +193,30 @@ def translate(cfg: Config, source: Source, processes: int = 1) -> list[str]:
         ours = {key: loader.pop(key) for key in _OUR_LOADER if key in loader}
         root["train_dataloader"] = type(loader)(ours)
     for path, value in [leaf for name, node in sections.items() for leaf in _leaves(name, node)]:
-        if value == {} or path.endswith("._scope_"):
+        if path.endswith("._scope_"):
             continue
         parent, _, key = path.rpartition(".")
-        if value is not None and path in _BELOW:
+        if value not in (None, {}) and path in _BELOW:
             raise UserError(f"config: {path} = {value!r} must be a dict of {_known(path)}")
-        if path in _SAME:
+        if path in _SAME and value != {}:
             ours, kind = _SAME[path]
             if kind is not None:
                 value = kind(path, value) if callable(kind) else require(path, value, kind)
             if path == "train_dataloader.batch_size":
                 value *= processes
             source.settle(root, path, ours, value)
-            continue
-        needed = path not in _BELOW or (path in _ADVICE and path not in SECTIONS)
-        accepted = _AS_IS.get(path, () if needed else (None,))
-        if (type_name(value) if key == "type" else value) in accepted:
-            continue
-        if path in _NO_EFFECT:
-            notes.append(f"{path} ({_NO_EFFECT[path]})")
-        elif path in _AS_IS or path in _BELOW:
-            fixed = parent.startswith("default_hooks") and key in ("type", "priority")
-            advice = _advice("default_hooks" if fixed else path)
-            raise UserError(f"config: {path} = {value!r}: {advice}")
-        else:
-            near = did_you_mean(key, _BELOW.get(parent, ())) or f": {_advice(path)}."
-            raise UserError(f"config: {parent} has no key {key!r}{near} Known: {_known(parent)}")
+        elif path in _MUST:
+            if (type_name(value) if key == "type" else value) not in _MUST[path]:
+                fixed = path.startswith("default_hooks") and key == "type"
+                advice = _advice("default_hooks" if fixed else path)
+                raise UserError(f"config: {path} = {value!r}: {advice}")
+        elif value not in (None, {}, *_QUIET.get(key, ())):
+            known = _BELOW.get(parent, ())
+            if key not in known and (near := did_you_mean(key, known, 0.8)):
+                raise UserError(
+                    f"config: {parent} has no key {key!r}{near} Known: {_known(parent)}"
+                )
+            notes.append(f"{path} ({_advice(path)})")
     return notes
 
 
