@@ -22,8 +22,8 @@ from superres.imaging.resize import imresize
 from .sets import EvalSet
 from .subject import Method, bicubic, peak
 
-OnImage = Callable[[EvalSet, dict[str, Any], np.ndarray | None], None]
-"""(set, image, sr): called for each image of this process before it is upscaled, with None for
+OnImage = Callable[[dict[str, Any], np.ndarray | None], None]
+"""(image, sr): called for each image of this process before it is upscaled, with None for
 ``sr``, and with its result. ``image`` has ``set`` (its key), ``name``, ``lq``, ``gt``; arrays are
 integers, HWC."""
 
@@ -146,7 +146,7 @@ class Evaluation:
             fed = name + digest(pair.lq)
             image = {"set": eval_set.key, "name": name, "lq": pair.lq, "gt": pair.gt}
             if on_image is not None:
-                on_image(eval_set, image, None)
+                on_image(image, None)
             sr, facts = _apply(method, pair.lq, scale)
             notes = [*pair.notes, *facts.pop("notes", ())]
             sr = sr * pair.gain if pair.gain != 1 else sr
@@ -157,7 +157,7 @@ class Evaluation:
                 write_image(target, whole)
                 facts["sr_sha256"] = digest(whole)
             if on_image is not None:
-                on_image(eval_set, image, whole)
+                on_image(image, whole)
         except UserError as error:
             rows = [unscored(str(error))] * len(eval_set.protocols)
         else:
@@ -200,14 +200,11 @@ def score_with_hooks(
     """
     number = -1
 
-    def on_image(_: EvalSet, image: dict[str, Any], sr: np.ndarray | None) -> None:
+    def on_image(image: dict[str, Any], sr: np.ndarray | None) -> None:
         nonlocal number
         number += sr is None
-        given = {"batch_idx": number, "data_batch": image}
-        if sr is None:
-            runner.call_hook(f"before_{mode}_iter", **given)
-        else:
-            runner.call_hook(f"after_{mode}_iter", **given, outputs=sr)
+        stage, result = ("before", {}) if sr is None else ("after", {"outputs": sr})
+        runner.call_hook(f"{stage}_{mode}_iter", batch_idx=number, data_batch=image, **result)
 
     runner.call_hook(f"before_{mode}")
     runner.call_hook(f"before_{mode}_epoch")

@@ -31,7 +31,7 @@ from superres.inference import parse_tile
 from .evaluate import EvalResults, Evaluation, score_with_hooks
 from .published_columns import method_label, standing_of_weights
 from .record import facts_of, scored_record
-from .sets import extra_metrics, prepare_sets
+from .sets import EvalSet, extra_metrics, prepare_sets
 from .shots import find_shots
 from .subject import bicubic, build_module, network, spandrel_module
 
