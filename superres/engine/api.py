@@ -61,8 +61,8 @@ def train(
     from .train.checkpoint import BEST, iteration_files
 
     folders: list[Path] = []
-    how, changes = _split(TrainOptions, wanted)
-    code = run(config_or_name, {**changes, **(options or {})}, folders.append, **how)
+    how = _taken(TrainOptions, wanted)
+    code = run(config_or_name, {**wanted, **(options or {})}, folders.append, **how)
     best = folders[0] / BEST
     newest = next((path for _, path in iteration_files(folders[0])), None)
     return TrainingRun(folders[0], best if best.is_file() else newest, code in (0, 1))
@@ -96,18 +96,15 @@ def test(
     from .entry import test as run
     from .test.runner import TestOptions
 
-    how, changes = _split(TestOptions, wanted)
+    how = _taken(TestOptions, wanted)
     TestOptions(**how)  # images and a report need a folder that stays
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(how.pop("out", None) or temporary)
-        run(config_or_name, checkpoint, None, {**changes, **(options or {})}, out=folder, **how)
+        run(config_or_name, checkpoint, None, {**wanted, **(options or {})}, out=folder, **how)
         return json.loads((folder / "results.json").read_text(encoding="utf-8"))
 
 
-def _split(kind: type, wanted: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What is among the fields of an options class, and the rest."""
+def _taken(kind: type, wanted: dict[str, Any]) -> dict[str, Any]:
+    """What is among the fields of an options class, taken out of ``wanted``."""
     names = {field.name for field in dataclasses.fields(kind)}
-    return (
-        {key: value for key, value in wanted.items() if key in names},
-        {key: value for key, value in wanted.items() if key not in names},
-    )
+    return {key: wanted.pop(key) for key in names & wanted.keys()}

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,18 +14,15 @@ from typing import Any
 import torch
 from mmengine.config import Config
 
-from superres.datasets.joined import leaves
 from superres.errors import UserError
 from superres.files import write_text
 
 from .config.check import check_config, scale_lr
 from .config.load import load_config, parse_options, planned_size, their_keys
-from .config.values import scales_of
 from .distributed import agreement, launch
 from .distributed.failure_report import is_broken_exchange
 from .run_log import RunLog, commit, hardware
-from .train.checkpoint import find_resumable, iteration_files
-from .train.work_dir import open_work_dir, set_aside
+from .train.checkpoint import find_resumable, iteration_files, open_work_dir, set_aside
 
 Options = list[str] | dict[str, Any] | None
 """``KEY=VALUE`` changes to a config, or values by dotted key."""
@@ -58,17 +55,13 @@ class TrainOptions:
 
 
 def prepare(
-    name: str | Config,
-    launcher: str | None,
-    options: Options = None,
-    changes: dict[str, Any] | None = None,
-    **arguments: Any,
+    name: str | Config, launcher: str | None, changes: dict[str, Any], **arguments: Any
 ) -> tuple[Config, torch.device]:
     """Read and check a config, join the other processes and compare: (config, device).
 
     Args:
         launcher: instead of the config's.
-        changes: beyond ``options``; None stands for no change.
+        changes: to the config, by dotted key.
         arguments: of the command, which all processes must have been given alike.
 
     Raises:
@@ -76,9 +69,7 @@ def prepare(
     """
     cfg, mistake = None, None
     try:
-        wanted = options if isinstance(options, dict) else parse_options(options or [])
-        more = {key: value for key, value in (changes or {}).items() if value is not None}
-        cfg = load_config(name, {**wanted, **more}, launcher)
+        cfg = load_config(name, changes, launcher)
         launcher = launcher or cfg.get("launcher")
         check_config(cfg, planned_size(launcher))
     except UserError as error:
@@ -91,6 +82,11 @@ def prepare(
         facts = {**given, **agreement.config_facts(cfg), **agreement.program_facts()}
         agreement.require_same("config and program", facts)
     return cfg, device
+
+
+def changes_of(options: Options) -> dict[str, Any]:
+    """The changes to a config, by dotted key."""
+    return dict(options) if isinstance(options, dict) else parse_options(options or [])
 
 
 def guarded(work: Callable[[], int]) -> int:
@@ -106,7 +102,7 @@ def guarded(work: Callable[[], int]) -> int:
         if peers is None:
             raise
         # Launchers send SIGTERM once a process has failed; a few seconds are needed to say why.
-        if threading.current_thread() is threading.main_thread():
+        with contextlib.suppress(ValueError):  # not the main thread
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
         if not is_broken_exchange(error):
             peers.announce(error, launch.leave)
@@ -136,46 +132,78 @@ def train(
     Raises:
         UserError: whatever the user can put right.
     """
-    how = TrainOptions(**wanted)
-    changes = {"seed": how.seed, "deterministic": how.deterministic or None}
-    changes["auto_scale_lr.enable"] = how.auto_scale_lr or None
+    how, changes = TrainOptions(**wanted), changes_of(options)
+    flags = {"deterministic": how.deterministic, "auto_scale_lr.enable": how.auto_scale_lr}
+    changes |= {key: True for key, given in flags.items() if given}
+    changes |= {} if how.seed is None else {"seed": how.seed}
+    return guarded(lambda: _train(name, how, changes, told))
 
-    def work() -> int:
-        given = {"resume": how.resume, "amp": how.amp}
-        cfg, device = prepare(name, how.launcher, options, changes, **given)
-        if how.amp:
-            cfg.amp = cfg.get("amp") or True
-        stem = Path(cfg.filename).stem if cfg.filename else "run"
-        folder = Path(how.work_dir or cfg.get("work_dir") or Path("work_dirs") / stem)
-        log = RunLog(launch.rank(), level=cfg.get("log_level"))
-        lock, mistake = None, None
+
+def _train(
+    name: str | Config, how: TrainOptions, changes: dict[str, Any], told: Callable[[Path], None]
+) -> int:
+    from .hooks.trace import TraceHook
+    from .test.sets import prepare_sets
+    from .train.build import build_trainer, introduction, training_set
+    from .train.trial import try_out
+
+    cfg, device = prepare(name, how.launcher, changes, resume=how.resume, amp=how.amp)
+    if how.amp:
+        cfg.amp = cfg.get("amp") or True
+    stem = Path(cfg.filename).stem if cfg.filename else "run"
+    folder = Path(how.work_dir or cfg.get("work_dir") or Path("work_dirs") / stem)
+    log = RunLog(launch.rank(), level=cfg.get("log_level"))
+    with contextlib.ExitStack() as at_the_end:
+        at_the_end.callback(log.close)
+        at_the_end.enter_context(their_keys(cfg))
+        resume = how.resume or _resume_by_config(cfg, folder)
+        if how.check:
+            return try_out(cfg, device, folder, log, resume)
+        mistake = None
         try:
-            start = how.resume or _resume_by_config(cfg, folder)
-            if how.check:
-                from .train.trial import try_out
+            if log.rank == 0:
+                at_the_end.callback(open_work_dir(folder, log.warn).release)
+        except UserError as error:
+            mistake = error
+        agreement.share_mistake(mistake, everywhere=True)
+        told(folder)
+        changed = {key: str(value) for key, value in changes.items()}
+        log.debug(f"config {stem}", config=stem, changes=changed)
 
-                cfg.seed = cfg.get("seed") or 0
-                scale_lr(cfg)
-                with their_keys(cfg):
-                    return try_out(cfg, device, folder, log, _introduction, start)
-            try:
-                lock = open_work_dir(folder, log.warn) if log.rank == 0 else None
-            except UserError as error:
-                mistake = error
-            agreement.share_mistake(mistake, everywhere=True)
-            told(folder)
-            plain = options if isinstance(options, dict) else parse_options(options or [])
-            given = {**plain, **{k: v for k, v in changes.items() if v is not None}}
-            told_by = {"config": stem, "changes": {k: str(v) for k, v in given.items()}}
-            log.debug(f"config {stem}", **told_by)
-            with their_keys(cfg):
-                return _train(cfg, device, folder, log, start, how.trace)
-        finally:
-            log.close()
-            if lock:
-                lock.release()
-
-    return guarded(work)
+        wanted = None if resume in (None, "auto") else Path(resume)
+        if cfg.get("seed") is None:
+            found = find_resumable(folder, wanted, lambda _: None) if resume else None
+            saved = found[1].get("meta", {}).get("seed") if found else None
+            drawn = int.from_bytes(os.urandom(4), "little")
+            cfg.seed = launch.broadcast(drawn if saved is None else saved)
+            log.say(f"seed {cfg.seed}")
+        if launch.world_size() > 1:
+            agreement.require_same_data(
+                lambda: training_set(cfg), lambda: prepare_sets(cfg, lambda _: None)
+            )
+        if scaled := scale_lr(cfg):
+            log.say(scaled)
+        traced = [TraceHook(how.trace)] if how.trace else []
+        trainer = build_trainer(cfg, device, folder, log, traced)
+        # Until here everything may turn out to be a mistake, which must not touch an earlier run.
+        resumed = bool(resume) and trainer.resume(wanted)
+        if log.rank == 0:
+            # Going on from an older checkpoint: the newer ones are of a branch that is given up.
+            branch = trainer.iter if wanted and resumed else None
+            moved = set_aside(folder, branch) if resume is None or branch is not None else None
+            if moved:
+                log.say(f"moved the previous run to {moved}")
+            log.log_to(folder / "log.jsonl")
+            write_text(folder / "config.py", cfg.pretty_text)
+        launch.barrier()
+        if resume and not resumed:
+            log.say(f"no checkpoint in {folder} to resume from: starting from the beginning")
+        for line in introduction(trainer):
+            log.say(line)
+        if log.rank == 0:
+            where, code = hardware(device, trainer.world_size), commit()
+            log.debug(f"on {where}, commit {code}", hardware=where, commit=code)
+        return trainer.train()
 
 
 def _resume_by_config(cfg: Config, folder: Path) -> str | None:
@@ -193,76 +221,6 @@ def _resume_by_config(cfg: Config, folder: Path) -> str | None:
     if again and (not wanted or launch.broadcast(bool(iteration_files(folder)))):
         return "auto"
     return wanted or ("auto" if cfg.get("resume") else None)
-
-
-def _train(
-    cfg: Config,
-    device: torch.device,
-    folder: Path,
-    log: RunLog,
-    resume: str | os.PathLike | None,
-    trace: str | None,
-) -> int:
-    from .hooks.trace import TraceHook
-    from .test.sets import prepare_sets
-    from .train.build import build_trainer, training_set
-
-    wanted = None if resume in (None, "auto") else Path(resume)
-    if cfg.get("seed") is None:
-        found = find_resumable(folder, wanted, lambda _: None) if resume else None
-        saved = found[1].get("meta", {}).get("seed") if found else None
-        drawn = int.from_bytes(os.urandom(4), "little")
-        cfg.seed = launch.broadcast(drawn if saved is None else saved)
-        log.say(f"seed {cfg.seed}")
-    if launch.world_size() > 1:
-        agreement.require_same_data(
-            lambda: training_set(cfg), lambda: prepare_sets(cfg, lambda _: None)
-        )
-    if scaled := scale_lr(cfg):
-        log.say(scaled)
-    hooks = [TraceHook(trace)] if trace else []
-    trainer = build_trainer(cfg, device, folder, log, hooks)
-    # Until here everything may turn out to be a mistake, which must not touch an earlier run.
-    resumed = bool(resume) and trainer.resume(wanted)
-    if log.rank == 0:
-        # Going on from an older checkpoint: the newer ones are of a branch that is given up.
-        branch_at = trainer.iter if wanted and resumed else None
-        moved = set_aside(folder, branch_at) if resume is None or branch_at is not None else None
-        if moved:
-            log.say(f"moved the previous run to {moved}")
-        log.log_to(folder / "log.jsonl")
-        write_text(folder / "config.py", cfg.pretty_text)
-    launch.barrier()
-    if resume and not resumed:
-        log.say(f"no checkpoint in {folder} to resume from: starting from the beginning")
-    for line in _introduction(trainer):
-        log.say(line)
-    if log.rank == 0:
-        where, code = hardware(device, trainer.world_size), commit()
-        log.debug(f"on {where}, commit {code}", hardware=where, commit=code)
-    return trainer.train()
-
-
-def _introduction(trainer: Any) -> list[str]:
-    """What is trained, where the images of each set come from, and what of them is not used."""
-    cfg, backbone = trainer.cfg, trainer.module.backbone
-    scales = "+".join(f"x{scale}" for scale in scales_of(cfg))
-    lines = [
-        f"{type(backbone).__name__} {scales}, {sum(p.numel() for p in backbone.parameters()):,} "
-        f"parameters, {trainer.image_count} training pictures, batch {cfg.global_batch_size}"
-        + (f" over {trainer.world_size} processes" if trainer.world_size > 1 else "")
-        + f", {trainer.device}, work dir {trainer.work_dir}"
-    ]
-    train = leaves(trainer.train_dataset)
-    sets = [(f"train ({word})" if word else "train", part) for word, part in train]
-    sets += [(f"{s.role} {s.key}", s.dataset) for s in trainer.eval_sets]
-    for name, dataset in sets:
-        if hasattr(dataset, "describe_sides"):
-            lines.append(f"{name}: {dataset.describe_sides()}")
-            lines += [f"warning: {name}: {note}" for note in dataset.notes]
-    if (cfg.get("eval_dataset") or {}).get("channels") == "grey":
-        lines.append("the network takes 1 channel: images are read as grey, colour ones as luma")
-    return lines
 
 
 def test(
@@ -295,7 +253,8 @@ def test(
             config = config_of(read_weights(checkpoint, how.weight_format, how.scale))
         elif how.scale is not None:
             raise UserError("--scale goes with weights alone; of a config: --cfg-options scale=2")
-        cfg, device = prepare(config, launcher, options, sets=how.sets, protocols=how.protocols)
+        given = {"sets": how.sets, "protocols": how.protocols}
+        cfg, device = prepare(config, launcher, changes_of(options), **given)
         with their_keys(cfg):
             return run_test(cfg, device, Path(checkpoint), how)
 

@@ -14,10 +14,9 @@ from mmengine.hooks import Hook
 from mmengine.runner.priority import get_priority
 
 from superres.engine.config.values import blame, to_plain
+from superres.engine.distributed import launch
 from superres.engine.run_log import RunLog
 from superres.registry import VISUALIZERS
-
-_TRIED = {"TensorboardVisBackend", "WandbVisBackend"}
 
 
 class Facade:
@@ -31,70 +30,55 @@ class Facade:
     cfg: Config
     log: RunLog
     eval_sets: list[Any]
-    hooks: list[Hook]
-    train_dataloader: Any = None
-    """The loader, while iterations run."""
 
     def __post_init__(self) -> None:
+        self.hooks: list[Hook] = []
+        self.iter, self.epoch, self.max_epochs = 0, 0, 1
+        self.logger, self.log_dir = self.log.logger, str(self.work_dir)
+        self.rank, self.world_size = launch.rank(), launch.world_size()
         self.timestamp = time.strftime("%Y%m%d_%H%M%S")
         self.experiment_name = f"{self.work_dir.name}_{self.timestamp}"
-        self.log_dir = str(self.work_dir)
-        # Its iter, max_iters, epoch, max_epochs, stop_training; and what it iterates over.
+        # Its iter, max_iters, epoch, max_epochs, stop_training; dataloader while iterations run.
         self.train_loop = self._train_loop = self
+        self.train_dataloader = self.dataloader = None
+        self.val_dataloader = self.test_dataloader = [s.dataset for s in self.eval_sets]
+        self.val_loop = self.test_loop = SimpleNamespace(dataloader=self.val_dataloader)
 
     def register_hook(self, hook: Hook) -> None:
         """Insert by priority, behind those of the same priority."""
-        priority = get_priority(getattr(hook, "priority", "NORMAL"))
-        position = len(self.hooks)
-        while position and get_priority(self.hooks[position - 1].priority) > priority:
-            position -= 1
-        self.hooks.insert(position, hook)
+        self.hooks.append(hook)
+        self.hooks.sort(key=lambda one: get_priority(one.priority))
 
     def call_hook(self, stage: str, **kwargs: Any) -> None:
         """Call one stage of all hooks."""
         for hook in self.hooks:
-            method = getattr(hook, stage, None)
-            if method is not None:
-                method(self, **kwargs)
-
-    @property
-    def dataloader(self) -> Any:
-        """Of the training."""
-        return self.train_dataloader
-
-    @property
-    def val_dataloader(self) -> list[Any]:
-        """The data sets that a validation goes through."""
-        return [scored.dataset for scored in self.eval_sets]
-
-    @property
-    def val_loop(self) -> Any:
-        """Its ``dataloader``."""
-        return SimpleNamespace(dataloader=self.val_dataloader)
-
-    test_dataloader, test_loop = val_dataloader, val_loop
+            getattr(hook, stage)(self, **kwargs)
 
     @cached_property
     def vis_backends(self) -> list[dict[str, Any]]:
         """The config's and, unless ``tensorboard`` is off or not installed, TensorBoard's."""
         cfg = to_plain(self.cfg)
-        found = (cfg.get("visualizer") or {}).get("vis_backends") or cfg.get("vis_backends") or []
-        names = [backend["type"] for backend in found]
-        if "LocalVisBackend" in names:
-            self.log.say("LocalVisBackend has no effect here (log.jsonl is in the work dir)")
-            found = [backend for backend in found if backend["type"] != "LocalVisBackend"]
-        if others := sorted({*names} - _TRIED - {"LocalVisBackend"}):
-            self.log.say(f"{', '.join(others)}: used through mmengine, not tested by superres")
-        if cfg.get("tensorboard", True) is not False and "TensorboardVisBackend" not in names:
-            if importlib.util.find_spec("tensorboard"):
-                found = [*found, {"type": "TensorboardVisBackend"}]
-            else:
-                self.log.say(
-                    "no TensorBoard curves: the package is not installed "
-                    "(pip install 'superres[tensorboard]', or tensorboard=False in the config)"
-                )
-        folder = {"save_dir": str(self.work_dir / "tensorboard")}
-        return [{**(folder if "Tensorboard" in b["type"] else {}), **b} for b in found]
+        wanted = (cfg.get("visualizer") or {}).get("vis_backends") or cfg.get("vis_backends") or []
+        if cfg.get("tensorboard", True) is not False:
+            wanted = [{"type": "TensorboardVisBackend"}, *wanted]
+        found = {}
+        for backend in wanted:  # the later one of a type counts
+            kind = backend["type"]
+            if kind == "LocalVisBackend":
+                self.log.say(f"{kind} has no effect here (log.jsonl is in the work dir)")
+                continue
+            if kind == "TensorboardVisBackend":
+                backend = {"save_dir": str(self.work_dir / "tensorboard"), **backend}
+                if not importlib.util.find_spec("tensorboard"):
+                    self.log.say(
+                        "no TensorBoard curves: the package is not installed "
+                        "(pip install 'superres[tensorboard]', or tensorboard=False in the config)"
+                    )
+                    continue
+            elif kind != "WandbVisBackend":
+                self.log.say(f"{kind}: used through mmengine, not tested by superres")
+            found[kind] = backend
+        return [*found.values()]
 
     @cached_property
     def visualizer(self) -> Any:

@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import torch
 
@@ -88,22 +88,17 @@ class RunLog:
         for listener in self.listeners:
             listener("val", iteration, results.scalars())
         several = len({e["scale"] for e in scores}) > 1
-        line = "  ".join(
-            e["set"]
-            + (f" x{e['scale']}" if several else "")
-            + f" {e['psnr']:.3f}/{e['ssim']:.4f}"
-            + "".join(f" {m} {e[m]:.4f}" for m in results.metrics if e.get(m) is not None)
-            + f" ({e['protocol']})"
-            for e in scores
-        )
+        shown = []
+        for e in scores:
+            name = f"{e['set']} x{e['scale']}" if several else e["set"]
+            more = "".join(f" {m} {e[m]:.4f}" for m in results.metrics if e.get(m) is not None)
+            shown.append(f"{name} {e['psnr']:.3f}/{e['ssim']:.4f}{more} ({e['protocol']})")
+        line = "  ".join(shown)
         self._print(f"validation at iter {iteration}: {line}  [{seconds:.1f} s]")
 
     def alert(self, text: str) -> None:
         """A line on the error output, of any rank, above the progress bar."""
-        if self._progress is not None:
-            self._progress.console.print(printable(text), highlight=False, markup=False)
-        else:
-            print(printable(text), file=sys.stderr, flush=True)
+        self._print(text, logging.CRITICAL, sys.stderr)
 
     def table(self, record: dict[str, Any]) -> None:
         """The tables of a record as results.json holds it, at the end of a run."""
@@ -123,24 +118,22 @@ class RunLog:
         """How far rank 0 is: a bar with a note on a terminal, elsewhere a line."""
         if self.rank or self.level > logging.INFO:
             return
-        if self._progress is None:
-            self._progress = bar(sys.stdout)
-            if self._progress is None:
-                if line:
-                    self._print(line)
-                return
-            self._task = self._progress.add_task("", total=total, count="", note="")
-        count = f"{done}/{total}"
-        self._progress.update(self._task, completed=done, count=count, note=printable(note))
+        if self._progress is None and (made := bar(sys.stdout)):
+            self._progress, self._task = made, made.add_task("", total=total, count="", note="")
+        if self._progress is not None:
+            count = f"{done}/{total}"
+            self._progress.update(self._task, completed=done, count=count, note=printable(note))
+        elif line:
+            self._print(line)
 
-    def _print(self, text: str, level: int = logging.INFO) -> None:
+    def _print(self, text: str, level: int = logging.INFO, file: TextIO | None = None) -> None:
         if level < self.level:
             return
         try:
             if self._progress is not None:
                 self._progress.console.print(printable(text), highlight=False, markup=False)
             else:
-                print(printable(text), flush=True)
+                print(printable(text), file=file or sys.stdout, flush=True)
         except OSError as error:
             # The terminal was closed, what the output was piped to has ended, or the disk is full
             # that it goes to. That must not end a run (nor its saving, after a SIGHUP).
@@ -195,12 +188,10 @@ def _complain(text: str) -> None:
 # -- where a program runs, and of which commit it is -----------------------------------------------
 
 
-def hardware(device: torch.device | None = None, processes: int = 1) -> str:
+def hardware(device: torch.device, processes: int = 1) -> str:
     """Such as ``cpu: Intel(R) Xeon(R) Processor, 2 cores`` or ``2 x NVIDIA A100``."""
-    if device is None or device.type != "cuda":
-        return processor_name()
-    name = torch.cuda.get_device_name(device)
-    return f"{processes} x {name}" if processes > 1 else name
+    gpu = device.type == "cuda"
+    return f"{processes} x {torch.cuda.get_device_name(device)}" if gpu else processor_name()
 
 
 def processor_name() -> str:
@@ -216,8 +207,6 @@ def processor_name() -> str:
 def commit() -> str | None:
     """Of the checkout that the program runs from; None outside one."""
     command = ["git", "-C", os.fspath(share_dir("configs").parent), "rev-parse", "HEAD"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return done.stdout.strip() or None
+    with contextlib.suppress(OSError, subprocess.CalledProcessError):
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    return None

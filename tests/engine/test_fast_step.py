@@ -14,12 +14,12 @@ from superres.engine.train.optim import AutocastOptimWrapper, LastScalars
 from superres.engine.train.speed import cuda as graph
 from superres.engine.train.speed.options import (
     Fast,
-    cpu_has_bfloat16,
     optimizer_options,
     resolve,
     torch_settings,
 )
 from superres.engine.train.step import TrainStep, compile_backbone
+from superres.inference.backends.pytorch import has_bfloat16
 from superres.models.restorers.restorer import Restorer
 
 from .conftest import differences, picture, read_trace
@@ -249,6 +249,27 @@ def test_the_norm_of_gradients_is_of_the_shape_that_was_replayed(recorder):
     assert found[0] is found[2] is not found[1] is found[3]
 
 
+def test_a_batch_that_fails_is_told_in_its_turn(monkeypatch):
+    """One batch ahead, with CUDA's streams stood in for."""
+    stream = SimpleNamespace(wait_stream=lambda _: None)
+    monkeypatch.setattr(torch.cuda, "Stream", lambda _: stream)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda _: stream)
+    monkeypatch.setattr(torch.cuda, "stream", lambda _: contextlib.nullcontext())
+    monkeypatch.setattr(torch.Tensor, "record_stream", lambda *_: None)
+
+    def batches(fails: bool):
+        for i in range(3):
+            yield {"gt": torch.tensor(i), "meta": [i]}
+        if fails:
+            raise OSError("cut")
+
+    assert [int(batch["gt"]) for batch in graph.prefetched(batches(False), CPU)] == [0, 1, 2]
+    ahead = graph.prefetched(batches(True), CPU)
+    assert [next(ahead)["meta"] for _ in range(3)] == [[0], [1], [2]]
+    with pytest.raises(OSError, match="cut"):
+        next(ahead)
+
+
 def test_presets():
     auto, notes = resolve("auto", False, CPU)
     assert (auto.amp, auto.compile, auto.cuda_graph, auto.prefetch) == (None, False, False, False)
@@ -257,7 +278,7 @@ def test_presets():
     assert resolve("off", False, CPU)[0] == Fast()
     assert resolve(False, False, CPU)[0] == Fast()
     assert resolve("off", "bfloat16", CPU)[0] == Fast(amp="bfloat16")
-    assert resolve("max", False, CPU)[0].amp == ("bfloat16" if cpu_has_bfloat16() else None)
+    assert resolve("max", False, CPU)[0].amp == ("bfloat16" if has_bfloat16() else None)
     chosen, notes = resolve(
         {"preset": "off", "channels_last": True, "cuda_graph": True}, False, CPU
     )

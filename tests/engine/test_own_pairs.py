@@ -21,35 +21,24 @@ from superres.imaging.resize import imresize
 
 from .conftest import CONFIG, picture
 
+PLAIN = """HR/LR GT/LQ hr/lr gt/lq high/low train_HR/train_LR HighRes/LowRes target/input
+    hr_images/lr_images Ground-Truth/degraded high-quality/low-quality HRtrain/LRtrain HR1/LR1
+    large/small reference/distorted"""
 LAYOUTS = {
     # name: (high, low, name of a low image)
-    "HR/LR": ("HR", "LR", "{n}"),
-    "GT/LQ": ("GT", "LQ", "{n}"),
-    "hr/lr": ("hr", "lr", "{n}"),
-    "gt/lq": ("gt", "lq", "{n}"),
-    "high/low": ("high", "low", "{n}"),
-    "train_HR/train_LR": ("train_HR", "train_LR", "{n}"),
+    **{pair: (*pair.split("/"), "{n}") for pair in PLAIN.split()},
     "LR/X2": ("HR", "LR/X2", "{n}"),
     "LR_x2": ("HR", "LR_x2", "{n}"),
     "X2": ("HR", "X2", "{n}x2"),
     "LR_bicubic/X2": ("HR", "LR_bicubic/X2", "{n}x2"),
     "LR_unknown/X2": ("HR", "LR_unknown/X2", "{n}x2"),
-    "HighRes/LowRes": ("HighRes", "LowRes", "{n}"),
-    "target/input": ("target", "input", "{n}"),
-    "hr_images/lr_images": ("hr_images", "lr_images", "{n}"),
     "HR_train/LR_train_x2": ("HR_train", "LR_train_x2", "{n}"),
-    "Ground-Truth/degraded": ("Ground-Truth", "degraded", "{n}"),
     "a common prefix": ("HR", "LR", "low_{n}"),
     "a common suffix": ("HR", "LR", "{n}-camera"),
     "plain with LR inside": ("", "LR", "{n}"),
     "HR/train + LR/train/X2": ("HR/train", "LR/train/X2", "{n}x2"),
     "LR/bicubic/X2": ("HR", "LR/bicubic/X2", "{n}x2"),
     "LR/x2/images": ("HR/images", "LR/x2/images", "{n}"),
-    "high-quality/low-quality": ("high-quality", "low-quality", "{n}"),
-    "HRtrain/LRtrain": ("HRtrain", "LRtrain", "{n}"),
-    "HR1/LR1": ("HR1", "LR1", "{n}"),
-    "large/small": ("large", "small", "{n}"),
-    "reference/distorted": ("reference", "distorted", "{n}"),
     "camera_lr": ("HR", "camera_lr", "{n}"),
 }
 

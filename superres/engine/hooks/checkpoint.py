@@ -23,9 +23,7 @@ class CheckpointHook(Hook):
     def __init__(self, interval: int | None = None, max_keep_ckpts: int | None = None) -> None:
         self.interval, self.keep = interval, max_keep_ckpts
 
-    def after_train_iter(
-        self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None
-    ) -> None:
+    def after_train_iter(self, runner: Any, **_: Any) -> None:
         """Save where it is time to."""
         done = runner.iter + 1
         due = self.interval and done % self.interval == 0

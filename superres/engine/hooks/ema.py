@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from mmengine.hooks import Hook
-from torch import Tensor
 
 from superres.checkpoints.state_dict import load_strictly
 from superres.engine.config.values import require
@@ -36,29 +35,18 @@ class EMAHook(Hook):
         require("ema.interval", interval, "count")
         self.decay, self.begin, self.interval = decay, begin, interval
         self.updates = 0
-        self.module: torch.nn.Module | None = None  # the averaged restorer
-        # Looked up once: a walk over a network's modules costs more than the update.
-        self._averaged: list[Tensor] = []
-        self._current: list[Tensor] = []
-        self._copied: list[tuple[Tensor, Tensor]] = []
 
-    def _build(self, runner: Any) -> None:
-        if self.module is not None:
-            return
-        self.module = copy.deepcopy(runner.module).requires_grad_(False)
+    def before_run(self, runner: Any) -> None:
+        """Start from the weights as they are."""
+        self.module = copy.deepcopy(runner.module).requires_grad_(False)  # the averaged restorer
+        # Looked up once: a walk over a network's modules costs more than the update.
         # .data is the memory of a parameter, which optimisers change in place.
         self._averaged = [p.data for p in self.module.parameters()]
         self._current = [p.data for p in runner.module.parameters()]
         self._copied = list(zip(self.module.buffers(), runner.module.buffers()))
 
-    def before_run(self, runner: Any) -> None:
-        """Start from the weights as they are."""
-        self._build(runner)
-
     @torch.no_grad()
-    def after_train_iter(
-        self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None
-    ) -> None:
+    def after_train_iter(self, runner: Any, **_: Any) -> None:
         """Update the average, all tensors at once."""
         if self.updates == 0 or runner.iter < self.begin:
             self.updates = 0
@@ -69,22 +57,18 @@ class EMAHook(Hook):
             averaged.copy_(current)
         self.updates += 1
 
-    def before_val_epoch(self, runner: Any) -> None:
-        """Let the restorer have the average."""
-        self._swap()
-
-    def after_val_epoch(self, runner: Any, metrics: dict[str, float] | None = None) -> None:
-        """Give it back what training continues from."""
-        self._swap()
-
     @torch.no_grad()
-    def _swap(self) -> None:
-        # In place: recorded CUDA graphs and optimisers know the weights by their memory.
-        pairs = [*zip(self._averaged, self._current), *self._copied]
-        for averaged, current in pairs:
+    def before_val_epoch(self, runner: Any, **_: Any) -> None:
+        """Let the restorer have the average, and after the validation what training goes on from.
+
+        In place: recorded CUDA graphs and optimisers know the weights by their memory.
+        """
+        for averaged, current in [*zip(self._averaged, self._current), *self._copied]:
             kept = current.clone()
             current.copy_(averaged)
             averaged.copy_(kept)
+
+    after_val_epoch = before_val_epoch
 
     def before_save_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
         """Save it beside the weights."""
@@ -93,7 +77,6 @@ class EMAHook(Hook):
 
     def after_load_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
         """Continue it, or start it from the weights of a run that had none."""
-        self._build(runner)
         saved = checkpoint.get("ema_state_dict")
         if saved is None:
             runner.log.warn("the checkpoint has no averaged weights; the average starts here")

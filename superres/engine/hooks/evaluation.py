@@ -16,9 +16,10 @@ from superres.engine.test.record import scored_record
 from superres.engine.test.sets import EvalSet, extra_metrics
 from superres.engine.test.subject import bicubic, network
 from superres.engine.train.checkpoint import BEST, save_atomically, weights
-from superres.engine.train.memory import is_out_of_memory, while_validating
+from superres.engine.train.memory import while_validating
 from superres.errors import UserError, did_you_mean
 from superres.evaluation.results import lacking_metrics
+from superres.inference.memory import is_out_of_memory
 from superres.registry import HOOKS
 
 
@@ -72,9 +73,7 @@ class EvaluationHook(Hook):
         if due and self.last != done:
             self.validate(runner)
 
-    def after_train_iter(
-        self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None
-    ) -> None:
+    def after_train_iter(self, runner: Any, **_: Any) -> None:
         """Validate where it is time to, unless the run is about to stop."""
         done = runner.iter + 1
         if not runner.stop_training and (self._due(done) or done == runner.max_iters):

@@ -37,14 +37,9 @@ class LoggerHook(Hook):
 
     def before_train(self, runner: Any) -> None:
         """Start the clock."""
-        self._restart(runner)
-
-    def _restart(self, runner: Any) -> None:
         self._time, self._wait, self._iter = time.perf_counter(), runner.data_wait, runner.iter
 
-    def after_train_iter(
-        self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None
-    ) -> None:
+    def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any, outputs: Any) -> None:
         """Note the losses; every ``interval`` iterations, and at the end, show them."""
         done = runner.iter + 1
         self._pending.append((done, outputs, data_batch["meta"]))
@@ -61,11 +56,11 @@ class LoggerHook(Hook):
         """Keep the peak of training; a validation counts its own."""
         self._peak = max(self._peak, peak_memory_mb(runner.device))
 
-    def after_val_epoch(self, runner: Any, metrics: dict[str, float] | None = None) -> None:
+    def after_val_epoch(self, runner: Any, **_: Any) -> None:
         """The time and memory of a validation are not those of training."""
         if runner.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(runner.device)
-        self._restart(runner)
+        self.before_train(runner)
 
     def _read(self, runner: Any) -> None:
         pending, self._pending = self._pending, []
@@ -97,7 +92,7 @@ class LoggerHook(Hook):
             "memory_mb": max(self._peak, peak_memory_mb(runner.device)),
         }
         self._finished.clear()
-        self._restart(runner)
+        self.before_train(runner)
         self._iter = done
         runner.log.training(record, runner.max_iters)
 

@@ -31,16 +31,13 @@ class TraceHook(Hook):
         self.path = Path(path)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
-            size = os.fstat(self._file).st_size
-            if size and os.pread(self._file, 1, size - 1) != b"\n":
+            self._file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+            if self.path.read_bytes()[-1:] not in (b"", b"\n"):
                 os.write(self._file, b"\n")  # a line that a full disk cut off stays by itself
         except OSError as error:
             raise UserError(f"--trace {path}: {error.strerror}") from error
 
-    def after_train_iter(
-        self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None
-    ) -> None:
+    def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any, outputs: Any) -> None:
         """Write the line, in one call, so that lines of several ranks don't mix."""
         keys, meta = ("name", "draw", "top", "left", "view"), data_batch["meta"]
         line = {

@@ -30,14 +30,14 @@ class VisualizationHook(Hook):
         self._pictures = require("tensorboard.pictures", wanted, "count or 0")
         self._seen: Counter[str] = Counter()
         self._shown = runner.visualizer if runner.vis_backends else None
-        self._folders = [Path(b["save_dir"]) for b in runner.vis_backends if "save_dir" in b]
 
     def before_train(self, runner: Any) -> None:
         """Start the back ends and listen to the log."""
         if runner.rank or not runner.vis_backends:
             self._shown = None
             return
-        self._shown, self._log = runner.visualizer, runner.log
+        self._log = runner.log
+        self._folders = [Path(b["save_dir"]) for b in runner.vis_backends if "save_dir" in b]
         try:
             self._shown.add_config(runner.cfg)
         except Exception as error:  # a package that is missing, a server, a login
@@ -60,9 +60,7 @@ class VisualizationHook(Hook):
             self._shown = None
             self._log.warn(f"visualizer: {error}; it is left out, and the training goes on")
 
-    def after_val_iter(
-        self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None
-    ) -> None:
+    def after_val_iter(self, runner: Any, batch_idx: int, data_batch: Any, outputs: Any) -> None:
         """Show a result, if it is among the first of its set."""
         # The limit is on all sets together, and each set gets its share.
         key, share = data_batch["set"], -(-self._pictures // len(runner.eval_sets))

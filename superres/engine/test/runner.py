@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
-from mmengine.hooks import Hook
 from mmengine.logging import MessageHub
 
 from superres.checkpoints import read_weights
@@ -94,13 +93,11 @@ class TestRun(Facade):
     def __init__(
         self, cfg: Config, log: RunLog, model: torch.nn.Module, sets: list[EvalSet], work_dir: Path
     ) -> None:
-        self.cfg, self.log, self.logger = cfg, log, log.logger
+        self.cfg, self.log = cfg, log
         self.model = self.module = model
         self.eval_sets, self.work_dir = sets, work_dir
-        self.rank, self.world_size = launch.rank(), launch.world_size()
-        self.iter, self.max_iters, self.epoch, self.max_epochs = 0, cfg.get("max_iters"), 0, 1
+        self.max_iters = cfg.get("max_iters")
         self.seed, self.message_hub = cfg.get("seed"), MessageHub("superres test")
-        self.hooks: list[Hook] = []
         super().__post_init__()
         for hook in test_hooks(cfg):
             self.register_hook(hook)

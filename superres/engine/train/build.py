@@ -22,7 +22,7 @@ from superres.datasets.joined import build_dataset, leaves
 from superres.datasets.pair_check import check_pairs
 from superres.engine.config.check import network_differences
 from superres.engine.config.mmengine_hooks import build_hook
-from superres.engine.config.values import blame, to_plain
+from superres.engine.config.values import blame, scales_of, to_plain
 from superres.engine.distributed import launch
 from superres.engine.run_log import RunLog
 from superres.engine.test.sets import EvalSet, prepare_sets
@@ -57,9 +57,8 @@ def build_trainer(
     Raises:
         UserError: whatever the config names cannot be built or read.
     """
-    deterministic = bool(cfg.get("deterministic"))
     wanted = cfg.get("speed", "auto"), cfg.get("amp", False)
-    fast, notes = resolve(*wanted, device, deterministic, launch.world_size())
+    fast, notes = resolve(*wanted, device, bool(cfg.get("deterministic")), launch.world_size())
     for note in notes:
         log.warn(note)
     dataset = training_set(cfg)
@@ -72,8 +71,7 @@ def build_trainer(
     with blame("optim_wrapper", cfg.optim_wrapper):
         optim_wrapper = build_optim_wrapper(module, optim_config(cfg, fast, device))
     optim_wrapper.message_hub = LastScalars()
-    parts = cfg.get("accumulate", 1)
-    step = TrainStep(model, optim_wrapper, device, fast, parts, log.say)
+    step = TrainStep(model, optim_wrapper, device, fast, cfg.get("accumulate", 1), log.say)
     schedules = schedulers(cfg, optim_wrapper)
     trainer = Trainer(cfg, work_dir, log, dataset, left_out, eval_sets, step, schedules)
     for hook in [*hooks, *build_hooks(cfg)]:
@@ -166,9 +164,9 @@ def load_from(network: torch.nn.Module, cfg: Config, log: RunLog) -> None:
         log.say(f"all {len(loaded.state_dict)} tensors copied")
         return
     started = warm_start(network, loaded.state_dict)
-    outcomes = {"copied": started.copied, "left as initialised": started.kept}
-    for outcome, keys in {**outcomes, "not used": started.unused}.items():
-        for key in keys:
+    fates = {"copied": "copied", "kept": "left as initialised", "unused": "not used"}
+    for fate, outcome in fates.items():
+        for key in getattr(started, fate):
             log.debug(f"load_from: {outcome}: {key}")
     log.say(started.summary)
 
@@ -209,10 +207,7 @@ def _match_input_range(
         state = rescaled(loaded.state_dict, here / there)
         return dataclasses.replace(loaded, state_dict=state)
     if differing:
-        options = [
-            f"model.backbone.{key}={str(found).replace(' ', '')}"
-            for key, (found, _) in differing.items()
-        ]
+        options = (f"model.backbone.{k}={v}".replace(" ", "") for k, (v, _) in differing.items())
         raise UserError(
             f"load_from {loaded.path}: these weights belong to a different network or use a "
             f"different input range or mean. The config for them: --cfg-options {' '.join(options)}"
@@ -240,14 +235,13 @@ def rehearse(
     }
     was_training, random = network.training, torch.get_rng_state()
     network.eval()
-    for height, width in sorted(sizes)[:_TRIED]:
-        part = torch.zeros(1, channels, height, width, device=device)
+    for size in sorted(sizes)[:_TRIED]:
         try:
-            upscale_tensor(network, part, tile="off")
+            upscale_tensor(network, torch.zeros(1, channels, *size, device=device), tile="off")
         except Exception as error:  # whatever somebody else's forward raises
             raise UserError(
                 f"config: model.backbone: {type(network).__name__} fails on an image of "
-                f"{width}x{height} px, as validation would: {error}"
+                f"{size[1]}x{size[0]} px, as validation would: {error}"
             ) from error
     network.train(was_training)
     torch.set_rng_state(random)
@@ -274,30 +268,46 @@ def wrap(module: torch.nn.Module, device: torch.device, world_size: int) -> torc
     )
 
 
+_HOOKS = {
+    "LoggerHook": {"interval": "log_interval"},
+    "ParamSchedulerHook": {},
+    "CheckpointHook": {"interval": "checkpoint_interval", "max_keep_ckpts": "max_keep_checkpoints"},
+    "EvaluationHook": {"interval": "val_interval", "save_best": "save_best"},
+    "VisualizationHook": {},
+}
+"""Of every run; their arguments, by the keys that stand for them at the top of a config."""
+
+
 def build_hooks(cfg: Config) -> list[Hook]:
     """The hooks of every run and ``custom_hooks``, with the priorities that they state."""
-
     top = to_plain(cfg)
-
-    def hook(kind: str, **keys: str) -> dict[str, Any]:
-        """Its arguments stand at the top of the config."""
-        given = {argument: top[key] for argument, key in keys.items() if key in top}
-        return {"type": kind, **given}
-
     ema = top.get("ema")
-    saving = {"interval": "checkpoint_interval", "max_keep_ckpts": "max_keep_checkpoints"}
-    wanted = [
-        ("ema", ema and {"type": "EMAHook", **(ema if isinstance(ema, dict) else {"decay": ema})}),
-        ("logger", hook("LoggerHook", interval="log_interval")),
-        ("param_scheduler", hook("ParamSchedulerHook")),
-        ("checkpoint", hook("CheckpointHook", **saving)),
-        ("evaluation", hook("EvaluationHook", interval="val_interval", save_best="save_best")),
-        ("visualization", hook("VisualizationHook")),
-        *(("custom_hooks", own) for own in top.get("custom_hooks") or []),
+    average = ema if isinstance(ema, dict) else {"decay": ema}
+    wanted = [("ema", {"type": "EMAHook", **average})] if ema else []
+    for kind, keys in _HOOKS.items():
+        given = {argument: top[key] for argument, key in keys.items() if key in top}
+        wanted.append((kind, {"type": kind, **given}))
+    wanted += [("custom_hooks", own) for own in top.get("custom_hooks") or []]
+    return [build_hook(name, node) for name, node in wanted]
+
+
+def introduction(trainer: Trainer) -> list[str]:
+    """What is trained, where the images of each set come from, and what of them is not used."""
+    cfg, backbone = trainer.cfg, trainer.module.backbone
+    scales = "+".join(f"x{scale}" for scale in scales_of(cfg))
+    over = f" over {trainer.world_size} processes" if trainer.world_size > 1 else ""
+    lines = [
+        f"{type(backbone).__name__} {scales}, {sum(p.numel() for p in backbone.parameters()):,} "
+        f"parameters, {trainer.image_count} training pictures, batch {cfg.global_batch_size}{over}"
+        f", {trainer.device}, work dir {trainer.work_dir}"
     ]
-    found = []
-    for name, hook_cfg in wanted:
-        if not hook_cfg:
-            continue
-        found.append(build_hook(name, hook_cfg))
-    return found
+    train = leaves(trainer.train_dataset)
+    sets = [(f"train ({word})" if word else "train", part) for word, part in train]
+    sets += [(f"{s.role} {s.key}", s.dataset) for s in trainer.eval_sets]
+    for name, dataset in sets:
+        if hasattr(dataset, "describe_sides"):
+            lines.append(f"{name}: {dataset.describe_sides()}")
+            lines += [f"warning: {name}: {note}" for note in dataset.notes]
+    if (cfg.get("eval_dataset") or {}).get("channels") == "grey":
+        lines.append("the network takes 1 channel: images are read as grey, colour ones as luma")
+    return lines

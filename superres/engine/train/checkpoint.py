@@ -1,8 +1,13 @@
-"""Training checkpoints: what they hold of a run, written atomically, read back with a fallback."""
+"""Training checkpoints: what they hold of a run, written atomically, read back with a fallback.
+
+And the folder that they lie in: who holds it, and what happens to an earlier run in it.
+"""
 
 from __future__ import annotations
 
+import datetime
 import re
+import shutil
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -19,7 +24,7 @@ from superres.datasets.joined import leaves
 from superres.engine.config.values import to_plain
 from superres.engine.run_log import keep_folder
 from superres.errors import UserError
-from superres.files import os_fault, write_atomically, write_text
+from superres.files import Lock, os_fault, remove_leftovers, write_atomically, write_text
 
 from .optim import schedulers
 from .speed.options import FORMS
@@ -27,8 +32,8 @@ from .speed.options import FORMS
 if TYPE_CHECKING:
     from .trainer import Trainer
 
-LAST = "last_checkpoint"
-BEST = "best.pth"
+LAST, BEST = "last_checkpoint", "best.pth"
+_OWN = (LAST, BEST, "iter_*.pth", "log.jsonl", "config.py", "tensorboard", "vis_data")
 _NAME = re.compile(r"iter_(\d+)\.pth")
 _LIKE_WEIGHTS = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer", "square_avg")
 _UNFIT = (ValueError, KeyError, TypeError, AttributeError, IndexError)
@@ -107,20 +112,19 @@ def restore(run: Trainer, content: dict[str, Any], path: str) -> None:
 def _warn_of_changes(run: Trainer, then: Mapping[str, Any]) -> None:
     """What the samples depend on, and is not what it was."""
     count = then.get("pictures", run.image_count)  # not in older files
-    before = {
-        "seed": (then.get("seed"), run.seed),
-        "global_batch_size": (then.get("global_batch_size"), run.cfg.global_batch_size),
-        "train_set": (
-            f"{then.get('config', {}).get('train_set')!r} with {count} pictures",
-            f"{to_plain(run.cfg.get('train_set'))!r} with {run.image_count} pictures",
-        ),
-    }
-    for key, (was, now) in before.items():
-        if was != now:
+    before = _sampling(then.get("config", {}), then.get("seed"), count)
+    for key, now in _sampling(to_plain(run.cfg), run.seed, run.image_count).items():
+        if before[key] != now:
             run.log.warn(
-                f"{key} {now} differs from the checkpoint's {was}: sampling will differ from an "
-                "uninterrupted run"
+                f"{key} {now} differs from the checkpoint's {before[key]}: sampling will differ "
+                "from an uninterrupted run"
             )
+
+
+def _sampling(config: Mapping[str, Any], seed: Any, pictures: int) -> dict[str, Any]:
+    train_set = f"{config.get('train_set')!r} with {pictures} pictures"
+    batch = config.get("global_batch_size")
+    return {"seed": seed, "global_batch_size": batch, "train_set": train_set}
 
 
 def _restore_schedule(run: Trainer, content: dict[str, Any], then: Mapping[str, Any]) -> None:
@@ -131,8 +135,7 @@ def _restore_schedule(run: Trainer, content: dict[str, Any], then: Mapping[str, 
         for scheduler, saved in zip(run.param_schedulers, content["param_schedulers"]):
             known = scheduler.state_dict()
             for key in ("last_step", "_global_step", "base_values", "_last_value"):
-                if not _alike(known[key], saved[key]):
-                    raise ValueError(f"{key} of its schedule is {str(saved[key])[:40]}")
+                _require_alike(f"{key} of its schedule", known[key], saved[key])
             scheduler.load_state_dict({k: v for k, v in saved.items() if k in known})
         return
     run.log.warn(
@@ -162,8 +165,8 @@ def _check_optimizer(optimizer: torch.optim.Optimizer, saved: Any) -> None:
         for key in mine.keys() - {"params", *FORMS}:
             # Switches come with new versions of PyTorch; what is not a switch was always there.
             new = key not in other and isinstance(mine[key], bool | None)
-            if not new and not _alike(mine[key], other[key]):
-                raise ValueError(f"{key} = {str(other[key])[:40]}")
+            if not new:
+                _require_alike(key, mine[key], other[key])
     kept = saved["state"]
     for index, state in kept.items():
         if state.keys() != kept[min(kept)].keys():
@@ -171,8 +174,13 @@ def _check_optimizer(optimizer: torch.optim.Optimizer, saved: Any) -> None:
         # Other optimisers are free in what else they keep; None is before the first step.
         for name in state.keys() & {"step", *_LIKE_WEIGHTS}:
             own = 0.0 if name == "step" else parameters[index]
-            if state[name] is not None and not _alike(own, state[name]):
-                raise ValueError(f"{name} of weight {index} is {str(state[name])[:40]}")
+            if state[name] is not None:
+                _require_alike(f"{name} of weight {index}", own, state[name])
+
+
+def _require_alike(what: str, own: Any, saved: Any) -> None:
+    if not _alike(own, saved):
+        raise ValueError(f"{what} is {str(saved)[:40]}")
 
 
 def _alike(own: Any, saved: Any) -> bool:
@@ -288,9 +296,10 @@ def find_resumable(
     candidates = [path for _, path in iteration_files(folder)]
     if wanted is not None:
         if not wanted.is_file():
-            folder_given = f"a folder; write --work-dir {wanted} --resume"
-            what = folder_given if wanted.is_dir() else "no such file"
-            raise UserError(f"cannot resume from {wanted}: {what}")
+            hint = f"a folder; write --work-dir {wanted} --resume"
+            raise UserError(
+                f"cannot resume from {wanted}: {hint if wanted.is_dir() else 'no such file'}"
+            )
         match = _NAME.fullmatch(wanted.name)
         limit = int(match[1]) if match else -1
         candidates = [wanted, *(p for n, p in iteration_files(wanted.parent) if n < limit)]
@@ -298,19 +307,17 @@ def find_resumable(
     for path in candidates:
         try:
             state = read_checkpoint(path)
-            if "optimizer" not in state:
-                raise UserError(
-                    f"checkpoint {path} holds weights only, nothing to resume from; use it as "
-                    "load_from, or resume from an iter_N.pth"
-                )
-            return path, state
+            if "optimizer" in state:
+                return path, state
+            hint = "use it as load_from, or resume from an iter_N.pth"
+            raise UserError(f"checkpoint {path} holds weights only, nothing to resume from; {hint}")
         except UserError as error:
             reasons.append(str(error))
             if path is not candidates[-1]:
                 say(f"{error}; falling back to the checkpoint before it")
-    if not candidates:
-        return None
-    raise UserError("no checkpoint can be resumed from: " + "; ".join(reasons))
+    if reasons:
+        raise UserError("no checkpoint can be resumed from: " + "; ".join(reasons))
+    return None
 
 
 def save_iteration(state: dict[str, Any], folder: Path, iteration: int, keep: int | None) -> Path:
@@ -318,8 +325,51 @@ def save_iteration(state: dict[str, Any], folder: Path, iteration: int, keep: in
     path = folder / f"iter_{iteration}.pth"
     save_atomically(state, path)
     write_text(folder / LAST, f"{path.name}\n")
-    if keep:
-        for number, old in iteration_files(folder)[keep:]:
-            if number < iteration:
-                old.unlink(missing_ok=True)
+    for number, old in iteration_files(folder)[keep:] if keep else ():
+        if number < iteration:
+            old.unlink(missing_ok=True)
     return path
+
+
+# -- the folder ----------------------------------------------------------------------------------
+
+
+def open_work_dir(path: Path, warn: Callable[[str], None] = lambda _: None) -> Lock:
+    """Make the folder, keep a second run out of it, and remove what a killed one left half written.
+
+    Raises:
+        UserError: a file is in the way, no permission, no room, or another process holds it; the
+            message says which, where and since when.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise UserError(f"work dir {path}: a file of that name is in the way") from error
+    except OSError as error:
+        raise UserError(f"work dir {os_fault(path, error, 'folder', writing=True)}") from error
+    busy = f"work dir {path} is in use by {{holder}}; wait for it or choose another with --work-dir"
+    lock = Lock(path / ".lock", busy, warn)
+    remove_leftovers(path)  # not before: what another run is writing looks the same
+    return lock
+
+
+def set_aside(path: Path, beyond: int | None = None) -> Path | None:
+    """Move an earlier run's files into ``previous_runs/TIME/``; None where there are none.
+
+    Args:
+        path: the work dir.
+        beyond: only its checkpoints beyond this iteration, and the best one if there are any.
+    """
+    if beyond is None:
+        files = sorted({found for pattern in _OWN for found in path.glob(pattern)})
+    else:
+        files = [file for number, file in iteration_files(path) if number > beyond]
+        files += path.glob(BEST) if files else []
+    if not files:
+        return None
+    now = datetime.datetime.now()
+    target = path / "previous_runs" / now.strftime("%Y%m%d_%H%M%S_%f")
+    target.mkdir(parents=True)
+    for file in files:
+        shutil.move(str(file), target / file.name)
+    return target

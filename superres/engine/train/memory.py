@@ -8,37 +8,22 @@ bit.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 
-import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from superres.engine.config.values import to_plain
 from superres.errors import UserError
-from superres.inference.memory import is_out_of_memory, peak_memory_mb
+from superres.inference.memory import peak_memory_mb
 
 if TYPE_CHECKING:
     from .trainer import Trainer
 
-__all__ = ["block_lists", "is_out_of_memory", "recompute", "while_training", "while_validating"]
-
 _STATEFUL = nn.modules.batchnorm._BatchNorm
 _RANDOM = nn.modules.dropout._DropoutNd
-
-
-class _Recomputed:
-    """Takes the place of a block's ``forward``. A copy of the block gets its own copy of this."""
-
-    def __init__(self, forward: Callable[..., Any], random: bool) -> None:
-        self.forward, self.random = forward, random
-
-    def __call__(self, *args: Any) -> Any:
-        if not torch.is_grad_enabled():
-            return self.forward(*args)
-        return checkpoint(self.forward, *args, use_reentrant=False, preserve_rng_state=self.random)
 
 
 def recompute(backbone: nn.Module, patterns: list[str]) -> list[str]:
@@ -64,22 +49,21 @@ def recompute(backbone: nn.Module, patterns: list[str]) -> list[str]:
             what = f"{type(backbone).__name__} has no module {pattern!r}"
             raise UserError(f"config: recompute: {what}. Blocks or modules in it: {names}")
         matching += found
-    chosen = [
-        name
-        for name in dict.fromkeys(matching)
-        if not any(name.startswith(f"{other}.") for other in matching)
-    ]
+    outermost = {n for n in matching if not any(n.startswith(f"{other}.") for other in matching)}
+    chosen = [name for name in blocks if name in outermost]
     for name in chosen:
-        parts = list(blocks[name].modules())
-        if any(isinstance(part, _STATEFUL) for part in parts):
+        kinds = tuple(map(type, blocks[name].modules()))
+        if any(issubclass(kind, _STATEFUL) for kind in kinds):
             raise UserError(
                 f"config: recompute: {name} holds batch normalisation, whose running statistics "
                 "a second pass would update twice"
             )
         if isinstance(blocks[name], nn.ModuleList):
             raise UserError(f"config: recompute: {name} is a list of blocks; write '{name}.*'")
-        random = any(isinstance(part, _RANDOM) for part in parts)
-        blocks[name].forward = _Recomputed(blocks[name].forward, random)
+        random = any(issubclass(kind, _RANDOM) for kind in kinds)
+        # A partial, unlike a function, goes with a copy of its block to the copy's weights.
+        options = {"use_reentrant": False, "preserve_rng_state": random}
+        blocks[name].forward = partial(checkpoint, blocks[name].forward, **options)
     return chosen
 
 

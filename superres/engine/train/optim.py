@@ -55,19 +55,17 @@ class AutocastOptimWrapper(OptimWrapper):
 
     def __init__(self, dtype: str, device_type: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.device_type = device_type
         if dtype not in DTYPES:
             raise UserError(f"amp: {dtype!r} must be one of {', '.join(DTYPES)}")
-        if dtype == "float16" and self.device_type == "cpu":
+        if dtype == "float16" and device_type == "cpu":
             raise UserError("amp: float16 trains on a GPU only; on a CPU take bfloat16")
-        self.dtype = DTYPES[dtype]
-        self.scaler = torch.amp.GradScaler(self.device_type, enabled=dtype == "float16")
+        self.device_type, self.dtype = device_type, DTYPES[dtype]
+        self.scaler = torch.amp.GradScaler(device_type, enabled=dtype == "float16")
 
     def optim_context(self, model: torch.nn.Module) -> AbstractContextManager:
         """Autocast. When gradients are exchanged is the training step's business."""
-        if self.dtype == torch.float32:
-            return nullcontext()
-        return torch.autocast(self.device_type, self.dtype)
+        plain = self.dtype == torch.float32
+        return nullcontext() if plain else torch.autocast(self.device_type, self.dtype)
 
     def backward(self, loss: torch.Tensor, **kwargs: Any) -> None:
         """Backpropagate the (scaled) loss."""
@@ -106,11 +104,9 @@ class AutocastOptimWrapper(OptimWrapper):
         scaler = state_dict.pop("loss_scaler", None)
         if scaler and self.scaler.is_enabled():
             self.scaler.load_state_dict(scaler)
-        own = self.optimizer.param_groups
-        saved = [dict(group) for group in state_dict["param_groups"]]
-        for group, mine in zip(saved, own):
-            group.update({form: mine[form] for form in FORMS if form in mine})
-        super().load_state_dict({**state_dict, "param_groups": saved})
+        groups = zip(state_dict["param_groups"], self.optimizer.param_groups)
+        forms = [{**saved, **{f: own[f] for f in FORMS if f in own}} for saved, own in groups]
+        super().load_state_dict({**state_dict, "param_groups": forms})
         fit_layout(self.optimizer)
 
 
@@ -152,8 +148,8 @@ def optim_config(cfg: Config, fast: Fast, device: torch.device) -> dict[str, Any
         hint = "write accumulate = N at the top, which cuts each iteration's batch into N parts"
         raise UserError(f"config: optim_wrapper.accumulative_counts: {hint}")
     if config.get("type", "OptimWrapper") in ("OptimWrapper", "AutocastOptimWrapper"):
-        config = {"dtype": fast.amp or "float32", **config, "type": "AutocastOptimWrapper"}
-        config.setdefault("device_type", device.type)
+        own = {"dtype": fast.amp or "float32", "device_type": device.type}
+        config = {**own, **config, "type": "AutocastOptimWrapper"}
     if isinstance(config.get("optimizer"), dict):  # a constructor of one's own may want several
         optimizer = config["optimizer"]
         known = OPTIMIZERS.get(optimizer.get("type"))

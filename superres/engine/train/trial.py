@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import torch
 from mmengine.config import Config
-from mmengine.visualization import Visualizer
 
+from superres.engine.config.check import scale_lr
 from superres.engine.config.load import load_config
 from superres.engine.config.values import to_plain, walk
 from superres.engine.distributed import launch
@@ -23,9 +21,8 @@ from superres.engine.run_log import RunLog
 from superres.errors import UserError, some
 from superres.files import os_fault
 
-from .build import build_trainer
+from .build import build_trainer, introduction
 from .checkpoint import iteration_files
-from .trainer import Trainer
 
 ITERATIONS = 5
 
@@ -48,15 +45,13 @@ def try_out(
     device: torch.device,
     work_dir: Path,
     log: RunLog,
-    introduce: Callable[[Trainer], list[str]],
     resume: str | os.PathLike | None = None,
 ) -> int:
     """Some iterations, one image of each set and one checkpoint, in a folder that goes again.
 
     Args:
-        cfg: complete and checked, with a seed.
+        cfg: complete and checked.
         work_dir: of the training itself; nothing is written there.
-        introduce: the lines that a training starts with.
         resume: 'auto' or a checkpoint, from which the training is to go on.
 
     Returns:
@@ -65,6 +60,8 @@ def try_out(
     Raises:
         UserError: whatever would end the training, and a disk too small for its checkpoints.
     """
+    cfg.seed = cfg.get("seed") or 0
+    scale_lr(cfg)
     disk = next(folder for folder in (work_dir, *work_dir.absolute().parents) if folder.is_dir())
     quiet, lines, changed = RunLog(log.rank, level="WARNING"), [], _differences(cfg)
     quiet.listeners.append(
@@ -72,17 +69,17 @@ def try_out(
     )
     total, every = cfg.max_iters, cfg.get("checkpoint_interval") or cfg.max_iters
     cfg.log_interval = 1
-    with contextlib.ExitStack() as stack:  # one folder for all ranks, on the disk of the work dir
-        made = None
-        if log.rank == 0:
-            try:
-                made = stack.enter_context(tempfile.TemporaryDirectory(prefix=".check-", dir=disk))
-            except OSError as error:
-                raise UserError(os_fault(disk, error, "folder", writing=True)) from error
-        folder = Path(launch.broadcast(made))
+    folder = None
+    try:
+        if log.rank == 0:  # one for all ranks, on the disk of the work dir
+            folder = tempfile.mkdtemp(prefix=".check-", dir=disk)
+    except OSError as error:
+        raise UserError(os_fault(disk, error, "folder", writing=True)) from error
+    folder = Path(launch.broadcast(folder))
+    try:
         trainer = build_trainer(cfg, device, folder, quiet)
-        trainer.visualizer = Visualizer("check")  # of no back end: nothing is sent to a server
-        for line in introduce(trainer):
+        trainer.vis_backends.clear()  # nothing is sent to a server
+        for line in introduction(trainer):
             log.say(line.replace(str(folder), str(work_dir)))
         images = sum(len(scored.dataset) for scored in trainer.eval_sets)
         for scored in trainer.eval_sets:
@@ -103,6 +100,9 @@ def try_out(
         if code or log.rank:
             return code
         size = (folder / f"iter_{start + ITERATIONS}.pth").stat().st_size
+    finally:
+        if log.rank == 0:
+            shutil.rmtree(folder)
     rate = median(line["it_per_s"] for line in lines[1:])
     kept = min(cfg.get("max_keep_checkpoints") or total, -(-total // every))
     needed, free = size * (kept + 2), shutil.disk_usage(disk).free  # best.pth, one being written

@@ -149,7 +149,7 @@ def prepared(model: nn.Module, device: torch.device, dtype: str = "fp32") -> Tor
     """
     if dtype not in DTYPES:
         raise UserError(f"dtype {dtype!r} is not known; choose one of {', '.join(DTYPES)}")
-    bfloat16 = dtype == "bf16" and device.type == "cpu" and _has_bfloat16()
+    bfloat16 = dtype == "bf16" and device.type == "cpu" and has_bfloat16()
     if dtype != "fp32" and device.type != "cuda" and not bfloat16:
         raise UserError(
             f"dtype {dtype!r} makes nothing faster on this {device.type}; leave it out, or use "
@@ -159,9 +159,13 @@ def prepared(model: nn.Module, device: torch.device, dtype: str = "fp32") -> Tor
     return TorchNetwork(net, in_channels(model), device, DTYPES[dtype])
 
 
-def _has_bfloat16() -> bool:
+def has_bfloat16() -> bool:
     """Whether this processor multiplies bfloat16 (AVX-512 BF16, AMX, or Arm's)."""
-    return torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    told = getattr(torch.cpu, "get_capabilities", dict)()
+    if any(told.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16")):
+        return True
+    tests = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, name, bool)() for name in tests)
 
 
 def upscale_tensor(net: Any, x: torch.Tensor, *args: Any, **options: Any) -> torch.Tensor:

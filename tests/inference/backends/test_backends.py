@@ -209,7 +209,7 @@ def test_memory_is_counted_for_every_back_end():
 
 
 def test_requests_that_cannot_be(monkeypatch):
-    monkeypatch.setattr(pytorch, "_has_bfloat16", lambda: False)
+    monkeypatch.setattr(pytorch, "has_bfloat16", lambda: False)
     for options, words in (
         ({"backend": "tensorrt"}, "not known; choose auto"),
         ({"dtype": "bf16"}, "makes nothing faster on this cpu"),
@@ -235,7 +235,7 @@ def test_requests_that_cannot_be(monkeypatch):
     ],
 )
 def test_lower_precision_keeps_its_bound(device, dtype, bound):
-    if not (torch.cuda.is_available() if device == "cuda" else pytorch._has_bfloat16()):
+    if not (torch.cuda.is_available() if device == "cuda" else pytorch.has_bfloat16()):
         pytest.skip(f"no {dtype} here on {device}")
     network = build(channels=64, num_blocks=16, img_range=255.0)
     backend = best(network, device, dtype=dtype)

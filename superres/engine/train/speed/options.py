@@ -19,6 +19,7 @@ import torch
 
 from superres.engine.config.values import as_parts
 from superres.errors import UserError, did_you_mean
+from superres.inference.backends.pytorch import has_bfloat16
 
 PRESETS = ("auto", "max", "off")
 FORMS = ("fused", "foreach", "capturable", "differentiable")
@@ -99,32 +100,30 @@ def resolve(
             notes.append(f"speed.{part}: {obstacle}; going on without")
         automatic = default and preset != "off"
         chosen[part] = not obstacle and (automatic if wanted[part] == "auto" else wanted[part])
-    if deterministic:
-        chosen["autotune"] = False
+    chosen["autotune"] &= not deterministic
     if no_gpu or (wanted["tf32"] == "auto" and not most):
         chosen["tf32"] = None
     return Fast(amp=dtype, **chosen), notes
 
 
-def _wanted(fast: Any) -> tuple[dict[str, Any], str]:
-    parts: dict[str, Any] = dict.fromkeys(PARTS, "auto")
-    given = dict(as_parts(fast))
-    preset = given.pop("preset", "auto")
-    for key, value in given.items():
-        if key not in parts:
-            near = did_you_mean(key, parts)
-            raise UserError(f"config: speed has no part {key!r}{near}. It has {', '.join(PARTS)}")
-        allowed = ["auto", *(("bfloat16", "float16") if key == "amp" else ())]
-        if not isinstance(value, bool) and value not in allowed:
-            shown = ", ".join(map(repr, (True, False, *allowed)))
-            raise UserError(f"config: speed.{key} = {value!r} must be one of {shown}")
-        parts[key] = value
+def _wanted(speed: Any) -> tuple[dict[str, Any], str]:
+    """Each part as the config has it, and the preset."""
+    given = {"preset": "auto", **as_parts(speed)}
+    preset = given.pop("preset")
     if preset not in PRESETS:
         shown = ", ".join(map(repr, PRESETS))
         raise UserError(
             f"config: speed = {preset!r} must be one of {shown}, or a dict of its parts"
         )
-    return parts, preset
+    for key, value in given.items():
+        if key not in PARTS:
+            near = did_you_mean(key, PARTS)
+            raise UserError(f"config: speed has no part {key!r}{near}. It has {', '.join(PARTS)}")
+        allowed = ["auto", *(("bfloat16", "float16") if key == "amp" else ())]
+        if not isinstance(value, bool) and value not in allowed:
+            shown = ", ".join(map(repr, (True, False, *allowed)))
+            raise UserError(f"config: speed.{key} = {value!r} must be one of {shown}")
+    return {**dict.fromkeys(PARTS, "auto"), **given}, preset
 
 
 def _amp_dtype(
@@ -134,28 +133,17 @@ def _amp_dtype(
 
     bfloat16 on a processor that lacks its instructions is three times slower than float32.
     """
-    chosen = key if part == "auto" else part
-    if isinstance(chosen, str) and chosen != "auto":
-        return chosen
-    if not chosen and not (strongest and part == "auto"):
-        return None
+    chosen = (key or strongest) if part == "auto" else part
+    if isinstance(chosen, str) or not chosen:
+        return chosen or None
     if device.type == "cuda":
         return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
-    if cpu_has_bfloat16():
+    if has_bfloat16():
         return "bfloat16"
     notes.append(
         "amp: this CPU has no native bfloat16; training in float32 (amp='bfloat16' forces it)"
     )
     return None
-
-
-def cpu_has_bfloat16() -> bool:
-    """Whether the processor multiplies in bfloat16 (AVX512-BF16, AMX, Arm's BF16 extension)."""
-    told = getattr(torch.cpu, "get_capabilities", dict)()
-    if any(told.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16")):
-        return True
-    tests = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    return any(getattr(torch.cpu, name, bool)() for name in tests)
 
 
 def _likes_channels_last(device: torch.device) -> bool:
@@ -182,14 +170,10 @@ def optimizer_options(
     """
     if optimizer is None or set(FORMS) & set(given):
         return {}
-    accepted = set(inspect.signature(optimizer).parameters)
-    options: dict[str, Any] = {}
-    if fast.cuda_graph and "capturable" in accepted:
-        options["capturable"] = True
     # Those without a fused form take torch's default, which is foreach on a GPU.
-    if fast.fused and "fused" in accepted and device.type in ("cuda", "cpu"):
-        options["fused"] = True
-    return options
+    quick = {"capturable": fast.cuda_graph, "fused": fast.fused and device.type in ("cuda", "cpu")}
+    accepted = inspect.signature(optimizer).parameters
+    return {form: True for form, wanted in quick.items() if wanted and form in accepted}
 
 
 @contextmanager
