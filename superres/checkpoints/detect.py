@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -88,15 +89,12 @@ def neighbour_config(path: Path) -> dict[str, Any] | None:
     file = path.parent / "config.json"
     if not file.is_file():
         return None
-    try:
+    config = None
+    with contextlib.suppress(OSError, ValueError, RecursionError):
         config = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{file}: not readable as JSON ({error}); repair or remove it") from error
     if not isinstance(config, dict) or not is_factor(config.get("res_scale", 1)):
-        raise UserError(
-            f"{file}: expected a JSON object whose res_scale, if it has one, is a positive "
-            "number; repair or remove it"
-        )
+        what = "a JSON object whose res_scale, if it has one, is a positive number"
+        raise UserError(f"{file}: not readable as {what}; repair or remove it")
     return config
 
 

@@ -46,7 +46,7 @@ def read_own(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]] | None:
     Raises:
         UserError: see `read_head` and `open_safetensors`.
     """
-    if not is_safetensors(read_head(path)):
+    if read_head(path)[8:9] != b"{":
         return None
     try:
         state, metadata = open_safetensors(path, "np")
@@ -74,11 +74,6 @@ def read_head(path: Path) -> bytes:
         if head.lstrip().startswith(beginning):
             raise UserError(f"{path}: this is {told}")
     return head
-
-
-def is_safetensors(head: bytes) -> bool:
-    """Whether a file begins as safetensors do."""
-    return head[8:9] == b"{"
 
 
 def open_safetensors(path: Path, framework: str) -> tuple[dict[str, Any], dict[str, str]]:
@@ -171,7 +166,7 @@ def open_weights(path: Path) -> tuple[Any, dict[str, str]]:
             a pickle that holds more than tensors and plain data.
     """
     head = read_head(path)
-    if is_safetensors(head):
+    if head[8:9] == b"{":  # as safetensors begin
         return open_safetensors(path, "pt")
     import torch
 
@@ -196,10 +191,9 @@ def open_weights(path: Path) -> tuple[Any, dict[str, str]]:
         raise
     except pickled.RunsCode as call:
         raise UserError(
-            f"{path}: refused, because opening it would run code: the pickle calls {call}. Such a "
-            "file can do anything on this machine. Safe are .safetensors files and .pth files "
-            "that hold only tensors and plain numbers and text. If you trust where it comes from, "
-            "open it in the program that made it and torch.save(model.state_dict(), 'weights.pth')."
+            f"{path}: refused, because opening it would run code: the pickle calls {call}. Safe "
+            "are .safetensors files, and .pth files of tensors and plain data. If you trust it, "
+            "open it in the program that made it, and torch.save(model.state_dict(), 'x.pth')"
         ) from None
     except Exception as error:  # a damaged file can fail in any way; all mean the same to a user
         reason = (str(error).splitlines() or [type(error).__name__])[0][:120]

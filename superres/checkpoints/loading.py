@@ -17,15 +17,8 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from superres.checkpoints import networks, state_dict
+from superres.checkpoints import files, networks, state_dict
 from superres.checkpoints.detect import Match, detect, nearest
-from superres.checkpoints.files import (
-    CONFIG_TENSOR,
-    METADATA_KEY,
-    checksums,
-    open_weights,
-    parse_config,
-)
 from superres.checkpoints.formats import FORMATS, OWN
 from superres.checkpoints.formats.base import Shapes, pattern
 from superres.checkpoints.spandrel_networks import SPANDREL, SpandrelNetwork, load_foreign
@@ -77,14 +70,13 @@ class LoadedWeights:
         """One line: what was recognised, with the numeric convention."""
         c = self.config
         mean = ", ".join(f"{value:.4g}" for value in c.get("rgb_mean") or ())
-        odd = _fewer_channels(c)
         words = [
             " ".join([c["type"], "+".join(f"x{s}" for s in self.scales if s)]).rstrip(),
             *(f"{name} {c[name]}" for name in ("channels", "num_blocks") if name in c),
             f"range 0..{c.get('img_range', 1):g}",
             f"mean {mean}" if mean else "no mean",
             *([f"residual scale {c['res_scale']:g}"] if "res_scale" in c else ()),
-            *([odd] if odd else ()),
+            *filter(None, [_fewer_channels(c)]),
         ]
         text = f"{printable(self.path.name, keep='')}: {self.format} weights, {'; '.join(words)}"
         return text + (f" ({'; '.join(self.notes)})" if self.notes else "")
@@ -153,7 +145,7 @@ def read_weights(
     if not networks.is_factor(hints.get("res_scale", 1)):
         raise UserError(f"res_scale must be a positive number such as 0.1, not {hints!r}")
     path = resolve(name_or_path, scale)
-    tree, metadata = open_weights(path)
+    tree, metadata = files.open_weights(path)
     loaded = _own(tree, metadata, path)
     if format is not None and (format == OWN) != (loaded is not None):
         own = "a file of superres itself" if loaded else "neither a checkpoint nor an export of it"
@@ -252,17 +244,17 @@ def safetensors_bytes(
     config = networks.plain(networks.full_config(config))
     if faults := state_dict.differences(networks.network_shapes(config), state):
         raise UserError(f"the weights are not those of {config}: {faults}")
-    metadata = {METADATA_KEY: json.dumps(config), "format": "pt"}
-    return safetensors.torch.save(state, metadata | checksums(state, metadata))
+    metadata = {files.METADATA_KEY: json.dumps(config), "format": "pt"}
+    return safetensors.torch.save(state, metadata | files.checksums(state, metadata))
 
 
 def _own(tree: Any, metadata: Mapping[str, str], path: Path) -> LoadedWeights | None:
     """Our own training checkpoint or export, or None."""
     notes: list[str] = []
     meta: Mapping[str, Any] = {}
-    if METADATA_KEY in metadata:
-        config = parse_config(metadata[METADATA_KEY], str(path))
-        state = {key: value for key, value in tree.items() if key != CONFIG_TENSOR}
+    if files.METADATA_KEY in metadata:
+        config = files.parse_config(metadata[files.METADATA_KEY], str(path))
+        state = {key: value for key, value in tree.items() if key != files.CONFIG_TENSOR}
     elif state := _backbone(tree, "state_dict"):
         if averaged := _backbone(tree, "ema_state_dict"):
             state, notes = averaged, ["averaged (EMA) weights"]

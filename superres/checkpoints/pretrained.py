@@ -142,7 +142,6 @@ def _download(repo: str, scale: int | None, revision: str | None) -> Path:
         reason = " ".join((str(error).strip() or type(error).__name__).split())[:300]
         raise UserError(
             f"{repo}: the hub or its cache failed ({reason}). Check the name and the connection; a "
-            "private or gated repository needs hf auth login or HF_TOKEN with a token that may "
-            "read it; HF_HOME is the folder of the cache. Without a connection, download the "
-            "repository in another way and pass its folder"
+            "private repository needs hf auth login or HF_TOKEN; HF_HOME is the cache's folder. "
+            "Without a connection, download the repository in another way and pass its folder"
         ) from error

@@ -84,10 +84,7 @@ def clean(state: Mapping[str, Any], where: str) -> State:
     """
     for key, value in state.items():
         if not isinstance(value, Tensor):
-            raise UserError(
-                f"{where}: entry {key!r} is {type(value).__name__}, not a tensor; this is no plain "
-                "state dict"
-            )
+            raise UserError(f"{where}: entry {key!r} is {type(value).__name__}, not a tensor")
         strided = value.layout is torch.strided and not value.is_nested
         if not strided or value.is_meta or value.is_quantized:
             raise no_weights(key, value, where)
@@ -97,10 +94,7 @@ def clean(state: Mapping[str, Any], where: str) -> State:
     stored = sum(storage.nbytes() for storage in storages.values())
     # From 8 to 32 bits is four times; networks that share a layer are some times more.
     if needed > _SMALL and needed > 32 * stored:
-        raise UserError(
-            f"{where}: refused, its {stored} bytes stand for {needed} bytes of weights, one number "
-            "repeated; no network is stored so"
-        )
+        raise UserError(f"{where}: refused: {needed} bytes of weights, one number repeated")
     result: State = {}
     for key, value in state.items():
         if value.is_floating_point():
@@ -109,10 +103,8 @@ def clean(state: Mapping[str, Any], where: str) -> State:
             except NotImplementedError:  # of 4 bits and the like
                 raise no_weights(key, value, where) from None
             if not bool(torch.isfinite(value).all()):
-                raise UserError(
-                    f"{where}: {key!r} holds NaN or infinite weights; the training that wrote it "
-                    "had diverged, use an earlier checkpoint"
-                )
+                what = "NaN or infinite weights; its training diverged, use an earlier checkpoint"
+                raise UserError(f"{where}: {key!r} holds {what}")
         result[str(key)] = value.contiguous()
     return result
 

@@ -1,6 +1,7 @@
 """Published names: fetched once, checked by hash, kept; files from disk stand in for a server."""
 
 import hashlib
+import re
 
 import pytest
 import torch
@@ -46,13 +47,5 @@ def test_a_cache_that_cannot_be_written_is_told(published, tmp_path, monkeypatch
 
 
 def test_every_name_carries_its_hash():
-    assert len(PUBLISHED) >= 11
-    for entry in PUBLISHED.values():
-        assert len(entry.digits) == 8
-        int(entry.digits, 16)
+    assert all(re.fullmatch("[0-9a-f]{8}", entry.digits) for entry in PUBLISHED.values())
     assert PUBLISHED["edsr_baseline_x2"].digits == "1bc95232"
-
-
-def test_unknown_name_lists_the_known_ones():
-    with pytest.raises(UserError, match=r"edsr_x9.*published names.*edsr_baseline_x2"):
-        load_model("edsr_x9")

@@ -56,7 +56,7 @@ class TestAmbiguous:
         [
             ('{"n_resblocks": 16, "n_feats": 8}', r"n_resblocks = 16.*2.*another file"),
             ('{"colour": "blue"}', "format="),
-            ("{", r"config\.json: not readable as JSON"),
+            ("{", r"config\.json: not readable as a JSON object"),
             *(
                 (f'{{"n_feats": 8, "res_scale": {value}}}', r"config\.json: .* positive number")
                 for value in ('"big"', "null", "true", "Infinity", "NaN", "-1")

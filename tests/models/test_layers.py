@@ -63,11 +63,10 @@ def test_channel_attention_formula():
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
-@pytest.mark.parametrize(
-    ("border", "method"), [("replicate", "matlab"), ("reflect", "matlab-mirror")]
-)
+@pytest.mark.parametrize("method", ["matlab", "matlab-mirror"])
 @pytest.mark.parametrize("size", [(9, 7), (1, 2)])
-def test_matlabs_bicubic_with_either_border(scale, border, method, size):
+def test_matlabs_bicubic_with_either_border(scale, method, size):
+    border = "reflect" if "mirror" in method else "replicate"
     x = np.random.default_rng(0).random((*size, 2))
     expected = imresize(x, scale=scale, border=border).transpose(2, 0, 1)
     layer = BicubicUpsample(scale, method).double()

@@ -24,8 +24,7 @@ RCAN = Layout(
     arguments.rcan,
     {
         **ENDS,
-        "body.{g}.blocks.{i}.conv1": "body.{g}.residual_group.{i}.rcab.0",
-        "body.{g}.blocks.{i}.conv2": "body.{g}.residual_group.{i}.rcab.2",
+        "body.{g}.blocks.{i}.conv{c+1}": "body.{g}.residual_group.{i}.rcab.{2c}",
         "body.{g}.blocks.{i}.attention.down": "body.{g}.residual_group.{i}.rcab.3.attention.1",
         "body.{g}.blocks.{i}.attention.up": "body.{g}.residual_group.{i}.rcab.3.attention.3",
         **same("body.{g}.conv"),

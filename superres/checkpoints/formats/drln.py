@@ -10,8 +10,7 @@ COMMON = {
     "conv_first": "head",
     "fusions.{n}": "c{n+1}.body.0",
     "blocks.{n}.fuse": "b{n+1}.g.body.0",
-    "blocks.{n}.r{r}.conv1": "b{n+1}.r{r}.body.0",
-    "blocks.{n}.r{r}.conv2": "b{n+1}.r{r}.body.2",
+    "blocks.{n}.r{r}.conv{c+1}": "b{n+1}.r{r}.body.{2c}",
     "upsample.{k}.upsample_conv": "upsample.up.body.{3k}",
     "conv_last": "tail",
 }

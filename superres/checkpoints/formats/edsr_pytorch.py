@@ -17,7 +17,7 @@ ENDS = {
     "upsample.{k}.upsample_conv": "tail.0.{2k}",
     "conv_last": "tail.1",
 }
-BLOCKS = {"body.{i}.conv1": "body.{i}.body.0", "body.{i}.conv2": "body.{i}.body.2"}
+BLOCKS = {"body.{i}.conv{c+1}": "body.{i}.body.{2c}"}
 
 _layout = partial(Layout, convention=IN_255, mean_shift=("sub_mean", "add_mean"))
 
@@ -32,8 +32,7 @@ MDSR = _layout(
     arguments.mdsr,
     {
         "conv_first": "head.0",
-        "pre_process.{s}.{n}.conv1": "pre_process.{#s}.{n}.body.0",
-        "pre_process.{s}.{n}.conv2": "pre_process.{#s}.{n}.body.2",
+        "pre_process.{s}.{n}.conv{c+1}": "pre_process.{#s}.{n}.body.{2c}",
         **BLOCKS,
         "conv_after_body": "body.{I}",
         "upsample.{s}.{k}.upsample_conv": "upsample.{#s}.{2k}",
@@ -45,8 +44,7 @@ RCAN = _layout(
     arguments.rcan,
     {
         **ENDS,
-        "body.{g}.blocks.{i}.conv1": "body.{g}.body.{i}.body.0",
-        "body.{g}.blocks.{i}.conv2": "body.{g}.body.{i}.body.2",
+        "body.{g}.blocks.{i}.conv{c+1}": "body.{g}.body.{i}.body.{2c}",
         "body.{g}.blocks.{i}.attention.down": "body.{g}.body.{i}.body.3.conv_du.0",
         "body.{g}.blocks.{i}.attention.up": "body.{g}.body.{i}.body.3.conv_du.2",
         "body.{g}.conv": "body.{g}.body.{I}",

@@ -12,11 +12,9 @@ SRRESNET = Layout(
     {
         "conv_first": "conv_block1.0",
         "act_first": "conv_block1.1",
-        "body.{i}.conv1": "trunk.{i}.rcb.0",
-        "body.{i}.norm1": "trunk.{i}.rcb.1",
+        "body.{i}.conv{c+1}": "trunk.{i}.rcb.{3c}",
+        "body.{i}.norm{c+1}": "trunk.{i}.rcb.{3c+1}",
         "body.{i}.act": "trunk.{i}.rcb.2",
-        "body.{i}.conv2": "trunk.{i}.rcb.3",
-        "body.{i}.norm2": "trunk.{i}.rcb.4",
         "conv_after_body": "conv_block2.0",
         "norm_after_body": "conv_block2.1",
         "upsample.{k}.upsample_conv": "upsampling.{k}.upsample_block.0",

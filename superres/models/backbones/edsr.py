@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from superres.models.layers.attention import build_attention
-from superres.models.layers.backbone import Backbone
-from superres.models.layers.init import check_init, kaiming_scaled
+from superres.models.layers.backbone import Backbone, check_init, kaiming_scaled
 from superres.models.layers.normalise import DIV2K_MEAN, UNIT_STD, Denormalise, Normalise
 from superres.models.layers.residual import ResidualBlock
 from superres.models.layers.upsample import Upsampler, radius_around

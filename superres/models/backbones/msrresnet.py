@@ -9,8 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from superres.errors import UserError
-from superres.models.layers.backbone import Backbone
-from superres.models.layers.init import check_init, kaiming_scaled
+from superres.models.layers.backbone import Backbone, check_init, kaiming_scaled
 from superres.models.layers.normalise import Denormalise, Normalise
 from superres.models.layers.residual import ResidualBlock
 from superres.models.layers.upsample import Upsampler, radius_around

@@ -8,9 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from superres.errors import UserError
-from superres.models.layers.backbone import Backbone
-from superres.models.layers.init import kaiming_scaled
-from superres.models.layers.receptive import receptive_radius
+from superres.models.layers.backbone import Backbone, kaiming_scaled, receptive_radius
 from superres.models.layers.residual import densely
 from superres.registry import MODELS
 

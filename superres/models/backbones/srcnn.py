@@ -8,10 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from superres.errors import UserError
-from superres.models.layers.backbone import Backbone
+from superres.models.layers.backbone import Backbone, receptive_radius
 from superres.models.layers.interpolate import BicubicUpsample
 from superres.models.layers.normalise import Denormalise, Normalise
-from superres.models.layers.receptive import receptive_radius
 from superres.registry import MODELS
 
 

@@ -6,8 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from superres.errors import UserError
-from superres.models.layers.backbone import Backbone
-from superres.models.layers.receptive import receptive_radius
+from superres.models.layers.backbone import Backbone, receptive_radius
 from superres.registry import MODELS
 
 

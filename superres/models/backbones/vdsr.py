@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from superres.errors import UserError
-from superres.models.layers.backbone import Backbone
+from superres.models.layers.backbone import Backbone, receptive_radius
 from superres.models.layers.interpolate import BicubicUpsample
 from superres.models.layers.normalise import Denormalise, Normalise
-from superres.models.layers.receptive import receptive_radius
 from superres.registry import MODELS
 
 

@@ -1,10 +1,11 @@
-"""What every network of this package is: a torch module that can enlarge pictures, too."""
+"""What every network of this package is and needs: the base class, its scale, how far it sees, and
+the initialisations that published recipes use."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
 import torch
 from torch import nn
@@ -110,3 +111,56 @@ def with_scale(network: nn.Module, config: Mapping[str, Any]) -> nn.Module:
             )
         network.scale = scale
     return network
+
+
+Step = tuple[Literal["conv", "up", "interpolate"], int]
+
+
+def receptive_radius(steps: Sequence[Step]) -> int:
+    """How many input pixels away an input pixel can still change an output pixel.
+
+    The distance is counted in whole input pixels from the input pixel that the output pixel lies
+    in, the worst case over the output pixels of one input pixel.
+
+    Args:
+        steps: the network from input to output: ``("conv", r)`` for a total kernel radius ``r``
+            at the current resolution, ``("up", f)`` for a pixel shuffle by ``f``,
+            ``("interpolate", f)`` for a bicubic enlargement by ``f`` (four taps, no antialias).
+    """
+    scale = 1
+    for kind, value in steps:
+        scale *= 1 if kind == "conv" else value
+    low, high = 0, scale - 1  # the output pixels of input pixel 0
+    for kind, value in reversed(steps):
+        if kind == "conv":
+            low, high = low - value, high + value
+        elif kind == "up":
+            low, high = low // value, high // value
+        elif value > 1:
+            # Output p lies at (p + 1/2) / f - 1/2 = (2p + 1 - f) / 2f and has two taps on either
+            # side; on an input pixel's centre it has that pixel only, its neighbour p then tells.
+            low = (2 * low + 1 - value) // (2 * value) - 1
+            high = -(-(2 * high + 1 - value) // (2 * value)) + 1
+    return max(-low, high)
+
+
+INITS = ("pytorch", "mmediting")
+
+
+def check_init(init: str, *more: str) -> None:
+    """UserError unless ``init`` is one of `INITS` or of ``more``, which one network has."""
+    if init not in (*INITS, *more):
+        raise UserError(f"init={init!r} is not known; choose one of {', '.join((*INITS, *more))}")
+
+
+def kaiming_scaled(modules: Iterable[nn.Module], scale: float = 1.0) -> None:
+    """Kaiming-normal (fan in, gain of ReLU) times ``scale`` for conv weights, zero biases.
+
+    MMEditing's rule: 0.1 for the convolutions of residual blocks, 1 for those of the upsampler.
+    """
+    for module in modules:
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_in", nonlinearity="relu")
+            module.weight.data.mul_(scale)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from torch import Tensor, nn
 
 from superres.errors import UserError
-from superres.models.layers.receptive import receptive_radius
+from superres.models.layers.backbone import receptive_radius
 
 SCALES = (2, 3, 4, 8)
 """Scales a pixel-shuffle upsampler is built for."""
