@@ -62,12 +62,11 @@ def test_channel_attention_formula():
     torch.testing.assert_close(layer(x), x * gate[:, :, None, None])
 
 
-@pytest.mark.parametrize("scale", [2, 3, 4])
+@pytest.mark.parametrize(("scale", "height"), [(2, 9), (3, 1), (4, 2)])
 @pytest.mark.parametrize("method", ["matlab", "matlab-mirror"])
-@pytest.mark.parametrize("size", [(9, 7), (1, 2)])
-def test_matlabs_bicubic_with_either_border(scale, method, size):
+def test_matlabs_bicubic_with_either_border(scale, height, method):
+    x = np.random.default_rng(0).random((height, 7, 2))
     border = "reflect" if "mirror" in method else "replicate"
-    x = np.random.default_rng(0).random((*size, 2))
     expected = imresize(x, scale=scale, border=border).transpose(2, 0, 1)
     layer = BicubicUpsample(scale, method).double()
     found = layer(torch.from_numpy(x.transpose(2, 0, 1)[None]))[0].numpy()
