@@ -183,12 +183,11 @@ def test_a_network_that_is_not_known(tmp_path):
         f"{n}.weight": torch.zeros(9) for n in ("conv1", "bn1", "layer1.0.conv1", "layer1.0.bn1")
     }
     far["index"] = torch.zeros(4, dtype=torch.long)
-    module = torch.nn.Conv2d(3, 3, 3)
     for tree, words in (
         ({"params_ema": near}, r"nearest is RRDBNet of .*missing body.*unexpected .*dense#"),
         (lenet, r"not known here; its keys are .*: conv#.weight, fc#.weight"),
         (far, r"odd\.pth: the weights of a network that is not known here; its keys are"),
-        (module, r"not known here; its keys are .*: bias, weight"),
+        (torch.nn.Conv2d(3, 3, 3), r"not known here; its keys are .*: bias, weight"),
     ):
         torch.save(tree, tmp_path / "odd.pth")
         with pytest.raises(UserError, match=words):
