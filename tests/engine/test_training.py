@@ -5,18 +5,24 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 from superres.cli.main import main
+from superres.engine.test.evaluate import Evaluation
+from superres.engine.test.sets import EvalSet
 from superres.engine.train.checkpoint import read_checkpoint
+from superres.evaluation.extra_metrics import ExtraMetrics
+from superres.evaluation.protocols import get_protocol
 from superres.imaging.io import read_image
 from superres.registry import METRICS
 
-from .conftest import CONFIG, read_trace
+from .conftest import CONFIG, picture, read_trace
 
 PROTOCOLS = "protocols=dict(default=['edsr-y','mmediting-rgb'],testset=['mmediting-rgb'])"
 
@@ -157,3 +163,48 @@ def test_a_metric_that_fails_everywhere_is_exit_1(train, options, broken, tmp_pa
     arguments = [CONFIG, str(tmp_path / "work/iter_2.pth"), "--metrics", "sometimes"]
     arguments += ["--cfg-options", *options]
     assert main(["test", *arguments]) == int(broken)
+
+
+def test_validation_reads_and_scores_beside_the_network():
+    """The network waits for the next image to be read and for the last to be scored."""
+    read, scored = ([threading.Event() for _ in range(4)] for _ in range(2))
+    waited, shown = [], []
+
+    class Pairs(list):
+        lq, make_lq = "there", "none"
+        gt = SimpleNamespace(name_at=str)
+
+        def load(self, i):
+            read[i].set()
+            return self[i]
+
+    class Metrics(ExtraMetrics):
+        def row(self, protocol, sr, hr, scale):
+            found = super().row(protocol, sr, hr, scale)
+            scored[int(hr[0, 0, 0])].set()
+            return found
+
+    images = [picture(i, 48, 64) for i in range(4)]
+    for i, image in enumerate(images):
+        image[0, 0, 0] = i
+    pairs = Pairs((image[::2, ::2].copy(), image) for image in images)
+    one = EvalSet("mine", "validation", 2, "mine", [get_protocol("edsr-div2k")], 3, pairs)
+
+    def method(lq, scale):
+        i = int(lq[0, 0, 0])
+        if beside:
+            waited.extend(event.wait(20) for event in (*read[i + 1 : i + 2], *scored[i - 1 : i]))
+        return lq.repeat(2, 0).repeat(2, 1).astype(np.float32), {}
+
+    found = []
+    for beside in (False, True):
+        evaluation = Evaluation([one], Metrics([]), beside=beside)
+        entries = evaluation.score(method, on_image=lambda *seen: shown.append(seen)).entries
+        found.append([{**row, "seconds": 0} for row in entries[0]["images"]])
+        for event in (*read, *scored):
+            event.clear()
+    assert waited == [True] * 6
+    assert [(image["name"], sr is None) for image, sr in shown] == 2 * [
+        (str(i), before) for i in range(4) for before in (True, False)
+    ]
+    assert found[0] == found[1]

@@ -139,7 +139,8 @@ class EvaluationHook(Hook):
 
     def _evaluate(self, runner: Any, on_image: OnImage) -> EvalResults | None:
         torch.backends.cudnn.benchmark = False  # each image has a size of its own
-        sets = Evaluation(runner.eval_sets, self.extras, lambda: bool(runner.stop.signal))
+        stopped = lambda: bool(runner.stop.signal)  # noqa: E731
+        sets = Evaluation(runner.eval_sets, self.extras, stopped, beside=True)
         try:
             method = network(runner.module, runner.device)
             return sets.score(method, f"iteration {runner.iter}", on_image=on_image)

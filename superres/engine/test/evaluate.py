@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +68,8 @@ class Evaluation:
         extras: metrics beside PSNR and SSIM, by the same protocols.
         interrupted: asked before each image; :meth:`score` returns None once it says so.
         progress: called with the name of the set after each image of this rank.
+        beside: read the next image and score the last one while the method works. The time that
+            it takes then includes waiting for the processor.
         on_failure: called for each image of this rank that cannot be scored, which is then marked
             in the results. None: it ends the run, but for a metric that is not available.
     """
@@ -72,6 +78,7 @@ class Evaluation:
     extras: ExtraMetrics
     interrupted: Callable[[], bool] = lambda: False
     progress: Callable[[str], None] = lambda _: None
+    beside: bool = False
     on_failure: Callable[[str], None] | None = None
 
     def score(
@@ -93,16 +100,23 @@ class Evaluation:
         Raises:
             UserError: an image cannot be read or scored, and there is not an ``on_failure``.
         """
-        local, stopped = [], False
         sizes = [0 if s.dataset is None else len(s.dataset) for s in self.sets]
         work = [(number, index) for number, size in enumerate(sizes) for index in range(size)]
-        for number, index in work[launch.rank() :: launch.world_size()]:
-            if stopped := self.interrupted():
-                break
-            eval_set = self.sets[number]
-            rows, fed = self._image(method, eval_set, index, save_dir, on_image)
-            local.append((number, index, rows, fed))
-            self.progress(eval_set.name)
+        work = work[launch.rank() :: launch.world_size()]
+        local, scoring, stopped = [], deque(), False
+        # Further metrics may be networks, which would be in the way of this one.
+        beside = int(self.beside and not self.extras.names)
+        with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as scorer:
+            reads = [partial(read_pair, self.sets[number], index) for number, index in work]
+            for (number, index), reading in zip(work, _ahead(reader, reads, beside)):
+                if stopped := self.interrupted():
+                    break
+                given = self._upscaled(method, self.sets[number], index, reading, on_image)
+                scored = scorer.submit(self._scored, method, self.sets[number], *given, save_dir)
+                scoring.append((number, index, scored))
+                while len(scoring) > beside:
+                    local.append(self._finished(*scoring.popleft()))
+            local += itertools.starmap(self._finished, scoring)
         parts = launch.gather((stopped, local))
         if any(stopped for stopped, _ in parts):
             return None
@@ -131,38 +145,62 @@ class Evaluation:
                 results.entries.append({**entry, "role": eval_set.role})
         return results
 
-    def _image(
+    def _upscaled(
         self,
         method: Method,
         eval_set: EvalSet,
         index: int,
-        save_dir: Path | None,
+        reading: Future,
         on_image: OnImage | None,
-    ) -> tuple[list[dict[str, Any]], str]:
-        """One image: its rows of results.json, one per protocol, and the digest of what was fed."""
-        name, scale, fed = eval_set.dataset.gt.name_at(index), eval_set.scale, ""
+    ) -> tuple[str, Pair | None, tuple | UserError]:
+        """The name of an image, the pair, and what the method makes of it or why it does not."""
+        name, pair = eval_set.dataset.gt.name_at(index), None
         try:
-            pair = read_pair(eval_set, index)
-            fed = name + digest(pair.lq)
+            pair = reading.result()
             image = {"set": eval_set.key, "name": name, "lq": pair.lq, "gt": pair.gt}
             if on_image is not None:
                 on_image(image, None)
-            sr, facts = _apply(method, pair.lq, scale)
-            notes = [*pair.notes, *facts.pop("notes", ())]
+            sr, facts = _apply(method, pair.lq, eval_set.scale)
             sr = sr * pair.gain if pair.gain != 1 else sr
             whole = quantise(sr, peak(pair.gt))
+            if on_image is not None:
+                on_image(image, whole)
+        except UserError as error:
+            return name, pair, error
+        return name, pair, (sr, whole, facts)
+
+    def _scored(
+        self,
+        method: Method,
+        eval_set: EvalSet,
+        name: str,
+        pair: Pair | None,
+        result: tuple | UserError,
+        save_dir: Path | None,
+    ) -> tuple[list[dict[str, Any]], str]:
+        """One image: its rows of results.json, one per protocol, and the digest of what was fed."""
+        scale, fed = eval_set.scale, "" if pair is None else name + digest(pair.lq)
+        try:
+            if isinstance(result, UserError):
+                raise result
+            sr, whole, facts = result
             if save_dir is not None:
                 target = save_dir / eval_set.name / f"x{scale}" / f"{name}.png"
                 target.parent.mkdir(parents=True, exist_ok=True)
                 write_image(target, whole)
                 facts["sr_sha256"] = digest(whole)
-            if on_image is not None:
-                on_image(image, whole)
         except UserError as error:
             rows = [unscored(str(error))] * len(eval_set.protocols)
         else:
+            notes = [*pair.notes, *facts.pop("notes", ())]
             rows = [self._row(p, method, sr, pair, scale) for p in eval_set.protocols]
             rows = [{**row, "notes": [*notes, *row.get("notes", ())], **facts} for row in rows]
+        return [{"name": name, **row} for row in rows], fed
+
+    def _finished(self, number: int, index: int, scored: Future) -> tuple[int, int, list, str]:
+        """Number of the set and the image, its rows and what was fed; faults are reported."""
+        (rows, fed), eval_set = scored.result(), self.sets[number]
+        name = rows[0]["name"]
         errors = [row["error"] for row in rows if "error" in row]
         if errors and self.on_failure is None:
             raise UserError(f"{name} of {eval_set.name}: {errors[0]}")
@@ -170,7 +208,8 @@ class Evaluation:
             errors += [error for row in rows for error in row.get("metric_errors", {}).values()]
             for error in dict.fromkeys(errors):
                 self.on_failure(f"not scored: {name} of {eval_set.name}: {error}")
-        return [{"name": name, **row} for row in rows], fed
+        self.progress(eval_set.name)
+        return number, index, rows, fed
 
     def _row(
         self, protocol: Protocol, method: Method, sr: np.ndarray, pair: Pair, scale: int
@@ -262,6 +301,18 @@ def read_pair(eval_set: EvalSet, index: int) -> Pair:
         if dataset.lq is None:  # made here, so of the image as the network knows it
             lq = imresize(gt, scale=1 / eval_set.scale, border=dataset.border)
     return Pair(lq, gt, hr, peak(hr) / peak(lq), notes)
+
+
+def _ahead(
+    pool: ThreadPoolExecutor, calls: Iterable[Callable[[], Any]], count: int
+) -> Iterator[Future]:
+    """The calls' results in order, ``count`` of them begun before their turn."""
+    waiting: deque[Future] = deque()
+    for call in calls:
+        waiting.append(pool.submit(call))
+        if len(waiting) > count:
+            yield waiting.popleft()
+    yield from waiting
 
 
 def _apply(method: Method, lq: np.ndarray, scale: int) -> tuple[np.ndarray, dict[str, Any]]:
