@@ -9,6 +9,7 @@ from superres.imaging.resize import imresize
 from superres.models.layers.attention import BAM, ChannelAttention, LaplacianAttention
 from superres.models.layers.interpolate import BicubicUpsample
 from superres.models.layers.normalise import Denormalise, Normalise
+from superres.models.layers.upsample import shuffled
 
 
 def test_normalise_and_back():
@@ -90,3 +91,19 @@ def test_bicubic_arguments():
         BicubicUpsample(0)
     with pytest.raises(UserError, match="lanczos"):
         BicubicUpsample(2, "lanczos")
+
+
+@pytest.mark.parametrize("factor", [2, 3])
+def test_the_shuffle_for_gpus_is_torchs_and_keeps_channels_innermost(factor):
+    torch.manual_seed(0)
+    x = torch.rand(2, 4 * factor**2, 5, 7).to(memory_format=torch.channels_last)
+    weights = torch.rand(2, 4, 5 * factor, 7 * factor)
+    found = []
+    for shuffle in (shuffled, torch.nn.functional.pixel_shuffle):
+        given = x.clone().requires_grad_()
+        y = shuffle(given, factor)
+        (y * weights).sum().backward()
+        found.append((y.detach(), given.grad))
+    assert found[0][0].is_contiguous(memory_format=torch.channels_last)
+    for ours, theirs in zip(*found):
+        assert torch.equal(ours, theirs)

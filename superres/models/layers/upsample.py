@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor, nn
 
 from superres.errors import UserError
@@ -11,6 +12,27 @@ from superres.models.layers.backbone import receptive_radius
 
 SCALES = (2, 3, 4, 8)
 """Scales a pixel-shuffle upsampler is built for."""
+
+
+class PixelShuffle(nn.PixelShuffle):
+    """torch's, with equal values, that keeps channels innermost on a GPU as well.
+
+    There torch's gives the plain layout, and the convolutions beside it turn it over and back.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not x.is_cuda or not x.is_contiguous(memory_format=torch.channels_last):
+            return super().forward(x)
+        return shuffled(x, self.upscale_factor)
+
+
+def shuffled(x: Tensor, factor: int) -> Tensor:
+    """(N, C * factor**2, h, w), channels innermost, to (N, C, h * factor, w * factor), as it was:
+    by one copy."""
+    count, _, height, width = x.shape
+    y = x.permute(0, 2, 3, 1).reshape(count, height, width, -1, factor, factor)
+    y = y.permute(0, 1, 4, 2, 5, 3).reshape(count, height * factor, width * factor, -1)
+    return y.permute(0, 3, 1, 2)
 
 
 class PixelShufflePack(nn.Module):
@@ -30,7 +52,7 @@ class PixelShufflePack(nn.Module):
         super().__init__()
         self.upsample_conv = nn.Conv2d(channels, (width or channels) * factor**2, 3, padding=1)
         self.act_before = act_before or nn.Identity()
-        self.shuffle = nn.PixelShuffle(factor)
+        self.shuffle = PixelShuffle(factor)
         self.act_after = act_after or nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
