@@ -90,6 +90,15 @@ def test_resize_and_metrics(tmp_path, capsys):
     assert result["ratios"]["SSIM-Y plain / SSIM-Y superres"] > 0
 
 
+def test_folder_in_each_way(tmp_path):
+    result = measured(tmp_path, "folder", "--images", "2", "--side", "16")
+    rates = {v["name"]: v["median"] for v in result["variants"]}
+    assert {v["unit"] for v in result["variants"]} == {"images/s"}
+    overlap = "ncnn, overlapping, PNG level 4 / ncnn, in turn, PNG level 4"
+    above, below = (rates[name] for name in overlap.split(" / "))
+    assert result["ratios"][overlap] == pytest.approx(above / below)
+
+
 @pytest.mark.parametrize(
     "words", ["metrics --height 3", "resize --width 0", "data --images 0", "infer --tile none"]
 )
