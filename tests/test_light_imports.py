@@ -12,6 +12,9 @@ import pytest
 from PIL import Image
 
 import superres
+from superres.cli.main import main
+from superres.inference.backends import NotConvertible, ncnn_backend
+from superres.upscaling import networks
 
 ROOT = Path(superres.__file__).parent
 LIGHT = ("superres.cli.upscale", "superres.imaging", "superres.inference", "superres.upscaling")
@@ -112,3 +115,15 @@ def test_onnx_files_that_are_not_such_networks(tmp_path, capsys):
 
 def test_the_list_of_models():
     assert loaded("from superres.cli.main import main; assert not main(['models', 'list'])") == []
+
+
+def test_without_torch_and_without_ncnn_one_message_says_both(tmp_path, monkeypatch, capsys):
+    def broken():
+        raise NotConvertible("it cannot be imported (no libgomp)")
+
+    monkeypatch.setattr(ncnn_backend, "_import_ncnn", broken)
+    monkeypatch.setattr(networks, "find_spec", lambda name: None)
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    assert main(["upscale", str(tmp_path / "a.png"), "--model", "edsr-s", "--device", "cpu"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "cannot be imported (no libgomp)); pip install torch" in line

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from superres.errors import UserError
+from superres.inference.network import one_line
 from superres.models.layers.backbone import on_meta, with_scale
 from superres.registry import MODELS, registered
 
@@ -106,7 +107,7 @@ def pick_device(device: str | torch.device) -> torch.device:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise UserError(
-            f"device {str(device)!r} cannot be used here ({str(error).splitlines()[0]}); pass "
+            f"device {str(device)!r} cannot be used here ({one_line(error)}); pass "
             "device='cpu', 'cuda' or 'cuda:1'"
         ) from error
     return torch.device(device)

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -183,7 +184,8 @@ def _light(name: str, native: int | None, scale: float | None, options: Options)
     """A network of ours on ncnn, without torch; None where that is not wanted or cannot be.
 
     Raises:
-        UserError: no such file, or a damaged one; or Vulkan is asked for, and has to be refused.
+        UserError: no such file, or a damaged one; it cannot be, and Vulkan is asked for or torch is
+            not there.
     """
     from superres.inference.backends.ncnn_backend import NcnnBackend
 
@@ -208,6 +210,8 @@ def _light(name: str, native: int | None, scale: float | None, options: Options)
             reason = "it states no scale"
     if not usual:
         raise UserError(f"{name}: Vulkan is there for what ncnn computes: {reason}")
+    if not find_spec("torch"):
+        raise UserError(f"{name}: ncnn cannot compute it ({reason}); pip install torch, which can")
     return None
 
 

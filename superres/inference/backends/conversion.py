@@ -6,7 +6,6 @@ import contextlib
 import copy
 import hashlib
 import io
-import logging
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -20,8 +19,6 @@ from superres.files import write_atomically
 from superres.inference.backends.pytorch import TorchNetwork, ready
 from superres.inference.network import Backend, NotConvertible, in_channels, one_line
 from superres.paths import cache_dir
-
-logger = logging.getLogger("superres")
 
 TOLERANCE = 1e-4
 """Largest difference from PyTorch's result, in units of the range (or of the largest value)."""
@@ -63,10 +60,8 @@ def converted(kind: Callable[..., Backend], model: nn.Module) -> Backend:
         check(reference, program)
         return program
 
-    try:
+    with contextlib.suppress(OSError, RuntimeError, NotConvertible):
         return compared(_place(name).read_bytes())
-    except (OSError, RuntimeError, NotConvertible) as error:
-        logger.info("%s: made (%s)", name, one_line(error))
     data = to_onnx(ready(model), picture(told[2], SIZES[0]))
     program = compared(data)
     _keep(name, data)
@@ -156,12 +151,10 @@ def _place(name: str) -> Path:
 
 def _keep(name: str, data: bytes) -> None:
     """Write a file to the cache, of which the oldest go; without one where that cannot be."""
-    try:
+    with contextlib.suppress(OSError, RuntimeError, UserError):
         file = _place(name)
         file.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(file, lambda out: out.write(data))
         files = sorted(file.parent.glob("*.onnx"), key=lambda f: f.stat().st_mtime)
         for old in files[:-_KEPT]:
             old.unlink(missing_ok=True)
-    except (OSError, RuntimeError, UserError) as error:
-        logger.info("a converted network is not kept (%s)", error)

@@ -21,7 +21,6 @@ class OnnxRuntimeBackend(Backend):
     """
 
     name = "onnxruntime"
-    digest = ""  # of the file, where it is a person's
 
     def __init__(self, program: Any, *facts: Any) -> None:
         super().__init__(*facts)
