@@ -112,8 +112,8 @@ class GraphedUpdate:
         """Drop all recordings, and the memory that they hold."""
         if self.recorded:
             torch.cuda.synchronize(self.device)
-        self.recorded.clear()
-        self.seen.clear()
+        for kept in (self.recorded, self.seen, self._rates):
+            kept.clear()
 
     def _beside(self, batch: dict[str, Any]) -> dict[str, Tensor]:
         """An ordinary update on a stream of its own, as recording wants it to have been done."""
