@@ -86,9 +86,10 @@ class GraphedUpdate:
                 self.failed = True
                 first = (str(error).splitlines() or ["unknown error"])[0][:200]
                 self.say(f"speed.cuda_graph: recording failed, going on without: {first}")
+            if self.failed:  # the exception is gone, and with it what the recording held
                 self._forget()
-                # What the recording left behind lies in its memory and holds no numbers: this
-                # update starts again from nothing.
+                # What it left behind lies in its memory and holds no numbers: this update starts
+                # again from nothing.
                 self.optimizer.zero_grad(set_to_none=True)
                 self._restore_random_state(*random_state)
                 return self.update(batch)
