@@ -9,12 +9,10 @@ from types import ModuleType
 
 def explain_import_error(error: ImportError) -> str:
     """The message for a failed ``import cv2``: what is missing and the command that installs it."""
-    if ".so" not in str(error):
-        return f"OpenCV cannot be imported: {error}. Install it with 'pip install opencv-python'."
     return (
-        f"OpenCV cannot be imported: {error}. Install the system libraries that it needs "
-        "(Debian, Ubuntu: apt-get install libgl1 libglib2.0-0; Fedora: dnf install mesa-libGL "
-        "glib2), or 'pip install opencv-python-headless' instead of opencv-python, which needs none"
+        f"OpenCV cannot be imported: {error}. Do 'pip install opencv-python-headless', or "
+        "opencv-python with the system libraries that it needs (Debian, Ubuntu: apt-get install "
+        "libgl1 libglib2.0-0; Fedora: dnf install mesa-libGL glib2)"
     )
 
 

@@ -25,6 +25,7 @@ from superres.imaging.encode import encode_image
 from superres.imaging.kinds import BrokenPicture
 from superres.imaging.opened import ORIENTATION, ImageHeader, Opened
 from superres.imaging.samples import Channels, to_8_bit, with_channels
+from superres.imaging.tiff import turn_of
 
 #: Images with more pixels than this are refused before they are decoded.
 DEFAULT_MAX_PIXELS = 2**28
@@ -228,15 +229,16 @@ def _add_metadata(found: Picture, image: Image.Image, data: bytes) -> None:
         found.info["comment"] = words.removeprefix("Comment: ").encode()
     with contextlib.suppress(Exception):  # a damaged block is no reason to refuse the image
         exif = Image.Image.getexif(image)
-        for kind, body in chunks:
-            if kind == b"eXIf":  # Pillow has seen it before the pixels only
-                exif.load(b"Exif\0\0" + body)
+        if body := dict(chunks).get(b"eXIf"):  # Pillow has seen it before the pixels only
+            exif.load(b"Exif\0\0" + body)
         for tag in {0x8769, 0x8825} & {*exif}:  # Exif, GPS: as long as the file is open
             exif.get_ifd(tag)
         found.exif = exif if len(exif) else None
+    block = found.info.get("exif", b"").removeprefix(b"Exif\0\0")
+    if found.exif is None and block[8:10].strip(b"\0"):  # it has tags
+        found.notes.append("its EXIF is damaged: left out")
     if found.exif is not None and found.format != "tiff":
-        orientation = found.exif.get(ORIENTATION, 1)
-        found.orientation = orientation if orientation in range(1, 9) else 1
+        found.orientation = turn_of(found.exif.get(ORIENTATION))
 
 
 def _png_chunks(data: bytes) -> list[tuple[bytes, bytes]]:

@@ -90,8 +90,9 @@ class Opened:
         alpha = mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info
         channels = 4 if alpha else 1 if mode in ("1", "L", "I") or mode.startswith("I;16") else 3
         bits, notes = _bits(kind, image, head), tuple(_left_out(kind, image, head))
-        turn, icc = Image.Image.getexif(image).get(ORIENTATION, 1), "icc_profile" in image.info
-        turn = turn if turn in range(1, 9) else 1
+        turn, icc = 1, "icc_profile" in image.info
+        with contextlib.suppress(Exception):  # a damaged block is no reason to refuse the image
+            turn = tiff.turn_of(Image.Image.getexif(image).get(ORIENTATION))
         return ImageHeader(kind.name, *image.size[::-1], channels, bits, alpha, turn, icc, notes)
 
     def decode(self, data: bytes) -> np.ndarray:

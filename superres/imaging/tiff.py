@@ -58,13 +58,18 @@ class Page:
         self.is_reduced = bool(self.first(254, 0) & 5) or self.first(255, 0) == 2
         self.is_float = self.first(_FORMAT, 1) == 3
         self.size = self.first(_HEIGHT, 0), self.first(_WIDTH, 0)
-        self.orientation = min(max(self.first(_ORIENTATION, 1), 1), 8)
+        self.orientation = turn_of(self.first(_ORIENTATION, 1))
         self.channels = 4 if self.alpha else 1 if self.kind == "grey" else 3
 
     def first(self, tag: int, default: int) -> int:
         """The first value of a tag."""
         value = (*self.tags.get(tag, ()), default)[0]
         return value if isinstance(value, int) else default
+
+
+def turn_of(value: Any) -> int:
+    """A tag's orientation, 1 to 8; what is none of them is 1."""
+    return value if value in range(1, 9) else 1
 
 
 def find_page(file: BinaryIO) -> Page:

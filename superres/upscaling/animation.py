@@ -17,15 +17,13 @@ from superres.imaging.kinds import first_bytes, kind_of
 
 SUFFIXES = {".gif": "gif", ".apng": "png", ".png": "png", ".webp": "webp"}
 """Suffix -> format of what can hold an animation."""
-_SIGNS = {"gif": b"GIF8", "png": b"acTL", "webp": b"ANIM"}
 
 
 @dataclass(frozen=True)
 class Animation:
-    """An animated file: its path, (height, width), frames, and loops; None: it says nothing."""
+    """An animated file: its path, frames, and loops; None: it says nothing."""
 
     path: Path
-    size: tuple[int, int]
     frames: int
     loop: int | None
 
@@ -45,9 +43,8 @@ def find_animation(path: Path | str, max_pixels: int | None = None) -> Animation
     Raises:
         UserError: damaged, or more pixels than the limit.
     """
-    path, head = Path(path), first_bytes(path)
-    kind = kind_of(head)
-    if kind is None or kind.name not in _SIGNS or _SIGNS[kind.name] not in head:
+    path, kind = Path(path), kind_of(first_bytes(path))
+    if kind is None or kind.name not in SUFFIXES.values():
         return None
     with opened_picture(path) as image:
         frames = getattr(image, "n_frames", 1) - getattr(image, "default_image", False)
@@ -55,7 +52,7 @@ def find_animation(path: Path | str, max_pixels: int | None = None) -> Animation
             return None
         if image.width * image.height > max_pixels_allowed(max_pixels):
             raise UserError(f"{path}: {image.width}x{image.height} pixels are more than the limit")
-        return Animation(path, (image.height, image.width), frames, image.info.get("loop"))
+        return Animation(path, frames, image.info.get("loop"))
 
 
 def encode_frames(

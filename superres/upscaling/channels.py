@@ -69,7 +69,7 @@ class AnyChannels:
         return resized(x - grey, size) + self.net.run(grey)[:, :1]
 
     def _alpha(self, alpha: np.ndarray) -> np.ndarray:
-        low, high = (nearest(alpha, self.scale, pick) for pick in (np.minimum, np.maximum))
+        low, high = around(alpha, self.scale)
         if np.array_equal(low, high):  # opaque everywhere, mostly
             return low
         return np.clip(self._colour(alpha), low, high)
@@ -87,47 +87,37 @@ def bleed(colour: np.ndarray, alpha: np.ndarray, steps: int = _BLEED) -> np.ndar
         return colour
     cv2 = import_cv2()
 
-    def around(plane: np.ndarray) -> np.ndarray:
+    def summed(plane: np.ndarray) -> np.ndarray:
         return cv2.boxFilter(plane, -1, (3, 3), normalize=False, borderType=cv2.BORDER_CONSTANT)
 
     result = np.array(colour, np.float32, order="C")
     for planes, (mask,) in zip(result, (alpha > 0).astype(np.float32), strict=True):
         planes *= mask
         for _ in range(steps):
-            weight = around(mask)
+            weight = summed(mask)
             fresh = (weight > 0.5) & (mask == 0)
             for plane in planes:
-                plane[fresh] = around(plane)[fresh] / weight[fresh]
+                plane[fresh] = summed(plane)[fresh] / weight[fresh]
             mask = np.maximum(mask, fresh)
         planes += 0.5 * (1 - mask)
     return result
 
 
-def nearest(x: np.ndarray, scale: int, pick: np.ufunc) -> np.ndarray:
-    """The least or largest of the pixels that an output pixel lies between.
+def around(alpha: np.ndarray, scale: int) -> tuple[np.ndarray, np.ndarray]:
+    """The least and the largest of the pixels that an output pixel lies between.
 
-    Those are the ones that bilinear interpolation would mix, and for an output pixel in the very
-    middle of an input pixel the neighbours on both sides.
+    Those are the ones that bilinear interpolation would mix.
 
     Args:
-        x: (N, C, h, w).
-        pick: of two arrays: `numpy.minimum` or `numpy.maximum`.
+        alpha: (N, 1, h, w).
 
     Returns:
-        (N, C, h * scale, w * scale).
+        Two of (N, 1, h * scale, w * scale).
     """
-    for dim in (2, 3):
-        at = np.arange(x.shape[dim])
-        before = x.take(np.maximum(at - 1, 0), dim)
-        after = x.take(np.minimum(at + 1, at[-1]), dim)
-        parts = []
-        for place in range(scale):
-            side = 2 * place + 1 - scale
-            part = x if side > 0 else pick(x, before)
-            parts.append(part if side < 0 else pick(part, after))
-        shape = [n * scale if axis == dim else n for axis, n in enumerate(x.shape)]
-        x = np.stack(parts, dim + 1).reshape(shape)
-    return x
+    cv2, wide = import_cv2(), alpha.repeat(scale, 2).repeat(scale, 3)
+    near = np.ones((scale // 2 * 2 + 1,) * 2, np.uint8)
+    low, high = (np.stack([of(x[0], near)[None] for x in wide]) for of in (cv2.erode, cv2.dilate))
+    return low, high
 
 
 def channels_of(module: object) -> int:

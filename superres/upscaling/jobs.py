@@ -140,7 +140,7 @@ def _job(source: Path | str, target: Path | str, format: str | None) -> Job:
     if _is_video(source) or (suffix in CONTAINERS and _moves(source)):
         if format:
             raise UserError(f"{source}: a film; --format is of pictures")
-        if suffix not in CONTAINERS and target != STREAM:
+        if suffix not in CONTAINERS:
             raise UserError(f"{target}: cannot write a film; use {' '.join(CONTAINERS)}")
         return Job(source, target, True)
     if target == STREAM:
@@ -165,7 +165,7 @@ def _sources(inputs: list[str], output: str | None, found: JobList) -> list[Sour
             fault = fault.replace("no such image", "no such file or folder")
             found.missing.append((f"{path}", fault.removeprefix(f"{path}: ").rstrip(".")))
         else:
-            sources.setdefault(_identity(path), (path, root))
+            sources.setdefault((os.path.realpath(path.parent), path.name), (path, root))
 
     def say(text: str) -> None:
         films = any(suffix in text for suffix in VIDEO_SUFFIXES)

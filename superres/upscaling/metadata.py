@@ -37,7 +37,6 @@ class Metadata:
         self.iptc = _bytes(info.get("iptc") or dict(info.get("photoshop") or ()).get(0x0404))
         self.comment = _bytes(info.get("comment"))
         self.too_long = [n for n in _SEGMENTS if kind == "jpeg" and len(vars(self)[n]) > _LONGEST]
-        vars(self).update(dict.fromkeys(self.too_long, b""))
         self.exif = self._exif(source.exif, size, kind)
 
     def _exif(self, source: Image.Exif | None, size: tuple[int, int], kind: str) -> bytes:
@@ -47,28 +46,30 @@ class Metadata:
             said = filter(None, {_bytes(str((source or {}).get(270, ""))): 0, self.comment: 0})
             own |= {270: text} if (text := b"\n".join(said)) else {}
             own |= {282: self.dpi[0], 283: self.dpi[1], 296: 2} if self.dpi else {}
-        with contextlib.suppress(Exception):  # Pillow cannot write all that it reads
-            (exif := Image.Exif()).load(source.tobytes() if source else b"")
-            for tag in (*_OF_A_TIFF, EXIF_TAG):
-                exif.pop(tag, None)
-            exif.update({_ORIENTATION: self.turn} | own)
-            exif.get_ifd(_EXIF_IFD).update({_WIDTH: size[1], _HEIGHT: size[0]})
-            block = exif.tobytes() if source or own or self.turn > 1 else b""
-            if kind != "jpeg" or len(block) <= _LONGEST:
-                return block
-        self.too_long.append("given")
-        return self._exif(None, size, kind) if source else b""
+        # What there is no room for is dropped, the record first.
+        for carried, made in ((source, own), (source, {}), (None, own)):
+            with contextlib.suppress(Exception):  # Pillow cannot write all that it reads
+                (exif := Image.Exif()).load(carried.tobytes() if carried else b"")
+                for tag in (*_OF_A_TIFF, EXIF_TAG):
+                    exif.pop(tag, None)
+                exif.update({_ORIENTATION: self.turn} | made)
+                if _EXIF_IFD in exif:
+                    exif.get_ifd(_EXIF_IFD).update({_WIDTH: size[1], _HEIGHT: size[0]})
+                block = exif.tobytes() if carried or made or self.turn > 1 else b""
+                if kind != "jpeg" or len(block) <= _LONGEST:
+                    break
+        self.too_long += ["given"] * (carried is not source)
+        return block
 
     def options(self, kind: str) -> dict[str, Any]:
         """For Pillow's ``save`` of ``jpeg``, ``webp``, ``gif``, ``bmp`` or ``pnm``."""
         said = with_record(self.comment.decode("latin-1"), self.record * (kind == "gif"))
         found = {"icc_profile": self.icc, "exif": self.exif, "xmp": self.xmp, "dpi": self.dpi}
         found["comment"] = said.encode("latin-1")
-        if kind == "jpeg" and (n := len(self.iptc)):
-            body = n.to_bytes(4, "big") + self.iptc + bytes(n % 2)
-            body = b"Photoshop 3.0\x008BIM\4\4\0\0" + body
+        if kind == "jpeg" and 0 < (n := len(iptc := self.iptc)) <= _LONGEST:
+            body = b"Photoshop 3.0\x008BIM\4\4\0\0" + n.to_bytes(4, "big") + iptc + bytes(n % 2)
             found["extra"] = b"\xff\xed" + (len(body) + 2).to_bytes(2, "big") + body
-        return {name: value for name, value in found.items() if value}
+        return {name: value for name, value in found.items() if value and name not in self.too_long}
 
     def copy(self, kind: str, made: BinaryIO, file: BinaryIO) -> None:
         """An encoded file to another; a PNG and a TIFF, which have none of it yet, with it."""

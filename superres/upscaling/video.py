@@ -15,12 +15,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from superres.errors import UserError
 from superres.files import write_atomically
 from superres.upscaling import video_reading as reading
 from superres.upscaling.enlarge import Enlarger, Progress
-from superres.upscaling.provenance import Settings, difference
-from superres.upscaling.video_join import CODECS, CONTAINERS, WITH_ALPHA, join, shortcomings
+from superres.upscaling.provenance import Settings
+from superres.upscaling.video_join import CONTAINERS, H264, VP9, WITH_ALPHA, join, shortcomings
 from superres.upscaling.video_reading import Clip
 from superres.upscaling.writing import make_folder, on_white, writing
 
@@ -70,9 +69,6 @@ def upscale_video(
         UserError: no PyAV, not a video, or the result cannot be written.
         KeyboardInterrupt: Ctrl-C, after ``target`` was made playable with the frames so far.
     """
-    if target.suffix.lower() not in CONTAINERS:
-        suffix = target.suffix or "a video without a suffix"
-        raise UserError(f"{target}: cannot write {suffix}; use {' '.join(CONTAINERS)}")
     clip = reading.probe(source)
     notes = [note for note in clip.notes if not (deinterlace and note == reading.INTERLACED)]
     wanted = enlarger.size(*clip.size)
@@ -95,10 +91,9 @@ def upscale_video(
                 pieces.close()
     except KeyboardInterrupt:
         if pieces.files:
+            pieces.save()  # which it may have interrupted
             join(pieces, target, notes, whole=False)
         raise
-    if not pieces.files:
-        raise UserError(f"{source}: no frame of it can be decoded")
     count = len(pieces.durations)
     progress(count, count)
     join(pieces, target, notes)
@@ -143,17 +138,13 @@ class Pieces:
         self.clip, self.size = clip, size
         self.folder, self.record = parts_folder(target), settings.record(clip.path)
         self._choose_coding(target.suffix.lower(), notes)
-        self.files: list[Path] = []
-        self.durations: dict[int, int] = {}
         self.written: dict[int, int] = {}
         self._container: Any = None
         state = state_of(target)
-        if difference(str(state.get("record", "")), settings, clip.path) is None:
-            files = [self.folder / name for name in state["pieces"]]
-            if all(file.is_file() for file in files):
-                self.files = files
-                self.durations = {int(k): v for k, v in state["durations"].items()}
-        if not self.files:
+        self.files = [self.folder / name for name in state.get("pieces", ())]
+        self.durations = {int(k): v for k, v in state.get("durations", {}).items()}
+        if state.get("record") != self.record or not all(file.is_file() for file in self.files):
+            self.files, self.durations = [], {}
             shutil.rmtree(self.folder, ignore_errors=True)
         make_folder(self.folder)
 
@@ -161,7 +152,8 @@ class Pieces:
         """The codec, and of its pixel formats the best for the clip."""
         container = CONTAINERS[suffix]
         self.alpha = self.clip.alpha and container in WITH_ALPHA
-        self._codec, *options = (WITH_ALPHA if self.alpha else CODECS)[container].split()
+        coded = WITH_ALPHA[container] if self.alpha else VP9 if container == "webm" else H264
+        self._codec, *options = coded.split()
         self._options = dict(option.split("=", 1) for option in options)
         codecs = reading.import_av().codec.codec
         chromas = ("420",) if self.alpha and container == "webm" else ("420", "422", "444")
@@ -233,6 +225,10 @@ class Pieces:
         # Ctrl-C may have come before the last one was encoded.
         self.durations |= itertools.islice(self.written.items(), self._packets)
         self.written = {}
+        self.save()
+
+    def save(self) -> None:
+        """Record the whole pieces, from which the same command goes on."""
         names = [file.name for file in self.files]
         state = {"record": self.record, "pieces": names, "durations": self.durations}
         data = json.dumps(state).encode()

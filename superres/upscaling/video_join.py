@@ -18,15 +18,13 @@ from superres.upscaling.writing import writing
 if TYPE_CHECKING:
     from superres.upscaling.video import Pieces
 
-_H264 = "libx264 crf=17 preset=medium bf=0 x264-params=force-cfr=1"  # else it declares 1/time base
-_VP9 = "libvpx-vp9 crf=24 b=0 lag-in-frames=0 cpu-used=4 auto-alt-ref=0 row-mt=1 deadline=good"
+H264 = "libx264 crf=17 preset=medium bf=0 x264-params=force-cfr=1"  # else it declares 1/time base
+VP9 = "libvpx-vp9 crf=24 b=0 lag-in-frames=0 cpu-used=4 auto-alt-ref=0 row-mt=1 deadline=good"
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 CONTAINERS |= {".ts": "mpegts", ".avi": "avi"}
 """Suffix -> FFmpeg's name of what can be written."""
-CODECS = {"webm": _VP9} | dict.fromkeys(("mp4", "mov", "matroska", "mpegts", "avi"), _H264)
-"""Container -> codec and its options; `WITH_ALPHA` for what is transparent."""
-WITH_ALPHA = {"mov": "prores_ks profile=4444", "matroska": "ffv1", "avi": "ffv1", "webm": _VP9}
-_SOUND = {"webm": "libopus"}  # others: aac
+WITH_ALPHA = {"mov": "prores_ks profile=4444", "matroska": "ffv1", "avi": "ffv1", "webm": VP9}
+"""Container -> codec and its options for what is transparent; else VP9 in webm, or H.264."""
 _IN_TS = ("aac", "ac3", "eac3", "dts", "mp1", "mp2", "mp3", "mp3float", "opus", "dvbsub")
 """MPEG-TS takes anything; what else it was given no player finds in it."""
 
@@ -97,14 +95,13 @@ def _copy(out: Any, path: Path, stream: Any, suffix: str, notes: list[str]) -> A
             copy = out.add_stream_from_template(stream, opaque=True)
         elif stream.type == "audio":
             layout = {1: "mono", 6: "5.1"}.get(context.channels, "stereo")
-            copy = out.add_stream(_SOUND.get(container, "aac"), rate=48000, layout=layout)
+            codec = "libopus" if container == "webm" else "aac"
+            copy = out.add_stream(codec, rate=48000, layout=layout)
     if copy is None:
         notes.append(f"{what} was left out: {suffix} cannot hold it")
         return None
     if _encodes(copy):
         notes.append(f"{what} was encoded as {copy.codec_context.name}, since {suffix} lacks it")
-    if stream.type == "video" and not stream.disposition & reading.COVER:
-        notes.append(f"{what} goes along as it is, not enlarged")
     copy.metadata.update(stream.metadata)
     copy.disposition = stream.disposition
     return copy

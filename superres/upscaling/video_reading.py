@@ -17,7 +17,7 @@ import numpy as np
 
 from superres.errors import UserError
 from superres.imaging.io import image_header
-from superres.imaging.kinds import first_bytes, is_junk, is_video, kind_of
+from superres.imaging.kinds import first_bytes, is_junk
 from superres.upscaling.animation import encode_frames, find_animation
 
 COVER = 0x400
@@ -128,11 +128,9 @@ def seconds_of(container: Any) -> float:
 
 
 def is_film(path: Path) -> bool:
-    """Whether a file is a film, whatever its name: known by its first bytes, or PyAV decodes it."""
-    head = first_bytes(path)
-    unknown = kind_of(head) is None and not is_junk("-", head)
+    """Whether PyAV decodes a file whose first bytes say nothing."""
     with contextlib.suppress(UserError):
-        return is_video(head) or (unknown and bool(probe(path)))
+        return not is_junk("-", first_bytes(path)) and bool(probe(path))
     return False
 
 

@@ -236,15 +236,9 @@ def _encode(image: np.ndarray, kind: str, options: dict, notes: list[str], file:
 
 
 def _encode_large(image: np.memmap, kind: str, orientation: int, file: Any) -> None:
-    """By libvips, which reads the pixels as it goes, ``superres[large]``; turned upright.
+    """By libvips, which reads the pixels as it goes, ``superres[large]``; turned upright."""
+    import pyvips
 
-    Raises:
-        UserError: libvips cannot be loaded, or fails.
-    """
-    try:
-        import pyvips
-    except OSError as error:
-        raise UserError(f"libvips cannot be loaded ({error}); pip install pyvips-binary") from None
     height, width, channels = image.shape
     format = {"u1": "uchar", "u2": "ushort", "f4": "float"}[image.dtype.str[1:]]
     names = ("grey16", "rgb16") if image.dtype == np.uint16 else ("b-w", "srgb")
