@@ -5,11 +5,10 @@ from __future__ import annotations
 import io
 
 import numpy as np
-import pytest
 from PIL import Image
 
 from superres.imaging.io import read_image
-from superres.imaging.kinds import is_junk, is_video
+from superres.imaging.kinds import is_video
 from superres.imaging.listing import list_images
 
 RGB = np.dstack([np.mgrid[:17, :23][k % 2] * (5 + k) for k in range(3)]).astype(np.uint8)
@@ -47,11 +46,6 @@ def test_a_folder_is_listed_by_content(tmp_path):
     assert said == [f"{tmp_path}: not read here: {names}"]
     for path in found:
         assert np.abs(read_image(path).astype(int) - RGB).mean() < 8, path.name
-
-
-@pytest.mark.parametrize("name", JUNK)
-def test_junk_is_left_out_unsaid(name):
-    assert is_junk(name, JUNK[name][:4096])
 
 
 def test_films_are_told_by_their_first_bytes():

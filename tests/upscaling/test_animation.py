@@ -40,7 +40,7 @@ def test_every_frame_arrives(name, alpha, loop, tmp_path):
     durations = [50, 100, 150, 200]
     frames[0].save(
         tmp_path / name, kind, save_all=True, append_images=frames[1:], loop=loop,
-        duration=durations, **options,
+        duration=durations, icc_profile=np.random.default_rng(0).bytes(9000), **options,
     )  # fmt: skip
     picture, moving = read_picture(tmp_path / name), find_animation(tmp_path / name)
     format = {"a.apng": "png"}.get(name, name[2:])

@@ -82,8 +82,3 @@ def test_what_python_is_given(tmp_path):
 def test_the_default_scale_is_the_commands():
     assert superres.load_model("edsr-s", device="cpu").scale == 4
     assert superres.upscale(np.zeros((8, 8, 3), np.uint8)).shape == (32, 32, 3)
-
-
-def test_a_misspelt_option_is_named():
-    with pytest.raises(superres.errors.UserError, match="no option 'tiles'; did you mean tile"):
-        superres.upscale(np.zeros((8, 8, 3), np.uint8), tiles=3)

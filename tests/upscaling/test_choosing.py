@@ -13,6 +13,7 @@ import superres
 from superres.checkpoints import save_safetensors, zoo
 from superres.errors import UserError
 from superres.models.backbones.mdsr import MDSR
+from superres.upscaling.jobs import list_jobs
 from superres.upscaling.networks import Options, choose_network
 
 from .conftest import scene
@@ -47,6 +48,13 @@ def test_a_network_of_several_scales(tmp_path):
         assert (
             choose_network(Options(tmp_path / "m.safetensors", scale, "cpu")).module.scale == native
         )
+
+
+def test_a_link_beside_its_image_has_a_result_of_its_own(tmp_path):
+    Image.fromarray(scene()).save(tmp_path / "b.png")
+    (tmp_path / "a.png").symlink_to("b.png")
+    jobs = list_jobs([str(tmp_path), str(tmp_path / "b.png")], None, 2).jobs
+    assert [job.target.name for job in jobs] == ["a.png", "b.png"]
 
 
 def test_load_model_by_name(folder, monkeypatch):

@@ -20,7 +20,7 @@ from superres.errors import UserError
 from superres.imaging.io import write_image
 from superres.imaging.resize import imresize
 from superres.models.backbones.srcnn import SRCNN
-from superres.upscaling.channels import AnyChannels, nearest
+from superres.upscaling.channels import AnyChannels
 
 from .conftest import cut_out, exif, icc, scene
 
@@ -144,16 +144,6 @@ def test_other_scales_are_the_exact_resize(scale, network):
     np.testing.assert_allclose(y, expected, atol=1e-4)
 
 
-def test_self_ensemble_is_the_mean_of_eight(network):
-    model, picture = network(2), scene(30, 30)
-    views = [np.rot90(p, k) for p in (picture, picture[:, ::-1]) for k in range(4)]
-    results = [reference(model, np.ascontiguousarray(v)) for v in views]
-    back = [np.rot90(r, -k) for r, k in zip(results, [0, 1, 2, 3] * 2, strict=True)]
-    mean = np.mean([b if i < 4 else b[:, ::-1] for i, b in enumerate(back)], axis=0)
-    assert near(model.upscale(picture, self_ensemble=True, backend="torch"), rounded(mean))
-    assert not near(model.upscale(picture, backend="torch"), rounded(mean))
-
-
 def test_edges_of_a_cut_out_are_clean(network):
     """On white, the disc must look as if the whole picture had been enlarged and then cut."""
     model, picture = network(4), np.full((40, 56, 3), (230, 200, 60), np.uint8)
@@ -186,9 +176,6 @@ def test_no_halo_around_alpha(scale):
     assert (alpha[:, : 6 * scale - half - scale % 2] == 0).all()
     assert (alpha[:, 6 * scale + half + scale % 2 :] == 1).all()
     assert ((alpha > 0) & (alpha < 1)).any(), "the edge itself is the network's"
-    low = nearest(x[:, 3:], scale, np.minimum)
-    assert low.shape == (1, 1, 9 * scale, 12 * scale)
-    assert (low <= nearest(x[:, 3:], scale, np.maximum)).all()
 
 
 def test_colour_through_a_grey_network():
@@ -229,27 +216,6 @@ def test_models_are_let_go(network):
     del model
     gc.collect()
     assert gone() is None
-
-
-def test_out_of_memory_goes_on_with_smaller_tiles(network):
-    from superres.inference import Tiling
-    from superres.upscaling.enlarge import Enlarger
-
-    model, picture = network(2), scene(90, 120)
-
-    class Hungry:
-        scale, receptive_radius, calls = 2, model.receptive_radius, 0
-
-        def __call__(self, x):
-            if x.shape[2] * x.shape[3] > 4000:
-                raise torch.OutOfMemoryError("CUDA out of memory")
-            Hungry.calls += 1
-            return model(x)
-
-    enlarger = Enlarger(Hungry(), tiling=Tiling(memory_budget=10**9))
-    assert near(enlarger.picture(picture), rounded(reference(model, picture)))
-    assert any("memory ran out" in note for note in enlarger.notes)
-    assert Hungry.calls > 2
 
 
 @pytest.mark.parametrize(

@@ -184,14 +184,10 @@ def test_a_truncated_clip_is_told(tmp_path, network, weights, capsys):
 
 
 def test_what_is_no_video(tmp_path, weights, capsys):
-    (tmp_path / "text.mp4").write_text("no video")
-    assert main(["upscale", str(tmp_path / "text.mp4"), "--model", weights(2)]) == 1
-    assert "cannot be opened as a video" in capsys.readouterr().err
-    with pytest.raises(UserError, match=r"cannot write .xyz"):
-        upscale_video(tmp_path / "a.mp4", tmp_path / "b.xyz", Enlarger(Repeating()))
-    (tmp_path / "zero.mp4").touch()
-    assert main(["upscale", str(tmp_path / "zero.mp4"), "--model", weights(2)]) == 1
-    assert "an empty file" in capsys.readouterr().err
+    for text, said in (("no video", "cannot be opened as a video"), ("", "an empty file")):
+        (tmp_path / "text.mp4").write_text(text)
+        assert main(["upscale", str(tmp_path / "text.mp4"), "--model", weights(2)]) == 1
+        assert said in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["a.flv", "a.gif", "a.mpg", "a.ogv", "a.xyz"])
@@ -271,8 +267,7 @@ def test_other_videos_covers_and_attachments(suffix, tmp_path):
             assert [video.width for video in made.streams.video] == [96, 32][: 1 + kept]
             fonts = [stream.data for stream in made.streams if stream.type == "attachment"]
             assert fonts == [b"letters"] * (source == "two.mkv" and suffix == ".mkv")
-    (note,) = [note for note in notes if "not enlarged" not in note]
-    assert len(notes) == 2
+    (note,) = notes
     assert ("video stream 1 (png)" if suffix == ".mkv" else "attachment stream 2") in note
     assert f"was left out: {suffix} cannot hold it" in note
 
