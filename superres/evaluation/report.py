@@ -35,18 +35,19 @@ def render_report(
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
     record, curves = without_folders(record), curves or {}
     columns, rows = _scores(record)
-    psnr, gain = columns.index("PSNR"), columns.index("gain") if "gain" in columns else None
     numbers = {(s["set"], s["scale"], s["name"]): number for number, s in enumerate(shots)}
     shown = [
         {**shot, "title": f"{shot['set']} x{shot['scale']}: {shot['name']}", "psnr": "", "gain": ""}
         for shot in shots
     ]
     for key, cells in rows:
-        if key in numbers and cells[psnr][:1].isdigit():
-            shot, method = shown[numbers[key]], cells[1]
-            shot["text"] += f" {method}: {cells[psnr]} dB ({cells[psnr - 1]})."
-            shot["psnr"] = shot["psnr"] or f"{cells[psnr]} dB"
-            shot["gain"] = shot["gain"] or ("" if gain is None else f"{cells[gain]} dB")
+        found = dict(zip(columns, cells))
+        if key in numbers and found["PSNR"][:1].isdigit():
+            shot = shown[numbers[key]]
+            shot["text"] += " {method}: {PSNR} dB ({protocol}).".format(**found)
+            shot["psnr"] = shot["psnr"] or f"{found['PSNR']} dB"
+            gain = found.get("gain", "-")
+            shot["gain"] = shot["gain"] or (f"{gain} dB" if gain != "-" else "")
     layers = ("title", "text", "layers", "left", "right", "width", "height")
     return environment.get_template("report.html").render(
         title=headline(record) or _trained(curves) or "superres report",
@@ -114,7 +115,7 @@ def _scores(
         for image in e["images"]
     }
     titles = [of.get("title", key) for key, of in metrics.items()]
-    columns = ["image", "method", "set", "protocol", "PSNR", *["gain"] * bool(base), "SSIM"]
+    columns = ["image", "PSNR", *["gain"] * bool(base), "SSIM", "method", "set", "protocol"]
     rows = []
     for entry in record["results"]:
         name, scale, protocol = entry["set"], entry["scale"], entry["protocol"]
@@ -122,11 +123,13 @@ def _scores(
             psnr, below = image["psnr"], base.get((name, scale, protocol, image["name"]))
             gain = None if None in (below, psnr) else psnr - below
             scores = [(psnr, ".3f"), *[(gain, "+.3f")] * bool(base), (image["ssim"], ".4f")]
-            scores += [(image.get(key), ".4f") for key in metrics]
-            scores.append((image.get("seconds"), ".3f"))
-            texts = ["-" if value is None else format(value, form) for value, form in scores]
+            more = [*((image.get(key), ".4f") for key in metrics), (image.get("seconds"), ".3f")]
+            first, more = (
+                ["-" if value is None else format(value, form) for value, form in values]
+                for values in (scores, more)
+            )
             if psnr is None:
-                texts[0] = f"not scored: {image.get('error', '')}"
-            said = [image["name"], entry["method"], f"{name} x{scale}", protocol, *texts]
-            rows.append(((name, scale, image["name"]), said))
+                first[0] = f"not scored: {image.get('error', '')}"
+            cells = [image["name"], *first, entry["method"], f"{name} x{scale}", protocol, *more]
+            rows.append(((name, scale, image["name"]), cells))
     return [*columns, *titles, "seconds"], rows
