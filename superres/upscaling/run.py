@@ -226,8 +226,9 @@ class _Pipeline:
             return None
         with contextlib.suppress(UserError, OSError):  # it is told at the job's own turn
             chosen, size = self.networks.of(job.source), picture_size(job.source)
-            small = size and math.prod(chosen.enlarger.size(*size)) <= _BESIDE
-            if chosen.backend and small and (self.options.overwrite or not _is_there(job.target)):
+            told = chosen.backend and size  # a network's first job makes it, and says so
+            small = told and math.prod(chosen.enlarger.size(*size)) <= _BESIDE
+            if small and (self.options.overwrite or not _is_there(job.target)):
                 return self.reader.submit(_read, job, self.options)
         return None
 
