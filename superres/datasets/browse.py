@@ -15,7 +15,6 @@ from superres.datasets.batches import collate
 from superres.datasets.fingerprint import rgb8
 from superres.datasets.sampler import IterationSampler
 from superres.datasets.transforms.degrade import to_uint8
-from superres.errors import UserError
 from superres.files import write_atomically
 
 
@@ -25,18 +24,12 @@ def first_pairs(
     """The samples that training sees from ``iteration`` on: ``lq``, ``gt`` (HWC) and ``meta``.
 
     Every draw is a function of (seed, iteration), so these are the very samples, in their order.
-    Images that are smaller than the patch are left out, as in training.
+    Images that are smaller than the patch are left out, as in training, which moves all draws.
 
     Raises:
         UserError: all images are smaller than the patch.
     """
-    # Training leaves these out too, which moves all draws.
     skip = dataset.too_small() if hasattr(dataset, "too_small") else []
-    if skip and len(skip) == len(dataset):
-        raise UserError(
-            f"{dataset.gt.path}: every picture is smaller than the patch; lower lq_patch_size (or "
-            "gt_patch_size), or take larger pictures"
-        )
     sampler = IterationSampler.of(dataset, global_batch_size, seed, start=iteration, skip=skip)
     keys = itertools.islice(itertools.chain.from_iterable(sampler), count)
     batches = (collate([dataset[key]]) for key in keys)

@@ -15,11 +15,11 @@ import numpy as np
 
 from superres.datasets.pairing import match_names, size_fault
 from superres.datasets.storage import open_store
+from superres.datasets.storage.gathered import Loaded
 from superres.datasets.storage.pool import in_order
 from superres.errors import UserError
 from superres.imaging._cv2 import import_cv2
 from superres.imaging.degrade import blur_down
-from superres.imaging.io import read_image
 from superres.imaging.resize import imresize
 
 Size = tuple[int, int]
@@ -201,15 +201,11 @@ def fingerprint(
     lq, gt = Path(lq), Path(gt)
     if lq.is_file() != gt.is_file():
         raise UserError(f"{lq} and {gt}: give two folders, two databases or two pictures.")
-    low, high = (p if p.is_file() else open_store(p) for p in (lq, gt))
-    single = isinstance(high, Path)
-    names = [high.stem] if single else list(high.names())[:limit]
-    partner = [0] if single else match_names(high, low, scale)
+    low, high = (Loaded(p, [("", p)]) if p.is_file() else open_store(p) for p in (lq, gt))
+    names, partner = list(high.names())[:limit], match_names(high, low, scale)
 
     def work(i: int) -> tuple[int, dict[str, tuple[int, int]]]:
-        sides = (low, partner[i]), (high, i)
-        pair = [read_image(s) if isinstance(s, Path) else s.read_at(n) for s, n in sides]
-        small, large = map(rgb8, pair)
+        small, large = rgb8(low.read_at(partner[i])), rgb8(high.read_at(i))
         return small.size, fingerprint_pair(small, large, scale)
 
     samples, pictures = 0, []
@@ -220,9 +216,10 @@ def fingerprint(
         samples += result[0]
         for name, differing in result[1].items():
             found.setdefault(name, []).append(differing)
+        named = names[i] or gt.stem
         exact = [name for name, (count, _) in result[1].items() if count == 0]
         nearest = min(result[1], key=result[1].get)
-        pictures.append({"name": names[i], "exact": exact, "nearest": nearest})
+        pictures.append({"name": named, "exact": exact, "nearest": nearest})
         progress(i + 1, len(names), names[i])
     rows = []
     for name, pairs in found.items():

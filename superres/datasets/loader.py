@@ -102,7 +102,6 @@ def train_loader(
         pass
     if not num_workers:
         return DataLoader(dataset, batch_sampler=sampler, collate_fn=Ring(), pin_memory=pin_memory)
-    _check_open_files(num_workers)
     at_once = max(1, min(8, prefetch_factor // 2))
     # Some slots more for those who keep some batches.
     tasks = _Tasks(dataset, sampler, at_once, Ring(num_workers, prefetch_factor + at_once + 4))
@@ -117,25 +116,6 @@ def train_loader(
             prefetch_factor=-(-prefetch_factor // at_once),
             multiprocessing_context=start_method,
             pin_memory=pin_memory,
-        )
-
-
-def _check_open_files(workers: int) -> None:
-    """A worker costs this process four open files; torch ends in tracebacks, or waits, without.
-
-    Raises:
-        UserError: there may not be so many.
-    """
-    try:
-        import resource
-    except ImportError:  # Windows has no such limit
-        return
-    most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    needed = len(os.listdir("/dev/fd")) + 4 * workers + 8
-    if most != resource.RLIM_INFINITY and needed > most:
-        raise UserError(
-            f"num_workers = {workers} needs about {needed} open files, and {most} are allowed: "
-            "raise the limit of this shell (ulimit -n 4096) or lower num_workers"
         )
 
 

@@ -111,9 +111,12 @@ class PairedDataset(Dataset):
             return in_memory(store, CACHE_KEY)
         if self.cache != "disk" or isinstance(store, ImageLmdb):
             return store
-        cache, text, warning = on_disk(store, most)
-        self.cached += [text] * bool(text)
-        self.notes += [warning] * bool(warning)
+        try:
+            cache, text = on_disk(store, most)
+        except UserError as error:
+            self.notes.append(f"{store.path}: decoded for every sample, not once: {error}")
+            return store
+        (self.cached if cache.count == len(store) else self.notes).append(text)
         return cache
 
     def __len__(self) -> int:

@@ -157,8 +157,8 @@ def _set_of(name: str, where: list[Place], others: list[Place]) -> FoundSet:
         except UserError as error:
             found.unreadable.append(str(error))
     for scale, candidates in sorted(low.items()):
-        try:  # whether a training would know which is meant
-            choose_sides([*(p for p in sides if p.high), *candidates], scale, None, name)
+        try:  # whether a training, which goes by the names alone, would know which is meant
+            choose_sides([p for p in sides if p.side], scale, None, name)
         except UserError as error:
             found.unreadable.append(str(error))
         for place in sorted(candidates, key=lambda p: p.packed):  # a folder's pack wins

@@ -18,12 +18,7 @@ from superres.datasets.transforms.views import settle_view
 from superres.engine.config.load import load_config
 from superres.errors import UserError
 from superres.imaging import degrade
-from superres.imaging.degrade import (
-    blur,
-    blur_down,
-    gaussian_kernel,
-    jpeg,
-)
+from superres.imaging.degrade import blur, blur_down, gaussian_kernel, jpeg
 from superres.imaging.resize import imresize, modcrop
 
 from .conftest import pictures
@@ -84,19 +79,6 @@ def test_a_patch_equals_that_of_the_degraded_picture(make_packs, step, whole, sc
         np.testing.assert_array_equal(made["gt"], expected)
 
 
-def test_gt_alone_is_cut_where_the_pair_would_be(make_packs):
-    root = str(make_packs())
-    crop = [{"type": "PairedRandomCrop", "lq_patch_size": 12}]
-    pair = PairedDataset(root, pipeline=crop, seed=3)
-    alone = PairedDataset(root, pipeline=crop, seed=3, make_lq="none")
-    for draw in range(40):
-        a, b = pair[SampleKey(draw % 5, draw)], alone[SampleKey(draw % 5, draw)]
-        assert (a["top"], a["left"]) == (b["top"], b["left"])
-        np.testing.assert_array_equal(a["gt"], b["gt"])
-        assert "lq" not in b
-        assert np.shares_memory(b["gt"], alone.load(draw % 5)[1])
-
-
 @pytest.mark.parametrize("order", ["before", "behind"])
 def test_flips_before_and_behind(make_packs, order: str):
     images = [60 + picture // 2 for picture in smooth()]  # nothing to clamp between the passes
@@ -140,13 +122,7 @@ def uniform(values: list[float], low: float, high: float) -> None:
 
 
 def test_ranges_are_drawn_from_evenly(monkeypatch):
-    names = (
-        "gaussian_kernel",
-        "sinc_kernel",
-        "gaussian_noise",
-        "poisson_noise",
-        "jpeg",
-    )
+    names = ("gaussian_kernel", "sinc_kernel", "gaussian_noise", "poisson_noise", "jpeg")
     spies = [mock.Mock(wraps=getattr(degrade, name)) for name in names]
     for name, spy in zip(names, spies):
         monkeypatch.setattr(degrade, name, spy)

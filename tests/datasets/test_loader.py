@@ -207,13 +207,6 @@ def test_workers_change_nothing(dataset, workers: int, method: str):
     assert_equal(found, expected)
 
 
-def test_folders_and_packs_give_the_same_batches(make_folders, dataset):
-    folder = PairedDataset(str(make_folders()), scale=4, pipeline=PIPELINE, seed=4)
-    for a, b in zip(batches(folder, 6), batches(dataset, 6)):
-        assert torch.equal(a["gt"], b["gt"])
-        assert torch.equal(a["inputs"], b["inputs"])
-
-
 def test_a_mistake_in_a_worker_is_one_message(make_packs):
     pipeline = [{"type": "PairedRandomCrop", "lq_patch_size": 24}, {"type": "PackInputs"}]
     dataset = PairedDataset(str(make_packs()), scale=4, pipeline=pipeline)

@@ -105,16 +105,6 @@ def test_kinds_of_pictures(tmp_path):
     assert all(np.array_equal(raw.read(name), kept.read(name)) for name in kept.names())
 
 
-def test_a_list_of_paths_and_callables(tmp_path, folder):
-    images = [picture(4, 5) for _ in range(3)]
-    items: list[Any] = [(f"b/{i}", lambda image=image: image) for i, image in enumerate(images)]
-    items.append(("a", folder / "0000.png"))
-    store = ImageLmdb(pack_images(items, tmp_path / "t.lmdb").target)
-    assert list(store.names()) == ["a", "b/0", "b/1", "b/2"]
-    assert np.array_equal(store.read("b/2"), images[2])
-    assert np.array_equal(store.read("a"), read_image(folder / "0000.png"))
-
-
 def test_bad_pictures_are_left_out_and_named(tmp_path, folder):
     target = tmp_path / "hr.lmdb"
     whole = (folder / "0002.png").read_bytes()

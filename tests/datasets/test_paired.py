@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pickle
 from pathlib import Path
 from types import SimpleNamespace
 from unittest import mock
@@ -19,7 +18,7 @@ from superres.datasets.sampler import SampleKey
 from superres.datasets.storage import folder
 from superres.errors import UserError
 from superres.imaging.io import write_image
-from superres.imaging.resize import imresize, modcrop
+from superres.imaging.resize import imresize
 
 from .conftest import pictures
 
@@ -69,17 +68,6 @@ def test_samples_do_not_share_what_a_transform_writes(make_packs):
     assert not second["gt"].flags.writeable  # the file itself: nobody may write to it
 
 
-def test_packed_pictures_survive_pickling_and_forks(make_packs):
-    dataset = PairedDataset(str(make_packs()), scale=4, pipeline=CROP)
-    expected = dataset[SampleKey(1, 3)]["gt"].copy()
-    copy = pickle.loads(pickle.dumps(dataset))
-    np.testing.assert_array_equal(copy[SampleKey(1, 3)]["gt"], expected)
-    pid = os.fork()
-    if not pid:
-        os._exit(0 if (dataset[SampleKey(1, 3)]["gt"] == expected).all() else 1)
-    assert os.waitpid(pid, 0)[1] == 0
-
-
 @pytest.mark.parametrize("scale", [2, 3, 4, 8])
 @pytest.mark.parametrize("border", ["reflect", "replicate"])
 def test_any_part_of_a_lazy_bicubic_equals_that_of_the_whole(scale: int, border: str):
@@ -92,37 +80,6 @@ def test_any_part_of_a_lazy_bicubic_equals_that_of_the_whole(scale: int, border:
             for size in (1, 4, 11):
                 part = np.s_[top : top + size, left : left + size]
                 np.testing.assert_array_equal(lazy[part], whole[part])
-
-
-def test_crops_of_lq_made_on_the_fly_are_those_of_the_whole(make_packs):
-    images = pictures(2, ((97, 121), (80, 103)))
-    pipeline = [{"type": "PairedRandomCrop", "lq_patch_size": 14}, {"type": "PackInputs"}]
-    dataset = PairedDataset(str(make_packs(images, 3, lq=False)), scale=3, pipeline=pipeline)
-    wholes = [imresize(modcrop(gt, 3), 1 / 3) for gt in images]
-    for draw in range(40):
-        made, gt = dataset[SampleKey(draw % 2, draw)], images[draw % 2]
-        top, left = made["meta"]["top"], made["meta"]["left"]
-        low = wholes[draw % 2][top : top + 14, left : left + 14]
-        np.testing.assert_array_equal(made["inputs"], low)
-        high = gt[3 * top : 3 * top + 42, 3 * left : 3 * left + 42]
-        np.testing.assert_array_equal(made["gt"], high)
-
-
-def test_bicubic_is_made_although_lq_is_there(make_folders):
-    root = make_folders()
-    for file in (root / "LR_bicubic" / "X4").iterdir():
-        write_image(file, np.zeros((30, 30, 3), np.uint8))
-    dataset = PairedDataset(str(root), scale=4, make_lq="bicubic")
-    np.testing.assert_array_equal(np.asarray(dataset[2]["lq"]), imresize(pictures()[2], 1 / 4))
-
-
-def test_gt_that_is_a_little_larger_is_cropped_at_the_bottom_right(make_folders):
-    images = pictures(2, ((99, 121),))
-    root = make_folders([modcrop(image, 4) for image in images])
-    for i, image in enumerate(images):
-        write_image(root / "HR" / f"{i:03d}.png", image)
-    dataset = PairedDataset(str(root), scale=4)
-    np.testing.assert_array_equal(dataset[1]["gt"], images[1][:96, :120])
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
@@ -146,14 +103,6 @@ def test_the_folder_where_one_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     write_image(tmp_path / "here" / "a.png", np.zeros((8, 8, 3), np.uint8))
     monkeypatch.chdir(tmp_path / "here")
     assert locate(".", ".", 2).name == "here"
-
-
-def test_a_broken_file_is_named(make_folders):
-    root = make_folders()
-    file = root / "HR" / "001.png"
-    file.write_bytes(file.read_bytes()[:3000])
-    with pytest.raises(UserError, match=r"001\.png"):
-        PairedDataset(str(root), scale=4)[1]
 
 
 def test_arguments():

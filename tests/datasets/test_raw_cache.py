@@ -83,7 +83,7 @@ def test_what_changes_is_read_again(make_folders, place):
     write_image(root / "HR" / "003.png", new[0][:40, :40])  # of another size: read, but not kept
     assert np.array_equal(again.gt.read_at(3), new[0][:40, :40])
     (root / "HR" / "004.png").unlink()
-    with pytest.raises(UserError, match=r"004\.png: no such image"):
+    with pytest.raises(UserError, match=r"004\.png: no such"):
         dataset.sample(4)
 
 
@@ -98,7 +98,7 @@ def test_a_bound(make_folders, place, monkeypatch):
     raw_cache._CACHES.clear()
     part = opened(other, cache_gib=most - 20000 / 2**30)
     assert not old.exists()  # it made room
-    assert "only 4 of 5 images of " in part.notes[0]
+    assert "4 of 5 images kept decoded in" in part.notes[0]
     assert [np.array_equal(part.gt.read_at(i), p) for i, p in enumerate(pictures())] == [True] * 5
     assert sum(f.stat().st_size for f in place.iterdir()) <= size
 
@@ -121,7 +121,7 @@ def test_a_disk_that_takes_nothing(make_folders, place, tmp_path, monkeypatch, c
     monkeypatch.setenv("TMPDIR", str(tmp_path / "folders" / "HR" / "000.png"))
     raw_cache._CACHES.clear()
     without = opened(tmp_path / "folders")
-    assert "decoded images are not kept" in without.notes[0]
+    assert "decoded for every sample" in without.notes[0]
     assert np.array_equal(without.load(1)[1], pictures()[1])
 
 

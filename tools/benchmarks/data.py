@@ -16,7 +16,7 @@ from superres.options import whole
 SCALE, LQ_PATCH, BATCH = 4, 48, 16
 HEIGHT, WIDTH = 1356, 2040  # DIV2K's most frequent size
 SIDE = 480  # HR pixels of a sub-image, as BasicSR and MMEditing cut DIV2K
-PREFETCH = 4
+PREFETCH = 16  # as in a training
 COUNT = 300  # batches of one timing of the workers
 PNG, OURS, COPY = "480x480 sub-images as PNG", "superres", "crop copy only"
 FILES = "superres, from image files (from the second epoch)"

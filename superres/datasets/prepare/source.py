@@ -80,8 +80,7 @@ def _extract_tar(archive: Path, folder: Path) -> None:
     with tarfile.open(archive) as opened:
         members = opened.getmembers()
         for info in members:
-            plain = info.isdir() or (info.isreg() and not info.issparse())
-            info.name = _checked(archive, info.name, plain)
+            info.name = _checked(archive, info.name, info.isdir() or info.isreg())
         end = max((info.offset_data + info.size for info in members), default=0)
         if archive.suffix.lower() == ".tar" and archive.stat().st_size - end < tarfile.BLOCKSIZE:
             raise tarfile.ReadError("its end mark is missing")

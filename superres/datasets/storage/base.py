@@ -167,10 +167,11 @@ def by_name(where: Path, entries: Iterable[tuple[str, Any]]) -> tuple[list[str],
         UserError: two of one name; what they stand for is named.
     """
     ordered = sorted(entries, key=lambda entry: encode_name(entry[0]))
-    for (name, first), (other, second) in itertools.pairwise(ordered):
-        if name == other:
-            raise UserError(
-                f"{where}: {first} and {second} have the same name {name!r}. Rename or remove one "
-                "of them."
-            )
+    clashes = [
+        f"{first} and {second} have the same name {name!r}"
+        for (name, first), (other, second) in itertools.pairwise(ordered)
+        if name == other
+    ]
+    if clashes:
+        raise UserError(f"{where}: {some(clashes, 10)}. Rename or remove one of each two.")
     return [name for name, _ in ordered], [entry for _, entry in ordered]

@@ -89,23 +89,19 @@ class RawCache(Gathered):
         except OSError:  # removed meanwhile
             self.file = ""
 
-    def version_at(self, i: int) -> tuple[int, int]:
-        """The size and time of the file of image ``i``; zeros where it has none of its own.
-
-        Raises:
-            UserError: it is not there any more.
-        """
+    def version_at(self, i: int) -> tuple[int, int] | None:
+        """The size and time of the file of image ``i``; zeros where it has none of its own."""
         if not (file := self._files[i]):
             return 0, 0
         try:
             status = os.stat(file)
-        except OSError as error:
-            raise UserError(os_fault(file, error, "image")) from None
+        except OSError:  # whoever reads it says why
+            return None
         return status.st_size, status.st_mtime_ns
 
     def read_at(self, i: int) -> np.ndarray:
         version = self.version_at(i)
-        if i >= self.count or not self.file:
+        if version is None or i >= self.count or not self.file:
             return self._store.read_at(i)
         kept = self._views.get(i)
         if kept is None or kept[0] != version:
@@ -163,7 +159,7 @@ def cache_folder() -> Path:
     return Path(os.environ.get("TMPDIR") or "/var/tmp", f"superres-{os.getuid()}")
 
 
-def on_disk(store: PictureStore, most: float) -> tuple[PictureStore, str, str]:
+def on_disk(store: PictureStore, most: float) -> tuple[RawCache, str]:
     """Keep the decoded images of a store on the disk, as far as there is room.
 
     The caches of other sets make room, those that were not used for longest first.
@@ -172,12 +168,14 @@ def on_disk(store: PictureStore, most: float) -> tuple[PictureStore, str, str]:
         most: GiB that all caches in :func:`cache_folder` may take; besides, half of what is free.
 
     Returns:
-        The cache, what is said of it, and a warning; the store itself where it cannot be cached.
+        The cache, and what is said of it.
+
+    Raises:
+        UserError: it cannot be written.
     """
-    if not hasattr(os, "pwrite"):
-        return store, "", "decoded images are not kept: this system is not POSIX"
-    cache, folder = _cache_of(store, "disk"), cache_folder()
+    cache = _cache_of(store, "disk")
     try:
+        folder = cache_folder()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if folder.is_symlink() or folder.stat().st_uid != os.getuid():
             raise PermissionError(errno.EACCES, "the folder is somebody else's", str(folder))
@@ -191,18 +189,16 @@ def on_disk(store: PictureStore, most: float) -> tuple[PictureStore, str, str]:
             if used + cache.bytes > limit and other.name[-len(cache.key) :] not in _CACHES:
                 other.unlink()
                 del found[other]
-        room = limit - sum(status.st_size for status in found.values())
         if not cache.file:
-            cache.open(str(file), room)
+            cache.open(str(file), limit - sum(status.st_size for status in found.values()))
         os.utime(file)
+    except AttributeError:
+        raise UserError("this system is not POSIX") from None
     except OSError as error:
-        why = os_fault(folder, error, "folder", writing=True)
-        return store, "", f"decoded images are not kept, every sample decodes its files: {why}"
+        raise UserError(os_fault(folder, error, "folder", writing=True)) from None
+    part = "" if cache.count == len(store) else f"{cache.count} of {len(store)} images "
     size = f"{cache.bytes / 2**30:.2f} GiB; caches there may take {limit / 2**30:.1f}"
-    if cache.count < len(store):
-        part = f"only {cache.count} of {len(store)} images of {store.path}"
-        return cache, "", f"{part} are kept decoded in {folder}: all take {size}"
-    return cache, f"kept decoded in {folder} ({size})", ""
+    return cache, f"{part}kept decoded in {folder} ({size})"
 
 
 def in_memory(store: PictureStore, key: str) -> RawCache:
