@@ -123,7 +123,7 @@ def test_browse_leaves_out_what_training_leaves_out(tree, tmp_path, capsys):
         np.testing.assert_array_equal(pair["lq"], dataset[key]["inputs"])
     pipeline[0]["lq_patch_size"] = 40
     dataset = PairedDataset("toy", str(tmp_path), 2, pipeline, seed=0)
-    with pytest.raises(UserError, match="every picture is smaller than the patch"):
+    with pytest.raises(UserError, match="all its images are smaller than the patch"):
         first_pairs(dataset, 4, 0, 1, 4)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from benchmarks.harness import Row, Variant, measure, ratios, row, single_thread
 from superres.options import whole
@@ -47,8 +48,8 @@ def run(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     dataset = PairedDataset({"gt": gt, "lq": lq}, scale=SCALE, pipeline=pipeline)
     for packed, side in ((gt, "HR"), (lq, "LR")):
         unpack(open_store(packed), folder / "files" / side)
-    os.environ["TMPDIR"] = str(folder)  # of the raw cache
-    files = PairedDataset(str(folder / "files"), scale=SCALE, pipeline=pipeline)
+    with mock.patch.dict(os.environ, TMPDIR=str(folder)):  # of the raw cache
+        files = PairedDataset(str(folder / "files"), scale=SCALE, pipeline=pipeline)
     rows = samples(dataset, files, args.repeats)
     found = ratios(rows, (PNG, OURS), (OURS, COPY), (OURS, FILES))
     rates = delivered(dataset, args.workers, args.repeats)
