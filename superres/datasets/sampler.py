@@ -91,8 +91,8 @@ class IterationSampler:
         self.sets = np.split(usable, np.searchsorted(usable, ends[:-1]))
         if not all(len(pictures) for pictures in self.sets):
             raise UserError(
-                "the training set, or one of the sets with a weight, is empty, or all its images are "
-                "smaller than the patch; lower lq_patch_size (or gt_patch_size)"
+                "the training set, or one of the sets with a weight, is empty, or all its images "
+                "are smaller than the patch; lower lq_patch_size (or gt_patch_size)"
             )
         weights = np.array([weight for _, weight in shares or ()])
         self.counts = np.maximum(1, np.rint(_ROUND * weights / weights.sum())).astype(int).tolist()
