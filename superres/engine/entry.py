@@ -21,7 +21,7 @@ from .config.check import check_config, scale_lr
 from .config.load import load_config, parse_options, planned_size, their_keys
 from .distributed import agreement, launch
 from .distributed.failure_report import is_broken_exchange
-from .run_log import RunLog, commit, hardware
+from .run_log import RunLog, commit, processor_name
 from .train.checkpoint import find_resumable, iteration_files, open_work_dir, set_aside
 
 Options = list[str] | dict[str, Any] | None
@@ -201,7 +201,9 @@ def _train(
         for line in introduction(trainer):
             log.say(line)
         if log.rank == 0:
-            where, code = hardware(device, trainer.world_size), commit()
+            gpu, code = device.type == "cuda", commit()
+            where = torch.cuda.get_device_name(device) if gpu else processor_name()
+            where = f"{trainer.world_size} x {where}" if gpu else where
             log.debug(f"on {where}, commit {code}", hardware=where, commit=code)
         return trainer.train()
 

@@ -17,8 +17,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TextIO
 
-import torch
-
 from superres.output import bar, drop_output, printable
 from superres.paths import share_dir
 
@@ -186,12 +184,6 @@ def _complain(text: str) -> None:
 
 
 # -- where a program runs, and of which commit it is -----------------------------------------------
-
-
-def hardware(device: torch.device, processes: int = 1) -> str:
-    """Such as ``cpu: Intel(R) Xeon(R) Processor, 2 cores`` or ``2 x NVIDIA A100``."""
-    gpu = device.type == "cuda"
-    return f"{processes} x {torch.cuda.get_device_name(device)}" if gpu else processor_name()
 
 
 def processor_name() -> str:

@@ -6,7 +6,6 @@ import json
 
 import numpy as np
 import pytest
-import torch
 from mmengine.config import Config
 
 import superres
@@ -46,13 +45,6 @@ def test_train_test_and_upscale(changes, tmp_path):
     assert len(entry["images"]) == 2
     assert entry["psnr"] > 5
     assert json.loads((tmp_path / "scores" / "results.json").read_text()) == record
-
-
-def test_resume_goes_on(changes, tmp_path):
-    superres.train(CONFIG, work_dir=tmp_path / "work", seed=1, **{**changes, "max_iters": 3})
-    run = superres.train(CONFIG, work_dir=tmp_path / "work", resume="auto", seed=1, **changes)
-    assert torch.load(run.work_dir / "iter_6.pth", weights_only=True)["meta"]["iter"] == 6
-    assert not (run.work_dir / "previous_runs").exists()
 
 
 def test_mistakes(changes, tmp_path):

@@ -76,13 +76,6 @@ def test_a_truncated_checkpoint_falls_back(undisturbed, train, tmp_path, capsys)
     assert "iter_6.pth" in capsys.readouterr().err
 
 
-def test_resume_without_a_checkpoint_starts_anew(train, capsys, tmp_path):
-    assert train("max_iters=3", resume="auto") == 0
-    assert "starting from the beginning" in capsys.readouterr().out
-    assert train(resume=tmp_path / "none.pth") == 2
-    assert "no such file" in capsys.readouterr().err
-
-
 def test_a_checkpoint_of_another_model_is_refused(train, capsys):
     assert train("max_iters=3") == 0
     assert train("model.backbone.channels=6", resume="auto") == 2
