@@ -23,33 +23,17 @@ _DEFAULTS: dict[str, Any] = {
     **{"data_range": "1-800/801-810", "epochs": 300, "test_every": 1000, "lr": 1e-4},
     **{"decay": "200", "gamma": 0.5, "optimizer": "ADAM", "momentum": 0.9, "epsilon": 1e-8},
     **{"weight_decay": 0.0, "gclip": 0.0, "loss": "1*L1", "seed": 1, "split_batch": 1},
-    **{
-        "n_train": 32_208,
-        "lr_decay": 0,
-        "save": "",
-        "pre_train": "",
-        "print_every": 100,
-        "template": ".",
-    },
+    **{"n_train": 32_208, "lr_decay": 0, "save": "", "pre_train": "", "print_every": 100},
+    "template": ".",
 }
 _RDN = {"A": (20, 6, 32), "B": (16, 8, 64)}
 _STUDY = {"BICUBIC_INPUT_MODEL": False, "BICUBIC_INPUT_MODEL_GRC": True}
 """The study's networks that enlarge first, and whether they add the enlarged input."""
-_NOTHING_TO_DO = {
-    **{
-        "gan_k": 1,
-        "RDNkSize": 1,
-        "batch_norm": 1,
-        "ext": 1,
-        "n_GPUs": 1,
-        "shift_mean": 1,
-        "decay_type": 1,
-    },
-    **{"reset": 0, "save_models": 0, "cpu": 0},
-}
+_ONE_VALUE = ("gan_k", "RDNkSize", "batch_norm", "ext", "n_GPUs", "shift_mean", "decay_type")
+_NOTHING_TO_DO = {**dict.fromkeys(_ONE_VALUE, 1), "reset": 0, "save_models": 0, "cpu": 0}
 _ELSEWHERE = {
-    **{"load": 1, "resume": 1, "extend": 1, "precision": 1, "skip_threshold": 1, "dir_demo": 1},
-    **{"test_only": 0, "self_ensemble": 0, "chop": 0, "save_results": 0, "save_gt": 0, "debug": 0},
+    **dict.fromkeys(("load", "resume", "extend", "precision", "skip_threshold", "dir_demo"), 1),
+    **dict.fromkeys(("test_only", "self_ensemble", "chop", "save_results", "save_gt", "debug"), 0),
 }
 """Options, and how many values they take, that are no part of a training."""
 

@@ -381,17 +381,16 @@ _USUAL = {
 def _environment(reader: Reader, recipe: Recipe) -> None:
     """``env_cfg``, which 0.x has at the top, and what shows a training."""
     given = reader.take("env_cfg") or {
-        "cudnn_benchmark": reader.take("cudnn_benchmark", False),
-        "mp_cfg": {k: reader.take(k) for k in ("mp_start_method", "opencv_num_threads")},
-        "dist_cfg": reader.take("dist_params"),
+        "cudnn_benchmark": bool(reader.take("cudnn_benchmark")),
+        "mp_cfg": {
+            key: value
+            for key in ("mp_start_method", "opencv_num_threads")
+            if (value := reader.take(key)) is not None
+        },
+        "dist_cfg": reader.take("dist_params") or {},
     }
-    parts = {
-        key: {k: v for k, v in part.items() if v is not None} if isinstance(part, dict) else part
-        for key, part in given.items()
-        if part is not None
-    }
-    if odd := changes({k: v for k, v in parts.items() if v != {}}, _USUAL):
-        recipe.config["env_cfg"] = odd
+    if environment := changes(given, _USUAL):
+        recipe.config["env_cfg"] = environment
     for key in ("log_level", "launcher"):
         value = reader.take(key)
         if value not in (None, "INFO", "none"):

@@ -405,29 +405,27 @@ def test_schedules_step_once(run):
     assert [line["lr"] for line in run("custom_hooks = [dict(type='ParamSchedulerHook')]")] == rates
 
 
-def test_priorities_order_the_calls(run):
+@pytest.mark.parametrize(
+    ("first", "second", "order"),
+    [
+        ("", "", "First Second"),
+        ("", ", priority='high'", "Second First"),
+        (", priority='HIGHEST'", ", priority=1", "First Second"),
+        # mmengine's schedules step at LOW; a hook behind that sees the next iteration's rate.
+        (", priority='VERY_LOW'", "", "Second First"),
+    ],
+)
+def test_priorities_order_the_calls(run, first, second, order):
     calls = run.folder / "calls.txt"
-
-    def order(first: str, second: str) -> list[str]:
-        calls.unlink(missing_ok=True)
-        hooks = [
-            f"dict(type={name!r}, path={str(calls)!r}{priority})"
-            for name, priority in (("First", first), ("Second", second))
-        ]
-        run(f"custom_hooks = [{', '.join(hooks)}]\nmax_iters = 3")
-        return calls.read_text().split("\n")[:-1]
-
-    def names(*priorities: str) -> list[str]:
-        return [line.split()[0] for line in order(*priorities)][:2]
-
-    assert names("", "") == ["First", "Second"]
-    assert names("", ", priority='HIGH'") == ["Second", "First"]
-    assert names(", priority='HIGHEST'", ", priority=1") == ["First", "Second"]
-    assert names(", priority=51", "") == ["Second", "First"]
-    assert names(", priority='low'", ", priority='VERY_LOW'") == ["First", "Second"]
-    # mmengine's schedules step at LOW; a hook behind that sees the next iteration's rate.
-    rates = order("", ", priority='VERY_LOW'")
-    assert rates[2:4] == ["First 0.001", "Second 0.0005"]
+    hooks = [
+        f"dict(type={name!r}, path={str(calls)!r}{priority})"
+        for name, priority in (("First", first), ("Second", second))
+    ]
+    run(f"custom_hooks = [{', '.join(hooks)}]\nmax_iters = 3")
+    lines = [line.split() for line in calls.read_text().splitlines()]
+    assert [name for name, _ in lines[:2]] == order.split()
+    assert float(lines[2][1]) == 0.001
+    assert float(dict(lines[2:4])["First"]) == (0.0005 if "LOW" in first else 0.001)
 
 
 def test_all_of_mmengines_stages_are_called(run):
@@ -543,11 +541,7 @@ def test_the_optimisers_wrapper(run):
 REFUSED = {
     "resume = {}": [("'auto'", "resume = 'auto' must be True or False")],
     "resume = True\nload_from = {}": [("'no.pth'", "cannot resume from no.pth")],
-    "randomness = dict({})": [
-        ("sed=7", "did you mean seed"),
-        ("seed=-1", "randomness.seed = -1"),
-        ("deterministic='yes'", "randomness.deterministic = 'yes'"),
-    ],
+    "randomness = dict({})": [("sed=7", "did you mean seed"), ("seed=-1", "randomness.seed = -1")],
     "default_hooks = dict(checkpoint=dict({}))": [
         ("interval=1, by_epoch=True", "write by_epoch=False"),
         ("interval='2'", "checkpoint.interval = '2' must be a whole number"),
@@ -560,54 +554,36 @@ REFUSED = {
         ("chekpoint=dict(interval=2)", "mmengine's own are checkpoint"),
         ("checkpoint=None", "interval=-1"),
         ("checkpoint=5", "must be a dict"),
-        ("logger=dict(interval=0)", "logger.interval = 0"),
-        ("logger=None", "write dict(interval=N)"),
         ("param_scheduler=None", "param_scheduler = []"),
     ],
     "custom_hooks = [dict({})]": [
         ("type='NoSuchHook'", "NoSuchHook"),
         ("type='L1Loss'", "custom_hooks.0.type = 'L1Loss' is not a hook"),
         ("type='CheckpointHook', interval=2", "checkpoint_interval"),
-        ("type='LoggerHook'", "log_interval"),
-        ("type='NaiveVisualizationHook'", "--save-images"),
         ("type='ExponentialMovingAverageHook', module_keys=()", "ema = 0.999"),
-        ("type='EMAHook', ema_type='StochasticWeightAverage'", "no other average"),
         ("type='EMAHook', update_buffers=True", "update_buffers = True"),
-        ("type='EMAHook', begin_epoch=2", "begin_iter"),
         ("type='EMAHook', momentum=2", "momentum = 2"),
-        ("type='EMAHook', momentumm=0.1", "momentumm = 0.1"),
         ("type='EMAHook'), dict(type='EMAHook', momentum=0.5", "remove one of them"),
         ("type='MySchedulerHook'", "a kind of ParamSchedulerHook"),
-        ("type='MyEMAHook'", "ema = 0.999"),
         ("type='First', path='x', priority='TOP'", "priority = 'TOP' must be one of HIGHEST"),
-        ("type='First', path='x', priority=200", "0 (first) to 100 (last)"),
         ("type='First', path='x', priority=True", "priority = True must be"),
     ],
     "train_dataloader = dict({})": [
-        ("batch_size=0", "train_dataloader.batch_size = 0"),
         ("batchsize=4", "did you mean batch_size"),
         ("sampler=dict(type='InfiniteSampler', shuffle=False)", "random order"),
         ("sampler=dict(type='InfiniteSampler', seed=3)", "write seed = N"),
         ("batch_sampler=dict(type='BatchSampler')", "random order"),
-        ("shuffle=False", "random order"),
         ("collate_fn=dict(type='my_collate')", "PackInputs"),
-        ("pin_memory='yes'", "must be True or False"),
-        ("num_workers=-1", "num_workers = -1"),
         ("multiprocessing_context='forks'", "must be 'fork', 'spawn' or 'forkserver'"),
         ("_delete_=True, batch_size=4", "no 'dataset'"),
     ],
     "env_cfg = dict({})": [
-        ("cudnn_benchmark='yes'", "cudnn_benchmark = 'yes' must be True or False"),
         ("cudnn_benchmrk=True", "did you mean cudnn_benchmark"),
-        ("mp_cfg=dict(mp_start_method='x')", "start_method = 'x'"),
         ("dist_cfg=dict(backend='mpi')", "must be 'nccl' or 'gloo'"),
         ("dist_cfg=dict(timeout=0)", "timeout = 0 must be a number of seconds"),
         ("dist_cfg=dict(port=29500)", "MASTER_PORT"),
     ],
-    "train_cfg = dict({})": [
-        ("type='EpochBasedTrainLoop', max_epochs=3", "max_iters = N"),
-        ("max_iters=0", "train_cfg.max_iters = 0"),
-    ],
+    "train_cfg = dict({})": [("type='EpochBasedTrainLoop', max_epochs=3", "max_iters = N")],
     "optim_wrapper = dict({})": [
         ("type='AmpOptimWrapper'", "amp = True"),
         ("_delete_=True, generator=dict()", "no optimizer with a type"),
@@ -621,21 +597,15 @@ REFUSED = {
         ("test_cfg = dict(metrics=['PSNR'], crop_border=4)", "protocols"),
         ("val_evaluator = [dict(type='PSNR', crop_border=4)]", "protocols"),
         ("val_dataloader = dict(batch_size=1)", "val_sets"),
-        ("visualizer = dict(type='ConcatImageVisualizer')", "not registered"),
-        ("vis_backends = ['WandbVisBackend']", "must be a dict with a type"),
         ("total_iters = 300", "write max_iters"),
-        ("optimizers = dict(generator=dict(type='Adam'))", "optim_wrapper"),
-        ("resume_from = 'x.pth'", "resume = True"),
         ("auto_scale_lr = dict(enable=True, base_batch=16)", "base_batch_size"),
         ("param_scheduler = [dict(type='StepLR', step_size=2)]", "write by_epoch=False"),
         (
             "param_scheduler = dict(type='MultiStepLR', by_epoch=False, milestones=4)",
             "param_scheduler.0.milestones = 4 must be a list of numbers",
         ),
-        ("work_dir = 5", "work_dir = 5 must be a path"),
         # Two spellings that contradict each other.
         ("seed = 3\nrandomness = dict(seed=7)", "remove one of them"),
-        ("global_batch_size = 8\ntrain_dataloader = dict(batch_size=4)", "remove one of them"),
         ("ema = 0.9\ncustom_hooks = [dict(type='EMAHook', momentum=0.5)]", "remove one of them"),
     ],
 }

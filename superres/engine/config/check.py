@@ -6,6 +6,7 @@ Each check raises one :class:`~superres.errors.UserError` that names the key.
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
@@ -54,29 +55,18 @@ _KINDS = {
     "count or None": ("val_interval", "checkpoint_interval", "max_keep_checkpoints"),
     "count or 0": ("num_workers",),
     "number": ("optim_wrapper.optimizer.lr",),
+    "numbers": ("param_scheduler.*.milestones", "param_scheduler.*.periods"),
+    "number or None": tuple(
+        f"param_scheduler.*.{key}"
+        for key in ("step_size", "T_max", "total_steps", "gamma", "eta_min", "eta_max", "power")
+    ),
     "seed or None": ("seed",),
     "yes or no": ("deterministic", "auto_scale_lr.enable"),
     "yes or no or None": ("resume",),
     "level or None": ("log_level",),
     "start method or None": ("train_dataloader.start_method",),
 }
-"""What a key must be where it is there; see :data:`.values.KINDS`."""
-
-_SCHEDULE = {
-    "count": ("step_size",),
-    "numbers": ("milestones", "periods"),
-    "number": (
-        "T_max",
-        "total_steps",
-        "gamma",
-        "start_factor",
-        "end_factor",
-        "eta_min",
-        "eta_max",
-        "power",
-    ),
-}
-"""The same for the entries of ``param_scheduler``."""
+"""What a key must be where it is there, * being a place in a list; see :data:`.values.KINDS`."""
 
 _TAKES = {
     "optim_wrapper.clip_grad": "type max_norm norm_type error_if_nonfinite foreach clip_value",
@@ -120,15 +110,10 @@ def check_shapes(cfg: Config) -> None:
         UserError: naming the key.
     """
     stated = dict(walk(cfg))
-    for kind, paths in _KINDS.items():
-        for path in paths:
-            if path in stated:
-                require(path, stated[path], kind)
-    for i, entry in enumerate(stated.get("param_scheduler") or ()):
-        for kind, keys in _SCHEDULE.items():
-            for key in keys if isinstance(entry, dict) else ():
-                if entry.get(key) is not None:
-                    require(f"param_scheduler.{i}.{key}", entry[key], kind)
+    kinds = {path: kind for kind, paths in _KINDS.items() for path in paths}
+    for path, value in stated.items():
+        if kind := kinds.get(re.sub(r"\.\d+\.", ".*.", path)):
+            require(path, value, kind)
     for path, known in _TAKES.items():
         for key in stated.get(path) or ():
             if key not in known.split():
