@@ -60,10 +60,3 @@ def test_asked_for_by_name(esrgan, options, capsys):  # noqa: F811
     given = ["--format", "spandrel", "--sets", "testset", "--self-ensemble", "--tile", "16"]
     assert main(["test", CONFIG, str(esrgan[0]), *given, "--cfg-options", *options]) == 0
     assert "some_esrgan+" in capsys.readouterr().out
-
-
-def test_what_neither_knows(options, tmp_path, capsys):  # noqa: F811
-    torch.save({"strange.weight": torch.zeros(3, 3)}, tmp_path / "odd.pth")
-    error = failing(["test", CONFIG, str(tmp_path / "odd.pth"), "--cfg-options", *options], capsys)
-    assert "not known here" in error
-    assert "spandrel" in error
