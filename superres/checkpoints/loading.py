@@ -186,14 +186,13 @@ def build_network(loaded: LoadedWeights) -> nn.Module:
     """
     if loaded.network is not None:
         return loaded.network
-    kind = loaded.config["type"]
     if loaded.partial:
         raise UserError(
-            f"{loaded.path}: holds a part of {kind} only and cannot enlarge pictures; use it as "
-            "load_from of a training"
+            f"{loaded.path}: holds a part of {loaded.config['type']} only and cannot enlarge "
+            "pictures; use it as load_from of a training"
         )
     if odd := _fewer_channels(loaded.config):
-        raise UserError(f"{loaded.path}: this {kind} makes {odd} and cannot enlarge pictures")
+        raise UserError(f"{loaded.path}: this network makes {odd} and cannot enlarge pictures")
     model = networks.build_meta(loaded.config)
     model.load_state_dict(loaded.state_dict, strict=True, assign=True)
     ours = type(model).__module__.startswith("superres.")
