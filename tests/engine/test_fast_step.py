@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from superres.engine.hooks import logger
 from superres.engine.train.optim import AutocastOptimWrapper, LastScalars
 from superres.engine.train.speed import cuda as graph
 from superres.engine.train.speed.options import (
@@ -268,6 +269,23 @@ def test_a_batch_that_fails_is_told_in_its_turn(monkeypatch):
     assert [next(ahead)["meta"] for _ in range(3)] == [[0], [1], [2]]
     with pytest.raises(OSError, match="cut"):
         next(ahead)
+
+
+def test_validation_does_not_hide_the_peak_of_training(monkeypatch):
+    peaks, shown = iter([5.0, 1.0]), []
+    monkeypatch.setattr(logger, "peak_memory_mb", lambda _: next(peaks))
+    optimizer = SimpleNamespace(param_groups=[{"lr": 1.0}])
+    runner = SimpleNamespace(
+        device=CPU, data_wait=0.0, iter=0, max_iters=2, message_hub=LastScalars(),
+        optim_wrapper=SimpleNamespace(optimizer=optimizer),
+        log=SimpleNamespace(training=lambda record, _: shown.append(record)),
+    )  # fmt: skip
+    hook = logger.LoggerHook(1)
+    hook.before_train(runner)
+    hook.before_val(runner)
+    hook.after_val_epoch(runner)
+    hook.after_train_iter(runner, 0, {"meta": [{}]}, {"loss": torch.tensor(1.0)})
+    assert shown[0]["memory_mb"] == 5.0
 
 
 def test_presets():
