@@ -37,10 +37,9 @@ def from_worker(error: BaseException) -> BaseException:
     torch re-raises a worker's exception with the worker's whole traceback as its message.
     """
     text = str(error)
-    if isinstance(error, UserError) and "Original Traceback" in text:
-        marker = f"{UserError.__module__}.{UserError.__qualname__}: "
-        if marker in text:
-            return UserError(text.rsplit(marker, 1)[1].strip())
+    _, marker, told = text.rpartition("superres.errors.UserError: ")
+    if isinstance(error, UserError) and marker:
+        return UserError(told.strip())
     died = "DataLoader worker" in text and ("killed" in text or "exited unexpectedly" in text)
     # Its connection breaks where it dies while it hands a batch over.
     if (isinstance(error, RuntimeError) and died) or isinstance(error, ConnectionError | EOFError):

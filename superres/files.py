@@ -78,7 +78,6 @@ def write_atomically(
         with replacing(path) as (temporary, descriptor):
             with open(descriptor, "wb", closefd=False) as file:
                 write(file)
-                file.flush()
             if durable:
                 os.fsync(descriptor)
             if check is not None:
@@ -107,22 +106,28 @@ def replacing(path: Path) -> Iterator[tuple[Path, int]]:
     """
     temporary, descriptor = _open_temporary(path)
     try:
-        yield temporary, descriptor
+        try:
+            yield temporary, descriptor
+        finally:
+            if fcntl is None:  # Windows neither renames nor removes what is open
+                os.close(descriptor)
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
     finally:
-        os.close(descriptor)
+        if fcntl is not None:
+            os.close(descriptor)  # not before: its lock goes with it
 
 
 def sync(path: Path) -> None:
     """Have the system write a file, or the names in a folder, to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    if hasattr(os, "O_DIRECTORY"):  # not Windows, which opens no folder
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def remove_leftovers(folder: Path) -> None:
@@ -155,7 +160,8 @@ def _open_temporary(path: Path) -> tuple[Path, int]:
         if descriptor >= 0:
             os.close(descriptor)
         temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+        descriptor = os.open(temporary, flags, 0o666)
     return temporary, descriptor
 
 
@@ -170,11 +176,9 @@ def os_fault(path: PathLike, error: Exception, what: str, writing: bool = False)
     code, name = getattr(error, "errno", None), os.fspath(path)
     reason = getattr(error, "strerror", None) or error
     if writing:
-        words = {errno.ENOENT: "its folder does not exist"}
-        words |= dict.fromkeys(
-            (errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "the disk (or quota) is full"
-        )
-        return f"{name}: cannot be written, {words.get(code, reason)}."
+        reason = "its folder does not exist" if code == errno.ENOENT else reason
+        full = code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        return f"{name}: cannot be written, {'the disk (or quota) is full' if full else reason}."
     if code in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP) and os.path.islink(path):
         return f"{name}: a link that leads nowhere ({os.readlink(path)})."
     words = {
@@ -204,68 +208,47 @@ class Lock:
     """A lock file: one process at a time; the kernel frees it when the process dies.
 
     Args:
-        path: the file; it says who holds the lock.
+        path: the file, until the release; it says who holds the lock.
         busy: what is said where another process has it; ``{holder}`` stands for which.
-        warn: told where the filesystem has no locks; then all go unprotected.
-        remove: the file on release.
+        warn: called where the filesystem has no locks; then all go unprotected.
 
     Raises:
         UserError: another process holds it, or the file cannot be made.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        busy: str = "{holder} is using it; wait until it has finished",
-        warn: Callable[[str], object] = lambda _: None,
-        remove: bool = False,
-    ) -> None:
-        self.path, self._busy, self._warn, self._remove = path, busy, warn, remove
-        self._descriptor: int | None = None
-        while self._descriptor is None:
-            try:
-                descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-            except OSError as error:
-                raise UserError(os_fault(path, error, "file", writing=True)) from None
-            _held.add(descriptor)
-            try:
-                self._descriptor = self._take(descriptor)
-            finally:
-                if self._descriptor is None:
-                    _close(descriptor)
-
-    def _take(self, descriptor: int) -> int | None:
+    def __init__(self, path: Path, busy: str, warn: Callable[[str], object]) -> None:
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        except OSError as error:
+            raise UserError(os_fault(path, error, "file", writing=True)) from None
+        self._path, self._descriptor = path, descriptor
+        _held.add(descriptor)
         try:
             if fcntl is not None:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            status = os.fstat(descriptor)
+            if not (os.path.exists(path) and os.path.samestat(status, os.stat(path))):
+                raise BlockingIOError  # its holder has just removed it
         except BlockingIOError:
-            holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip()
-            raise UserError(self._busy.replace("{holder}", holder or "another process")) from None
+            holder = os.read(descriptor, 200).decode(errors="replace").strip()
+            _held.discard(descriptor)
+            os.close(descriptor)
+            raise UserError(busy.replace("{holder}", holder or "another process")) from None
         except OSError as error:
-            self._warn(
-                f"{self.path}: its filesystem has no locks; see to it that nothing else writes "
-                f"there ({error.strerror})"
-            )
-        # The last holder removes the file before it lets go; a lock on a removed file is void.
-        try:
-            if not os.path.samestat(os.fstat(descriptor), os.stat(self.path)):
-                return None
-        except FileNotFoundError:
-            return None
-        since = time.strftime("%Y-%m-%d %H:%M:%S")
-        text = f"process {os.getpid()} on {socket.gethostname()} since {since}\n"
+            warn(f"{path}: its filesystem has no locks ({error.strerror}); write there alone")
+        text = f"process {os.getpid()} on {socket.gethostname()} since {time.ctime()}\n"
         with contextlib.suppress(OSError):  # only a courtesy: the disk may be full
             os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, text.encode(), 0)
-        return descriptor
+            os.write(descriptor, text.encode())
 
     def release(self) -> None:
         """Let others in; harmless when done twice."""
-        descriptor, self._descriptor = self._descriptor, None
-        if descriptor is not None:
-            if self._remove:
-                self.path.unlink(missing_ok=True)
-            _close(descriptor)
+        if self._descriptor in _held:
+            with contextlib.suppress(OSError):  # Windows removes no open file: there it stays
+                self._path.unlink()
+            _held.discard(self._descriptor)
+            os.close(self._descriptor)
+            self._descriptor = -1
 
     def __enter__(self) -> Lock:
         return self
@@ -274,17 +257,11 @@ class Lock:
         self.release()
 
 
-def _close(descriptor: int) -> None:
-    _held.discard(descriptor)
-    os.close(descriptor)
-
-
 def lock_target(target: Path, doing: str, warn: Callable[[str], object] = lambda _: None) -> Lock:
     """Keep a second process from making the same file or folder; see :class:`Lock`."""
     return Lock(
-        target.with_name(target.name + ".lock"),
+        target.with_name(f"{target.name}.lock"),
         f"Another process ({{holder}}) is {doing} {target}. Wait until it has finished, or stop it "
         "first.",
         warn,
-        remove=True,
     )

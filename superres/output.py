@@ -69,11 +69,7 @@ def open_missing() -> None:
 
     Else its number goes to the next file that is opened, and what is printed into that.
     """
-    for number in range(3):
-        try:
-            os.fstat(number)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 - for the whole run
+            # Takes the lowest free number, its own, for the whole run.
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115

@@ -32,7 +32,8 @@ def init_worker(_: int) -> None:
     for number in STOPS:
         signal.signal(number, _end_later if number == signal.SIGTERM else signal.SIG_IGN)
     # The trainer starts its workers with these held back.
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
     _end_with_the_trainer()
 
 
@@ -58,7 +59,8 @@ def _end_later(*_: object) -> None:
 
     Not to react at all would let a process that leaves without closing its loader wait for ever.
     """
-    signal.setitimer(signal.ITIMER_REAL, 15)  # whose signal, not being handled, ends us
+    if hasattr(signal, "setitimer"):  # not on Windows, where SIGTERM ends at once
+        signal.setitimer(signal.ITIMER_REAL, 15)  # whose signal, not being handled, ends us
 
 
 def shut_down(batches: Any) -> None:

@@ -24,7 +24,8 @@ def main(argv: list[str] | None = None) -> int:
 
     argv = sys.argv[1:] if argv is None else argv
     # Slurm's early notice, of which torchrun would die; to the ranks it is as SIGTERM.
-    signal.signal(signal.SIGUSR1, lambda *_: signal.raise_signal(signal.SIGTERM))
+    if hasattr(signal, "SIGUSR1"):
+        signal.signal(signal.SIGUSR1, lambda *_: signal.raise_signal(signal.SIGTERM))
     try:
         torchrun(argv)
     except ChildFailedError as error:
@@ -34,7 +35,7 @@ def main(argv: list[str] | None = None) -> int:
             how = f"ended with code {code}; its own output is above"
             if code < 0:  # a signal that it died of; SIGKILL is the system's when memory runs out
                 how = f"was ended by {failure.signal_name()}"
-                how += ", as the system does when memory runs out" * (code == -signal.SIGKILL)
+                how += ", as the system does when memory runs out" * (code == -9)
             print(f"error: rank {rank} (process {failure.pid}) {how}", file=sys.stderr)
         return code if code > 0 else 1
     except RendezvousError as error:
@@ -42,7 +43,8 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     except SignalException as error:
         # The ranks have saved and ended; torchrun itself was told to stop.
-        number = signal.SIGTERM if error.sigval == signal.SIGHUP else error.sigval  # as in a rank
+        hung_up = error.sigval == getattr(signal, "SIGHUP", None)
+        number = signal.SIGTERM if hung_up else error.sigval  # as in a rank
         return 128 + int(number)
     except KeyboardInterrupt:
         return 130

@@ -29,6 +29,9 @@ def held_back(start_method: str | None) -> Iterator[None]:
     Args:
         start_method: of these processes; None is the system's own.
     """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows, where nothing sends them to a job
+        yield
+        return
     before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
     if multiprocessing.get_context(start_method).get_start_method() != "fork":
         # The others need this process, whose start lets SIGINT and SIGTERM through at its end.
@@ -59,7 +62,7 @@ class StopRequest:
 
     def __enter__(self) -> StopRequest:
         for number in STOPS:
-            if number == signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN:
+            if number not in EXIT_CODES and signal.getsignal(number) is signal.SIG_IGN:
                 continue
             self._previous[number] = signal.signal(number, self._note)
         return self
@@ -71,7 +74,7 @@ class StopRequest:
             signal.signal(number, handler)
 
     def _note(self, number: int, _: FrameType | None) -> None:
-        if number in (signal.SIGUSR1, signal.SIGHUP):
+        if number not in EXIT_CODES:
             number = signal.SIGTERM
         elapsed = time.monotonic() - self._since
         if self.signal is None:
