@@ -14,7 +14,7 @@ from superres.datasets.batches import collate
 from superres.datasets.paired import PairedDataset
 from superres.datasets.prepare.five_crop import CROPS, crop_corner, five_crop_pair
 from superres.imaging.io import read_image, write_image
-from tests.datasets.trees import paired, picture
+from tests.datasets.trees import lq_of, paired, picture
 
 
 def data(*arguments: object) -> int:
@@ -150,6 +150,8 @@ def test_browse_shows_what_training_sees(tree, tmp_path, capsys):
     from superres.datasets.browse import first_pairs
     from superres.datasets.sampler import IterationSampler
 
+    write_image(tree / "HR/a.png", picture(7, 16, 56))  # too small: left out, as in training
+    write_image(tree / "LR_bicubic/X2/ax2.png", lq_of(picture(7, 16, 56), 2))
     options = [f"data_root={tree.parent}", "train_set=toy", "scale=2", "lq_patch_size=12"]
     command = ["browse", "edsr_x2c64b16_g1_300k_div2k", "--out", tmp_path / "b.png"]
     assert data(*command, "--count", 5, "--iteration", 7, "--cfg-options", *options) == 0
@@ -164,7 +166,8 @@ def test_browse_shows_what_training_sees(tree, tmp_path, capsys):
         {"type": "PackInputs"},
     ]
     dataset = PairedDataset("toy", str(tree.parent), 2, pipeline, seed=0)
-    batch = collate([dataset[key] for key in IterationSampler(3, 16, 0).keys(7)[:5]])
+    keys = IterationSampler(4, 16, 0, skip=dataset.too_small()).keys(7)[:5]
+    batch = collate([dataset[key] for key in keys])
     first = first_pairs(dataset, 16, 0, 7, 5)
     for i, pair in enumerate(first):
         np.testing.assert_array_equal(pair["lq"], batch["inputs"][i].numpy())

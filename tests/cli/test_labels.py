@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 
 import pytest
 import torch
@@ -26,20 +25,6 @@ from .test_test_trust import a_set
 
 NAME = "EDSR-baseline"
 FULL = ["model.backbone.channels=64", "model.backbone.num_blocks=16"]
-TINY = """
-from torch import nn
-from superres.registry import MODELS
-
-@MODELS.register_module(force=True)
-class TinyNet(nn.Module):
-    def __init__(self, scale=2):
-        super().__init__()
-        self.body = nn.Conv2d(3, 3 * scale**2, 3, padding=1)
-        self.shuffle = nn.PixelShuffle(scale)
-
-    def forward(self, x):
-        return self.shuffle(self.body(x))
-"""
 
 
 @pytest.fixture
@@ -97,36 +82,6 @@ def notes(record):
     return "\n".join(note for entry in record["results"] for note in entry.get("notes", ()))
 
 
-def config_of_ones_own(folder, text):
-    path = folder / "edsr_mine_x2.py"
-    path.write_text(f"_base_ = {CONFIG!r}\n{text}")
-    return path
-
-
-def test_another_network(train, scored, tmp_path, monkeypatch):
-    (tmp_path / "tiny_net_of_labels.py").write_text(TINY)
-    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
-    config = config_of_ones_own(
-        tmp_path,
-        "custom_imports = dict(imports=['tiny_net_of_labels'])\n"
-        "model = dict(backbone=dict(_delete_=True, type='TinyNet'))\n",
-    )
-    assert main(tiny_training(config, tmp_path)) == 0
-    record, seen = scored(config, tmp_path / "work/best.pth")
-    is_own(record, seen, "TinyNet")
-    assert "type 'TinyNet' instead of 'EDSR'" in notes(record)
-
-
-def tiny_training(config, tmp_path):
-    train_set = tmp_path / "own"
-    train_set.mkdir()
-    write_image(train_set / "a.png", picture(1))
-    values = [f"data_root={tmp_path}", "train_set=own", "val_sets=[own]", "test_sets=[]"]
-    values += ["lq_patch_size=12", "global_batch_size=2", "num_workers=0", "max_iters=1"]
-    command = ["train", str(config), "--work-dir", str(tmp_path / "work"), "--cfg-options"]
-    return [*command, *values, "tensorboard=False"]
-
-
 def test_another_width(train, scored, options, tmp_path):
     assert train("max_iters=2") == 0
     small = [o for o in options if "backbone" in o]
@@ -163,11 +118,8 @@ def test_another_training_set(full, scored, tmp_path, capsys):
     ("changes", "said"),
     [
         ({"train_set": "photos"}, "train_set 'photos' instead of 'DIV2K_train'"),
-        ({"max_iters": 100_000}, "max_iters 100000 instead of 300000"),
         ({"model.loss.type": "MSELoss"}, "loss.type 'MSELoss' instead of 'L1Loss'"),
-        ({"lq_patch_size": 24}, "lq_patch_size 24 instead of 48"),
         ({"global_batch_size": 4}, "global_batch_size 4 instead of 16"),
-        ({"optim_wrapper.optimizer.lr": 1e-3}, "optimizer.lr 0.001 instead of 0.0001"),
         ({"param_scheduler.0.gamma": 0.1}, "param_scheduler.0.gamma 0.1 instead of 0.5"),
         ({"ema": 0.999}, "ema 0.999 instead of None"),
         ({"load_from": "x.pth"}, "load_from 'x.pth' instead of None"),

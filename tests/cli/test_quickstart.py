@@ -10,9 +10,7 @@ import pytest
 from superres.cli.main import main
 from superres.cli.quickstart import PHOTOGRAPHS, prepare
 from superres.datasets.storage import open_store
-from superres.errors import UserError
 from superres.imaging.io import read_image
-from superres.imaging.photographs import photograph
 from superres.imaging.resize import imresize
 
 
@@ -22,11 +20,6 @@ def test_held_out_photographs_are_not_trained_on():
         sets.setdefault(where, set()).add((package, inside))
     assert set(sets) == {"train", "valid", "holdout"}
     assert sum(map(len, sets.values())) == len(set.union(*sets.values()))
-
-
-def test_a_missing_package_is_named():
-    with pytest.raises(UserError, match="pip install"):
-        photograph("skimage", "data/no_such_photograph.png")
 
 
 def test_the_data_are_exact_pairs(tmp_path):

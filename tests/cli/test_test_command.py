@@ -13,7 +13,6 @@ from superres.cli.main import main
 from superres.evaluation import extra_metrics
 from superres.evaluation.protocols import PROTOCOLS, classical_bicubic, evaluate_pair
 from superres.imaging.io import read_image, write_image
-from superres.imaging.resize import imresize
 
 from ..engine.conftest import CONFIG, ROOT, finish, picture, start
 from .conftest import failing
@@ -67,23 +66,6 @@ def test_results_and_pictures(tested, checkpoint, world, tmp_path, capsys):
         assert fingerprint["made_here"]
         assert fingerprint["convention"] == ["matlab"]
         assert len(fingerprint["sha256"]) == 64
-
-
-def test_stored_pictures_have_a_fingerprint(tested, world, tmp_path):
-    digests = set()
-    for border, convention in (("reflect", "matlab"), ("replicate", "matlab-old")):
-        root = tmp_path / border
-        for folder in ("HR", "LR_bicubic/X2"):
-            (root / "old" / folder).mkdir(parents=True)
-        for path in (world / "testset").glob("*.png"):
-            hr = read_image(path)
-            write_image(root / "old" / "HR" / path.name, hr)
-            lq = imresize(hr, scale=0.5, border=border)
-            write_image(root / "old" / "LR_bicubic/X2" / path.name, lq)
-        (line,) = tested("--sets", "old", more=[f"data_root={root}"])["sets"]
-        assert line["lq_fingerprint"]["convention"] == [convention]
-        digests.add(line["lq_fingerprint"]["sha256"])
-    assert len(digests) == 2
 
 
 def test_all_protocols_from_one_run(tested, world, capsys):

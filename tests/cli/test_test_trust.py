@@ -13,7 +13,6 @@ from superres.imaging.io import read_image, write_image
 from superres.imaging.resize import imresize
 
 from ..engine.conftest import CONFIG, picture
-from .conftest import failing
 
 
 def a_set(root, name, hr, lq, scale=2):
@@ -116,25 +115,3 @@ def test_out_is_looked_at_first(checkpoint, options, tmp_path, capsys):
         assert "testing" not in said.out
         assert str(tmp_path / out) in said.err
     assert (tmp_path / "file").read_text() == "mine"
-
-
-def test_further_metrics(test, options, tmp_path, capsys):
-    pytest.importorskip("torchmetrics.functional.image", exc_type=(ImportError, RuntimeError))
-    (tmp_path / "large").mkdir()
-    for name, height in (("a", 180), ("b", 90)):
-        write_image(tmp_path / "large" / f"{name}.png", np.tile(picture(4), (3, 3, 1))[:height])
-    record = test("--sets", "large", "--metrics", "psnr,ms-ssim", code=1)
-    assert record["metrics"]["ms-ssim"]["better"] == "higher"
-    for entry in (*record["results"], *record["baselines"]):
-        first, second = entry["images"]
-        assert 0 < first["ms-ssim"] < 1
-        assert entry["ms-ssim"] == first["ms-ssim"]
-        assert second["ms-ssim"] is None
-        assert "must be larger than 160" in second["metric_errors"]["ms-ssim"]
-        assert second["psnr"] is not None
-    text = (tmp_path / "out/results.md").read_text()
-    assert "| large x2 | large x2 MS-SSIM |" in text
-    assert "MS-SSIM, higher is better: " in text
-    assert (tmp_path / "out/results.csv").read_text().splitlines()[0].endswith(",ms-ssim")
-    arguments = ["test", CONFIG, "x.pth", "--cfg-options", *options]
-    assert "x.pth" in failing(arguments, capsys)

@@ -295,28 +295,10 @@ def test_a_scale_that_the_file_does_not_tell_is_asked_for(name, pairs, tmp_path,
     assert "--overwrite" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["mmediting", "twtygqyy", "authierj-task1", "superres"])
-def test_other_scales_of_such_a_file(name, pairs, tmp_path):
-    _, _, format, _ = FILES[name]
-    file = written(name, tmp_path)
-    source = pairs(3) / "HR/a.png"
-    option = ["--weights-format", format] if format else []
-    for scale, size in (("3x", (192, 216)), ("1.5", (96, 108)), ("5", (320, 360))):
-        out = tmp_path / f"{scale}.png"
-        arguments = ["upscale", str(source), "-o", str(out), "--model", str(file), *option]
-        assert main([*arguments, "--scale", scale, "--backend", "torch"]) == 0
-        assert read_image(out).shape[:2] == size
-
-
-@pytest.mark.parametrize("name", [*ASKED, "superres, stored at x1", "mmediting in a folder"])
+@pytest.mark.parametrize("name", [*ASKED, "superres, stored at x1"])
 def test_trainings_start_from_such_files(name, pairs, tmp_path, capsys):
-    kind, options, format, config = FILES[name.removesuffix(" in a folder")]
-    file = written(name.removesuffix(" in a folder"), tmp_path)
-    if "folder" in name:
-        (tmp_path / "folder").mkdir()
-        file.rename(tmp_path / "folder/srcnn_x2.pth")
-        torch.save({}, tmp_path / "folder/srcnn_x3.pth")
-        file = tmp_path / "folder"
+    kind, options, format, config = FILES[name]
+    file = written(name, tmp_path)
     pairs(3)
     arguments = ["train", config, "--work-dir", str(tmp_path / "work")]
     arguments += ["--cfg-options", *config_options(options), f"load_from={file}"]
@@ -331,23 +313,6 @@ def test_trainings_start_from_such_files(name, pairs, tmp_path, capsys):
     source = carrying(kind, {**options, "scale": 2}).state_dict()
     for key, value in trained.state_dict().items():
         assert torch.allclose(value, source[key], atol=1e-6), key
-
-
-def test_one_file_in_other_wrappings(tmp_path):
-    """DDP around a restorer, a PyTorch file of another suffix, a folder of several scales."""
-    file = written("mmediting", tmp_path)
-    state = superres.load_model(file, scale=2, device="cpu").state_dict()
-    (tmp_path / "several").mkdir()
-    for path, content in {
-        "ddp.pth": {"state_dict": {f"module.generator.{k}": v for k, v in state.items()}},
-        "torch.safetensors": state,
-        "several/srcnn_x2.pth": state,
-        "several/srcnn_x3.pth": {k: v + 1 for k, v in state.items()},
-    }.items():
-        torch.save(content, tmp_path / path)
-    for path in ("ddp.pth", "torch.safetensors", "several"):
-        read = superres.load_model(tmp_path / path, scale=2, device="cpu").state_dict()
-        assert all(torch.equal(read[k], v) for k, v in state.items()), path
 
 
 def test_a_folder_with_two_files_of_one_scale(pairs, tmp_path, capsys):

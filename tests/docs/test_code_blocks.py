@@ -13,6 +13,7 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 
 import superres.engine.api as notebook
 from tests.docs import program
@@ -79,6 +80,22 @@ def test_the_blocks_of_a_page_run(page, world):
     assert [file for file in written if not Path(file).exists()] == []
 
 
+def test_the_network_in_30_lines_is_as_long_and_sees_as_far_as_it_says():
+    (code,) = [b.code for b in blocks(ROOT / "docs/add_a_network.md") if b.title == "plain_net.py"]
+    assert len(code.splitlines()) <= 30
+    namespace = {"__name__": "plain_net"}
+    exec(code.replace("@MODELS.register_module()", ""), namespace)
+    torch.manual_seed(0)
+    network = namespace["PlainNet"](channels=8, num_blocks=2, scale=2).double()
+    x = torch.rand(1, 3, 1, 41, dtype=torch.float64).requires_grad_()
+    network(x.expand(1, 3, 41, 41))[..., 40:42].sum().backward()
+    reached = x.grad.abs().amax((0, 1, 2)).nonzero().flatten()
+    assert (int(reached.min()), int(reached.max())) == (
+        20 - network.receptive_radius,
+        20 + network.receptive_radius,
+    )
+
+
 @pytest.mark.parametrize("page", pages(), ids=lambda p: str(p.relative_to(ROOT)))
 def test_no_command_hides_in_a_block_that_is_not_run(page):
     command = re.compile(r"^\s*(\$ )?(superres|python|pip|bash|tools/\S+)\s", re.M)
@@ -89,6 +106,7 @@ def test_no_command_hides_in_a_block_that_is_not_run(page):
 
 
 def test_blocks_that_are_not_run_are_few_and_say_why():
+    assert len(PAGES) > 12
     # The page of trainings has a block for each one on record, made by a command.
     written = [page for page in pages() if page.name != "reproduce.md"]
     runnable = [b for page in written for b in blocks(page) if b.language in RUNNABLE]
