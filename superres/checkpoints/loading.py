@@ -24,7 +24,7 @@ from superres.checkpoints.formats.base import Shapes, pattern
 from superres.checkpoints.spandrel_networks import SPANDREL, SpandrelNetwork, load_foreign
 from superres.checkpoints.state_dict import State, shapes_of
 from superres.checkpoints.zoo import resolve, scale_in_name, usual_scale, variants
-from superres.errors import ScaleNeeded, UserError
+from superres.errors import ScaleNeeded, UserError, did_you_mean
 from superres.files import write_atomically
 from superres.models.layers.backbone import Backbone
 from superres.output import printable
@@ -168,7 +168,8 @@ def read_weights(
             fault = f"asked for {name} = {value}, but the file says {loaded.config[name]}"
         else:
             continue
-        raise UserError(f"{path}: {fault}; leave it out")
+        known = () if name in loaded.config else ("scale", "format", "device", *loaded.config)
+        raise UserError(f"{path}: {fault}; leave it out{did_you_mean(name, known)}")
     return loaded
 
 
