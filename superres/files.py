@@ -241,7 +241,7 @@ class Lock:
             os.ftruncate(descriptor, 0)
             os.write(descriptor, text.encode())
 
-    def release(self) -> None:
+    def close(self) -> None:
         """Let others in; harmless when done twice."""
         if self._descriptor in _held:
             with contextlib.suppress(OSError):  # Windows removes no open file: there it stays
@@ -249,12 +249,6 @@ class Lock:
             _held.discard(self._descriptor)
             os.close(self._descriptor)
             self._descriptor = -1
-
-    def __enter__(self) -> Lock:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.release()
 
 
 def lock_target(target: Path, doing: str, warn: Callable[[str], object] = lambda _: None) -> Lock:

@@ -5,20 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from superres.errors import UserError
-
 
 def share_dir(kind: str) -> Path:
-    """The folder ``configs`` or ``tools``: beside the package in a checkout, inside it in a wheel.
-
-    Raises:
-        UserError: neither is there (a broken installation).
-    """
+    """The folder ``configs`` or ``tools``: beside the package in a checkout, in it in a wheel."""
     package = Path(__file__).resolve().parent
-    for candidate in (package / "_share" / kind, package.parent / kind):
-        if candidate.is_dir():
-            return candidate
-    raise UserError(f"{kind}/ was not installed with superres ({package}); install it again")
+    shared = package / "_share" / kind
+    return shared if shared.is_dir() else package.parent / kind
 
 
 def cache_dir() -> Path:

@@ -106,7 +106,7 @@ def pack_images(
             target.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(os_fault(target, error, "folder", writing=True)) from None
-        with lock_target(target, "packing to", report.notes.append):
+        with contextlib.closing(lock_target(target, "packing to", report.notes.append)):
             done = _up_to_date(info, overwrite, report)  # by another process, meanwhile
             if not done:
                 _pack(store, info, num_workers, progress, strict, report)

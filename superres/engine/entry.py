@@ -162,7 +162,7 @@ def _train(
         mistake = None
         try:
             if log.rank == 0:
-                at_the_end.callback(open_work_dir(folder, log.warn).release)
+                at_the_end.callback(open_work_dir(folder, log.warn).close)
         except UserError as error:
             mistake = error
         agreement.share_mistake(mistake, everywhere=True)

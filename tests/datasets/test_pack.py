@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import zlib
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -167,11 +168,11 @@ def test_ctrl_c_leaves_nothing(tmp_path, folder, monkeypatch, step):
 def test_two_at_one_target(tmp_path, folder):
     target = tmp_path / "hr.lmdb"
     said = rf"process {os.getpid()} on .* since .* is packing to .*hr\.lmdb"
-    with lock_target(target, "packing to"), pytest.raises(UserError, match=said):
+    with closing(lock_target(target, "packing to")), pytest.raises(UserError, match=said):
         pack_images(folder, target)
     pack_images(folder, target)
     # A finished one is up to date without a lock, which a read-only disk would refuse.
-    with lock_target(target, "packing to"):
+    with closing(lock_target(target, "packing to")):
         assert pack_images(folder, target).reused == 9
 
 

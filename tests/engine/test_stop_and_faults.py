@@ -161,7 +161,7 @@ def test_a_lock_does_not_outlive_its_run_in_a_worker(tmp_path):
         deadline = time.monotonic() + 20
         while True:  # the worker needs a moment to let go
             try:
-                open_work_dir(tmp_path).release()
+                open_work_dir(tmp_path).close()
                 break
             except UserError:
                 assert time.monotonic() < deadline
@@ -284,7 +284,7 @@ def test_a_mistake_leaves_an_earlier_run_where_it_is(train, tmp_path, capsys):
     assert train() == 2
     assert f"process {os.getpid()} on " in capsys.readouterr().err
     assert (folder / ".iter_3.tmp").exists()
-    lock.release()
+    lock.close()
     assert train("max_iters=3") == 0
     assert not (folder / ".iter_3.tmp").exists()
     for mistake in ("train_set=nowhere", "optim_wrapper.optimizer.lr=-1", "save_best=x/psnr"):
@@ -311,6 +311,6 @@ def test_a_filesystem_without_locks_is_told(tmp_path, monkeypatch):
 
     monkeypatch.setattr(fcntl, "flock", no_locks)
     told = []
-    open_work_dir(tmp_path, told.append).release()
+    open_work_dir(tmp_path, told.append).close()
     assert "has no locks" in told[0]
     assert "No locks available" in told[0]

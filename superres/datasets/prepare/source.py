@@ -171,7 +171,7 @@ class Source:
     def __exit__(self, _: object, error: BaseException | None, trace: object) -> None:
         if self._lock is not None:
             shutil.rmtree(self._scratch, ignore_errors=True)
-            self._lock.release()
+            self._lock.close()
         if isinstance(error, UserError):
             raise UserError(self.told(str(error))) from error
 
