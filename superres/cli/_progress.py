@@ -133,7 +133,7 @@ class UpscaleProgress(Progress):
             if result.comparison:
                 notes += f"; comparison: {shown(result.comparison)}"
             self.say(f"{shown(job.source)}{to}: {size}, {result.seconds:.1f} s{notes}")
-        elif result.status == "failed":
+        elif result.status == "failed" and self._total > 1:  # one alone is in the list at the end
             self.say(f"failed: {result.error or shown(job.source)}")
         elif result.status == "interrupted":
             self.say(f"stopped at {shown(job.source)}{notes}")

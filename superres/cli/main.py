@@ -28,6 +28,10 @@ GROUPS = {
 """Commands as ``superres --help`` groups them; others stand in a group of their own."""
 
 
+_OF_PLACES = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENAMETOOLONG)
+"""Errors that are of the place that a user named, whoever wanted to write or read there."""
+
+
 def commands() -> list[str]:
     """The names of all commands: the modules of this folder."""
     names = (m.name for m in pkgutil.iter_modules(superres.cli.__path__))
@@ -71,10 +75,11 @@ def exit_code(work: Callable[[], int]) -> int:
         drop_output()  # its reader has gone
         return 0
     except OSError as error:
-        if error.errno == errno.ENAMETOOLONG:
-            return _tell(f"{os.fsdecode(error.filename or '')[:80]}...: {error.strerror}")
-        # With a file's name it comes from elsewhere and is a fault of ours not to have told.
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT) or error.filename is not None:
+        name = os.fsdecode(error.filename or "")
+        if name and error.errno in _OF_PLACES:
+            return _tell(f"{name[:200]}: {error.strerror}")
+        # Others with a file's name are faults of ours.
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT) or name:
             raise
         drop_output()
         return _tell("the output could not be written: no space is left where it goes")
