@@ -8,7 +8,9 @@ import errno
 import importlib
 import os
 import pkgutil
+import shutil
 import sys
+import textwrap
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -152,6 +154,8 @@ def _explain_import(error: ImportError) -> str:
 
 def _overview() -> str:
     lines, rest = ["usage: superres COMMAND [arguments]"], commands()
+    wrap = textwrap.TextWrapper(max(shutil.get_terminal_size().columns, 40))
+    wrap.subsequent_indent, wrap.break_on_hyphens = " " * 17, False
     folder = Path(superres.cli.__path__[0])
     for group, words in {**GROUPS, "Other": " ".join(rest)}.items():
         lines += ["", f"{group}:"]
@@ -160,7 +164,7 @@ def _overview() -> str:
             file = folder / f"{name.replace('-', '_')}.py"
             # Read, not imported, which takes longer than all else together.
             first = file.read_text(encoding="utf-8").partition("\n")[0]
-            lines.append(f"  {name:<14} {first.strip(chr(34))}")
+            lines += wrap.wrap(f"  {name:<14} {first.strip(chr(34))}")
     return "\n".join([*lines, "", "superres COMMAND --help tells more."])
 
 
