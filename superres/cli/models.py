@@ -38,7 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     info = commands.add_parser("info", help="what a model costs")
     info.add_argument("name", metavar="NAME", help="a config, or weights: path or bare name")
     info.add_argument("--size", metavar="HxW", help="of the input; default: for 720x1280 out")
-    info.add_argument("--scale", type=whole_scale, metavar="S", help="where there are several")
+    info.add_argument(
+        "-s", "--scale", type=whole_scale, metavar="S", help="where there are several"
+    )
     info.add_argument("--format", help="format of a weight file that cannot tell it")
     for command in (listing, info):
         command.add_argument("--json", action="store_true", help="as JSON")
