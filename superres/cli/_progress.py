@@ -78,18 +78,13 @@ class UpscaleProgress(Progress):
     Args:
         total: jobs.
         headline: says which network computes.
-        size: of a job's input and result in words, told with the time that one which takes long
-            will need.
+        scale: of the results; what takes long is told with its size and time.
     """
 
     def __init__(
-        self,
-        stream: TextIO,
-        total: int,
-        headline: Callable[[ChosenNetwork], str],
-        size: Callable[[Job], str],
+        self, stream: TextIO, total: int, headline: Callable[[ChosenNetwork], str], scale: float
     ) -> None:
-        self._size = size
+        self._scale = scale
         super().__init__(stream, passing=True)
         self._total, self._headline, self._number, self._ended = total, headline, 0, 0
         self._started = self._told = time.monotonic()
@@ -121,7 +116,7 @@ class UpscaleProgress(Progress):
             rest = (time.monotonic() - self._begun) / done * (total - done)
             if not self._foretold and rest > _SECONDS:
                 self._foretold = True
-                self.say(f"{shown(self._job.source)}: {self._size(self._job)}about {rest:.0f} s")
+                self.say(f"{shown(self._job.source)}: {self._sizes()}about {rest:.0f} s")
             self._now_and_then(f"{shown(self._job.source)}: {word}, {rest:.0f} s to go")
 
     def end(self, job: Job, result: Result) -> None:
@@ -142,6 +137,15 @@ class UpscaleProgress(Progress):
         if left := self._total - self._ended:
             rest = (time.monotonic() - self._started) / self._ended * left
             self._now_and_then(f"{self._ended}/{self._total}, about {rest:.0f} s to go")
+
+    def _sizes(self) -> str:
+        """The image's size and its result's; empty for a video and a stream."""
+        from superres.imaging.io import picture_size
+
+        still = not (self._job.video or self._job.streams)
+        height, width = (still and picture_size(self._job.source)) or (0, 0)
+        larger = f"{width * self._scale:.0f}x{height * self._scale:.0f}"
+        return f"{width}x{height} to {larger}, " * bool(width)
 
     def _update(self, part: float, **fields: str) -> None:
         if self._bars is not None:

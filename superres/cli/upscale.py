@@ -27,7 +27,7 @@ from superres.options import any_scale, count, part_of
 from superres.output import drop_output, printable, shown
 
 if TYPE_CHECKING:
-    from superres.upscaling.jobs import Job, JobList
+    from superres.upscaling.jobs import JobList
     from superres.upscaling.networks import ChosenNetwork, Networks, Options
     from superres.upscaling.run import Result
 
@@ -84,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _upscale(args: argparse.Namespace, stream: Any) -> int:
     from superres.cli._progress import UpscaleProgress
-    from superres.imaging.io import max_pixels_allowed, picture_size
+    from superres.imaging.io import max_pixels_allowed
     from superres.upscaling.jobs import list_jobs
     from superres.upscaling.networks import Networks
     from superres.upscaling.run import run_jobs
@@ -103,16 +103,7 @@ def _upscale(args: argparse.Namespace, stream: Any) -> int:
         found.jobs = sorted(found.jobs, key=lambda job: str(job.source))[part - 1 :: parts]
         found.notes.append(f"part {part} of {parts}: {len(found.jobs)} of {every} inputs")
     _check_places(args, found.jobs)
-
-    def size(job: Job) -> str:
-        sides = None if job.video or job.streams else picture_size(job.source)
-        if sides is None:
-            return ""
-        height, width = sides
-        larger = f"{width * networks.scale:.0f}x{height * networks.scale:.0f}"
-        return f"{width}x{height} to {larger}, "
-
-    with UpscaleProgress(stream, len(found.jobs), _headline, size) as view:
+    with UpscaleProgress(stream, len(found.jobs), _headline, networks.scale) as view:
         try:
             for note in found.notes:
                 view.say(note)

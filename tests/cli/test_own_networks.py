@@ -67,17 +67,6 @@ def test_one_channel(train, tested, world, grey_world, tmp_path, capsys):
         assert read_image(target, "unchanged").shape == (128, 144, channels)
 
 
-def test_packed_grey_images_for_three_channels(train, grey_world, tmp_path):
-    pack_images(grey_world / "train", tmp_path / "grey.lmdb", channels="grey")
-    losses = []
-    for number, name in enumerate((grey_world / "train", tmp_path / "grey.lmdb")):
-        trace = tmp_path / f"{number}.jsonl"
-        work = tmp_path / f"work{number}"
-        assert train("max_iters=2", f"train_set={name}", trace=trace, work_dir=work) == 0
-        losses.append([line["loss"] for line in read_trace(trace)])
-    assert losses[0] == losses[1]
-
-
 @pytest.mark.parametrize(
     ("counts", "said"),
     [

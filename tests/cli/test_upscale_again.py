@@ -338,15 +338,6 @@ class TestVideos:
         assert comment.count("superres {") == 1
         repeated(upscale, twice, result, "-o", twice)
 
-    def test_without_a_record(self, upscale, tmp_path):
-        clip = self.make(tmp_path / "clip.mp4")
-        result = self.make(tmp_path / "clip_x4.mp4", size=(128, 192))
-        assert "judged by size" in repeated(upscale, result, clip)
-        said = refused(upscale, result, clip, "--scale", "2", "-o", result)
-        assert "192x128 pixels, not 96x64" in said
-        os.utime(clip, (time.time() + 10,) * 2)
-        assert f"older than {clip}" in refused(upscale, result, clip)
-
     def test_what_another_command_began_is_not_thrown_away(
         self, upscale, other, tmp_path, monkeypatch
     ):
