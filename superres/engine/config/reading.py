@@ -86,9 +86,11 @@ def read_config(path: Path) -> tuple[Config, Source]:
             read = Config.fromfile(str(path), lazy_import=lazy)
         if lazy:  # its classes are yet to be imported
             read, source.files = Config(read.to_dict(), filename=str(path)), [path]
-    except RecursionError as error:
-        raise UserError(f"config {path} inherits from itself: look at its _base_") from error
     except Exception as error:  # the config is the user's Python program: anything can come out
+        # mmengine's own clearing up may fail at that depth, too.
+        if RecursionError in (type(error), type(error.__context__)):
+            text = f"config {path} inherits from itself: look at its _base_"
+            raise UserError(text) from error
         raise UserError(_told(opened[-1], error)) from error
     return read, source
 
