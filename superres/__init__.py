@@ -14,10 +14,11 @@ if TYPE_CHECKING:
     from superres.checkpoints.pretrained import from_pretrained, save_pretrained
     from superres.engine.api import test, train
     from superres.upscaling.compare import save_comparison
-    from superres.upscaling.python import PictureUpscaler, upscale
+    from superres.upscaling.python import ImageUpscaler, PictureUpscaler, upscale
 
 __version__ = "0.1.0"
 __all__ = [
+    "ImageUpscaler",
     "PictureUpscaler",
     "__version__",
     "from_pretrained",
@@ -36,7 +37,7 @@ __getattr__ = lazily(
         "superres.checkpoints.pretrained": ("from_pretrained", "save_pretrained"),
         "superres.engine.api": ("test", "train"),
         "superres.upscaling.compare": ("save_comparison",),
-        "superres.upscaling.python": ("PictureUpscaler", "upscale"),
+        "superres.upscaling.python": ("ImageUpscaler", "PictureUpscaler", "upscale"),
     },
 )
 

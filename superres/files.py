@@ -1,4 +1,4 @@
-"""Files on disk: which are pictures, whole writes, locks, and faults in a person's words."""
+"""Files on disk: which are images, whole writes, locks, and faults in a person's words."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def write_atomically(
     """
     try:
         if durable and (is_special(path) or os.path.isdir(path)):
-            raise UserError(f"{path} is no file that could be replaced; give another name")
+            raise UserError(f"{path} is not a regular file; choose another path")
         if is_special(path):
             with open(path, "wb") as file:
                 write(file)

@@ -28,13 +28,13 @@ def shown(path: str | os.PathLike | bytes) -> str:
 
 def _escape(letter: str) -> str:
     code = ord(letter)
-    if 0xDC80 <= code <= 0xDCFF:  # a byte that is no UTF-8, as Python carries it
+    if 0xDC80 <= code <= 0xDCFF:  # a byte that is not UTF-8, as Python carries it
         return f"\\x{code - 0xDC00:02x}"
     return letter.encode("unicode_escape").decode("ascii")
 
 
 def bar(stream: TextIO, passing: bool = True) -> Progress | None:
-    """The one progress bar, begun; None where ``stream`` is no terminal.
+    """The one progress bar, begun; None where ``stream`` is not a terminal.
 
     Its tasks have the fields ``count`` (how much of how much, in words) and ``note``.
 

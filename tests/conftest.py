@@ -100,7 +100,7 @@ def reference_dir() -> Path:
 
 @pytest.fixture
 def one_thread() -> Iterator[None]:
-    """For small pictures and layers: threads would mostly wait for each other."""
+    """For small images and layers: threads would mostly wait for each other."""
     import torch
 
     before = torch.get_num_threads()

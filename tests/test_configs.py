@@ -207,7 +207,7 @@ def test_learning_rates_of_the_published_schedules(name, lrs):
 
 
 def deep(seed: int) -> np.ndarray:
-    """A picture of 16 bits per channel whose low bytes are no multiple of its high ones."""
+    """An image of 16 bits per channel whose low bytes are no multiple of its high ones."""
     noise = np.random.default_rng(seed).uniform(-128, 128, (64, 72, 3))
     return np.clip(picture(seed) * 257.0 + noise, 0, 65535).astype(np.uint16)
 
@@ -219,7 +219,7 @@ def deep(seed: int) -> np.ndarray:
         ("edsr-grey_x2c64b16_g1_300k_div2k", picture, np.uint8, (64, 72)),
         ("edsr-16bit_x2c64b16_g1_300k_div2k", deep, np.uint16, (64, 72, 3)),
     ],
-    ids=["grey pictures", "luma of colour pictures", "16 bit"],
+    ids=["grey images", "luma of colour images", "16 bit"],
 )
 def test_grey_and_deep_pictures_train_and_test(name, make, dtype, shape, options, tmp_path):
     for folder, seeds in (("train", range(2)), ("valid", (10,))):
@@ -237,7 +237,7 @@ def test_grey_and_deep_pictures_train_and_test(name, make, dtype, shape, options
     assert saved.shape == shape
     if dtype == np.uint16:
         assert len(np.unique(saved % 257)) > 200  # not a multiple of 8-bit levels
-    # Range and channels were right all the way: what it has learnt looks like the picture.
+    # Range and channels were right all the way: what it has learnt looks like the image.
     results = json.loads((tmp_path / "out/results.json").read_text())
     assert results["results"][0]["psnr"] > 18
 

@@ -44,7 +44,7 @@ class Conversion:
         path: the file written.
         format: its format.
         notes: what was folded or left out.
-        difference: largest difference of the two networks' outputs on a test picture, relative
+        difference: largest difference of the two networks' outputs on a test image, relative
             to the largest output.
     """
 
@@ -67,7 +67,7 @@ def convert(
 
     A residual scale the target cannot hold is folded into the weights, and 0..255 into 0..1 (or
     back) where the network is positively homogeneous. The result is read back and both networks
-    are run on a picture before this returns.
+    are run on an image before this returns.
 
     Args:
         source: file to read.
@@ -85,7 +85,9 @@ def convert(
         raise UserError(f"{target}: pass to= (--to) one of {', '.join(TARGETS)}")
     ours = to in ("safetensors", OWN)
     if target.suffix == ".safetensors" and not ours:
-        raise UserError(f"{target}: a file of format {to!r} is no safetensors file; name it .pth")
+        raise UserError(
+            f"{target}: a file of format {to!r} is not a safetensors file; name it .pth"
+        )
     loaded = read_weights(source, format, scale, **hints)
     network = build_network(loaded).eval()
     notes: list[str] = []
@@ -149,8 +151,8 @@ def translate(
         if other := [k for k in differing if k not in IRRELEVANT]:
             fault = f"it means another {', '.join(other)}"
         elif stuck := _unfoldable(config, read_as, layout):
-            told = [f"{key} {config[key]} here, {read_as[key]} there" for key in stuck]
-            fault = f"{'; '.join(told)}, which cannot be folded into the weights exactly"
+            messages = [f"{key} {config[key]} here, {read_as[key]} there" for key in stuck]
+            fault = f"{'; '.join(messages)}, which cannot be folded into the weights exactly"
             break
         else:
             state, notes = folded(loaded.state_dict, config, read_as)
@@ -230,14 +232,14 @@ def _hub_config(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _compare(a: torch.nn.Module, b: torch.nn.Module, config: Mapping[str, Any]) -> float:
-    """Largest difference of two networks on a picture, relative to the largest output."""
+    """Largest difference of two networks on an image, relative to the largest output."""
     generator = torch.Generator().manual_seed(0)
-    picture = torch.rand((1, in_channels(a), 24, 20), generator=generator)
+    image = torch.rand((1, in_channels(a), 24, 20), generator=generator)
     worst = 0.0
     for scale in config.get("scales") or [None]:
         for network in (a, b) if scale is not None else ():
             network.set_scale(scale)
         with torch.no_grad():
-            left, right = a(picture), b(picture)
+            left, right = a(image), b(image)
         worst = max(worst, float((left - right).abs().max() / left.abs().max().clamp(min=1e-12)))
     return worst

@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from superres.checkpoints.files import sha256
 from superres.checkpoints.formats import FORMATS, Format, Layout, get_format
 from superres.checkpoints.formats.base import Shapes, pattern
 from superres.checkpoints.networks import is_factor
+from superres.checkpoints.weight_files import sha256
 from superres.checkpoints.zoo import PUBLISHED
 from superres.errors import UserError, some
 

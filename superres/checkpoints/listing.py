@@ -97,8 +97,8 @@ def _metafile(folder: Path) -> tuple[str, dict[str, dict[str, Any]]]:
     if not file.is_file():
         return folder.name, {}
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times faster, where it is built
-    told = yaml.load(file.read_text(encoding="utf-8"), loader)
-    return told["Collections"][0]["Name"], {model["Name"]: model for model in told["Models"]}
+    content = yaml.load(file.read_text(encoding="utf-8"), loader)
+    return content["Collections"][0]["Name"], {model["Name"]: model for model in content["Models"]}
 
 
 def find(words: Sequence[str] = ()) -> list[Entry]:

@@ -17,7 +17,7 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from superres.checkpoints import files, networks, state_dict
+from superres.checkpoints import networks, state_dict, weight_files
 from superres.checkpoints.detect import Match, detect, nearest
 from superres.checkpoints.formats import FORMATS, OWN
 from superres.checkpoints.formats.base import Shapes, pattern
@@ -135,7 +135,7 @@ def read_weights(
         **hints: network arguments that no file holds, such as ``res_scale=0.1``.
 
     Raises:
-        ScaleNeeded: the network works on an enlarged image (SRCNN, VDSR, rows 1 to 3 of the
+        ScaleNeeded: the network works on an upscaled image (SRCNN, VDSR, rows 1 to 3 of the
             ablation study), and no scale was given.
         UserError: see `open_weights`, `find_state`, `clean` and `detect`; also a missing,
             unexpected or misshapen tensor (named), and another scale or argument than asked for.
@@ -145,7 +145,7 @@ def read_weights(
     if not networks.is_factor(hints.get("res_scale", 1)):
         raise UserError(f"res_scale must be a positive number such as 0.1, not {hints!r}")
     path = resolve(name_or_path, scale)
-    tree, metadata = files.open_weights(path)
+    tree, metadata = weight_files.open_weights(path)
     loaded = _own(tree, metadata, path)
     if format is not None and (format == OWN) != (loaded is not None):
         own = "a file of superres itself" if loaded else "neither a checkpoint nor an export of it"
@@ -153,7 +153,7 @@ def read_weights(
     if loaded is None:
         loaded = _foreign(tree, path, format, hints if scale is None else {**hints, "scale": scale})
     elif loaded.config.get("scale") == 1 and "interpolation" in loaded.config:
-        # SRCNN or VDSR, stored as it takes enlarged images: it makes any scale.
+        # SRCNN or VDSR, stored as it takes upscaled images: it makes any scale.
         loaded.config["scale"] = scale or 1
     if scale not in (None, *loaded.scales) and not loaded.partial and loaded.scales != [None]:
         has = " and ".join(f"x{s}" for s in loaded.scales)
@@ -189,11 +189,11 @@ def build_network(loaded: LoadedWeights) -> nn.Module:
         return loaded.network
     if loaded.partial:
         raise UserError(
-            f"{loaded.path}: holds a part of {loaded.config['type']} only and cannot enlarge "
-            "pictures; use it as load_from of a training"
+            f"{loaded.path}: holds a part of {loaded.config['type']} only and cannot upscale "
+            "images; use it as load_from of a training"
         )
     if odd := _fewer_channels(loaded.config):
-        raise UserError(f"{loaded.path}: this network makes {odd} and cannot enlarge pictures")
+        raise UserError(f"{loaded.path}: this network makes {odd} and cannot upscale images")
     model = networks.build_meta(loaded.config)
     model.load_state_dict(loaded.state_dict, strict=True, assign=True)
     ours = type(model).__module__.startswith("superres.")
@@ -244,17 +244,17 @@ def safetensors_bytes(
     config = networks.plain(networks.full_config(config))
     if faults := state_dict.differences(networks.network_shapes(config), state):
         raise UserError(f"the weights are not those of {config}: {faults}")
-    metadata = {files.METADATA_KEY: json.dumps(config), "format": "pt"}
-    return safetensors.torch.save(state, metadata | files.checksums(state, metadata))
+    metadata = {weight_files.METADATA_KEY: json.dumps(config), "format": "pt"}
+    return safetensors.torch.save(state, metadata | weight_files.checksums(state, metadata))
 
 
 def _own(tree: Any, metadata: Mapping[str, str], path: Path) -> LoadedWeights | None:
     """Our own training checkpoint or export, or None."""
     notes: list[str] = []
     meta: Mapping[str, Any] = {}
-    if files.METADATA_KEY in metadata:
-        config = files.parse_config(metadata[files.METADATA_KEY], str(path))
-        state = {key: value for key, value in tree.items() if key != files.CONFIG_TENSOR}
+    if weight_files.METADATA_KEY in metadata:
+        config = weight_files.parse_config(metadata[weight_files.METADATA_KEY], str(path))
+        state = {key: value for key, value in tree.items() if key != weight_files.CONFIG_TENSOR}
     elif state := _backbone(tree, "state_dict"):
         if averaged := _backbone(tree, "ema_state_dict"):
             state, notes = averaged, ["averaged (EMA) weights"]
@@ -329,7 +329,7 @@ def _published(state: State, path: Path, match: Match, notes: list[str]) -> Load
     if layout.enlarges_first and "scale" not in match.hints:
         raise ScaleNeeded(
             f"{path}: the scale of this {layout.network} ({match.format.title}) is not in the "
-            f"file, since the network works on an enlarged image; pass scale={named or 2} "
+            f"file, since the network works on an upscaled image; pass scale={named or 2} "
             f"(--scale {named or 2})"
         )
     mean = layout.mean_keys() if layout.mean_applied else []
@@ -353,7 +353,7 @@ def _published(state: State, path: Path, match: Match, notes: list[str]) -> Load
     elif mean:
         notes.append("no mean shift in the file; the published mean is used")
     if layout.partial:
-        notes.append("a part of the network only: to start a training from, not to enlarge with")
+        notes.append("a part of the network only: to start a training from, not to upscale with")
     lacks = ["scale"] * layout.enlarges_first + ["residual scale"] * ("res_scale" in config)
     lacks += ["range"] + ["mean"] * (not has_mean)
     lacks += sorted({f"weights of {key.partition('.')[0]}" for key in wanted if key not in ours})

@@ -79,7 +79,7 @@ def clean(state: Mapping[str, Any], where: str) -> State:
     """Float32 copies of a state dict's tensors (whole numbers stay what they are).
 
     Raises:
-        UserError: an entry that is no dense tensor, or a NaN or infinity, with its name; tensors
+        UserError: an entry that is not a dense tensor, or a NaN or infinity, with its name; tensors
             that repeat what is stored, to an enormous size.
     """
     for key, value in state.items():
@@ -214,8 +214,8 @@ class WarmStart(NamedTuple):
     def summary(self) -> str:
         """One line for a log."""
         parts = {"left as initialised": self.kept, "not used": self.unused}
-        told = [f"{name}: {', '.join(keys)}" for name, keys in parts.items() if keys]
-        return "; ".join([f"{len(self.copied)} tensors copied", *told])
+        messages = [f"{name}: {', '.join(keys)}" for name, keys in parts.items() if keys]
+        return "; ".join([f"{len(self.copied)} tensors copied", *messages])
 
 
 def warm_start(network: torch.nn.Module, state: Mapping[str, Tensor]) -> WarmStart:

@@ -141,8 +141,8 @@ def resolve(name_or_path: str | Path, scale: int | None) -> Path:
         if wanted not in found:
             kind = ScaleNeeded if scale is None else UserError
             has = ", ".join(f"x{there}" for there in found)
-            told = "say which: scale=2, --scale 2" if scale is None else f"not for x{scale}"
-            raise kind(f"{name} is there for {has}; {told}")
+            advice = "say which: scale=2, --scale 2" if scale is None else f"not for x{scale}"
+            raise kind(f"{name} is there for {has}; {advice}")
         name = found[wanted]
     if name in PUBLISHED:
         return fetch(name)

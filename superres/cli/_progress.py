@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, TextIO
 from superres.output import bar, printable, shown
 
 if TYPE_CHECKING:
-    from superres.upscaling.jobs import Job
     from superres.upscaling.networks import ChosenNetwork
-    from superres.upscaling.run import Result
+    from superres.upscaling.targets import Job
+    from superres.upscaling.upscale_files import Result
 
 _SECONDS = 5.0
 
@@ -73,12 +73,12 @@ class Progress:
 
 
 class UpscaleProgress(Progress):
-    """A :class:`superres.upscaling.run.Listener`.
+    """A :class:`superres.upscaling.upscale_files.Listener`.
 
     Args:
         total: jobs.
         headline: says which network computes.
-        scale: of the results; what takes long is told with its size and time.
+        scale: of the results; long work is announced with its size and time.
     """
 
     def __init__(
@@ -140,10 +140,10 @@ class UpscaleProgress(Progress):
 
     def _sizes(self) -> str:
         """The image's size and its result's; empty for a video and a stream."""
-        from superres.imaging.io import picture_size
+        from superres.imaging.io import image_size
 
         still = not (self._job.video or self._job.streams)
-        height, width = (still and picture_size(self._job.source)) or (0, 0)
+        height, width = (still and image_size(self._job.source)) or (0, 0)
         larger = f"{width * self._scale:.0f}x{height * self._scale:.0f}"
         return f"{width}x{height} to {larger}, " * bool(width)
 

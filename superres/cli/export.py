@@ -1,6 +1,6 @@
 """Write a network for another program: onnx, torchscript, openvino, safetensors, spandrel.
 
-The file takes pictures of any size. It is run on pictures before it is kept, and replaces OUT
+The file takes images of any size. It is run on images before it is kept, and replaces OUT
 only if the result is that of the original network.
 """
 
@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("weights", metavar="WEIGHTS", help="a weight file, or a name")
     add("out", metavar="OUT", type=Path, help="the file to write")
     weights(parser, "WEIGHTS")
-    text = "a program on 8-bit pictures; nhwc (the default) is how decoders give them"
+    text = "a program on 8-bit images; nhwc (the default) is how decoders give them"
     add("--uint8", nargs="?", const="nhwc", choices=("nhwc", "nchw"), help=text)
     add("--overwrite", action="store_true", help="replace OUT if it is there")
 
@@ -45,5 +45,5 @@ def run(args: argparse.Namespace) -> int:
         if args.uint8
         else f"its output differs from the original's by {done.difference:.1e} of the range"
     )
-    print(f"written: {done.path} ({done.to}, x{done.scale}); run on two pictures: {found}")
+    print(f"written: {done.path} ({done.to}, x{done.scale}); run on two images: {found}")
     return 0

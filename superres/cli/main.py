@@ -29,6 +29,15 @@ GROUPS = {
 }
 """Commands as ``superres --help`` groups them; others stand in a group of their own."""
 
+_MOVED = {
+    "benchmark": "python tools/benchmark.py, in a checkout",
+    "scaling": "the page docs/scaling.md",
+    "models record": "python tools/maintain/records.py, in a checkout",
+    "models metafile": "python tools/maintain/docs.py, in a checkout",
+    "models gallery": "the page docs/gallery.md",
+    "table --docs": "python tools/maintain/docs.py, in a checkout",
+}
+"""Earlier commands, by their first words."""
 
 _OF_PLACES = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENAMETOOLONG)
 """Errors that are of the place that a user named, whoever wanted to write or read there."""
@@ -56,7 +65,7 @@ def exit_code(work: Callable[[], int]) -> int:
     """
     open_missing()
     if getattr(sys.stdout, "errors", "") == "strict" and hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(errors="backslashreplace")  # names may hold what is no text
+        sys.stdout.reconfigure(errors="backslashreplace")  # names may hold undecodable bytes
     try:
         with terminable():
             code = work()
@@ -95,6 +104,9 @@ def _run(argv: list[str]) -> int:
         print(f"superres {superres.__version__}")
         return 0
     name = argv[0]
+    for earlier in (name, " ".join(argv[:2])):
+        if earlier in _MOVED:
+            raise UserError(f"superres {earlier} has moved: {_MOVED[earlier]}")
     if name not in commands():
         hint = did_you_mean(name, commands()) or f": {', '.join(commands())}"
         raise UserError(f"superres has no command {name!r}{hint}")

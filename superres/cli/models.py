@@ -166,7 +166,7 @@ def _print(name: str, summary: Summary) -> None:
     def shape(sizes: tuple[int, ...]) -> str:
         return "x".join(map(str, sizes))
 
-    field, trained = "the whole picture, or not known", ""
+    field, trained = "the whole image, or not known", ""
     if (radius := summary.receptive_radius) is not None:
         side = 2 * radius + 1
         field = f"{radius} input pixels to each side ({side}x{side})"
@@ -179,7 +179,7 @@ def _print(name: str, summary: Summary) -> None:
         "receptive field": field,
         "input, output": f"{shape(summary.input)} to {shape(summary.output)} (CxHxW)",
         "FLOPs": f"{summary.flops / 1e9:,.1f} G (an addition and a multiplication are two)",
-        "activation memory": f"{summary.inference_memory / 2**20:,.0f} MiB at most to enlarge it, "
+        "activation memory": f"{summary.inference_memory / 2**20:,.0f} MiB at most to upscale it, "
         f"{summary.training_memory / 2**20:,.0f} MiB kept to train on it (float32)",
     }.items():
         print(f"  {key:<18} {text}")

@@ -40,8 +40,8 @@ def run(args: argparse.Namespace) -> int:
     """Gather, write the page."""
     from superres.engine.test.shots import find_shots
     from superres.evaluation.curves import read_curves
+    from superres.evaluation.html_report import render_report
     from superres.evaluation.merge import compare, difference_table, merge_runs
-    from superres.evaluation.report import render_report
     from superres.files import write_text
 
     runs, curves, further = [], defaultdict(dict), []

@@ -1,7 +1,7 @@
-"""Score pictures made by any program: SR_DIR against HR_DIR, by published protocols.
+"""Score images made by any program: SR_DIR against HR_DIR, by published protocols.
 
 Pairs are found by name, also where SR names carry decorations (baby_RCAN_x2.png, babyx2.png,
-img_001_SRF_2_SR.png). Exit code 0: all scored; 1: some pictures are missing or unusable, the
+img_001_SRF_2_SR.png). Exit code 0: all scored; 1: some images are missing or unusable, the
 others were scored; 2: nothing could be scored.
 """
 
@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
     add = parser.add_argument
     add("sr_dir", type=Path, metavar="SR_DIR", help="folder of results")
-    add("hr_dir", type=Path, metavar="HR_DIR", help="folder of the true pictures")
+    add("hr_dir", type=Path, metavar="HR_DIR", help="folder of the true images")
     add("-s", "--scale", type=whole_scale, required=True, metavar="S", help="upscaling factor")
     text = f"{PROTOCOLS} (default: edsr-y); several give a table each"
     names = ("--protocol", "--protocols")
@@ -46,12 +46,12 @@ def run(args: argparse.Namespace) -> int:
     from superres.cli._progress import Progress
     from superres.evaluation import results
     from superres.evaluation.extra_metrics import ExtraMetrics, unscored
+    from superres.evaluation.html_report import render_report
     from superres.evaluation.merge import Run
     from superres.evaluation.pairing import pair_by_name
     from superres.evaluation.protocols import PROTOCOLS, get_protocol
     from superres.evaluation.published import is_published_name, known_method, with_published
     from superres.evaluation.render import print_tables
-    from superres.evaluation.report import render_report
     from superres.evaluation.tables import all_tables
     from superres.files import write_text
 
@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
     pairing = pair_by_name(sr, hr, args.scale)
     if not pairing.pairs:
         raise UserError(
-            f"no picture of {args.sr_dir} ({sr[0].name}, ...) belongs to one of {args.hr_dir} "
+            f"no image of {args.sr_dir} ({sr[0].name}, ...) belongs to one of {args.hr_dir} "
             f"({hr[0].name}, ...) at scale {args.scale}, judged by their names"
         )
     # A folder called only HR has its set's name above it.
@@ -87,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
                 found = [extras.row(protocol, *pair, args.scale) for protocol in protocols]
             rows.append([{"name": name, **row} for row in found])
     for name, instead in pairing.missing.items():
-        error = "it has no SR picture" + (f" ({instead})" if instead else "")
+        error = "it has no SR image" + (f" ({instead})" if instead else "")
         rows.append([{"name": name, **unscored(error)}] * len(protocols))
 
     errors = [
@@ -149,7 +149,7 @@ def _images(args: argparse.Namespace) -> tuple[list[Path], list[Path]]:
         if not pictures:
             below = {file.parent.name for file in list_images(folder, recursive=True)}
             there = f"; give one below it: {some(sorted(below))}" if below else ""
-            raise UserError(f"{folder}: no pictures in this folder{there}")
+            raise UserError(f"{folder}: no images in this folder{there}")
     return sr, hr
 
 
@@ -159,7 +159,7 @@ def _read(*paths: Path) -> Any:
 
     if image_header(paths[0]).channels == 1 and image_header(paths[1]).channels >= 3:
         raise UserError(
-            f"{paths[0]} is grey and {paths[1]} is RGB: an SR picture needs the colours of HR "
+            f"{paths[0]} is grey and {paths[1]} is RGB: an SR image needs the colours of HR "
             "(write Y results back into RGB before scoring)"
         )
     return [read_image(path, channels="rgb", dtype="keep") for path in paths]

@@ -1,10 +1,10 @@
-"""A page in your browser to try networks: drop a picture, watch, compare, download.
+"""A page in your browser to try networks: drop an image, watch, compare, download.
 
 superres serve                                    the network that comes with superres
 superres serve --model weights.safetensors        a weight file; several with --model again
 superres serve --keep results                     results are kept there as well
 
-The page is for this computer only (127.0.0.1) and needs no network. Pictures are done one after
+The page is for this computer only (127.0.0.1) and needs no network. Images are done one after
 the other; uploads and results are removed when it ends, with Ctrl-C.
 """
 
@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--device", default="auto", help="cpu, cuda, cuda:1; default: auto")
     add("--backend", default="auto", help="auto (the fastest), ncnn, openvino, onnxruntime, torch")
     add("--max-upload", default="64M", metavar="BYTES", help="of one file (default: 64M)")
-    add("--max-pixels", default="24M", metavar="N", help="of one picture (default: 24M)")
+    add("--max-pixels", default="24M", metavar="N", help="of one image (default: 24M)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
     if not is_local(args.host):
         say(
             f"warning: --host {args.host} lets every computer that can reach this one upload "
-            "pictures to it; there is no password and no encryption"
+            "images to it; there is no password and no encryption"
         )
     offers = Offers(args.model, args.device, args.backend)
     say("models: " + ", ".join(offer.name for offer in offers))

@@ -1,6 +1,6 @@
 """Score a checkpoint on test sets: tables, results.json, a report to look at.
 
-Exit code 0: all scored; 1: some pictures or sets could not be scored, the others were.
+Exit code 0: all scored; 1: some images or sets could not be scored, the others were.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     text = "of a file without a config that cannot tell it"
     add("--scale", type=whole_scale, metavar="S", help=text)
     add("--self-ensemble", action="store_true", help="average of the eight views")
-    add("--tile", metavar="auto|N|edsr-chop|off", help="tiles for large pictures")
+    add("--tile", metavar="auto|N|edsr-chop|off", help="tiles for large images")
     launcher(parser)
     config_options(parser)
 

@@ -27,9 +27,9 @@ from superres.options import any_scale, count, part_of
 from superres.output import drop_output, printable, shown
 
 if TYPE_CHECKING:
-    from superres.upscaling.jobs import JobList
     from superres.upscaling.networks import ChosenNetwork, Networks, Options
-    from superres.upscaling.run import Result
+    from superres.upscaling.targets import JobList
+    from superres.upscaling.upscale_files import Result
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--memory", metavar="BYTES", help=text)
     add("--format", type=str.lower, choices=("png", "jpg", "webp", "tiff"), help="of results")
     add("--quality", type=int, metavar="1..100", help="of jpg and webp (default: 95)")
-    text = "also write before/after pictures, or FILE.html with sliders"
+    text = "also write before/after images, or FILE.html with sliders"
     add("--compare", nargs="?", const="", metavar="FILE", help=text)
     add("--deinterlace", action="store_true", help="videos whose frames show two moments (combs)")
     text = "only the I-th of N parts of the inputs, as each job of an array does; I from 1"
@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
     if args.compare and not args.inputs:  # --compare photo.png: meant as the input
         args.inputs, args.compare = [args.compare], ""
     if not args.inputs:
-        raise UserError("name a picture, a folder, a pattern in quotes, or - for standard input")
+        raise UserError("name an image, a folder, a pattern in quotes, or - for standard input")
     to_stdout = args.output == "-" or ("-" in args.inputs and args.output is None)
     stream = sys.stderr if to_stdout else sys.stdout
     # Before anything large is imported. A reader that has gone is met again, and told, later.
@@ -85,9 +85,9 @@ def run(args: argparse.Namespace) -> int:
 def _upscale(args: argparse.Namespace, stream: Any) -> int:
     from superres.cli._progress import UpscaleProgress
     from superres.imaging.io import max_pixels_allowed
-    from superres.upscaling.jobs import list_jobs
     from superres.upscaling.networks import Networks
-    from superres.upscaling.run import run_jobs
+    from superres.upscaling.targets import list_jobs
+    from superres.upscaling.upscale_files import run_jobs
 
     options = _options(args)
     max_pixels_allowed(options.max_pixels)  # for what it refuses, before there are results
@@ -150,7 +150,7 @@ def _headline(chosen: ChosenNetwork) -> str:
 
 
 def _summary(results: list[Result], found: JobList, code: int, stream: Any) -> None:
-    from superres.upscaling.run import NO_RECORD
+    from superres.upscaling.upscale_files import NO_RECORD
 
     failed = [f"{name}: {why}" for name, why in found.missing]
     failed += [r.error or r.source for r in results if r.status == "failed"]

@@ -1,4 +1,4 @@
-"""Picture stores, paired datasets, transforms and samplers.
+"""Image stores, paired datasets, transforms and samplers.
 
-Importing this folder imports none of them: packing pictures needs no torch.
+Importing this folder imports none of them: packing images needs no torch.
 """

@@ -37,14 +37,14 @@ def fresh(shape: tuple[int, ...], dtype: np.dtype) -> torch.Tensor:
 def collate(samples: list[dict[str, Any]], allocate: Allocate = fresh) -> dict[str, Any]:
     """Packed samples to one batch: ``inputs`` and ``gt`` (N, H, W, C) and the list ``meta``.
 
-    Each picture is flipped or transposed on its way into the batch, so its pixels are moved once.
+    Each image is flipped or transposed on its way into the batch, so its pixels are moved once.
 
     Args:
         samples: what ``PackInputs`` gives.
         allocate: makes the tensor of a shape and type that is filled.
 
     Raises:
-        UserError: pictures of different sizes or types in one batch.
+        UserError: images of different sizes or types in one batch.
     """
     batch: dict[str, Any] = {"meta": [s["meta"] for s in samples]}
     for key in ("inputs", "gt"):
@@ -54,15 +54,15 @@ def collate(samples: list[dict[str, Any]], allocate: Allocate = fresh) -> dict[s
         shape, dtype = view_shape(first.shape, samples[0]["view"]), first.dtype
         batch[key] = allocate((len(samples), *shape), dtype)
         for sample, out in zip(samples, batch[key].numpy()):
-            picture, view = sample[key], sample["view"]
-            if view_shape(picture.shape, view) != shape or picture.dtype != dtype:
+            image, view = sample[key], sample["view"]
+            if view_shape(image.shape, view) != shape or image.dtype != dtype:
                 raise UserError(
-                    f"a batch mixes {picture.shape} {picture.dtype} "
+                    f"a batch mixes {image.shape} {image.dtype} "
                     f"({sample['meta'].get('gt_path')}) with {first.shape} {first.dtype} "
                     f"({samples[0]['meta'].get('gt_path')}). A PairedRandomCrop in the pipeline "
                     "gives equal sizes; dtype='uint8' in the dataset gives equal types"
                 )
-            apply_view(picture, view, out)
+            apply_view(image, view, out)
     return batch
 
 

@@ -125,10 +125,10 @@ CONVENTIONS = {
 
 
 def ground_truth_for(gt: np.ndarray, size: Size, scale: int) -> np.ndarray:
-    """The part of ``gt`` that a low-quality picture of ``size`` was made of.
+    """The part of ``gt`` that a low-quality image of ``size`` was made of.
 
     Cropped at the bottom and the right, as everybody does; the whole of it where ``size`` is
-    rounded up, as MATLAB does with an uncropped picture.
+    rounded up, as MATLAB does with an uncropped image.
 
     Raises:
         UserError: ``size`` is neither.
@@ -145,7 +145,7 @@ _UNCROPPED = "-uncropped"
 
 
 def fingerprint_pair(lq: np.ndarray, gt: np.ndarray, scale: int) -> dict[str, tuple[int, int]]:
-    """Compare one picture with every convention.
+    """Compare one image with every convention.
 
     Args:
         lq, gt: (h, w, 3) and (H, W, 3), uint8.
@@ -183,24 +183,24 @@ def fingerprint(
     num_workers: int | None = None,
     progress: Callable[[int, int, str], None] = lambda done, total, name: None,
 ) -> dict[str, Any]:
-    """Compare the pictures of two folders, databases or files with every convention.
+    """Compare the images of two folders, databases or files with every convention.
 
     Args:
-        limit: look only at the first so many pictures.
+        limit: look only at the first so many images.
 
     Returns:
         ``conventions``, the nearest first, each with ``differing`` samples, ``max``, and
-        ``exact``, the number of pictures that it reproduces; ``verdict``, the names of those that
-        reproduce everything (empty where there is none); ``pictures`` by name.
+        ``exact``, the number of images that it reproduces; ``verdict``, the names of those that
+        reproduce everything (empty where there is none); ``images`` by name.
 
     Raises:
-        UserError: pictures that cannot be read or do not fit together.
+        UserError: images that cannot be read or do not fit together.
     """
     if scale < 2:
         raise UserError(f"--scale: a whole number from 2 on, not {scale}")
     lq, gt = Path(lq), Path(gt)
     if lq.is_file() != gt.is_file():
-        raise UserError(f"{lq} and {gt}: give two folders, two databases or two pictures.")
+        raise UserError(f"{lq} and {gt}: give two folders, two databases or two images.")
     low, high = (Loaded(p, [("", p)]) if p.is_file() else open_store(p) for p in (lq, gt))
     names, partner = list(high.names())[:limit], match_names(high, low, scale)
 
@@ -208,7 +208,7 @@ def fingerprint(
         small, large = rgb8(low.read_at(partner[i])), rgb8(high.read_at(i))
         return small.size, fingerprint_pair(small, large, scale)
 
-    samples, pictures = 0, []
+    samples, images = 0, []
     found: dict[str, list[tuple[int, int]]] = {}
     for i, result, fault in in_order(work, len(names), num_workers):
         if fault:
@@ -219,13 +219,13 @@ def fingerprint(
         named = names[i] or gt.stem
         exact = [name for name, (count, _) in result[1].items() if count == 0]
         nearest = min(result[1], key=result[1].get)
-        pictures.append({"name": named, "exact": exact, "nearest": nearest})
+        images.append({"name": named, "exact": exact, "nearest": nearest})
         progress(i + 1, len(names), names[i])
     rows = []
     for name, pairs in found.items():
         (differing, largest), exact = np.array(pairs).T, sum(count == 0 for count, _ in pairs)
         text = CONVENTIONS[name.removesuffix(_UNCROPPED)].text
-        text += ", picture not cropped" if name.endswith(_UNCROPPED) else ""
+        text += ", image not cropped" if name.endswith(_UNCROPPED) else ""
         row = {"name": name, "description": text, "differing": int(differing.sum())}
         row |= {"share": row["differing"] / samples, "max": int(largest.max())}
         if len(pairs) == len(names) or exact:
@@ -233,13 +233,13 @@ def fingerprint(
     rows.sort(key=lambda row: (-row["pictures"], row["differing"], row["max"]))
     return {
         **{"schema": 1, "command": "fingerprint", "lq": str(lq), "gt": str(gt), "scale": scale},
-        **{"count": len(names), "samples": samples, "conventions": rows, "pictures": pictures},
+        **{"count": len(names), "samples": samples, "conventions": rows, "pictures": images},
         "verdict": [row["name"] for row in rows if row["exact"] == len(names)],
     }
 
 
 def rgb8(image: np.ndarray) -> np.ndarray:
-    """Any stored picture as (H, W, 3) uint8: grey repeated, alpha dropped, 16 bits reduced."""
+    """Any stored image as (H, W, 3) uint8: grey repeated, alpha dropped, 16 bits reduced."""
     if image.dtype == np.uint16:
         image = ((image.astype(np.uint32) + 128) // 257).astype(np.uint8)
     if image.shape[2] == 1:

@@ -12,7 +12,7 @@ from superres.errors import UserError
 from superres.registry import DATASETS
 
 from .sampler import SampleKey
-from .storage import PictureStore
+from .storage import ImageStore
 from .storage.gathered import Gathered, origins
 
 
@@ -105,7 +105,7 @@ def leaves(dataset: Any) -> list[tuple[str, Any]]:
     return found
 
 
-def stores(dataset: Any) -> list[tuple[str, PictureStore]]:
+def stores(dataset: Any) -> list[tuple[str, ImageStore]]:
     """What a training set reads, each with its side and what tells it apart ('gt x2')."""
     sides = [(side, word, part) for word, part in leaves(dataset) for side in ("gt", "lq")]
     return [
@@ -117,7 +117,7 @@ def stores(dataset: Any) -> list[tuple[str, PictureStore]]:
 
 @DATASETS.register_module()
 class MultiScaleDataset(Dataset):
-    """One dataset per scale, with the same pictures in the same order.
+    """One dataset per scale, with the same images in the same order.
 
     A sample has the scale that its :class:`SampleKey` asks for. The sampler draws one scale per
     batch from (seed, iteration), so a batch is of one scale, and the same one on all ranks.
@@ -129,7 +129,7 @@ class MultiScaleDataset(Dataset):
         seed: set by the engine from the run's seed.
 
     Raises:
-        UserError: no scales, or scales whose ground truths are not the same pictures.
+        UserError: no scales, or scales whose ground truths are not the same images.
     """
 
     def __init__(self, scales: Sequence[int], dataset: dict[str, Any], seed: int = 0) -> None:
@@ -150,7 +150,7 @@ class MultiScaleDataset(Dataset):
             if not same and list(part.gt.names()) != list(self.gt.names()):
                 raise UserError(
                     f"the ground truth of x{scale} ({part.gt.path}) and of x{self.scales[0]} "
-                    f"({self.gt.path}) are not the same pictures"
+                    f"({self.gt.path}) are not the same images"
                 )
 
     def too_small(self) -> list[int]:

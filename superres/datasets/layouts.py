@@ -215,7 +215,7 @@ def places(root: Path) -> list[Place]:
 def _below(root: Path, word: str = "", above: tuple[str, ...] = ()) -> Iterator[Place]:
     for path, folder in _entries(root):
         names = (*above, _NO_NAME.sub("", path.name))
-        # Below what is no side of this set lie other sets.
+        # Folders that are not a side of this set hold other sets.
         side = read_side(names) if read_side(names[:1]) else None
         if word not in "_".join(_tokens(names[0])):
             continue

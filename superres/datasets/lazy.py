@@ -1,4 +1,4 @@
-"""Images of which any part is computed where it is looked at."""
+"""Images computed part by part on access."""
 
 from __future__ import annotations
 

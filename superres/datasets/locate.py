@@ -1,7 +1,7 @@
-"""From the name of a set to the pictures on disk.
+"""From the name of a set to the images on disk.
 
 A set is a name below ``data_root`` or a path. What lies there decides how it is read, so that the
-same config runs on packed LMDBs, on the folders of the official archives and on any pictures.
+same config runs on packed LMDBs, on the folders of the official archives and on any images.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class PairedSet:
 
     Attributes:
         notes: what lies there and is not used.
-        only: which of the images are used, see :meth:`.PictureStore.chosen`.
+        only: which of the images are used, see :meth:`.ImageStore.chosen`.
     """
 
     name: str
@@ -58,7 +58,7 @@ def locate(spec: Spec, data_root: str | Path, scale: int, needs_lq: bool = True)
         spec: a name below ``data_root`` or a path: of a folder of images, an LMDB, or a folder in
             one of the known layouts (:data:`superres.datasets.layouts.LAYOUTS`).
             ``DIV2K_train/LR_unknown`` takes that degradation instead of the bicubic; it must be
-            there. Or ``dict(gt=FOLDER, lq=FOLDER, name=NAME, only=LIST)``, of which ``gt`` must be
+            there. Or ``dict(gt=FOLDER, lq=FOLDER, name=NAME, only=LIST)``; ``gt`` must be
             there; ``{scale}`` in ``lq`` is the scale's number. ``dict(name=NAME)`` is the set of
             that name.
         data_root: where names are looked for.

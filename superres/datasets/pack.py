@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from superres.datasets.storage import ImageLmdb, PictureStore, open_store
+from superres.datasets.storage import ImageLmdb, ImageStore, open_store
 from superres.datasets.storage.base import Depth, encode_name
 from superres.datasets.storage.folder import changes
 from superres.datasets.storage.gathered import Loaded, Loader
@@ -59,7 +59,7 @@ class PackReport:
 
 
 def pack_images(
-    source: str | os.PathLike | PictureStore | Iterable[tuple[str, Loader]],
+    source: str | os.PathLike | ImageStore | Iterable[tuple[str, Loader]],
     target: str | os.PathLike,
     *,
     channels: Channels = "rgb",
@@ -116,10 +116,10 @@ def pack_images(
     return report
 
 
-def _store_of(source: Any, target: Path, channels: Channels, dtype: Depth) -> PictureStore:
+def _store_of(source: Any, target: Path, channels: Channels, dtype: Depth) -> ImageStore:
     if isinstance(source, str | os.PathLike):
         source = open_store(os.path.abspath(source), channels, dtype)
-    if isinstance(source, PictureStore):
+    if isinstance(source, ImageStore):
         check_apart(target, source.path)
     else:
         source = Loaded(target, source, channels, dtype)
@@ -127,7 +127,7 @@ def _store_of(source: Any, target: Path, channels: Channels, dtype: Depth) -> Pi
         if (file := source.file_at(i)) and (fault := unreadable(file)):
             raise UserError(f"{fault} Mend or remove it; it is not left out silently.")
     if not len(source):
-        raise UserError(f"{target}: nothing to pack, the source has no pictures.")
+        raise UserError(f"{target}: nothing to pack, the source has no images.")
     return source
 
 
@@ -148,7 +148,7 @@ def _up_to_date(info: dict[str, Any], overwrite: bool, report: PackReport) -> bo
     left_out = packed.info.get("left_out", {})
     if packed.info != {**info, "left_out": left_out}:
         raise UserError(
-            f"{target}: already there with {len(packed)} pictures, and not what this pack would "
+            f"{target}: already there with {len(packed)} images, and not what this pack would "
             "make. Choose another target, or ask to overwrite it."
         )
     report.failed, report.count = list(left_out.items()), len(packed)
@@ -156,7 +156,7 @@ def _up_to_date(info: dict[str, Any], overwrite: bool, report: PackReport) -> bo
     return True
 
 
-def _made_from(store: PictureStore) -> str:
+def _made_from(store: ImageStore) -> str:
     """A digest of what a pack is made from: changes when any image does."""
     digest = hashlib.sha256()
     for i, name in enumerate(store.names()):
@@ -164,7 +164,7 @@ def _made_from(store: PictureStore) -> str:
     return digest.hexdigest()
 
 
-def _notes(store: PictureStore, channels: Channels, dtype: Depth) -> list[str]:
+def _notes(store: ImageStore, channels: Channels, dtype: Depth) -> list[str]:
     """How many files are changed by decoding them, in which way, and their names."""
     found: dict[str, list[str]] = {}
     for i, name in enumerate(store.names()):
@@ -177,7 +177,7 @@ def _notes(store: PictureStore, channels: Channels, dtype: Depth) -> list[str]:
 
 
 def _pack(
-    store: PictureStore,
+    store: ImageStore,
     info: dict[str, Any],
     num_workers: int | None,
     progress: Progress,
@@ -201,7 +201,7 @@ def _pack(
         if report.failed and (strict or not report.added):
             faults = some([f"\n  {name}: {fault}" for name, fault in report.failed], 20)
             raise UserError(
-                f"{report.target}: not made, {len(report.failed)} of {len(store)} pictures cannot "
+                f"{report.target}: not made, {len(report.failed)} of {len(store)} images cannot "
                 f"be packed:{faults}\nPut these right or remove them, and run the same command "
                 "again."
             )
@@ -209,7 +209,7 @@ def _pack(
 
 
 def unpack(
-    store: PictureStore,
+    store: ImageStore,
     folder: Path,
     names: Sequence[str] | None = None,
     *,

@@ -79,7 +79,7 @@ def pairs_fault(dataset: Any, count: int = _PAIRS, skip: Any = UserError) -> str
         return ""
     text = f"{place.format('against')}: {shift_text(moved)}"
     if abs(moved + (dataset.scale - 1) / 2).max() < _ALIKE / 2:
-        dataset.notes.append(f"{text}, as images are of which every n-th pixel was taken")
+        dataset.notes.append(f"{text}, as if every n-th pixel had been taken")
     elif len(shifts) < _ENOUGH or _MAY_BE_SHIFTED.search(str(dataset.lq.path)):
         dataset.notes.append(f"{text}, by the {len(shifts)} of its images that tell")
     else:

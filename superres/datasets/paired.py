@@ -1,4 +1,4 @@
-"""Pairs of a low-quality picture and its ground truth."""
+"""Pairs of a low-quality image and its ground truth."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from .lazy import reduced
 from .locate import locate
 from .pairing import match_names, size_fault
 from .sampler import SampleKey, sample_generator
-from .storage import ImageLmdb, PictureStore, open_store
+from .storage import ImageLmdb, ImageStore, open_store
 from .storage.raw_cache import RawCache, in_memory, on_disk
 from .transforms.compose import Pipeline
 
-_KEEP = 1024  # pictures whose views and names a process keeps at hand, some 1.5 MB
+_KEEP = 1024  # images whose views and names a process keeps at hand, some 1.5 MB
 
 
 @DATASETS.register_module()
 class PairedDataset(Dataset):
-    """A set of pictures as samples.
+    """A set of images as samples.
 
     A sample is a dict with ``lq`` and ``gt`` (HWC, RGB, uint8 or uint16; views where the store
     gives views), ``scale``, ``lq_path``, ``gt_path``, ``name``, ``index``, ``draw`` and ``rng``,
@@ -40,10 +40,10 @@ class PairedDataset(Dataset):
         pipeline: transforms.
         make_lq: 'auto' reads ``lq`` where it is there and makes it by the exact bicubic else;
             'bicubic' always makes it; 'none' leaves it to the pipeline. A ``dict(type='Degrade',
-            ...)`` makes it of the whole picture, always in the same way: the random numbers are
+            ...)`` makes it of the whole image, always in the same way: the random numbers are
             those of (seed, index). That is for validation.
         border: border rule of a bicubic that is made here.
-        channels: 'rgb' or 'grey': what pictures are turned to, also packed ones.
+        channels: 'rgb' or 'grey': what images are turned to, also packed ones.
         dtype: 'uint8' (16-bit files are reduced) or 'keep'.
         cache: where decoded images are kept: 'disk', for image files only (:mod:`.raw_cache`);
             'cpu', in memory; 'gpu', where the batches are then made, too (:mod:`.device_cache`);
@@ -53,7 +53,7 @@ class PairedDataset(Dataset):
         seed: set by the engine from the run's seed.
 
     Raises:
-        UserError: nothing there, an empty set, pictures without a partner, sizes that don't match.
+        UserError: nothing there, an empty set, images without a partner, sizes that don't match.
     """
 
     def __init__(
@@ -84,8 +84,8 @@ class PairedDataset(Dataset):
         self.border = border
         self.make_lq = make_lq
         self.cache, self.check_pairs = resolved_cache(cache), check_pairs
-        self.gt: PictureStore = open_store(found.gt, channels=channels, dtype=dtype)
-        self.lq: PictureStore | None = None
+        self.gt: ImageStore = open_store(found.gt, channels=channels, dtype=dtype)
+        self.lq: ImageStore | None = None
         if found.lq is not None and make_lq == "auto":
             self.lq = open_store(found.lq, channels=channels, dtype=dtype)
         self.channels = channels
@@ -105,7 +105,7 @@ class PairedDataset(Dataset):
         )
         self._kept: dict[int, tuple[Any, dict[str, Any]]] = {}
 
-    def _kept_decoded(self, store: PictureStore, most: float) -> PictureStore:
+    def _kept_decoded(self, store: ImageStore, most: float) -> ImageStore:
         """The store, or its cache in memory or on the disk."""
         if self.cache == "cpu":
             return in_memory(store, CACHE_KEY)
@@ -166,20 +166,20 @@ class PairedDataset(Dataset):
             )
 
     def too_small(self) -> list[int]:
-        """The pictures that a transform of the pipeline cannot cut its patch from."""
+        """The images that a transform of the pipeline cannot cut its patch from."""
         needs = [t.needs(self.scale) for t in self.pipeline.transforms if hasattr(t, "needs")]
         side = max(needs, default=0) * self.scale
         return [i for i in range(len(self)) if min(self.gt.shape_at(i)[:2]) < side] if side else []
 
     def lq_shape(self, i: int) -> tuple[int, int, int]:
-        """The shape of the low-quality side of picture ``i``, without reading it."""
+        """The shape of the low-quality side of image ``i``, without reading it."""
         if self.lq is not None:
             return self.lq.shape_at(self.partners[i])
         height, width, channels = self.gt.shape_at(i)
         return height // self.scale, width // self.scale, channels
 
     def load(self, i: int) -> tuple[Any, np.ndarray]:
-        """(lq, gt) of picture ``i``; ``gt`` cropped to ``scale`` times ``lq``, top left."""
+        """(lq, gt) of image ``i``; ``gt`` cropped to ``scale`` times ``lq``, top left."""
         gt = self.gt.read_at(i)
         if self.lq is not None:
             lq = self.lq.read_at(self.partners[i])
@@ -195,7 +195,7 @@ class PairedDataset(Dataset):
         return reduced(gt, self.scale, self.border), gt
 
     def describe(self, i: int, lq: Any, gt: Any) -> dict[str, Any]:
-        """What is the same in every sample of picture ``i``, with these for its two sides."""
+        """What is the same in every sample of image ``i``, with these for its two sides."""
         name = self.gt.name_at(i)
         fixed = {"gt": gt, "scale": self.scale, "index": i, "name": name}
         fixed["gt_path"] = f"{self.gt.path}/{name}"

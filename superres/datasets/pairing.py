@@ -1,4 +1,4 @@
-"""Which low-quality picture belongs to which ground truth."""
+"""Which low-quality image belongs to which ground truth."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from functools import partial
 
 from superres.errors import UserError, some
 
-from .storage import PictureStore
+from .storage import ImageStore
 
 # How the low-quality side is named in the sets in circulation; {n} is the ground truth's name.
 TEMPLATES = ("{n}", "{n}x{s}", "{n}_x{s}", "{n}_LR_x{s}", "{n}_LR", "{n}LRBI_x{s}", "{n}x{s}m")
@@ -84,12 +84,12 @@ def partners(gt: list[str], lq: list[str], scale: int) -> list[int]:
     return found
 
 
-def partner_numbers(gt: PictureStore, lq: PictureStore, scale: int) -> list[int]:
+def partner_numbers(gt: ImageStore, lq: ImageStore, scale: int) -> list[int]:
     """As :func:`partners`, of the images of two stores."""
     return partners(list(gt.names()), list(lq.names()), scale)
 
 
-def match_names(gt: PictureStore, lq: PictureStore, scale: int) -> list[int]:
+def match_names(gt: ImageStore, lq: ImageStore, scale: int) -> list[int]:
     """For each ground truth the number of its partner in ``lq``.
 
     Raises:

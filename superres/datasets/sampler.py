@@ -12,7 +12,7 @@ from superres.errors import UserError
 
 
 class SampleKey(NamedTuple):
-    """One sample: which picture, which number of all draws, and the scale of its batch."""
+    """One sample: which image, which number of all draws, and the scale of its batch."""
 
     index: int
     draw: int
@@ -29,7 +29,7 @@ def sample_generator(seed: int, draw: int) -> np.random.Generator:
 
 
 class _Key(ISeedSequence):
-    """Hands Philox its key. ``Philox(key=...)`` asks the system for entropy first, in vain."""
+    """Hands Philox its key. ``Philox(key=...)`` asks the system for entropy first, needlessly."""
 
     # Making the generator would otherwise take a third of the time that a sample takes.
 
@@ -42,7 +42,7 @@ class _Key(ISeedSequence):
         return self.words
 
 
-_ROUND = 4096  # draws, of which each set with a weight has its share
+_ROUND = 4096  # draws; each weighted set has its share
 _START = np.zeros(4, np.uint64)  # the counter; as an array numpy need not take a number apart
 
 
@@ -59,14 +59,14 @@ class IterationSampler:
     draws is entry ``j mod n`` of the set's own permutations, as above.
 
     Args:
-        size: pictures in the dataset.
+        size: images in the dataset.
         global_batch_size: samples of one iteration over all ranks.
         seed: of the run.
         rank, world_size: this process among those that share the batch.
         start, stop: first iteration and the one before which to end (None: never).
         scales: for multi-scale training: one of them is drawn per iteration from (seed, i).
-        skip: pictures that are never drawn (too small for the patch).
-        shares: (pictures, weight) of each of the sets that the dataset consists of, in order.
+        skip: images that are never drawn (too small for the patch).
+        shares: (images, weight) of each of the sets that the dataset consists of, in order.
 
     Raises:
         UserError: an empty dataset, or a batch that the ranks cannot share equally.
@@ -87,9 +87,9 @@ class IterationSampler:
     ) -> None:
         usable = np.setdiff1d(np.arange(size), np.fromiter(skip, np.int64))
         ends = np.cumsum([count for count, _ in shares] if shares else [size])
-        # Of each set the pictures that are drawn.
+        # Of each set the images that are drawn.
         self.sets = np.split(usable, np.searchsorted(usable, ends[:-1]))
-        if not all(len(pictures) for pictures in self.sets):
+        if not all(len(images) for images in self.sets):
             raise UserError(
                 "the training set, or one of the sets with a weight, is empty, or all its images "
                 "are smaller than the patch; lower lq_patch_size (or gt_patch_size)"
@@ -119,7 +119,7 @@ class IterationSampler:
         return cls(len(dataset), *args, **own, **options)
 
     def _permutation(self, epoch: int) -> np.ndarray:
-        """The pictures of an epoch, or of a round where sets have shares, in their order."""
+        """The images of an epoch, or of a round where sets have shares, in their order."""
         if self._epoch is None or self._epoch[0] != epoch:
             # The epoch's stream lies apart from those of the draws: bit 63 is never set in a draw.
             generator = sample_generator(self.seed, (1 << 63) | epoch)
@@ -132,14 +132,14 @@ class IterationSampler:
         return self._epoch[1]
 
     def _of_sets(self, turn: int, which: np.ndarray) -> np.ndarray:
-        """The pictures of a round, of whose draws it is said from which set they come."""
+        """The images of a round, of whose draws it is said from which set they come."""
         order = np.empty(len(which), np.int64)
-        for number, (pictures, count) in enumerate(zip(self.sets, self.counts)):
-            epochs, places = np.divmod(turn * count + np.arange(count), len(pictures))
+        for number, (images, count) in enumerate(zip(self.sets, self.counts)):
+            epochs, places = np.divmod(turn * count + np.arange(count), len(images))
             drawn = np.empty(count, np.int64)
             for epoch in np.unique(epochs).tolist():
                 stream = (1 << 63) | (1 << 61) | (number << 44) | epoch
-                permuted = sample_generator(self.seed, stream).permutation(pictures)
+                permuted = sample_generator(self.seed, stream).permutation(images)
                 drawn[epochs == epoch] = permuted[places[epochs == epoch]]
             order[which == number] = drawn
         return order

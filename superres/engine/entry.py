@@ -118,7 +118,7 @@ def guarded(work: Callable[[], int]) -> int:
 def train(
     name: str | Config,
     options: Options = None,
-    told: Callable[[Path], None] = lambda _: None,
+    on_start: Callable[[Path], None] = lambda _: None,
     **wanted: Any,
 ) -> int:
     """Train from a config; returns the exit code.
@@ -136,11 +136,11 @@ def train(
     flags = {"deterministic": how.deterministic, "auto_scale_lr.enable": how.auto_scale_lr}
     changes |= {key: True for key, given in flags.items() if given}
     changes |= {} if how.seed is None else {"seed": how.seed}
-    return guarded(lambda: _train(name, how, changes, told))
+    return guarded(lambda: _train(name, how, changes, on_start))
 
 
 def _train(
-    name: str | Config, how: TrainOptions, changes: dict[str, Any], told: Callable[[Path], None]
+    name: str | Config, how: TrainOptions, changes: dict[str, Any], on_start: Callable[[Path], None]
 ) -> int:
     from .hooks.trace import TraceHook
     from .test.sets import prepare_sets
@@ -166,7 +166,7 @@ def _train(
         except UserError as error:
             mistake = error
         agreement.share_mistake(mistake, everywhere=True)
-        told(folder)
+        on_start(folder)
         changed = {key: str(value) for key, value in changes.items()}
         log.debug(f"config {stem}", config=stem, changes=changed)
 

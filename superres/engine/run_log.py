@@ -183,7 +183,7 @@ def _complain(text: str) -> None:
         print(f"warning: {printable(text)}", file=sys.stderr, flush=True)
 
 
-# -- where a program runs, and of which commit it is -----------------------------------------------
+# -- where a program runs, and its commit -----------------------------------------------
 
 
 def processor_name() -> str:

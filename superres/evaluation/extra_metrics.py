@@ -70,8 +70,8 @@ class ExtraMetrics:
 
         Returns:
             ``psnr``, ``ssim`` (None, and an ``error``, where it cannot be scored), further metrics,
-            and ``notes`` on what was done to it. A further score that cannot be had (pictures too
-            small for it, a metric that fails or gives no finite number) is None, for the reason in
+            and ``notes`` on what was done to it. A further score that cannot be computed (too small
+            images, a metric that fails or returns no finite number) is None, for the reason in
             ``metric_errors``.
         """
         try:

@@ -79,7 +79,7 @@ def merge_runs(runs: Sequence[Run]) -> tuple[dict[str, Any], list[str]]:
                 f"{run.source} and {earlier.source}: {entry['method']} on {entry['set']} "
                 f"x{entry['scale']} by {entry['protocol']} scores {format_cell(entry)} and "
                 f"{format_cell(first)}, though the weights are the same: other low-quality "
-                "pictures, other tiles, or images missing; name them apart, NAME=PATH"
+                "images, other tiles, or images missing; name them apart, NAME=PATH"
             )
     for subject, found in facts.items():
         if len(found) > 1:
@@ -134,7 +134,7 @@ def _facts(run: Run, entry: Entry, own: bool) -> Iterator[tuple[str, Any]]:
     """What all runs of a row, or of a column, should agree on."""
     for line in run.record.get("sets", ()):
         if digest := (line.get("lq_fingerprint") or {}).get("sha256"):
-            yield f"{line['set']} x{line['scale']}: the low-quality pictures", str(digest)
+            yield f"{line['set']} x{line['scale']}: the low-quality images", str(digest)
     for key, words in (("iter", "the iterations"), ("train_set", "the training sets")):
         if own and (value := run.record.get(key)):
             yield f"{entry['method']}: {words}", str(value)
@@ -220,7 +220,7 @@ def difference_table(lines: Sequence[Mapping[str, Any]], first: str, second: str
     table.notes = [
         f"{first} less {second}, image by image: the mean difference [Student's 95 % "
         "confidence interval of it] over the images (mean ± t * s / sqrt(n)). An interval without "
-        "0 in it is no chance of the images; it says nothing of other seeds."
+        "0 in it is significant over these images; it says nothing about other seeds."
     ]
     return table
 

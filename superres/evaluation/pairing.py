@@ -1,4 +1,4 @@
-"""Which SR picture belongs to which HR picture, by their names.
+"""Which SR image belongs to which HR image, by their names.
 
 Programs decorate the names of what they write: ``baby_RCAN_x2``, ``babyx2``, ``baby_HR_x2``,
 ``img_001_SRF_2_SR``. A pair is taken only when nothing else could be meant.
@@ -13,10 +13,10 @@ from pathlib import Path
 
 from superres.errors import UserError
 
-# Decorations at the end of a name: a scale (x2, _x2, _2x, _SRF_2) or what the picture is.
+# Decorations at the end of a name: a scale (x2, _x2, _2x, _SRF_2) or what the image is.
 _DECORATIONS = re.compile(r"(?<=.)(?:[_\-. ]?x\d+|[_\-. ](?:\d+x|srf_\d+|hr|sr|lr|gt))+$")
 _SCALE = re.compile(r"(?<![^\W_])(?:x(\d+)|(\d+)x|srf_(\d+))(?![^\W_])")
-# What may stand around a picture's own name inside a decorated one: a separator, or a scale.
+# What may stand around an image's own name inside a decorated one: a separator, or a scale.
 _WORD = r"(?<![^\W_]){}(?=$|[\W_]|x\d+(?:$|[\W_]))"
 
 
@@ -25,9 +25,9 @@ class Pairing:
     """The outcome of :func:`pair_by_name`.
 
     Attributes:
-        pairs: (name, SR path, HR path), in the order of the HR pictures.
-        missing: HR pictures without an SR one, by name, with what was found instead.
-        extra: SR pictures that belong to none.
+        pairs: (name, SR path, HR path), in the order of the HR images.
+        missing: HR images without an SR one, by name, with what was found instead.
+        extra: SR images that belong to none.
     """
 
     pairs: list[tuple[str, Path, Path]] = field(default_factory=list)
@@ -36,10 +36,10 @@ class Pairing:
 
 
 def pair_by_name(sr: Sequence[Path], hr: Sequence[Path], scale: int) -> Pairing:
-    """Pair two lists of picture files.
+    """Pair two lists of image files.
 
-    An SR picture belongs to the HR picture whose name, without its own decorations, is the
-    longest that its name contains as a whole word. Pictures whose names give another scale are
+    An SR image belongs to the HR image whose name, without its own decorations, is the
+    longest that its name contains as a whole word. Images whose names give another scale are
     left out, and one that gives the scale is meant before one that gives none.
 
     Raises:
@@ -50,11 +50,11 @@ def pair_by_name(sr: Sequence[Path], hr: Sequence[Path], scale: int) -> Pairing:
         key = undecorated(path.stem)
         if scale in (_scales(path.stem, key) or {scale}) and keys.setdefault(key, path) != path:
             raise UserError(
-                f"HR pictures {keys[key].name} and {path.name} have the same name but for "
+                f"HR images {keys[key].name} and {path.name} have the same name but for "
                 "decorations: keep one of them in the folder"
             )
     if hr and not keys:
-        raise UserError(f"the HR pictures' names say another scale than {scale}: {hr[0].name}, ...")
+        raise UserError(f"the HR images' names say another scale than {scale}: {hr[0].name}, ...")
     result = Pairing()
     found: dict[str, list[tuple[Path, set[int]]]] = {key: [] for key in keys}
     for path in sr:
@@ -73,8 +73,8 @@ def pair_by_name(sr: Sequence[Path], hr: Sequence[Path], scale: int) -> Pairing:
         chosen = named or plain
         if len(chosen) > 1:
             raise UserError(
-                f"{' and '.join(path.name for path in chosen[:3])} could all be the SR picture of "
-                f"{target.name}: keep one method's pictures in a folder"
+                f"{' and '.join(path.name for path in chosen[:3])} could all be the SR image of "
+                f"{target.name}: keep one method's images in a folder"
             )
         if chosen:
             result.pairs.append((target.stem, chosen[0], target))
@@ -90,6 +90,6 @@ def undecorated(stem: str) -> str:
 
 
 def _scales(stem: str, key: str) -> set[int]:
-    """The scales that a name gives beside the picture's own name."""
+    """The scales that a name gives beside the image's own name."""
     rest = stem.lower().replace(key, "", 1)
     return {int(next(filter(None, groups))) for groups in _SCALE.findall(rest)}

@@ -22,7 +22,7 @@ NETWORKS = Path(__file__).with_name("published_networks.json")
 ON_DISK = {"DIV2K_valid": "DIV2K", "DIV2K_valid_HR": "DIV2K", "BSD100": "B100"}
 """What publications call a set, by what it is called on disk."""
 SIZES = {"Set5": 5, "Set14": 14, "B100": 100, "Urban100": 100, "Manga109": 109, "DIV2K": 100}
-"""Pictures in the sets that publications score."""
+"""Images in the sets that publications score."""
 
 
 @dataclass(frozen=True)

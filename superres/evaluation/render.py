@@ -85,7 +85,7 @@ def markdown(tables: Sequence[Table]) -> str:
 
 
 def _pipes(text: str) -> str:
-    """Text that Markdown leaves as it is. A name of a picture is nobody's markup."""
+    """Text that Markdown leaves as it is. A name of an image is nobody's markup."""
     return printable("".join("\\" * (c in "\\|*_<`[") + c for c in text.replace("\n", " ")))
 
 

@@ -56,17 +56,19 @@ def set_result(
 
     Returns:
         The same, with ``psnr`` and ``ssim`` as the means over the scored images: None without any,
-        ``inf`` if any picture is identical to its HR.
+        ``inf`` if any image is identical to its HR.
     """
     of = len(images)
-    said = Counter(note for image in images for note in image.get("notes", ()))
-    told = [note if n == of else f"{note} ({n} of {of} images)" for note, n in said.items()]
-    told += notes
+    notes_of_images = Counter(note for image in images for note in image.get("notes", ()))
+    messages = [
+        note if n == of else f"{note} ({n} of {of} images)" for note, n in notes_of_images.items()
+    ]
+    messages += notes
     if same := [str(image["name"]) for image in images if image["psnr"] == math.inf]:
-        told.append(f"identical to HR, which makes the mean infinite: {', '.join(same)}")
+        messages.append(f"identical to HR, which makes the mean infinite: {', '.join(same)}")
     if failed := [str(image["name"]) for image in images if image["psnr"] is None]:
-        told.append(f"{len(failed)} of {of} images not scored: {', '.join(failed)}")
-    told += lacking_metrics(images, metrics)
+        messages.append(f"{len(failed)} of {of} images not scored: {', '.join(failed)}")
+    messages += lacking_metrics(images, metrics)
     return {
         "method": method,
         "set": set_name,
@@ -74,7 +76,7 @@ def set_result(
         "protocol": protocol,
         **{metric: _mean_of(images, metric) for metric in ("psnr", "ssim", *metrics)},
         "images": [{k: v for k, v in image.items() if k != "notes"} for image in images],
-        **({"notes": told} if told else {}),
+        **({"notes": messages} if messages else {}),
     }
 
 
@@ -86,15 +88,15 @@ def _mean_of(images: Iterable[Mapping[str, Any]], key: str) -> float | None:
 
 def lacking_metrics(images: Sequence[Mapping[str, Any]], metrics: Iterable[str]) -> list[str]:
     """Which scored images have not all of the metrics, in a sentence per metric, and why."""
-    told = []
+    messages = []
     for metric in metrics:
         lacking = [i for i in images if i["psnr"] is not None and i.get(metric) is None]
         if lacking:
             names = ", ".join(str(image["name"]) for image in lacking)
             why = lacking[0].get("metric_errors", {}).get(metric)
             text = f"{len(lacking)} of {len(images)} images have no {metric}: {names}"
-            told.append(f"{text} ({why})" if why else text)
-    return told
+            messages.append(f"{text} ({why})" if why else text)
+    return messages
 
 
 def results_record(
@@ -206,10 +208,12 @@ def read_results(path: str | os.PathLike[str]) -> dict[str, Any]:
         ) from None
     except (ValueError, RecursionError) as error:
         raise UserError(
-            f"{path}: this is no JSON, or only a part of a file ({error}); run the test again"
+            f"{path}: not valid JSON, or a truncated file ({error}); run the test again"
         ) from None
     if fault := fault_of(record):
-        raise UserError(f"{path}: this is no results.json of superres test or score: {fault}")
+        raise UserError(
+            f"{path}: not a results.json written by 'superres test' or 'superres score': {fault}"
+        )
     return record
 
 

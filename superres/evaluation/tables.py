@@ -119,18 +119,18 @@ def _difference(entry: Entry) -> str:
 def _notes(entries: Sequence[Entry]) -> list[str]:
     """What is said of columns, with the rows that it is about, and who published what."""
     rows: dict[str, list[str]] = {}
-    told: dict[tuple[str, str], list[str]] = {}
+    methods_by_note: dict[tuple[str, str], list[str]] = {}
     sources: dict[str, None] = {}
     for entry in entries:
         column = f"{entry['set']} x{entry['scale']}"
         rows.setdefault(column, []).append(entry["method"])
         for note in entry.get("notes", ()):
-            told.setdefault((column, note), []).append(entry["method"])
+            methods_by_note.setdefault((column, note), []).append(entry["method"])
         if published := entry.get("published"):
             note = f" ({published['note']})" if published.get("note") else ""
             sources[f"  published: {published['method']}: {published['source']}{note}"] = None
     notes = []
-    for (column, note), methods in told.items():
+    for (column, note), methods in methods_by_note.items():
         # What holds for all rows is said once.
         of = "" if methods == rows[column] else f"{', '.join(methods)}, "
         notes.append(f"  {of}{column}: {note}")
@@ -141,9 +141,9 @@ def all_tables(record: Mapping[str, Any]) -> list[Table]:
     """:func:`result_tables`, and one of parameters, operations, time and memory, if known."""
     costs = {cost["scale"]: cost for cost in record.get("costs", ())}
     note = (
-        "Time of the network and of moving pictures to and from it, on "
+        "Time of the network and of moving images to and from it, on "
         f"{record.get('device', '')}; peak MiB: {record.get('memory_means', '')}. GFLOPs to "
-        "make a picture of 1280x720, an addition and a multiplication being two."
+        "make an image of 1280x720, an addition and a multiplication being two."
     )
     head = ["set", "parameters", "GFLOPs", "s/image (median)", "s in all", "peak MiB"]
     table = Table(head, [], title="cost", notes=[note])

@@ -1,5 +1,5 @@
 """Networks as files for other programs: ONNX, TorchScript, OpenVINO, safetensors, spandrel."""
 
-from superres.export.run import ENDINGS, TARGETS, Exported, export
+from superres.export.export_network import ENDINGS, TARGETS, Exported, export
 
 __all__ = ["ENDINGS", "TARGETS", "Exported", "export"]

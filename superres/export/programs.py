@@ -23,7 +23,7 @@ Written = tuple[dict[str, bytes], Run]
 
 
 class BytesInBytesOut(nn.Module):
-    """A network on 8-bit pictures: divided by 255 before it; clamped and rounded half up after.
+    """A network on 8-bit images: divided by 255 before it; clamped and rounded half up after.
 
     Args:
         net: on floats in [0, 1].
@@ -36,7 +36,7 @@ class BytesInBytesOut(nn.Module):
         self.last = layout == "nhwc"
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """uint8 pictures to uint8 pictures."""
+        """uint8 images to uint8 images."""
         x = x.permute(0, 3, 1, 2) if self.last else x
         y = self.net(x.to(torch.float32) / 255)
         y = torch.floor(y.clamp(0, 1) * 255 + 0.5).to(torch.uint8)

@@ -2,7 +2,7 @@
 
 The definition is ITU-R BT.601 as MATLAB's ``rgb2ycbcr`` computes it: on an 8-bit scale Y lies in
 [16, 235]. OpenCV's own ``COLOR_RGB2YCrCb`` is full range and scores about 1.3 dB lower on the same
-pictures, so it is not used anywhere.
+images, so it is not used anywhere.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ LUMA_WEIGHTS: dict[str, tuple[float, float, float]] = {
 """Weights of R, G and B in Y. ``super-image`` has that library's misprint (64.738 for 65.738)."""
 
 LUMA_OFFSET = 16.0
-"""Y of black on an 8-bit scale; scaled with the data range for deeper pictures."""
+"""Y of black on an 8-bit scale; scaled with the data range for deeper images."""
 
 
 def rgb_to_y(image: np.ndarray, weights: str = "bt601", rounded: bool = False) -> np.ndarray:
-    """Luma of an RGB picture in the studio range.
+    """Luma of an RGB image in the studio range.
 
     Args:
         image: (H, W, 3) RGB; uint8 or float in [0, 255], or uint16 in [0, 65535].
         weights: a key of ``LUMA_WEIGHTS``.
-        rounded: round to whole levels (half up), as MATLAB does for integer pictures.
+        rounded: round to whole levels (half up), as MATLAB does for integer images.
 
     Returns:
         (H, W) float64, [16, 235] on an 8-bit scale (times 257 for uint16).
     """
     image = np.asarray(image)
     if image.ndim != 3 or image.shape[2] != 3:
-        raise UserError(f"expected an RGB picture of shape (H, W, 3), found {image.shape}")
+        raise UserError(f"expected an RGB image of shape (H, W, 3), found {image.shape}")
     black = LUMA_OFFSET * (257 if image.dtype == np.uint16 else 1)
     y = cv2.transform(image.astype(np.float64), np.array([[*LUMA_WEIGHTS[weights], black]]))
     return np.floor(y + 0.5) if rounded else y

@@ -1,4 +1,4 @@
-"""A picture that shows results side by side, with an enlarged part of each."""
+"""An image that shows results side by side, with an upscaled part of each."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def check_sizes(lq: np.ndarray, sr: np.ndarray, gt: np.ndarray | None = None) ->
 
 
 def comparison(lq: np.ndarray, sr: np.ndarray, gt: np.ndarray | None = None) -> np.ndarray:
-    """Before, bicubic, result and, if given, truth: whole above, an enlarged square below.
+    """Before, bicubic, result and, if given, truth: whole above, an upscaled square below.
 
     The square is a tenth as wide as the image, and lies where result and bicubic differ most.
 
@@ -61,12 +61,12 @@ def comparison(lq: np.ndarray, sr: np.ndarray, gt: np.ndarray | None = None) -> 
     top, left = largest_square(cv2.absdiff(sr, bicubic), side)
     gap = np.full((_GAP, _COLUMN, 3), 255, np.uint8)
     columns = []
-    for label, picture in panels.items():
+    for label, image in panels.items():
         size = (_COLUMN, max(1, round(height * _COLUMN / width)))
-        whole = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+        whole = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
         x, y, end = (round(n * _COLUMN / width) for n in (left, top, side))
         cv2.rectangle(whole, (x, y), (x + end, y + end), (255, 60, 60), 2)
-        square = picture[top : top + side, left : left + side]
+        square = image[top : top + side, left : left + side]
         way = cv2.INTER_NEAREST if side < _COLUMN else cv2.INTER_AREA
         square = cv2.resize(square, (_COLUMN, _COLUMN), interpolation=way)
         strip = np.full((_LABEL, _COLUMN, 3), 255, np.uint8)

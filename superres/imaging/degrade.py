@@ -1,7 +1,7 @@
-"""Degradations that make ``lq`` pictures from ``gt`` pictures, as pure functions.
+"""Degradations that make ``lq`` images from ``gt`` images, as pure functions.
 
-Pictures are RGB, (H, W, 3) or grey (H, W). A uint8 picture gives a uint8 picture, rounded half up
-and clamped; a float32 or float64 picture **on the scale 0 to 255** gives a picture of the same type
+Images are RGB, (H, W, 3) or grey (H, W). A uint8 image gives a uint8 image, rounded half up
+and clamped; a float32 or float64 image **on the scale 0 to 255** gives an image of the same type
 that is neither rounded nor clamped, so that several steps can be chained with one rounding at the
 end. Another type, and an argument that makes no sense, raise ``UserError``. Whatever is random
 takes an explicit ``numpy.random.Generator``. (BI, the bicubic, is ``resize.imresize``.)
@@ -54,7 +54,7 @@ def gaussian_kernel(size: int, sigma_x: float, sigma_y: float, angle: float = 0.
     Args:
         size: odd number of samples per side.
         sigma_x, sigma_y: standard deviations in samples along the two main axes, above 0.
-        angle: of the ``sigma_x`` axis against the picture's x axis, in radians; y points down.
+        angle: of the ``sigma_x`` axis against the image's x axis, in radians; y points down.
 
     Returns:
         float64 (size, size), sum 1.
@@ -125,16 +125,16 @@ def gaussian_noise(
 def poisson_noise(
     image: np.ndarray, strength: float, rng: np.random.Generator, gray: bool = False
 ) -> np.ndarray:
-    """Add shot noise: stronger where the picture is brighter.
+    """Add shot noise: stronger where the image is brighter.
 
-    As Real-ESRGAN has it: a picture with ``n`` distinct levels counts ``2**ceil(log2(n))`` photons
+    As Real-ESRGAN has it: an image with ``n`` distinct levels counts ``2**ceil(log2(n))`` photons
     at full brightness, and the noise is multiplied by ``strength``.
 
     Args:
         image: uint8 or float.
         strength: 1 is plain shot noise, 0 none.
         rng: where the noise is drawn from.
-        gray: the noise of the picture's luma (BT.601 weights) in all channels.
+        gray: the noise of the image's luma (BT.601 weights) in all channels.
     """
     base = image.astype(np.float64)
     if gray and image.ndim == 3 and image.shape[2] == 3:

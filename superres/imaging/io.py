@@ -2,7 +2,7 @@
 
 Pixels come as they are stored: an EXIF rotation is **not** applied and an ICC profile is ignored,
 because the LR and HR files of a dataset must match sample by sample; :func:`image_header` tells of
-both. What decoding leaves out is in the notes of a header and of a picture.
+both. What decoding leaves out is in the notes of a header and of an image.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from PIL import Image
 from superres.errors import UserError
 from superres.files import PathLike, os_fault, unreadable, write_atomically
 from superres.imaging.encode import encode_image
-from superres.imaging.kinds import BrokenPicture
+from superres.imaging.kinds import BrokenImage
 from superres.imaging.opened import ORIENTATION, ImageHeader, Opened
 from superres.imaging.samples import Channels, to_8_bit, with_channels
 from superres.imaging.tiff import turn_of
@@ -34,7 +34,7 @@ Source = PathLike | bytes | memoryview
 
 
 @dataclass
-class Picture:
+class LoadedImage:
     """A decoded image and what its file said beside the pixels.
 
     Attributes:
@@ -75,9 +75,9 @@ def max_pixels_allowed(max_pixels: int | None = None) -> int:
     return int(text[:18])
 
 
-def read_picture(
+def load_image(
     source: Source, max_pixels: int | None = None, label: str | None = None
-) -> Picture:
+) -> LoadedImage:
     """Read an image file, or the bytes of one, with all it carries; its content tells its kind.
 
     Args:
@@ -94,14 +94,14 @@ def read_picture(
         found = Opened(file)
         header = found.header
         if header.height * header.width > limit:
-            raise BrokenPicture(
+            raise BrokenImage(
                 f"{header.width}x{header.height} pixels are more than the limit of {limit}. If the "
                 "image is what you expect, raise the limit with the environment variable "
                 "SUPERRES_MAX_PIXELS (superres upscale: --max-pixels; Python: max_pixels=)"
             )
         file.seek(0)
         data = file.read()
-        picture = Picture(found.decode(data), header.format, header.orientation)
+        picture = LoadedImage(found.decode(data), header.format, header.orientation)
         picture.notes = [*(found.page.notes if found.page else header.notes)]
         if found.image is not None:
             _add_metadata(picture, found.image, data)
@@ -116,7 +116,7 @@ def read_image(
     max_pixels: int | None = None,
     label: str | None = None,
 ) -> np.ndarray:
-    """Decode an image file, or the bytes of one; errors as :func:`read_picture`.
+    """Decode an image file, or the bytes of one; errors as :func:`load_image`.
 
     Args:
         source: path, or encoded bytes.
@@ -132,7 +132,7 @@ def read_image(
     Returns:
         (H, W, C) array, RGB order, contiguous and writable, 0..255 or 0..65535.
     """
-    image = read_picture(source, max_pixels, label).pixels
+    image = load_image(source, max_pixels, label).pixels
     if dtype == "uint8":
         image = to_8_bit(image)
     elif image.dtype == np.float32:
@@ -158,13 +158,13 @@ def image_header(source: Source, label: str | None = None) -> ImageHeader:
 
 
 @contextlib.contextmanager
-def opened_picture(path: PathLike) -> Iterator[Image.Image | None]:
+def opened_image(path: PathLike) -> Iterator[Image.Image | None]:
     """Pillow's image of a file, not decoded; None for some TIFFs. UserError as `image_header`."""
     with _opened(path) as file:
         yield Opened(file).image
 
 
-def picture_size(path: PathLike) -> tuple[int, int] | None:
+def image_size(path: PathLike) -> tuple[int, int] | None:
     """(height, width) from the header; None where it cannot be told."""
     with contextlib.suppress(UserError):
         header = image_header(path)
@@ -205,7 +205,7 @@ def _opened(source: Source, label: str | None = None) -> Iterator[BinaryIO]:
         ):
             warnings.simplefilter("ignore")  # of Pillow, about odd metadata
             yield file
-    except BrokenPicture as fault:
+    except BrokenImage as fault:
         raise UserError(f"{name}: {fault}.") from None
     except OSError as error:
         raise UserError(os_fault(name, error, "image")) from None
@@ -213,7 +213,7 @@ def _opened(source: Source, label: str | None = None) -> Iterator[BinaryIO]:
         Image.MAX_IMAGE_PIXELS = before
 
 
-def _add_metadata(found: Picture, image: Image.Image, data: bytes) -> None:
+def _add_metadata(found: LoadedImage, image: Image.Image, data: bytes) -> None:
     """What Pillow found beside the pixels, and the chunks of a PNG."""
     found.info = dict(image.info)
     found.icc = None if image.mode == "CMYK" else found.info.get("icc_profile") or None
@@ -227,7 +227,7 @@ def _add_metadata(found: Picture, image: Image.Image, data: bytes) -> None:
         texts = {k: v for k, v in found.info.items() if isinstance(v, str) and k[:4] != "XML:"}
         words = "\n".join(map(": ".join, texts.items()))
         found.info["comment"] = words.removeprefix("Comment: ").encode()
-    with contextlib.suppress(Exception):  # a damaged block is no reason to refuse the image
+    with contextlib.suppress(Exception):  # a damaged block does not disqualify the image
         exif = Image.Image.getexif(image)
         if body := dict(chunks).get(b"eXIf"):  # Pillow has seen it before the pixels only
             exif.load(b"Exif\0\0" + body)

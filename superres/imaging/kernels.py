@@ -2,7 +2,7 @@
 
 One pass maps ``in_length`` samples to ``out_length``. Output sample ``x`` (counted from 1) lies at
 ``u = x / scale + (1 - 1 / scale) / 2`` on the input axis and is the weighted sum of the inputs
-under the kernel placed there. With antialiasing, a kernel that shrinks the picture is stretched
+under the kernel placed there. With antialiasing, a kernel that shrinks the image is stretched
 by ``1 / scale``. The weights of one output sample are normalised to a sum of 1.
 
 Source: the documented behaviour of MATLAB's ``imresize``; R. Keys, "Cubic convolution
@@ -33,7 +33,7 @@ def cubic(x: np.ndarray, a: float = -0.5) -> np.ndarray:
 
 
 def cubic_taps(factor: int, kind: str) -> np.ndarray:
-    """(factor, 5): the weights of five neighbours in enlarging by a whole factor.
+    """(factor, 5): the weights of five neighbours in upscaling by a whole factor.
 
     It repeats the same taps, so each output pixel of one input pixel has its own.
 
@@ -97,7 +97,7 @@ def contributions(
     Args:
         in_length: input samples on this axis, at least 1.
         out_length: output samples on this axis, at least 1.
-        scale: output over input; above 1 enlarges.
+        scale: output over input; above 1 upscales.
         method: a key of :data:`KERNELS`.
         antialias: stretch the kernel by 1/scale where scale < 1.
         border: one of :data:`BORDERS`.

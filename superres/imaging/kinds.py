@@ -23,7 +23,7 @@ _CONVERT = "which is not read here; convert it to PNG"
 _JUNK = ("thumbs.db", "ehthumbs.db", "desktop.ini", ".ds_store", ".volumeicon.icns")
 
 
-class BrokenPicture(ValueError):
+class BrokenImage(ValueError):
     """The fault of an image file, in words that follow the file's name and a colon."""
 
 
@@ -93,12 +93,12 @@ def why_not(head: bytes) -> str:
         return kind.refused
     if is_video(head):
         return "a film, not an image; superres upscale takes it, whatever its name"
-    return f"not a picture in a known format; it begins with {str(head[:12])[1:]}"
+    return f"not an image in a known format; it begins with {str(head[:12])[1:]}"
 
 
 def is_junk(name: str, head: bytes) -> bool:
     """Whether a file is one of those that systems leave behind, or text: left out unsaid."""
-    # An SVG is text, and a picture.
+    # An SVG is text, and an image.
     text = _is_text(head) and not getattr(kind_of(head), "refused", "")
     return text or name.startswith("._") or name.lower() in _JUNK
 

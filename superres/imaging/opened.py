@@ -13,7 +13,7 @@ from PIL import Image
 
 from superres.imaging import tiff
 from superres.imaging._cv2 import import_cv2
-from superres.imaging.kinds import HEAD, BrokenPicture, Kind, kind_of, why_not
+from superres.imaging.kinds import HEAD, BrokenImage, Kind, kind_of, why_not
 from superres.imaging.samples import from_pillow
 
 ORIENTATION = 274
@@ -57,14 +57,14 @@ class Opened:
         header: what it says about itself.
 
     Raises:
-        BrokenPicture: damaged, or of a kind that is not read.
+        BrokenImage: damaged, or of a kind that is not read.
     """
 
     def __init__(self, file: BinaryIO) -> None:
         head = file.read(HEAD)
         kind = kind_of(head)
         if kind is None or not kind.name:
-            raise BrokenPicture(why_not(head))
+            raise BrokenImage(why_not(head))
         self._kind, self._name = kind, kind.name.upper()
         self.page: tiff.Page | None = None
         self.image: Any = None
@@ -91,7 +91,7 @@ class Opened:
         channels = 4 if alpha else 1 if mode in ("1", "L", "I") or mode.startswith("I;16") else 3
         bits, notes = _bits(kind, image, head), tuple(_left_out(kind, image, head))
         turn, icc = 1, "icc_profile" in image.info
-        with contextlib.suppress(Exception):  # a damaged block is no reason to refuse the image
+        with contextlib.suppress(Exception):  # a damaged block does not disqualify the image
             turn = tiff.turn_of(Image.Image.getexif(image).get(ORIENTATION))
         return ImageHeader(kind.name, *image.size[::-1], channels, bits, alpha, turn, icc, notes)
 
@@ -99,12 +99,12 @@ class Opened:
         """(H, W, C) uint8, uint16 or float32 of ``data``, the whole file.
 
         Raises:
-            BrokenPicture: damaged.
+            BrokenImage: damaged.
         """
         with _damage(f"a {self._name} that cannot be decoded"):
             pixels = self._decoded(data)
         if pixels.shape[:2] != (self.header.height, self.header.width):
-            raise BrokenPicture(f"it decodes to {pixels.shape[:2]} pixels, its header says others")
+            raise BrokenImage(f"it decodes to {pixels.shape[:2]} pixels, its header says others")
         return pixels
 
     def _decoded(self, data: bytes) -> np.ndarray:
@@ -123,7 +123,7 @@ class Opened:
         cv2, image = import_cv2(), self.image
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
         if pixels is None:
-            raise BrokenPicture("cannot be decoded, damaged or truncated")
+            raise BrokenImage("cannot be decoded, damaged or truncated")
         pixels = np.atleast_3d(pixels)
         if pixels.shape[2] > 1:
             # Some rows at a time, in place: a second copy would be the most ever in memory.
@@ -132,7 +132,7 @@ class Opened:
                 pixels[start : start + _BAND] = cv2.cvtColor(pixels[start : start + _BAND], code)
         if self._name == "PNM" and (peak := _pnm_peak(image)) < 65535:
             if pixels.max() > peak:
-                raise BrokenPicture(f"damaged: a sample of {pixels.max()} above its peak of {peak}")
+                raise BrokenImage(f"damaged: a sample of {pixels.max()} above its peak of {peak}")
             return ((pixels * np.uint32(65535) + peak // 2) // peak).astype(np.uint16)
         if image.mode in ("LA", "I;16", "L") and pixels.shape[2] == 4:
             return np.ascontiguousarray(pixels[..., [0, 3]])
@@ -150,10 +150,10 @@ def _damage(what: str) -> Iterator[None]:
     """Pillow, OpenCV and their plugins fail in any way on damaged data: one way to tell of it."""
     try:
         yield
-    except (BrokenPicture, MemoryError):
+    except (BrokenImage, MemoryError):
         raise
     except Exception as error:
-        raise BrokenPicture(f"{what}, damaged or truncated ({error})") from None
+        raise BrokenImage(f"{what}, damaged or truncated ({error})") from None
 
 
 def plugin(kind: Kind) -> Any:
@@ -161,7 +161,7 @@ def plugin(kind: Kind) -> Any:
     if kind.plugin not in Image.OPEN:
         Image.init()
     if kind.plugin not in Image.OPEN:
-        raise BrokenPicture(f"{kind.plugin}, which this Pillow does not read; convert it to PNG")
+        raise BrokenImage(f"{kind.plugin}, which this Pillow does not read; convert it to PNG")
     return Image.OPEN[kind.plugin][0]
 
 
@@ -184,7 +184,7 @@ def _bits(kind: Kind, image: Image.Image, head: bytes) -> int:
         bits = head[head.find(b"\xff\x51") + 40] % 128 + 1  # behind the SIZ marker
         deep = bits == 16 and image.mode in ("RGB", "I;16")
         if bits > 8 and not deep:  # Pillow has them wrong
-            raise BrokenPicture(f"a JPEG 2000 of {bits} bits, not read here; convert it to PNG")
+            raise BrokenImage(f"a JPEG 2000 of {bits} bits, not read here; convert it to PNG")
     return 16 if deep else 8
 
 
@@ -197,7 +197,7 @@ def _left_out(kind: Kind, image: Image.Image, head: bytes) -> Iterator[str]:
         moving = "animated: " * (kind.name in ("gif", "png", "webp"))
         yield f"{moving}only the first of its {frames} frames is done"
     if getattr(image, "default_image", False):
-        yield "its default image is no frame of its animation: only one of the two is done"
+        yield "its default image is not a frame of its animation: only one of the two is done"
     if image.mode == "CMYK":
         yield "CMYK was turned to RGB"
     at = head.find(b"av1C") if kind.name == "avif" else -1

@@ -1,10 +1,10 @@
-"""Resize pictures exactly as MATLAB's ``imresize`` does.
+"""Resize images exactly as MATLAB's ``imresize`` does.
 
 Super-resolution pairs and published scores are made with MATLAB's bicubic. Three habits of it
 decide the numbers: the kernel is stretched when shrinking (antialiasing), the axis with the smaller
-scale goes first (the height when equal), and an integer picture is rounded, half up, and clamped
+scale goes first (the height when equal), and an integer image is rounded, half up, and clamped
 **after each of the two passes**. Two generations of MATLAB differ within two output pixels of the
-border: newer releases mirror the picture there (``border='reflect'``), older ones repeat the edge
+border: newer releases mirror the image there (``border='reflect'``), older ones repeat the edge
 sample (``border='replicate'``).
 
 How it is fast and still exact: the weights of a pass form a banded matrix that is cut into small
@@ -43,7 +43,7 @@ def imresize(
     border: str = "reflect",
     rounding: str = "uint8_each_pass",
 ) -> np.ndarray:
-    """Resize a picture with the numbers of MATLAB's ``imresize``.
+    """Resize an image with the numbers of MATLAB's ``imresize``.
 
     Args:
         image: (H, W) or (H, W, C), of type uint8, uint16, float32 or float64, any value range.
@@ -55,16 +55,16 @@ def imresize(
             ``lanczos3``.
         antialias: stretch the kernel when shrinking.
         border: ``reflect`` for newer MATLAB releases, ``replicate`` for older ones.
-        rounding: ``uint8_each_pass`` rounds an integer picture to its own type (uint16 too) after
+        rounding: ``uint8_each_pass`` rounds an integer image to its own type (uint16 too) after
             each pass, as MATLAB does. ``float`` computes it in float64 without rounding or
             clamping and returns float64 on the same range.
 
     Returns:
-        (h, w) or (h, w, C). An integer picture keeps its type unless ``rounding='float'``. Float
-        pictures are computed in float64, never rounded or clamped, and keep their type.
+        (h, w) or (h, w, C). An integer image keeps its type unless ``rounding='float'``. Float
+        images are computed in float64, never rounded or clamped, and keep their type.
 
     Raises:
-        UserError: for an argument or picture outside of what is listed above.
+        UserError: for an argument or image outside of what is listed above.
     """
     _check(image)
     names = {"method": KERNELS, "border": BORDERS, "rounding": ROUNDINGS}
@@ -96,19 +96,19 @@ def modcrop(image: np.ndarray, scale: int) -> np.ndarray:
         A view of ``image``.
 
     Raises:
-        UserError: the scale is no positive integer, or larger than the picture.
+        UserError: the scale is not a positive integer, or larger than the image.
     """
     height, width = image.shape[:2]
     if type(scale) is bool or scale != int(scale) or not 1 <= scale <= min(height, width):
         raise UserError(
-            f"modcrop: the scale must be a positive integer, not above the sides of the picture, "
+            f"modcrop: the scale must be a positive integer, not above the sides of the image, "
             f"{height}x{width} (HxW); it is {scale!r}"
         )
     return image[: height - height % int(scale), : width - width % int(scale)]
 
 
 def _check(image: np.ndarray) -> None:
-    """Raise UserError for what is no image."""
+    """Raise UserError if it is not an image."""
     array = np.asarray(image)
     if array.ndim not in (2, 3) or array.size == 0 or array.dtype not in _TYPES:
         raise UserError(
@@ -150,7 +150,7 @@ def _resize_axis(
     antialias: bool,
     border: str,
 ) -> np.ndarray:
-    """One pass along ``axis``, rounded and clamped to the picture's type if that is integer."""
+    """One pass along ``axis``, rounded and clamped to the image's type if that is integer."""
     if axis == 1:
         turned = _resize_axis(_transpose(image), 0, length, scale, method, antialias, border)
         return _transpose(turned)

@@ -16,7 +16,7 @@ Channels = Literal["rgb", "grey", "unchanged"]
 
 
 def from_pillow(image: Image.Image) -> np.ndarray:
-    """(H, W, C) uint8, uint16 or float32 of a Pillow picture; C as in :class:`Picture`.
+    """(H, W, C) uint8, uint16 or float32 of a Pillow image; C as in :class:`Image`.
 
     Raises:
         UserError: samples beyond [0, 65535], or floats beyond [0, 1].

@@ -15,7 +15,7 @@ import numpy as np
 from PIL.TiffImagePlugin import ImageFileDirectory_v2, TiffImageFile
 
 from superres.imaging._cv2 import import_cv2
-from superres.imaging.kinds import RAW, BrokenPicture
+from superres.imaging.kinds import RAW, BrokenImage
 from superres.imaging.samples import from_pillow, range_fault
 
 _WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _ORIENTATION = 256, 257, 258, 262, 274
@@ -76,15 +76,15 @@ def find_page(file: BinaryIO) -> Page:
     """The image of a TIFF: its first page of full resolution.
 
     Raises:
-        BrokenPicture: camera raw, a kind that is not read, or damaged.
+        BrokenImage: camera raw, a kind that is not read, or damaged.
         Exception: damaged in a way that Pillow notices.
     """
     pages = _directories(file)
     if any(50706 in p.tags or p.photometric in (32803, 34892) for p in pages):
-        raise BrokenPicture(RAW)
+        raise BrokenImage(RAW)
     page = next((p for p in pages if not p.is_reduced), pages[0])
     if 0 in page.size:
-        raise BrokenPicture("damaged: a TIFF whose image has no size")
+        raise BrokenImage("damaged: a TIFF whose image has no size")
     _check(page)
     if (rest := page.samples - page.bands - (page.alpha > 0)) > 0:
         words = f"{rest} of its {page.samples} bands left out"
@@ -101,7 +101,7 @@ def _directories(file: BinaryIO) -> list[Page]:
     file.seek(0)
     head = file.read(16)
     if head[:4] == b"MM\0+":  # which Pillow does not know
-        raise BrokenPicture("a big-endian BigTIFF, which is not read here; convert it to PNG")
+        raise BrokenImage("a big-endian BigTIFF, which is not read here; convert it to PNG")
     pages: list[Page] = []
     seen = {0}
     pending = [(_empty(head).next, True)]
@@ -115,13 +115,13 @@ def _directories(file: BinaryIO) -> list[Page]:
         file.seek(at)
         found.load(file)
         if found.next is None:  # Pillow warns of a missing end, and goes on
-            raise BrokenPicture("truncated inside a TIFF directory")
+            raise BrokenImage("truncated inside a TIFF directory")
         tags = {t: v if isinstance(v, tuple) else (v,) for t, v in found.items()}
         pages.append(Page(tags, dict(found.tagtype), main))
         pending += [(found.next, True)] * main
         pending += [(o, False) for o in reversed(tags.get(_SUBIFDS, ())) if isinstance(o, int)]
     if not pages:
-        raise BrokenPicture("a TIFF without pages")
+        raise BrokenImage("a TIFF without pages")
     return pages
 
 
@@ -158,7 +158,7 @@ def _check(page: Page) -> None:
         (not readable, f"{samples} {kind} bands of {bits} bits, {lie}"),
     ):
         if wrong:
-            raise BrokenPicture(
+            raise BrokenImage(
                 f"a TIFF with {words}, which is not read here; convert it to RGB of 8 or 16 bits"
             )
 
@@ -174,7 +174,7 @@ def decode(data: bytes, page: Page) -> np.ndarray:
     cv2 = import_cv2()
     bands = cv2.imdecode(file, cv2.IMREAD_UNCHANGED)
     if bands is None:
-        raise BrokenPicture("a TIFF that cannot be decoded: damaged, or packed in an unread way")
+        raise BrokenImage("a TIFF that cannot be decoded: damaged, or packed in an unread way")
     bands = np.atleast_3d(bands)
     bands = bands[..., [2, 1, 0, 3][: bands.shape[2]]] if bands.shape[2] > 1 else bands
     bands = bands[..., : page.bands + (page.alpha > 0)]
@@ -193,7 +193,7 @@ def decode(data: bytes, page: Page) -> np.ndarray:
 
 def _unit_range(bands: np.ndarray, page: Page) -> np.ndarray:
     if fault := range_fault(bands):
-        raise BrokenPicture(f"it {fault}")
+        raise BrokenImage(f"it {fault}")
     if bands.min() < 0 or bands.max() > 1:
         page.notes.append("float samples outside [0, 1] were clipped")
     return np.clip(bands, 0, 1).astype(np.float32)

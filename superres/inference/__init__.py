@@ -1,7 +1,7 @@
 """Inference: a network applied to images of any size.
 
 `Tiler` does it on numpy arrays: the whole image, tiles, the published chop, self-ensemble. It
-takes any `Backend`, of which torch is one. Importing this loads none of them.
+takes any `Backend`, torch among them. Importing this loads none of them.
 """
 
 from superres.inference.network import Backend, in_channels

@@ -1,4 +1,4 @@
-"""Published one-channel networks on pictures: Y of YCbCr goes through them, chroma beside them."""
+"""Published one-channel networks on images: Y of YCbCr goes through them, chroma beside them."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def on_luma(net: Backend, model: Any, channels: int = 3) -> Backend:
 
 
 class OnLuma(Backend):
-    """A network of one channel, trained on Y of YCbCr, as one that takes pictures.
+    """A network of one channel, trained on Y of YCbCr, as one that takes images.
 
     It is fed Y in 16 to 235 of 255, not rounded (BT.601), and its result is clamped to [0, 1], as
-    the published programs do. Chroma is enlarged by MATLAB's bicubic.
+    the published programs do. Chroma is upscaled by MATLAB's bicubic.
 
     Args:
         net: the network.
-        channels: of the pictures: 3 (RGB) or 1 (grey).
+        channels: of the images: 3 (RGB) or 1 (grey).
     """
 
     def __init__(self, net: Backend, channels: int) -> None:

@@ -149,13 +149,13 @@ class Tiler:
             UserError: not enough memory whatever the tiles.
         """
         image, scale = shape[2:], self.net.scale
-        sides, top, told = self._cap or (PROBE, PROBE), 0, ""
+        sides, top, note = self._cap or (PROBE, PROBE), 0, ""
         while top < size[0]:
             try:
                 sides = self._cap or self._sides(shape, size)
                 reach = self._overlap
                 cut = sides[0] < image[0] or sides[1] < image[1]
-                self.record = self._how(sides if cut else None, told)
+                self.record = self._how(sides if cut else None, note)
                 if cut and not self._exact:
                     x = windows.as_floats(read(0, image[0]))
                     y = windows.blended(self._run, x, scale, sides, reach, progress)
@@ -169,15 +169,15 @@ class Tiler:
                     top += band.shape[2]
                 return
             except Exception as error:
-                told = self._smaller(error, sides, image)
+                note = self._smaller(error, sides, image)
             # Only here is the failed attempt's memory free: the exception held it until now.
             give_back(self.net.device)
 
     def _how(self, sides: Sides | None, ran_out: str) -> UpscaleRecord:
         """The record of an image that is done whole, or in tiles."""
         if self.tiling.tile == "edsr-chop":
-            told = "the published chop: differs slightly from the whole picture"
-            return UpscaleRecord("edsr-chop", exact=False, notes=[told])
+            note = "the published chop: differs slightly from the whole picture"
+            return UpscaleRecord("edsr-chop", exact=False, notes=[note])
         if sides is None:
             return UpscaleRecord()
         tile = sides[0] if sides[0] == sides[1] else sides
@@ -187,8 +187,8 @@ class Tiler:
         radius = self.net.receptive_radius
         why = f"the overlap of {self._overlap} px is less than the receptive radius of {radius}"
         if radius is None:
-            why = f"the network may look at the whole picture (overlap {self._overlap} px)"
-        notes.append(f"tiles were blended and differ from the whole picture: {why}")
+            why = f"the network may look at the whole image (overlap {self._overlap} px)"
+        notes.append(f"tiles were blended and differ from the whole image: {why}")
         return UpscaleRecord("blended-tiles", tile, self._overlap, False, notes)
 
     def _smaller(self, error: Exception, sides: Sides, image: Sides) -> str:
@@ -202,7 +202,7 @@ class Tiler:
             hint = "use tile='auto'" if self._whole else "close other programs"
             raise UserError(
                 f"not enough memory on {self.net.device} for {what} (of {image[1]}x{image[0]} px): "
-                f"{hint}, or use a smaller network or picture"
+                f"{hint}, or use a smaller network or image"
             ) from error
         side = max(SMALLEST_TILE, max(tried) // 2)
         self._cap = (side, side)

@@ -21,7 +21,7 @@ READ = "MMEditing 0.x, MMagic 1.x, BasicSR, and EDSR-PyTorch's option line"
 
 
 def recipe_of(tree: Mapping[str, Any], path: Path) -> Recipe | None:
-    """What a config says that is no config of superres; None for one of ours.
+    """The recipe of another toolbox's config; None for a config of superres.
 
     Args:
         tree: its content, inheritance done.
@@ -39,7 +39,7 @@ def recipe_of(tree: Mapping[str, Any], path: Path) -> Recipe | None:
             key = "it lacks the key " if isinstance(error, KeyError) else ""
             raise UserError(f"{path}: a value is not as {READ} have it: {key}{error}") from error
     if path.suffix in (".yml", ".yaml") and "model" not in tree and "_base_" not in tree:
-        raise UserError(f"{path} is no config of superres, and of no toolbox that is read: {READ}")
+        raise UserError(f"{path} is not a config of superres or of a supported toolbox: {READ}")
     return None
 
 
@@ -53,7 +53,7 @@ def recipe_of_line(line: str) -> Recipe:
 
 
 def _finished(recipe: Recipe) -> Recipe:
-    """Files to start from that are not there are told and left out: their configs name those of
+    """Missing files to start from are reported and left out: their configs name those of
     their authors."""
     start = recipe.config.get("load_from")
     if start and not os.path.exists(start):

@@ -28,7 +28,7 @@ _DEFAULTS: dict[str, Any] = {
 }
 _RDN = {"A": (20, 6, 32), "B": (16, 8, 64)}
 _STUDY = {"BICUBIC_INPUT_MODEL": False, "BICUBIC_INPUT_MODEL_GRC": True}
-"""The study's networks that enlarge first, and whether they add the enlarged input."""
+"""The study's networks that upscale first, and whether they add the upscaled input."""
 _ONE_VALUE = ("gan_k", "RDNkSize", "batch_norm", "ext", "n_GPUs", "shift_mean", "decay_type")
 _NOTHING_TO_DO = {**dict.fromkeys(_ONE_VALUE, 1), "reset": 0, "save_models": 0, "cpu": 0}
 _ELSEWHERE = {
@@ -55,7 +55,7 @@ def translate(line: str) -> Recipe:
     words = words[next((i for i, w in enumerate(words) if w.startswith("--")), 0) :]
     given, recipe = _parse(words)
     elsewhere = [key for key in _ELSEWHERE if getattr(given, key) not in (None, False)]
-    recipe.notes += [f"--{key} is no part of a training" for key in elsewhere]
+    recipe.notes += [f"--{key} does not belong to a training" for key in elsewhere]
     _template(given)
     scales = [int(s) for s in str(given.scale).split("+") if s.isdecimal()]
     if not scales or (len(scales) > 1 and given.model != "MDSR"):
@@ -82,7 +82,7 @@ def _parse(words: list[str]) -> tuple[argparse.Namespace, Recipe]:
     except argparse.ArgumentError as error:
         raise UserError(f"the option line: {error}") from None
     if unknown:
-        raise UserError(f"the option line: {unknown[0]} is no option of EDSR-PyTorch's training")
+        raise UserError(f"the option line: {unknown[0]} is not a training option of EDSR-PyTorch")
     return given, Recipe("EDSR-PyTorch")
 
 

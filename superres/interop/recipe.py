@@ -79,7 +79,7 @@ class Recipe:
 
 
 class Reader:
-    """A config's tree, of which each key is taken once; what is left has no counterpart."""
+    """A config's tree whose keys are each taken once; what is left has no counterpart."""
 
     def __init__(self, tree: Mapping[str, Any], where: str) -> None:
         self.tree: Tree = copy.deepcopy(dict(tree))
@@ -95,7 +95,7 @@ class Reader:
         return node.pop(last, default) if isinstance(node, dict) else default
 
     def path(self, key: str, value: str | None) -> str | None:
-        """A path in the file; its key is told where nothing lies there."""
+        """A path in the file; the message names its key if nothing is there."""
         if value:
             self.paths.setdefault(value, key)
         return value
@@ -139,7 +139,7 @@ def patch_of(reader: Reader, key: str, size: int, scale: int) -> int:
         UserError: the scale does not divide it.
     """
     if size % scale:
-        raise reader.refuse(key, size, f"is no multiple of scale = {scale}")
+        raise reader.refuse(key, size, f"is not a multiple of scale = {scale}")
     return size // scale
 
 

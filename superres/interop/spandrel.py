@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from superres.checkpoints.files import CONFIG_TENSOR, parse_config
 from superres.checkpoints.networks import build_named
 from superres.checkpoints.spandrel_networks import package
+from superres.checkpoints.weight_files import CONFIG_TENSOR, parse_config
 from superres.errors import UserError
 from superres.export.weights import SPANDREL_NETWORKS
 

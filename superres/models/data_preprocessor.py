@@ -14,10 +14,10 @@ _PEAK = {torch.uint8: 255.0, torch.uint16: 65535.0}
 
 @MODELS.register_module()
 class DataPreprocessor(BaseDataPreprocessor):
-    """uint8 (or uint16) pictures (N, H, W, C) to float (N, C, H, W) in [0, 1].
+    """uint8 (or uint16) images (N, H, W, C) to float (N, C, H, W) in [0, 1].
 
     The integers travel to the device, a quarter of the bytes, and are cast there. Mean and range
-    belong to the backbones. The result has channels_last strides, as the pictures lie in memory.
+    belong to the backbones. The result has channels_last strides, as the images lie in memory.
     """
 
     def forward(self, data: dict[str, Any], training: bool = False) -> dict[str, Any]:
@@ -27,9 +27,9 @@ class DataPreprocessor(BaseDataPreprocessor):
             samples["gt"] = self.to_float(data["gt"])
         return {"inputs": self.to_float(data["inputs"]), "data_samples": samples}
 
-    def to_float(self, pictures: torch.Tensor) -> torch.Tensor:
+    def to_float(self, images: torch.Tensor) -> torch.Tensor:
         """(N, H, W, C) integers on any device to (N, C, H, W) in [0, 1] on this module's."""
-        peak = _PEAK.get(pictures.dtype)
-        pictures = pictures.to(self.device, non_blocking=self._non_blocking)
-        pictures = pictures.permute(0, 3, 1, 2).float()
-        return pictures if peak is None else pictures.div_(peak)
+        peak = _PEAK.get(images.dtype)
+        images = images.to(self.device, non_blocking=self._non_blocking)
+        images = images.permute(0, 3, 1, 2).float()
+        return images if peak is None else images.div_(peak)

@@ -1,7 +1,7 @@
 """What a network costs: parameters, operations, memory, and how far it sees.
 
 Nothing is computed: the network runs on torch's meta device, which knows sizes and no numbers, so
-any network at any picture size is summed up in a moment and in no memory.
+any network at any image size is summed up in a moment and in no memory.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from superres.models.layers.backbone import on_meta, with_scale
 from superres.registry import MODELS
 
 TARGET = (720, 1280)
-"""Height and width of the enlarged picture that costs refer to, as in the field's tables."""
+"""Height and width of the upscaled image that costs refer to, as in the field's tables."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Summary:
-    """A network at one scale and one picture size.
+    """A network at one scale and one image size.
 
     Attributes:
         network: its class.
@@ -59,9 +59,9 @@ class Summary:
         trainable: those that training changes.
         layers: convolutions that take part.
         flops: of one pass over ``input``; an addition and a multiplication are two.
-        receptive_radius: input pixels; None where that is the whole picture or not known.
+        receptive_radius: input pixels; None where that is the whole image or not known.
         inference_memory: bytes of input, results and intermediates at the worst moment, float32.
-        training_memory: bytes that one picture's pass keeps for the gradients, float32.
+        training_memory: bytes that one image's pass keeps for the gradients, float32.
         parts: the network's children.
     """
 
@@ -115,10 +115,10 @@ def summarise(
         for module in _run_for(child)
     ]
     try:
-        picture = torch.empty(1, channels, height, width, device="meta")
+        image = torch.empty(1, channels, height, width, device="meta")
         with torch.no_grad(), live if memory else contextlib.nullcontext(), counter:
-            live.see(picture)
-            output = network(picture)
+            live.see(image)
+            output = network(image)
     except (RuntimeError, TypeError) as error:  # sizes beyond 64 bits, a forward that needs numbers
         raise UserError(
             f"{kind} cannot be summed up for an input of {height}x{width}: {error}"
@@ -146,7 +146,7 @@ def summarise(
     return Summary(
         network=kind,
         scale=network.scale,
-        input=tuple(picture.shape[1:]),
+        input=tuple(image.shape[1:]),
         output=tuple(output.shape[1:]),
         parameters=sum(p.numel() for p in network.parameters()),
         trainable=sum(p.numel() for p in network.parameters() if p.requires_grad),
@@ -154,7 +154,7 @@ def summarise(
         flops=counter.get_total_flops(),
         receptive_radius=getattr(network, "receptive_radius", None),
         inference_memory=live.peak if memory else None,
-        training_memory=_kept_for_backward(network, picture) if memory else None,
+        training_memory=_kept_for_backward(network, image) if memory else None,
         parts=tuple(part(name, child) for name, child in network.named_children()),
     )
 
@@ -174,11 +174,11 @@ def _note(
         shapes[name] = tuple(output.shape[1:])
 
 
-def _kept_for_backward(network: nn.Module, picture: Tensor) -> int:
+def _kept_for_backward(network: nn.Module, image: Tensor) -> int:
     saved: list[Tensor] = []
     # Nothing is computed backwards, so nobody asks for what was saved.
     with torch.autograd.graph.saved_tensors_hooks(saved.append, lambda _: None):
-        network.train()(picture)
+        network.train()(image)
     sizes = {t.untyped_storage()._cdata: t.untyped_storage().nbytes() for t in saved}
     own = {p.untyped_storage()._cdata for p in network.parameters()}
     return sum(size for key, size in sizes.items() if key not in own)

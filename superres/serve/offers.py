@@ -12,8 +12,8 @@ from superres.errors import ScaleNeeded, UserError
 from superres.inference import Tiling
 from superres.inference.backends import check_name
 from superres.upscaling.automatic import AUTO, PHOTO, for_image
-from superres.upscaling.enlarge import Enlarger
 from superres.upscaling.networks import Options, choose_network
+from superres.upscaling.tiled_upscaler import TiledUpscaler
 
 _BUDGET = 256 << 20  # small tiles, so that progress is seen, and stopping does not take long
 _READY = 3
@@ -51,7 +51,7 @@ class Offer:
 
 
 class Offers:
-    """The offers of a session, and their networks, the last few of which stay ready.
+    """The offers of a session, and their networks, of which the last few stay ready.
 
     Args:
         given: weight files and names.
@@ -69,9 +69,9 @@ class Offers:
         if device not in ("auto", "cpu", "vulkan"):  # which need no torch
             from superres.checkpoints.networks import pick_device
 
-            pick_device(device)  # else the first picture would be the first to tell
+            pick_device(device)  # else the first image would be the first to tell
         self._options = Options(device=device, backend=backend)
-        self._ready = lru_cache(maxsize=_READY)(self._enlarger)
+        self._ready = lru_cache(maxsize=_READY)(self._upscaler)
         self._offers: dict[str, Offer] = {}
         for text in given:
             self._add(text)
@@ -91,21 +91,23 @@ class Offers:
         """The offer of that name."""
         return self._offers.get(name)
 
-    def enlarger(
+    def upscaler(
         self, offer: Offer, scale: int, self_ensemble: bool, source: Path | None = None
-    ) -> tuple[Enlarger, list[str]]:
-        """An `Enlarger`, and notes for a person. Not to be called from two threads at once.
+    ) -> tuple[TiledUpscaler, list[str]]:
+        """An `TiledUpscaler`, and notes for a person. Not to be called from two threads at once.
 
         Args:
-            source: the picture, by whose kind ``auto`` chooses.
+            source: the image, by whose kind ``auto`` chooses.
         """
         given = for_image(source, scale) if offer.given == AUTO else offer.given
         return self._ready(given, scale, self_ensemble)
 
-    def _enlarger(self, given: str, scale: int, self_ensemble: bool) -> tuple[Enlarger, list[str]]:
+    def _upscaler(
+        self, given: str, scale: int, self_ensemble: bool
+    ) -> tuple[TiledUpscaler, list[str]]:
         tiling = Tiling(self_ensemble=self_ensemble, memory_budget=_BUDGET)
         chosen = choose_network(replace(self._options, model=given, scale=scale, tiling=tiling))
-        made = chosen.enlarger
+        made = chosen.upscaler
         return made, [f"{chosen.label}, back end {chosen.backend}", *chosen.notes]
 
     def _add(self, given: str) -> None:

@@ -1,4 +1,4 @@
-"""Pictures as a browser shows them: 8 bits, upright, not too large, made from passing bands."""
+"""Images as a browser shows them: 8 bits, upright, not too large, made from passing bands."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from superres.imaging.io import Picture
+from superres.imaging.io import LoadedImage
 from superres.imaging.samples import to_pillow
 from superres.upscaling.writing import turned
 
@@ -18,15 +18,15 @@ _SIDE = 16384  # browsers show nothing longer
 
 
 class Preview:
-    """Collects (rows, W, C) bands of a picture of known size, reduced if need be.
+    """Collects (rows, W, C) bands of an image of known size, reduced if need be.
 
     Args:
-        height, width: of the whole picture, as stored.
+        height, width: of the whole image, as stored.
         source: whose orientation and profile it has.
         pixels: the most that are kept.
     """
 
-    def __init__(self, height: int, width: int, source: Picture, pixels: int = PIXELS) -> None:
+    def __init__(self, height: int, width: int, source: LoadedImage, pixels: int = PIXELS) -> None:
         self.factor = max(
             math.ceil(math.sqrt(height * width / pixels)), math.ceil(max(height, width) / _SIDE)
         )
@@ -56,8 +56,8 @@ class Preview:
 
     def png(self) -> bytes:
         """The whole as a PNG."""
-        picture = to_pillow(turned(np.concatenate(self._bands), self._source.orientation))
+        image = to_pillow(turned(np.concatenate(self._bands), self._source.orientation))
         buffer = io.BytesIO()
         profile = self._source.icc or None
-        picture.save(buffer, "PNG", compress_level=1, icc_profile=profile)
+        image.save(buffer, "PNG", compress_level=1, icc_profile=profile)
         return buffer.getvalue()

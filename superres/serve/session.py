@@ -39,7 +39,7 @@ def run_session(
         say: told the address when it is ready.
 
     Raises:
-        UserError: the address cannot be had, or ``keep`` cannot be written.
+        UserError: the address is not available, or ``keep`` cannot be written.
         KeyboardInterrupt: it was ended by Ctrl-C or SIGTERM; after cleaning up.
     """
     if keep is not None:
@@ -104,7 +104,7 @@ def listening(host: str, port: int) -> Iterator[socket.socket]:
     """A socket that listens there.
 
     Raises:
-        UserError: it cannot be had; says why, and what to do.
+        UserError: it is not available; says why, and what to do.
     """
     if not 0 <= port <= 65535:
         raise UserError(f"port {port} does not exist; ports go from 0 (any free one) to 65535")
@@ -115,7 +115,7 @@ def listening(host: str, port: int) -> Iterator[socket.socket]:
     except (OSError, UnicodeError) as error:
         why = getattr(error, "strerror", None) or error
         advice = "perhaps another superres serve has it; use --port 0, or another --host"
-        raise UserError(f"port {port} on {host} cannot be had ({why}), {advice}") from error
+        raise UserError(f"port {port} on {host} is not available ({why}), {advice}") from error
     with sock:
         yield sock
 

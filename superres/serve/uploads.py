@@ -1,4 +1,4 @@
-"""What is taken in: pictures by their content, within the limits, under harmless names."""
+"""What is taken in: images by their content, within the limits, under harmless names."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from superres.errors import UserError
-from superres.imaging.io import picture_size
+from superres.imaging.io import image_size
 from superres.imaging.kinds import first_bytes, kind_of, why_not
 
 KINDS = "PNG, JPEG, WebP, TIFF, BMP, GIF, AVIF or PNM"
@@ -20,9 +20,9 @@ class Limits:
 
     Attributes:
         upload_bytes: of one file.
-        pixels: of one picture.
-        result_pixels: of its result; rules out a large scale for large pictures.
-        waiting: pictures that are uploaded or waiting, the one in work included.
+        pixels: of one image.
+        result_pixels: of its result; rules out a large scale for large images.
+        waiting: images that are uploaded or waiting, the one in work included.
         finished: results that are held for download; the oldest are removed.
         upload_seconds: that one upload may take.
     """
@@ -51,18 +51,18 @@ def check_upload(path: Path, name: str, scale: float, limits: Limits) -> None:
     """Look at the first bytes of an upload.
 
     Raises:
-        Refused: not a picture of a kind that is read, or too many pixels.
+        Refused: not an image of a kind that is read, or too many pixels.
     """
     head = first_bytes(path)
     kind = kind_of(head)
     if kind is None or kind.refused:
         raise Refused(f"{name}: {why_not(head)}", 415)
-    if size := picture_size(path):
+    if size := image_size(path):
         check_size(size, name, scale, limits)
 
 
 def check_size(size: tuple[int, int], name: str, scale: float, limits: Limits) -> None:
-    """Refused if the picture (height, width), or its result, has too many pixels."""
+    """Refused if the image (height, width), or its result, has too many pixels."""
     height, width = size
     if height * width > limits.pixels:
         most = f"{limits.pixels / 1e6:g} million that this page takes (--max-pixels raises it)"

@@ -1,4 +1,4 @@
-"""The queue: one picture after the other through its network, in a thread of its own."""
+"""The queue: one image after the other through its network, in a thread of its own."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ import numpy as np
 
 from superres.errors import UserError
 from superres.files import write_atomically
-from superres.imaging.io import read_picture
+from superres.imaging.io import load_image
 from superres.serve.offers import Offer, Offers
 from superres.serve.preview import Preview
 from superres.serve.uploads import Limits, Refused, check_size
-from superres.upscaling.enlarge import Enlarger
+from superres.upscaling.tiled_upscaler import TiledUpscaler
 from superres.upscaling.writing import FORMATS, SUFFIX_FORMATS, native_format, save
 from superres.upscaling.writing import check_size as check_format
 
 logger = logging.getLogger("superres")
 _SUFFIX = {kind: suffix for suffix, kind in reversed(SUFFIX_FORMATS.items())}
-_TOLD = (
+_SHOWN = (
     *("id", "name", "scale", "state", "phase", "done", "total", "message", "notes", "size"),
     *("result_size", "reduced", "result_name"),
 )
@@ -40,10 +40,10 @@ class _Cancelled(Exception):
 
 @dataclass
 class Job:
-    """One picture from its upload to its result.
+    """One image from its upload to its result.
 
     Attributes:
-        id: that nobody can guess; whoever has it may see the picture.
+        id: that nobody can guess; whoever has it may see the image.
         name: the upload's, made harmless.
         state: ``queued``, ``working``, ``done``, ``failed`` or ``cancelled``.
         phase: of the work, in words.
@@ -84,14 +84,14 @@ class Job:
         return self.state in ("done", "failed", "cancelled")
 
     def as_dict(self, ahead: int = 0) -> dict[str, Any]:
-        """What the page is told; no path."""
+        """What the page shows; never a path."""
         now = self.ended or time.monotonic()
         left = None
         if self.state == "working":
             spent = now - self.tiles_begun
             left = self.expected - spent if self.tiles_begun and self.expected > spent else None
             left = spent / self.done * (self.total - self.done) if self.done else left
-        return {key: getattr(self, key) for key in _TOLD} | {
+        return {key: getattr(self, key) for key in _SHOWN} | {
             "model": self.offer.name,
             "ahead": ahead,
             "seconds": round(now - self.begun, 1) if self.begun else 0,
@@ -131,7 +131,7 @@ class Work:
         """
         waiting = sum(not job.over for job in self.jobs.values())
         if waiting >= self.limits.waiting:
-            raise Refused(f"{waiting} pictures are waiting already; try again later", 429)
+            raise Refused(f"{waiting} images are waiting already; try again later", 429)
         identity = secrets.token_urlsafe(24)
         folder = self.folder / identity
         folder.mkdir(mode=0o700)
@@ -167,7 +167,7 @@ class Work:
         except UserError as error:
             job.message = str(error).replace(f"{job.folder}/", "")
         except MemoryError:
-            job.message = "there is not enough memory for this picture; try a smaller scale"
+            job.message = "there is not enough memory for this image; try a smaller scale"
         except Exception:
             logger.exception("an image could not be upscaled")
             job.message = "superres itself failed; the terminal it was started from says more"
@@ -185,22 +185,22 @@ class Work:
         check()
         job.phase = "reading"
         source = job.folder / "source"
-        picture = read_picture(source, self.limits.pixels, job.name)
-        height, width = picture.pixels.shape[:2]
+        image = load_image(source, self.limits.pixels, job.name)
+        height, width = image.pixels.shape[:2]
         check_size((height, width), job.name, job.scale, self.limits)
-        kind = SUFFIX_FORMATS[FORMATS[job.format]] if job.format else native_format(picture)
+        kind = SUFFIX_FORMATS[FORMATS[job.format]] if job.format else native_format(image)
         job.phase = "preparing the network"
         check()
-        enlarger, said = self.offers.enlarger(job.offer, job.scale, job.self_ensemble, source)
-        size = enlarger.size(height, width)
+        upscaler, said = self.offers.upscaler(job.offer, job.scale, job.self_ensemble, source)
+        size = upscaler.size(height, width)
         check_format(kind, size, job.name)
-        turn = picture.orientation in (5, 6, 7, 8)
+        turn = image.orientation in (5, 6, 7, 8)
         job.size = (height, width) if turn else (width, height)
         job.result_size = size if turn else size[::-1]
-        before = Preview(height, width, picture)
-        before.add(picture.pixels)
+        before = Preview(height, width, image)
+        before.add(image.pixels)
         (job.folder / "before.png").write_bytes(before.png())
-        after = Preview(*size, picture)
+        after = Preview(*size, image)
         kind_of_work, begun = (job.offer.name, job.scale, job.self_ensemble), time.monotonic()
         job.expected = self._seconds.get(kind_of_work, 0) * height * width
         job.phase, job.tiles_begun = "upscaling", begun
@@ -211,12 +211,12 @@ class Work:
 
         suffix = FORMATS.get(job.format or "", _SUFFIX[kind])
         result = job.folder / f"result{suffix}"
-        lost = save(result, _Watched(enlarger, after, check), picture, kind, progress=progress)
+        lost = save(result, _Watched(upscaler, after, check), image, kind, progress=progress)
         self._seconds[kind_of_work] = (time.monotonic() - begun) / (height * width)
         job.phase = "preparing the view"
         (job.folder / "after.png").write_bytes(after.png())
         job.reduced = after.factor
-        job.notes = [*picture.notes, *lost, *enlarger.notes, *said]
+        job.notes = [*image.notes, *lost, *upscaler.notes, *said]
         stem = job.name.rpartition(".")[0] or job.name
         job.result_name = f"{stem}_x{job.scale}{suffix}"
         job.result = result
@@ -225,14 +225,14 @@ class Work:
 
 
 class _Watched:
-    """An `Enlarger` whose bands are seen as they pass."""
+    """An `TiledUpscaler` whose bands are seen as they pass."""
 
-    def __init__(self, enlarger: Enlarger, preview: Preview, tick: Callable[[], None]) -> None:
-        self.size = enlarger.size
-        self._enlarger, self._preview, self._tick = enlarger, preview, tick
+    def __init__(self, upscaler: TiledUpscaler, preview: Preview, tick: Callable[[], None]) -> None:
+        self.size = upscaler.size
+        self._upscaler, self._preview, self._tick = upscaler, preview, tick
 
     def rows(self, pixels: np.ndarray, progress: Any = None) -> Iterator[np.ndarray]:
-        for band in self._enlarger.rows(pixels, progress):
+        for band in self._upscaler.rows(pixels, progress):
             self._preview.add(band)
             yield band
             self._tick()

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageSequence
 
 from superres.errors import UserError
-from superres.imaging.io import max_pixels_allowed, opened_picture
+from superres.imaging.io import max_pixels_allowed, opened_image
 from superres.imaging.kinds import first_bytes, kind_of
 
 SUFFIXES = {".gif": "gif", ".apng": "png", ".png": "png", ".webp": "webp"}
@@ -29,7 +29,7 @@ class Animation:
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, float]]:
         """(H, W, 4) uint8 and milliseconds of each frame."""
-        with opened_picture(self.path) as image:
+        with opened_image(self.path) as image:
             for frame in ImageSequence.Iterator(image):
                 # The first image of a PNG need not be of the animation.
                 if image.tell() or not getattr(image, "default_image", False):
@@ -46,7 +46,7 @@ def find_animation(path: Path | str, max_pixels: int | None = None) -> Animation
     path, kind = Path(path), kind_of(first_bytes(path))
     if kind is None or kind.name not in SUFFIXES.values():
         return None
-    with opened_picture(path) as image:
+    with opened_image(path) as image:
         frames = getattr(image, "n_frames", 1) - getattr(image, "default_image", False)
         if frames < 2:
             return None

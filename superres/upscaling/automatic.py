@@ -12,7 +12,7 @@ from superres.imaging.kinds import first_bytes, kind_of
 
 AUTO = "auto"
 PHOTO = "edsr-photo"
-"""Trained on pictures that were JPEGs, slightly blurred, noisy or resized by browsers."""
+"""Trained on images that were JPEGs, slightly blurred, noisy or resized by browsers."""
 
 _LOSSLESS = ("png", "tiff", "bmp", "gif", "pnm", "ppm", "ico")
 
@@ -28,8 +28,8 @@ def model_for(head: bytes) -> str:
 def for_image(image: Any, scale: float) -> str:
     """The model for what :func:`superres.upscale` is given.
 
-    A path, or ``-`` for standard input, by its first bytes, a Pillow picture by the format it came
-    from; arrays, tensors and other pictures, whose past is not known, as if they had been
+    A path, or ``-`` for standard input, by its first bytes, a Pillow image by the format it came
+    from; arrays, tensors and other images, whose past is not known, as if they had been
     compressed.
     """
     if not _photo_offers(scale):

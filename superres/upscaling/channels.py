@@ -10,7 +10,7 @@ from superres.errors import UserError
 from superres.imaging._cv2 import import_cv2
 from superres.inference.luma import luma
 from superres.inference.network import Backend
-from superres.inference.network import in_channels as told_channels
+from superres.inference.network import in_channels as channel_notes
 from superres.inference.windows import resized
 
 # Colours spread this far under what is fully transparent: an edge's neighbourhood as a network
@@ -22,8 +22,8 @@ class AnyChannels:
     """A network made to take 1 (grey), 2 (grey, alpha), 3 (RGB) or 4 (RGB, alpha) channels.
 
     Grey goes through a three-channel network as three equal channels, whose luma is taken. Colour
-    goes through a one-channel network as luma; chroma is enlarged bicubically, as the papers of
-    such networks do. Alpha is enlarged by the network on its own, held within what the nearest
+    goes through a one-channel network as luma; chroma is upscaled bicubically, as the papers of
+    such networks do. Alpha is upscaled by the network on its own, held within what the nearest
     pixels have, so that what is opaque stays so and no halo rings around an edge. Beneath
     fully transparent pixels, whose stored colour nobody is meant to see (mostly black), the
     colours around are continued first: that is what keeps edges free of a dark fringe.
@@ -126,7 +126,7 @@ def channels_of(module: object) -> int:
     Raises:
         UserError: another number, as it states itself.
     """
-    channels = 3 if getattr(module, "studio_luma", False) else told_channels(module)
+    channels = 3 if getattr(module, "studio_luma", False) else channel_notes(module)
     if channels not in (1, 3):
         name = type(module).__name__
         raise UserError(f"this {name} takes {channels} channels; expected is RGB (3) or grey (1)")

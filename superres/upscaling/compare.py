@@ -14,7 +14,7 @@ import numpy as np
 from superres.errors import UserError
 from superres.files import write_atomically
 from superres.imaging.comparison import check_sizes, comparison
-from superres.imaging.io import read_picture, write_image
+from superres.imaging.io import load_image, write_image
 from superres.imaging.samples import to_8_bit, to_pillow, with_channels
 from superres.output import shown
 from superres.upscaling.python import as_arrays
@@ -46,7 +46,7 @@ def save_comparison(lq: Any, sr: Any, path: str | os.PathLike[str], gt: Any = No
 def as_rgb(image: Any) -> np.ndarray:
     """Anything that is an image as (H, W, 3) uint8, upright, transparency on white."""
     if isinstance(image, str | os.PathLike):
-        picture = read_picture(image)
+        picture = load_image(image)
         pixels = turned(picture.pixels, picture.orientation)
     else:
         stack, _ = as_arrays(image)
@@ -99,7 +99,7 @@ _PAGE = """<!doctype html>
 @LOOK@
 body{max-width:84rem} h2{font-size:1rem;margin:2rem 0 0} .images>img{display:block;width:100%}
 </style></head><body><h1>Before and after</h1>
-<p class="note">Left: the image as it was, enlarged by the browser. Right: the result.</p>
+<p class="note">Left: the image as it was, upscaled by the browser. Right: the result.</p>
 @BODY@
 <script>
 @SCRIPT@

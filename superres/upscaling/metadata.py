@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 
 from PIL import Image, PngImagePlugin
 
-from superres.imaging.io import Picture
+from superres.imaging.io import LoadedImage
 from superres.imaging.tiff import with_tags
 from superres.upscaling.provenance import EXIF_TAG, with_record
 
@@ -28,7 +28,9 @@ class Metadata:
     is not carried on. ``too_long`` names those that the format holds, but not so much of them.
     """
 
-    def __init__(self, source: Picture, size: tuple, stated: int, record: str, kind: str) -> None:
+    def __init__(
+        self, source: LoadedImage, size: tuple, stated: int, record: str, kind: str
+    ) -> None:
         info, self.chunks, self.given = source.info, source.png_chunks, source.exif
         self.icc, self.turn, self.record = source.icc, stated, record
         self.dpi = tuple(map(float, dpi)) if (dpi := info.get("dpi")) and all(dpi) else ()

@@ -14,15 +14,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from superres.checkpoints import zoo
-from superres.checkpoints.files import in_bytes, read_own
+from superres.checkpoints.weight_files import in_bytes, read_own
 from superres.errors import ScaleNeeded, UserError
 from superres.inference import Tiling
 from superres.inference.backends import Backend, NotConvertible, best
 from superres.inference.memory import cuda_is_likely
 from superres.upscaling.automatic import AUTO, for_image, why
 from superres.upscaling.channels import channels_of
-from superres.upscaling.enlarge import Enlarger, check_scale
 from superres.upscaling.provenance import Settings
+from superres.upscaling.tiled_upscaler import TiledUpscaler, check_scale
 
 if TYPE_CHECKING:
     import torch
@@ -95,12 +95,12 @@ class ChosenNetwork:
     backend: str | None = None
 
     @cached_property
-    def enlarger(self) -> Enlarger:
+    def upscaler(self) -> TiledUpscaler:
         """Ready on the fastest back end, or the one that was asked for, which takes seconds."""
         net = best(self.module, self.device, self.options.backend, self.options.precision)
         self.notes += [note for note in net.notes if note not in self.notes]
         self.backend = net.name
-        return Enlarger(net, self.scale, channels_of(self.module), self.options.tiling)
+        return TiledUpscaler(net, self.scale, channels_of(self.module), self.options.tiling)
 
     @cached_property
     def settings(self) -> Settings:

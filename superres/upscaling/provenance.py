@@ -13,8 +13,8 @@ from typing import Any
 
 from PIL import Image
 
-from superres.imaging.io import opened_picture, picture_size
-from superres.upscaling.enlarge import target_length
+from superres.imaging.io import image_size, opened_image
+from superres.upscaling.tiled_upscaler import target_length
 from superres.upscaling.video_reading import open_clip, probe
 
 EXIF_TAG = 0x000B
@@ -57,7 +57,7 @@ def record_in(path: Path | str, video: bool) -> str | None:
         with open_clip(Path(path)) as clip:
             text = "\n".join(v for k, v in clip.metadata.items() if k.lower() == "comment")
     else:
-        with contextlib.suppress(Exception), opened_picture(path) as image:
+        with contextlib.suppress(Exception), opened_image(path) as image:
             comment = image.info.get("comment", b"") if image.format == "GIF" else b""
             text = f"{Image.Image.getexif(image).get(EXIF_TAG)}\n{comment.decode('latin-1')}"
     matches = re.findall(rf"^{_MARK}{{.*}}$", text, re.M)
@@ -91,7 +91,7 @@ def misfit(
     """As `difference`, by the result's size and, where ``dated``, by the files' times."""
     if dated and os.stat(source).st_mtime_ns > os.stat(target).st_mtime_ns:
         return f"older than {source}"
-    size, found = (probe(Path(p)).size if video else picture_size(p) for p in (source, target))
+    size, found = (probe(Path(p)).size if video else image_size(p) for p in (source, target))
     if size is None or found is None:
         return "not an image that can be read" if found is None else None
     expected = [target_length(side, scale) for side in size]

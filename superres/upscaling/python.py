@@ -16,35 +16,35 @@ from PIL import Image
 
 from superres.checkpoints.zoo import USUAL_SCALE
 from superres.errors import UserError, did_you_mean, some
-from superres.imaging.io import read_picture
+from superres.imaging.io import load_image
 from superres.imaging.samples import from_pillow, range_fault, to_pillow
 from superres.inference import Tiling
 from superres.inference.backends import Backend, best
 from superres.upscaling.automatic import AUTO, for_image
 from superres.upscaling.channels import channels_of
-from superres.upscaling.enlarge import Enlarger, check_scale
 from superres.upscaling.metadata import Metadata
 from superres.upscaling.networks import Options as NetworkOptions
 from superres.upscaling.networks import choose_network
+from superres.upscaling.tiled_upscaler import TiledUpscaler, check_scale
 from superres.upscaling.writing import format_of, reduction, save, turned
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     File = str | os.PathLike[str]
-    Picture = File | Image.Image
+    ImageLike = File | Image.Image
     Model = nn.Module | Backend | File
     Item = TypeVar("Item")
     Several = list[Item] | tuple[Item, ...]
 
-Opened = TypeVar("Opened", bound="Picture")
+Opened = TypeVar("Opened", bound="ImageLike")
 """Of a list: what comes back as Pillow images."""
 Array = TypeVar("Array", bound="np.ndarray | Tensor")
 """What comes back as the same type."""
 
 
 class Options(TypedDict, total=False):
-    """Options of :func:`upscale` by name; see `PictureUpscaler`."""
+    """Options of :func:`upscale` by name; see `ImageUpscaler`."""
 
     backend: Literal["auto", "ncnn", "openvino", "onnxruntime", "torch"]
     max_pixels: int | None
@@ -79,7 +79,7 @@ class SomeFailed(UserError):
 
 @overload
 def upscale(
-    image: Picture, model: Model = ..., scale: float | None = ..., **options: Unpack[Options]
+    image: ImageLike, model: Model = ..., scale: float | None = ..., **options: Unpack[Options]
 ) -> Image.Image: ...
 @overload
 def upscale(
@@ -131,7 +131,7 @@ def upscale(image: Any, model: Model = AUTO, scale: float | None = None, **optio
             to (N, C, h * scale, w * scale) and has ``scale``, and ``receptive_radius`` where it
             is known, as every network of `superres.load_model` has.
         scale: of the result, any number from 1; None is the network's own, or 4 of several.
-        **options: of :class:`PictureUpscaler`; ``out`` and ``clamp`` of its call.
+        **options: of :class:`ImageUpscaler`; ``out`` and ``clamp`` of its call.
 
     Returns:
         What is said above. Values are clamped to their range unless ``clamp=False``.
@@ -184,7 +184,7 @@ def _named(name: str, scale: float | None, backend: str, changed: int | None) ->
     return choose_network(NetworkOptions(name, scale, backend=backend)).module
 
 
-def _ready(model: nn.Module | Backend, options: dict[str, Any]) -> PictureUpscaler:
+def _ready(model: nn.Module | Backend, options: dict[str, Any]) -> ImageUpscaler:
     """The upscaler of the last call, as long as weights and options are the same."""
     tensors = [] if isinstance(model, Backend) else [*model.parameters(), *model.buffers()]
     # Changes with every training step, every loading of weights, and every move.
@@ -193,7 +193,7 @@ def _ready(model: nn.Module | Backend, options: dict[str, Any]) -> PictureUpscal
     with _preparing:  # threads that ask for the same wait for the first
         known = _upscalers.get(model)
         if known is None or known[:2] != (options, stamp):
-            known = _upscalers[model] = (options, stamp, PictureUpscaler(model, **options))
+            known = _upscalers[model] = (options, stamp, ImageUpscaler(model, **options))
     return known[2]
 
 
@@ -254,12 +254,12 @@ def as_arrays(image: Any) -> tuple[np.ndarray, Callable[[np.ndarray], Any]]:
     return stack if stack.ndim == 4 else stack[None], same
 
 
-class PictureUpscaler:
+class ImageUpscaler:
     """A network ready for many images: its back end is prepared once, its buffers are kept.
 
-    >>> with model.upscaler(scale=3) as enlarge:  # doctest: +SKIP
+    >>> with model.upscaler(scale=3) as upscale:  # doctest: +SKIP
     ...     for path in paths:
-    ...         enlarge(path, out=folder / path.name)
+    ...         upscale(path, out=folder / path.name)
 
     Args:
         model: see :func:`upscale`.
@@ -285,11 +285,11 @@ class PictureUpscaler:
     ) -> None:
         parameters = [] if isinstance(model, Backend) else model.parameters()
         net = best(model, next((p.device for p in parameters), "cpu"), backend)
-        self._enlarger = Enlarger(net, scale, channels_of(model), Tiling(**tiling))
+        self._upscaler = TiledUpscaler(net, scale, channels_of(model), Tiling(**tiling))
         self.backend, self.max_pixels = net.name, max_pixels
         self.notes: list[str] = []
 
-    def __enter__(self) -> PictureUpscaler:
+    def __enter__(self) -> ImageUpscaler:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -297,10 +297,10 @@ class PictureUpscaler:
 
     def close(self) -> None:
         """Let go of the network and its buffers; the object cannot be used after."""
-        self._enlarger = None
+        self._upscaler = None
 
     @overload
-    def __call__(self, image: Picture, *, clamp: bool = ...) -> Image.Image: ...
+    def __call__(self, image: ImageLike, *, clamp: bool = ...) -> Image.Image: ...
     @overload
     def __call__(self, image: Array, *, clamp: bool = ...) -> Array: ...
     @overload
@@ -313,7 +313,7 @@ class PictureUpscaler:
     def __call__(self, image: File, out: File, clamp: bool = ...) -> Path: ...
     def __call__(self, image: Any, out: File | None = None, clamp: bool = True) -> Any:
         """Upscale one image or a list of them; see :func:`upscale`."""
-        if self._enlarger is None:
+        if self._upscaler is None:
             raise UserError("this upscaler was closed; make a new one")
         if isinstance(image, str | os.PathLike):
             return self._file(image, out)
@@ -323,18 +323,18 @@ class PictureUpscaler:
             return _each(image, lambda item: self(item, clamp=clamp))
         stack, back = as_arrays(image)
         if stack.dtype.kind == "f":
-            y = np.moveaxis(self._enlarger.array(np.moveaxis(stack, -1, 1)), 1, -1)
+            y = np.moveaxis(self._upscaler.array(np.moveaxis(stack, -1, 1)), 1, -1)
             y = np.clip(y, 0, 1) if clamp else y
         else:
-            y = np.stack([self._enlarger.picture(one) for one in stack])
+            y = np.stack([self._upscaler.upscale(one) for one in stack])
         made, cmyk = back(y), getattr(image, "mode", "") == "CMYK"
         self._tell(["CMYK was turned to RGB"] * cmyk, "image", stack, made)
         return made
 
     def _file(self, path: str | os.PathLike, out: str | os.PathLike | None) -> Any:
-        picture = read_picture(path, self.max_pixels)
+        picture = load_image(path, self.max_pixels)
         if out is None:
-            result = to_pillow(turned(self._enlarger.picture(picture.pixels), picture.orientation))
+            result = to_pillow(turned(self._upscaler.upscale(picture.pixels), picture.orientation))
             known = Metadata(picture, result.size[::-1], 1, "", "").options("")
             result.info |= {name: known[name] for name in _CARRIED if name in known}
             self._tell(picture.notes, path, picture.pixels, result)
@@ -342,7 +342,7 @@ class PictureUpscaler:
         out = Path(out)
         if out.exists() and out.samefile(path):
             raise UserError(f"{out}: is the input itself, which is never overwritten")
-        lost = save(out, self._enlarger, picture, format_of(out))
+        lost = save(out, self._upscaler, picture, format_of(out))
         self._tell([*picture.notes, *lost], path, picture.pixels, out)
         return out
 
@@ -352,4 +352,8 @@ class PictureUpscaler:
             notes = [*notes, *reduction(f"Pillow's {made.mode}", pixels.dtype, dtype)]
         for note in notes:
             warnings.warn(f"{name}: {note}", UserWarning, stacklevel=5)
-        self.notes = [*self._enlarger.net.notes, *notes, *self._enlarger.notes]
+        self.notes = [*self._upscaler.net.notes, *notes, *self._upscaler.notes]
+
+
+PictureUpscaler = ImageUpscaler
+"""The older name."""

@@ -17,8 +17,8 @@ import numpy as np
 
 from superres.files import write_atomically
 from superres.upscaling import video_reading as reading
-from superres.upscaling.enlarge import Enlarger, Progress
 from superres.upscaling.provenance import Settings
+from superres.upscaling.tiled_upscaler import Progress, TiledUpscaler
 from superres.upscaling.video_join import CONTAINERS, H264, VP9, WITH_ALPHA, join, shortcomings
 from superres.upscaling.video_reading import Clip
 from superres.upscaling.writing import make_folder, on_white, writing
@@ -47,13 +47,13 @@ class VideoResult(NamedTuple):
 def upscale_video(
     source: Path,
     target: Path,
-    enlarger: Enlarger,
+    upscaler: TiledUpscaler,
     progress: Progress = lambda done, total: None,
     settings: Settings | None = None,
     deinterlace: bool = False,
     say: Callable[[str], object] = lambda note: None,
 ) -> VideoResult:
-    """Enlarge a clip; sound, subtitles, times of frames and chapters are kept.
+    """Upscale a clip; sound, subtitles, times of frames and chapters are kept.
 
     Memory does not grow with the length. A clip of more than 8 bits gives one of 10 bits.
 
@@ -71,20 +71,20 @@ def upscale_video(
     """
     clip = reading.probe(source)
     notes = [note for note in clip.notes if not (deinterlace and note == reading.INTERLACED)]
-    wanted = enlarger.size(*clip.size)
+    wanted = upscaler.size(*clip.size)
     size = height, width = wanted[0] + wanted[0] % 2, wanted[1] + wanted[1] % 2
     if size != wanted:
         notes.append(f"resized to even sides, {width}x{height}, which video codecs ask for")
-    settings = settings or Settings("", "", enlarger.scale)
+    settings = settings or Settings("", "", upscaler.scale)
     pieces = Pieces(clip, target, size, settings, notes)
     for note in notes:
         say(note)
     try:
-        with writing(target), reading.told(target):
+        with writing(target), reading.errors_named(target):
             try:
                 done = max(pieces.durations, default=None)
                 for pixels, *times in reading.frames(clip, done, notes, deinterlace):
-                    pieces.write(enlarger.picture(pixels, size), *times)
+                    pieces.write(upscaler.image(pixels, size), *times)
                     count = len(pieces.durations) + len(pieces.written)
                     progress(count, max(count, round(clip.seconds * clip.rate)))
             finally:  # a frame begun is left, a piece begun is closed

@@ -44,7 +44,7 @@ def join(pieces: Pieces, target: Path, notes: list[str], whole: bool = True) -> 
     clip, container = pieces.clip, CONTAINERS[target.suffix.lower()]
     with (
         writing(target),
-        reading.told(target),
+        reading.errors_named(target),
         replacing(target) as (temporary, _),
         reading.open_clip(clip.path) as source,
         reading.open_av(pieces.files[0]) as first,
@@ -82,7 +82,7 @@ def shortcomings(source: Path, target: Path) -> list[str]:
     lost = [word for kind, word in _WORDS.items() if kinds[0].count(kind) > kinds[1].count(kind)]
     found = [f"without its {' and '.join(lost)} (.mkv holds them)"] * bool(lost)
     found += ["with one of its videos upscaled alone"] * (kinds[0].count("video") > 1)
-    cut = f"with pictures that end at {made:.1f} s of {whole:.1f} s, cut off?"
+    cut = f"with images that end at {made:.1f} s of {whole:.1f} s, cut off?"
     return found + [cut] * (made < 0.9 * whole - 0.1)
 
 

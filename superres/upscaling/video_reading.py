@@ -21,12 +21,12 @@ from superres.imaging.kinds import first_bytes, is_junk
 from superres.upscaling.animation import encode_frames, find_animation
 
 COVER = 0x400
-"""FFmpeg's mark of a stream that is a picture to show for the file."""
+"""FFmpeg's mark of a stream that is an image to show for the file."""
 BT601, BT709, STUDIO, FULL = 5, 1, 1, 2
 """Matrix coefficients of H.273, and ranges."""
 EXACT = {"interpolation": 4 | 0x40000 | 0x4000 | 0x2000}
 """Of libswscale: bicubic chroma, accurate rounding, chroma of every pixel in and out."""
-INTERLACED = "interlaced: its combs are enlarged, too; --deinterlace takes them away"
+INTERLACED = "interlaced: its combs are upscaled, too; --deinterlace takes them away"
 _LOST = {"A53_CC", "MASTERING_DISPLAY_METADATA", "DYNAMIC_HDR_PLUS", "DOVI_METADATA"}
 """FFmpeg's names of what comes beside frames and no encoder here writes."""
 _FINEST = 1_000_000  # ticks a second
@@ -40,7 +40,7 @@ class Clip:
     Attributes:
         time_base: seconds per tick of the frames' times.
         rate: frames per second, on average.
-        seconds: of the pictures, by the file's head; 0 where it does not say.
+        seconds: of the images, by the file's head; 0 where it does not say.
         size: (height, width) as displayed, display matrix applied.
         aspect: width over height of a pixel, as displayed; None where it is square or unknown.
         format: FFmpeg's name of the decoded pixels' format, such as ``yuv422p10le``.
@@ -82,7 +82,7 @@ def open_av(path: Path, mode: str = "r", **options: Any) -> Any:
 
 
 @contextlib.contextmanager
-def told(path: Path) -> Iterator[None]:
+def errors_named(path: Path) -> Iterator[None]:
     """UserError with the file's name for FFmpeg's own faults; the system's stay OSErrors."""
     try:
         yield
@@ -112,12 +112,12 @@ def open_clip(path: Path) -> Any:
 
 
 def video_stream(container: Any) -> Any:
-    """The first video stream that is not a cover picture."""
+    """The first video stream that is not a cover image."""
     return next((s for s in container.streams.video if not s.disposition & COVER), None)
 
 
 def seconds_of(container: Any) -> float:
-    """How long the pictures of a clip last, by its head; 0 where it does not say."""
+    """How long the images of a clip last, by its head; 0 where it does not say."""
     stream = video_stream(container)
     said = stream.metadata.get("DURATION", "").split(":")  # Matroska, whose own is of all streams
     with contextlib.suppress(ValueError):

@@ -17,7 +17,7 @@ import numpy as np
 from superres.errors import UserError
 from superres.files import os_fault, write_atomically
 from superres.imaging.encode import encode_image
-from superres.imaging.io import Picture
+from superres.imaging.io import LoadedImage
 from superres.imaging.samples import to_8_bit, to_pillow
 from superres.upscaling.animation import Animation, encode_frames
 from superres.upscaling.metadata import Metadata
@@ -40,7 +40,7 @@ _CLASSIC_TIFF = 3_900_000_000
 
 
 class DiskFull(UserError):
-    """Nothing more can be written: going on would be in vain."""
+    """Nothing more can be written: continuing is pointless."""
 
 
 @contextlib.contextmanager
@@ -68,7 +68,7 @@ def format_of(path: Path) -> str:
     return SUFFIX_FORMATS[path.suffix.lower()]
 
 
-def native_format(source: Picture) -> str:
+def native_format(source: LoadedImage) -> str:
     """The format to write what came in another: the same where that can be, else PNG."""
     return source.format if source.format in SUFFIX_FORMATS.values() else "png"
 
@@ -82,24 +82,24 @@ def check_size(kind: str, size: tuple[int, int], name: str) -> None:
 
 def save(
     out: Path | BinaryIO,
-    enlarger: Any,
-    picture: Picture,
+    upscaler: Any,
+    picture: LoadedImage,
     kind: str | None = None,
     quality: int | None = None,
     progress: Callable[[int, int], None] | None = None,
     record: str | None = None,
     moving: Animation | None = None,
 ) -> list[str]:
-    """Upscale ``picture`` into a file, which appears whole or not at all, or into an open one.
+    """Upscale ``image`` into a file, which appears whole or not at all, or into an open one.
 
     Args:
-        enlarger: what upscales: ``size(height, width)`` and ``rows(pixels, progress)``.
-        kind: ``png``, ``jpeg``, ``webp``, ``tiff``, ``bmp`` or ``pnm``; None: the picture's own.
+        upscaler: what upscales: ``size(height, width)`` and ``rows(pixels, progress)``.
+        kind: ``png``, ``jpeg``, ``webp``, ``tiff``, ``bmp`` or ``pnm``; None: the image's own.
             ``gif``, ``png`` or ``webp`` of what is animated.
         quality: 1 to 100 for jpeg and webp; None is 95, and lossless WebP from lossless sources.
         progress: called with (done, total) tiles, or frames.
         record: how it was made, see `superres.upscaling.provenance`; kept where the format can.
-        moving: all frames of the file that ``picture`` is of; else that one is written.
+        moving: all frames of the file that ``image`` is of; else that one is written.
 
     Returns:
         What is lost in that format; sentences.
@@ -109,7 +109,7 @@ def save(
         UserError: the folder is missing or read-only, or the format cannot hold it.
     """
     kind, pixels = kind or native_format(picture), picture.pixels
-    size, folder, notes = enlarger.size(*pixels.shape[:2]), None, []
+    size, folder, notes = upscaler.size(*pixels.shape[:2]), None, []
     check_size(kind, size, "the result")
     dtype = min(pixels.dtype, _DEEPEST.get(kind, np.dtype(np.uint8)), key=lambda t: t.itemsize)
     notes += reduction(kind, pixels.dtype, dtype)
@@ -136,7 +136,7 @@ def save(
                 encode_frames(larger_frames(), kind, moving.loop, options, made)
             else:
                 image, at = _room(shape, dtype, folder), 0
-                for band in enlarger.rows(pixels, progress):
+                for band in upscaler.rows(pixels, progress):
                     image[at : at + len(band)] = _as_type(band, dtype, shape[2])
                     at += len(band)
                 if folder:
@@ -148,7 +148,7 @@ def save(
 
     def larger_frames() -> Iterator[tuple[np.ndarray, float]]:
         for number, (frame, duration) in enumerate(moving, 1):
-            yield turned(enlarger.picture(frame), turn), duration
+            yield turned(upscaler.upscale(frame), turn), duration
             if progress:
                 progress(number, moving.frames)
 

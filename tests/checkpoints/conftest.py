@@ -38,7 +38,7 @@ def edsr_pytorch(build):
 
 @pytest.fixture
 def same():
-    """Whether two networks give the same picture."""
+    """Whether two networks give the same image."""
 
     def check(a, b, atol=1e-6, channels=3):
         x = torch.rand((1, channels, 9, 7), generator=torch.Generator().manual_seed(5))

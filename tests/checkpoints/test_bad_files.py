@@ -11,7 +11,7 @@ import safetensors.torch
 import torch
 
 from superres.checkpoints import convert, load_model, read_weights, save_safetensors
-from superres.checkpoints.files import open_weights
+from superres.checkpoints.weight_files import open_weights
 from superres.errors import UserError
 
 

@@ -174,7 +174,7 @@ def test_liif_holds_the_trunk_only(edsr_pytorch, tmp_path):
     loaded = read_weights(file)
     assert (loaded.partial, loaded.format, loaded.config["rgb_std"]) == (True, "liif", [0.5] * 3)
     assert not [k for k in loaded.state_dict if k.startswith(("upsample", "conv_last"))]
-    with pytest.raises(UserError, match="cannot enlarge"):
+    with pytest.raises(UserError, match="cannot upscale"):
         load_model(file)
 
 

@@ -32,7 +32,7 @@ def test_prepare_reports_and_repeats(tree, tmp_path, capsys):
     out = capsys.readouterr()
     assert "verified: no errors" in out.out
     assert "3 exact (matlab)" in out.out
-    assert "toy: HR.lmdb: 3/3" in out.err, "plain lines where there is no terminal"
+    assert "toy: HR.lmdb: 3/3" in out.err, "plain lines where there is not a terminal"
     record = json.loads((tmp_path / "r.json").read_text())
     (one,) = record["sets"]
     assert [pack["added"] for pack in one["packs"]] == [3, 3, 3]
@@ -95,7 +95,7 @@ def test_packs_there_and_back(tree, tmp_path, capsys):
     assert data("unpack", packed, tmp_path / "one", "p1") == 0
     assert [path.name for path in (tmp_path / "one").iterdir()] == ["p1.png"]
     assert data("unpack", packed, tmp_path / "one", "nope") == 2
-    assert "no picture named 'nope'" in capsys.readouterr().err
+    assert "no image named 'nope'" in capsys.readouterr().err
     assert data("unpack", packed, tmp_path / "files") == 0
     for i in range(3):
         np.testing.assert_array_equal(
@@ -142,7 +142,7 @@ def test_five_crop_makes_a_set_that_verifies(tree, tmp_path, capsys):
     assert data("verify", tmp_path / "d", "--scale", 3) == 0
     assert "15 exact (pil-bicubic)" in capsys.readouterr().out
     assert data(*command) == 0
-    assert ": 15 pictures, 0 new" in capsys.readouterr().out
+    assert ": 15 images, 0 new" in capsys.readouterr().out
     assert data("five-crop", tree, "--scale", 40, "--out", tmp_path / "d") == 2
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from superres.checkpoints import read_weights
-from superres.checkpoints.files import sha256
+from superres.checkpoints.weight_files import sha256
 from superres.cli.main import main
 from superres.engine.config.load import load_config
 from superres.engine.config.values import to_plain

@@ -120,7 +120,7 @@ def test_info_of_three_channels_to_one(capsys, tmp_path):
     assert "; 1 channel of 3\n" in capsys.readouterr().out
     for words in (["upscale", "a.png", "--model"], ["test"]):
         assert main([*words, str(tmp_path / "odd.pth")]) == 2
-        assert "makes 1 channel of 3 and cannot enlarge" in capsys.readouterr().err
+        assert "makes 1 channel of 3 and cannot upscale" in capsys.readouterr().err
 
 
 def test_info_of_a_published_name_looks_for_weights(capsys, tmp_path, monkeypatch):

@@ -203,7 +203,7 @@ def test_a_network_that_says_little_of_itself(own, own_options, fixed, tmp_path,
     whole, exported = (net.eval()(x[None]) for net in (model, again))
     assert torch.allclose(whole, exported)
     assert main(["models", "info", best]) == 0
-    assert "the whole picture, or not known" in capsys.readouterr().out
+    assert "the whole image, or not known" in capsys.readouterr().out
 
 
 def test_a_forward_that_needs_numbers_has_no_costs(own, own_options, tmp_path, capsys):

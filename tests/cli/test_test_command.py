@@ -1,4 +1,4 @@
-"""``superres test``: the table, results.json, pictures, and checkpoints that don't fit."""
+"""``superres test``: the table, results.json, images, and checkpoints that don't fit."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_results_and_pictures(tested, checkpoint, world, tmp_path, capsys):
     assert set(by_set) == {"valid", "testset"}
     entry = by_set["testset"]
     assert (entry["scale"], entry["protocol"]) == (2, "edsr-y")
-    # The saved pictures score what the table says.
+    # The saved images score what the table says.
     out = tmp_path / "out"
     for image in entry["images"]:
         sr = read_image(out / "images" / "testset" / "x2" / f"{image['name']}.png")
@@ -164,7 +164,7 @@ def test_an_interrupted_test_says_what_was_done(
 
     def interrupt(*args, **kwargs):
         calls.append(1)
-        if len(calls) == 6:  # the second picture of the network, after four of bicubic's
+        if len(calls) == 6:  # the second image of the network, after four of bicubic's
             signal.raise_signal(number)
         return original(*args, **kwargs)
 
@@ -172,7 +172,7 @@ def test_an_interrupted_test_says_what_was_done(
     arguments = ["test", CONFIG, str(checkpoint), "--out", str(out), "--save-images"]
     assert main([*arguments, "--cfg-options", *options]) == code
     message = capsys.readouterr().err
-    assert f"stopped after 5 of 8 steps; the pictures in {out / 'images'} are whole" in message
+    assert f"stopped after 5 of 8 steps; the images in {out / 'images'} are whole" in message
     assert "results.json was not written: run the same command again" in message
     assert not (out / "results.json").exists()
     assert len(list(out.rglob("*.png"))) == 2

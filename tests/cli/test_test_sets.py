@@ -1,4 +1,4 @@
-"""``superres test`` on sets with faults, on grey and on 16-bit pictures."""
+"""``superres test`` on sets with faults, on grey and on 16-bit images."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ def test_one_broken_set_leaves_the_others(tested, tmp_path, capfd):
     said = capfd.readouterr()
     assert "Traceback" not in said.out + said.err
     assert "p2 of cut" in said.err
-    assert "the picture is 36x8 after shaving 2 px" in said.err
+    assert "the image is 36x8 after shaving 2 px" in said.err
     assert said.err.count("p2 of cut") == 1  # not for each method again
-    assert "p2" in said.out  # the picture without a partner
+    assert "p2" in said.out  # the image without a partner
     by_set = {entry["set"]: entry for entry in record["results"]}
     assert [i["psnr"] is None for i in by_set["cut"]["images"]] == [False, True]
     assert "p2.png" in by_set["cut"]["images"][1]["error"]
@@ -48,7 +48,7 @@ def test_one_broken_set_leaves_the_others(tested, tmp_path, capfd):
     assert "11x11" in by_set["tiny"]["images"][2]["error"]
     # What is left of a set is scored; who is missing is named.
     assert [i["psnr"] is None for i in by_set["unpaired"]["images"]] == [False, True]
-    assert "no low-quality picture in" in by_set["unpaired"]["images"][1]["error"]
+    assert "no low-quality image in" in by_set["unpaired"]["images"][1]["error"]
     assert by_set["unpaired"]["notes"] == ["1 of 2 images not scored: p2"]
     assert "error" not in by_set["fine"]["images"][0]
     # The table marks what is missing.
@@ -63,7 +63,7 @@ def test_one_broken_set_leaves_the_others(tested, tmp_path, capfd):
     assert [cell[-1] for cell in cells.values()][:3] == ["*", "*", "*"]
     assert cells["fine x2"][-1].isdigit()
     page = (out / "report.html").read_text()
-    for words in ("p2.png", "11x11", "no low-quality picture in"):
+    for words in ("p2.png", "11x11", "no low-quality image in"):
         assert re.search(f"not scored: [^<]*{words}", page)
 
 
@@ -115,7 +115,7 @@ def test_other_pictures(kind, train, tested, world, tmp_path):
     else:
         assert all(e["psnr"] is not None for e in [*record["results"], *record["baselines"]])
     if kind == "grey network":
-        # Packed pictures come as they were packed: they are turned to grey, and that is said.
+        # Packed images come as they were packed: they are turned to grey, and that is said.
         pack_images(world / "testset", tmp_path / "packed.lmdb")
         sets = ["--sets", str(tmp_path / "packed.lmdb"), "testset"]
         packed, folder = tested(*sets, **how)["results"]

@@ -1,4 +1,4 @@
-"""``superres test``: what a table says of its pictures and of what it compares with."""
+"""``superres test``: what a table says of its images and of what it compares with."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..engine.conftest import CONFIG, picture
 
 
 def a_set(root, name, hr, lq, scale=2):
-    """A set of one picture, or of several of ``{name: picture}``."""
+    """A set of one image, or of several of ``{name: image}``."""
     for folder, pictures in (("HR", hr), (f"LR_bicubic/X{scale}", lq)):
         (root / name / folder).mkdir(parents=True)
         for stem, shown in pictures.items():
@@ -42,7 +42,7 @@ def test_lr_that_was_rounded_up(test, tmp_path, capsys):
     assert resized["notes"][0] == "HR was resized, which raises the score"
     sr = read_image(tmp_path / "out/images/odd/x2/a.png")
     assert sr.shape == (62, 72, 3)
-    # The saved picture is rounded, which this protocol does not do.
+    # The saved image is rounded, which this protocol does not do.
     assert resized["psnr"] == pytest.approx(
         evaluate_pair(sr, hr, 2, "super-image")["psnr"], abs=0.05
     )
@@ -102,7 +102,7 @@ def test_lr_without_hr(test, tmp_path):
     lq = imresize(hr, scale=0.5)
     a_set(tmp_path, "half", {"a": hr}, {"ax2": lq, "bx2": lq})
     (entry,) = test("--sets", "half")["results"]
-    assert entry["notes"] == ["1 LR pictures have no HR and are not in the mean: bx2"]
+    assert entry["notes"] == ["1 LR images have no HR and are not in the mean: bx2"]
 
 
 def test_out_is_looked_at_first(checkpoint, options, tmp_path, capsys):

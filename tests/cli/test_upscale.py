@@ -83,7 +83,7 @@ def test_a_folder_of_every_kind(zoo, upscale, tmp_path):
         assert turned.tag_v2[274] == 6
     # What went wrong.
     for words in (
-        "text.png: not a picture",
+        "text.png: not an image",
         "cut.jpg: a JPEG whose header cannot be read",
         "2 failed",
     ):
@@ -206,7 +206,7 @@ def test_mistakes(upscale, tmp_path, monkeypatch):
     there.write_text("precious")
     (tmp_path / "empty").mkdir()
     for arguments, words in (
-        ([], "name a picture"),
+        ([], "name an image"),
         ([tmp_path / "c.png"], "no such file"),
         ([tmp_path / "*.jpg"], "no image matches"),
         ([tmp_path / "empty"], "no images in"),

@@ -262,7 +262,7 @@ def test_published_networks_on_luma_equal_their_programs(kind, pairs, tmp_path, 
         onnx = tmp_path / "net.onnx"
         assert main(["export", "onnx", str(own), str(onnx), "--overwrite"]) == 0
         assert np.abs(superres.upscale(lq, str(onnx)) - expected).max() < 0.51
-        grey = superres.upscale(lq[..., :1], own)  # as a picture of three equal channels
+        grey = superres.upscale(lq[..., :1], own)  # as an image of three equal channels
         assert np.abs(grey - published(network, lq[..., [0, 0, 0]], 2)).max() < 0.51
 
 

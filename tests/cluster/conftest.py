@@ -22,7 +22,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[slurm.Cluster]
 
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Pictures to train on."""
+    """Images to train on."""
     from tests.engine.conftest import make_world
 
     return make_world(tmp_path_factory.mktemp("world"))

@@ -15,7 +15,7 @@ SIZES = ((96, 120), (80, 100), (120, 88), (100, 100), (84, 132))  # of gt, multi
 
 
 def pictures(count: int = 5, sizes: tuple = SIZES, seed: int = 0) -> list[np.ndarray]:
-    """Random pictures (H, W, 3) uint8: no two places look alike."""
+    """Random images (H, W, 3) uint8: no two places look alike."""
     rng = np.random.default_rng(seed)
     return [rng.integers(0, 256, (*sizes[i % len(sizes)], 3), dtype=np.uint8) for i in range(count)]
 

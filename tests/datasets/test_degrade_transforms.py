@@ -1,4 +1,4 @@
-"""Degradations while training: equal to those of whole pictures, keyed, and within their ranges."""
+"""Degradations while training: equal to those of whole images, keyed, and within their ranges."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ FLIPS = [
 
 
 def smooth(count: int = 3, side: int = 132) -> list[np.ndarray]:
-    """Pictures with something to see at every size."""
+    """Images with something to see at every size."""
     rng = np.random.default_rng(1)
     coarse = rng.integers(0, 256, (count, side // 6, side // 5, 3), dtype=np.uint8)
     return [cv2.resize(c, (side, side - 11), interpolation=cv2.INTER_CUBIC) for c in coarse]

@@ -76,7 +76,7 @@ def test_sizes_that_do_not_divide():
     found = fingerprint_pair(squeezed, gt, 3)
     assert found["pil-bicubic-uncropped"] == (0, 0)
     assert found["pil-bicubic"][0] > 0
-    rounded_up = CONVENTIONS["matlab"].make(gt, (33, 41))  # MATLAB's imresize of the whole picture
+    rounded_up = CONVENTIONS["matlab"].make(gt, (33, 41))  # MATLAB's imresize of the whole image
     assert fingerprint_pair(rounded_up, gt, 3)["matlab"] == (0, 0)
     with pytest.raises(UserError, match=r"not x3 \(it looks like x4\)"):
         ground_truth_for(gt, (24, 30), 3)
@@ -106,7 +106,7 @@ def test_folders_databases_and_files(tmp_path):
 
 def test_mistakes(tmp_path):
     write_image(tmp_path / "a.png", GT)
-    with pytest.raises(UserError, match="two folders, two databases or two pictures"):
+    with pytest.raises(UserError, match="two folders, two databases or two images"):
         fingerprint(tmp_path, tmp_path / "a.png", 2)
     with pytest.raises(UserError, match=r"not x2; both sides are of one size"):
         fingerprint(tmp_path / "a.png", tmp_path / "a.png", 2, num_workers=0)

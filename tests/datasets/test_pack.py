@@ -36,7 +36,7 @@ def folder(tmp_path) -> Path:
 
 
 def assert_same(target: Path, folder: Path, *left_out: str) -> None:
-    """The packed pictures are those of the folder, to the last sample."""
+    """The packed images are those of the folder, to the last sample."""
     packed, files = ImageLmdb(target), ImageFolder(folder)
     assert list(packed.names()) == [name for name in files.names() if name not in left_out]
     assert all(np.array_equal(packed.read(name), files.read(name)) for name in packed.names())
@@ -111,13 +111,13 @@ def test_bad_pictures_are_left_out_and_named(tmp_path, folder):
     whole = (folder / "0002.png").read_bytes()
     (folder / "0002.png").write_bytes(whole[:-30])
     (folder / "0005.png").write_text("<html>")
-    with pytest.raises(UserError, match=r"2 of 9 pictures cannot be packed:\n  0002: .*truncated"):
+    with pytest.raises(UserError, match=r"2 of 9 images cannot be packed:\n  0002: .*truncated"):
         pack_images(folder, target, strict=True)
     assert [p.name for p in tmp_path.iterdir()] == ["HR"]
     report = pack_images(folder, target)
     assert (report.count, report.added, report.reused) == (7, 7, 0)
     assert [name for name, _ in report.failed] == ["0002", "0005"]
-    assert "0005.png: not a picture" in report.failed[1][1]
+    assert "0005.png: not an image" in report.failed[1][1]
     assert_same(target, folder, "0002", "0005")
     again = pack_images(folder, target)
     assert (again.count, again.failed) == (7, report.failed)
@@ -134,7 +134,7 @@ def test_faults(tmp_path, folder):
     for source, place, fault in (
         (folder, folder / "t.lmdb", "inside the source"),
         (tmp_path / "absent", target, "no such folder"),
-        (tmp_path / "empty", target, "no pictures in this folder"),
+        (tmp_path / "empty", target, "no images in this folder"),
         (folder, tmp_path / "empty", "is not a packed database"),
         ([], target, "nothing to pack"),
         ([("x", one), ("x", two)], target, r"0000\.png and .*0001\.png have the same name 'x'"),
@@ -209,7 +209,7 @@ def test_unpack(tmp_path):
     assert unpack(store, out, overwrite=True) == (3, [])
     assert unpack(store, tmp_path / "two", ["a", "sub/é"]) == (2, [])
     assert np.array_equal(read_image(tmp_path / "two" / "a.png"), pictures["a"])
-    with pytest.raises(UserError, match=r"t\.lmdb has no picture named 'nope'"):
+    with pytest.raises(UserError, match=r"t\.lmdb has no image named 'nope'"):
         unpack(store, out, ["nope"])
     with pytest.raises(UserError, match="cannot hold uint16"):
         unpack(store, out, ["deep"], suffix=".jpg")

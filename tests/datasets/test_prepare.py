@@ -41,7 +41,7 @@ def refused(recipe: str, root: Path, out: Path, **options) -> str:
 
 
 def made_of(record, at: int = 0) -> dict[str, str]:
-    """Database -> where its pictures come from."""
+    """Database -> where its images come from."""
     return {Path(p["target"]).stem: p["made"].split(",")[0] for p in record["sets"][at]["packs"]}
 
 
@@ -51,7 +51,7 @@ def errors(record, at: int = 0) -> list[dict]:
 
 
 def assert_pairs(out: Path, name: str, scale: int, expected: dict[str, np.ndarray]):
-    """The set has exactly these ground truths, and their low-quality pictures."""
+    """The set has exactly these ground truths, and their low-quality images."""
     dataset = PairedDataset(name, data_root=str(out), scale=scale)
     assert list(dataset.gt.names()) == sorted(expected)
     for i in range(len(dataset)):
@@ -296,7 +296,7 @@ def test_what_a_person_can_do_wrong(tmp_path):
     assert "never written" in message(out=source / "out")
     assert "a file, not a folder" in message(out=file)
     assert "cannot be written" in message(out=file / "below")
-    assert "no Flickr2K pictures" in message("flickr2k")
+    assert "no Flickr2K images" in message("flickr2k")
     assert "no folder or archive of Set5" in message("benchmark")
     assert not out.exists()
 
@@ -305,9 +305,9 @@ def test_what_a_person_can_do_wrong(tmp_path):
     assert "0002x2.png, of " in text
     assert "it is 7x6, and its ground truth is 28x24: not x2 (it looks like x4)" in text
     lq.unlink()
-    assert "1 of 2 pictures have no low-quality picture: 0002" in message()
+    assert "1 of 2 images have no low-quality image: 0002" in message()
     put(lq.with_name("0002x3.png"), lq_of(picture(2), 3))
-    assert "1 of 2 pictures have no low-quality picture: 0002" in message()
+    assert "1 of 2 images have no low-quality image: 0002" in message()
     put(lq, lq_of(picture(2), 2))
     put(lq.with_suffix(".bmp"), lq_of(picture(2), 2))
     assert "0002x2.png have the same name '0002x2'" in message()

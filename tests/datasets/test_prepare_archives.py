@@ -72,7 +72,7 @@ def test_every_kind_of_archive(kind, below, tmp_path):
         np.testing.assert_array_equal(store.read(str(i)), picture(i))
     assert sorted(p.name for p in tmp_path.iterdir()) == ["d", "s"], "no temporary folder is left"
     (again,) = run(archive, tmp_path / "d")["sets"]
-    assert [p["added"] for p in again["packs"]] == [0, 0], "also when extracted anew"
+    assert [p["added"] for p in again["packs"]] == [0, 0], "also when extracted again"
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -149,7 +149,7 @@ def test_what_is_not_extracted(tmp_path):
     path.unlink()
     (tmp_path / "a" / "a.7z").write_bytes(b"7z")
     assert "extract it first" in refused(tmp_path / "a", tmp_path / "d")
-    for at in ("1", "2"):  # of two pictures of one name none is silently dropped
+    for at in ("1", "2"):  # of two images of one name none is silently dropped
         archive_of(tmp_path / "b" / f"{at}.zip", {"set/0.png": PNG[int(at)]})
     run(tmp_path / "b", tmp_path / "d")
     assert names_of(tmp_path / "d") == ["1/set/0", "2/set/0"]

@@ -62,7 +62,7 @@ def test_the_scale_of_a_batch_is_the_same_on_all_ranks():
     counts = [drawn.count(s) for s in (2, 3, 4)]
     assert sum((c - 100) ** 2 / 100 for c in counts) < 13.8  # chi-square, 2 degrees, p = 0.001
     assert IterationSampler(9, 4, 7, start=250, scales=[2, 3, 4]).scale_of(250) == drawn[250]
-    # Which scale was drawn does not change which pictures were.
+    # Which scale was drawn does not change which images were.
     plain = IterationSampler(9, 4, 7)
     assert [k.index for k in samplers[0].keys(3)] == [k.index for k in plain.keys(3)][:1]
     assert plain.keys(0)[0].scale is None

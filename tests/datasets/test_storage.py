@@ -1,4 +1,4 @@
-"""Places that hold pictures: folders, our packs, other toolboxes' LMDBs; whole, moved, damaged."""
+"""Places that hold images: folders, our packs, other toolboxes' LMDBs; whole, moved, damaged."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_what_is_stored_is_read(kind, tmp_path):
     assert (list(part.names()), store.name_at(0) in part) == ([store.name_at(1)], False)
     assert np.array_equal(part.read_at(0), store.read_at(1))
     assert (part.is_part, store.is_part, store.changed()) == (True, False, "")
-    with pytest.raises(UserError, match=f"{store.path} has no picture named 'absent'"):
+    with pytest.raises(UserError, match=f"{store.path} has no image named 'absent'"):
         store.read("absent")
 
 
@@ -123,7 +123,7 @@ def test_names_are_sorted_by_their_bytes(tmp_path_factory, names):
 def test_faults_of_folders(tmp_path):
     with pytest.raises(UserError, match=r"absent: no such folder"):
         open_store(tmp_path / "absent")
-    with pytest.raises(UserError, match="no pictures in this folder"):
+    with pytest.raises(UserError, match="no images in this folder"):
         open_store(tmp_path)
     (tmp_path / "p.lmdb.partial").mkdir()  # what a killed process leaves
     for path in (tmp_path / "p.lmdb", tmp_path / "p.lmdb.partial"):
@@ -139,8 +139,8 @@ def test_faults_of_folders(tmp_path):
         open_store(tmp_path)
     for twin in twins:
         twin.unlink()
-    (tmp_path / "a.png").write_bytes(b"not a picture")
-    with pytest.raises(UserError, match=r"a\.png: not a picture"):
+    (tmp_path / "a.png").write_bytes(b"not an image")
+    with pytest.raises(UserError, match=r"a\.png: not an image"):
         open_store(tmp_path).read("a")
 
 
@@ -261,7 +261,7 @@ def test_another_toolboxs_lmdb_is_converted_into_ours(tmp_path):
         ("grey.png (20,30,3) 1", r"\(10, 12, 1\) and \(20, 30, 3\) have the same name 'grey'"),
         ("0003.png (20,99999999999,3) 1", "line 3"),
         ("0009.png (20,30,3) 1\n0010.png (2,3) 1", "lists '0009', '0010', and the database has no"),
-        (None, "lists no pictures"),
+        (None, "lists no images"),
     ],
 )
 def test_malformed_meta_info(tmp_path, line, fault):

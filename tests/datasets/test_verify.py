@@ -69,13 +69,13 @@ def gt(tree: Path, i: int = 2) -> Path:
 
 
 def changed(path: Path, change: Callable) -> Path:
-    """A picture that is written anew."""
+    """An image that is written again."""
     write_image(path, change(read_image(path, "unchanged", "keep")))
     return path
 
 
 def made(tree: Path, make: Callable) -> Path:
-    """A low-quality picture that is made of its ground truth in another way."""
+    """A low-quality image that is made of its ground truth in another way."""
     write_image(lq2(tree), make(read_image(gt(tree))))
     return lq2(tree)
 
@@ -141,7 +141,7 @@ FAULTS = {
     "another": (
         lambda t: made(t, lambda x: lq_of(picture(77, **SIZE), 2)),
         "content",
-        "another picture",
+        "another image",
     ),
 }
 
@@ -154,7 +154,7 @@ def test_each_fault_is_found_in_its_file(name, tree):
     found = errors(record)
     assert not record["ok"]
     assert any((f, where) == (fault, str(file)) and message in text for f, where, text in found)
-    assert {where for _, where, _ in found} <= {str(file), str(gt(tree))}, "only that picture"
+    assert {where for _, where, _ in found} <= {str(file), str(gt(tree))}, "only that image"
 
 
 def test_counts_of_known_sets(tmp_path):
@@ -240,7 +240,7 @@ def test_grey_pairs_are_no_fault(tree):
     # a channel of a colour bicubic is the bicubic of the channel
     assert record["ok"], errors(record)
     (note,) = record["sets"][0]["problems"]
-    assert note["message"] == "1 pictures with 1 channels, 4 pictures with 3 channels"
+    assert note["message"] == "1 images with 1 channels, 4 images with 3 channels"
 
 
 def test_border_rules_and_other_conventions(tmp_path):

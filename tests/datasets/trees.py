@@ -14,7 +14,7 @@ from superres.imaging.resize import imresize, modcrop
 
 
 def picture(seed: int, height: int = 24, width: int = 28, channels: int = 3) -> np.ndarray:
-    """A smooth colourful picture, different for every seed: HWC uint8."""
+    """A smooth colourful image, different for every seed: HWC uint8."""
     rng = np.random.default_rng(seed)
     coarse = rng.integers(0, 256, (height // 4 + 2, width // 4 + 2, channels), dtype=np.uint8)
     return imresize(coarse, size=(height, width))

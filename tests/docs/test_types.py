@@ -15,6 +15,7 @@ from tests.docs.blocks import ROOT, blocks, pages
 
 # What scripts call: see "Public names" of CONTRIBUTING.md before a line of this changes.
 PROMISED = """
+ImageUpscaler(model, scale=None, backend='auto', max_pixels=None, **tiling)
 PictureUpscaler(model, scale=None, backend='auto', max_pixels=None, **tiling)
 from_pretrained(repo_or_folder, scale=None, format=None, device='auto', revision=None, **hints)
 load_model(name_or_path, scale=None, format=None, device='auto', **hints)

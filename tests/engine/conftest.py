@@ -1,4 +1,4 @@
-"""A tiny world to train in: six pictures, a network of a few hundred weights."""
+"""A tiny world to train in: six images, a network of a few hundred weights."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def make_world(root: Path) -> Path:
-    """``train/`` with six pictures and ``valid/``, ``testset/`` with two each."""
+    """``train/`` with six images and ``valid/``, ``testset/`` with two each."""
     for folder, seeds in (("train", range(6)), ("valid", (10, 11)), ("testset", (20, 21))):
         (root / folder).mkdir()
         for seed in seeds:

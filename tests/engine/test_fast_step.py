@@ -33,7 +33,7 @@ NETWORKS = {
 
 
 def batches(count: int, size: int = 8, patch: int = 12) -> list[dict]:
-    """Random crops of pictures with structure, x2, as the loader gives them."""
+    """Random crops of images with structure, x2, as the loader gives them."""
     generator = torch.Generator().manual_seed(0)
     pictures = [torch.from_numpy(picture(i, 64, 72)) for i in range(4)]
     found = []
@@ -110,7 +110,7 @@ def test_accumulation_is_the_whole_batch(parts):
     fast = Fast(channels_last=True)
     whole, cut = step_of(NETWORKS["EDSR"], fast), step_of(NETWORKS["EDSR"], fast, parts)
     torch.testing.assert_close(curve(cut, data), curve(whole, data), rtol=1e-5, atol=0)
-    # One update from equal weights; over several Adam's division enlarges rounding errors.
+    # One update from equal weights; over several Adam's division upscales rounding errors.
     once = [step_of(NETWORKS["EDSR"], fast, n) for n in (1, parts)]
     for step in once:
         step.optim_wrapper.zero_grad = lambda: None
@@ -155,7 +155,7 @@ def test_a_failing_compiler_is_told_in_one_line_and_training_goes_on(good, monke
     step = step_of(NETWORKS["EDSR"], Fast(compile=True))
     step.say = said.append
     assert torch.equal(curve(step, data), curve(step_of(NETWORKS["EDSR"], Fast()), data))
-    assert said == ["speed.compile failed, training goes on without it: no C++ compiler found"]
+    assert said == ["speed.compile failed, training continues without it: no C++ compiler found"]
 
 
 @pytest.fixture

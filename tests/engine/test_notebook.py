@@ -52,7 +52,7 @@ def test_mistakes(changes, tmp_path):
         superres.train(CONFIG, work_dir=tmp_path, max_iter=3)
     with pytest.raises(UserError, match="edsr_x2c64b16_g1_300k_div2k"):
         superres.train("edsr_x2c64b16_g1_300k_div")
-    with pytest.raises(UserError, match="a NoneType is no config"):
+    with pytest.raises(UserError, match="a NoneType is not a config"):
         superres.train(None)
     with pytest.raises(UserError, match="out='DIR'"):
         superres.test(CONFIG, "x.pth", report=True)

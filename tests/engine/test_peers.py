@@ -47,7 +47,7 @@ def in_trouble(options, tmp_path, kind, extra, who=1, **more):
 
 @pytest.fixture(scope="module")
 def larger_world(world, tmp_path_factory):
-    """The same names with one more picture to train on."""
+    """The same names with one more image to train on."""
     root = tmp_path_factory.mktemp("larger") / "world"
     shutil.copytree(world, root)
     write_image(root / "train" / "p6.png", picture(6))
@@ -61,7 +61,7 @@ def larger_world(world, tmp_path_factory):
             ["seed=7", "optim_wrapper.optimizer.lr=0.5"],
             ["config", "seed: 7 instead of 0", "lr: 0.5"],
         ),
-        (["data_root={larger}"], ["training set gt: 7 pictures", "instead of 6 pictures"]),
+        (["data_root={larger}"], ["training set gt: 7 images", "instead of 6 images"]),
         (["data_root=/nowhere"], ["'train' is not there", "/nowhere/train"]),
         (["model.backbone.channels=many"], ["backbone"]),
     ],

@@ -144,7 +144,7 @@ def test_pictures_smaller_than_the_patch_are_named(train, tmp_path, capsys):
     write_image(folder / "large.png", picture(2))
     trace = tmp_path / "trace.jsonl"
     assert train(f"train_set={folder}", trace=trace) == 0
-    assert "1 of 2 pictures" in capsys.readouterr().out
+    assert "1 of 2 images" in capsys.readouterr().out
     samples = [s for line in read_trace(trace) for s in line["samples"]]
     assert {s["name"] for s in samples} == {"large"}
 

@@ -1,4 +1,4 @@
-"""Pairs of pictures whose three channels differ."""
+"""Pairs of images whose three channels differ."""
 
 from __future__ import annotations
 

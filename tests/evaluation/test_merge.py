@@ -111,7 +111,7 @@ def test_what_cannot_be_compared_is_told():
     one = Run("one", record(entry("ours", {"a": 30.0}), sets=sets[:1]))
     two = Run("two", record(entry("theirs", {"a": 31.0}), sets=sets[1:]))
     _, warnings = merge_runs([one, two])
-    assert "low-quality pictures of one and two differ" in warnings[0]
+    assert "low-quality images of one and two differ" in warnings[0]
     seeds = [Run("s1", record(entry("m", {"a": 1.0, "b": 2.0}), sha256="1"))]
     seeds.append(Run("s2", record(entry("m", {"a": 1.0}), sha256="2")))
     _, warnings = merge_runs(seeds)

@@ -163,7 +163,7 @@ def test_super_image_resizes_hr(make_pair):
     resized = np.asarray(Image.fromarray(larger).resize((60, 48), Image.Resampling.BICUBIC))
     found = evaluate_pair(sr, larger, 3, "super-image")
     assert found == evaluate_pair(sr, resized, 3, "super-image")
-    with pytest.raises(UserError, match="needs an 8-bit picture"):
+    with pytest.raises(UserError, match="needs an 8-bit image"):
         evaluate_pair(sr.astype(np.uint16), larger.astype(np.uint16), 3, "super-image")
 
 

@@ -13,10 +13,10 @@ from markupsafe import escape
 
 from superres.cli.main import main
 from superres.engine.config.load import load_config
-from superres.evaluation import embedding
+from superres.evaluation import report_images as embedding
 from superres.evaluation.curves import line_chart, read_curves
-from superres.evaluation.embedding import Shot, embed, embed_all
-from superres.evaluation.report import headline, render_report
+from superres.evaluation.html_report import headline, render_report
+from superres.evaluation.report_images import Shot, embed, embed_all
 from superres.evaluation.results import write_results
 from superres.imaging.io import read_image, write_image
 from superres.imaging.resize import imresize

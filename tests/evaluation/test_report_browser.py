@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from superres import save_comparison
-from superres.evaluation.embedding import Shot, embed_all
-from superres.evaluation.report import render_report
+from superres.evaluation.html_report import render_report
+from superres.evaluation.report_images import Shot, embed_all
 from superres.imaging.io import read_image
 from tests.browser import chromium
 

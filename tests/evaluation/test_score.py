@@ -1,4 +1,4 @@
-"""``superres score`` on folders of pictures."""
+"""``superres score`` on folders of images."""
 
 from __future__ import annotations
 
@@ -62,10 +62,10 @@ def test_missing_broken_and_ill_sized_pictures(folders, tmp_path, capsys):
     (result,) = json.loads((tmp_path / "results.json").read_text())["results"]
     images = {image["name"]: image for image in result["images"]}
     assert images["three"]["psnr"] == result["psnr"]
-    assert images["one"]["error"] == "it has no SR picture"
+    assert images["one"]["error"] == "it has no SR image"
     assert "two_NET_x2.png" in images["two"]["error"]
     captured = capsys.readouterr()
-    assert "not scored: one: it has no SR picture" in captured.err
+    assert "not scored: one: it has no SR image" in captured.err
     assert "not used: other_x2.png" in captured.err
     assert "2 of 3 images not scored: two, one" in captured.out
     write_image(sr_dir / "two_NET_x2.png", pairs["two"][0][:20])
@@ -117,8 +117,8 @@ def test_wrong_words(folders, tmp_path, capsys):
         ([sr_dir, hr_dir, *two, "--out", tmp_path / "file"], "is a file; give a folder"),
         ([sr_dir, hr_dir, "--scale", 3], "at scale 3, judged by their names"),
         ([tmp_path / "absent", hr_dir, *two], "absent"),
-        ([sr_dir, tmp_path / "empty", *two], "no pictures in this folder"),
-        ([hr_dir.parent, hr_dir, *two], "no pictures in this folder; give one below it: HR"),
+        ([sr_dir, tmp_path / "empty", *two], "no images in this folder"),
+        ([hr_dir.parent, hr_dir, *two], "no images in this folder; give one below it: HR"),
     ):
         assert score(*words) == 2
         assert message in capsys.readouterr().err

@@ -188,7 +188,7 @@ def test_command(weights, tmp_path, capsys):
     path, _ = weights()
     out = tmp_path / "out.pt"
     assert main(["export", "torchscript", str(path), str(out), "--uint8"]) == 0
-    assert "run on two pictures" in capsys.readouterr().out
+    assert "run on two images" in capsys.readouterr().out
     assert main(["export", "torchscript", str(path), str(out)]) == 2
     assert "--overwrite replaces it" in capsys.readouterr().err
     assert main(["export", "torchscript", str(path), str(out), "--overwrite"]) == 0

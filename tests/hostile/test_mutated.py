@@ -28,7 +28,7 @@ from superres.engine.config.check import check_config
 from superres.engine.config.load import load_config
 from superres.engine.train.checkpoint import read_checkpoint
 from superres.errors import UserError
-from superres.imaging.io import encode_image, read_image, read_picture
+from superres.imaging.io import encode_image, load_image, read_image
 from superres.registry import MODELS
 
 from .records import record
@@ -45,7 +45,7 @@ def images(data: bytes, folder: Path) -> None:
     """Both readers; one's refusal does not keep the other from trying."""
     refused = None
     for read in (lambda: read_image(data, "unchanged", "keep", max_pixels=1 << 20),
-                 lambda: read_picture(data, 1 << 20)):  # fmt: skip
+                 lambda: load_image(data, 1 << 20)):  # fmt: skip
         try:
             read()
         except UserError as error:

@@ -1,4 +1,4 @@
-"""A results.json and the name of a picture from elsewhere, through the real commands."""
+"""A results.json and the name of an image from elsewhere, through the real commands."""
 
 from __future__ import annotations
 

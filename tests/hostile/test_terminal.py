@@ -32,7 +32,7 @@ def world(tmp_path: Path) -> Path:
         (tmp_path / side).mkdir()
         name = NAME.replace("/", "")  # which only an LMDB can have
         (tmp_path / side / f"{name}.png").write_bytes(data)
-        (tmp_path / side / f"{name}2.png").write_bytes(b"no picture")
+        (tmp_path / side / f"{name}2.png").write_bytes(b"no image")
     foreign_lmdb(tmp_path / "theirs.lmdb", data)
     return tmp_path
 
@@ -57,7 +57,7 @@ def test_no_command_hands_a_name_to_the_terminal(world, monkeypatch, capfd):
         shown = "".join(capfd.readouterr())
         assert "\x1b" not in shown, name
         assert "\x07" not in shown, name
-        assert "\\x1b" in shown or name == "unpack", name  # which names no picture
+        assert "\\x1b" in shown or name == "unpack", name  # which names no image
     assert len([*(world / "scores").glob("results.*")]) == 4
     for path in (world / "scores").glob("results.*"):
         assert "\x1b" not in path.read_text(), path.name

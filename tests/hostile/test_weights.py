@@ -217,7 +217,7 @@ def changed(path: Path, change: dict | None = None, factor: float = 1.0) -> Path
     ids=str,
 )
 def test_numbers_of_a_config_that_are_none(change, tmp_path):
-    """They would build a network, and its pictures would be of any colour."""
+    """They would build a network, and its images would be of any colour."""
     with pytest.raises(UserError, match=r"residual scale|cannot be built here"):
         load_model(changed(tmp_path / "a.safetensors", change))
 

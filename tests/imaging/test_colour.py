@@ -30,5 +30,5 @@ def test_super_image_has_its_own_red():
 
 
 def test_bad_input(picture):
-    with pytest.raises(UserError, match=r"RGB picture.*\(23, 31\)"):
+    with pytest.raises(UserError, match=r"RGB image.*\(23, 31\)"):
         rgb_to_y(picture[..., 0])

@@ -1,4 +1,4 @@
-"""Reading and writing pictures: every kind that is read, every fault that is named."""
+"""Reading and writing images: every kind that is read, every fault that is named."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from PIL import Image
 
 from maintain.formats import SIZE, others, pngs, pnms, tiffs
 from superres.errors import UserError
-from superres.imaging.io import image_header, read_image, read_picture, write_image
+from superres.imaging.io import image_header, load_image, read_image, write_image
 from superres.imaging.listing import list_images
 
 RNG = np.random.default_rng(7)
@@ -52,7 +52,7 @@ def test_headers_say_what_reading_gives(tmp_path, name):
         assert image.flags.c_contiguous
         assert image.flags.writeable
     assert image.shape == (*SIZE, header.channels)
-    assert header.has_alpha == (read_picture(path).pixels.shape[2] in (2, 4))
+    assert header.has_alpha == (load_image(path).pixels.shape[2] in (2, 4))
     assert read_image(path).dtype == np.uint8
 
 
@@ -75,7 +75,7 @@ def test_exif_rotation_and_icc_profile_are_reported_not_applied():
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
 def test_a_damaged_exif_is_left_out_and_said(kind):
-    picture = read_picture(encode(COLOUR, kind, exif=b"Exif\0\0garbage of no kind"))
+    picture = load_image(encode(COLOUR, kind, exif=b"Exif\0\0garbage of no kind"))
     assert picture.exif is None
     assert picture.notes == ["its EXIF is damaged: left out"]
 
@@ -114,11 +114,11 @@ def test_faults_of_files_name_the_file_and_the_fault(tmp_path):
     for name, fault in {
         "absent.png": "no such image",
         "empty.png": "an empty file",
-        "page.png": "not a picture in a known format; it begins with '<!DOCTYPE",
+        "page.png": "not an image in a known format; it begins with '<!DOCTYPE",
         "folder.png": "a folder, not a file",
         "float.tif": r"expected in \[0, 1\]",
         "page.png/below.png": "not a folder",
-        "huge.png": "not a picture in a known format",
+        "huge.png": "not an image in a known format",
     }.items():
         for read in (read_image, image_header)[: 1 + (name != "float.tif")]:
             with pytest.raises(UserError, match=fault) as caught:

@@ -52,7 +52,7 @@ SLOW_KERNELS = {  # once more, of distances
 
 
 def slow_imresize(image, scales, method, antialias, border):
-    """By whole matrices on a padded picture; also: is a tie unclear?"""
+    """By whole matrices on a padded image; also: is a tie unclear?"""
     unclear = False
     for axis in (0, 1) if scales[0] <= scales[1] else (1, 0):
         scale, count = scales[axis], image.shape[axis]

@@ -1,4 +1,4 @@
-"""imresize against MATLAB's own pictures of the published benchmark sets."""
+"""imresize against MATLAB's own images of the published benchmark sets."""
 
 from __future__ import annotations
 

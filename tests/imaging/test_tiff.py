@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from superres.errors import UserError
-from superres.imaging.io import image_header, read_image, read_picture
+from superres.imaging.io import image_header, load_image, read_image
 from superres.imaging.tiff import directory
 
 tifffile = pytest.importorskip("tifffile")
@@ -91,7 +91,7 @@ def test_generated_files_are_read_right_or_refused_by_name(kind):
         return
     picture, refused = None, ""
     try:
-        picture = read_picture(data)
+        picture = load_image(data)
     except UserError as error:
         refused = str(error)
     if picture is None:

@@ -1,4 +1,4 @@
-"""Whole picture, tiles and low memory."""
+"""Whole image, tiles and low memory."""
 
 from __future__ import annotations
 

@@ -252,7 +252,7 @@ def test_converted_trained_resumed_tested(name, tree, capsys):
     said = capsys.readouterr()
     said = said.out + said.err
     assert "EDSR x4" in said or "RDN x4" in said or "MSRResNet x4" in said
-    assert "2 training pictures" in said  # of three: the list, or the range
+    assert "2 training images" in said  # of three: the list, or the range
     assert (
         main(["train", name, "--work-dir", "run", "--resume", "--cfg-options", "max_iters=6"]) == 0
     )
@@ -438,7 +438,12 @@ def test_names_of_the_config_itself(tree):
     ("name", "old", "new", "words"),
     [
         ("basicsr.yml", "total_iter:", "total_itr:", "basicsr.yml: a value is not as"),
-        ("basicsr.yml", "gt_size: 36", "gt_size: 35", "gt_size = 35 is no multiple of scale = 4"),
+        (
+            "basicsr.yml",
+            "gt_size: 36",
+            "gt_size: 35",
+            "gt_size = 35 is not a multiple of scale = 4",
+        ),
         ("mmagic.py", "gt_patch_size", "gt_patch", "it lacks the key 'gt_patch_size'"),
         ("mmagic.py", "'SSIM', crop_border", "'SSIM', border", "has the key border"),
         ("basicsr.yml", "datasets:", "datasets: [", "basicsr.yml, line "),

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from maintain import ROOT, docs, performance, recipe, records
-from superres.checkpoints.files import sha256
+from superres.checkpoints.weight_files import sha256
 from superres.checkpoints.zoo import shipped
 from superres.errors import UserError
 

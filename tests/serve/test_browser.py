@@ -203,7 +203,7 @@ def test_refused_uploads_say_why(page, tmp_path, picture):
         ).text
         for card in page.find_elements("css selector", ".job")
     }
-    assert "not a picture in a known format" in said["page.png"]
+    assert "not an image in a known format" in said["page.png"]
     assert "EPS or SVG, which is not read here" in said["drawing.svg"]
     assert "more than the 300 KiB" in said["large.png"]
     assert "cut.png" in said["cut.png"]
@@ -222,7 +222,7 @@ def test_dropped_files_are_taken(page):
     )
     assert page.execute_script("return window.over") is True
     assert "over" not in (one(page, "#drop").get_attribute("class") or "")
-    until(lambda: "not a picture" in one(page, ".job .message").text)
+    until(lambda: "not an image" in one(page, ".job .message").text)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

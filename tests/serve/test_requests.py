@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from superres.imaging.io import Picture
+from superres.imaging.io import LoadedImage
 from superres.serve.preview import Preview
 from superres.serve.uploads import safe_name
 
@@ -95,12 +95,12 @@ def test_a_smaller_scale_another_format_and_orientation(server):
 @pytest.mark.parametrize(
     ("body", "name", "status", "message"),
     [
-        (b"<!DOCTYPE html><script>alert(1)</script>", "a.png", 415, "not a picture"),
+        (b"<!DOCTYPE html><script>alert(1)</script>", "a.png", 415, "not an image"),
         (b"<?xml version='1.0'?><svg xmlns='x'/>", "a.svg", 415, "EPS or SVG, which is not read"),
         (zipped(), "a.png", 415, "zip archive"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n(a) show", "a.png", 415, "EPS or SVG, which is not read"),
         (b"", "a.png", 415, "empty"),
-        (b"\x7fELF" * 99, "a.jpg", 415, "not a picture"),
+        (b"\x7fELF" * 99, "a.jpg", 415, "not an image"),
         (header_of(100_000, 100_000), "a.png", 413, "100000 × 100000 pixels are more"),
         (header_of(30_000, 30_000), "a.png", 413, "30000 × 30000 pixels are more"),
         (b"\xff\xd8\xff" + b"x" * 400_000, "a.jpg", 413, "larger than the 0.293 MiB"),
@@ -256,7 +256,7 @@ def test_the_queue_is_limited_and_jobs_can_be_cancelled(server):
             break
         sent.append(answer.json["id"])
     assert refused is not None
-    assert refused.json["error"] == "8 pictures are waiting already; try again later"
+    assert refused.json["error"] == "8 images are waiting already; try again later"
     assert server.ask("GET", f"/jobs/{sent[-1]}").json["state"] == "queued"
     assert server.ask("GET", f"/jobs/{sent[-1]}").json["ahead"] >= 1
     for identity in sent:
@@ -268,7 +268,7 @@ def test_the_queue_is_limited_and_jobs_can_be_cancelled(server):
 def test_large_previews_are_reduced(shape):
     pixels = np.zeros((shape[0], shape[1], 1), np.uint8)
     pixels = np.broadcast_to(pixels + 80, shape)
-    preview = Preview(*shape[:2], Picture(pixels[:1], "png"), pixels=100_000)
+    preview = Preview(*shape[:2], LoadedImage(pixels[:1], "png"), pixels=100_000)
     for start in range(0, shape[0], 37):
         preview.add(np.ascontiguousarray(pixels[start : start + 37]))
     image = Image.open(io.BytesIO(preview.png()))

@@ -1,4 +1,4 @@
-"""Small networks and pictures of every kind."""
+"""Small networks and images of every kind."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def bicubic_like(scale: int) -> EDSR:
     with torch.no_grad():
         for p in network.parameters():
             p.mul_(0.3)
-        # Three of the channels carry the picture through: as an enlargement by repetition.
+        # Three of the channels carry the image through: as an upscaling by repetition.
         network.conv_first.weight[:3] = 0
         network.conv_first.bias[:3] = 0
         for c in range(3):
@@ -97,7 +97,7 @@ def exif(orientation: int = 6) -> bytes:
 
 
 def cut_out(picture: np.ndarray) -> np.ndarray:
-    """(H, W, 4): a disc of the picture; black under the transparent rest, as programs leave it."""
+    """(H, W, 4): a disc of the image; black under the transparent rest, as programs leave it."""
     y, x = np.mgrid[: picture.shape[0], : picture.shape[1]]
     away = np.hypot(y - picture.shape[0] / 2, x - picture.shape[1] / 2)
     alpha = np.clip((picture.shape[0] / 2 - 4 - away) * 128 + 128, 0, 255).astype(np.uint8)
@@ -107,7 +107,7 @@ def cut_out(picture: np.ndarray) -> np.ndarray:
 
 @pytest.fixture
 def zoo(tmp_path):
-    """A folder with a picture of each kind, and some that are none."""
+    """A folder with an image of each kind, and some that are none."""
     import cv2
 
     root = tmp_path / "zoo"
@@ -136,7 +136,7 @@ def zoo(tmp_path):
     rgb.save(root / "old.bmp")
     whole = (root / "photo.jpg").read_bytes()
     (root / "cut.jpg").write_bytes(whole[: len(whole) // 2])
-    (root / "text.png").write_text("not a picture")
+    (root / "text.png").write_text("not an image")
     with open(os.path.join(os.fsencode(root), b"new\nline\xff.png"), "wb") as file:
         file.write((root / "plain.png").read_bytes())
     return root

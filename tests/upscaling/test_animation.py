@@ -9,9 +9,9 @@ import pytest
 from PIL import Image, ImageSequence
 
 from maintain.formats import Repeating
-from superres.imaging.io import read_picture
+from superres.imaging.io import load_image
 from superres.upscaling.animation import find_animation
-from superres.upscaling.enlarge import Enlarger
+from superres.upscaling.tiled_upscaler import TiledUpscaler
 from superres.upscaling.video_reading import probe
 from superres.upscaling.writing import save
 
@@ -42,9 +42,9 @@ def test_every_frame_arrives(name, alpha, loop, tmp_path):
         tmp_path / name, kind, save_all=True, append_images=frames[1:], loop=loop,
         duration=durations, icc_profile=np.random.default_rng(0).bytes(9000), **options,
     )  # fmt: skip
-    picture, moving = read_picture(tmp_path / name), find_animation(tmp_path / name)
+    picture, moving = load_image(tmp_path / name), find_animation(tmp_path / name)
     format = {"a.apng": "png"}.get(name, name[2:])
-    save(out := io.BytesIO(), Enlarger(Repeating()), picture, format, moving=moving)
+    save(out := io.BytesIO(), TiledUpscaler(Repeating()), picture, format, moving=moving)
     before, after = shown(tmp_path / name), shown(out)
     assert after[1:] == (durations, loop) == before[1:]
     for small, large in zip(before[0], after[0], strict=True):
@@ -58,8 +58,8 @@ def test_every_frame_arrives(name, alpha, loop, tmp_path):
 def test_durations_of_a_gif_add_up(tmp_path):
     frames = [Image.fromarray(np.full((8, 9, 3), 60 * step, np.uint8)) for step in range(4)]
     frames[0].save(tmp_path / "a.png", save_all=True, append_images=frames[1:], duration=33)
-    picture, moving = read_picture(tmp_path / "a.png"), find_animation(tmp_path / "a.png")
-    save(out := io.BytesIO(), Enlarger(Repeating()), picture, "gif", moving=moving)
+    picture, moving = load_image(tmp_path / "a.png"), find_animation(tmp_path / "a.png")
+    save(out := io.BytesIO(), TiledUpscaler(Repeating()), picture, "gif", moving=moving)
     assert shown(out)[1] == [30, 40, 30, 30]
 
 
@@ -69,5 +69,5 @@ def test_a_default_image_is_told_of(tmp_path):
         frames[0].save(
             tmp_path / name, save_all=True, append_images=frames[1:], default_image=default
         )
-        for notes in (read_picture(tmp_path / name).notes, probe(tmp_path / name).notes):
-            assert any("its default image is no frame" in note for note in notes) == default
+        for notes in (load_image(tmp_path / name).notes, probe(tmp_path / name).notes):
+            assert any("its default image is not a frame" in note for note in notes) == default

@@ -13,8 +13,8 @@ import superres
 from superres.checkpoints import save_safetensors, zoo
 from superres.errors import UserError
 from superres.models.backbones.mdsr import MDSR
-from superres.upscaling.jobs import list_jobs
 from superres.upscaling.networks import Options, choose_network
+from superres.upscaling.targets import list_jobs
 
 from .conftest import scene
 

@@ -1,4 +1,4 @@
-"""What pictures take of memory: neither the whole result, nor more with each picture."""
+"""What images take of memory: neither the whole result, nor more with each image."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ import pytest
 import torch
 from PIL import Image
 
-from superres.imaging.io import Picture, read_image, read_picture
+from superres.imaging.io import LoadedImage, load_image, read_image
 from superres.inference import Tiling
 from superres.upscaling import writing
-from superres.upscaling.enlarge import Enlarger
+from superres.upscaling.tiled_upscaler import TiledUpscaler
 
 ROOT = Path(__file__).resolve().parents[2]
 needs_proc = pytest.mark.skipif(
@@ -42,10 +42,10 @@ def test_a_large_result_is_never_held(kind, tmp_path, monkeypatch):
     pixels += np.arange(0, 200, 8, dtype=np.uint8).repeat(80)[None, : pixels.shape[1], None][:, :1]
     pixels[::50, ::70] = 255
     path = tmp_path / f"large.{kind[:3] if kind == 'tiff' else kind}"
-    enlarger = Enlarger(Repeating(), tiling=Tiling(128))
+    enlarger = TiledUpscaler(Repeating(), tiling=Tiling(128))
     tracemalloc.start()  # numpy's memory is traced, torch's is not: tiles are small
     try:
-        picture = Picture(pixels, "png", info={"dpi": (300, 300)}, icc=b"a profile")
+        picture = LoadedImage(pixels, "png", info={"dpi": (300, 300)}, icc=b"a profile")
         writing.save(path, enlarger, picture, kind)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
@@ -60,15 +60,15 @@ def test_a_large_result_is_never_held(kind, tmp_path, monkeypatch):
 
 READING = """
 import re, sys
-from superres.imaging.io import read_picture
+from superres.imaging.io import load_image
 from superres.imaging.io import read_image
-read_picture(sys.argv[1])  # what is loaded and kept at the first time
+load_image(sys.argv[1])  # what is loaded and kept at the first time
 def peak():
     return int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) * 1024
 def now():
     return int(re.search(r"VmRSS:\\s+(\\d+)", open("/proc/self/status").read())[1]) * 1024
 before = now()
-read_picture(sys.argv[2])
+load_image(sys.argv[2])
 print(peak() - before)
 """
 
@@ -81,9 +81,9 @@ def test_exif_of_a_png_is_found_wherever_it_stands():
     start, end = data.index(b"eXIf") - 4, data.index(b"IEND") - 4
     stop = start + 12 + int.from_bytes(data[start : start + 4], "big")
     late = data[:start] + data[stop:end] + data[start:stop] + data[end:]
-    for picture in map(read_picture, (data, late)):
+    for picture in map(load_image, (data, late)):
         assert (picture.orientation, picture.exif[270]) == (6, "a scene")
-    assert read_picture(data[:start] + data[stop:]).exif is None
+    assert load_image(data[:start] + data[stop:]).exif is None
 
 
 @needs_proc

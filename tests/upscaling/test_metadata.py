@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, IptcImagePlugin
 from PIL.PngImagePlugin import PngInfo
 
-from superres.imaging.io import read_picture
+from superres.imaging.io import load_image
 from superres.upscaling.writing import SUFFIX_FORMATS, save
 
 from .conftest import icc, scene
@@ -56,11 +56,11 @@ def source(suffix: str) -> bytes:
 def test_metadata_goes_from_any_format_to_any(given, out, deep):
     if deep and out not in (".png", ".tif"):
         return
-    picture = read_picture(source(given))
+    picture = load_image(source(given))
     pixels = picture.pixels.astype(np.uint16) * 257 if deep else picture.pixels
     picture.pixels = pixels
     save(file := io.BytesIO(), Same(), picture, SUFFIX_FORMATS[out])
-    again = read_picture(file.getvalue())
+    again = load_image(file.getvalue())
     assert again.icc == icc()
     assert again.exif[271] == "a maker"
     xmp = again.info["xmp"]
@@ -87,19 +87,19 @@ def test_all_that_a_format_holds_goes_to_it_and_the_rest_is_said(given):
     image, file, words = Image.fromarray(scene()), io.BytesIO(), "a bird\nTitle: a title"
     image.save(file, "PNG", exif=exif, pnginfo=texts, dpi=(300, 240))
     if given == "TIFF":
-        picture, file = read_picture(file.getvalue()), io.BytesIO()
+        picture, file = load_image(file.getvalue()), io.BytesIO()
         save(file, Same(), picture, "tiff")
     for kind in ("tiff", "webp", "jpeg"):
-        lost = save(made := io.BytesIO(), Same(), read_picture(file.getvalue()), kind)
+        lost = save(made := io.BytesIO(), Same(), load_image(file.getvalue()), kind)
         assert not lost
-        found = read_picture(made.getvalue())
+        found = load_image(made.getvalue())
         assert found.exif.get_ifd(0x8825) == {1: "N"}
         assert found.exif.get_ifd(0x8769)[0x9003] == "2020"
         assert found.exif[270] == ("a bird" if (kind, given) == ("jpeg", "PNG") else words)
         dpi = found.info.get("dpi") or (found.exif[282], found.exif[283])
         assert [round(float(value)) for value in dpi] == [300, 240]
         assert kind != "jpeg" or given != "PNG" or found.info["comment"] == b"Title: a title"
-    (said,) = save(io.BytesIO(), Same(), read_picture(file.getvalue()), "pnm")
+    (said,) = save(io.BytesIO(), Same(), load_image(file.getvalue()), "pnm")
     assert said == "PNM has no room for EXIF, texts, a resolution: left out"
 
 
@@ -109,25 +109,25 @@ def test_what_is_too_long_for_a_jpeg_is_said_and_kept_elsewhere():
     texts.add_text("workflow", "{}" * 40_000)
     texts.add_itxt("XML:com.adobe.xmp", "<x>" * 30_000)
     Image.fromarray(scene()).save(file := io.BytesIO(), "PNG", exif=exif, pnginfo=texts)
-    picture = read_picture(file.getvalue())
+    picture = load_image(file.getvalue())
     for kind in ("png", "tiff", "webp"):
         lost = save(made := io.BytesIO(), Same(), picture, kind)
         assert not lost
-        again = read_picture(made.getvalue())
+        again = load_image(made.getvalue())
         assert len(again.exif.get_ifd(0x8769)[0x927C]) == 70_000
         assert len(again.info["xmp"]) >= 90_000
     said = save(made := io.BytesIO(), Same(), picture, "jpeg", record="superres {}")
     assert said == ["JPEG has no room for EXIF, XMP, texts: left out"]
-    assert read_picture(made.getvalue()).exif[0x000B] == "superres {}"
+    assert load_image(made.getvalue()).exif[0x000B] == "superres {}"
 
 
 def test_floats_in_and_out():
     values = np.linspace(0, 1, 40 * 56 * 3, dtype=np.float32).reshape(40, 56, 3)
-    given = read_picture(source(".tif"))
+    given = load_image(source(".tif"))
     given.pixels = values
     for kind, dtype in (("tiff", np.float32), ("png", np.uint16), ("jpeg", np.uint8)):
         lost = save(file := io.BytesIO(), Same(), given, kind)
-        again = read_picture(file.getvalue()).pixels
+        again = load_image(file.getvalue()).pixels
         assert again.dtype == dtype
         peak = 1 if dtype == np.float32 else np.iinfo(dtype).max
         assert np.abs(again / peak - values).max() < (0.02 if kind == "jpeg" else 1e-4)

@@ -10,11 +10,11 @@ from PIL import Image
 
 from superres.cli.main import main
 from superres.imaging.io import read_image
-from superres.upscaling import run
-from superres.upscaling.enlarge import Enlarger
-from superres.upscaling.jobs import list_jobs
+from superres.upscaling import upscale_files as run
 from superres.upscaling.networks import Networks, Options
-from superres.upscaling.run import run_jobs
+from superres.upscaling.targets import list_jobs
+from superres.upscaling.tiled_upscaler import TiledUpscaler
+from superres.upscaling.upscale_files import run_jobs
 from superres.upscaling.writing import DiskFull
 
 from .conftest import scene
@@ -56,7 +56,7 @@ def test_reading_and_writing_go_on_beside_the_network(folder, monkeypatch):
     """Each network's work waits for the next read, each writing for the next network's work."""
     jobs, said, start = folder(4)
     read, computed = ({job.source: threading.Event() for job in jobs} for _ in range(2))
-    real = run._read, run.save, Enlarger.rows
+    real = run._read, run.save, TiledUpscaler.rows
     waited = []
 
     def reading(job, options):
@@ -79,7 +79,7 @@ def test_reading_and_writing_go_on_beside_the_network(folder, monkeypatch):
 
     monkeypatch.setattr(run, "_read", reading)
     monkeypatch.setattr(run, "save", save)
-    monkeypatch.setattr(Enlarger, "rows", rows)
+    monkeypatch.setattr(TiledUpscaler, "rows", rows)
     assert start()[1] == 0
     assert waited == [True] * 5
     assert said.ended == [(f"{number}.png", "done") for number in range(4)]
@@ -106,7 +106,7 @@ def test_one_damaged_file_among_many(folder, tmp_path):
 def test_a_stop_leaves_whole_files_and_says_what_was_done(stop, folder, tmp_path, monkeypatch):
     jobs, said, start = folder(8)
     full = isinstance(stop, DiskFull)
-    place, name = (run, "save") if full else (Enlarger, "rows")
+    place, name = (run, "save") if full else (TiledUpscaler, "rows")
     real = getattr(place, name)
 
     def stopping(first, *rest):

@@ -145,7 +145,7 @@ def test_other_scales_are_the_exact_resize(scale, network):
 
 
 def test_edges_of_a_cut_out_are_clean(network):
-    """On white, the disc must look as if the whole picture had been enlarged and then cut."""
+    """On white, the disc must look as if the whole image had been upscaled and then cut."""
     model, picture = network(4), np.full((40, 56, 3), (230, 200, 60), np.uint8)
     result = model.upscale(cut_out(picture)).astype(float)
     seen = result[..., 3] > 8

@@ -19,7 +19,7 @@ from maintain.formats import Repeating
 from superres.cli.main import main
 from superres.errors import UserError
 from superres.upscaling import video as module
-from superres.upscaling.enlarge import Enlarger
+from superres.upscaling.tiled_upscaler import TiledUpscaler
 from superres.upscaling.video import parts_folder, state_of, upscale_video
 from superres.upscaling.video_reading import probe
 from superres.upscaling.writing import DiskFull
@@ -57,7 +57,7 @@ def lumas(path):
 def test_times_sound_and_subtitles_are_kept(suffix, tmp_path, network):
     source, target = tmp_path / f"clip{suffix}", tmp_path / f"out{suffix}"
     times = make_clip(source, also="varying srt" if suffix == ".mkv" else "varying")
-    result = upscale_video(source, target, Enlarger(network(2)))
+    result = upscale_video(source, target, TiledUpscaler(network(2)))
     assert result.frames == 20
     assert result.result_size == (96, 64)
     found = packets(target, "video")
@@ -79,7 +79,7 @@ def test_times_sound_and_subtitles_are_kept(suffix, tmp_path, network):
 def test_other_scales_and_odd_sizes(tmp_path, network):
     source, target = tmp_path / "clip.mp4", tmp_path / "out.mp4"
     make_clip(source, count=3)
-    result = upscale_video(source, target, Enlarger(network(2), scale=1.53))
+    result = upscale_video(source, target, TiledUpscaler(network(2), scale=1.53))
     assert result.result_size == (74, 50)  # 73 x 49 made even
     assert any("even" in note for note in result.notes)
     assert lumas(target).shape == (3, 50, 74)
@@ -90,7 +90,7 @@ def test_ten_bits_and_colour_tags(tmp_path, network):
     tags = {"color_primaries": 9, "color_trc": 16, "colorspace": 9, "color_range": 1}
     codec = "libx264 x264-params=colorprim=bt2020:transfer=smpte2084:colormatrix=bt2020nc"
     make_clip(source, 2, codec, "yuv420p10le")
-    upscale_video(source, target, Enlarger(network(2)))
+    upscale_video(source, target, TiledUpscaler(network(2)))
     with av.open(str(target)) as clip:
         context = clip.streams.video[0].codec_context
         assert context.format.name == "yuv420p10le"
@@ -103,7 +103,7 @@ def test_pieces_are_gone_on_with(tmp_path, network, monkeypatch):
     monkeypatch.setattr(module, "SEGMENT_FRAMES", 6)
     source, target = tmp_path / "clip.mp4", tmp_path / "out.mp4"
     times = make_clip(source)
-    enlarger, calls = Enlarger(network(2)), []
+    enlarger, calls = TiledUpscaler(network(2)), []
     real = module.Pieces.write
 
     def counted(*arguments):
@@ -161,23 +161,23 @@ def test_a_full_disk_while_a_piece_is_written(tmp_path, network, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(module.Pieces, "_mux", full)
         with pytest.raises(DiskFull, match="disk is full"):
-            upscale_video(source, target, Enlarger(network(2)))
+            upscale_video(source, target, TiledUpscaler(network(2)))
     assert not target.exists()
-    assert upscale_video(source, target, Enlarger(network(2))).frames == 20
+    assert upscale_video(source, target, TiledUpscaler(network(2))).frames == 20
 
 
 def test_a_truncated_clip_is_told(tmp_path, network, weights, capsys):
     source, target = tmp_path / "clip.mkv", tmp_path / "out.mkv"
     make_clip(source, count=60)
     whole = source.read_bytes()
-    assert not upscale_video(source, target, Enlarger(network(2))).notes
+    assert not upscale_video(source, target, TiledUpscaler(network(2))).notes
     source.write_bytes(whole[: len(whole) // 2])
-    result = upscale_video(source, target, Enlarger(network(2)))
+    result = upscale_video(source, target, TiledUpscaler(network(2)))
     assert 0 < result.frames < 60
     command = ["upscale", str(source), "-o", str(tmp_path / "again.mkv"), "--model", weights(2)]
     for words in ("written, but", "is there already,"):
         assert main([*command, "--backend", "torch"]) == 1
-        assert f"again.mkv: {words} with pictures that end at" in capsys.readouterr().err
+        assert f"again.mkv: {words} with images that end at" in capsys.readouterr().err
     source.write_bytes(whole[: whole.index(b"\x1f\x43\xb6\x75") + 20])  # all but the clusters
     with pytest.raises(UserError, match=r"clip\.mkv: no frame of it can be decoded"):
         probe(source)
@@ -196,7 +196,7 @@ def test_what_a_film_cannot_be_written_to(name, tmp_path, weights, capsys):
     assert main([*command, "-o", str(tmp_path / name)]) == 2
     assert ".mp4 .m4v .mov .mkv" in capsys.readouterr().err
     assert main([*command, "--format", "png"]) == 2
-    assert "clip.mkv: a film; --format is of pictures" in capsys.readouterr().err
+    assert "clip.mkv: a film; --format is of images" in capsys.readouterr().err
 
 
 def plain_clip(path, codec="libx264", **changes):
@@ -225,7 +225,7 @@ def test_interlaced_clips(tmp_path, weights, capsys):
     command = ["upscale", str(source), "-o", str(out), "--model", weights(2), "--backend", "torch"]
     assert main(command) == 0
     told = capsys.readouterr().out
-    assert told.count("combs are enlarged, too; --deinterlace") == 1
+    assert told.count("combs are upscaled, too; --deinterlace") == 1
     assert told.index("combs are") < told.index("out.mp4: 96x64")
     assert main([*command, "--deinterlace"]) == 1
     assert "made with the usual options, not with deinterlaced" in capsys.readouterr().err
@@ -234,7 +234,7 @@ def test_interlaced_clips(tmp_path, weights, capsys):
 
 
 def two_videos(path, last, attachment=None):
-    """A film with a small second video, or a cover picture."""
+    """A film with a small second video, or a cover image."""
     with av.open(str(path), "w") as out:
         videos = [out.add_stream(codec, rate=25) for codec in ("libx264", last)]
         for video, size in zip(videos, (48, 32), strict=True):
@@ -259,7 +259,7 @@ def test_other_videos_covers_and_attachments(suffix, tmp_path):
     notes = []
     for source in ("two.mkv", "cover.mp4"):
         target = tmp_path / f"{source}{suffix}"
-        result = upscale_video(tmp_path / source, target, Enlarger(Repeating()))
+        result = upscale_video(tmp_path / source, target, TiledUpscaler(Repeating()))
         assert len(result.lost) == (source == "two.mkv")
         notes += result.notes
         with av.open(str(target)) as made:
@@ -300,7 +300,7 @@ def test_a_constant_rate_is_not_milliseconds(name, rate, tmp_path):
     steps = {"even.mkv": range(9), "gaps.avi": (0, 1, 4, 5, 9)}
     times = [step / rate for step in steps.get(name, (0, 0.5, 1.3, 4))]
     timed(tmp_path / name, times, rate)
-    upscale_video(tmp_path / name, tmp_path / "out.mp4", Enlarger(Repeating()))
+    upscale_video(tmp_path / name, tmp_path / "out.mp4", TiledUpscaler(Repeating()))
     with av.open(str(tmp_path / "out.mp4")) as made:
         assert name != "even.mkv" or made.streams.video[0].average_rate == rate
         found = [frame.pts * frame.time_base for frame in made.decode(video=0)]
@@ -311,7 +311,7 @@ def test_a_constant_rate_is_not_milliseconds(name, rate, tmp_path):
 
 def test_sound_and_pictures_of_an_avi_begin_together(tmp_path):
     make_clip(tmp_path / "clip.mp4", count=8, also="")  # whose sound begins before 0
-    upscale_video(tmp_path / "clip.mp4", tmp_path / "out.avi", Enlarger(Repeating()))
+    upscale_video(tmp_path / "clip.mp4", tmp_path / "out.avi", TiledUpscaler(Repeating()))
     with av.open(str(tmp_path / "out.avi"), options={"fflags": "-genpts"}) as made:
         times = [[p.dts for p in made.demux() if p.size and p.stream.type == "video"]]
     assert times == [list(range(8))]
@@ -334,7 +334,9 @@ def test_content_decides_and_is_told(tmp_path, weights, capsys):
 def test_a_name_that_looks_like_an_address(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     plain_clip(tmp_path / "clip.mkv").rename("data:a.mkv")
-    assert upscale_video(Path("data:a.mkv"), Path("x:y.mp4"), Enlarger(Repeating())).frames == 8
+    assert (
+        upscale_video(Path("data:a.mkv"), Path("x:y.mp4"), TiledUpscaler(Repeating())).frames == 8
+    )
 
 
 @pytest.mark.parametrize("name", ["a.gif", "a.webp", "a.png"])

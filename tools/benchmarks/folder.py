@@ -56,9 +56,9 @@ def upscale(folder: Path, backend: str, overlapping: bool, level: int) -> None:
     Raises:
         AssertionError: one of them failed.
     """
-    from superres.upscaling import run, writing
-    from superres.upscaling.jobs import list_jobs
+    from superres.upscaling import upscale_files, writing
     from superres.upscaling.networks import Networks, Options
+    from superres.upscaling.targets import list_jobs
 
     jobs = list_jobs([str(folder / "in")], str(folder / "out"), 4).jobs
     options = Options("edsr-s", 4, device="cpu", backend=backend, overwrite=True)
@@ -66,7 +66,7 @@ def upscale(folder: Path, backend: str, overlapping: bool, level: int) -> None:
     asked = lambda *args: as_usual(*args) | {"compress_level": level}  # noqa: E731
     with (
         mock.patch.object(writing, "_options", asked),
-        mock.patch.object(run, "_BESIDE", overlapping and run._BESIDE),
+        mock.patch.object(upscale_files, "_BESIDE", overlapping and upscale_files._BESIDE),
     ):
-        _, code = run.run_jobs(jobs, Networks(options), options, mock.Mock())
+        _, code = upscale_files.run_jobs(jobs, Networks(options), options, mock.Mock())
     assert code == 0

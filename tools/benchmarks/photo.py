@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    """Start processes, each anew, in turn; cold: without byte code, and with files off the disk."""
+    """Start new processes in turn; cold: without byte code, and with files off the disk."""
     photo, out = folder / "photo.png", folder / "out.png"
     calls: dict[str, list[Any]] = {IMPORTS: ["-c", "import numpy, cv2, PIL.Image, rich, ncnn"]}
     pairs = []
@@ -57,7 +57,7 @@ def write_files(folder: Path, side: int) -> dict[str, tuple[Path, Path, Path]]:
 
     from benchmarks.infer import CONFIG, network
     from superres.checkpoints import save_safetensors
-    from superres.checkpoints.files import read_own
+    from superres.checkpoints.weight_files import read_own
     from superres.checkpoints.zoo import shipped
     from superres.inference.backends.ncnn_networks import write
 

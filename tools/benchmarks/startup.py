@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    """Start processes, each anew, in turn; the files are in the system's cache by then."""
+    """Start new processes in turn; the files are in the system's cache by then."""
     from benchmarks._training import ALONE, write_images
 
     write_images(folder, 2, 256)

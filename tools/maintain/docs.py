@@ -20,7 +20,7 @@ if __name__ == "__main__":
 
 from maintain import ROOT, markdown_table
 from maintain.records import find_records, results_table, score_table
-from superres.checkpoints.files import sha256
+from superres.checkpoints.weight_files import sha256
 from superres.checkpoints.zoo import shipped
 from superres.cli.main import exit_code
 from superres.engine.config.load import load_config

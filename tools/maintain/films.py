@@ -19,7 +19,7 @@ from PIL import Image
 
 from maintain.formats import Repeating
 from superres.errors import UserError
-from superres.upscaling.enlarge import Enlarger
+from superres.upscaling.tiled_upscaler import TiledUpscaler
 from superres.upscaling.video import upscale_video
 
 INTRODUCTION = """## Films and animations
@@ -103,7 +103,7 @@ FILMS = [
 ]  # fmt: skip
 
 
-def pictures(alpha: bool, count: int = COUNT) -> np.ndarray:
+def images(alpha: bool, count: int = COUNT) -> np.ndarray:
     """(count, H, W, 3 or 4) in [0, 1]: smooth, moving to the right."""
     y, x = np.mgrid[: SIZE[0], : SIZE[1]]
     waves = [
@@ -118,7 +118,7 @@ def pictures(alpha: bool, count: int = COUNT) -> np.ndarray:
 def make(path: Path, film: Film, count: int = COUNT) -> list[float]:
     """Write the film, of so many frames; their times in seconds."""
     alpha = "a" in film.pixels.replace("gray", "")
-    shown = np.rint(pictures(alpha, count) * 255).astype(np.uint8)
+    shown = np.rint(images(alpha, count) * 255).astype(np.uint8)
     lengths = [1 + (step % 3 == 0 and "varying" in film.also) for step in range(count)]
     times = [start / 25 for start in itertools.accumulate(lengths, initial=0)][:-1]
     if film.codec == "Pillow":
@@ -193,7 +193,7 @@ def read(path: Path, alpha: bool) -> SimpleNamespace:
 def judged(film: Film, times: list[float], made: SimpleNamespace) -> str:
     """What is wrong with a result; ``right`` where nothing is."""
     alpha = "a" in film.kept
-    right = pictures("a" in film.pixels.replace("gray", "")) * 255
+    right = images("a" in film.pixels.replace("gray", "")) * 255
     if film.pixels == "gray":
         right = np.repeat((right @ (0.299, 0.587, 0.114))[..., None], 3, 3)
     if right.shape[3] == 4 and not alpha:
@@ -231,7 +231,9 @@ def rows() -> list[list[str]]:
             times, said = make(source, film), ""
             try:
                 deinterlace = film.also == "deinterlaced"
-                done = upscale_video(source, target, Enlarger(Repeating()), deinterlace=deinterlace)
+                done = upscale_video(
+                    source, target, TiledUpscaler(Repeating()), deinterlace=deinterlace
+                )
                 said = "; ".join(done.notes)
                 result = judged(film, times, read(target, "a" in film.kept))
                 if done.lost:

@@ -36,8 +36,8 @@ from maintain import ROOT, markdown_table
 from superres.cli.main import main as superres
 from superres.datasets.storage import ImageFolder
 from superres.errors import UserError
-from superres.imaging.io import read_picture
-from superres.upscaling.enlarge import Enlarger
+from superres.imaging.io import load_image
+from superres.upscaling.tiled_upscaler import TiledUpscaler
 from superres.upscaling.writing import save, turned
 
 PAGE = ROOT / "docs/formats.md"
@@ -275,7 +275,7 @@ class Repeating:
 def upscaled(path: Path, cell: Cell) -> str:
     """What `superres upscale` makes of it, as PNG."""
     out = path.with_name("result.png")
-    save(out, Enlarger(Repeating()), read_picture(path), "png")
+    save(out, TiledUpscaler(Repeating()), load_image(path), "png")
     with Image.open(out) as image:
         deep = image.mode.startswith("I") or ";16" in str(image.tile)
         found = by_opencv(out.read_bytes()) if deep or image.mode != "P" else pixels(image)
@@ -364,10 +364,10 @@ def main() -> int:
 
     made = films.rows()
     wrong = sum("SILENT" in row[-2] for row in made)
-    films_told = f"{len(made)} films and animations; {wrong} silently wrong."
-    parts = [HEAD, told, "", *markdown_table(head, table), "", films.INTRODUCTION, films_told, ""]
+    film_rows = f"{len(made)} films and animations; {wrong} silently wrong."
+    parts = [HEAD, told, "", *markdown_table(head, table), "", films.INTRODUCTION, film_rows, ""]
     PAGE.write_text("\n".join([*parts, *markdown_table(films.HEAD, made), ""]), "utf-8")
-    print(told, films_told)
+    print(told, film_rows)
     return int(silent + wrong > 0)
 
 

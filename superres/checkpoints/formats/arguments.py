@@ -129,7 +129,7 @@ def srvggnet(shapes: Shapes, hints: Hints) -> dict[str, Any]:
 
 
 def srcnn(shapes: Shapes, hints: Hints) -> dict[str, Any]:
-    """SRCNN; at scale 1 it takes images that are enlarged already."""
+    """SRCNN; at scale 1 it takes images that are upscaled already."""
     convs = [shapes[key] for key in sorted(shapes) if key.endswith(".weight")]
     if len(convs) != 3:
         raise UserError(f"SRCNN has conv1, conv2 and conv3, this file {len(convs)} of them")
@@ -143,14 +143,14 @@ def srcnn(shapes: Shapes, hints: Hints) -> dict[str, Any]:
 
 
 def vdsr(shapes: Shapes, hints: Hints) -> dict[str, Any]:
-    """VDSR; at scale 1 it takes images that are enlarged already."""
+    """VDSR; at scale 1 it takes images that are upscaled already."""
     layers = count(shapes, "body.#.weight") + 2
     bias = "conv_first.bias" in shapes
     return {**ends(shapes), "num_layers": layers, "scale": hints.get("scale", 1), "bias": bias}
 
 
 def enlarged_outside(network: Arguments) -> Arguments:
-    """Of a network whose published program takes Y of YCbCr, enlarged by MATLAB's bicubic."""
+    """Of a network whose published program takes Y of YCbCr, upscaled by MATLAB's bicubic."""
 
     def arguments(shapes: Shapes, hints: Hints) -> dict[str, Any]:
         found = network(shapes, hints)

@@ -46,7 +46,7 @@ class Layout:
         grey: only of one channel, and then meant where layouts of other formats have the same keys.
         ignored: prefix of keys that belong to something else in the same file, of which the
             network is a part only.
-        enlarges_first: the network works on an enlarged image: no tensor tells the scale.
+        enlarges_first: the network works on an upscaled image: no tensor tells the scale.
         settle: puts into a config what only the values in a state dict (in our names) tell.
     """
 

@@ -1,6 +1,6 @@
 """LIIF's EDSR encoder: head and body only. The input is (x - 0.5) / 0.5; no tail, no mean shift.
 
-Good for starting a training from, not for enlarging pictures.
+Good for starting a training from, not for upscaling images.
 """
 
 from superres.checkpoints.formats import arguments, edsr_pytorch

@@ -1,6 +1,6 @@
 """The SRCNN of yjn870's repository, which many have copied: one channel (Y of YCbCr), 0..1.
 
-The keys are those of MMEditing's RGB network; the bicubic enlargement is outside, MATLAB's.
+The keys are those of MMEditing's RGB network; the bicubic upscaling is outside, MATLAB's.
 """
 
 from superres.checkpoints.formats import arguments

@@ -17,9 +17,9 @@ def add_arguments(commands: Any) -> None:
     parser.add_argument(
         "--scale", type=scales, metavar="S", help="e.g. 2 or 2,4; default: those that are there"
     )
-    text = "test sets: none of their pictures may occur in DIR"
+    text = "test sets: none of their images may occur in DIR"
     parser.add_argument("--against", type=Path, nargs="+", default=[], metavar="DIR", help=text)
-    text = "pictures that the set must have"
+    text = "images that the set must have"
     parser.add_argument("--count", type=whole(1), metavar="N", help=text)
     parser.add_argument("--allow-partial", action="store_true", help="an incomplete set is fine")
     text = "any: don't judge how LR was made; else a name that fingerprint prints"
@@ -27,19 +27,19 @@ def add_arguments(commands: Any) -> None:
     workers(parser)
 
     parser = command(commands, "fingerprint", _fingerprint)
-    parser.add_argument("lq", type=Path, metavar="LR", help="folder, LMDB or picture")
-    parser.add_argument("gt", type=Path, metavar="HR", help="folder, LMDB or picture")
+    parser.add_argument("lq", type=Path, metavar="LR", help="folder, LMDB or image")
+    parser.add_argument("gt", type=Path, metavar="HR", help="folder, LMDB or image")
     parser.add_argument("--scale", type=whole_scale, required=True, metavar="S")
-    text = "look at the first N pictures only"
+    text = "look at the first N images only"
     parser.add_argument("--limit", type=whole(1), metavar="N", help=text)
     workers(parser)
 
 
 def _verify(args: argparse.Namespace) -> Record:
-    """Check that sets are complete, whole, paired, exactly bicubic, and leak no test picture.
+    """Check that sets are complete, whole, paired, exactly bicubic, and leak no test image.
 
     Counts, names, decoding, checksums, channels, depth, sizes, whether LR is MATLAB's bicubic of
-    HR, pictures that occur twice, training pictures that occur in a test set. Exit code 1 where
+    HR, images that occur twice, training images that occur in a test set. Exit code 1 where
     there are errors.
     """
     from superres.cli._data.tables import print_verification
@@ -47,27 +47,27 @@ def _verify(args: argparse.Namespace) -> Record:
     from superres.datasets.verify import verify
 
     names = ("against", "count", "allow_partial", "degradation", "num_workers")
-    with Progress() as told:
+    with Progress() as bar:
         options = {name: getattr(args, name) for name in names}
-        record = verify(args.dir, args.scale, **options, step=told.step)
+        record = verify(args.dir, args.scale, **options, step=bar.step)
     print_verification(record)
     faults = {p["fault"] for one in record["sets"] for p in one["problems"]}
     return {**record, "code": 2 if "unreadable" in faults else int(not record["ok"])}
 
 
 def _fingerprint(args: argparse.Namespace) -> Record:
-    """Tell which known convention made low-quality pictures: MATLAB, ports of it, PIL, OpenCV.
+    """Tell which known convention made low-quality images: MATLAB, ports of it, PIL, OpenCV.
 
     For each convention the number of samples that differ and the largest difference; one that
-    differs nowhere made the pictures.
+    differs nowhere made the images.
     """
     from superres.cli._data.tables import print_fingerprint
     from superres.cli._progress import Progress
     from superres.datasets.fingerprint import fingerprint
 
-    with Progress() as told:
+    with Progress() as bar:
         options = {"limit": args.limit, "num_workers": args.num_workers}
-        progress = told.step("comparing")
+        progress = bar.step("comparing")
         record = fingerprint(args.lq, args.gt, args.scale, **options, progress=progress)
     print_fingerprint(record)
     return record

@@ -17,7 +17,7 @@ from superres.options import whole
 from superres.output import printable
 
 Record = dict[str, Any]
-"""What a subcommand reports; ``failed`` are (name, fault) of pictures, ``code`` an exit code."""
+"""What a subcommand reports; ``failed`` are (name, fault) of images, ``code`` an exit code."""
 
 
 def command(
@@ -81,6 +81,6 @@ def print_pack(pack: Record) -> None:
     """One line of a pack's record."""
     made = f" ({pack['made']})" if "made" in pack else ""
     print(
-        f"{pack['target']}: {pack['count']} pictures{made}, {pack['added']} new, "
+        f"{pack['target']}: {pack['count']} images{made}, {pack['added']} new, "
         f"{pack['bytes'] / 2**20:.1f} MiB, {pack['seconds']:.1f} s"
     )

@@ -15,23 +15,23 @@ def add_arguments(commands: Any) -> None:
     parser = command(commands, "pack", _pack)
     parser.add_argument("source", type=Path, help="folder, or LMDB of BasicSR, MMEditing or ours")
     parser.add_argument("target", type=Path, help="the LMDB to be, by custom NAME.lmdb")
-    text = "rgb (default) repeats grey pictures and drops transparency"
+    text = "rgb (default) repeats grey images and drops transparency"
     parser.add_argument(
         "--channels", choices=("rgb", "grey", "unchanged"), default="rgb", help=text
     )
-    parser.add_argument("--depth", choices=("8", "keep"), default="8", help="of 16-bit pictures")
+    parser.add_argument("--depth", choices=("8", "keep"), default="8", help="of 16-bit images")
     parser.add_argument("--overwrite", action="store_true", help="pack again what is at TARGET")
     workers(parser)
-    text = "a picture that cannot be read fails the pack"
+    text = "an image that cannot be read fails the pack"
     parser.add_argument("--strict", action="store_true", help=text)
 
     parser = command(commands, "unpack", _unpack)
     parser.add_argument("source", type=Path, help="LMDB")
     parser.add_argument("target", type=Path, help="folder to be written")
-    text = "pictures, as list prints them (default: all)"
+    text = "images, as list prints them (default: all)"
     parser.add_argument("names", nargs="*", metavar="NAME", help=text)
     parser.add_argument("--suffix", default=".png", help="format (default .png, lossless)")
-    parser.add_argument("--overwrite", action="store_true", help="write existing files anew")
+    parser.add_argument("--overwrite", action="store_true", help="write existing files again")
 
     parser = command(commands, "list", _list)
     parser.add_argument("source", type=Path, help="LMDB or folder")
@@ -40,7 +40,7 @@ def add_arguments(commands: Any) -> None:
 def _pack(args: argparse.Namespace) -> Record:
     """Pack a folder, or another toolbox's LMDB, into one LMDB of decoded pixels.
 
-    After an interruption run it again. Exit code 1 where pictures had to be left out.
+    After an interruption run it again. Exit code 1 where images had to be left out.
     """
     from superres.cli._progress import Progress
     from superres.datasets.pack import pack_images
@@ -48,29 +48,29 @@ def _pack(args: argparse.Namespace) -> Record:
     names = ("channels", "num_workers", "overwrite", "strict")
     options = {name: getattr(args, name) for name in names}
     options["dtype"] = "uint8" if args.depth == "8" else "keep"
-    with Progress() as told:
-        progress = told.step(f"packing {args.target.name}")
+    with Progress() as bar:
+        progress = bar.step(f"packing {args.target.name}")
         report = pack_images(args.source, args.target, progress=progress, **options)
     return pack_record(report)
 
 
 def _unpack(args: argparse.Namespace) -> Record:
-    """Write pictures of an LMDB as files; existing ones are kept, so it can be continued."""
+    """Write images of an LMDB as files; existing ones are kept, so it can be continued."""
     from superres.cli._progress import Progress
     from superres.datasets.pack import unpack
     from superres.datasets.storage import open_store
 
     store = open_store(args.source, "unchanged", "keep")
     options = {"suffix": args.suffix, "overwrite": args.overwrite}
-    with Progress() as told:
-        options["progress"] = told.step(f"writing to {args.target.name}")
+    with Progress() as bar:
+        options["progress"] = bar.step(f"writing to {args.target.name}")
         written, failed = unpack(store, args.target, args.names or None, **options)
     print(f"{args.target}: {written} files written")
     return {"target": str(args.target), "written": written, "failed": failed}
 
 
 def _list(args: argparse.Namespace) -> Record:
-    """Print the pictures of an LMDB or folder: name, width x height x channels, depth, checksum."""
+    """Print the images of an LMDB or folder: name, width x height x channels, depth, checksum."""
     from superres.datasets.storage import ImageLmdb, open_store
     from superres.errors import UserError
 

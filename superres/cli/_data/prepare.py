@@ -39,7 +39,7 @@ def add_arguments(commands: Any) -> None:
         default="reflect",
         help="of a bicubic that is made: as newer (default) or older MATLAB releases",
     )
-    parser.add_argument("--depth", choices=("8", "keep"), default="8", help="of 16-bit pictures")
+    parser.add_argument("--depth", choices=("8", "keep"), default="8", help="of 16-bit images")
     parser.add_argument("--allow-partial", action="store_true", help="an incomplete set is fine")
     parser.add_argument("--overwrite", action="store_true", help="pack again what is at TARGET")
 
@@ -48,7 +48,7 @@ def _prepare(args: argparse.Namespace) -> Record:
     """Make sets that configs find, from downloaded archives or folders.
 
     Makes TARGET/SET/HR.lmdb and LR_bicubic_X2.lmdb, ... (data_root=TARGET in a config). Missing
-    low-quality pictures are made by MATLAB's bicubic, exactly. Run it again after an interruption:
+    low-quality images are made by MATLAB's bicubic, exactly. Run it again after an interruption:
     what is finished is kept.
     """
     from superres.datasets.prepare import Options
@@ -65,8 +65,8 @@ def prepare_sets(recipe: str, options: Options) -> Record:
     from superres.cli._progress import Progress
     from superres.datasets.prepare import prepare
 
-    with Progress() as told:
-        record = prepare(recipe, options, told.step, told.say)
+    with Progress() as bar:
+        record = prepare(recipe, options, bar.step, bar.say)
     for one in record["sets"]:
         for pack in one["packs"]:
             print_pack(pack)

@@ -20,7 +20,7 @@ def _console() -> Console:
 
 
 def _text(text: object) -> Text:
-    """A name of a folder or a picture, which neither rich nor the terminal takes for commands."""
+    """A name of a folder or an image, which neither rich nor the terminal takes for commands."""
     return Text(printable(str(text), keep=""))
 
 
@@ -59,7 +59,7 @@ def print_fingerprint(record: dict[str, Any]) -> None:
     table = Table(title=_text(f"{record['lq']} x{record['scale']}"), title_justify="left")
     for column in ("convention", "what it is"):
         table.add_column(column)
-    for column in ("differing samples", "share", "max", "exact pictures"):
+    for column in ("differing samples", "share", "max", "exact images"):
         table.add_column(column, justify="right")
     for row in record["conventions"]:
         counts = str(row["differing"]), f"{row['share']:.2%}", str(row["max"])
@@ -69,9 +69,9 @@ def print_fingerprint(record: dict[str, Any]) -> None:
     nearest = record["conventions"][0]
     if record["verdict"]:
         print(f"made by: {' = '.join(record['verdict'])}")
-    elif any(picture["exact"] for picture in record["pictures"]):
-        names = {name for picture in record["pictures"] for name in picture["exact"][:1]}
-        print(f"a mixture: single pictures follow {', '.join(sorted(names))}")
+    elif any(image["exact"] for image in record["pictures"]):
+        names = {name for image in record["pictures"] for name in image["exact"][:1]}
+        print(f"a mixture: single images follow {', '.join(sorted(names))}")
     else:
         print(
             f"no known convention; the nearest is {nearest['name']} "

@@ -2,8 +2,8 @@
 
 ``augment_five_crop`` of github.com/eugenesiow/super-image: torchvision's ``FiveCrop`` with the
 size (H // 2, W // 2) on every ground truth; each crop is resized (not cropped) by PIL's bicubic
-to a multiple of the scale, and the low-quality picture is PIL's bicubic of that. Low-quality
-files that came with the set are not used. So 800 pictures become 4000 pairs.
+to a multiple of the scale, and the low-quality image is PIL's bicubic of that. Low-quality
+files that came with the set are not used. So 800 images become 4000 pairs.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def five_crop(
     """Pack ``out/NAME/HR.lmdb`` and ``out/NAME/LR_bicubic_XS.lmdb``.
 
     Args:
-        source: a prepared set, a folder of pictures or a database.
+        source: a prepared set, a folder of images or a database.
         out: the data root.
         name: of the new set; default: the source's name and ``_five_crop_X<scale>``. Ground
             truths depend on the scale, so every scale is a set of its own.

@@ -83,7 +83,7 @@ def files_of(folder: Path, recursive: bool = False) -> Files:
         UserError: two files of one name; a packed folder.
     """
     if is_lmdb(folder):
-        raise UserError(f"{folder}: packed already. Give a folder of pictures (--root)")
+        raise UserError(f"{folder}: packed already. Give a folder of images (--root)")
     files = [
         f for place in (folders(folder) if recursive else [folder]) for f in list_images(place)
     ]

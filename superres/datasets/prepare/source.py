@@ -173,9 +173,9 @@ class Source:
             shutil.rmtree(self._scratch, ignore_errors=True)
             self._lock.close()
         if isinstance(error, UserError):
-            raise UserError(self.told(str(error))) from error
+            raise UserError(self.with_source(str(error))) from error
 
-    def told(self, text: str) -> str:
+    def with_source(self, text: str) -> str:
         """A message in which what was extracted is called as it lies in the source."""
         return text.replace(str(self.tree), str(self.root))
 

@@ -1,11 +1,11 @@
-"""Where pictures come from: folders of files, packed databases, other toolboxes' databases."""
+"""Where images come from: folders of files, packed databases, other toolboxes' databases."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-from superres.datasets.storage.base import Depth, PictureStore
+from superres.datasets.storage.base import Depth, ImageStore
 from superres.datasets.storage.folder import ImageFolder
 from superres.datasets.storage.foreign_lmdb import META_FILE, ForeignLmdb
 from superres.datasets.storage.lmdb import DATA_FILE, HEADER, ImageLmdb, open_environment
@@ -13,17 +13,17 @@ from superres.datasets.storage.writer import PARTIAL_SUFFIX
 from superres.errors import UserError
 from superres.imaging.io import Channels
 
-__all__ = ["ForeignLmdb", "ImageFolder", "ImageLmdb", "PictureStore", "open_store"]
+__all__ = ["ForeignLmdb", "ImageFolder", "ImageLmdb", "ImageStore", "open_store"]
 
 
 def open_store(
     path: str | os.PathLike, channels: Channels = "rgb", dtype: Depth = "uint8"
-) -> PictureStore:
-    """Open whatever holds pictures at ``path``: packed, BasicSR's or MMEditing's LMDB, a folder.
+) -> ImageStore:
+    """Open whatever holds images at ``path``: packed, BasicSR's or MMEditing's LMDB, a folder.
 
     Args:
-        path: a folder of pictures, a database folder, or its ``data.mdb``.
-        channels, dtype: for stores that decode; packed pictures are as they were packed.
+        path: a folder of images, a database folder, or its ``data.mdb``.
+        channels, dtype: for stores that decode; packed images are as they were packed.
 
     Raises:
         UserError: nothing there, an unfinished pack, or what the store itself raises.
@@ -40,7 +40,7 @@ def open_store(
     if not path.exists():
         raise UserError(f"{path}: no such folder.")
     if not path.is_dir():
-        raise UserError(f"{path}: a file; a folder of pictures or an LMDB folder is needed.")
+        raise UserError(f"{path}: a file; a folder of images or an LMDB folder is needed.")
     if not (path / DATA_FILE).exists():
         return ImageFolder(path, channels, dtype)
     if open_environment(path).get(HEADER) is not None:
@@ -48,6 +48,6 @@ def open_store(
     if not (path / META_FILE).exists():
         raise UserError(
             f"{path}: an LMDB that superres did not pack and that has no {META_FILE} either "
-            "(BasicSR and MMEditing write one). Pack the pictures again."
+            "(BasicSR and MMEditing write one). Pack the images again."
         )
     return ForeignLmdb(path, channels, dtype)

@@ -1,4 +1,4 @@
-"""What every place that holds pictures can do."""
+"""What every place that holds images can do."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ import numpy as np
 from superres.errors import UserError, some
 
 Depth = Literal["uint8", "keep"]
-"""Whether 16-bit pictures are brought to 8 bits."""
+"""Whether 16-bit images are brought to 8 bits."""
 
 
-class PictureStore(ABC):
-    """Pictures by name, or by number in the order of their names (sorted by UTF-8 bytes).
+class ImageStore(ABC):
+    """Images by name, or by number in the order of their names (sorted by UTF-8 bytes).
 
     Stores are safe to hand to data-loader workers, forked or spawned.
 
     Attributes:
         path: the folder or database.
-        is_part: whether pictures that are there were left out by :meth:`chosen`.
+        is_part: whether images that are there were left out by :meth:`chosen`.
     """
 
     path: Path
     is_part = False
     _names: Sequence[str]
-    _entries: Sequence[Any]  # what the store itself has to know of each picture
+    _entries: Sequence[Any]  # what the store itself has to know of each image
     _environment: Any = None  # an open database
     _dtype: Depth = "keep"
 
@@ -43,22 +43,22 @@ class PictureStore(ABC):
 
     @abstractmethod
     def shape_at(self, i: int) -> tuple[int, int, int]:
-        """(height, width, channels) of picture ``i`` without reading its pixels."""
+        """(height, width, channels) of image ``i`` without reading its pixels."""
 
     def dtype_at(self, i: int) -> np.dtype:
-        """The sample type of picture ``i``, or the largest that it may have."""
+        """The sample type of image ``i``, or the largest that it may have."""
         return np.dtype("u1" if self._dtype == "uint8" else "<u2")
 
     def file_at(self, i: int) -> Path | None:
-        """The image file of picture ``i``; None where it does not have one of its own."""
+        """The image file of image ``i``; None where it does not have one of its own."""
         return None
 
     def label_at(self, i: int) -> str:
-        """What messages call picture ``i``: its file, or its database and name."""
+        """What messages call image ``i``: its file, or its database and name."""
         return str(self.file_at(i) or f"{self.path}: {self._names[i]}")
 
     def stamp_at(self, i: int) -> bytes:
-        """Changes when picture ``i`` does; equal for what need not be packed again."""
+        """Changes when image ``i`` does; equal for what need not be packed again."""
         file = self.file_at(i)
         status = os.stat(file or self.path)
         stamp = b"%d bytes, %d ns" % (status.st_size, status.st_mtime_ns)
@@ -70,10 +70,10 @@ class PictureStore(ABC):
 
     @abstractmethod
     def read_at(self, i: int) -> np.ndarray:
-        """Picture ``i``: (H, W, C), RGB order, uint8 or uint16; may be a read-only view.
+        """Image ``i``: (H, W, C), RGB order, uint8 or uint16; may be a read-only view.
 
         Raises:
-            UserError: it cannot be read, or is not what was stored; names the picture.
+            UserError: it cannot be read, or is not what was stored; names the image.
         """
 
     def changed(self) -> str:
@@ -84,7 +84,7 @@ class PictureStore(ABC):
         return len(self._names)
 
     def name_at(self, i: int) -> str:
-        """The name of picture ``i``; IndexError beyond the end."""
+        """The name of image ``i``; IndexError beyond the end."""
         return self._names[i]
 
     @cached_property
@@ -92,21 +92,21 @@ class PictureStore(ABC):
         return {name: i for i, name in enumerate(self._names)}
 
     def index(self, name: str) -> int:
-        """The number of a picture.
+        """The number of an image.
 
         Raises:
-            UserError: the store has no such picture.
+            UserError: the store has no such image.
         """
         if name not in self._numbers:
-            raise UserError(f"{self.path} has no picture named {name!r} ({len(self)} pictures).")
+            raise UserError(f"{self.path} has no image named {name!r} ({len(self)} images).")
         return self._numbers[name]
 
     def shape(self, name: str) -> tuple[int, int, int]:
-        """(height, width, channels) of a picture; UserError as :meth:`index`."""
+        """(height, width, channels) of an image; UserError as :meth:`index`."""
         return self.shape_at(self.index(name))
 
     def read(self, name: str) -> np.ndarray:
-        """A picture by name, as :meth:`read_at`; UserError as :meth:`index`."""
+        """An image by name, as :meth:`read_at`; UserError as :meth:`index`."""
         return self.read_at(self.index(name))
 
     def __contains__(self, name: object) -> bool:

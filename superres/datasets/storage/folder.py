@@ -1,4 +1,4 @@
-"""A folder of picture files."""
+"""A folder of image files."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from superres.datasets.storage.base import Depth, PictureStore, by_name
+from superres.datasets.storage.base import Depth, ImageStore, by_name
 from superres.errors import UserError
 from superres.imaging.io import Channels, ImageHeader, image_header, read_image
 from superres.imaging.listing import list_images
@@ -16,8 +16,8 @@ from superres.imaging.listing import list_images
 logger = logging.getLogger("superres")
 
 
-class ImageFolder(PictureStore):
-    """The picture files of a folder; a name is the file's name without its suffix.
+class ImageFolder(ImageStore):
+    """The image files of a folder; a name is the file's name without its suffix.
 
     Args:
         path: the folder.
@@ -25,7 +25,7 @@ class ImageFolder(PictureStore):
         dtype: ``uint8`` (16-bit files are brought to 8 bits) or ``keep``.
 
     Raises:
-        UserError: the folder is missing or has no pictures, or two files have the same name once
+        UserError: the folder is missing or has no images, or two files have the same name once
             the suffix is stripped (both are named).
     """
 
@@ -38,7 +38,7 @@ class ImageFolder(PictureStore):
         named = ((file.stem, file.name) for file in list_images(self.path))
         self._names, self._entries = by_name(self.path, named)
         if not self._names:
-            raise UserError(f"{self.path}: no pictures in this folder.")
+            raise UserError(f"{self.path}: no images in this folder.")
 
     def file_at(self, i: int) -> Path:
         return self.path / self._entries[i]

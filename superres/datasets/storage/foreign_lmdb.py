@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from superres.datasets.storage.base import Depth, PictureStore, by_name, encode_name
+from superres.datasets.storage.base import Depth, ImageStore, by_name, encode_name
 from superres.datasets.storage.lmdb import Environment, open_environment
 from superres.errors import UserError, some
 from superres.files import os_fault
@@ -26,8 +26,8 @@ _LINE = re.compile(
 )
 
 
-class ForeignLmdb(PictureStore):
-    """A BasicSR or MMEditing database; pictures are decoded at each read.
+class ForeignLmdb(ImageStore):
+    """A BasicSR or MMEditing database; images are decoded at each read.
 
     Args:
         path: the database folder, with ``data.mdb`` and ``meta_info.txt``.
@@ -83,5 +83,5 @@ def _read_meta(file: Path) -> list[tuple[str, tuple[int, int, int]]]:
         name, *shape = found.groups(default="1")
         entries.append((os.path.splitext(name)[0], tuple(map(int, shape))))
     if not entries:
-        raise UserError(f"{file}: lists no pictures.")
+        raise UserError(f"{file}: lists no images.")
     return entries

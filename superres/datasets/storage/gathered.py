@@ -10,13 +10,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from superres.datasets.storage.base import Depth, PictureStore, by_name
+from superres.datasets.storage.base import Depth, ImageStore, by_name
 from superres.imaging.io import Channels, read_image
 
 Loader = str | os.PathLike | Callable[[], np.ndarray]
 
 
-class Loaded(PictureStore):
+class Loaded(ImageStore):
     """Images by name, each a file or a function that returns (H, W, C) uint8 or uint16.
 
     Args:
@@ -56,7 +56,7 @@ class Loaded(PictureStore):
 class Origin(NamedTuple):
     """An image of a store, or a part of it; in messages where that is."""
 
-    store: PictureStore
+    store: ImageStore
     number: int
     part: str = ""
 
@@ -64,7 +64,7 @@ class Origin(NamedTuple):
         return self.store.label_at(self.number)
 
 
-class Gathered(PictureStore):
+class Gathered(ImageStore):
     """Images of other stores, one after the other; names may repeat.
 
     Args:
@@ -95,7 +95,7 @@ class Gathered(PictureStore):
         return next(filter(None, (store.changed() for store in self.stores)), "")
 
 
-def origins(stores: Iterable[PictureStore], parts: Sequence[str] = ("",)) -> list:
+def origins(stores: Iterable[ImageStore], parts: Sequence[str] = ("",)) -> list:
     """(name, origin) of each part of each image, whose name the part follows."""
     return [
         (name + part, Origin(store, i, part))
@@ -115,7 +115,7 @@ class Made(Gathered):
 
     def __init__(
         self,
-        store: PictureStore,
+        store: ImageStore,
         make: Callable[[np.ndarray, str], np.ndarray],
         what: str,
         parts: Sequence[str] = ("",),

@@ -1,11 +1,11 @@
-"""Packed pictures: decoded pixels in LMDB, read in place.
+"""Packed images: decoded pixels in LMDB, read in place.
 
 Version 1 of the format is an LMDB environment (a folder with ``data.mdb``) whose main database has:
 
 =================  =============================================================================
-8 bytes, big       the raw pixels of one picture: H x W x C samples, RGB order, little-endian.
+8 bytes, big       the raw pixels of one image: H x W x C samples, RGB order, little-endian.
 endian             Keys are numbers, so that names may have any length and alphabet.
-``index``          one :data:`RECORD` per picture, sorted by the UTF-8 bytes of the names
+``index``          one :data:`RECORD` per image, sorted by the UTF-8 bytes of the names
 ``names``          all names, UTF-8, one after the other, in the same order
 ``header``         JSON: format, version, count, crc32 of index + names, info
 =================  =============================================================================
@@ -32,7 +32,7 @@ import lmdb
 import numpy as np
 
 from superres.datasets.lazy import converted
-from superres.datasets.storage.base import PictureStore
+from superres.datasets.storage.base import ImageStore
 from superres.errors import UserError
 from superres.files import os_fault
 
@@ -53,7 +53,7 @@ class Environment:
         self.path, self.data_file, self._as_opened = path, path / DATA_FILE, identity
         self.views: dict[bytes, Any] = {}
         try:
-            # With read-ahead, which is the default: a first look is at the whole picture.
+            # With read-ahead, which is the default: a first look is at the whole image.
             self._env = lmdb.open(str(path), readonly=True, create=False, lock=False)
         except lmdb.Error as error:
             what = "not an LMDB database, or a damaged one"
@@ -131,7 +131,7 @@ def damaged(path: Path, what: str) -> UserError:
 VERSION = 1
 HEADER, INDEX, NAMES = b"header", b"index", b"names"
 
-#: One picture: its key, where its name ends in the names, its shape, sample type and checksum.
+#: One image: its key, where its name ends in the names, its shape, sample type and checksum.
 RECORD = np.dtype(
     [
         ("key", "<u8"),
@@ -171,11 +171,11 @@ def index_checksum(index: Any, names: Any) -> int:
     return zlib.crc32(names, zlib.crc32(index))
 
 
-class ImageLmdb(PictureStore):
+class ImageLmdb(ImageStore):
     """A database written by :func:`superres.datasets.pack.pack_images`.
 
     ``read`` returns a read-only view on the memory map: nothing is copied, and after the first
-    look at a picture, which compares its checksum, a crop touches only the pages that it needs.
+    look at an image, which compares its checksum, a crop touches only the pages that it needs.
     The pages belong to the system's file cache, shared by all processes, so a worker's own memory
     does not grow with the dataset.
 
@@ -188,7 +188,7 @@ class ImageLmdb(PictureStore):
 
     Attributes:
         info: what the packer noted (``scale``, ``source``, ``kind``, ...).
-        as_channels: 1 or 3 where pictures are to be read as luma or RGB, whatever was packed.
+        as_channels: 1 or 3 where images are to be read as luma or RGB, whatever was packed.
     """
 
     _environment: Environment
@@ -228,18 +228,18 @@ class ImageLmdb(PictureStore):
         return height, width, self.as_channels or channels
 
     def dtype_at(self, i: int) -> np.dtype:
-        """The sample type of picture ``i``: uint8 or uint16."""
+        """The sample type of image ``i``: uint8 or uint16."""
         return SAMPLE_TYPES[self._entries[i]["code"]]
 
     def checksum_at(self, i: int) -> int:
-        """The CRC-32 that was stored with the pixels of picture ``i``."""
+        """The CRC-32 that was stored with the pixels of image ``i``."""
         return int(self._entries[i]["crc32"])
 
     def stamp_at(self, i: int) -> bytes:
         return b"crc32 %08x" % self.checksum_at(i)
 
     def read_at(self, i: int) -> np.ndarray:
-        """Picture ``i`` as a read-only view on the memory map.
+        """Image ``i`` as a read-only view on the memory map.
 
         Raises:
             UserError: the pixels are not those that were packed, compared at a process's first

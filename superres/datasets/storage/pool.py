@@ -1,4 +1,4 @@
-"""Work on numbered pictures in threads, in order, with a few of them in memory."""
+"""Work on numbered images in threads, in order, with a few of them in memory."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from superres.datasets.storage.base import PictureStore
+from superres.datasets.storage.base import ImageStore
 from superres.datasets.storage.gathered import Gathered, Origin
 from superres.errors import UserError
 from superres.files import os_fault
@@ -46,7 +46,7 @@ class RawCache(Gathered):
         file: of the pixels; empty where there is none.
     """
 
-    def __init__(self, store: PictureStore, key: str) -> None:
+    def __init__(self, store: ImageStore, key: str) -> None:
         numbers = range(len(store))
         super().__init__(store.names(), [Origin(store, i) for i in numbers])
         self.key, self._store, self.count, self.file = key, store, 0, ""
@@ -145,7 +145,7 @@ _CACHES: weakref.WeakValueDictionary[str, RawCache] = weakref.WeakValueDictionar
 """Of this process, by their keys: the scales of a training share their ground truths."""
 
 
-def _cache_of(store: PictureStore, where: str) -> RawCache:
+def _cache_of(store: ImageStore, where: str) -> RawCache:
     """The cache of a store, not open yet where it is a new one."""
     what = [where, os.path.abspath(store.path), vars(store).get("channels"), list(store.names())]
     what += [(store.shape_at(i), store.dtype_at(i)) for i in range(len(store))]
@@ -159,7 +159,7 @@ def cache_folder() -> Path:
     return Path(os.environ.get("TMPDIR") or "/var/tmp", f"superres-{os.getuid()}")
 
 
-def on_disk(store: PictureStore, most: float) -> tuple[RawCache, str]:
+def on_disk(store: ImageStore, most: float) -> tuple[RawCache, str]:
     """Keep the decoded images of a store on the disk, as far as there is room.
 
     The caches of other sets make room, those that were not used for longest first.
@@ -201,7 +201,7 @@ def on_disk(store: PictureStore, most: float) -> tuple[RawCache, str]:
     return cache, f"{part}kept decoded in {folder} ({size})"
 
 
-def in_memory(store: PictureStore, key: str) -> RawCache:
+def in_memory(store: ImageStore, key: str) -> RawCache:
     """Keep the decoded images of a store in memory, which workers share.
 
     Args:

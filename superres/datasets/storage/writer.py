@@ -122,7 +122,7 @@ class PackWriter:
         sync(self.target.parent)
 
     def _write(self, entries: list[tuple[bytes, Any]]) -> None:
-        """Write entries in a committed transaction, enlarging the map until they fit."""
+        """Write entries in a committed transaction, upscaling the map until they fit."""
         with self._faults():
             while True:
                 try:

@@ -20,15 +20,15 @@ class PairedRandomCrop(BaseTransform):
         lq_patch_size: side of the ``lq`` patch in pixels; the ``gt`` patch is ``scale`` times it.
         gt_patch_size: the side of the ``gt`` patch instead, a multiple of the scale.
         margin: where there is no ``lq`` yet (``make_lq='none'``), so many more ``lq`` pixels
-            around the patch, as far as the picture has them: what :class:`Degrade` then makes of
-            the patch depends on the picture, not on where it was cut. ``Degrade`` cuts them off.
+            around the patch, as far as the image has them: what :class:`Degrade` then makes of
+            the patch depends on the image, not on where it was cut. ``Degrade`` cuts them off.
 
     Without ``lq``, ``gt`` is cut where it would be with one.
 
     Adds ``top`` and ``left``, in ``lq`` pixels. The crops are views: no pixel is copied.
 
     Raises:
-        UserError: neither or both sizes, a size that the scale does not divide, or a picture that
+        UserError: neither or both sizes, a size that the scale does not divide, or an image that
             is smaller than the patch.
     """
 
@@ -52,10 +52,10 @@ class PairedRandomCrop(BaseTransform):
         self.lq_patch_size, self.gt_patch_size, self.margin = lq_patch_size, gt_patch_size, margin
 
     def needs(self, scale: int) -> int:
-        """The side, in ``lq`` pixels, that a picture must have at least.
+        """The side, in ``lq`` pixels, that an image must have at least.
 
         Raises:
-            UserError: ``gt_patch_size`` is no multiple of the scale.
+            UserError: ``gt_patch_size`` is not a multiple of the scale.
         """
         if self.lq_patch_size is not None:
             return self.lq_patch_size
@@ -77,8 +77,8 @@ class PairedRandomCrop(BaseTransform):
             height, width = lq.shape[:2]
         if height < patch or width < patch:
             raise UserError(
-                f"{sample['gt_path']}: the picture is {width}x{height} at low resolution, smaller "
-                f"than the patch of {patch}x{patch}; lower lq_patch_size or leave the picture out"
+                f"{sample['gt_path']}: the image is {width}x{height} at low resolution, smaller "
+                f"than the patch of {patch}x{patch}; lower lq_patch_size or leave the image out"
             )
         rng = sample["rng"]
         top = int(rng.integers(height - patch + 1))

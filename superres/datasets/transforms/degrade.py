@@ -32,7 +32,7 @@ class Degrade(BaseTransform):
     """Make ``lq`` from ``gt``; the dataset has ``make_lq='none'``.
 
     Afterwards the margin that ``PairedRandomCrop(margin=...)`` left around the patch, so that
-    steps see beyond its border, is cut off both pictures.
+    steps see beyond its border, is cut off both images.
 
     Args:
         steps: transforms of ``sample['lq']``; the last size must be that of ``gt`` over the scale.
@@ -58,9 +58,7 @@ class Degrade(BaseTransform):
             )
         gt, scale = np.asarray(sample["gt"]), sample["scale"]
         if gt.dtype != np.uint8:
-            raise UserError(
-                f"{sample.get('gt_path')}: Degrade takes uint8 pictures, not {gt.dtype}"
-            )
+            raise UserError(f"{sample.get('gt_path')}: Degrade takes uint8 images, not {gt.dtype}")
         sample["lq"] = gt.astype(np.float32) if self.dtype == "float32" else gt
         sample = self.steps(sample)
         lq = sample["lq"]
@@ -82,7 +80,7 @@ def to_uint8(picture: np.ndarray) -> np.ndarray:
 
 
 def cut_margin(sample: Sample) -> Sample:
-    """Cut ``sample['margin']`` (top, bottom, left, right, in lq pixels) off both pictures."""
+    """Cut ``sample['margin']`` (top, bottom, left, right, in lq pixels) off both images."""
     top, bottom, left, right = sample.pop("margin", (0, 0, 0, 0))
     for key, s in (("lq", 1), ("gt", sample["scale"])):
         height, width = sample[key].shape[:2]
@@ -326,11 +324,11 @@ class RandomJpeg(Step):
 @TRANSFORMS.register_module()
 @dataclass(kw_only=True)
 class RandomRescale(Step):
-    """Enlarge or shrink ``lq`` by a random factor; a later ``ResizeToLq`` brings it to its size.
+    """Upscale or shrink ``lq`` by a random factor; a later ``ResizeToLq`` brings it to its size.
 
     Args:
         factor: (low, high) with low <= 1 <= high.
-        odds: of enlarging (factor from 1 to high), shrinking (low to 1) and leaving the size.
+        odds: of upscaling (factor from 1 to high), shrinking (low to 1) and leaving the size.
         method: of :func:`superres.imaging.resize.imresize`, or several to draw one from.
         of: 'gt' or 'lq': the size that the factor multiplies.
     """

@@ -1,4 +1,4 @@
-"""The eight dihedral views of a picture as one number, and their application in one copy.
+"""The eight dihedral views of an image as one number, and their application in one copy.
 
 A view is a bit field: 1 flips left-right, 2 flips up-down, 4 then transposes. Transforms only
 change the number ``sample['view']``; the pixels are moved once, when the batch is written. numpy's
@@ -27,22 +27,22 @@ def then(first: int, second: int) -> int:
 
 
 def view_shape(shape: tuple[int, ...], view: int) -> tuple[int, ...]:
-    """Shape (h, w, c) of a picture seen through a view."""
+    """Shape (h, w, c) of an image seen through a view."""
     return (shape[1], shape[0], *shape[2:]) if view & TRANSPOSE else shape
 
 
 def apply_view(image: np.ndarray, view: int, out: np.ndarray | None = None) -> np.ndarray:
-    """The picture (h, w, c) seen through ``view``, contiguous, written to ``out`` if given."""
+    """The image (h, w, c) seen through ``view``, contiguous, written to ``out`` if given."""
     if out is None:
         out = np.empty(view_shape(image.shape, view), image.dtype)
-    # A crop of a large picture is gathered row by row first, from wherever its memory is; that is
+    # A crop of a large image is gathered row by row first, from wherever its memory is; that is
     # also when rows trade places. What jumps about within rows or across them then finds the
     # pixels in the cache: twice as fast as doing it on the way.
     if view & TRANSPOSE:
         compact = cv2.flip(image, 0) if view & FLIP_VERTICAL else np.ascontiguousarray(image)
         target = _as_cv(out)
         cv2.transpose(compact, target)
-        if view & FLIP_HORIZONTAL:  # of the picture: the rows of what it has become
+        if view & FLIP_HORIZONTAL:  # of the image: the rows of what it has become
             cv2.flip(target, 0, target)
         return out
     if view & FLIP_VERTICAL:
@@ -61,7 +61,7 @@ def _as_cv(out: np.ndarray) -> np.ndarray:
 
 
 def made(picture: Any) -> Any:
-    """A picture that is computed when it is looked at is computed here."""
+    """An image that is computed when it is looked at is computed here."""
     return np.asarray(picture) if hasattr(picture, "__array__") else picture
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from superres.datasets.fingerprint import CONVENTIONS, fingerprint_pair, ground_truth_for, rgb8
 from superres.datasets.pair_check import alignment, middle, shift_text
 from superres.datasets.pairing import size_fault
-from superres.datasets.storage import ImageLmdb, PictureStore
+from superres.datasets.storage import ImageLmdb, ImageStore
 from superres.datasets.verify.leakage import pixel_hash, signature
 from superres.errors import UserError
 from superres.files import unreadable
@@ -31,13 +31,13 @@ _MOVED = 0.4  # ground-truth pixels
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a low-quality picture is.
+    """What a low-quality image is.
 
     Attributes:
         kind: ``exact``; ``border`` (exact but for the outermost samples); ``rounding`` (MATLAB's
             kernel, off by rounding); ``kernel`` (another one, perhaps known by name); ``scale``
             (the size of another scale); ``shifted``; ``channels`` (red and blue swapped);
-            ``content`` (another picture).
+            ``content`` (another image).
         detail: in words, for a person.
         convention: which known one, or empty.
     """
@@ -85,13 +85,13 @@ def judge(lq: np.ndarray, gt: np.ndarray, scale: int, expected: str = "matlab") 
     if (largest := int(difference.max())) <= _ROUNDING_LEVELS:
         return Verdict("rounding", f"off by at most {largest} levels")
     if fault:
-        return Verdict("content", f"another picture, or another part of it: it {fault}")
+        return Verdict("content", f"another image, or another part of it: it {fault}")
     return Verdict("kernel", f"by no known kernel (up to {largest} levels off)")
 
 
 def _known(lq: np.ndarray, whole: np.ndarray, scale: int, tried: list[str]) -> str:
     """The known convention that made ``lq``, to one level (libraries' versions differ so much)."""
-    # Its borders are not those of the picture, so it only tells what is worth trying on the whole.
+    # Its borders are not those of the image, so it only tells what is worth trying on the whole.
     found = fingerprint_pair(*middle(lq, whole, scale, _WINDOW), scale)
     near = sorted((name for name in found if name not in tried), key=found.get)[:_TRIED]
     fits = {n: _difference(CONVENTIONS[n].make(whole, lq.shape[:2]), lq) for n in near}
@@ -125,8 +125,8 @@ class Side:
 
     kind: str
     scale: int
-    lq: PictureStore
-    gt: PictureStore
+    lq: ImageStore
+    gt: ImageStore
     partners: list[int]
     expected: str | None
     notes: list[str] = field(default_factory=list)
@@ -170,7 +170,7 @@ class Seen:
     small: np.ndarray | None = None
 
 
-def look(gt: PictureStore, sides: list[Side], i: int) -> Seen:
+def look(gt: ImageStore, sides: list[Side], i: int) -> Seen:
     """Look at ground truth ``i`` and its partners."""
     seen = Seen()
     image = _read(gt, i, seen.problems)
@@ -212,7 +212,7 @@ def look(gt: PictureStore, sides: list[Side], i: int) -> Seen:
     return seen
 
 
-def _read(store: PictureStore, i: int, problems: Problems) -> np.ndarray | None:
+def _read(store: ImageStore, i: int, problems: Problems) -> np.ndarray | None:
     label, file = store.label_at(i), store.file_at(i)
     try:
         image = store.read_at(i)

@@ -1,4 +1,4 @@
-"""Pictures that occur twice: in one set, or in a training set and a test set (a leak)."""
+"""Images that occur twice: in one set, or in a training set and a test set (a leak)."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _SIDE = 32
 
 
 def pixel_hash(image: np.ndarray) -> str:
-    """Of a picture's shape, sample type and pixels."""
+    """Of an image's shape, sample type and pixels."""
     digest = hashlib.blake2b(repr((image.shape, image.dtype.str)).encode(), digest_size=16)
     digest.update(np.ascontiguousarray(image).data)
     return digest.hexdigest()
 
 
 def signature(image: np.ndarray) -> np.ndarray:
-    """(32, 32) uint8: a stored picture as small grey fields, whatever its size and shape."""
+    """(32, 32) uint8: a stored image as small grey fields, whatever its size and shape."""
     cv2 = import_cv2()
     grey = cv2.cvtColor(np.ascontiguousarray(rgb8(image)), cv2.COLOR_RGB2GRAY)
     return cv2.resize(grey, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
@@ -32,11 +32,11 @@ def signature(image: np.ndarray) -> np.ndarray:
 
 @dataclass
 class Identity:
-    """What identifies the pictures of one set.
+    """What identifies the images of one set.
 
     Attributes:
-        files: what messages call each picture.
-        hashes: of the pixels -> numbers of the pictures.
+        files: what messages call each image.
+        hashes: of the pixels -> numbers of the images.
     """
 
     files: list[str] = field(default_factory=list)
@@ -44,7 +44,7 @@ class Identity:
     signatures: list[np.ndarray] = field(default_factory=list)
 
     def add(self, file: str, digest: str, small: np.ndarray) -> None:
-        """Take in one picture."""
+        """Take in one image."""
         self.hashes.setdefault(digest, []).append(len(self.files))
         self.files.append(file)
         self.signatures.append(small)
@@ -55,9 +55,9 @@ class Identity:
             yield from ((self.files[first], self.files[other]) for other in others)
 
     def leaks(self, test: Identity) -> Iterator[tuple[str, str, str]]:
-        """(picture, test picture, how alike) for pictures that occur in both.
+        """(image, test image, how alike) for images that occur in both.
 
-        Same pixels, or the same picture saved again, resized, mirrored or turned.
+        Same pixels, or the same image saved again, resized, mirrored or turned.
         """
         same = set()
         for digest in self.hashes.keys() & test.hashes.keys():
@@ -69,14 +69,14 @@ class Identity:
             alike = (ours @ _normalised(views).T).max(axis=1)
             for a in np.flatnonzero(alike > _SAME).tolist():
                 if (a, b) not in same:
-                    text = f"the same picture in another form (correlation {alike[a]:.4f})"
+                    text = f"the same image in another form (correlation {alike[a]:.4f})"
                     yield self.files[a], test.files[b], text
 
 
-def _normalised(pictures: list[np.ndarray]) -> np.ndarray:
-    """A row each, of zero mean and unit length; a picture of one colour is like nothing."""
-    rows = np.reshape(pictures, (len(pictures), _SIDE * _SIDE)).astype(np.float32)
+def _normalised(images: list[np.ndarray]) -> np.ndarray:
+    """A row each, of zero mean and unit length; an image of one colour is like nothing."""
+    rows = np.reshape(images, (len(images), _SIDE * _SIDE)).astype(np.float32)
     rows -= rows.mean(axis=1, keepdims=True)
     length = np.linalg.norm(rows, axis=1, keepdims=True)
-    # Fields of a nearly uniform picture follow its noise, which says nothing.
+    # Fields of a nearly uniform image follow its noise, which says nothing.
     return np.where(length > 2.0 * _SIDE, rows / np.maximum(length, 1e-6), 0.0)

@@ -226,7 +226,7 @@ def network_differences(
     if found.get("type") != wanted["type"]:
         return {"type": (found.get("type"), wanted["type"])}
     ours, theirs = to_plain(full_config(found)), to_plain(full_config(wanted))
-    for config in (ours, theirs):  # how pictures come to published networks is not in the network
+    for config in (ours, theirs):  # how images come to published networks is not in the network
         config.pop("studio_luma", None)
         if "interpolation" in config:
             config["interpolation"] = config["interpolation"].removesuffix("-mirror")

@@ -168,18 +168,20 @@ def _opened(name: str | Config) -> tuple[Config, Source]:
                     source.stated[key] = CHANGED
         return cfg, source
     if not isinstance(name, str | os.PathLike):
-        raise UserError(f"a {type(name).__name__} is no config; give its path, name, or a Config")
+        raise UserError(
+            f"a {type(name).__name__} is not a config; pass its path, its name, or a Config"
+        )
     path = find_config(os.fspath(name))
     cfg, source = read_config(path)
     recipe = recipe_of(cfg._cfg_dict, path)
-    told = recipe.notes if recipe else evaluation(cfg._cfg_dict, str(path))
+    messages = recipe.notes if recipe else evaluation(cfg._cfg_dict, str(path))
     if recipe:
         with recipe.file() as leaf:
             cfg, source = read_config(leaf)
         for name, value in {"_filename": str(path), "_paths": recipe.paths}.items():
             object.__setattr__(cfg, name, value)
-    if told:
-        _warn(f"config {path}: {'; '.join(told)}")
+    if messages:
+        _warn(f"config {path}: {'; '.join(messages)}")
     return cfg, source
 
 
@@ -213,7 +215,7 @@ def _check_keys(cfg: Config, source: Source) -> None:
 
     Raises:
         UserError: a key of OpenMMLab's that has another form here, or that resembles a known one.
-            Others are told in a warning.
+            Others cause a warning.
     """
     unread = [key for key in cfg if key not in KEYS and not key.startswith("_")]
     read = source.words() if unread else ()

@@ -129,7 +129,7 @@ def test_hooks(cfg: Config) -> list[Hook]:
 
 
 def check_priority(path: str, value: Any) -> None:
-    """Raise UserError where it is no priority of a hook's."""
+    """Raise UserError if it is not a priority of hooks."""
     try:
         get_priority("" if isinstance(value, bool) else value)
     except (KeyError, ValueError, TypeError):

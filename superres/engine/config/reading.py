@@ -78,7 +78,7 @@ def read_config(path: Path) -> tuple[Config, Source]:
         UserError: whatever is wrong with the files, with file and line.
     """
     if path.suffix not in _SUFFIXES:
-        raise UserError(f"{path} is no config: they end in {', '.join(_SUFFIXES)}")
+        raise UserError(f"{path} is not a config file; expected {', '.join(_SUFFIXES)}")
     source, opened = Source(), [path]
     try:
         with _watched(source, opened):
@@ -91,11 +91,11 @@ def read_config(path: Path) -> tuple[Config, Source]:
         if RecursionError in (type(error), type(error.__context__)):
             text = f"config {path} inherits from itself: look at its _base_"
             raise UserError(text) from error
-        raise UserError(_told(opened[-1], error)) from error
+        raise UserError(_message(opened[-1], error)) from error
     return read, source
 
 
-def _told(file: Path, error: Exception) -> str:
+def _message(file: Path, error: Exception) -> str:
     """What went wrong while a file was read, and in which line."""
     if isinstance(error, SyntaxError):
         found = error.__context__ if isinstance(error.__context__, SyntaxError) else error

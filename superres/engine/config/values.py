@@ -77,7 +77,7 @@ def require(path: str, value: Any, kind: str) -> Any:
 
 
 def as_parts(speed: Any) -> dict[str, Any]:
-    """The config's ``speed`` as a dict, of which one part can be set by itself."""
+    """The config's ``speed`` as a dict, so that one part can be set by itself."""
     if isinstance(speed, dict):
         return speed
     named = {None: "auto", True: "auto", False: "off"}

@@ -47,17 +47,17 @@ def program_facts() -> Facts:
 
 
 def _dataset_facts(dataset: Any, name: str) -> Facts:
-    """Each store of a dataset: how many pictures, and a digest of what they are.
+    """Each store of a dataset: how many images, and a digest of what they are.
 
     For packs that is the index, which holds the checksums of all pixels; for folders the names
-    and sizes, since to read all pictures would take minutes.
+    and sizes, since to read all images would take minutes.
     """
     found = {}
     for label, store in stores(dataset):
         digest, checksum = hashlib.sha256(), getattr(store, "checksum_at", lambda i: 0)
         for i in range(len(store)):
             digest.update(f"{store.name_at(i)} {store.shape_at(i)} {checksum(i)}\n".encode())
-        found[f"{name} {label}"] = f"{len(store)} pictures, digest {digest.hexdigest()[:12]}"
+        found[f"{name} {label}"] = f"{len(store)} images, digest {digest.hexdigest()[:12]}"
     return found
 
 
@@ -98,7 +98,7 @@ def require_same_data(training: Callable[[], Any], validation: Callable[[], list
         validation: makes the sets, each with ``key`` and ``dataset``.
 
     Raises:
-        UserError: on all ranks, where one has other pictures or none.
+        UserError: on all ranks, where one has other images or none.
     """
     mistake, facts = None, {}
     try:

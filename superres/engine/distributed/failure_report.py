@@ -44,7 +44,7 @@ class Peers:
 
         Args:
             error: why.
-            hang_up: ends the connections, of which those hear that wait for this process.
+            hang_up: closes the connections, which wakes the ranks that wait for this one.
         """
         code = "2" if isinstance(error, UserError) else "1"
         for key in ("failed", f"heard/{self.rank}"):
@@ -101,8 +101,8 @@ def _within(seconds: float, do: Callable[[], Any]) -> Any:
 def is_broken_exchange(error: BaseException | None) -> bool:
     """Whether an exception says that an exchange between processes failed."""
     while error is not None:
-        told = any(words in str(error).lower() for words in _BROKEN)
-        if isinstance(error, distributed.DistError) or (isinstance(error, RuntimeError) and told):
+        known = any(words in str(error).lower() for words in _BROKEN)
+        if isinstance(error, distributed.DistError) or (isinstance(error, RuntimeError) and known):
             return True
         error = error.__cause__
     return False

@@ -291,7 +291,7 @@ def _end_with_parent() -> None:
 
 
 def leave() -> None:
-    """Close the connections, of which the others hear; where there are none, nothing."""
+    """Close the connections, which the other ranks notice; do nothing without any."""
     global _control, _peers
     _control = _peers = None
     if distributed.is_initialized():

@@ -23,7 +23,7 @@ def main(argv: list[str] | None = None) -> int:
     from torch.distributed.run import main as torchrun
 
     argv = sys.argv[1:] if argv is None else argv
-    # Slurm's early notice, of which torchrun would die; to the ranks it is as SIGTERM.
+    # Slurm's early notice would kill torchrun; for the ranks it equals SIGTERM.
     if hasattr(signal, "SIGUSR1"):
         signal.signal(signal.SIGUSR1, lambda *_: signal.raise_signal(signal.SIGTERM))
     try:

@@ -1,4 +1,4 @@
-"""Training checkpoints at an interval, at the end, and when a run is told to stop."""
+"""Training checkpoints at an interval, at the end, and when a run is stopped."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ class EMAHook(Hook):
 
     @torch.no_grad()
     def before_val_epoch(self, runner: Any, **_: Any) -> None:
-        """Let the restorer have the average, and after the validation what training goes on from.
+        """Let the restorer have the average, and after the validation what training continues from.
 
         In place: recorded CUDA graphs and optimisers know the weights by their memory.
         """

@@ -1,4 +1,4 @@
-"""Curves and sample pictures, in TensorBoard and whatever else mmengine's Visualizer reaches."""
+"""Curves and sample images, in TensorBoard and whatever else mmengine's Visualizer reaches."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class VisualizationHook(Hook):
     """Hands the scalars that the run reports, and some results, to ``runner.visualizer``.
 
     At each validation these are so many results as ``tensorboard=dict(pictures=N)`` in the config
-    says, else 4, of each set its first ones; each beside LR, bicubic and HR, with an enlarged part.
+    says, else 4, of each set its first ones; each beside LR, bicubic and HR, with an upscaled part.
     """
 
     priority = "VERY_LOW"
@@ -27,7 +27,7 @@ class VisualizationHook(Hook):
         """Find mistakes before anything is written."""
         options = runner.cfg.get("tensorboard")
         wanted = options.get("pictures", 4) if isinstance(options, dict) else 4
-        self._pictures = require("tensorboard.pictures", wanted, "count or 0")
+        self._images = require("tensorboard.pictures", wanted, "count or 0")
         self._seen: Counter[str] = Counter()
         self._shown = runner.visualizer if runner.vis_backends else None
 
@@ -58,16 +58,16 @@ class VisualizationHook(Hook):
             getattr(self._shown, method)(*arguments)
         except Exception as error:  # curves end no training
             self._shown = None
-            self._log.warn(f"visualizer: {error}; it is left out, and the training goes on")
+            self._log.warn(f"visualizer: {error}; it is left out, and the training continues")
 
     def after_val_iter(self, runner: Any, batch_idx: int, data_batch: Any, outputs: Any) -> None:
         """Show a result, if it is among the first of its set."""
         # The limit is on all sets together, and each set gets its share.
-        key, share = data_batch["set"], -(-self._pictures // len(runner.eval_sets))
-        full = self._seen.total() >= self._pictures or self._seen[key] >= share
+        key, share = data_batch["set"], -(-self._images // len(runner.eval_sets))
+        full = self._seen.total() >= self._images or self._seen[key] >= share
         if self._shown is None or full:
             return
-        from superres.evaluation.embedding import as_rgb8
+        from superres.evaluation.report_images import as_rgb8
         from superres.imaging.comparison import comparison
 
         self._seen[key] += 1

@@ -282,7 +282,7 @@ def read_pair(eval_set: EvalSet, index: int) -> Pair:
     dataset = eval_set.dataset
     lq, gt = dataset.load(index)
     if lq is None:
-        raise UserError("it has no low-quality picture; eval_dataset has make_lq='none'")
+        raise UserError("it has no low-quality image; eval_dataset has make_lq='none'")
     lq, gt = np.asarray(lq), np.asarray(gt)
     hr = gt
     # Only some protocols want more than the crop (or what was resized), and decoding takes time.
@@ -295,7 +295,7 @@ def read_pair(eval_set: EvalSet, index: int) -> Pair:
         notes.append(
             "colour images were turned to grey, which is what the network takes"
             if wanted == 1
-            else "grey pictures were given to the network as RGB"
+            else "grey images were given to the network as RGB"
         )
         lq, gt, hr = (with_channels(x, wanted) for x in (lq, gt, hr))
         if dataset.lq is None:  # made here, so of the image as the network knows it
@@ -333,7 +333,7 @@ def _apply(method: Method, lq: np.ndarray, scale: int) -> tuple[np.ndarray, dict
 
 
 def digest(picture: np.ndarray) -> str:
-    """The SHA-256 of a picture's shape, type and samples."""
+    """The SHA-256 of an image's shape, type and samples."""
     found = hashlib.sha256(f"{picture.shape} {picture.dtype} ".encode())
     found.update(np.ascontiguousarray(picture))
     return found.hexdigest()

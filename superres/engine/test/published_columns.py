@@ -18,9 +18,9 @@ from typing import Any
 from mmengine.config import Config
 
 from superres.checkpoints import LoadedWeights
-from superres.checkpoints.files import sha256
 from superres.checkpoints.formats import OWN
 from superres.checkpoints.networks import full_config
+from superres.checkpoints.weight_files import sha256
 from superres.datasets.fingerprint import CONVENTIONS
 from superres.datasets.layouts import read_side
 from superres.engine.config.check import network_differences
@@ -120,7 +120,7 @@ def standing_of_weights(
 def standing_of_training(
     cfg: Config, pictures: int | None = None, self_ensemble: bool = False
 ) -> Standing:
-    """What a config trains; ``pictures`` are those of the training set, where it is there."""
+    """What a config trains; ``images`` are those of the training set, where it is there."""
     found, network = _named(cfg, self_ensemble)
     if network is None:
         return found
@@ -172,7 +172,7 @@ def _shown(differing: Mapping[str, tuple[Any, Any]]) -> str:
 def _training_differences(
     part: Mapping[str, Any], network: PublishedNetwork, iterations: Any, ignored: Sequence[str] = ()
 ) -> list[str]:
-    """What differs; ``pictures`` and ``iterations`` are None where they are not known."""
+    """What differs; ``images`` and ``iterations`` are None where they are not known."""
     if network.training is None:
         return ["the published training is not known, or not one that a config here repeats"]
     try:
@@ -305,11 +305,11 @@ def comparison(
     """
     bicubic = find_published("Bicubic")
     others = _of_other_images(baselines)
-    told = {(line["set"], line["scale"]): _lq_made_by(line) for line in sets}
+    known = {(line["set"], line["scale"]): _lq_made_by(line) for line in sets}
 
     def compared(entry: dict[str, Any], ours: bool) -> dict[str, Any]:
         where = entry["set"], entry["scale"]
-        made_by, notes = told.get(where, (None, []))
+        made_by, notes = known.get(where, (None, []))
         of, scores = (degradation, standing.scores) if ours else ("bicubic", bicubic)
         why = []
         if made_by not in (None, of):

@@ -24,7 +24,7 @@ from .sets import EvalSet, ScoredDataset
 from .subject import MEMORY_MEANS
 
 FINGERPRINTED = 3
-"""So many pictures of a set, the smallest, are compared with the known ways to make LR."""
+"""So many images of a set, the smallest, are compared with the known ways to make LR."""
 
 
 def scored_record(
@@ -126,7 +126,7 @@ def _runtime(entries: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _set(eval_set: EvalSet, digest: str | None) -> dict[str, Any]:
-    """Where a set's pictures came from, and the fingerprint of its low-quality ones."""
+    """Where a set's images came from, and the fingerprint of its low-quality ones."""
     described: dict[str, Any] = {"set": eval_set.name, "scale": eval_set.scale}
     dataset = eval_set.dataset
     if dataset is None:
@@ -148,7 +148,7 @@ def _set(eval_set: EvalSet, digest: str | None) -> dict[str, Any]:
 
 
 def _convention(eval_set: EvalSet) -> dict[str, Any]:
-    """Which known ways reproduce the low-quality pictures exactly, judged by the smallest ones."""
+    """Which known ways reproduce the low-quality images exactly, judged by the smallest ones."""
     dataset = eval_set.dataset
     names = list(CONVENTIONS)
     checked: list[str] = []
@@ -162,6 +162,6 @@ def _convention(eval_set: EvalSet) -> dict[str, Any]:
             found = fingerprint_pair(lq, gt, eval_set.scale)
             names = [name for name in names if found.get(name, (1,))[0] == 0]
             checked.append(dataset.gt.name_at(index))
-    except UserError:  # pictures that cannot be read are told of where they are scored
+    except UserError:  # unreadable images are reported where they are scored
         pass
     return {"convention": names if checked else None, "checked": checked}

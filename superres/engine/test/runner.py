@@ -13,7 +13,7 @@ from mmengine.config import Config
 from mmengine.logging import MessageHub
 
 from superres.checkpoints import read_weights
-from superres.checkpoints.files import sha256
+from superres.checkpoints.weight_files import sha256
 from superres.engine.config.mmengine_hooks import test_hooks
 from superres.engine.config.values import scales_of
 from superres.engine.distributed import launch
@@ -21,8 +21,8 @@ from superres.engine.facade import Facade
 from superres.engine.run_log import RunLog
 from superres.errors import UserError
 from superres.evaluation.curves import read_curves
+from superres.evaluation.html_report import render_report
 from superres.evaluation.merge import Run
-from superres.evaluation.report import render_report
 from superres.evaluation.results import require_folder, write_results
 from superres.files import write_text
 from superres.inference import parse_tile
@@ -173,7 +173,7 @@ def run_test(cfg: Config, device: torch.device, checkpoint: Path, how: TestOptio
         )
         run.call_hook("after_run")
     except KeyboardInterrupt:
-        kept = f"; the pictures in {save_dir} are whole" if save_dir else ""
+        kept = f"; the images in {save_dir} are whole" if save_dir else ""
         if log.rank == 0:
             with contextlib.suppress(OSError):  # of a terminal that has gone
                 log.alert(

@@ -70,7 +70,7 @@ class ScoredDataset(PairedDataset):
     def _check_sizes(self) -> None:
         for i in range(len(self)):
             if self.lq is not None and self.partners[i] < 0:
-                self.faults[i] = f"it has no low-quality picture in {self.lq.path}"
+                self.faults[i] = f"it has no low-quality image in {self.lq.path}"
             elif not self.is_rounded_up(i):
                 try:
                     self._check_size(i)
@@ -138,7 +138,7 @@ def _notes_on(dataset: Any) -> list[str]:
         notes.append(f"LR made here from HR (MATLAB's bicubic, {border} border)")
     if extra := getattr(dataset, "extra", []):
         names = some(extra, 5)
-        notes.append(f"{len(extra)} LR pictures have no HR and are not in the mean: {names}")
+        notes.append(f"{len(extra)} LR images have no HR and are not in the mean: {names}")
     return [*notes, *filter(None, [other_size(dataset.name, len(dataset))])]
 
 
@@ -168,7 +168,9 @@ def extra_metrics(cfg: Config, device: torch.device) -> ExtraMetrics:
     specs: list[str | dict[str, Any]] = []
     for spec in wanted if isinstance(wanted, list) else [wanted]:
         if not isinstance(spec, str | dict):
-            raise UserError(f"config: metrics = {wanted!r} is no list of names or dict(type=...)")
+            raise UserError(
+                f"config: metrics = {wanted!r} is not a list of names or dict(type=...)"
+            )
         specs += spec.replace(",", " ").split() if isinstance(spec, str) else [spec]
     return ExtraMetrics(specs, str(device))
 

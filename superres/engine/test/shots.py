@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from superres.errors import UserError
-from superres.evaluation.embedding import Shot, embed_all
 from superres.evaluation.merge import Run, named_entries
 from superres.evaluation.pairing import pair_by_name
+from superres.evaluation.report_images import Shot, embed_all
 from superres.imaging.io import read_image
 from superres.imaging.listing import list_images
 

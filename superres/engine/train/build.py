@@ -103,7 +103,7 @@ def too_small(dataset: Any, warn: Callable[[str], None]) -> list[int]:
     left_out = dataset.too_small() if hasattr(dataset, "too_small") else []
     if left_out:
         shown = some(dataset.gt.name_at(i) for i in left_out)
-        what = f"{len(left_out)} of {len(dataset)} pictures of {dataset.gt.path}"
+        what = f"{len(left_out)} of {len(dataset)} images of {dataset.gt.path}"
         text = f"{what} are smaller than the patch: {shown}; lower lq_patch_size (or gt_patch_size)"
         if len(left_out) == len(dataset):
             raise UserError(text)
@@ -298,7 +298,7 @@ def introduction(trainer: Trainer) -> list[str]:
     over = f" over {trainer.world_size} processes" if trainer.world_size > 1 else ""
     lines = [
         f"{type(backbone).__name__} {scales}, {sum(p.numel() for p in backbone.parameters()):,} "
-        f"parameters, {trainer.image_count} training pictures, batch {cfg.global_batch_size}{over}"
+        f"parameters, {trainer.image_count} training images, batch {cfg.global_batch_size}{over}"
         f", {trainer.device}, work dir {trainer.work_dir}"
     ]
     train = leaves(trainer.train_dataset)

@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 
 import superres
-from superres.checkpoints.files import open_weights
 from superres.checkpoints.networks import full_config
 from superres.checkpoints.state_dict import load_strictly
+from superres.checkpoints.weight_files import open_weights
 from superres.datasets.joined import leaves
 from superres.engine.config.values import to_plain
 from superres.engine.run_log import keep_folder
@@ -121,8 +121,8 @@ def _warn_of_changes(run: Trainer, then: Mapping[str, Any]) -> None:
             )
 
 
-def _sampling(config: Mapping[str, Any], seed: Any, pictures: int) -> dict[str, Any]:
-    train_set = f"{config.get('train_set')!r} with {pictures} pictures"
+def _sampling(config: Mapping[str, Any], seed: Any, images: int) -> dict[str, Any]:
+    train_set = f"{config.get('train_set')!r} with {images} images"
     batch = config.get("global_batch_size")
     return {"seed": seed, "global_batch_size": batch, "train_set": train_set}
 
@@ -273,7 +273,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     except UserError as error:
         raise UserError(f"checkpoint {error}") from error
     if not isinstance(state, dict) or "state_dict" not in state:
-        raise UserError(f"{path} is no training checkpoint of superres: it has no state_dict")
+        raise UserError(f"{path} is not a training checkpoint of superres: it has no state_dict")
     return state
 
 

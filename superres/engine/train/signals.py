@@ -96,7 +96,7 @@ class StopRequest:
             return self.signal is not None
         number = launch.largest(int(self.signal or 0))
         if number:
-            if self.signal is None:  # its own comes later, and is no second one
+            if self.signal is None:  # its own comes later, and does not count as a second one
                 self._since = time.monotonic()
             self.signal = number
         return bool(number)

@@ -109,7 +109,7 @@ class TrainStep:
             if is_out_of_memory(error):
                 raise
             first = str(error).strip().splitlines() or [type(error).__name__]
-            self.say(f"speed.compile failed, training goes on without it: {first[0][:200]}")
+            self.say(f"speed.compile failed, training without it: {first[0][:200]}")
         self.module.run_backbone = self._compiled = None
         self.optim_wrapper.zero_grad()
         self._seed(seed)
@@ -123,7 +123,7 @@ def compile_backbone(module: BaseModel, say: Callable[[str], None]) -> bool:
     first iteration with each shape of batch.
     """
     if not hasattr(module, "run_backbone"):
-        say(f"speed.compile: {type(module).__name__} is no Restorer; training goes on without it")
+        say(f"speed.compile: {type(module).__name__} is not a Restorer; training without it")
         return False
     compiled = torch.compile(module.backbone, dynamic=False)
     module.run_backbone = lambda x: compiled(x)  # no module: it must not be a child

@@ -4,7 +4,7 @@ metrics in ``METRICS``: a new one is one new file and no edit elsewhere.
 A metric takes (sr, hr, protocol) and returns a float. SR and HR are the parts that the protocol
 compares (see :func:`superres.evaluation.protocols.compared`): HWC RGB or HW grey, of one size,
 borders shaved. It is a function, or a class whose instances are called so; a class with an argument
-``device`` is told where networks run. Tables print its ``title``, ``better`` ('higher' or
+``device`` says where networks run. Tables print its ``title``, ``better`` ('higher' or
 'lower') and ``text``, which may be left out.
 """
 

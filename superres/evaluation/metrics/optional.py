@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from superres.evaluation.checks import peak_of
+from superres.evaluation.validate_pair import peak_of
 from superres.imaging.colour import rgb_to_y
 from superres.registry import METRICS
 
@@ -101,7 +101,7 @@ class DISTS(LibraryMetric):
     text = "Ding et al. 2020, of RGB"
 
     def load(self, device: str) -> Any:
-        # The class around it would read VGG16's weights for every picture.
+        # The class around it would read VGG16's weights for every image.
         from torchmetrics.functional.image.dists import DISTSNetwork
 
         network = DISTSNetwork().to(device).eval()

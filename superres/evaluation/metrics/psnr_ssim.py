@@ -1,11 +1,11 @@
-"""PSNR and SSIM of pictures held as arrays: pure functions, float64 results.
+"""PSNR and SSIM of images held as arrays: pure functions, float64 results.
 
 Definitions differ between toolboxes, so every choice is an argument here; the named combinations
 that published tables use are in :mod:`superres.evaluation.protocols`.
 
-Both metrics walk down the picture in strips that stay in the processor's cache. SSIM is computed
-from the sum and the difference of the two pictures instead of the pictures themselves: that needs
-four filtered planes instead of five and is exactly 1 for identical pictures.
+Both metrics walk down the image in strips that stay in the processor's cache. SSIM is computed
+from the sum and the difference of the two images instead of the images themselves: that needs
+four filtered planes instead of five and is exactly 1 for identical images.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from superres.evaluation.checks import check_pair, peak_of
+from superres.evaluation.validate_pair import check_pair, peak_of
 from superres.imaging._cv2 import import_cv2
 from superres.imaging.colour import LUMA_OFFSET, LUMA_WEIGHTS, rgb_to_y
 from superres.registry import METRICS
@@ -49,18 +49,18 @@ def psnr(
     """Peak signal-to-noise ratio in dB, over all samples of all channels.
 
     Args:
-        sr, hr: pictures of one size, (H, W, 3) RGB or (H, W) / (H, W, 1) grey; uint8, uint16 or
-            float. Float pictures are in [0, 255] unless ``data_range`` says otherwise.
+        sr, hr: images of one size, (H, W, 3) RGB or (H, W) / (H, W, 1) grey; uint8, uint16 or
+            float. Float images are in [0, 255] unless ``data_range`` says otherwise.
         channel: ``'rgb'``, or ``'y'`` for BT.601 studio-range luma (of grey: as if R = G = B).
         border: pixels to leave out on each side.
         data_range: the peak; None takes 255, and 65535 for uint16.
         weights: luma weights, a key of ``superres.imaging.colour.LUMA_WEIGHTS``.
         round_y: round luma to whole levels first. Published scores do not (classical ones do).
-        mse_offset: added to the mean squared error of pictures scaled to [0, 1] (BasicSR's
+        mse_offset: added to the mean squared error of images scaled to [0, 1] (BasicSR's
             tensor version adds 1e-8).
 
     Returns:
-        dB; ``inf`` for identical pictures.
+        dB; ``inf`` for identical images.
 
     Raises:
         UserError: different sizes, channels or depths, a range that contradicts the values, NaN,
@@ -99,9 +99,9 @@ def ssim(
 ) -> float:
     """Structural similarity (Wang et al. 2004): Gaussian window 11x11, sigma 1.5, valid region.
 
-    The mean over all window positions that lie inside the picture, and over channels when
+    The mean over all window positions that lie inside the image, and over channels when
     ``channel='rgb'``; C1 = (0.01 peak)^2, C2 = (0.03 peak)^2. Arguments and errors as in
-    :func:`psnr`; a picture smaller than the window after shaving is a UserError too.
+    :func:`psnr`; an image smaller than the window after shaving is a UserError too.
     """
     sr, hr, peak = check_pair(sr, hr, border, data_range, smallest=WINDOW)
     height, width = sr.shape[:2]

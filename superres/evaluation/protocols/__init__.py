@@ -1,8 +1,8 @@
-"""Protocols: how a published table scored its pictures, as a frozen record with a name.
+"""Protocols: how a published table scored its images, as a frozen record with a name.
 
-The same pair of pictures scores differently by protocol, by more than methods differ from each
+The same pair of images scores differently by protocol, by more than methods differ from each
 other, so no table shows a number without one. ``get_protocol`` is the one look-up, also for
-protocols that a config defines; ``evaluate_pair`` scores a pair of pictures by one.
+protocols that a config defines; ``evaluate_pair`` scores a pair of images by one.
 
 Every module of this folder is imported, which registers its protocols: a named protocol can be
 one new file and no edit elsewhere.

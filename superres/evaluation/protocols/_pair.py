@@ -1,4 +1,4 @@
-"""Scoring one pair of pictures by a protocol."""
+"""Scoring one pair of images by a protocol."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 
 from superres.errors import UserError
-from superres.evaluation.checks import check_pair, data_range_of
 from superres.evaluation.metrics import BASIC, WINDOW
+from superres.evaluation.validate_pair import check_pair, data_range_of
 from superres.imaging.colour import rgb_to_y
 from superres.imaging.resize import imresize, modcrop
 from superres.registry import METRICS
@@ -20,7 +20,7 @@ from ._rules import Protocol, get_protocol
 def evaluate_pair(
     sr: np.ndarray, hr: np.ndarray, scale: int, protocol: str | Mapping | Protocol
 ) -> dict[str, float]:
-    """Score one picture: ``{'psnr': dB, 'ssim': ...}``, unrounded float64.
+    """Score one image: ``{'psnr': dB, 'ssim': ...}``, unrounded float64.
 
     Args:
         sr: the result, (H, W, 3) RGB or (H, W) grey, uint8, uint16 or float in HR's range (not
@@ -80,10 +80,10 @@ def classical_bicubic(hr: np.ndarray, scale: int) -> np.ndarray:
         (H', W') uint8 luma in the studio range, H' and W' being multiples of ``scale``.
 
     Raises:
-        UserError: not an 8-bit RGB picture.
+        UserError: not an 8-bit RGB image.
     """
     if np.asarray(hr).dtype != np.uint8:
-        raise UserError(f"the classical bicubic row is of 8-bit pictures, not of {hr.dtype}")
+        raise UserError(f"the classical bicubic row is of 8-bit images, not of {hr.dtype}")
     lq = imresize(modcrop(rgb_to_y(hr, rounded=True), scale), scale=1 / scale)
     return quantise(imresize(lq, scale=scale))
 
@@ -108,15 +108,15 @@ def _fit_hr(sr: np.ndarray, hr: np.ndarray, scale: int, rules: Protocol) -> np.n
 
 
 def pillow_bicubic(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """A picture of 8 bits, (H, W), (H, W, 1) or (H, W, 3), resized as ``on_mismatch='resize'``.
+    """An image of 8 bits, (H, W), (H, W, 1) or (H, W, 3), resized as ``on_mismatch='resize'``.
 
     Raises:
-        UserError: a picture of another depth.
+        UserError: an image of another depth.
     """
     from PIL import Image
 
     if image.dtype != np.uint8:
-        raise UserError(f"resizing HR needs an 8-bit picture, found {image.dtype}")
+        raise UserError(f"resizing HR needs an 8-bit image, found {image.dtype}")
     flat = image[:, :, 0] if image.ndim == 3 and image.shape[2] == 1 else image
     resized = Image.fromarray(flat).resize((width, height), Image.Resampling.BICUBIC)
     return np.asarray(resized).reshape(height, width, *image.shape[2:])

@@ -19,7 +19,7 @@ _CHOICES = {
 
 @dataclass(frozen=True, kw_only=True)
 class Protocol:
-    """How to score one pair of pictures.
+    """How to score one pair of images.
 
     Attributes:
         name: what tables call it.
@@ -27,15 +27,15 @@ class Protocol:
         source: where it comes from.
         channel: ``'rgb'`` (all samples) or ``'y'`` (studio-range BT.601 luma).
         luma: which luma weights, a key of ``superres.imaging.colour.LUMA_WEIGHTS``.
-        round_y: round luma of both pictures to whole levels before comparing.
+        round_y: round luma of both images to whole levels before comparing.
         border_per_scale, border_extra: pixels shaved from each side are
             ``border_per_scale * scale + border_extra``.
         sr_rounding: ``'uint8'`` (round and clamp to whole levels), ``'clamp'`` or ``'none'``.
         ssim: ``'mean'`` over the compared channels, or ``'blue'`` alone.
-        on_mismatch: what happens to an HR picture larger than the SR one: ``'crop'`` keeps its
+        on_mismatch: what happens to an HR image larger than the SR one: ``'crop'`` keeps its
             top-left corner, ``'resize'`` resizes it (Pillow's bicubic), ``'error'`` refuses it.
         max_crop: how many pixels a crop may take off; 0 means up to ``scale - 1``.
-        mse_offset: added to the mean squared error of pictures in [0, 1].
+        mse_offset: added to the mean squared error of images in [0, 1].
     """
 
     name: str

@@ -29,7 +29,7 @@ _OPSET = 17
 _KEPT = 16  # files
 
 
-def picture(channels: int, size: tuple[int, int], seed: int = 0) -> torch.Tensor:
+def image(channels: int, size: tuple[int, int], seed: int = 0) -> torch.Tensor:
     """Random pixels (1, channels, *size) in [0, 1]."""
     return torch.rand((1, channels, *size), generator=torch.Generator().manual_seed(seed))
 
@@ -50,11 +50,11 @@ def converted(kind: Callable[..., Backend], model: nn.Module) -> Backend:
             is broken.
     """
     reference = copy.deepcopy(model).cpu().float().eval()
-    told, name = facts(reference), _name(reference)
+    facts_, name = facts(reference), _name(reference)
 
     def compared(data: bytes) -> Backend:
         try:
-            program = kind(data, *told)
+            program = kind(data, *facts_)
         except Exception as error:  # a broken package raises anything
             raise NotConvertible(f"it cannot be loaded ({one_line(error)})") from error
         check(reference, program)
@@ -62,14 +62,14 @@ def converted(kind: Callable[..., Backend], model: nn.Module) -> Backend:
 
     with contextlib.suppress(OSError, RuntimeError, NotConvertible):
         return compared(_place(name).read_bytes())
-    data = to_onnx(ready(model), picture(told[2], SIZES[0]))
+    data = to_onnx(ready(model), image(facts_[2], SIZES[0]))
     program = compared(data)
     _keep(name, data)
     return program
 
 
 def facts(model: nn.Module) -> tuple[int, int | None, int, float]:
-    """What `Backend` is told of a network."""
+    """What a `Backend` knows about a network."""
     net = TorchNetwork(model, in_channels(model))
     return int(net.scale), net.receptive_radius, net.in_channels, net.bytes_per_pixel
 
@@ -116,7 +116,7 @@ def check(model: nn.Module, run: Callable[[torch.Tensor], torch.Tensor]) -> floa
     """
     worst = 0.0
     for seed, size in enumerate(SIZES):
-        x = picture(in_channels(model), size, seed)
+        x = image(in_channels(model), size, seed)
         wanted = model(x)
         try:
             found = run(x)
@@ -136,8 +136,8 @@ def check(model: nn.Module, run: Callable[[torch.Tensor], torch.Tensor]) -> floa
 
 def _name(model: nn.Module) -> str:
     """Of a network's file in the cache."""
-    told = (type(model).__name__, model.scale, torch.__version__, _OPSET)
-    digest = hashlib.sha256(str(told).encode())
+    facts_ = (type(model).__name__, model.scale, torch.__version__, _OPSET)
+    digest = hashlib.sha256(str(facts_).encode())
     for key, value in model.state_dict().items():
         digest.update(f"{key} {tuple(value.shape)}".encode())
         digest.update(value.numpy().tobytes())
@@ -150,7 +150,7 @@ def _place(name: str) -> Path:
 
 
 def _keep(name: str, data: bytes) -> None:
-    """Write a file to the cache, of which the oldest go; without one where that cannot be."""
+    """Write a file to the cache and drop the oldest ones; do nothing if that fails."""
     with contextlib.suppress(OSError, RuntimeError, UserError):
         file = _place(name)
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -173,7 +173,7 @@ class Graph:
         return self.add("Interp", (x,), words, factor=x.factor * factor, looks=looks)
 
     def bicubic(self, x: Blob, factor: int, kind: str) -> Blob:
-        """The input, enlarged by one of `CUBICS` as a convolution; see models' BicubicUpsample."""
+        """The input, upscaled by one of `CUBICS` as a convolution; see models' BicubicUpsample."""
         if factor == 1:
             return x
         taps = cubic_taps(factor, kind)
@@ -247,7 +247,7 @@ class Graph:
 
 
 def _off_centre(factor: int) -> float:
-    """How far an enlargement's outermost pixel lies from the centre of its input pixel."""
+    """How far an upscaling's outermost pixel lies from the centre of its input pixel."""
     return (factor - 1) / (2 * factor)
 
 

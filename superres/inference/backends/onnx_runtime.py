@@ -53,12 +53,14 @@ def open_exported(path: Path) -> OnnxRuntimeBackend:
     try:
         data = path.read_bytes()
         opened = session(data)
-        told = opened.get_modelmeta().custom_metadata_map
-        if told["type"] != "float32":
+        facts_ = opened.get_modelmeta().custom_metadata_map
+        if facts_["type"] != "float32":
             raise ValueError("it works on 8-bit samples; export it without --uint8")
-        radius = None if told["receptive_radius"] == "whole picture" else told["receptive_radius"]
-        facts = (int(told["scale"]), radius and int(radius), opened.get_inputs()[0].shape[1])
-        network = OnnxRuntimeBackend(opened, *facts, float(told["bytes_per_pixel"]))
+        radius = (
+            None if facts_["receptive_radius"] == "whole picture" else facts_["receptive_radius"]
+        )
+        facts = (int(facts_["scale"]), radius and int(radius), opened.get_inputs()[0].shape[1])
+        network = OnnxRuntimeBackend(opened, *facts, float(facts_["bytes_per_pixel"]))
     except ImportError as error:
         raise UserError(
             f"{path}: needs onnxruntime: pip install 'superres[onnxruntime]'"
@@ -68,6 +70,6 @@ def open_exported(path: Path) -> OnnxRuntimeBackend:
             f"{path}: cannot be read as a network that 'superres export onnx WEIGHTS FILE' wrote "
             f"({one_line(error)})"
         ) from error
-    network.studio_luma = told["colour"] == "Y of YCbCr"
+    network.studio_luma = facts_["colour"] == "Y of YCbCr"
     network.digest = hashlib.sha256(data).hexdigest()[:16]
     return network

@@ -161,8 +161,8 @@ def prepared(model: nn.Module, device: torch.device, dtype: str = "fp32") -> Tor
 
 def has_bfloat16() -> bool:
     """Whether this processor multiplies bfloat16 (AVX-512 BF16, AMX, or Arm's)."""
-    told = getattr(torch.cpu, "get_capabilities", dict)()
-    if any(told.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16")):
+    facts_ = getattr(torch.cpu, "get_capabilities", dict)()
+    if any(facts_.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16")):
         return True
     tests = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return any(getattr(torch.cpu, name, bool)() for name in tests)

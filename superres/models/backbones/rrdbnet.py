@@ -44,9 +44,9 @@ class ResidualInResidual(nn.Module):
 
 @MODELS.register_module()
 class RRDBNet(Backbone):
-    """Residual blocks of dense blocks, then enlargements by nearest neighbour, twice each.
+    """Residual blocks of dense blocks, then upsamplings by nearest neighbour, twice each.
 
-    Real-ESRGAN's networks for x1 and x2 enlarge four times as well, after moving 4x4 and 2x2
+    Real-ESRGAN's networks for x1 and x2 upscale four times as well, after moving 4x4 and 2x2
     pixels into channels (``unshuffle``). An image whose sides these do not divide is mirrored at
     its right and lower edge, as in its program.
 
@@ -87,21 +87,21 @@ class RRDBNet(Backbone):
             )
         self.scale, self.in_channels = scale, in_channels
         self.unshuffle = unshuffle or max(4 // scale, 1)
-        enlargements = (scale * self.unshuffle).bit_length() - 1
+        upsamplings = (scale * self.unshuffle).bit_length() - 1
         self.conv_first = nn.Conv2d(in_channels * self.unshuffle**2, channels, 3, padding=1)
         self.body = nn.Sequential(
             *(ResidualInResidual(channels, growth) for _ in range(num_blocks))
         )
         self.conv_after_body = nn.Conv2d(channels, channels, 3, padding=1)
         self.upsample = nn.ModuleList(
-            nn.Conv2d(channels, channels, 3, padding=1) for _ in range(enlargements)
+            nn.Conv2d(channels, channels, 3, padding=1) for _ in range(upsamplings)
         )
         self.conv_hr = nn.Conv2d(channels, channels, 3, padding=1)
         self.conv_last = nn.Conv2d(channels, out_channels, 3, padding=1)
         self.receptive_radius: int | None = None
         if self.unshuffle == 1:
             trunk = ("conv", 15 * num_blocks + 2)
-            steps = [trunk, *[("up", 2), ("conv", 1)] * enlargements, ("conv", 2)]
+            steps = [trunk, *[("up", 2), ("conv", 1)] * upsamplings, ("conv", 2)]
             self.receptive_radius = receptive_radius(steps)
         kaiming_scaled(self.modules(), 0.1)
 

@@ -16,7 +16,7 @@ from superres.registry import MODELS
 
 @MODELS.register_module()
 class SRCNN(Backbone):
-    """Bicubic enlargement, then three convolutions with two ReLUs; zero padding keeps the size.
+    """Bicubic upscaling, then three convolutions with two ReLUs; zero padding keeps the size.
 
     Parameters: 9-1-5 on RGB 20,099, 9-5-5 on RGB 69,251; the papers' 9-1-5 on one channel 8,129.
     Receptive radius: 3 input pixels at x4 for 9-1-5, 4 for 9-5-5.
@@ -25,7 +25,7 @@ class SRCNN(Backbone):
         in_channels, out_channels: colour channels.
         channels: widths after the first and second convolution.
         kernel_sizes: (9, 1, 5) or (9, 5, 5) in the papers; odd.
-        scale: integer; 1 takes pictures that are enlarged already, as the papers do.
+        scale: integer; 1 takes images that are upscaled already, as the papers do.
         interpolation: 'torch' (MMagic's network), 'matlab' (the papers' bicubic) or
             'matlab-mirror', see `BicubicUpsample`.
         rgb_mean, rgb_std, img_range: numeric convention, see `EDSR`; none by default.

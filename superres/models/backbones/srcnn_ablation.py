@@ -41,7 +41,7 @@ class ConvBlock(nn.Module):
 class SRCNNAblation(Backbone):
     """One configurable network for every step of the study; configs/ablation holds its rows.
 
-    ``upsample='before'``: bicubic enlargement (torch's), a first convolution and a last one
+    ``upsample='before'``: bicubic upscaling (torch's), a first convolution and a last one
     without biases, ``num_blocks`` blocks between, an optional skip around everything.
     ``upsample='after'``: a first convolution *without activation*, the blocks, the first features
     added, pixel shuffle, a last convolution, these three with biases.
@@ -60,7 +60,7 @@ class SRCNNAblation(Backbone):
         attention: None, or 'channel', 'bam', 'laplacian' on the branch of each 'residual' block.
         act: 'relu', 'lrelu' (slope 0.01) or 'prelu' (a slope per channel).
         share_act: one PReLU for all blocks, as the study's code (unwittingly) has it.
-        global_skip: add the enlarged input ('before') or the first features ('after').
+        global_skip: add the upscaled input ('before') or the first features ('after').
         rgb_mean, rgb_std, img_range: numeric convention, see `EDSR`. The study has 0..255, no mean.
 
     Raises:
@@ -95,7 +95,7 @@ class SRCNNAblation(Backbone):
             raise UserError(f"attention={attention!r} takes block='residual'")
         if upsample == "before" and global_skip and in_channels != out_channels:
             raise UserError(
-                f"the skip adds the enlarged input: in_channels ({in_channels}) and out_channels "
+                f"the skip adds the upscaled input: in_channels ({in_channels}) and out_channels "
                 f"({out_channels}) must be equal"
             )
         self.scale = scale
@@ -120,7 +120,7 @@ class SRCNNAblation(Backbone):
         trunk = 1 + num_blocks * (2 if block == "residual" else 1)
         enlarged = receptive_radius([("interpolate", scale), ("conv", trunk + 1)])
         radius = enlarged if before else radius_around(trunk, scale)
-        # An attention gate pools over the whole picture.
+        # An attention gate pools over the whole image.
         self.receptive_radius = None if attention else radius
 
     def forward(self, x: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from superres.registry import MODELS
 
 @MODELS.register_module()
 class VDSR(Backbone):
-    """3x3 convolutions that predict what bicubic enlargement misses; one network for all scales.
+    """3x3 convolutions that predict what bicubic upscaling misses; one network for all scales.
 
     Parameters: the paper's (one channel, 20 layers of 64, no biases) 664,704; EDSR-PyTorch's
     (``in_channels=out_channels=3, bias=True``, mean shift, 0..255) 668,227 and 24 of mean shifts.
@@ -25,7 +25,7 @@ class VDSR(Backbone):
         in_channels, out_channels: colour channels; must be equal (the input is added).
         channels: width.
         num_layers: convolutions, at least 2.
-        scale: integer; 1 takes pictures that are enlarged already, as the paper does.
+        scale: integer; 1 takes images that are upscaled already, as the paper does.
         bias: of the convolutions.
         interpolation: 'matlab' (the paper's bicubic), 'matlab-mirror' or 'torch', see
             `BicubicUpsample`.

@@ -19,7 +19,7 @@ class SRGANDiscriminator(nn.Module):
         in_channels: of the patches.
 
     Raises:
-        UserError: a patch that is no multiple of 16; a batch of another size.
+        UserError: a patch that is not a multiple of 16; a batch of another size.
     """
 
     def __init__(self, patch: int, channels: int = 64, in_channels: int = 3) -> None:

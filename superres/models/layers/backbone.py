@@ -19,22 +19,22 @@ if TYPE_CHECKING:
     from superres.upscaling.python import (
         Array,
         File,
+        ImageLike,
+        ImageUpscaler,
         Opened,
-        Picture,
-        PictureUpscaler,
         Scaled,
         Several,
     )
 
 
 class Backbone(nn.Module):
-    """Base of all backbones: ``forward`` on tensors, ``upscale`` on pictures of any kind.
+    """Base of all backbones: ``forward`` on tensors, ``upscale`` on images of any kind.
 
     It adds no parameters or buffers, so state dicts are those of the network alone.
 
     Attributes:
         studio_luma: the one channel of the network is Y of YCbCr (16 to 235), as published ones
-            are trained, not grey as here. `superres.inference.luma.OnLuma` makes it of pictures;
+            are trained, not grey as here. `superres.inference.luma.OnLuma` makes it of images;
             ``forward`` takes it as it is.
     """
 
@@ -47,7 +47,7 @@ class Backbone(nn.Module):
                 module.fold_res_scale()
 
     @overload
-    def upscale(self, image: Picture, **options: Unpack[Scaled]) -> Image.Image: ...
+    def upscale(self, image: ImageLike, **options: Unpack[Scaled]) -> Image.Image: ...
     @overload
     def upscale(self, image: Array, **options: Unpack[Scaled]) -> Array: ...
     @overload
@@ -59,26 +59,26 @@ class Backbone(nn.Module):
     @overload
     def upscale(self, image: File, *, out: File, **options: Unpack[Scaled]) -> Path: ...
     def upscale(self, image: Any, **options: Any) -> Any:
-        """Enlarge a picture; gives the same kind of thing back.
+        """Upscale an image; gives the same kind of thing back.
 
         Args:
-            image: a path, a Pillow picture, an array, a tensor, or a list of such; see
+            image: a path, a Pillow image, an array, a tensor, or a list of such; see
                 :func:`superres.upscaling.upscale`, which this is with this network.
             **options: ``scale``, ``tile``, ``self_ensemble``, ``backend``, ... of the same.
         """
-        import superres  # its public functions: networks know nothing of picture files
+        import superres  # its public functions: networks know nothing of image files
 
         return superres.upscale(image, self, **options)
 
-    def upscaler(self, **options: Any) -> PictureUpscaler:
-        """A :class:`superres.upscaling.PictureUpscaler`: many pictures, buffers and back end kept.
+    def upscaler(self, **options: Any) -> ImageUpscaler:
+        """A :class:`superres.upscaling.ImageUpscaler`: many images, buffers and back end kept.
 
-        >>> with model.upscaler(tile=256) as enlarge:  # doctest: +SKIP
-        ...     results = [enlarge(path) for path in paths]
+        >>> with model.upscaler(tile=256) as upscale:  # doctest: +SKIP
+        ...     results = [upscale(path) for path in paths]
         """
         import superres
 
-        return superres.PictureUpscaler(self, **options)
+        return superres.ImageUpscaler(self, **options)
 
 
 def on_meta(make: Callable[[], nn.Module]) -> nn.Module:
@@ -125,7 +125,7 @@ def receptive_radius(steps: Sequence[Step]) -> int:
     Args:
         steps: the network from input to output: ``("conv", r)`` for a total kernel radius ``r``
             at the current resolution, ``("up", f)`` for a pixel shuffle by ``f``,
-            ``("interpolate", f)`` for a bicubic enlargement by ``f`` (four taps, no antialias).
+            ``("interpolate", f)`` for a bicubic upscaling by ``f`` (four taps, no antialias).
     """
     scale = 1
     for kind, value in steps:

@@ -1,4 +1,4 @@
-"""Bicubic enlargement inside a network, for those that work at the target size."""
+"""Bicubic upscaling inside a network, for those that work at the target size."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ def radius_around(trunk: int, scale: int, last: int = 1) -> int:
 
 
 class Upsampler(nn.Sequential):
-    """`PixelShufflePack` stages for ``scale``; the activations are made anew for each stage.
+    """`PixelShufflePack` stages for ``scale``; the activations are made again for each stage.
 
     ``width`` is that behind each stage, ``channels`` where it is not given.
     """

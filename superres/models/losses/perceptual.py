@@ -110,7 +110,7 @@ class PerceptualLoss(nn.Module):
         if weights is not None:
             load_vgg19(features, weights)
         features.requires_grad_(False).eval()
-        # In a tuple it is no submodule: not saved, not counted, not seen by DDP or the optimiser.
+        # In a tuple, so not a submodule: not saved, not counted, not seen by DDP or the optimiser.
         self._features = (features,)
         for name, values in (("mean", MEAN), ("std", STD)):
             self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1), persistent=False)

@@ -55,7 +55,7 @@ class GANRestorer(Restorer):
             self.discriminator.requires_grad_(False)
             fake, real = self.discriminator(sr), self.discriminator(gt)
             losses["loss_adversarial"] = self.adversarial.generator(fake, real)
-        total, told = self.parse_losses(losses)
+        total, logged = self.parse_losses(losses)
         _update(optim_wrapper, total, self.backbone.parameters())
         self.discriminator.requires_grad_(True)
         with optim_wrapper.optim_context(self):
@@ -64,8 +64,8 @@ class GANRestorer(Restorer):
         _update(optim_wrapper, total, self.discriminator.parameters())
         # Running statistics of batch norm, which each rank took from its own samples.
         all_reduce_params([b for b in self.buffers() if b.is_floating_point()], op="mean")
-        told |= {"loss_discriminator": total, "fake": fake.mean(), "real": real.mean()}
-        return {key: value.detach() for key, value in told.items()}
+        logged |= {"loss_discriminator": total, "fake": fake.mean(), "real": real.mean()}
+        return {key: value.detach() for key, value in logged.items()}
 
 
 def _update(wrapper: OptimWrapper, loss: Tensor, weights: Iterable[nn.Parameter]) -> None:

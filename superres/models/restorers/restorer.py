@@ -69,7 +69,7 @@ class Restorer(BaseModel):
         Args:
             inputs: (N, C, h, w) in [0, 1].
             data_samples: ``gt`` (N, C, H, W) in [0, 1] is needed for ``loss``.
-            mode: 'loss' gives a dict of scalars, 'predict' the result for pictures of any size
+            mode: 'loss' gives a dict of scalars, 'predict' the result for images of any size
                 (tiles, self-ensemble), 'tensor' the backbone's plain output.
         """
         if mode == "tensor":

@@ -1,4 +1,4 @@
-"""The classical 291 training pictures: T91 and BSD200, in one folder or in two."""
+"""The classical 291 training images: T91 and BSD200, in one folder or in two."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _FOLDER = re.compile(r"(?:train_?)?(?:291|t91|bsds?_?200|yang91)", re.IGNORECASE
 
 
 def plan(source: Source, options: Options) -> list[SetPlan]:
-    """``291``: of folders called 291, T91, BSD200 and alike, else of all pictures there are."""
+    """``291``: of folders called 291, T91, BSD200 and alike, else of all images there are."""
     tree = source.open("t91|bsd|291")
     places = list(folders(tree))
     named = [p for p in places if any(map(_FOLDER.fullmatch, p.relative_to(tree.parent).parts))]
@@ -19,5 +19,5 @@ def plan(source: Source, options: Options) -> list[SetPlan]:
     for place in named or places:
         found.take(SetPlan(gt=files_of(place)))
     if not found.gt:
-        raise source.nothing("pictures of T91 or BSD200")
+        raise source.nothing("images of T91 or BSD200")
     return [found]

@@ -19,7 +19,7 @@ _NAME = re.compile(r"(\d{4,6})(?:x(\d+))?", re.IGNORECASE)
 
 
 def official(tree: Path, which: str) -> SetPlan:
-    """All pictures of the folders whose names begin with ``which``, by their numbers.
+    """All images of the folders whose names begin with ``which``, by their numbers.
 
     Raises:
         UserError: clashing names.
@@ -36,11 +36,11 @@ def official(tree: Path, which: str) -> SetPlan:
         if side is None or (side.low and (not side.scale or kind not in ("bicubic", "unknown"))):
             continue
         one = SetPlan()
-        pictures = one.lq.setdefault((kind, side.scale), {}) if side.low else one.gt
+        images = one.lq.setdefault((kind, side.scale), {}) if side.low else one.gt
         for name, file in files_of(folder).items():
             match = _NAME.fullmatch(name)
             if match and (match[2] is None or int(match[2]) == side.scale):
-                pictures[match[1]] = file
+                images[match[1]] = file
             else:
                 strange.append(file)
         found.take(one)

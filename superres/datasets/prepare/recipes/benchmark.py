@@ -30,7 +30,7 @@ def plan(source: Source, options: Options) -> list[SetPlan]:
     if not best:
         raise source.nothing(
             f"folder or archive of {', '.join(SETS)} (BSD100 and BSDS100 too) with HR/, GTmod12/, "
-            "image_SRF_2/ or pictures"
+            "image_SRF_2/ or images"
         )
     return best
 
@@ -45,7 +45,7 @@ def _set_name(folders: Sequence[str]) -> str | None:
 
 
 def _layout(folder: Path) -> SetPlan | None:
-    """The pictures of one set; None for a folder in no known layout."""
+    """The images of one set; None for a folder in no known layout."""
     for found in sets_at(folder, 0):
         return plan_of(found)
     plan = SetPlan()

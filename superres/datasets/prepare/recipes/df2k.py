@@ -1,4 +1,4 @@
-"""DF2K: DIV2K's 800 training pictures and Flickr2K's 2650 in one set; DIV2K_valid beside it."""
+"""DF2K: DIV2K's 800 training images and Flickr2K's 2650 in one set; DIV2K_valid beside it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from superres.datasets.sets import KNOWN
 
 
 def plan(source: Source, options: Options) -> list[SetPlan]:
-    """``DF2K``, and ``DIV2K_valid`` where its pictures are there.
+    """``DF2K``, and ``DIV2K_valid`` where its images are there.
 
     DIV2K's names have four digits and Flickr2K's six, so they stay apart in one set.
     """

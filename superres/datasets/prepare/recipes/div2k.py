@@ -1,4 +1,4 @@
-"""DIV2K: the official zips or the folders from them; 800 training and 100 validation pictures."""
+"""DIV2K: the official zips or the folders from them; 800 training and 100 validation images."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from superres.datasets.prepare.recipes._official import official
 from superres.datasets.prepare.source import Source
 from superres.datasets.sets import KNOWN
 
-SUCH_AS = "DIV2K pictures, such as DIV2K_train_HR.zip or DIV2K_train_HR/0001.png,"
+SUCH_AS = "DIV2K images, such as DIV2K_train_HR.zip or DIV2K_train_HR/0001.png,"
 
 
 def plan(source: Source, options: Options) -> list[SetPlan]:
@@ -26,8 +26,8 @@ def plan(source: Source, options: Options) -> list[SetPlan]:
         other = f"{next(name for name in names if name != p.name)}_HR"
         strays = [name for name, file in p.gt.items() if other.lower() in str(file).lower()]
         if strays:
-            text = f"{len(strays)} pictures ({strays[0]}..{strays[-1]}) lie in {other}"
+            text = f"{len(strays)} images ({strays[0]}..{strays[-1]}) lie in {other}"
             p.notes.append(f"{text}; their numbers make them {p.name}")
     if len(plans) == 1:
-        plans[0].notes.append(f"only pictures of {plans[0].name} are here")
+        plans[0].notes.append(f"only images of {plans[0].name} are here")
     return plans

@@ -1,4 +1,4 @@
-"""Any pictures: a folder with its subfolders and archives, or one archive; --name names the set."""
+"""Any images: a folder with its subfolders and archives, or one archive; --name names the set."""
 
 from __future__ import annotations
 

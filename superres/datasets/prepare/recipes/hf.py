@@ -82,7 +82,7 @@ def _rows(table: Path) -> Iterator[dict[str, Any]]:
 
 
 def _put(folder: Path, cell: Any, table: Path, row: int) -> None:
-    """Write the picture of a cell, or link to it where it holds a path."""
+    """Write the image of a cell, or link to it where it holds a path."""
     path = cell.get("path") if isinstance(cell, dict) else cell
     data = cell.get("bytes") if isinstance(cell, dict) else cell
     target = folder / (Path(path).name if isinstance(path, str) else f"{row:06}.png")
@@ -97,6 +97,6 @@ def _put(folder: Path, cell: Any, table: Path, row: int) -> None:
         target.symlink_to(os.path.abspath(table.parent / path))
     else:
         raise UserError(
-            f"{table}, row {row}: neither a picture nor the path of one ({path}). Fetch the "
-            "archives that hold the pictures, and prepare those."
+            f"{table}, row {row}: neither an image nor the path of one ({path}). Fetch the "
+            "archives that hold the images, and prepare those."
         )

@@ -22,7 +22,7 @@ optimiser makes its state. They are ordinary updates, so nothing has to be undon
 MOST = 8
 """Shapes that are recorded, each in memory of its own; further ones run as usual."""
 CAPTURE_MODE = "thread_local"
-"""CUDA calls of which threads end a recording. In torch's default, 'global', one call of the thread
+"""Which threads' CUDA calls abort a recording. In torch's default, 'global', one call of the thread
 that pins the next batches is enough."""
 
 
@@ -34,8 +34,8 @@ class GraphedUpdate:
 
     Args:
         update: a batch of tensors on ``device`` to a dict of scalars, including the optimiser's
-            step, without waiting for the GPU anywhere. What is no tensor in the batch must not
-            matter to it, beyond what the shapes tell.
+            step, without waiting for the GPU anywhere. Only the tensors of the batch, and their
+            shapes, may matter to it.
         optim_wrapper: its optimiser was made with ``capturable=True``.
         device: that everything is on.
         say: told if recording failed; from then on ``update`` is called as it is.

@@ -32,8 +32,8 @@ class Fast:
 
     Attributes:
         amp: autocast's type, ``'bfloat16'`` or ``'float16'``; None computes in float32.
-        channels_last: the weights lie in memory as the pictures do, channels innermost.
-        compile: the backbone is compiled for training (never for validation, whose pictures have
+        channels_last: the weights lie in memory as the images do, channels innermost.
+        compile: the backbone is compiled for training (never for validation, whose images have
             other sizes).
         cuda_graph: an update is recorded once and replayed as one launch.
         fused: the optimiser updates all weights in one kernel.
@@ -65,7 +65,7 @@ PARTS = tuple(part.name for part in dataclasses.fields(Fast))
 def resolve(
     fast: Any, amp: Any, device: torch.device, deterministic: bool = False, world_size: int = 1
 ) -> tuple[Fast, list[str]]:
-    """The parts that a run uses, and a line for each that was asked for and cannot be had.
+    """The parts that a run uses, and a line for each that was requested but is not available.
 
     Args:
         fast: the config's ``speed``: ``'auto'``, ``'max'``, ``'off'`` (also False), or a dict of

@@ -34,14 +34,14 @@ def add_arguments(commands: Any) -> None:
 def _five_crop(args: argparse.Namespace) -> Record:
     """Make super-image's five-crop training pairs, offline, into LMDBs.
 
-    Four corners and the centre of every picture, half its size; LR by PIL's bicubic.
+    Four corners and the centre of every image, half its size; LR by PIL's bicubic.
     """
     from superres.cli._progress import Progress
     from superres.datasets.prepare.five_crop import five_crop
 
-    with Progress() as told:
+    with Progress() as bar:
         options = {name: getattr(args, name) for name in ("name", "num_workers", "overwrite")}
-        reports = five_crop(args.source, args.out, args.scale, **options, step=told.step)
+        reports = five_crop(args.source, args.out, args.scale, **options, step=bar.step)
     return {"packs": [pack_record(report) for report in reports]}
 
 

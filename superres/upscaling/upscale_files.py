@@ -20,15 +20,15 @@ from typing import Any, Protocol
 from superres.errors import UserError
 from superres.files import os_fault
 from superres.imaging.comparison import comparison
-from superres.imaging.io import Picture, picture_size, read_picture, write_image
+from superres.imaging.io import LoadedImage, image_size, load_image, write_image
 from superres.output import shown
 from superres.stopping import TERMINATED, Terminated
 from superres.upscaling import animation
 from superres.upscaling.compare import as_rgb, is_page, save_page
-from superres.upscaling.enlarge import Enlarger
-from superres.upscaling.jobs import STREAM, Job
 from superres.upscaling.networks import ChosenNetwork, Networks, Options
 from superres.upscaling.provenance import Settings, difference, misfit, record_in
+from superres.upscaling.targets import STREAM, Job
+from superres.upscaling.tiled_upscaler import TiledUpscaler
 from superres.upscaling.video import state_of, upscale_video
 from superres.upscaling.video_join import shortcomings
 from superres.upscaling.writing import DiskFull, make_folder, save
@@ -171,7 +171,7 @@ class _Pipeline:
             chosen, begun = self.networks.of(job.source), _begun(job)
             there = not self.options.overwrite and (begun is not None or _is_there(job.target))
             if chosen.backend is None and not (there and begun is None):
-                _ = chosen.enlarger  # made here, since what is wrong with it is wrong for all
+                _ = chosen.upscaler  # made here, since what is wrong with it is wrong for all
                 self.listener.network(chosen)
             self.ahead = self._read_ahead(following)
             try:
@@ -183,7 +183,7 @@ class _Pipeline:
                 elif job.video:
                     _do_video(job, chosen, settings, self.listener, result)
                 else:
-                    done = self._do(job, chosen.enlarger, settings, result, reading)
+                    done = self._do(job, chosen.upscaler, settings, result, reading)
             except (UserError, OSError, MemoryError) as error:
                 done = Future()
                 done.set_exception(error)
@@ -195,39 +195,44 @@ class _Pipeline:
         self.begun.append((job, result, done))
 
     def _do(
-        self, job: Job, enlarger: Enlarger, settings: Settings, result: Result, ahead: Future | None
+        self,
+        job: Job,
+        upscaler: TiledUpscaler,
+        settings: Settings,
+        result: Result,
+        ahead: Future | None,
     ) -> Future:
         """Upscale an image; returns its writing, done already where it was not read ahead."""
-        picture, moving = ahead.result() if ahead else _read(job, self.options)
-        size, quality = picture.pixels.shape[:2], self.options.quality
-        result.size, result.result_size = size[::-1], enlarger.size(*size)[::-1]
+        image, moving = ahead.result() if ahead else _read(job, self.options)
+        size, quality = image.pixels.shape[:2], self.options.quality
+        result.size, result.result_size = size[::-1], upscaler.size(*size)[::-1]
 
         def write(made: Any, tiles: Callable[[int, int], None] | None = None) -> None:
             out = io.BytesIO() if job.target == STREAM else Path(job.target)
             record = settings.record(job.source) if _is_plain(job) else None
-            lost = save(out, made, picture, job.format, quality, tiles, record, moving)
+            lost = save(out, made, image, job.format, quality, tiles, record, moving)
             if isinstance(out, io.BytesIO):
                 sys.stdout.buffer.write(out.getbuffer())
                 sys.stdout.buffer.flush()
-            read = [note for note in picture.notes if not (moving and note.startswith("animated"))]
+            read = [note for note in image.notes if not (moving and note.startswith("animated"))]
             result.notes = [*read, *lost, *made.notes]
             result.status = "done"
 
         if ahead is None or moving:
-            write(enlarger, self.listener.tiles)
+            write(upscaler, self.listener.tiles)
             return _DONE
-        bands = list(enlarger.rows(picture.pixels, self.listener.tiles))
-        made = SimpleNamespace(size=enlarger.size, rows=lambda *_: bands, notes=enlarger.notes)
+        bands = list(upscaler.rows(image.pixels, self.listener.tiles))
+        made = SimpleNamespace(size=upscaler.size, rows=lambda *_: bands, notes=upscaler.notes)
         return self.writers.submit(write, made)
 
     def _read_ahead(self, job: Job | None) -> Future | None:
         """Begin to read an image of moderate size that will be upscaled; None for others."""
         if job is None or job.video or not _is_plain(job):
             return None
-        with contextlib.suppress(UserError, OSError):  # it is told at the job's own turn
-            chosen, size = self.networks.of(job.source), picture_size(job.source)
+        with contextlib.suppress(UserError, OSError):  # it is reported at the job's own turn
+            chosen, size = self.networks.of(job.source), image_size(job.source)
             told = chosen.backend and size  # a network's first job makes it, and says so
-            small = told and math.prod(chosen.enlarger.size(*size)) <= _BESIDE
+            small = told and math.prod(chosen.upscaler.size(*size)) <= _BESIDE
             if small and (self.options.overwrite or not _is_there(job.target)):
                 return self.reader.submit(_read, job, self.options)
         return None
@@ -302,20 +307,20 @@ def _do_video(
     job: Job, chosen: ChosenNetwork, settings: Settings, listener: Listener, result: Result
 ) -> None:
     files, extra = (Path(job.source), Path(job.target)), (chosen.options.deinterlace, listener.note)
-    done = upscale_video(*files, chosen.enlarger, listener.tiles, settings, *extra)
+    done = upscale_video(*files, chosen.upscaler, listener.tiles, settings, *extra)
     result.size, result.result_size, result.notes = done.size, done.result_size, done.notes
     if done.lost:
         raise UserError(f"{job.target}: written, but {', '.join(done.lost)}")
     result.status = "done"
 
 
-def _read(job: Job, options: Options) -> tuple[Picture, animation.Animation | None]:
+def _read(job: Job, options: Options) -> tuple[LoadedImage, animation.Animation | None]:
     """The image of a job, and all of its frames where it is animated and its result is to be."""
     stdin = job.source == STREAM
     given = (sys.stdin.buffer.read(), "standard input") if stdin else (job.source, None)
-    picture = read_picture(given[0], options.max_pixels, given[1])
+    image = load_image(given[0], options.max_pixels, given[1])
     whole = _is_plain(job) and job.format in animation.SUFFIXES.values()
-    return picture, animation.find_animation(job.source, options.max_pixels) if whole else None
+    return image, animation.find_animation(job.source, options.max_pixels) if whole else None
 
 
 def _compare(job: Job, options: Options, alone: bool, result: Result, page: list) -> None:

@@ -15,7 +15,7 @@ from torch import nn
 
 import superres
 from superres.checkpoints import LoadedWeights, build_network, read_weights
-from superres.checkpoints.files import CONFIG_TENSOR, METADATA_KEY, checksums
+from superres.checkpoints.weight_files import CONFIG_TENSOR, METADATA_KEY, checksums
 from superres.errors import UserError
 from superres.export import programs, weights
 from superres.files import write_atomically
@@ -51,7 +51,7 @@ class Exported:
         to: one of `TARGETS`.
         source: one line about the weights.
         scale: of the network in the file.
-        difference: largest difference from the original on pictures of two sizes, in units of the
+        difference: largest difference from the original on images of two sizes, in units of the
             range; of 8-bit programs the share of samples that differ, by one step.
     """
 
@@ -74,8 +74,8 @@ def export(
     """Write a network for another program.
 
     The residual scale is folded into the weights, and so is the range where only weights are
-    written. The file takes pictures of any size, RGB in [0, 1] unless ``uint8``. It is run on
-    pictures of two sizes and kept only if the result is that of the original.
+    written. The file takes images of any size, RGB in [0, 1] unless ``uint8``. It is run on
+    images of two sizes and kept only if the result is that of the original.
 
     Args:
         source: a weight file or a name, see `superres.load_model`.
@@ -83,7 +83,7 @@ def export(
         to: one of `TARGETS`.
         scale: needed for a network of several scales (MDSR).
         format, **hints: see `superres.checkpoints.read_weights`.
-        uint8: ``'nchw'`` or ``'nhwc'`` makes a program that takes and gives 8-bit pictures.
+        uint8: ``'nchw'`` or ``'nhwc'`` makes a program that takes and gives 8-bit images.
 
     Raises:
         UserError: a package that is missing, an unknown target or wrong ending, several scales
@@ -179,7 +179,7 @@ def _program(
 ) -> tuple[dict[str, bytes], float]:
     """The files of a program, and how far its results are from the network's."""
     program = conversion.ready(model)
-    example = conversion.picture(in_channels(model), SIZES[0])
+    example = conversion.image(in_channels(model), SIZES[0])
     if uint8:
         program = programs.BytesInBytesOut(program, uint8).eval()
         example = _as_bytes(example, uint8)
@@ -197,7 +197,7 @@ def _check_bytes(model: nn.Module, run: programs.Run, layout: str) -> float:
     """The share of 8-bit samples that differ, by one step; NotConvertible where it is more."""
     reference, worst = programs.BytesInBytesOut(model, layout).eval(), 0.0
     for size in SIZES:
-        x = _as_bytes(conversion.picture(in_channels(model), size), layout)
+        x = _as_bytes(conversion.image(in_channels(model), size), layout)
         try:
             difference = (run(x).int() - reference(x).int()).abs()
         except Exception as error:

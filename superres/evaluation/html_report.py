@@ -24,7 +24,7 @@ def render_report(
 
     Args:
         record: as results.json holds it; of a training that was not tested, one without results.
-        shots: of :func:`superres.evaluation.embedding.embed_all`.
+        shots: of :func:`superres.evaluation.report_images.embed_all`.
         curves: of trainings, see :func:`superres.evaluation.curves.read_curves`.
         further: tables behind those of the record.
     """
@@ -55,7 +55,7 @@ def render_report(
         tables=[*all_tables(record), *without_folders([*further])],
         shots=shown,
         data=[{key: shot[key] for key in layers} for shot in shown],
-        picture_note=f"{len(shown)} of {len({key for key, _ in rows})} images are in this report.",
+        image_note=f"{len(shown)} of {len({key for key, _ in rows})} images are in this report.",
         score_columns=columns,
         score_rows=[(numbers.get(key), cells) for key, cells in rows],
         curves=[Markup(line_chart(title, of)) for title, of in curves.items()],

@@ -17,10 +17,10 @@ from superres.datasets.pairing import size_fault
 from superres.datasets.prepare.plan import Files, Options, SetPlan
 from superres.datasets.prepare.source import Source
 from superres.datasets.sets import KNOWN, shortfall
-from superres.datasets.storage import PictureStore, open_store
+from superres.datasets.storage import ImageStore, open_store
 from superres.datasets.storage.gathered import Made
 from superres.datasets.storage.writer import check_apart, check_set_name
-from superres.datasets.verify.run import Step, verify
+from superres.datasets.verify.verify_set import Step, verify
 from superres.errors import UserError, some
 from superres.files import unreadable
 from superres.imaging.io import image_header
@@ -45,13 +45,13 @@ def prepare(
         say: called with what the user should know now.
 
     Returns:
-        The record that is written as JSON: ``ok``, ``failed``, (name, fault) of the pictures that
+        The record that is written as JSON: ``ok``, ``failed``, (name, fault) of the images that
         were left out, ``verification`` (see :func:`superres.datasets.verify.verify`), and
-        ``sets``, each with ``name``, ``path``, ``notes`` and ``packs``, of which ``made`` says
-        where their pictures come from.
+        ``sets``, each with ``name``, ``path``, ``notes`` and ``packs``; ``made`` says
+        where their images come from.
 
     Raises:
-        UserError: nothing usable in the source, archives that are broken or hostile, pictures
+        UserError: nothing usable in the source, archives that are broken or hostile, images
             that cannot be read, sides that do not belong together, a target that cannot be
             written or holds something else.
     """
@@ -73,9 +73,9 @@ def prepare(
             _check(plan, options)
         for plan in plans:
             _make(plan, out / plan.name, options, step, record)
-    record["failed"] = [(name, source.told(fault)) for name, fault in record["failed"]]
+    record["failed"] = [(name, source.with_source(fault)) for name, fault in record["failed"]]
     for one in record["sets"]:
-        one["notes"] = list(map(source.told, dict.fromkeys(one["notes"])))
+        one["notes"] = list(map(source.with_source, dict.fromkeys(one["notes"])))
         for note in one["notes"][:_SHOWN]:
             say(f"note: {note}")
     record["ok"] = not record["failed"]
@@ -111,7 +111,7 @@ def _check(plan: SetPlan, options: Options) -> None:
             plan.notes.append(f"{what}: {lq.pop(name)} has no ground truth, left out")
         if missing := sorted(gt.keys() - lq.keys()):
             raise UserError(
-                f"{what}: {len(missing)} of {len(gt)} pictures have no low-quality picture: "
+                f"{what}: {len(missing)} of {len(gt)} images have no low-quality image: "
                 f"{some(missing)}. Fetch them, or move that folder or archive away: a bicubic one "
                 "is then made exactly."
             )
@@ -141,7 +141,7 @@ def _make(plan: SetPlan, path: Path, options: Options, step: Step, record: dict[
     # that people know by its count must not be short of some without anybody noticing.
     known = plan.name.lower() in KNOWN and not options.allow_partial
 
-    def side(name: str, images: Files | PictureStore, made: str, **info: Any) -> None:
+    def side(name: str, images: Files | ImageStore, made: str, **info: Any) -> None:
         if isinstance(images, dict):  # called by their own names, not by those of links
             images = [(name, file.resolve()) for name, file in images.items()]
         done = pack_images(

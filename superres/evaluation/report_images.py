@@ -18,7 +18,7 @@ from superres.imaging.samples import to_8_bit, with_channels
 
 TOTAL_BYTES = 32 * 2**20
 """All embedded images of a report together, as text."""
-MAX_PICTURES = 200
+MAX_IMAGES = 200
 
 _LARGEST = 1024  # side of what is shown, in pixels
 _LOSSY = 0.8  # characters per pixel of a layer, at most
@@ -49,8 +49,8 @@ class Shot:
 
 
 def embed_all(places: Sequence[T], load: Callable[[T], Shot]) -> list[dict[str, Any]]:
-    """Load and embed images one by one; of more than `MAX_PICTURES`, so many, evenly spread."""
-    count = min(len(places), MAX_PICTURES)
+    """Load and embed images one by one; of more than `MAX_IMAGES`, so many, evenly spread."""
+    count = min(len(places), MAX_IMAGES)
     chosen = [places[i * len(places) // count] for i in range(count)]
     return [embed(load(place), TOTAL_BYTES // count) for place in chosen]
 
@@ -100,11 +100,11 @@ def embed(shot: Shot, budget: int) -> dict[str, Any]:
     }
 
 
-def as_rgb8(picture: np.ndarray) -> np.ndarray:
-    """Any picture as (H, W, 3) uint8."""
-    return with_channels(to_8_bit(picture), "rgb")
+def as_rgb8(image: np.ndarray) -> np.ndarray:
+    """Any image as (H, W, 3) uint8."""
+    return with_channels(to_8_bit(image), "rgb")
 
 
-def _uri(picture: np.ndarray, quality: int | None) -> str:
-    data = encode_image(np.ascontiguousarray(picture), ".webp", quality=quality)
+def _uri(image: np.ndarray, quality: int | None) -> str:
+    data = encode_image(np.ascontiguousarray(image), ".webp", quality=quality)
     return f"data:image/webp;base64,{base64.b64encode(data).decode()}"

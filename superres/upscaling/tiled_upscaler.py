@@ -38,7 +38,7 @@ def check_scale(scale: float | str) -> float:
     return int(scale) if float(scale).is_integer() else float(scale)
 
 
-class Enlarger:
+class TiledUpscaler:
     """A network, a scale, and how to go about it.
 
     Args:
@@ -75,29 +75,29 @@ class Enlarger:
         """(N, C, h, w) float32 in [0, 1], C = 1 to 4, to (N, C, H, W), unclamped."""
         return self._tiler(x.shape[1]).array(x, self.size(*x.shape[2:]))
 
-    def picture(self, picture: np.ndarray, size: tuple[int, int] | None = None) -> np.ndarray:
+    def upscale(self, image: np.ndarray, size: tuple[int, int] | None = None) -> np.ndarray:
         """(h, w, C) uint8, uint16 or float32 in [0, 1] to (H, W, C) of the same type."""
-        return np.concatenate(list(self.rows(picture, size=size)))
+        return np.concatenate(list(self.rows(image, size=size)))
 
     def rows(
         self,
-        picture: np.ndarray,
+        image: np.ndarray,
         progress: Progress | None = None,
         size: tuple[int, int] | None = None,
     ) -> Iterator[np.ndarray]:
-        """The result of ``picture`` from top to bottom, in bands of (rows, W, C).
+        """The result of ``image`` from top to bottom, in bands of (rows, W, C).
 
         Args:
-            picture: (h, w, C) uint8, uint16 or float32 in [0, 1], C = 1 to 4.
+            image: (h, w, C) uint8, uint16 or float32 in [0, 1], C = 1 to 4.
             progress: told of finished tiles.
             size: (H, W) instead of what the scale gives.
         """
-        height, width, channels = picture.shape
+        height, width, channels = image.shape
         bands = self._tiler(channels).bands(
             (1, channels, height, width),
-            lambda low, high: picture[low:high].transpose(2, 0, 1)[None],
+            lambda low, high: image[low:high].transpose(2, 0, 1)[None],
             size or self.size(height, width),
-            lambda y: _quantised(y, picture.dtype),
+            lambda y: _quantised(y, image.dtype),
             progress or (lambda done, total: None),
         )
         return (band[0].transpose(1, 2, 0) for band in bands)

@@ -17,7 +17,7 @@ from superres.datasets.layouts import UNFINISHED
 from superres.datasets.pair_check import pairs_fault
 from superres.datasets.pairing import partner_numbers
 from superres.datasets.sets import KNOWN, FoundSet, find_sets, shortfall
-from superres.datasets.storage import ImageLmdb, PictureStore, open_store
+from superres.datasets.storage import ImageLmdb, ImageStore, open_store
 from superres.datasets.storage.pool import in_order
 from superres.datasets.verify.inspect import Problems, Side, look
 from superres.datasets.verify.leakage import Identity
@@ -115,7 +115,7 @@ def _verify_set(found: FoundSet, options: _Options) -> tuple[dict[str, Any], Ide
     sides = _sides(found, gt, options, problems)
     kinds: list[tuple[int, int]] = []
     tallies = [(Counter(), Counter()) for _ in sides]  # of verdicts and of conventions
-    progress = options.step(f"{found.name}: looking at every picture")
+    progress = options.step(f"{found.name}: looking at every image")
     for i, seen, fault in in_order(partial(look, gt, sides), len(gt), options.num_workers):
         if fault:
             problems.add("error", "decode", gt.label_at(i), fault)
@@ -133,7 +133,7 @@ def _verify_set(found: FoundSet, options: _Options) -> tuple[dict[str, Any], Ide
     ):
         counts = sorted(Counter(values).items())
         if len(counts) > 1 or set(values) - usual:
-            text = ", ".join(f"{n} pictures with {value} {what}" for value, n in counts)
+            text = ", ".join(f"{n} images with {value} {what}" for value, n in counts)
             problems.add("note", fault, found.gt, text)
     for pair in identity.duplicates():
         known = found.name.lower() in ("291", "t91") and all(map(_T91_TWIN.search, pair))
@@ -151,7 +151,7 @@ def _verify_set(found: FoundSet, options: _Options) -> tuple[dict[str, Any], Ide
     return record, identity
 
 
-def _open(path: Path, problems: Problems) -> PictureStore | None:
+def _open(path: Path, problems: Problems) -> ImageStore | None:
     try:
         return open_store(path, "unchanged", "keep")
     except UserError as error:
@@ -159,7 +159,7 @@ def _open(path: Path, problems: Problems) -> PictureStore | None:
         return None
 
 
-def _sides(found: FoundSet, gt: PictureStore, options: _Options, problems: Problems) -> list[Side]:
+def _sides(found: FoundSet, gt: ImageStore, options: _Options, problems: Problems) -> list[Side]:
     """The low-quality sides that are asked for and can be opened."""
     gt_at = {s: store for s, path in found.gt_at.items() if (store := _open(path, problems))}
     sides = []
@@ -193,7 +193,7 @@ def _check_folders(found: FoundSet, problems: Problems) -> None:
             problems.add("note" if found.lq else "error", "unused", found.home, text)
 
 
-def _check_names(found: FoundSet, gt: PictureStore, options: _Options, problems: Problems) -> None:
+def _check_names(found: FoundSet, gt: ImageStore, options: _Options, problems: Problems) -> None:
     """Compare a set's names with those that are known of it, or their number with the wanted."""
     names = list(gt.names())
     if text := shortfall(found.name, options.count, names):

@@ -1,4 +1,4 @@
-"""What a pair of pictures must fulfil before it can be scored, and what is said otherwise."""
+"""What a pair of images must fulfil before it can be scored, and what is said otherwise."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ def check_pair(
     data_range: float | None = None,
     smallest: int = 1,
 ) -> tuple[np.ndarray, np.ndarray, float]:
-    """Both pictures, shaved, grey ones as (H, W); and the peak. UserError for a bad pair.
+    """Both images, shaved, grey ones as (H, W); and the peak. UserError for a bad pair.
 
     ``smallest`` is the side of the SSIM window where that is taken of them.
     """
-    sr, hr = _as_picture(sr, "SR"), _as_picture(hr, "HR")
+    sr, hr = _as_image(sr, "SR"), _as_image(hr, "HR")
     if sr.shape != hr.shape:
         found, wanted = (
             f"{x.shape[1]}x{x.shape[0]} {'grey' if x.ndim == 2 else 'RGB'}" for x in (sr, hr)
@@ -32,8 +32,8 @@ def check_pair(
     if border < 0 or min(height, width) < smallest:
         window = "the SSIM window of " if smallest > 1 else ""
         raise UserError(
-            f"the picture is {width}x{height} after shaving {border} px from each side, smaller "
-            f"than {window}{smallest}x{smallest}: score larger pictures"
+            f"the image is {width}x{height} after shaving {border} px from each side, smaller "
+            f"than {window}{smallest}x{smallest}: score larger images"
         )
     inside = slice(border, -border or None)
     return sr[inside, inside], hr[inside, inside], peak
@@ -44,13 +44,13 @@ def peak_of(sr: np.ndarray, hr: np.ndarray) -> float:
     return 65535.0 if np.uint16 in (sr.dtype, hr.dtype) else 255.0
 
 
-def _as_picture(image: np.ndarray, name: str) -> np.ndarray:
+def _as_image(image: np.ndarray, name: str) -> np.ndarray:
     image = np.asarray(image)
     good = image.dtype in (np.uint8, np.uint16) or image.dtype.kind == "f"
     bands = image.shape[2:]
     if not good or image.ndim < 2 or image.size == 0 or bands not in ((), (1,), (3,)):
         raise UserError(
-            f"{name} must be a picture of shape (H, W, 3) or (H, W) of uint8, uint16 or float, "
+            f"{name} must be an image of shape (H, W, 3) or (H, W) of uint8, uint16 or float, "
             f"found {image.shape} of {image.dtype}"
         )
     image = image[:, :, 0] if bands == (1,) else image

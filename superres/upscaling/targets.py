@@ -22,7 +22,7 @@ from superres.upscaling.writing import FORMATS, SUFFIX_FORMATS, format_of
 
 _READ_ONLY = (".mpg", ".mpeg", ".wmv", ".asf", ".vob", ".m2ts", ".mts", ".3gp", ".flv", ".mxf")
 VIDEO_SUFFIXES = (*CONTAINERS, *_READ_ONLY)
-"""Suffixes of films; others are told by their content."""
+"""Suffixes of films; others are recognised by their content."""
 STREAM = "-"
 
 Source = tuple[Path | str, Path | None]
@@ -139,7 +139,7 @@ def _job(source: Path | str, target: Path | str, format: str | None) -> Job:
     suffix = Path(target).suffix.lower()
     if _is_video(source) or (suffix in CONTAINERS and _moves(source)):
         if format:
-            raise UserError(f"{source}: a film; --format is of pictures")
+            raise UserError(f"{source}: a film; --format is of images")
         if suffix not in CONTAINERS:
             raise UserError(f"{target}: cannot write a film; use {' '.join(CONTAINERS)}")
         return Job(source, target, True)
