@@ -143,7 +143,7 @@ def _options(args: argparse.Namespace) -> Options:
 
 def _headline(chosen: ChosenNetwork) -> str:
     options = chosen.options
-    words = [f"{chosen.label} on {chosen.device}, back end {chosen.enlarger.net.name}"]
+    words = [f"{chosen.label} on {chosen.device}, back end {chosen.upscaler.net.name}"]
     words += [options.precision] * (options.precision != "fp32")
     words += ["self-ensemble"] * options.tiling.self_ensemble
     return ", ".join(words) + "".join(f"\nnote: {note}" for note in chosen.notes)

@@ -84,7 +84,7 @@ def upscale_video(
             try:
                 done = max(pieces.durations, default=None)
                 for pixels, *times in reading.frames(clip, done, notes, deinterlace):
-                    pieces.write(upscaler.image(pixels, size), *times)
+                    pieces.write(upscaler.upscale(pixels, size), *times)
                     count = len(pieces.durations) + len(pieces.written)
                     progress(count, max(count, round(clip.seconds * clip.rate)))
             finally:  # a frame begun is left, a piece begun is closed
