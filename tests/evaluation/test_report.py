@@ -89,7 +89,7 @@ def test_a_large_picture_is_cut_to_the_same_part_in_every_layer(scale):
 
 
 def test_of_many_images_some_are_taken(monkeypatch):
-    monkeypatch.setattr(embedding, "MAX_PICTURES", 5)
+    monkeypatch.setattr(embedding, "MAX_IMAGES", 5)
     taken = embed_all(range(10), lambda n: shot(name=str(n)))
     text = render_report(record(entry("ours", {str(n): 30.0 for n in range(10)})), taken)
     assert "5 of 10 images are in this report" in text

@@ -33,10 +33,10 @@ def test_the_shipped_network_is_offered_with_its_scales(shipped_weights):
     (offer,) = offers
     assert (offer.name, offer.scales, offer.choices) == ("edsr-s", (2, 4), (2, 3, 4))
     for scale, own in ((2, 2), (3, 4), (4, 4)):
-        enlarger, notes = offers.enlarger(offer, scale, False)
-        assert (enlarger.net.scale, enlarger.scale) == (own, scale)
+        upscaler, notes = offers.upscaler(offer, scale, False)
+        assert (upscaler.net.scale, upscaler.scale) == (own, scale)
         assert any(f"edsr-s x{own}" in note for note in notes)
-        assert offers.enlarger(offer, scale, False)[0] is enlarger
+        assert offers.upscaler(offer, scale, False)[0] is upscaler
     assert offers.get("edsr-s_x2") is None
 
 
@@ -62,8 +62,8 @@ def test_a_file_that_does_not_tell_its_scale(shipped_weights, tmp_path):
     offer = offers.get("vdsr.pth")
     assert offer.choices == (2, 3, 4)
     for scale in offer.choices:
-        enlarger, _ = offers.enlarger(offer, scale, False)
-        assert (enlarger.net.scale, enlarger.scale) == (scale, scale)
+        upscaler, _ = offers.upscaler(offer, scale, False)
+        assert (upscaler.net.scale, upscaler.scale) == (scale, scale)
 
 
 def test_nothing_to_offer_is_told(tmp_path, monkeypatch):
