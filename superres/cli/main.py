@@ -30,12 +30,12 @@ GROUPS = {
 """Commands as ``superres --help`` groups them; others stand in a group of their own."""
 
 _MOVED = {
-    "benchmark": "python tools/benchmark.py, in a checkout",
+    "benchmark": "in a checkout: python tools/benchmark.py",
     "scaling": "the page docs/scaling.md",
-    "models record": "python tools/maintain/records.py, in a checkout",
-    "models metafile": "python tools/maintain/docs.py, in a checkout",
+    "models record": "in a checkout: python tools/maintain/records.py",
+    "models metafile": "in a checkout: python tools/maintain/docs.py",
     "models gallery": "the page docs/gallery.md",
-    "table --docs": "python tools/maintain/docs.py, in a checkout",
+    "table --docs": "in a checkout: python tools/maintain/docs.py",
 }
 """Earlier commands, by their first words."""
 

@@ -169,7 +169,7 @@ def test_a_network_that_says_little_of_itself(own, own_options, fixed, tmp_path,
     record = json.loads((out / "results.json").read_text())
     assert {entry["method"] for entry in record["results"]} == {"OwnNet"}
     notes = record["results"][0]["notes"]
-    blended = "tiles were blended and differ from the whole picture"
+    blended = "tiles were blended and differ from the whole image"
     assert any(note.startswith(blended) and "overlap 32 px" in note for note in notes)
     source = tmp_path / "a.png"
     write_image(source, picture(3, 40, 70))

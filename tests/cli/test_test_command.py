@@ -102,7 +102,7 @@ def test_tiles_and_self_ensemble(tested, capsys):
     assert entries["tiles"]["images"][0]["inference"]["mode"] == "tiles"
     assert entries["tiles"]["images"][0]["inference"]["tile"] == 20
     assert "inference" not in entries["whole"]["images"][0]
-    said = "the published chop: differs slightly from the whole picture"
+    said = "the published chop: differs slightly from the whole image"
     assert said in entries["chop"]["notes"]
     assert "the published chop" in capsys.readouterr().out
     assert records["plus"]["inference"] == {"self_ensemble": True}

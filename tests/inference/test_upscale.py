@@ -69,7 +69,7 @@ def test_tiles_of_a_pooling_network_are_blended():
     whole = upscale_tensor(net, x, tile="off")
     y, record = upscale_with_record(net, x, tile=24, overlap=6)
     assert (record.mode, record.exact) == ("blended-tiles", False)
-    assert "may look at the whole picture" in record.notes[0]
+    assert "may look at the whole image" in record.notes[0]
     assert relative(y, whole) < 0.1
 
 

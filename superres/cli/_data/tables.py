@@ -28,8 +28,8 @@ def print_verification(record: dict[str, Any]) -> None:
     """The sides of all sets in a table, then the problems, at most a few dozen of each kind."""
     console = _console()
     table = Table(title=_text(record["dir"]), title_justify="left")
-    for column in ("set", "side", "pictures", "bicubic of HR", "errors"):
-        table.add_column(column, justify="right" if column in ("pictures", "errors") else "left")
+    for column in ("set", "side", "images", "bicubic of HR", "errors"):
+        table.add_column(column, justify="right" if column in ("images", "errors") else "left")
     for one in record["sets"]:
         errors = sum(p["severity"] == "error" for p in one["problems"])
         errors -= sum(side["errors"] for side in one["sides"])

@@ -27,6 +27,6 @@ def plan(source: Source, options: Options) -> list[SetPlan]:
         above = os.path.commonpath([os.path.dirname(name) for name in files] or [""])
         found.gt = {name[len(above) :].lstrip("/"): file for name, file in files.items()}
     if not found.gt:
-        raise source.nothing("pictures")
+        raise source.nothing("images")
     found.name, found.own_lq = options.name or source.name, True
     return [found]
