@@ -184,7 +184,19 @@ def _check_places(args: argparse.Namespace, jobs: list) -> None:
             raise UserError(f"{option} {path}: is an input, which is never overwritten")
         if not os.path.isdir(os.path.dirname(os.path.abspath(path))):
             raise UserError(f"{option} {path}: its folder does not exist")
-        if os.path.isdir(path):
+        several = option == "--compare" and len(jobs) > 1 and not is_page(path)
+        if several and (os.path.isfile(path) or Path(path).suffix):
+            raise UserError(
+                f"--compare {path}: is named as a file, but there are {len(jobs)} inputs; name a "
+                "folder for their comparisons, or a page such as compare.html"
+            )
+        names = [Path(job.target).stem for job in jobs]
+        if several and len(set(names)) < len(names):
+            raise UserError(
+                f"--compare {path}: several results have the same name; --compare without a name "
+                "writes beside each result, and a page such as compare.html holds all"
+            )
+        if os.path.isdir(path) and not several:
             raise UserError(f"{option} {path}: is a folder; name a file in it")
     if args.json and os.path.isfile(args.json) and not _is_record(args.json):
         raise UserError(f"--json {args.json}: is there already, and no record of an earlier run")

@@ -127,7 +127,7 @@ class Networks:
 
     def __init__(self, options: Options) -> None:
         self._auto = options.model == AUTO
-        scale = options.scale or (zoo.USUAL_SCALE if self._auto else None)
+        scale = zoo.USUAL_SCALE if self._auto and options.scale is None else options.scale
         self._options = replace(options, scale=scale)
         self.used: dict[str, ChosenNetwork] = {}
         self.scale = scale if self._auto else self._named(options.model).scale

@@ -201,7 +201,9 @@ def test_comparisons(upscale, tmp_path):
 
 def test_mistakes(upscale, tmp_path, monkeypatch):
     a, b, there = tmp_path / "a.png", tmp_path / "b.png", tmp_path / "there"
-    for path in (a, b):
+    twin = tmp_path / "sub" / "a.png"
+    twin.parent.mkdir()
+    for path in (a, b, twin):
         Image.fromarray(scene()).save(path)
     there.write_text("precious")
     (tmp_path / "empty").mkdir()
@@ -226,6 +228,8 @@ def test_mistakes(upscale, tmp_path, monkeypatch):
         ([a, "-o", there], "is a file, and its name"),
         ([a, "-o", a, "--overwrite"], "never overwritten"),
         ([a, "--compare", a, "--overwrite"], "never overwritten"),
+        ([a, b, "--compare", tmp_path / "x.png"], "there are 2 inputs"),
+        ([a, twin, "--compare", tmp_path / "cmp"], "have the same name"),
     ):
         assert words in upscale(*arguments, code=2), arguments
     for limit in ("many", "-1", "1.5"):
@@ -239,6 +243,12 @@ def test_mistakes(upscale, tmp_path, monkeypatch):
     said = upscale(tmp_path / "gone.png", a, "--max-pixels", "1M", code=1)
     assert "gone.png: no such file" in said
     assert (tmp_path / "a_x2.png").exists()
+
+
+def test_a_scale_of_0_is_not_the_usual_one(tmp_path, capsys):
+    Image.fromarray(scene()).save(tmp_path / "a.png")
+    assert main(["upscale", str(tmp_path / "a.png"), "--scale", "0"]) == 2
+    assert "from 1 to 64" in capsys.readouterr().err
 
 
 def test_what_is_wrong_for_all_is_said_once(weights, tmp_path, capsys):
