@@ -174,5 +174,4 @@ _KEYS = itertools.count()
 
 def _tensor(memory: np.ndarray, place: Place) -> torch.Tensor:
     first, shape, dtype = place
-    size = math.prod(shape) * np.dtype(dtype).itemsize
-    return torch.from_numpy(memory[first : first + size].view(dtype).reshape(shape))
+    return torch.from_numpy(np.ndarray(shape, dtype, memory, first))

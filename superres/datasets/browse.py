@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from torch.utils.data import Dataset
 
 from superres.datasets.batches import collate
@@ -63,10 +62,7 @@ def contact_sheet(pairs: Sequence[dict[str, Any]], path: Path) -> None:
         places[0].set_title(f"{meta['name']} x{meta['scale']}", fontsize=8, parse_math=False)
         places[1].set_title(f"{cut}view {meta['view']}", fontsize=8)
         for place, side in zip(places, ("lq", "gt")):
-            place.imshow(_shown(pair[side]), interpolation="nearest")
+            image = pair[side]  # floats are [0, 1], 16 bits are reduced, grey is repeated
+            image = rgb8(image if image.dtype.kind == "u" else to_uint8(image * 255))
+            place.imshow(image, interpolation="nearest")
     write_atomically(path, lambda file: figure.savefig(file, format="png"))
-
-
-def _shown(image: np.ndarray) -> np.ndarray:
-    """Any image as RGB uint8: floats are [0, 1], 16 bits are reduced, grey is repeated."""
-    return rgb8(image if image.dtype.kind == "u" else to_uint8(image * 255))

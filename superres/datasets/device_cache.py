@@ -116,10 +116,8 @@ class CachedLoader:
             wrong = [type(t).__name__ for t in steps if not getattr(t, "moves_only", False)]
             if wrong or part.make_lq == "none":
                 what = f"{wrong[0]} computes with pixels" if wrong else "make_lq is 'none'"
-                raise UserError(
-                    f"{CACHE_KEY}: {what}, and a cache on the GPU only crops and turns images that "
-                    "are there. Remove it, or set cache='cpu' or 'disk'"
-                )
+                text = f"{CACHE_KEY}: {what}, and a cache on the GPU only crops and turns images"
+                raise UserError(f"{text}. Remove it, or set cache='cpu' or 'disk'")
         self._check_room()
         self._gt: dict[Path, Plane] = {}
         self._lq: dict[int | None, Plane] = {}
@@ -132,28 +130,23 @@ class CachedLoader:
         samples = sum(math.prod(shape) for shapes in [*high.values(), *low] for shape in shapes)
         needed = samples * first.load(0)[1].dtype.itemsize
         if needed > (most := _HEADROOM * available(self.device)):
-            raise UserError(
-                f"{CACHE_KEY}: the training set takes {needed / 2**30:.2f} GiB, and "
-                f"{most / 2**30:.2f} GiB of {self.device}'s memory may be used. Set cache='cpu', "
-                "'disk' or None"
-            )
+            text = f"{CACHE_KEY}: the training set takes {needed / 2**30:.2f} GiB, of the"
+            text += f" {most / 2**30:.2f} GiB of {self.device}'s memory that may be used"
+            raise UserError(f"{text}. Set cache='cpu', 'disk' or None")
 
     def _fill(self, scale: int | None, part: Any) -> list[dict[str, Any]]:
         """Copy a part's images; returns the part's samples with windows for images."""
         low, high = (side.dtype for side in part.load(0))
         lq = self._lq[scale] = Plane(_shapes(part.lq_shape, part), low, self.device)
-        new = part.gt.path not in self._gt
-        if new:
+        if new := part.gt.path not in self._gt:
             self._gt[part.gt.path] = Plane(_shapes(part.gt.shape_at, part), high, self.device)
         gt = self._gt[part.gt.path]
         samples = []
         for i in range(len(part)):
             small, large = map(np.asarray, part.load(i))
             if (small.dtype, large.dtype) != (lq.dtype, gt.dtype):
-                raise UserError(
-                    f"{CACHE_KEY}: {part.gt.name_at(i)} has {large.dtype} samples, others "
-                    f"{gt.dtype}; with dtype='uint8' they are alike"
-                )
+                what = f"{part.gt.name_at(i)} has {large.dtype} samples, others {gt.dtype}"
+                raise UserError(f"{CACHE_KEY}: {what}; with dtype='uint8' they are alike")
             lq.put(i, small)
             if new:
                 gt.put(i, large if large.shape == gt.shapes[i] else part.gt.read_at(i))
@@ -165,8 +158,7 @@ class CachedLoader:
         return len(self.sampler)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        for keys in self.sampler:
-            yield self.batch(keys)
+        return map(self.batch, self.sampler)
 
     def batch(self, keys: list[SampleKey]) -> dict[str, Any]:
         """``inputs`` and ``gt`` (N, H, W, C) of these samples, on the device, and ``meta``."""
@@ -180,10 +172,8 @@ class CachedLoader:
         for key, plane in (("inputs", self._lq[scale]), ("gt", self._gt[part.gt.path])):
             windows = [p[key].through(p["view"]) for p in packed]
             if len({w.shape for w in windows}) > 1:
-                raise UserError(
-                    f"{CACHE_KEY}: a batch mixes images of different sizes; put a PairedRandomCrop "
-                    "into train_pipeline"
-                )
+                text = f"{CACHE_KEY}: a batch mixes images of different sizes"
+                raise UserError(f"{text}; put a PairedRandomCrop into train_pipeline")
             batch[key] = plane.gather(windows)
         return batch
 
@@ -199,10 +189,8 @@ def resolved_cache(cache: str | None) -> str | None:
         return "gpu" if there else "cpu"
     if cache not in (None, "disk", "cpu", "gpu") or (cache == "gpu" and not there):
         what = "torch finds no GPU" if cache == "gpu" else "must be one of"
-        raise UserError(
-            f"{CACHE_KEY} = {cache!r}: {what}; 'disk', 'cpu', 'gpu', None, or 'device', which is "
-            "the GPU where there is one, else the CPU"
-        )
+        words = "'disk', 'cpu', 'gpu', None, or 'device', the GPU where there is one, else the CPU"
+        raise UserError(f"{CACHE_KEY} = {cache!r}: {what}; {words}")
     return cache
 
 

@@ -56,10 +56,7 @@ SETS = {
 
 
 def download(
-    name: str,
-    folder: Path,
-    scales: tuple[int, ...] = (2, 3, 4),
-    mirror: str | None = None,
+    name: str, folder: Path, scales: tuple[int, ...] = (2, 3, 4), mirror: str | None = None
 ) -> list[Path]:
     """Fetch a set's archives; what is there already is not fetched again, what is half is resumed.
 
@@ -77,10 +74,9 @@ def download(
     """
     known = SETS[name]
     if known.ask:
-        raise UserError(
-            f"{name} has no public address: ask for it at {known.ask}, put the archive into "
-            f"{folder}, then: superres data prepare {known.recipe} --root {folder} --out DATA"
-        )
+        text = f"{name} has no public address: ask for it at {known.ask}, put it into {folder},"
+        command = f"superres data prepare {known.recipe} --root {folder} --out DATA"
+        raise UserError(f"{text} then: {command}")
     files = {
         (f"{mirror.rstrip('/')}/{Path(url).name}" if mirror else url): md5
         for url, md5, scale in known.archives
@@ -96,10 +92,9 @@ def download(
                 get(url, file, resume_size=file.tell(), displayed_filename=part.stem)
         except Exception as error:  # of requests or httpx, as huggingface_hub's version has it
             left = "\n".join(f"  {u}" for u in files if not (folder / Path(u).name).is_file())
-            raise UserError(
-                f"{url}: {error}\nWhat came so far is kept; run the same command to go on. Or put "
-                f"these files into {folder} yourself and run it again:\n{left}"
-            ) from None
+            text = f"{url}: {error}\nWhat came so far is kept; run the same command to go on"
+            text += f". Or put these files into {folder} yourself and run it again:\n{left}"
+            raise UserError(text) from None
         _check(part, folder / Path(url).name, url, md5)
     return [folder / Path(url).name for url in files]
 
@@ -108,10 +103,8 @@ def _http_get() -> Callable[..., None]:
     try:
         from huggingface_hub.file_download import http_get
     except ImportError:
-        raise UserError(
-            "data download needs the package huggingface_hub, which resumes interrupted "
-            "downloads: pip install huggingface_hub"
-        ) from None
+        text = "data download needs the package huggingface_hub: pip install huggingface_hub"
+        raise UserError(text) from None
     return http_get
 
 
@@ -120,8 +113,6 @@ def _check(part: Path, target: Path, url: str, md5: str) -> None:
         found = hashlib.file_digest(file, "md5").hexdigest()
     if found != md5:
         part.unlink()
-        raise UserError(
-            f"{url}: not the published file (MD5 {found}, published {md5}), so it was removed. "
-            "Run the command again, or take the file from elsewhere."
-        )
+        text = f"{url}: not the published file (MD5 {found}, published {md5}), so it was removed"
+        raise UserError(f"{text}. Run the command again, or take the file from elsewhere.")
     part.replace(target)

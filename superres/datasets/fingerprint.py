@@ -55,10 +55,6 @@ def _matlab(
     return np.clip(rounded(np.round(exact, 9)), 0, 255).astype(np.uint8)
 
 
-def _half_up(values: np.ndarray) -> np.ndarray:
-    return np.floor(values + 0.5)
-
-
 def _width_first(image: np.ndarray, size: Size, border: str = "reflect") -> np.ndarray:
     turned = imresize(image.transpose(1, 0, 2), size=size[::-1], border=border)
     return turned.transpose(1, 0, 2)
@@ -92,7 +88,9 @@ def _blur_down(image: np.ndarray, size: Size) -> np.ndarray:
 
 
 _OLD: dict[str, Any] = {"border": "replicate"}
-_UP, _EVEN, _CUT = ({"rounded": how} for how in (_half_up, np.rint, np.floor))
+_UP, _EVEN, _CUT = (
+    {"rounded": how} for how in (lambda values: np.floor(values + 0.5), np.rint, np.floor)
+)
 _TABLE = (
     # name, what it is, family, function, its arguments
     ("matlab", "MATLAB, newer: mirrored border", "matlab", _matlab, {}),

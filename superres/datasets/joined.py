@@ -148,10 +148,8 @@ class MultiScaleDataset(Dataset):
         for scale, part in self.parts.items():
             same = part.gt.path == self.gt.path
             if not same and list(part.gt.names()) != list(self.gt.names()):
-                raise UserError(
-                    f"the ground truth of x{scale} ({part.gt.path}) and of x{self.scales[0]} "
-                    f"({self.gt.path}) are not the same images"
-                )
+                two = f"of x{scale} ({part.gt.path}) and of x{self.scales[0]} ({self.gt.path})"
+                raise UserError(f"the ground truth {two} are not the same images")
 
     def too_small(self) -> list[int]:
         """As :meth:`PairedDataset.too_small`, at any of the scales."""

@@ -14,12 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from superres.datasets.storage.lmdb import DATA_FILE
-from superres.datasets.storage.writer import PARTIAL_SUFFIX
+from superres.datasets.storage.writer import PARTIAL_SUFFIX, UNFINISHED
 from superres.errors import UserError
 from superres.files import is_folder, leads_back, os_fault
 from superres.imaging.listing import is_image, list_images
 
-UNFINISHED = "its packing was interrupted; run the same prepare or pack command again"
 _DEEPEST = 3  # LR/train/X4
 _NO_NAME = re.compile(rf"(?i)(\.(zip|rar|7z|tar(\.\w+)?|tgz)|{re.escape(PARTIAL_SUFFIX)}.*)$")
 _RESULTS = re.compile(r"(?i)image_SRF_\d")  # SelfExSR's: results of methods beside the images
@@ -163,12 +162,6 @@ def holds_images(path: Path) -> bool:
         raise UserError(os_fault(path, error, "folder")) from None
 
 
-def refuse_dead_link(path: Path) -> None:
-    """Raise a :class:`UserError` for a link that leads nowhere: it is not "not there"."""
-    if path.is_symlink() and not path.exists():
-        raise UserError(f"{path}: a link that leads nowhere ({os.readlink(path)}).")
-
-
 def refuse_both_in_one(folder: Path) -> None:
     """Refuse a folder in which both sides of all pairs lie, such as RealSR's ``a_HR``, ``a_LR4``.
 
@@ -182,10 +175,8 @@ def refuse_both_in_one(folder: Path) -> None:
             return
         names[match[2].upper()].add(match[1])
     if names["HR"] & names["LR"]:
-        raise UserError(
-            f"{folder}: both sides lie in this folder ({min(names['HR'] & names['LR'])}_HR and "
-            "_LR). Move them into two folders, HR and LR"
-        )
+        pair = f"{min(names['HR'] & names['LR'])}_HR and _LR"
+        raise UserError(f"{folder}: both sides lie in this folder ({pair}). Move them into two")
 
 
 def places(root: Path) -> list[Place]:
@@ -202,7 +193,8 @@ def places(root: Path) -> list[Place]:
     Raises:
         UserError: a folder cannot be read.
     """
-    refuse_dead_link(root)
+    if root.is_symlink() and not root.exists():  # that is not "not there"
+        raise UserError(f"{root}: a link that leads nowhere ({os.readlink(root)}).")
     if not root.is_dir():
         word = "_".join(_tokens(root.name))
         return [p for p in _below(root.parent, word) if p.side and p.side.word == word]
@@ -238,23 +230,22 @@ def _below(root: Path, word: str = "", above: tuple[str, ...] = ()) -> Iterator[
 
 def _entries(root: Path) -> list[tuple[Path, bool]]:
     """What lies in a folder and may be a side, sorted, and whether it is a folder."""
-    found = []
     try:
         with os.scandir(root) as entries:
-            for entry in entries:
-                folder = is_folder(entry)
-                if folder and leads_back(entry.path):
-                    continue
-                odd = _NO_NAME.search(entry.name) or (
-                    entry.is_symlink() and not os.path.exists(entry.path)
-                )
-                if entry.name[0] not in "._" and (folder or odd):
-                    found.append((Path(entry.path), folder))
+            return sorted((Path(e.path), is_folder(e)) for e in entries if _may_be_a_side(e))
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
         raise UserError(os_fault(root, error, "folder")) from None
-    return sorted(found)
+
+
+def _may_be_a_side(entry: os.DirEntry) -> bool:
+    if entry.name[0] in "._":
+        return False
+    if is_folder(entry):
+        return not leads_back(entry.path)
+    dead = entry.is_symlink() and not os.path.exists(entry.path)
+    return bool(dead or _NO_NAME.search(entry.name))
 
 
 def choose_sides(
@@ -275,11 +266,9 @@ def choose_sides(
     high = [p for p in where if p.high]
     words = {p.side.word for p in high}
     if len(words) > 1:
-        raise UserError(
-            f"{label}: several sets are here ({', '.join(sorted(p.path.name for p in high))}). "
-            f"Name one of them, such as {label}/{sorted(words)[-1]}, or write "
-            "dict(gt=FOLDER, lq=FOLDER)"
-        )
+        several = f"several sets are here ({', '.join(sorted(p.path.name for p in high))})"
+        one = f"Name one of them, such as {label}/{max(words)}, or write dict(gt=FOLDER, lq=FOLDER)"
+        raise UserError(f"{label}: {several}. {one}")
     gt = _one([p for p in high if p.side.scale in (None, scale)], "high-quality", label)
     low = [p for p in where if p.low and p.side.scale in (None, scale)]
     if gt:
@@ -335,10 +324,8 @@ def _one(candidates: list[Place], side: str, label: str) -> Place | None:
     same = len({(p.side.kind, _spelt(p)) for p in fitting}) == 1
     if others or not same or sum(not p.packed for p in fitting) > 1:
         names = " and ".join(str(p.path) for p in candidates[:4])
-        raise UserError(
-            f"{label}: {names} could all be the {side} side. Move one away, or name both sides: "
-            "dict(gt=FOLDER, lq=FOLDER)"
-        )
+        text = f"{label}: {names} could all be the {side} side. Move one away, or name both sides"
+        raise UserError(f"{text}: dict(gt=FOLDER, lq=FOLDER)")
     return min(fitting, key=lambda p: not p.packed)
 
 

@@ -94,10 +94,8 @@ def train_loader(
     if any(getattr(part, "cache", None) == "gpu" for part in parts):
         return CachedLoader(dataset, sampler, torch.device("cuda", torch.cuda.current_device()))
     if start_method not in (None, "fork", "spawn", "forkserver"):
-        raise UserError(
-            f"config: train_dataloader.start_method = {start_method!r} must be 'fork', 'spawn' or "
-            "'forkserver'"
-        )
+        what = f"train_dataloader.start_method = {start_method!r}"
+        raise UserError(f"config: {what} must be 'fork', 'spawn' or 'forkserver'")
     # The first of these imports a module, and logs and swallows whatever is raised meanwhile:
     # also "worker died", if that happens so early. So it comes before there are workers.
     with torch.profiler.record_function("loader"):
@@ -128,9 +126,7 @@ class _Tasks(Dataset):
     batches in a worker.
     """
 
-    def __init__(
-        self, dataset: Dataset, sampler: IterationSampler, at_once: int, ring: Ring
-    ) -> None:
+    def __init__(self, dataset: Dataset, sampler: IterationSampler, at_once: int, ring: Ring):
         self.dataset, self.sampler, self.at_once, self.ring = dataset, sampler, at_once, ring
 
     def __iter__(self) -> Iterator[list[int]]:

@@ -1,15 +1,18 @@
-"""From the name of a set to the images on disk.
+"""From the name of a set, or from a folder with sets, to the images on disk.
 
 A set is a name below ``data_root`` or a path. What lies there decides how it is read, so that the
 same config runs on packed LMDBs, on the folders of the official archives and on any images.
+:func:`locate` finds the two sides for one scale, :func:`find_sets` the sets below a folder with
+all their sides; both read folder names as :mod:`.layouts` does.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +27,10 @@ from superres.datasets.layouts import (
     read_side,
     refuse_both_in_one,
 )
+from superres.datasets.pairing import partner_numbers
+from superres.datasets.storage import open_store
 from superres.errors import UserError, some
+from superres.files import os_fault
 
 _RECIPES = {
     **{"DIV2K": "div2k", "FLICKR2K": "flickr2k", "DF2K": "df2k", "291": "291"},
@@ -75,9 +81,7 @@ def locate(spec: Spec, data_root: str | Path, scale: int, needs_lq: bool = True)
     if isinstance(spec, Mapping):
         return _named(spec, Path(data_root), scale)
     if not isinstance(spec, str) or not spec:
-        raise UserError(
-            f"{spec!r} is not a set: give a name, a path, or dict(gt=FOLDER, lq=FOLDER)"
-        )
+        raise UserError(f"{spec!r} is no set: give a name, a path, or dict(gt=FOLDER, lq=FOLDER)")
     asked = re.fullmatch(r"(.+)/LR_(\w+)/?", spec)
     base, kind = asked.groups() if asked else (spec, None)
     tried = list(dict.fromkeys([Path(data_root) / base, Path(base)]))
@@ -102,29 +106,20 @@ def locate(spec: Spec, data_root: str | Path, scale: int, needs_lq: bool = True)
 
 
 def _named(spec: Mapping[str, Any], data_root: Path, scale: int) -> PairedSet:
-    unknown = set(spec) - {"gt", "lq", "name", "only", "validate"}
+    wrong = [f"it has {key}" for key in sorted({*spec} - {"gt", "lq", "name", "only", "validate"})]
     paths = {"gt": spec.get("gt"), "lq": spec.get("lq") or ""}
-    wrong = [f"it has {key}" for key in sorted(unknown)]
-    wrong += [
-        f"{k} must be a path" for k, p in paths.items() if not isinstance(p, str | os.PathLike)
-    ]
+    wrong += [f"{k} must be a path" for k in paths if not isinstance(paths[k], str | os.PathLike)]
     if wrong:
-        raise UserError(
-            f"the set {dict(spec)}: {', '.join(wrong)}; write dict(gt=FOLDER, lq=FOLDER), and "
-            "name=NAME for tables, weight=NUMBER in a list of training sets"
-        )
+        text = f"the set {dict(spec)}: {', '.join(wrong)}; write dict(gt=FOLDER, lq=FOLDER)"
+        raise UserError(f"{text}, with name=NAME for tables, weight=NUMBER among training sets")
     found: dict[str, Path | None] = {"gt": None, "lq": None}
-    for key in found:
-        if spec.get(key) is None:
-            continue
-        folder = os.fspath(spec[key]).replace("{scale}", str(scale))
-        candidates = dict.fromkeys([data_root / folder, Path(folder)])
-        found[key] = next((p for p in candidates if holds_images(p)), None)
-        if found[key] is None:
-            raise UserError(
-                f"{key} = {folder!r} of a set: no images and no LMDB there (looked "
-                f"at {', '.join(map(str, candidates))})"
-            )
+    for key, path in paths.items():
+        folder = os.fspath(path).replace("{scale}", str(scale))
+        tried = dict.fromkeys([data_root / folder, Path(folder)]) if folder else ()
+        found[key] = next((p for p in tried if holds_images(p)), None)
+        if tried and found[key] is None:
+            where = ", ".join(map(str, tried))
+            raise UserError(f"{key} = {folder!r}: no images and no LMDB there (looked at {where})")
     only = spec.get("only")
     only = str(data_root / only) if only and (data_root / only).is_file() else only
     return PairedSet(set_name(spec), **found, only=only)
@@ -155,27 +150,21 @@ def _partners_of(folder: Path, scale: int) -> list[Place]:
 
 
 def _unused(gt: Place, lq: Place | None, doubts: list[Place]) -> str:
-    what = [p.fault or f"{p.path} holds images that are not used" for p in doubts]
+    what = some([p.fault or f"{p.path} holds images that are not used" for p in doubts], 4)
     used = f"low-quality images are taken from {lq.path}" if lq else "no low-quality side is known"
     # A low-quality side that was named alone was taken for the other.
     high, low = (doubts[0], gt) if doubts[0].high else (gt, doubts[0])
-    return (
-        f"{some(what, 4)}: for {gt.path} {used}. Name the two sides, "
-        f"dict(gt={str(high.path)!r}, lq={str(low.path)!r}), or move it away. To have "
-        "low-quality images made by bicubic, set make_lq='bicubic' "
-        "(train_dataloader.dataset.make_lq, eval_dataset.make_lq)"
-    )
+    pair = f"dict(gt={str(high.path)!r}, lq={str(low.path)!r})"
+    text = f"{what}: for {gt.path} {used}. Name the two sides, {pair}, or move it away; or have"
+    return f"{text} them made: make_lq='bicubic' in train_dataloader.dataset or eval_dataset"
 
 
 def _not_found(spec: str, data_root: str | Path, tried: list[Path], scale: int) -> str:
-    there = next((p for p in tried if p.is_dir()), None)
-    if there is None:
-        what = f"the set {spec!r} is not there (looked at {', '.join(map(str, tried))})"
-    else:
-        lacks = "no images, no LMDB and no known layout"
-        if kind := re.search(r"/(LR_\w+)/?$", spec):
-            lacks = f"no ground truth with {kind[1]}"
-        what = f"the folder {there} holds {lacks} for x{scale}"
+    what = f"the set {spec!r} is not there (looked at {', '.join(map(str, tried))})"
+    for there in [p for p in tried if p.is_dir()][:1]:
+        kind = re.search(r"/(LR_\w+)/?$", spec)
+        lacks = f"ground truth with {kind[1]}" if kind else "images, no LMDB and no known layout"
+        what = f"the folder {there} holds no {lacks} for x{scale}"
         inside = places(there)
         if faults := [p.fault for p in inside if p.fault]:
             what += f"; {some(faults, 4)}"
@@ -183,15 +172,14 @@ def _not_found(spec: str, data_root: str | Path, tried: list[Path], scale: int) 
             below = some(("/".join(p.below) for p in inside), 4)
             what += f", but images in subfolders only ({below}). Name one of them, or both sides"
     names = [part.upper() for part in reversed(Path(spec).parts)]
-    recipe = next((_RECIPES[k] for name in names for k in _RECIPES if name.startswith(k)), None)
-    if recipe:
-        command = f"superres data prepare {recipe} --root ARCHIVES --out {data_root}"
+    known = [_RECIPES[k] for name in names for k in _RECIPES if name.startswith(k)]
+    if known:
+        command = f"superres data prepare {known[0]} --root ARCHIVES --out {data_root}"
         return f"{what}. Make it with: {command}"
     return (
-        f"{what}. Give a folder of images, a prepared set, or dict(gt=FOLDER, lq=FOLDER) by "
-        "--cfg-options (data_root, train_set, val_sets, test_sets), or pack one with: "
-        f"superres data prepare folder --root IMAGES --out {data_root}. Layouts that are known: "
-        + LAYOUTS.format(s=scale)
+        f"{what}. Give a folder of images, a prepared set, or dict(gt=FOLDER, lq=FOLDER), or pack "
+        f"one with: superres data prepare folder --root IMAGES --out {data_root}. Layouts that "
+        f"are known: {LAYOUTS.format(s=scale)}"
     )
 
 
@@ -200,3 +188,166 @@ def split_optional(spec: Spec) -> tuple[Spec, bool]:
     if isinstance(spec, Mapping):
         return spec, False
     return (spec[:-1], True) if spec.endswith("?") else (spec, False)
+
+
+#: What the known sets hold: names where they are numbered, else how many.
+KNOWN: dict[str, list[str] | int] = {
+    "div2k_train": [f"{i:04}" for i in range(1, 801)],
+    "div2k_valid": [f"{i:04}" for i in range(801, 901)],
+    "flickr2k": [f"{i:06}" for i in range(1, 2651)],
+    **{"291": 291, "t91": 91, "bsd200": 200, "set5": 5, "set14": 14, "b100": 100, "bsd100": 100},
+    **{"urban100": 100, "manga109": 109, "general100": 100},
+}
+KNOWN["df2k"] = KNOWN["div2k_train"] + KNOWN["flickr2k"]
+_TEST = re.compile(
+    r"(?i)(.*[_-])?(valid(ation)?|val|test(ing)?)([_-].*)?"
+    r"|set5|set14|b100|bsd100|urban100|manga109|general100"
+)
+
+
+@dataclass
+class FoundSet:
+    """One set on disk.
+
+    Attributes:
+        gt: the ground truths, a folder or a database.
+        gt_at: scale -> ground truths of that scale's own.
+        lq: (degradation, scale) -> the low-quality side.
+        broken: what is called one of its sides and cannot be read as one.
+        unreadable: why what is called its low-quality side is not in ``lq``.
+        unused: folders with images beside its sides that are neither.
+    """
+
+    name: str
+    gt: Path
+    gt_at: dict[int, Path] = field(default_factory=dict)
+    lq: dict[tuple[str, int], Path] = field(default_factory=dict)
+    broken: list[Place] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
+    unused: list[Path] = field(default_factory=list)
+
+    @property
+    def home(self) -> Path:
+        """The folder that is this set's alone."""
+        side = read_side([self.gt.name])
+        return self.gt.parent if side and not side.word else self.gt
+
+    @property
+    def test(self) -> bool:
+        """Whether it is a benchmark or a validation set, by its name; people train on the rest."""
+        return bool(_TEST.fullmatch(self.name))
+
+    def doubts(self) -> list[str]:
+        """What lies beside a set without a low-quality side and may be it."""
+        return [
+            *self.unreadable,
+            *(p.fault for p in self.broken if p.low and not self.lq),
+            *(f"{path} holds images that are not used" for path in self.unused),
+        ]
+
+
+def shortfall(name: str, count: int | None, names: list[str]) -> str:
+    """What is missing in a set that everybody knows, or of a wanted ``count``; else empty."""
+    expected = KNOWN.get(name.lower(), len(names)) if count is None else count
+    if isinstance(expected, int):
+        text = f"{len(names)} images, and {name} has {expected}"
+        return "" if expected == len(names) else text
+    missing = sorted({*expected} - {*names})
+    text = f"{len(names)} images, and {name} has {len(expected)}; missing: {some(missing)}"
+    return text if missing else ""
+
+
+def find_sets(folder: Path) -> list[FoundSet]:
+    """The sets at a folder or up to three levels below it.
+
+    Raises:
+        UserError: there is none, or a folder cannot be read; folders could be either side.
+    """
+    if not folder.exists():
+        raise UserError(os_fault(folder, FileNotFoundError(errno.ENOENT, ""), "folder"))
+    found = list(sets_at(folder, 3))
+    if not found and holds_images(folder):
+        refuse_both_in_one(folder)
+        strays = choose_sides(places(folder), 0, None, folder.name)[2]
+        name, unused = folder.name.removesuffix(".lmdb"), [p.path for p in strays]
+        found = [FoundSet(name, folder, unused=unused)]
+    if not found:
+        text = "A set is a folder with images, or with its two sides"
+        text += f": {LAYOUTS.format(s=2)}. Archives are prepared first: superres data prepare"
+        raise UserError(f"{folder}: no set here or below it. {text}")
+    return found
+
+
+def sets_at(folder: Path, depth: int) -> Iterator[FoundSet]:
+    """The sets with sides at a folder, or where none is at it those up to ``depth`` levels below.
+
+    Raises:
+        UserError: a folder cannot be read; folders could be either side.
+    """
+    if is_lmdb(folder):
+        return
+    where = places(folder)
+    high, low = [p for p in where if p.high], [p for p in where if p.low]
+    if all(p.fault for p in low):  # images alone are a set only where they are asked for
+        high = [p for p in high if p.path != folder]
+    words = sorted({p.side.word for p in high})
+    for word in words:
+        mine = [p for p in high if p.side.word == word]
+        partners = [p for p in low if p.side.word == word] or (low if len(words) == 1 else [])
+        # DIV2K_train_HR is the set DIV2K_train, spelt as the folder is.
+        pattern = word.replace("_", "[^a-z0-9]+")
+        spelt = word and re.match(pattern, mine[0].below[0], re.IGNORECASE)
+        unused = [p for p in where if p.side is None and not word]
+        yield _set_of(spelt[0] if spelt else folder.resolve().name, [*mine, *partners], unused)
+    if depth and (not words or words[0]):
+        used = {p.below[0] for p in where if p.below and p.side and p.side.word in words}
+        for path in sorted(p for p in folder.iterdir() if p.is_dir() and p.name[0] != "."):
+            if path.name not in used:
+                yield from sets_at(path, depth - 1)
+
+
+def _set_of(name: str, where: list[Place], others: list[Place]) -> FoundSet:
+    """One set of the places that are its sides."""
+    broken = [p for p in where if p.fault]
+    sides = [p for p in where if not p.fault]
+    gt, _, strays = choose_sides([*(p for p in sides if p.high), *others], 0, None, name)
+    own = {p.side.scale: p.path for p in sides if p.high and p.side.scale}
+    # An interrupted first pack must not look like no set at all: opening it says what it is.
+    first = gt.path if gt else next(iter(own.values()), where[0].path.with_suffix(""))
+    unused = [p.path for p in strays if p.path not in own.values()]
+    found = FoundSet(name, first, own, broken=broken, unused=unused)
+    low: dict[int, list[Place]] = {}
+    for place in (p for p in sides if p.low):
+        try:
+            low.setdefault(place.side.scale or _ratio(found.gt, place.path), []).append(place)
+        except UserError as error:
+            found.unreadable.append(str(error))
+    for scale, candidates in sorted(low.items()):
+        try:  # whether a training, which goes by the names alone, would know which is meant
+            choose_sides([p for p in sides if p.side], scale, None, name)
+        except UserError as error:
+            found.unreadable.append(str(error))
+        for place in sorted(candidates, key=lambda p: p.packed):  # a folder's pack wins
+            # What is not called bicubic is not held against it.
+            kind = place.side.kind or ("bicubic" if scale == 8 else "unknown")
+            found.lq[kind, scale] = place.path
+    found.lq = dict(sorted(found.lq.items()))
+    return found
+
+
+def _ratio(gt: Path, lq: Path) -> int:
+    """The scale of a side whose name states none, by the sizes of the first pair that can be read.
+
+    Raises:
+        UserError: there is no such pair.
+    """
+    high, low = open_store(gt), open_store(lq)
+    pairs = [(i, n) for i, n in enumerate(partner_numbers(high, low, 1)) if n >= 0]
+    faults = []
+    for first, number in pairs:
+        try:
+            return max(1, round(high.shape_at(first)[0] / low.shape_at(number)[0]))
+        except UserError as error:
+            faults.append(str(error).rstrip("."))
+    why = faults[0] if faults else f"no image is called as one of {gt}, such as {high.name_at(0)}"
+    raise UserError(f"{lq}: no pair can be read: {why}")

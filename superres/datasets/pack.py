@@ -24,9 +24,9 @@ from superres.datasets.storage.folder import changes
 from superres.datasets.storage.gathered import Loaded, Loader
 from superres.datasets.storage.lmdb import DATA_FILE
 from superres.datasets.storage.pool import in_order
-from superres.datasets.storage.writer import PackWriter, check_apart
+from superres.datasets.storage.writer import PackWriter, check_apart, make_folder
 from superres.errors import UserError, some
-from superres.files import lock_target, os_fault, unreadable
+from superres.files import lock_target, unreadable
 from superres.imaging.io import Channels, image_header, write_image
 
 Progress = Callable[[int, int, str], None]
@@ -95,22 +95,15 @@ def pack_images(
     started, target = time.monotonic(), Path(os.path.abspath(target))
     store = _store_of(source, target, channels, dtype)
     report = PackReport(target)
-    info = {
-        **json.loads(json.dumps(info or {})),
-        "options": {"channels": channels, "dtype": dtype},
-        "made_from": _made_from(store),
-    }
-    done = _up_to_date(info, overwrite, report)  # without a lock, which a read-only disk refuses
-    if not done:
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(os_fault(target, error, "folder", writing=True)) from None
+    info = json.loads(json.dumps(info or {}))
+    info |= {"options": {"channels": channels, "dtype": dtype}, "made_from": _made_from(store)}
+    # First without a lock, which a read-only disk refuses.
+    if not _up_to_date(info, overwrite, report):
+        make_folder(target.parent)
         with contextlib.closing(lock_target(target, "packing to", report.notes.append)):
-            done = _up_to_date(info, overwrite, report)  # by another process, meanwhile
-            if not done:
+            if not _up_to_date(info, overwrite, report):  # by another process, meanwhile
                 _pack(store, info, num_workers, progress, strict, report)
-    report.notes += ["already there and up to date"] if done else _notes(store, channels, dtype)
+                report.notes += _notes(store, channels, dtype)
     report.bytes = (target / DATA_FILE).stat().st_size
     report.seconds = time.monotonic() - started
     return report
@@ -147,12 +140,13 @@ def _up_to_date(info: dict[str, Any], overwrite: bool, report: PackReport) -> bo
     packed = ImageLmdb(target)
     left_out = packed.info.get("left_out", {})
     if packed.info != {**info, "left_out": left_out}:
-        raise UserError(
-            f"{target}: already there with {len(packed)} images, and not what this pack would "
-            "make. Choose another target, or ask to overwrite it."
+        text = (
+            f"{target}: already there with {len(packed)} images, and not what this pack would make"
         )
+        raise UserError(f"{text}. Choose another target, or ask to overwrite it.")
     report.failed, report.count = list(left_out.items()), len(packed)
     report.reused = report.count
+    report.notes.append("already there and up to date")
     return True
 
 
@@ -200,11 +194,8 @@ def _pack(
             progress(i + 1, len(store), name)
         if report.failed and (strict or not report.added):
             faults = some([f"\n  {name}: {fault}" for name, fault in report.failed], 20)
-            raise UserError(
-                f"{report.target}: not made, {len(report.failed)} of {len(store)} images cannot "
-                f"be packed:{faults}\nPut these right or remove them, and run the same command "
-                "again."
-            )
+            text = f"{report.target}: not made, {len(report.failed)} of {len(store)} images cannot"
+            raise UserError(f"{text} be packed:{faults}\nPut these right and run it again.")
         report.count = writer.finish({**info, "left_out": dict(report.failed)})
 
 
@@ -251,10 +242,7 @@ def unpack(
             image = store.read_at(numbers[i])
         except UserError as error:
             return False, str(error)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(os_fault(path.parent, error, "folder", writing=True)) from None
+        make_folder(path.parent)
         write_image(path, image)
         return True, ""
 

@@ -18,10 +18,8 @@ from .locate import locate
 from .pairing import match_names, size_fault
 from .sampler import SampleKey, sample_generator
 from .storage import ImageLmdb, ImageStore, open_store
-from .storage.raw_cache import RawCache, in_memory, on_disk
+from .storage.raw_cache import in_memory, on_disk
 from .transforms.compose import Pipeline
-
-_KEEP = 1024  # images whose views and names a process keeps at hand, some 1.5 MB
 
 
 @DATASETS.register_module()
@@ -73,16 +71,11 @@ class PairedDataset(Dataset):
     ) -> None:
         self._degrade = TRANSFORMS.build(make_lq) if isinstance(make_lq, dict) else None
         if self._degrade is None and make_lq not in ("auto", "bicubic", "none"):
-            raise UserError(
-                f"PairedDataset: make_lq = {make_lq!r} must be auto, bicubic, none or "
-                "dict(type='Degrade', ...)"
-            )
+            text = f"PairedDataset: make_lq = {make_lq!r} must be auto, bicubic, none or"
+            raise UserError(f"{text} dict(type='Degrade', ...)")
         found = locate(name, data_root, scale, needs_lq=make_lq == "auto")
         self.name, self.notes = found.name, list(found.notes)
-        self.scale = scale
-        self.seed = seed
-        self.border = border
-        self.make_lq = make_lq
+        self.scale, self.seed, self.border, self.make_lq = scale, seed, border, make_lq
         self.cache, self.check_pairs = resolved_cache(cache), check_pairs
         self.gt: ImageStore = open_store(found.gt, channels=channels, dtype=dtype)
         self.lq: ImageStore | None = None
@@ -99,11 +92,6 @@ class PairedDataset(Dataset):
         self.pipeline = Pipeline(pipeline)
         self.cached: list[str] = []
         self.gt, self.lq = (s and self._kept_decoded(s, cache_gib) for s in (self.gt, self.lq))
-        stores = [store for store in (self.gt, self.lq) if store is not None]
-        self._lasting = not self._degrade and all(
-            isinstance(store, ImageLmdb | RawCache) for store in stores
-        )
-        self._kept: dict[int, tuple[Any, dict[str, Any]]] = {}
 
     def _kept_decoded(self, store: ImageStore, most: float) -> ImageStore:
         """The store, or its cache in memory or on the disk."""
@@ -124,11 +112,9 @@ class PairedDataset(Dataset):
 
     def describe_sides(self) -> str:
         """Where both sides come from, for a run's start line."""
-        low = f"made by MATLAB's bicubic x{self.scale}"
-        if self.lq is not None:
-            low = f"from {self.lq.path}"
-        elif self.make_lq == "none" or self._degrade is not None:
-            low = f"made by the {'config' if self._degrade else 'pipeline'}"
+        by = {"none": "the pipeline"}.get(str(self.make_lq), f"MATLAB's bicubic x{self.scale}")
+        low = f"made by {'the config' if self._degrade else by}"
+        low = low if self.lq is None else f"from {self.lq.path}"
         return ", ".join([f"{len(self)} images, HR from {self.gt.path}, LR {low}", *self.cached])
 
     def _unused(self) -> list[str]:
@@ -151,18 +137,14 @@ class PairedDataset(Dataset):
     def _check_size(self, i: int) -> None:
         gt_shape = self.gt.shape_at(i)
         if min(gt_shape[:2]) < self.scale:
-            raise UserError(
-                f"{self.gt.path}: {self.gt.name_at(i)} is {gt_shape[1]}x{gt_shape[0]} pixels, "
-                f"too small for scale {self.scale}"
-            )
-        if self.lq is None:
-            return
-        fault = size_fault(gt_shape, self.lq_shape(i), self.scale)
+            text = f"{self.gt.path}: {self.gt.name_at(i)} is {gt_shape[1]}x{gt_shape[0]} pixels"
+            raise UserError(f"{text}, too small for scale {self.scale}")
+        fault = self.lq and size_fault(gt_shape, self.lq_shape(i), self.scale)
         if fault:
-            lq_name = self.lq.name_at(self.partners[i])
+            low = f"{self.lq.path}, {self.lq.name_at(self.partners[i])}"
             raise UserError(
-                f"{self.lq.path}, {lq_name}: {fault}. Give images of one x{self.scale} pair in "
-                f"both folders ({self.gt.path}), or set the scale that they have"
+                f"{low}: {fault}. Give images of one x{self.scale} pair in both folders "
+                f"({self.gt.path}), or set the scale that they have"
             )
 
     def too_small(self) -> list[int]:
@@ -205,27 +187,7 @@ class PairedDataset(Dataset):
             fixed["lq_path"] = f"{store.path}/{store.name_at(number)}"
         return fixed
 
-    def _fixed(self, i: int) -> dict[str, Any]:
-        """As :meth:`describe`; views and names of raw images are kept for the next draw."""
-        if not self._lasting:
-            return self.describe(i, *self.load(i))
-        version = self.gt.version_at(i), self.partners and self.lq.version_at(self.partners[i])
-        kept = self._kept.get(i)
-        if kept is None or kept[0] != version:
-            if len(self._kept) > _KEEP:
-                self._kept.clear()
-            kept = self._kept[i] = version, self.describe(i, *self.load(i))
-        return kept[1]
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_kept": {}}
-
-    def sample(self, key: SampleKey | int) -> dict[str, Any]:
-        """The sample before the pipeline."""
-        if not isinstance(key, tuple):
-            key = SampleKey(int(key), int(key))
-        index, draw = key[:2]
-        return self._fixed(index) | {"draw": draw, "rng": sample_generator(self.seed, draw)}
-
     def __getitem__(self, key: SampleKey | int) -> dict[str, Any]:
-        return self.pipeline(self.sample(key))
+        index, draw = key[:2] if isinstance(key, tuple) else (int(key), int(key))
+        drawn = {"draw": draw, "rng": sample_generator(self.seed, draw)}
+        return self.pipeline(self.describe(index, *self.load(index)) | drawn)

@@ -101,14 +101,11 @@ def match_names(gt: ImageStore, lq: ImageStore, scale: int) -> list[int]:
         raise UserError(
             f"{lq.path}: no partner for {gt.name_at(0)!r} of {gt.path} (found e.g. "
             f"{lq.name_at(0)!r}). The names of a pair are equal, or differ by what stands before "
-            "or behind all names of a side, such as "
-            + ", ".join(t.format(n="NAME", s=scale) for t in TEMPLATES[1:4])
+            f"or behind all names of a side, such as NAMEx{scale} or NAME_LR_x{scale}"
         )
     if missing:
-        raise UserError(
-            f"{lq.path}: {len(missing)} of {len(gt)} images of {gt.path} have no partner here: "
-            f"{some(missing, 5)}"
-        )
+        what = f"{len(missing)} of {len(gt)} images of {gt.path} have no partner here"
+        raise UserError(f"{lq.path}: {what}: {some(missing, 5)}")
     return numbers
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -90,26 +91,19 @@ class IterationSampler:
         # Of each set the images that are drawn.
         self.sets = np.split(usable, np.searchsorted(usable, ends[:-1]))
         if not all(len(images) for images in self.sets):
-            raise UserError(
-                "the training set, or one of the sets with a weight, is empty, or all its images "
-                "are smaller than the patch; lower lq_patch_size (or gt_patch_size)"
-            )
+            text = "a training set is empty, or all its images are smaller than the patch"
+            raise UserError(f"{text}; lower lq_patch_size (or gt_patch_size)")
         weights = np.array([weight for _, weight in shares or ()])
         self.counts = np.maximum(1, np.rint(_ROUND * weights / weights.sum())).astype(int).tolist()
         size = sum(self.counts) or len(usable)
         if global_batch_size % world_size:
-            raise UserError(
-                f"global_batch_size {global_batch_size} cannot be shared equally by "
-                f"{world_size} processes"
-            )
-        self.size = size
+            what = f"global_batch_size {global_batch_size} cannot be shared equally"
+            raise UserError(f"{what} by {world_size} processes")
+        self.size, self.seed, self.scales = size, seed, scales
+        self.start, self.stop = start, stop
         self.global_batch_size = global_batch_size
-        self.seed = seed
         self.share = global_batch_size // world_size
         self.offset = rank * self.share
-        self.start = start
-        self.stop = stop
-        self.scales = scales
         self._epoch: tuple[int, np.ndarray] | None = None
 
     @classmethod
@@ -167,10 +161,8 @@ class IterationSampler:
 
     def iterations(self) -> Iterator[int]:
         """Their numbers, from ``start`` on."""
-        iteration = self.start
-        while self.stop is None or iteration < self.stop:
-            yield iteration
-            iteration += 1
+        endless = itertools.count(self.start)
+        return endless if self.stop is None else iter(range(self.start, self.stop))
 
     def __iter__(self) -> Iterator[list[SampleKey]]:
         return map(self.keys, self.iterations())

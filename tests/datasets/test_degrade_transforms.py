@@ -214,7 +214,7 @@ def test_mistakes(make_packs):
     gt = pictures()[0]
     jpeg_of = {"type": "RandomJpeg", "quality": 50}
     for step, fault in (
-        (jpeg_of, r"lq at 120x96; of a gt of 120x96 .* must be 30x24"),
+        (jpeg_of, r"lq at 120x96; at scale 4 it must be 30x24"),
         ({**jpeg_of, "quality": [90, 30]}, r"RandomJpeg: quality = \[90, 30\] must .* 1 and 100"),
         ({"type": "RandomGaussianBlur", "sigma": 0}, "RandomGaussianBlur: sigma"),
         ({"type": "RandomSinc", "prob": 2}, "RandomSinc: prob = 2"),

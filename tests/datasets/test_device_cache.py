@@ -108,7 +108,7 @@ def test_it_must_fit(make_packs, monkeypatch):
     gt = sum(p.size for p in pictures())
     needed = gt + gt // 16
     monkeypatch.setattr(device_cache, "available", lambda _: int(needed / 0.9) - 10)
-    with pytest.raises(UserError, match=r"takes 0\.00 GiB, and .* of cpu's .*'disk' or None"):
+    with pytest.raises(UserError, match=r"takes 0\.00 GiB, of .* of cpu's .*'disk' or None"):
         loaders(root)
     monkeypatch.setattr(device_cache, "available", lambda _: int(needed / 0.9) + 10)
     loaders(root)

@@ -147,7 +147,6 @@ def test_faults(tmp_path, folder):
 
 def test_the_map_grows_as_needed(tmp_path, folder, monkeypatch):
     monkeypatch.setattr(writer, "_FIRST_MAP_SIZE", 1 << 16)
-    monkeypatch.setattr(writer, "_BATCH_BYTES", 10_000)
     report = pack_images(folder, tmp_path / "t.lmdb")
     assert_same(report.target, folder)
     pixels = sum(image.nbytes for image in map(ImageFolder(folder).read_at, range(9)))

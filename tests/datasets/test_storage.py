@@ -130,7 +130,7 @@ def test_faults_of_folders(tmp_path):
         with pytest.raises(UserError, match=r"p.lmdb.partial: an unfinished pack.* command again"):
             open_store(path)
     write_image(tmp_path / "a.png", picture(4, 4))
-    with pytest.raises(UserError, match="a file; a folder"):
+    with pytest.raises(UserError, match=r"a\.png: not a folder"):
         open_store(tmp_path / "a.png")
     twins = [tmp_path / name for name in ("a.jpg", "b.png", "b.jpg")]
     for twin in twins:
@@ -187,9 +187,10 @@ def test_truncated_anywhere(tmp_path, kind):
 
 def test_flipped_pixels_are_found_at_the_first_look_and_named(store, tmp_path):
     shutil.copytree(store.path, tmp_path / "flipped.lmdb")
-    data = bytearray((store.path / "data.mdb").read_bytes())
-    data[data.index(PICTURES["folder/one"].tobytes()[:64]) + 40] ^= 16
-    (tmp_path / "flipped.lmdb" / "data.mdb").write_bytes(bytes(data))
+    start = PICTURES["folder/one"].tobytes()[:64]
+    data = (store.path / "data.mdb").read_bytes()
+    changed = data.replace(start, start[:40] + bytes([start[40] ^ 16]) + start[41:])
+    (tmp_path / "flipped.lmdb" / "data.mdb").write_bytes(changed)
     flipped = open_store(tmp_path / "flipped.lmdb")
     for read in (
         lambda: flipped.read("folder/one"),
@@ -221,7 +222,10 @@ _NEWER = layout.make_header(5, 0, {}).replace(b'"version": 1', b'"version": 2')
         (lambda txn: txn.put(layout.HEADER, b"{"), "its header is damaged"),
         (lambda txn: txn.put(layout.HEADER, b"[]"), "its header is damaged"),
         (lambda txn: txn.put(layout.HEADER, _NEWER), "version 2 of the format"),
-        (lambda txn: txn.delete(layout.HEADER), r"no meta_info\.txt"),
+        (
+            lambda txn: txn.delete(layout.HEADER),
+            r"meta_info\.txt: no such file.* superres did not pack",
+        ),
     ],
 )
 def test_a_damaged_newer_or_unfinished_pack(store, change, fault):

@@ -14,13 +14,14 @@ from superres.options import scales
 if TYPE_CHECKING:
     from superres.datasets.prepare import Options
 
-_RECIPES = Path(superres.__file__).parent / "datasets" / "prepare" / "recipes"
+_RECIPES = Path(superres.__file__).parent / "datasets" / "prepare" / "recipes.py"
 
 
 def add_arguments(commands: Any) -> None:
     """The subcommand, with a line of each recipe's docstring, read without importing it."""
-    files = [file for file in sorted(_RECIPES.glob("*.py")) if file.name[0] != "_"]
-    docs = {f.stem: ast.get_docstring(ast.parse(f.read_text("utf-8"))) or "" for f in files}
+    functions = ast.parse(_RECIPES.read_text("utf-8")).body
+    functions = [f for f in functions if getattr(f, "name", "").startswith("plan_")]
+    docs = {f.name.removeprefix("plan_"): ast.get_docstring(f) or "" for f in functions}
     parser = command(commands, "prepare", _prepare)
     lines = [f"  {name:<10} {doc.splitlines()[0]}" for name, doc in docs.items()]
     parser.description = "\n".join([f"{parser.description}\n\nsources:", *lines])

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from superres.datasets.fingerprint import CONVENTIONS
+from superres.datasets.locate import find_sets
 from superres.datasets.pack import PackReport, pack_images
-from superres.datasets.sets import find_sets
 from superres.datasets.storage import open_store
 from superres.datasets.storage.gathered import Made
 from superres.datasets.storage.writer import check_apart, check_set_name
@@ -47,8 +47,8 @@ def five_crop_pair(image: np.ndarray, crop: str, scale: int) -> tuple[np.ndarray
     top, left = crop_corner(*image.shape[:2], crop)
     h, w = (side // 2 for side in image.shape[:2])
     if min(h, w) < scale:
-        size = f"{image.shape[1]}x{image.shape[0]}"
-        raise UserError(f"an image of {size} is too small to be cropped in five at scale {scale}")
+        what = f"an image of {image.shape[1]}x{image.shape[0]}"
+        raise UserError(f"{what} is too small to be cropped in five at scale {scale}")
     resize = CONVENTIONS[CONVENTION].make
     size = h // scale, w // scale
     gt = image[top : top + h, left : left + w]
@@ -80,8 +80,7 @@ def five_crop(
     """
     found = find_sets(Path(source))
     if len(found) != 1:
-        names = some(one.name for one in found)
-        raise UserError(f"{source}: several sets are here ({names}); give one.")
+        raise UserError(f"{source}: several sets ({some(o.name for o in found)}); give one.")
     if name is not None:
         check_set_name(name)
     folder = Path(out) / (name or f"{found[0].name}_five_crop_X{scale}")

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from superres.datasets.layouts import is_lmdb
+from superres.datasets.locate import FoundSet
 from superres.datasets.pairing import partners
 from superres.datasets.prepare.source import folders
-from superres.datasets.sets import FoundSet
 from superres.datasets.storage.base import by_name
 from superres.errors import UserError
 from superres.imaging.listing import list_images
@@ -84,9 +84,8 @@ def files_of(folder: Path, recursive: bool = False) -> Files:
     """
     if is_lmdb(folder):
         raise UserError(f"{folder}: packed already. Give a folder of images (--root)")
-    files = [
-        f for place in (folders(folder) if recursive else [folder]) for f in list_images(place)
-    ]
+    places = folders(folder) if recursive else [folder]
+    files = [file for place in places for file in list_images(place)]
     named = ((file.relative_to(folder).with_suffix("").as_posix(), file) for file in files)
     return dict(zip(*by_name(folder, named)))
 
@@ -99,10 +98,8 @@ def plan_of(found: FoundSet) -> SetPlan:
     """
     doubts = found.doubts()
     if found.unreadable or (doubts and not found.lq):
-        raise UserError(
-            f"{doubts[0].rstrip('.')}, so the low-quality side of {found.gt} is not known. Mend "
-            "that folder, call it LR, or move it away"
-        )
+        text = f"{doubts[0].rstrip('.')}, so the low-quality side of {found.gt} is not known"
+        raise UserError(f"{text}. Mend that folder, call it LR, or move it away")
     plan = SetPlan(found.name, notes=doubts)
     sides = [found.gt, *found.gt_at.values(), *found.lq.values()]
 

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-import importlib
 import os
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from superres.datasets.locate import KNOWN, shortfall
 from superres.datasets.pack import pack_images
 from superres.datasets.pairing import size_fault
+from superres.datasets.prepare import recipes
 from superres.datasets.prepare.plan import Files, Options, SetPlan
 from superres.datasets.prepare.source import Source
-from superres.datasets.sets import KNOWN, shortfall
 from superres.datasets.storage import ImageStore, open_store
 from superres.datasets.storage.gathered import Made
 from superres.datasets.storage.writer import check_apart, check_set_name
@@ -41,7 +41,7 @@ def prepare(
     to do. The source is never written.
 
     Args:
-        name: of a recipe, a file in the folder ``recipes``.
+        name: of a recipe, a function ``plan_NAME`` of :mod:`.recipes`.
         say: called with what the user should know now.
 
     Returns:
@@ -55,7 +55,6 @@ def prepare(
             that cannot be read, sides that do not belong together, a target that cannot be
             written or holds something else.
     """
-    chosen = importlib.import_module(f"superres.datasets.prepare.recipes.{name}")
     out, root = (Path(os.path.abspath(path)) for path in (options.out, options.root))
     if options.name is not None:
         check_set_name(options.name)
@@ -65,7 +64,7 @@ def prepare(
     say(f"looking through {root}")
     record: dict[str, Any] = {"recipe": name, "sets": [], "failed": []}
     with Source(root, out.with_name(f".{out.name}.extracted")) as source:
-        plans = chosen.plan(source, options)
+        plans = getattr(recipes, f"plan_{name}")(source, options)
         for plan in plans:
             check_apart(out / plan.name, root)
             if lacks := shortfall(plan.name, None, list(plan.gt)):
@@ -101,20 +100,16 @@ def _check(plan: SetPlan, options: Options) -> None:
     shape, largest = functools.cache(_shape), max(options.scales)
     for file in plan.gt.values():
         if (size := shape(file)) and min(size) < largest:
-            raise UserError(
-                f"{file}: {size[1]}x{size[0]} pixels, too small for scale {largest}. Remove it, or "
-                "prepare smaller scales (--scales)."
-            )
+            text = f"{file}: {size[1]}x{size[0]} pixels, too small for scale {largest}"
+            raise UserError(f"{text}. Remove it, or prepare smaller scales (--scales).")
     for (kind, scale), lq in plan.lq.items():
         what, gt = f"{plan.name}, LR_{kind} X{scale}", plan.gt_at.get(scale, plan.gt)
         for name in sorted(lq.keys() - gt.keys()):
             plan.notes.append(f"{what}: {lq.pop(name)} has no ground truth, left out")
         if missing := sorted(gt.keys() - lq.keys()):
-            raise UserError(
-                f"{what}: {len(missing)} of {len(gt)} images have no low-quality image: "
-                f"{some(missing)}. Fetch them, or move that folder or archive away: a bicubic one "
-                "is then made exactly."
-            )
+            text = f"{what}: {len(missing)} of {len(gt)} images have no low-quality image"
+            text += f": {some(missing)}. Fetch them, or move that folder or archive away"
+            raise UserError(f"{text}: a bicubic one is then made exactly.")
         for name, file in lq.items():
             sizes = shape(gt[name]), shape(file)
             if all(sizes) and (fault := size_fault(*sizes, scale)):
@@ -125,18 +120,16 @@ def _shape(file: Path) -> tuple[int, int] | None:
     """(height, width); None where the header cannot be read."""
     if fault := unreadable(file):
         raise UserError(f"{fault} Mend or remove it; it is not left out silently.")
-    try:
+    with contextlib.suppress(UserError):
         header = image_header(file)
-    except UserError:
-        return None
-    return header.height, header.width
+        return header.height, header.width
+    return None
 
 
 def _make(plan: SetPlan, path: Path, options: Options, step: Step, record: dict[str, Any]) -> None:
     """Pack a plan's sides, and the bicubic ones that it lacks."""
     packs: list[dict[str, Any]] = []
-    one = {"name": plan.name, "path": str(path), "packs": packs, "notes": plan.notes}
-    record["sets"].append(one)
+    record["sets"] += [{"name": plan.name, "path": str(path), "packs": packs, "notes": plan.notes}]
     # Where both sides are given, an image that is left out of one breaks the pairs; and a set
     # that people know by its count must not be short of some without anybody noticing.
     known = plan.name.lower() in KNOWN and not options.allow_partial
@@ -170,13 +163,11 @@ def _make(plan: SetPlan, path: Path, options: Options, step: Step, record: dict[
             side(f"LR_{kind}_X{scale}", files, "as given", degradation=kind, **info)
         # Where people bring an LR side of their own, a bicubic one would be taken before it.
         if "bicubic" not in lq and not (lq and plan.own_lq):
-            make = partial(_reduced, scale=scale, border=options.border)
+
+            def reduced(image: np.ndarray, _: str, scale: int = scale) -> np.ndarray:
+                return imresize(modcrop(image, scale), 1 / scale, border=options.border)
+
             how = f"bicubic x{scale} {options.border}"
-            source = Made(open_store(path / f"{gt}.lmdb"), make, how)
+            source = Made(open_store(path / f"{gt}.lmdb"), reduced, how)
             made = f"exact bicubic, border {options.border}"
             side(f"LR_bicubic_X{scale}", source, made, degradation="bicubic", **info)
-
-
-def _reduced(image: np.ndarray, _: str, scale: int, border: str) -> np.ndarray:
-    """The exact bicubic of an image that is cropped at the bottom and the right first."""
-    return imresize(modcrop(image, scale), 1 / scale, border=border)

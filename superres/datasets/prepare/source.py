@@ -19,8 +19,9 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from superres.errors import UserError
-from superres.files import is_folder, leads_back, lock_target, os_fault
+from superres.datasets.storage.writer import make_folder
+from superres.errors import UserError, some
+from superres.files import leads_back, lock_target, os_fault
 
 _NOT_READ = (".7z", ".rar", ".tar.zst")
 _KINDS = (".zip", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar", *_NOT_READ)
@@ -60,10 +61,8 @@ def extract(archive: Path, folder: Path) -> None:
         if getattr(error, "errno", None) is not None:
             place = archive if error.filename in (None, str(archive)) else folder
             raise UserError(os_fault(place, error, "archive", writing=place == folder)) from None
-        raise UserError(
-            f"{archive}: not a whole archive ({error}; {size} bytes are there). Most likely its "
-            "download was interrupted: fetch it again."
-        ) from None
+        text = f"{archive}: not a whole archive ({error}; {size} bytes are there)"
+        raise UserError(f"{text}. Its download was interrupted, perhaps: fetch it again.") from None
 
 
 def _extract_zip(archive: Path, folder: Path) -> None:
@@ -100,20 +99,17 @@ def _checked(archive: Path, name: str, plain: bool) -> str:
     elif len(parts) > _DEEPEST:
         name, fault = f"{name[:60]}...", f"lies more than {_DEEPEST} folders deep"
     if fault:
-        raise UserError(
-            f"{archive}: refused, its member {name!r} {fault}. A data set's archive holds nothing "
-            "of the kind: fetch it from the original place."
-        )
+        text = f"{archive}: refused, its member {name!r} {fault}"
+        raise UserError(f"{text}. No data set needs that: fetch it from the original place.")
     return path
 
 
 def _check_room(archive: Path, folder: Path, needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if needed > free:
-        raise UserError(
-            f"{archive}: refused, it takes {needed >> 20} MiB, and {folder.parent} has "
-            f"{free >> 20} MiB free. Make room, or give another --out"
-        )
+        place = f"{folder.parent} has {free >> 20} MiB free"
+        text = f"{archive}: refused, it takes {needed >> 20} MiB, and {place}"
+        raise UserError(f"{text}. Make room, or give another --out")
 
 
 def hidden(*parts: str) -> bool:
@@ -157,10 +153,7 @@ class Source:
             UserError: another process uses it; a read-only place.
         """
         if self._lock is None:
-            try:
-                self._scratch.parent.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise UserError(os_fault(self._scratch, error, "folder", writing=True)) from None
+            make_folder(self._scratch.parent)
             self._lock = lock_target(self._scratch, "extracting to")
             shutil.rmtree(self._scratch, ignore_errors=True)
         return self._scratch
@@ -206,10 +199,9 @@ class Source:
             for folder in folders(self.root):
                 target = self.tree / folder.relative_to(self.root)
                 target.mkdir(parents=True)
-                with os.scandir(folder) as entries:
-                    for entry in entries:
-                        if not is_folder(entry) and Path(entry.path) not in wanted:
-                            os.symlink(entry.path, target / entry.name)
+                for file in folder.iterdir():
+                    if not file.is_dir() and file not in wanted:
+                        (target / file.name).symlink_to(file)
             for file in wanted:
                 target = self.tree / file.parent.relative_to(self.root) / archive_stem(file.name)
                 while target.exists():
@@ -219,7 +211,7 @@ class Source:
 
     def nothing(self, what: str) -> UserError:
         """The message for a source without the images that a recipe is about."""
-        passed = ", ".join(self._passed_over[:5])
+        passed = some(self._passed_over, 5)
         others = f" Archives not looked into because of their names: {passed}." if passed else ""
         return UserError(f"{self.root}: no {what} here or below it.{others}")
 

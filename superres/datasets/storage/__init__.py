@@ -7,9 +7,9 @@ from pathlib import Path
 
 from superres.datasets.storage.base import Depth, ImageStore
 from superres.datasets.storage.folder import ImageFolder
-from superres.datasets.storage.foreign_lmdb import META_FILE, ForeignLmdb
+from superres.datasets.storage.foreign_lmdb import ForeignLmdb
 from superres.datasets.storage.lmdb import DATA_FILE, HEADER, ImageLmdb, open_environment
-from superres.datasets.storage.writer import PARTIAL_SUFFIX
+from superres.datasets.storage.writer import PARTIAL_SUFFIX, UNFINISHED
 from superres.errors import UserError
 from superres.imaging.io import Channels
 
@@ -33,21 +33,9 @@ def open_store(
         path = path.parent
     partial = path if path.name.endswith(PARTIAL_SUFFIX) else Path(f"{path}{PARTIAL_SUFFIX}")
     if (path == partial or not path.exists()) and partial.is_dir():
-        raise UserError(
-            f"{partial}: an unfinished pack, its packing was interrupted. Run the same pack "
-            "command again."
-        )
-    if not path.exists():
-        raise UserError(f"{path}: no such folder.")
-    if not path.is_dir():
-        raise UserError(f"{path}: a file; a folder of images or an LMDB folder is needed.")
+        raise UserError(f"{partial}: an unfinished pack, {UNFINISHED}.")
     if not (path / DATA_FILE).exists():
         return ImageFolder(path, channels, dtype)
     if open_environment(path).get(HEADER) is not None:
         return ImageLmdb(path)
-    if not (path / META_FILE).exists():
-        raise UserError(
-            f"{path}: an LMDB that superres did not pack and that has no {META_FILE} either "
-            "(BasicSR and MMEditing write one). Pack the images again."
-        )
     return ForeignLmdb(path, channels, dtype)

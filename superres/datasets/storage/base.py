@@ -64,10 +64,6 @@ class ImageStore(ABC):
         stamp = b"%d bytes, %d ns" % (status.st_size, status.st_mtime_ns)
         return stamp if file else stamp + b" %d" % i
 
-    def version_at(self, i: int) -> Any:
-        """What is another once image ``i`` has changed, for stores of raw pixels that can."""
-        return None
-
     @abstractmethod
     def read_at(self, i: int) -> np.ndarray:
         """Image ``i``: (H, W, C), RGB order, uint8 or uint16; may be a read-only view.
@@ -137,10 +133,8 @@ class ImageStore(ABC):
             wanted = [re.sub(r"\s*\(.*$", "", line).strip() for line in lines if line.strip()]
             wanted = [str(Path(name).with_suffix("")) for name in wanted]
             if missing := [name for name in wanted if name not in self]:
-                raise UserError(
-                    f"{only}: {len(missing)} of its {len(wanted)} images are not in {self.path}: "
-                    f"{some(missing)}"
-                )
+                text = f"{only}: {len(missing)} of its {len(wanted)} images are not in {self.path}"
+                raise UserError(f"{text}: {some(missing)}")
             numbers = sorted({self.index(name) for name in wanted})
         if not numbers:
             raise UserError(f"{self.path}: only = {only!r} leaves none of its {len(names)} images")

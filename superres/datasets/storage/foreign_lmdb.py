@@ -47,12 +47,9 @@ class ForeignLmdb(ImageStore):
         self._names, self._entries = by_name(self.path, _read_meta(self.path / META_FILE))
         self._environment = open_environment(self.path)
         there = set(self._environment.keys())
-        absent = [name for name in self._names if encode_name(name) not in there]
-        if absent:
-            raise UserError(
-                f"{self.path}: {META_FILE} lists {some(map(repr, absent), 3)}, and the database "
-                "has no such key. Copy it again, or take these lines out."
-            )
+        if absent := [name for name in self._names if encode_name(name) not in there]:
+            text = f"{META_FILE} lists {some(map(repr, absent), 3)}, and the database has no such"
+            raise UserError(f"{self.path}: {text} key. Copy it again, or take these lines out.")
 
     def shape_at(self, i: int) -> tuple[int, int, int]:
         height, width, stored = self._entries[i]
@@ -70,16 +67,15 @@ def _read_meta(file: Path) -> list[tuple[str, tuple[int, int, int]]]:
     try:
         lines = file.read_text("utf-8", "surrogateescape").split("\n")
     except OSError as error:
-        raise UserError(f"{os_fault(file, error, 'file')} An LMDB of this kind needs it.") from None
+        text = "An LMDB that superres did not pack needs it (BasicSR and MMEditing write one)"
+        raise UserError(f"{os_fault(file, error, 'file')} {text}. Pack again") from None
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         found = _LINE.match(line)
         if found is None:
-            raise UserError(
-                f"{file}, line {number}: {line.strip()[:80]!r} is not of the form "
-                "'name.png (height,width,channels) compression'."
-            )
+            form = "name.png (height,width,channels) compression"
+            raise UserError(f"{file}, line {number}: {line.strip()[:80]!r} is not {form!r}.")
         name, *shape = found.groups(default="1")
         entries.append((os.path.splitext(name)[0], tuple(map(int, shape))))
     if not entries:

@@ -20,6 +20,7 @@ fork stays right in the worker.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
@@ -62,10 +63,8 @@ class Environment:
         needed = (self._env.info()["last_pgno"] + 1) * self._env.stat()["psize"]
         if identity[2] < needed:
             self._env.close()
-            raise UserError(
-                f"{self.data_file}: truncated, {identity[2]} of {needed} bytes are there. Copy it "
-                "again, or pack it again."
-            )
+            text = f"truncated, {identity[2]} of {needed} bytes are there"
+            raise UserError(f"{self.data_file}: {text}. Copy it again, or pack it again.")
 
     def __reduce__(self) -> tuple[Any, ...]:
         return open_environment, (self.path,)
@@ -89,12 +88,10 @@ class Environment:
 
     def changed(self) -> str:
         """What a message says of a data file that is not the one that was opened; else empty."""
-        try:
-            same = _identity(self.data_file) == self._as_opened
-        except OSError:
-            same = False
-        what = "was changed, replaced or removed while it was in use"
-        return "" if same else f"{self.data_file}: {what}"
+        with contextlib.suppress(OSError):
+            if _identity(self.data_file) == self._as_opened:
+                return ""
+        return f"{self.data_file}: was changed, replaced or removed while it was in use"
 
 
 _OPEN: dict[tuple[int, int], Environment] = {}
@@ -123,9 +120,7 @@ def _identity(file: Path) -> Identity:
 
 def damaged(path: Path, what: str) -> UserError:
     """The message of a damaged pack."""
-    return UserError(
-        f"{path}: {what}. Prepare or pack it again with --overwrite, or restore a copy."
-    )
+    return UserError(f"{path}: {what}. Pack it again with --overwrite, or restore a copy.")
 
 
 VERSION = 1
@@ -217,10 +212,8 @@ class ImageLmdb(ImageStore):
         except (ValueError, KeyError, TypeError):
             raise damaged(self.path, "its header is damaged") from None
         if version != VERSION:
-            raise UserError(
-                f"{self.path}: packed in version {version} of the format; this superres reads "
-                f"version {VERSION}. Update superres, or pack it again."
-            )
+            text = f"packed in version {version} of the format; this superres reads {VERSION}"
+            raise UserError(f"{self.path}: {text}. Update superres, or pack it again.")
         return header
 
     def shape_at(self, i: int) -> tuple[int, int, int]:

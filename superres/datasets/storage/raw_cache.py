@@ -8,6 +8,7 @@ its entry; so it does not matter which process writes what, or is killed meanwhi
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import logging
@@ -93,11 +94,10 @@ class RawCache(Gathered):
         """The size and time of the file of image ``i``; zeros where it has none of its own."""
         if not (file := self._files[i]):
             return 0, 0
-        try:
+        with contextlib.suppress(OSError):  # whoever reads it says why
             status = os.stat(file)
-        except OSError:  # whoever reads it says why
-            return None
-        return status.st_size, status.st_mtime_ns
+            return status.st_size, status.st_mtime_ns
+        return None
 
     def read_at(self, i: int) -> np.ndarray:
         version = self.version_at(i)
@@ -117,9 +117,8 @@ class RawCache(Gathered):
         *stored, crc32, itemsize = self._table[i].item()
         if not itemsize or tuple(stored) != version:
             return None
-        count = int(np.prod(self._shapes[i]))
-        pixels = np.frombuffer(self._map, f"<u{itemsize}", count, self._ends[i])
-        return pixels.reshape(self._shapes[i]) if zlib.crc32(pixels) == crc32 else None
+        pixels = np.ndarray(self._shapes[i], f"<u{itemsize}", self._map, self._ends[i])
+        return pixels if zlib.crc32(pixels) == crc32 else None
 
     def _write(self, i: int, version: tuple[int, int], image: np.ndarray) -> None:
         if self._table[-1]["bytes"] or image.shape != self._shapes[i]:
@@ -131,10 +130,8 @@ class RawCache(Gathered):
             os.pwrite(self._fd, entry, i * _ENTRY.itemsize)
         except OSError as error:
             self._mark_full(1)
-            logger.warning(
-                "%s Images that it does not hold yet are decoded for every sample",
-                os_fault(self.file, error, "file", writing=True),
-            )
+            fault = os_fault(self.file, error, "file", writing=True)
+            logger.warning("%s The images that it lacks are decoded for every sample", fault)
 
     def _mark_full(self, value: int) -> None:
         entry = np.array((0, 0, 0, value), _ENTRY).tobytes()
@@ -216,10 +213,8 @@ def in_memory(store: ImageStore, key: str) -> RawCache:
     needed = sum(c.bytes for k, c in _CACHES.items() if k.startswith("memory")) / 2**30
     processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     if needed * processes > (most := _HEADROOM * available("cpu") / 2**30):
-        raise UserError(
-            f"{key}: the training set takes {needed:.2f} GiB in each of {processes} processes, and "
-            f"{most:.2f} GiB of memory may be used. Set cache=None or 'disk'"
-        )
+        text = f"{key}: the training set takes {needed:.2f} GiB in each of {processes} processes"
+        raise UserError(f"{text}, of {most:.2f} GiB that may be used. Set cache=None or 'disk'")
     if not hasattr(os, "memfd_create"):
         raise UserError(f"{key} = 'cpu' needs Linux; 'disk' keeps decoded images, too")
     fd = os.memfd_create("superres-images")

@@ -1,6 +1,6 @@
 """Writing a packed database so that it is either complete or plainly unfinished.
 
-Images are committed in batches to ``<target>.partial``; the finished database gets its index, is
+Images are committed one by one to ``<target>.partial``; the finished database gets its index, is
 flushed to disk and only then moved to ``<target>``. What a killed process left is begun again.
 """
 
@@ -29,12 +29,13 @@ from superres.datasets.storage.lmdb import (
     make_header,
 )
 from superres.errors import UserError
-from superres.files import sync
+from superres.files import os_fault, sync
 
 PARTIAL_SUFFIX = ".partial"
+UNFINISHED = "its packing was interrupted; run the same prepare or pack command again"
 
-_BATCH_BYTES = 32 << 20
 _FIRST_MAP_SIZE = 64 << 20
+_SCARCE = 64 << 20  # bytes: with less than that the disk is called full
 
 
 class PackWriter:
@@ -50,14 +51,13 @@ class PackWriter:
         self.target, self.partial = target, target.with_name(target.name + PARTIAL_SUFFIX)
         self._names: list[bytes] = []
         self._records: list[tuple[int, ...]] = []
-        self._batch: list[tuple[bytes, Any]] = []
-        self._batch_bytes = 0
 
     def __enter__(self) -> PackWriter:
         shutil.rmtree(self.partial, ignore_errors=True)
         with self._faults():
             self.partial.mkdir()
-            options = {"map_size": _FIRST_MAP_SIZE, "lock": False, "metasync": False}
+            # It is flushed once, at the end.
+            options = {"map_size": _FIRST_MAP_SIZE, "lock": False, "sync": False}
             self._env = lmdb.open(str(self.partial), **options)
         return self
 
@@ -76,16 +76,9 @@ class PackWriter:
             UserError: the disk is full, or cannot be written.
         """
         number, code = len(self._names), SAMPLE_TYPES.index(pixels.dtype)
-        self._batch.append((entry_key(number), pixels.reshape(-1).view(np.uint8).data))
+        self._write({entry_key(number): pixels.reshape(-1).view(np.uint8).data})
         self._names.append(encode_name(name))
         self._records.append((number, 0, 0, *pixels.shape, code, 0, crc32))
-        self._batch_bytes += pixels.nbytes
-        if self._batch_bytes >= _BATCH_BYTES:
-            self._flush()
-
-    def _flush(self) -> None:
-        self._write(self._batch)
-        self._batch, self._batch_bytes = [], 0
 
     def finish(self, info: dict[str, Any]) -> int:
         """Write the index, flush everything to disk and move the database to its target.
@@ -93,12 +86,11 @@ class PackWriter:
         Returns:
             The number of images.
         """
-        self._flush()
         records = np.array(self._records, RECORD)
         records["name_end"] = np.cumsum([len(name) for name in self._names], dtype=np.uint64)
         index, names = records.tobytes(), b"".join(self._names)
         header = make_header(len(records), index_checksum(index, names), info)
-        self._write([(INDEX, index), (NAMES, names), (HEADER, header)])
+        self._write({INDEX: index, NAMES: names, HEADER: header})
         with self._faults():
             self._env.sync(True)
             size = (self._env.info()["last_pgno"] + 1) * self._env.stat()["psize"]
@@ -121,13 +113,13 @@ class PackWriter:
             os.rename(self.partial, self.target)
         sync(self.target.parent)
 
-    def _write(self, entries: list[tuple[bytes, Any]]) -> None:
-        """Write entries in a committed transaction, upscaling the map until they fit."""
+    def _write(self, entries: dict[bytes, Any]) -> None:
+        """Write entries in a committed transaction, enlarging the map until they fit."""
         with self._faults():
             while True:
                 try:
                     with self._env.begin(write=True) as transaction:
-                        for key, value in entries:
+                        for key, value in entries.items():
                             transaction.put(key, value)
                     return
                 except lmdb.MapFullError:
@@ -142,13 +134,19 @@ class PackWriter:
         except (OSError, lmdb.Error) as error:
             # A write that the disk cuts short comes back from LMDB as an input/output error.
             free = shutil.disk_usage(self.target.parent).free
-            full = f", the disk is full: {free >> 20} MiB are free"
             reason = getattr(error, "strerror", None) or error
-            raise UserError(
-                f"{self.partial}: cannot be written ({reason}"
-                f"{full if free < 2 * _BATCH_BYTES else ''}). Make room or put the fault right and "
-                "run the same command again."
-            ) from None
+            if free < _SCARCE:
+                reason = f"{reason}, the disk is full: {free >> 20} MiB are free"
+            text = f"{self.partial}: cannot be written ({reason}). Make room or put the fault right"
+            raise UserError(f"{text} and run the same command again.") from None
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it; a :class:`UserError` where that cannot be."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(os_fault(path, error, "folder", writing=True)) from None
 
 
 def check_apart(target: str | os.PathLike, source: str | os.PathLike) -> None:
@@ -162,10 +160,8 @@ def check_apart(target: str | os.PathLike, source: str | os.PathLike) -> None:
     # that is itself a link counts at both places.
     places = target.resolve(), target.parent.resolve() / target.name
     if any(place.is_relative_to(source.resolve()) for place in places):
-        raise UserError(
-            f"{target}: inside the source {source}, which is never written. Choose a target "
-            "elsewhere, for example beside it."
-        )
+        text = f"{target}: inside the source {source}, which is never written"
+        raise UserError(f"{text}. Choose a target elsewhere, for example beside it.")
 
 
 def check_set_name(name: str) -> None:
@@ -175,7 +171,5 @@ def check_set_name(name: str) -> None:
         UserError: ``.``, ``..``, an empty name, or one with a separator.
     """
     if name in ("", ".", "..") or any(c in name for c in "/\\\0"):
-        raise UserError(
-            f"--name {name!r}: a set's name is the name of one folder, without '/', '\\' and "
-            "'..'; where it goes is said by --out."
-        )
+        text = f"--name {name!r}: the name of one folder is needed, without '/', '\\' and '..'"
+        raise UserError(f"{text}; --out says where it goes")

@@ -36,10 +36,8 @@ class Pipeline:
             sample = transform(given)
             if sample is None:
                 name = given.get("gt_path") or given.get("lq_path")
-                raise UserError(
-                    f"the transform {type(transform).__name__} gave nothing back for {name}; "
-                    "a transform must return the sample"
-                )
+                text = f"the transform {type(transform).__name__} gave nothing back for {name}"
+                raise UserError(f"{text}; a transform must return the sample")
         return sample
 
 
@@ -69,10 +67,8 @@ class PackInputs(BaseTransform):
     def transform(self, sample: dict[str, Any]) -> dict[str, Any]:
         """Select; see the class."""
         if sample.get("lq") is None or sample.get("margin"):
-            raise UserError(
-                f"{sample.get('gt_path')}: there is no lq to pack. With make_lq='none' the "
-                "pipeline makes it: put Degrade before PackInputs"
-            )
+            text = f"{sample.get('gt_path')}: there is no lq to pack. With make_lq='none' the"
+            raise UserError(f"{text} pipeline makes it: put Degrade before PackInputs")
         meta = {key: sample[key] for key in self.meta_keys if key in sample}
         view = sample.get("view", 0)
         meta["view"] = then(sample.get("settled_view", 0), view)

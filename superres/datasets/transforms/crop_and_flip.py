@@ -36,17 +36,12 @@ class PairedRandomCrop(BaseTransform):
     moves_only = True
 
     def __init__(
-        self,
-        lq_patch_size: int | None = None,
-        gt_patch_size: int | None = None,
-        margin: int = 0,
+        self, lq_patch_size: int | None = None, gt_patch_size: int | None = None, margin: int = 0
     ) -> None:
         sizes = [size for size in (lq_patch_size, gt_patch_size) if size is not None]
         if len(sizes) != 1 or type(sizes[0]) is not int or sizes[0] < 1:
-            raise UserError(
-                "PairedRandomCrop takes either lq_patch_size or gt_patch_size, a positive integer, "
-                f"got {lq_patch_size!r} and {gt_patch_size!r}"
-            )
+            what = "takes either lq_patch_size or gt_patch_size, a positive integer"
+            raise UserError(f"PairedRandomCrop {what}, got {lq_patch_size!r} and {gt_patch_size!r}")
         if type(margin) is not int or margin < 0:
             raise UserError(f"PairedRandomCrop: margin = {margin!r} must be 0 or more pixels")
         self.lq_patch_size, self.gt_patch_size, self.margin = lq_patch_size, gt_patch_size, margin
@@ -61,25 +56,18 @@ class PairedRandomCrop(BaseTransform):
             return self.lq_patch_size
         patch, rest = divmod(self.gt_patch_size, scale)
         if rest:
-            raise UserError(
-                f"PairedRandomCrop: gt_patch_size {self.gt_patch_size} is not a multiple of "
-                f"the scale {scale}"
-            )
+            what = f"gt_patch_size {self.gt_patch_size} is not a multiple of the scale {scale}"
+            raise UserError(f"PairedRandomCrop: {what}")
         return patch
 
     def transform(self, sample: dict[str, Any]) -> dict[str, Any]:
         """Crop; see the class."""
         lq, gt, scale = sample.get("lq"), sample["gt"], sample["scale"]
         patch = self.needs(scale)
-        if lq is None:
-            height, width = gt.shape[0] // scale, gt.shape[1] // scale
-        else:
-            height, width = lq.shape[:2]
+        height, width = lq.shape[:2] if lq is not None else (n // scale for n in gt.shape[:2])
         if height < patch or width < patch:
-            raise UserError(
-                f"{sample['gt_path']}: the image is {width}x{height} at low resolution, smaller "
-                f"than the patch of {patch}x{patch}; lower lq_patch_size or leave the image out"
-            )
+            text = f"{sample['gt_path']}: the image is {width}x{height} at low resolution, smaller"
+            raise UserError(f"{text} than the patch of {patch}x{patch}; lower lq_patch_size")
         rng = sample["rng"]
         top = int(rng.integers(height - patch + 1))
         left = int(rng.integers(width - patch + 1))
@@ -129,9 +117,7 @@ class RandomFlip(_Turn):
         super().__init__(prob)
         flips = {"horizontal": FLIP_HORIZONTAL, "vertical": FLIP_VERTICAL}
         if direction not in flips:
-            raise UserError(
-                f"RandomFlip: direction = {direction!r} must be 'horizontal' or 'vertical'"
-            )
+            raise UserError(f"RandomFlip: {direction!r} must be 'horizontal' or 'vertical'")
         self.turn = flips[direction]
 
 

@@ -52,21 +52,19 @@ class Degrade(BaseTransform):
     def transform(self, sample: Sample) -> Sample:
         """Start from ``gt``, run the steps, round, cut the margin off."""
         if sample.get("lq") is not None:
-            raise UserError(
-                f"{sample.get('gt_path')}: Degrade makes lq from gt, but the dataset gives lq "
-                "already; set make_lq='none' in the dataset"
-            )
+            text = f"{sample.get('gt_path')}: Degrade makes lq, but the dataset gives it already"
+            raise UserError(f"{text}; set make_lq='none' in the dataset")
         gt, scale = np.asarray(sample["gt"]), sample["scale"]
         if gt.dtype != np.uint8:
             raise UserError(f"{sample.get('gt_path')}: Degrade takes uint8 images, not {gt.dtype}")
         sample["lq"] = gt.astype(np.float32) if self.dtype == "float32" else gt
         sample = self.steps(sample)
         lq = sample["lq"]
-        if lq.shape[:2] != (gt.shape[0] // scale, gt.shape[1] // scale):
+        height, width = (side // scale for side in gt.shape[:2])
+        if lq.shape[:2] != (height, width):
             raise UserError(
-                f"Degrade: the steps leave lq at {lq.shape[1]}x{lq.shape[0]}; of a gt of "
-                f"{gt.shape[1]}x{gt.shape[0]} at scale {scale} it must be "
-                f"{gt.shape[1] // scale}x{gt.shape[0] // scale}. Add dict(type='ResizeToLq')"
+                f"Degrade: the steps leave lq at {lq.shape[1]}x{lq.shape[0]}; at scale {scale} it "
+                f"must be {width}x{height}. Add dict(type='ResizeToLq')"
             )
         sample["lq"] = to_uint8(lq)
         return cut_margin(sample)
@@ -116,10 +114,8 @@ class Step(BaseTransform):
         value = getattr(self, name)
         pair = (value, value) if isinstance(value, int | float) else tuple(value)
         if len(pair) != 2 or not low <= pair[0] <= pair[1] <= high:
-            raise UserError(
-                f"{type(self).__name__}: {name} = {value!r} must be a number or (low, high) "
-                f"between {low:g} and {high:g}"
-            )
+            what = f"{name} = {value!r} must be a number or (low, high)"
+            raise UserError(f"{type(self).__name__}: {what} between {low:g} and {high:g}")
         return pair
 
     def transform(self, sample: Sample) -> Sample:
@@ -210,6 +206,11 @@ def draw(rng: Generator, pair: tuple[float, float]) -> float:
     return pair[0] if pair[0] == pair[1] else float(rng.uniform(*pair))
 
 
+def happens(rng: Generator, odds: float) -> bool:
+    """Whether something of these odds does; no draw where it never does."""
+    return bool(odds and rng.random() < odds)
+
+
 def draw_size(rng: Generator, pair: tuple[float, float]) -> int:
     """An odd kernel size from low to high."""
     low, high = (int(side) // 2 for side in pair)
@@ -280,8 +281,7 @@ class RandomGaussianNoise(Step):
 
     def apply(self, image: np.ndarray, rng: Generator, sample: Sample) -> np.ndarray:
         level = draw(rng, self.level)
-        grey = bool(self.grey and rng.random() < self.grey)
-        return degrade.gaussian_noise(image, level, rng, grey)
+        return degrade.gaussian_noise(image, level, rng, happens(rng, self.grey))
 
 
 @TRANSFORMS.register_module()
@@ -300,8 +300,7 @@ class RandomPoissonNoise(Step):
 
     def apply(self, image: np.ndarray, rng: Generator, sample: Sample) -> np.ndarray:
         strength = draw(rng, self.strength)
-        grey = bool(self.grey and rng.random() < self.grey)
-        return degrade.poisson_noise(image, strength, rng, grey)
+        return degrade.poisson_noise(image, strength, rng, happens(rng, self.grey))
 
 
 @TRANSFORMS.register_module()

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 
 from superres.datasets.fingerprint import CONVENTIONS
-from superres.datasets.layouts import UNFINISHED
+from superres.datasets.locate import KNOWN, FoundSet, find_sets, shortfall
 from superres.datasets.pair_check import pairs_fault
 from superres.datasets.pairing import partner_numbers
-from superres.datasets.sets import KNOWN, FoundSet, find_sets, shortfall
 from superres.datasets.storage import ImageLmdb, ImageStore, open_store
 from superres.datasets.storage.pool import in_order
+from superres.datasets.storage.writer import UNFINISHED
 from superres.datasets.verify.inspect import Problems, Side, look
 from superres.datasets.verify.leakage import Identity
 from superres.errors import UserError
@@ -71,8 +71,7 @@ def verify(
     Raises:
         UserError: no set is there; an unknown ``degradation``.
     """
-    known = ["auto", "any", *CONVENTIONS]
-    if degradation not in known:
+    if degradation not in (known := ["auto", "any", *CONVENTIONS]):
         raise UserError(f"--degradation {degradation!r}: there are {', '.join(known)}")
     options = _Options(scales, count, allow_partial, degradation, num_workers, step)
     folders = [folder] if isinstance(folder, str | Path) else list(folder)
@@ -89,16 +88,13 @@ def verify(
                 text = f"occurs in the test set {test.name}, as {theirs}: {how}"
                 record["problems"].add("error", "leak", ours, text)
     records = [record for _, record, _ in looked]
-    errors = 0
-    for record in records:
-        wrong = [p["file"] for p in record["problems"] if p["severity"] == "error"]
-        errors += len(wrong)
-        for side in record["sides"]:
-            side["errors"] = sum(file.startswith(side["path"]) for file in wrong)
+    wrong = [p["file"] for r in records for p in r["problems"] if p["severity"] == "error"]
+    for side in (side for record in records for side in record["sides"]):
+        side["errors"] = sum(file.startswith(side["path"]) for file in wrong)
     return {
         **{"schema": 1, "command": "verify", "dir": ", ".join(map(str, folders))},
-        "scales": list(scales) if scales else None,
-        **{"ok": not errors, "errors": errors, "sets": records},
+        **{"scales": list(scales) if scales else None, "sets": records},
+        **{"ok": not wrong, "errors": len(wrong)},
     }
 
 
@@ -186,11 +182,10 @@ def _check_folders(found: FoundSet, problems: Problems) -> None:
     for place in found.broken:
         if UNFINISHED in place.fault:
             problems.add("error", "unfinished", place.path, UNFINISHED)
-    for text in found.doubts():  # an error where it may be the LR
-        if text in found.unreadable:
-            problems.add("error", "unreadable", found.home, text)
-        else:
-            problems.add("note" if found.lq else "error", "unused", found.home, text)
+    for text in found.doubts():
+        fault = "unreadable" if text in found.unreadable else "unused"
+        may_be_lq = fault == "unreadable" or not found.lq
+        problems.add("error" if may_be_lq else "note", fault, found.home, text)
 
 
 def _check_names(found: FoundSet, gt: ImageStore, options: _Options, problems: Problems) -> None:
