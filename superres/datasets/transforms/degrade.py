@@ -130,8 +130,12 @@ class Step(BaseTransform):
         raise NotImplementedError
 
 
-@TRANSFORMS.register_module()
-@dataclass(kw_only=True)
+def _step(cls: type) -> type:
+    """Register a step; its annotated fields are its arguments."""
+    return TRANSFORMS.register_module()(dataclass(kw_only=True)(cls))
+
+
+@_step
 class ResizeToLq(Step):
     """Resize to the size of gt over the scale; MATLAB's bicubic on the integers of gt is exact.
 
@@ -148,8 +152,7 @@ class ResizeToLq(Step):
         return imresize(image, size=size, method=choose(rng, self.method), border=self.border)
 
 
-@TRANSFORMS.register_module()
-@dataclass(kw_only=True)
+@_step
 class BlurDown(Step):
     """BD: Gaussian blur, then every scale-th pixel. The papers': x3, 7x7, sigma 1.6."""
 
@@ -217,8 +220,7 @@ def draw_size(rng: Generator, pair: tuple[float, float]) -> int:
     return 2 * (low if low == high else int(rng.integers(low, high + 1))) + 1
 
 
-@TRANSFORMS.register_module()
-@dataclass(kw_only=True)
+@_step
 class RandomGaussianBlur(Step):
     """Blur with a Gaussian of random width, or of two widths and a random direction.
 
@@ -244,8 +246,7 @@ class RandomGaussianBlur(Step):
         return degrade.blur(image, kernel, self.border)
 
 
-@TRANSFORMS.register_module()
-@dataclass(kw_only=True)
+@_step
 class RandomSinc(Step):
     """Low-pass with a sinc, which rings as sharpening and strong compression do.
 
@@ -263,8 +264,7 @@ class RandomSinc(Step):
         return degrade.blur(image, degrade.sinc_kernel(size, draw(rng, self.cutoff)))
 
 
-@TRANSFORMS.register_module()
-@dataclass(kw_only=True)
+@_step
 class RandomGaussianNoise(Step):
     """Add white Gaussian noise; DN is level 30 behind the bicubic.
 
@@ -284,8 +284,7 @@ class RandomGaussianNoise(Step):
         return degrade.gaussian_noise(image, level, rng, happens(rng, self.grey))
 
 
-@TRANSFORMS.register_module()
-@dataclass(kw_only=True)
+@_step
 class RandomPoissonNoise(Step):
     """Add shot noise, stronger where the image is brighter.
 
@@ -303,8 +302,7 @@ class RandomPoissonNoise(Step):
         return degrade.poisson_noise(image, strength, rng, happens(rng, self.grey))
 
 
-@TRANSFORMS.register_module()
-@dataclass(kw_only=True)
+@_step
 class RandomJpeg(Step):
     """Compress as JPEG and decode again. A float image is rounded first, as a file would be.
 
@@ -320,8 +318,7 @@ class RandomJpeg(Step):
         return degrade.jpeg(to_uint8(image), quality).astype(image.dtype)
 
 
-@TRANSFORMS.register_module()
-@dataclass(kw_only=True)
+@_step
 class RandomRescale(Step):
     """Upscale or shrink ``lq`` by a random factor; a later ``ResizeToLq`` brings it to its size.
 

@@ -105,13 +105,6 @@ def _difference(made: np.ndarray, lq: np.ndarray) -> float:
     return float(difference.mean()) if difference.max() <= 1 else math.inf
 
 
-_FAULTS = {
-    "rounding": "not the exact bicubic, off by rounding",
-    "scale": "wrong scale",
-    "content": "not the bicubic of its ground truth",
-}
-
-
 @dataclass
 class Side:
     """One low-quality side of a set, to :func:`.pair_check.pairs_fault` a dataset.
@@ -195,9 +188,8 @@ def look(gt: ImageStore, sides: list[Side], i: int) -> Seen:
             seen.verdicts.append((number, verdict.kind, verdict.convention))
         kind, fault = "scale", size_fault(high.shape, low.shape, side.scale)
         if verdict is not None:
-            kind, good = verdict.kind, verdict.kind in GOOD
-            what = _FAULTS.get(kind, "not the bicubic")
-            fault = "" if good else f"{what}: {verdict.detail}"
+            kind = verdict.kind
+            fault = "" if kind in GOOD else f"not the bicubic: {verdict.detail}"
         if low.dtype != high.dtype:
             bits = 8 * low.dtype.itemsize, 8 * high.dtype.itemsize
             text = f"{bits[0]} bits per sample, its ground truth {of} has {bits[1]}"
