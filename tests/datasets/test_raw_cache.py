@@ -72,19 +72,19 @@ def test_what_changes_is_read_again(make_folders, place):
     write_image(root / "HR" / "002.png", new[2])
     again = opened(root)
     for one in (dataset, again):
-        assert np.array_equal(one[2]["gt"], new[2])
-        assert np.array_equal(one[1]["gt"], before[1])
+        assert np.array_equal(one.load(2)[1], new[2])
+        assert np.array_equal(one.load(1)[1], before[1])
     (file,) = place.iterdir()
     with file.open("r+b") as opening:  # as after a crash: entries are there, pixels are not
         opening.seek(again.gt._ends[0])
         opening.write(bytes(1000))
     raw_cache._CACHES.clear()
-    assert np.array_equal(opened(root)[0]["gt"], before[0])
+    assert np.array_equal(opened(root).load(0)[1], before[0])
     write_image(root / "HR" / "003.png", new[0][:40, :40])  # of another size: read, but not kept
     assert np.array_equal(again.gt.read_at(3), new[0][:40, :40])
     (root / "HR" / "004.png").unlink()
     with pytest.raises(UserError, match=r"004\.png: no such"):
-        dataset[4]
+        dataset.load(4)
 
 
 def test_a_bound(make_folders, place, monkeypatch):
