@@ -163,8 +163,9 @@ def _not_found(spec: str, data_root: str | Path, tried: list[Path], scale: int) 
     what = f"the set {spec!r} is not there (looked at {', '.join(map(str, tried))})"
     for there in [p for p in tried if p.is_dir()][:1]:
         kind = re.search(r"/(LR_\w+)/?$", spec)
-        lacks = f"ground truth with {kind[1]}" if kind else "images, no LMDB and no known layout"
-        what = f"the folder {there} holds no {lacks} for x{scale}"
+        lacks = "no images, no LMDB and no known layout"
+        lacks = f"no ground truth with {kind[1]}" if kind else lacks
+        what = f"the folder {there} holds {lacks} for x{scale}"
         inside = places(there)
         if faults := [p.fault for p in inside if p.fault]:
             what += f"; {some(faults, 4)}"
