@@ -81,7 +81,7 @@ def locate(spec: Spec, data_root: str | Path, scale: int, needs_lq: bool = True)
     if isinstance(spec, Mapping):
         return _named(spec, Path(data_root), scale)
     if not isinstance(spec, str) or not spec:
-        raise UserError(f"{spec!r} is no set: give a name, a path, or dict(gt=FOLDER, lq=FOLDER)")
+        raise UserError(f"{spec!r} is not a set: give a name, path or dict(gt=FOLDER, lq=FOLDER)")
     asked = re.fullmatch(r"(.+)/LR_(\w+)/?", spec)
     base, kind = asked.groups() if asked else (spec, None)
     tried = list(dict.fromkeys([Path(data_root) / base, Path(base)]))
