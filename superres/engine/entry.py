@@ -165,7 +165,7 @@ def _train(
                 at_the_end.callback(open_work_dir(folder, log.warn).close)
         except UserError as error:
             mistake = error
-        agreement.share_mistake(mistake, everywhere=True)
+        agreement.share_mistake(mistake)
         on_start(folder)
         changed = {key: str(value) for key, value in changes.items()}
         log.debug(f"config {stem}", config=stem, changes=changed)

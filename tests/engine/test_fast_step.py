@@ -203,8 +203,9 @@ def test_a_failed_recording_leaves_nothing_behind(fault, recorder):
 
     def update(batch):
         drawn.append(float(torch.rand(1)))
-        return step.update(batch)
+        return whole(batch)
 
+    whole, step.update = step.update, update
     step.optim_wrapper.step = refuse
     graphed(step, update, said)
     assert torch.equal(curve(step, data), curve(plain, data))

@@ -1,13 +1,11 @@
 """Several processes of one run must have read the same config, data and program.
 
-Compared at the start, before anything is trained: first one digest per process, and only where
-those differ the parts, so that a thousand processes exchange a few bytes each.
+Compared at the start, before anything is trained.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -71,12 +69,11 @@ def require_same(what: str, facts: Facts) -> None:
     Raises:
         UserError: on all ranks, where any differs; says which ranks, and in what the first does.
     """
-    own = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-    if len(set(launch.gather(own))) == 1:
+    first, *_ = everyone = launch.gather(facts)
+    wrong = [r for r, found in enumerate(everyone) if found != first]
+    if not wrong:
         return
-    everyone = launch.gather(facts)
     launch.report_once()
-    first, wrong = everyone[0], [r for r, found in enumerate(everyone) if found != everyone[0]]
     theirs = everyone[wrong[0]]
     differences = [
         f"{key}: {theirs.get(key, 'nothing')[:60]} instead of {first.get(key, 'nothing')[:60]}"
@@ -111,11 +108,8 @@ def require_same_data(training: Callable[[], Any], validation: Callable[[], list
     require_same("data", facts)
 
 
-def share_mistake(mistake: UserError | None, everywhere: bool = False) -> None:
+def share_mistake(mistake: UserError | None) -> None:
     """A mistake that any rank has found ends all of them; called by all ranks.
-
-    Args:
-        everywhere: it does not matter which rank has found it.
 
     Raises:
         UserError: on all ranks; names those that found it, unless all did.
@@ -126,5 +120,5 @@ def share_mistake(mistake: UserError | None, everywhere: bool = False) -> None:
         launch.report_once()
         text = found[wrong[0]]
         same = [r for r in wrong if found[r] == text]
-        where = "" if everywhere or wrong == [*range(len(found))] else launch.name_ranks(same)
-        raise UserError(f"{where}: {text}" if where else text)
+        every = len(wrong) == len(found)
+        raise UserError(text if every else f"{launch.name_ranks(same)}: {text}")

@@ -111,20 +111,19 @@ def restore(run: Trainer, content: dict[str, Any], path: str) -> None:
 
 def _warn_of_changes(run: Trainer, then: Mapping[str, Any]) -> None:
     """What the samples depend on, and is not what it was."""
-    count = then.get("pictures", run.image_count)  # not in older files
-    before = _sampling(then.get("config", {}), then.get("seed"), count)
-    for key, now in _sampling(to_plain(run.cfg), run.seed, run.image_count).items():
-        if before[key] != now:
+    before, now = then.get("config", {}), to_plain(run.cfg)
+    count = run.image_count
+    facts = {
+        "seed": (then.get("seed"), run.seed),
+        "training images": (then.get("pictures", count), count),  # not in older files
+        **{key: (before.get(key), now.get(key)) for key in ("global_batch_size", "train_set")},
+    }
+    for key, (old, new) in facts.items():
+        if old != new:
             run.log.warn(
-                f"{key} {now} differs from the checkpoint's {before[key]}: sampling will differ "
+                f"{key} {new!r} differs from the checkpoint's {old!r}: sampling will differ "
                 "from an uninterrupted run"
             )
-
-
-def _sampling(config: Mapping[str, Any], seed: Any, images: int) -> dict[str, Any]:
-    train_set = f"{config.get('train_set')!r} with {images} images"
-    batch = config.get("global_batch_size")
-    return {"seed": seed, "global_batch_size": batch, "train_set": train_set}
 
 
 def _restore_schedule(run: Trainer, content: dict[str, Any], then: Mapping[str, Any]) -> None:
@@ -159,14 +158,12 @@ def _check_optimizer(optimizer: torch.optim.Optimizer, saved: Any) -> None:
     Raises:
         ValueError, KeyError, TypeError, AttributeError, IndexError: they do not fit.
     """
-    parameters: list[Tensor] = []
     for mine, other in zip(optimizer.param_groups, saved["param_groups"], strict=True):
-        parameters += mine["params"]
         for key in mine.keys() - {"params", *FORMS}:
             # Switches come with new versions of PyTorch; what is not a switch was always there.
-            new = key not in other and isinstance(mine[key], bool | None)
-            if not new:
+            if key in other or not isinstance(mine[key], bool | None):
                 _require_alike(key, mine[key], other[key])
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
     kept = saved["state"]
     for index, state in kept.items():
         if state.keys() != kept[min(kept)].keys():
@@ -179,24 +176,23 @@ def _check_optimizer(optimizer: torch.optim.Optimizer, saved: Any) -> None:
 
 
 def _require_alike(what: str, own: Any, saved: Any) -> None:
-    if not _alike(own, saved):
-        raise ValueError(f"{what} is {str(saved)[:40]}")
-
-
-def _alike(own: Any, saved: Any) -> bool:
-    """Whether a value of a checkpoint can take the place of this run's."""
+    """A value of a checkpoint must be one that can take the place of this run's."""
     if isinstance(own, bool | None):
-        return saved is own
-    if isinstance(own, list | tuple):
+        fits = saved is own
+    elif isinstance(own, list | tuple):
         fits = isinstance(saved, list | tuple) and len(saved) == len(own)
-        return fits and all(map(_alike, own, saved))
-    if not isinstance(own, int | float | Tensor):
-        return isinstance(saved, type(own))
-    if not isinstance(saved, Tensor):
-        return type(saved) in (int, float) and not (isinstance(own, Tensor) and own.numel() > 1)
-    plain = saved.layout is torch.strided and saved.is_floating_point() and not saved.is_meta
-    several = isinstance(own, Tensor) and own.numel() > 1
-    return plain and (saved.shape == own.shape if several else saved.numel() == 1)
+        for mine, other in zip(own, saved) if fits else ():
+            _require_alike(what, mine, other)
+    elif not isinstance(own, int | float | Tensor):
+        fits = isinstance(saved, type(own))
+    else:
+        several = isinstance(own, Tensor) and own.numel() > 1
+        fits = type(saved) in (int, float) and not several
+        if isinstance(saved, Tensor):
+            plain = saved.layout is torch.strided and saved.is_floating_point()
+            fits = plain and (saved.shape == own.shape if several else saved.numel() == 1)
+    if not fits:
+        raise ValueError(f"{what} is {str(saved)[:40]}")
 
 
 # -- files ---------------------------------------------------------------------------------------
@@ -208,22 +204,16 @@ def iteration_files(folder: Path) -> list[tuple[int, Path]]:
     return sorted(((int(match[1]), path) for match, path in found if match), reverse=True)
 
 
-_KEPT = (bool, int, float, str, type(None))
-
-
 def plain(value: Any) -> Any:
     """Containers as dict, list and tuple, so that ``torch.load(weights_only=True)`` opens them."""
-    if isinstance(value, dict):
-        found = {k: v if type(v) in (*_KEPT, Tensor) else plain(v) for k, v in value.items()}
-        # Whatever layout the training prefers.
-        return {k: v.contiguous() if isinstance(v, Tensor) else v for k, v in found.items()}
-    if isinstance(value, tuple | list):
-        parts = (v if type(v) in _KEPT else plain(v) for v in value)
-        return tuple(parts) if isinstance(value, tuple) else [*parts]
-    if isinstance(value, Tensor):
-        return value.detach().contiguous()
-    if type(value) in _KEPT:
+    if value is None or type(value) in (bool, int, float, str):
         return value
+    if isinstance(value, Tensor):  # whatever layout the training prefers
+        return value.detach().contiguous()
+    if isinstance(value, dict):
+        return {k: plain(v) for k, v in value.items()}
+    if isinstance(value, tuple | list):
+        return (tuple if isinstance(value, tuple) else list)(map(plain, value))
     # Subclasses (torch's version string, numpy's scalars) are not opened by weights_only.
     if isinstance(value, str):
         return str(value)
@@ -264,9 +254,6 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
             training of this package.
     """
     try:
-        with path.open("rb") as file:
-            if file.read(2) != b"PK":  # the format before PyTorch 1.6 has no checksums
-                raise UserError(f"{path} is damaged or cut off: File is not a zip file")
         state, _ = open_weights(path)
     except OSError as error:
         raise UserError(f"checkpoint {path} cannot be read: {error.strerror}") from error

@@ -69,7 +69,10 @@ class TrainStep:
             if shapes not in self._compiled:
                 self._compiled.add(shapes)
                 return self._first(batch, seed)
-        return self.graph(batch) if self.graph is not None else self.update(batch)
+        if self.graph is None:
+            return self.update(batch)
+        losses = self.graph(batch)
+        return self._again(batch, seed) if losses is None else losses
 
     def update(self, batch: dict[str, Any]) -> Losses:
         """Losses of a batch, the mean over its micro-batches, and the update they lead to."""
@@ -109,8 +112,12 @@ class TrainStep:
             if is_out_of_memory(error):
                 raise
             first = str(error).strip().splitlines() or [type(error).__name__]
-            self.say(f"speed.compile failed, training without it: {first[0][:200]}")
+            self.say(f"speed.compile failed, training continues without it: {first[0][:200]}")
         self.module.run_backbone = self._compiled = None
+        return self._again(batch, seed)
+
+    def _again(self, batch: dict[str, Any], seed: int) -> Losses:
+        """The whole update; a quick form that failed on the way left gradients and drew numbers."""
         self.optim_wrapper.zero_grad()
         self._seed(seed)
         return self.update(batch)

@@ -38,7 +38,7 @@ class GraphedUpdate:
             shapes, may matter to it.
         optim_wrapper: its optimiser was made with ``capturable=True``.
         device: that everything is on.
-        say: told if recording failed; from then on ``update`` is called as it is.
+        say: told if recording failed; from then on the answer is None.
     """
 
     def __init__(
@@ -63,10 +63,9 @@ class GraphedUpdate:
                 "capturable=True); going on without"
             )
         self._rates: list[Tensor] = []
-        self._known_rates: list[float] = []
 
-    def __call__(self, batch: dict[str, Any]) -> dict[str, Tensor]:
-        """One update."""
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Tensor] | None:
+        """One update; None where it is not done, for the caller to do it from the start."""
         key = tuple((k, v.shape, v.dtype) for k, v in batch.items() if isinstance(v, Tensor))
         if (settings := self._settings()) != self._recorded_by:
             if self.recorded:
@@ -74,12 +73,11 @@ class GraphedUpdate:
             self._forget()
             self._recorded_by = settings
         if self.failed or (key not in self.recorded and len(self.recorded) == MOST):
-            return self.update(batch)
+            return None
         if key not in self.recorded:
             self.seen[key] += 1
             if self.seen[key] <= WARM_UP:
                 return self._beside(batch)
-            random_state = self._random_state()
             try:
                 self.recorded[key] = self._record(batch)
             except RuntimeError as error:
@@ -88,15 +86,12 @@ class GraphedUpdate:
                 self.say(f"speed.cuda_graph: recording failed, going on without: {first}")
             if self.failed:  # the exception is gone, and with it what the recording held
                 self._forget()
-                # What it left behind lies in its memory and holds no numbers: this update starts
-                # again from nothing.
-                self.optimizer.zero_grad(set_to_none=True)
-                self._restore_random_state(*random_state)
-                return self.update(batch)
+                return None
         graph, inputs, outputs, scalars = self.recorded[key]
         for name, tensor in inputs.items():
             tensor.copy_(batch[name], non_blocking=True)
-        self._set_rates()
+        for rate, group in zip(self._rates, self.optimizer.param_groups):
+            rate.fill_(group["lr"])
         graph.replay()
         self._scalars().update(scalars)
         return {name: value.clone() for name, value in outputs.items()}
@@ -135,9 +130,7 @@ class GraphedUpdate:
         }
         groups = self.optimizer.param_groups
         rates = [float(g["lr"]) for g in groups]
-        if not self._rates:
-            self._rates = [torch.tensor(r, device=self.device) for r in rates]
-            self._known_rates = list(rates)
+        self._rates = self._rates or [torch.tensor(r, device=self.device) for r in rates]
         graph = torch.cuda.CUDAGraph()
         torch.cuda.synchronize(self.device)
         try:
@@ -155,24 +148,6 @@ class GraphedUpdate:
     def _scalars(self) -> dict[str, Any]:
         """What the update tells beside its losses: the norm of the gradients."""
         return getattr(self.optim_wrapper.message_hub, "scalars", {})
-
-    def _random_state(self) -> list[Tensor]:
-        """The state of torch's generator on the CPU, and of the device's."""
-        states = [torch.get_rng_state()]
-        if self.device.type == "cuda":
-            states.append(torch.cuda.get_rng_state(self.device))
-        return states
-
-    def _restore_random_state(self, cpu: Tensor, device: Tensor | None = None) -> None:
-        torch.set_rng_state(cpu)
-        if device is not None:
-            torch.cuda.set_rng_state(device, self.device)
-
-    def _set_rates(self) -> None:
-        for i, group in enumerate(self.optimizer.param_groups):
-            if group["lr"] != self._known_rates[i]:
-                self._rates[i].fill_(group["lr"])
-                self._known_rates[i] = group["lr"]
 
 
 def prefetched(batches: Iterator[dict[str, Any]], device: torch.device) -> Iterator[dict[str, Any]]:
