@@ -123,14 +123,19 @@ def report(
 
 
 def print_report(result: Mapping[str, Any]) -> None:
-    """Print a report as two Markdown tables."""
+    """Print a report as Markdown tables."""
     print(f"benchmark {result['benchmark']} on {result['device']}")
     for part in ("versions", "setup"):
         print(", ".join(f"{k} {v}" for k, v in result[part].items()))
+    print("\n".join(["", *tables(result)]))
+
+
+def tables(result: Mapping[str, Any]) -> list[str]:
+    """The lines of a Markdown table of a report's variants, and of one of its ratios, if any."""
     rows = [[r["name"], f"{r['median']:,.4g}", r["unit"]] for r in result["variants"]]
-    quotients = [[name, f"{value:,.2f}"] for name, value in result["ratios"].items()]
+    ratios = [[name, f"{value:,.2f}"] for name, value in result["ratios"].items()]
     lines = markdown_table(["variant", "median:", "unit"], rows)
-    print("\n".join(["", *lines, "", *markdown_table(["ratio", "value:"], quotients)]))
+    return [*lines, "", *markdown_table(["ratio", "value:"], ratios)] if ratios else lines
 
 
 def single_thread() -> None:

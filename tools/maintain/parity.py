@@ -33,6 +33,10 @@ from unittest.mock import MagicMock
 
 import numpy as np
 import torch
+import yaml
+from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import PARAM_SCHEDULERS, DefaultScope
 from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -99,8 +103,6 @@ def bare(checkout: Path, *names: str) -> types.ModuleType:
 
 def basicsr(checkout: Path, config: str) -> Peer:
     """Their SRModel."""
-    import yaml
-
     archs = bare(checkout, "basicsr", "basicsr.models", "basicsr.archs")
     options = yaml.safe_load(Path(config).read_text(encoding="utf-8"))
     given = dict(options["network_g"])
@@ -125,22 +127,9 @@ def basicsr(checkout: Path, config: str) -> Peer:
 
 def mmagic(checkout: Path, config: str) -> Peer:
     """Their BaseEditModel, by mmengine's own train_step."""
-    from mmengine.config import Config
-    from mmengine.optim import build_optim_wrapper
-    from mmengine.registry import PARAM_SCHEDULERS, DefaultScope
-
-    rooms = (
-        "archs",
-        "base_models",
-        "losses",
-        "editors",
-        "editors.edsr",
-        "data_preprocessors",
-        "utils",
-    )
-    bare(
-        checkout, "mmagic", "mmagic.utils", "mmagic.models", *(f"mmagic.models.{r}" for r in rooms)
-    )
+    rooms = ("archs", "base_models", "losses", "editors", "editors.edsr", "data_preprocessors")
+    below = (f"mmagic.models.{room}" for room in (*rooms, "utils"))
+    bare(checkout, "mmagic", "mmagic.utils", "mmagic.models", *below)
     theirs = Config.fromfile(config)
     parts = ("base_models.base_edit_model", "losses.pixelwise_loss", "editors.edsr.edsr_net")
     for name in (*parts, "data_preprocessors.data_preprocessor"):
@@ -177,9 +166,8 @@ def edsr_pytorch(checkout: Path, line: str) -> Peer:
     args = importlib.import_module("option").args
     seen: list[float] = []
     folder = tempfile.gettempdir()
-    keep = types.SimpleNamespace(
-        write_log=lambda *_: None, get_path=lambda *_: folder, log_file=sys.stderr, dir=folder
-    )
+    keep = types.SimpleNamespace(write_log=lambda *_: None, get_path=lambda *_: folder,
+                                 log_file=sys.stderr, dir=folder)  # fmt: skip
     model = importlib.import_module("model").Model(args, keep)
     model.double()
     loss = importlib.import_module("loss").Loss(args, keep)
@@ -199,11 +187,8 @@ def edsr_pytorch(checkout: Path, line: str) -> Peer:
     return model.model, train
 
 
-PEERS = {
-    "basicsr": (basicsr, "basicsr"),
-    "mmagic": (mmagic, "mmediting"),
-    "edsr-pytorch": (edsr_pytorch, "edsr-pytorch"),
-}
+PEERS = {"basicsr": (basicsr, "basicsr"), "mmagic": (mmagic, "mmediting"),
+         "edsr-pytorch": (edsr_pytorch, "edsr-pytorch")}  # fmt: skip
 """What makes a toolbox's training, and the format of its weights."""
 
 
@@ -219,9 +204,7 @@ def batches_of(count: int, size: int, patch: int, scale: int) -> list[Batch]:
             top, left = (rng.integers(length - side + 1) for length in image.shape[:2])
             gt.append(image[top : top + side, left : left + side])
         pair = [np.stack([imresize(image, 1 / scale) for image in gt]), np.stack(gt)]
-        found.append(
-            tuple(torch.from_numpy(side).permute(0, 3, 1, 2).contiguous() for side in pair)
-        )
+        found.append(tuple(torch.from_numpy(x).permute(0, 3, 1, 2).contiguous() for x in pair))
     return found
 
 
@@ -233,8 +216,6 @@ def ours(
     module.data_preprocessor.to_float = lambda x: x.permute(0, 3, 1, 2).double() / 255.0
     module.backbone.load_state_dict(start)
     cpu = torch.device("cpu")
-    from mmengine.optim import build_optim_wrapper
-
     wrapper = build_optim_wrapper(module, optim_config(cfg, Fast(), cpu))
     step, steps = TrainStep(module, wrapper, cpu), schedulers(cfg, wrapper)
     losses = []
@@ -245,6 +226,11 @@ def ours(
         for one in steps:
             one.step()
     return losses, module.backbone.state_dict()
+
+
+def apart(found: Tensor, wanted: Tensor) -> float:
+    """The largest difference, as a part of the largest value."""
+    return float((found - wanted).abs().max() / wanted.abs().max())
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -275,22 +261,18 @@ def main(argv: list[str] | None = None) -> int:
 
         first, theirs, last = weights(), train(batches), weights()
         losses, state = ours(cfg, first, batches)
-    differences = {
+    parts = {
         "losses": max(abs(a / b - 1) for a, b in zip(losses, theirs, strict=True)),
-        "weights": max(float((state[k] - v).abs().max() / v.abs().max()) for k, v in last.items()),
-        "moved": max(float((first[k] - v).abs().max() / v.abs().max()) for k, v in last.items()),
+        "weights": max(apart(state[key], value) for key, value in last.items()),
+        "moved": max(apart(first[key], value) for key, value in last.items()),
     }
-    shown = {
-        "toolbox": args.toolbox,
-        "config": args.config if line else Path(args.config).name,
-        "steps": args.steps,
-    }
-    shown |= {"batch": size, "patch": cfg.lq_patch_size, "differences": differences}
-    shown |= {"losses": {"theirs": theirs, "superres": losses}}
-    print(json.dumps({key: shown[key] for key in list(shown)[:-1]}, indent=1))
+    shown = {"toolbox": args.toolbox, "config": args.config if line else Path(args.config).name}
+    shown |= {"steps": args.steps, "batch": size, "patch": cfg.lq_patch_size, "differences": parts}
+    print(json.dumps(shown, indent=1))
     if args.json:
+        shown["losses"] = {"theirs": theirs, "superres": losses}
         write_text(args.json, json.dumps(shown, indent=1) + "\n")
-    return int(max(differences["losses"], differences["weights"]) > TOLERANCE)
+    return int(max(parts["losses"], parts["weights"]) > TOLERANCE)
 
 
 if __name__ == "__main__":

@@ -10,96 +10,71 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 if __name__ == "__main__":
     sys.path[:1] = [str(Path(__file__).resolve().parents[i]) for i in (1, 2)]
 
-from maintain import ROOT, markdown_table
+from benchmarks.harness import tables
+from maintain import ROOT, save_svg
 from maintain.docs import filled
 
 PAGE = ROOT / "docs/performance.md"
 
 
-class Question(NamedTuple):
-    """What a benchmark answers.
-
-    Attributes:
-        title: the question.
-        unit: of the variants that the chart shows.
-        goals: (variant or ratio, the limit, whether less is better).
-    """
-
-    title: str
-    unit: str
-    goals: tuple[tuple[str, float, bool], ...] = ()
-
-
+QUESTIONS = {
+    "photo": ("How long does a small photo take, the whole command?", "s"),
+    "folder": ("How fast is a folder of small images?", "images/s"),
+    "infer": ("How fast is a larger image on a CPU?", "ms"),
+    "train": ("How fast is a training step on a CPU?", "it/s"),
+    "data": ("How fast are training samples?", "us/sample"),
+    "loop": ("What does the training loop itself cost?", "ms/iteration"),
+    "metrics": ("How fast are PSNR and SSIM?", "ms"),
+    "resize": ("How fast is MATLAB's bicubic?", "ms"),
+}
+"""What each benchmark answers, and the unit of the variants that its chart shows."""
 NCNN = "superres upscale, EDSR 16x64 / ncnn script, EDSR 16x64"
 MEMORY = "x4 peak memory, eager PyTorch whole / superres ncnn tiles"
-QUESTIONS = {
-    "photo": Question(
-        "How long does a small photo take, the whole command?",
-        "s",
-        (("superres upscale, edsr-s", 0.7, True), (NCNN, 1.3, True)),
-    ),
-    "folder": Question("How fast is a folder of small images?", "images/s"),
-    "infer": Question(
-        "How fast is a larger image on a CPU?",
-        "ms",
-        (("x4 eager PyTorch / superres ncnn", 3.0, False), (MEMORY, 3.0, False)),
-    ),
-    "train": Question("How fast is a training step on a CPU?", "it/s"),
-    "data": Question(
-        "How fast are training samples?",
-        "us/sample",
-        (("superres", 50.0, True), ("2 workers to an empty step", 2000.0, False)),
-    ),
-    "loop": Question(
-        "What does the training loop itself cost?", "ms/iteration", (("loop", 0.3, True),)
-    ),
-    "metrics": Question("How fast are PSNR and SSIM?", "ms"),
-    "resize": Question("How fast is MATLAB's bicubic?", "ms"),
+GOALS = {
+    "photo": (("superres upscale, edsr-s", 0.7, True), (NCNN, 1.3, True)),
+    "infer": (("x4 eager PyTorch / superres ncnn", 3.0, False), (MEMORY, 3.0, False)),
+    "data": (("superres", 50.0, True), ("2 workers to an empty step", 2000.0, False)),
+    "loop": (("loop", 0.3, True),),
 }
+"""(variant or ratio, the limit, whether less is better)."""
 
 
-def section(name: str, question: Question, result: dict[str, Any]) -> list[str]:
+def section(name: str, result: dict[str, Any]) -> list[str]:
     """The Markdown lines that answer a question."""
-    setup = ", ".join(f"{key} {value}" for key, value in result["setup"].items())
-    rows = [[v["name"], f"{v['median']:,.4g}", v["unit"]] for v in result["variants"]]
-    ratios = [[ratio, f"{value:,.2f}"] for ratio, value in result["ratios"].items()]
+    title, setup = QUESTIONS[name][0], ", ".join(f"{k} {v}" for k, v in result["setup"].items())
     found = {v["name"]: (v["median"], v["unit"]) for v in result["variants"]}
     found |= {ratio: (value, "times") for ratio, value in result["ratios"].items()}
     goals = []
-    for key, limit, less in question.goals:
+    for key, limit, less in GOALS.get(name, ()):
         value, unit = found[key]
         met = "met" if (value <= limit if less else value >= limit) else "missed"
         bound = f"at {'most' if less else 'least'} {limit:,g} {unit}"
         goals.append(f"- {key}: {bound}; {value:,.4g}, {met}")
-    lines = [f"## {question.title}", "", f"![{question.title}](images/performance-{name}.svg)", ""]
-    lines += [f"`tools/benchmark.py {name}` on {result['device']}; {setup}.", ""]
-    lines += markdown_table(["variant", "median:", "unit"], rows)
-    lines += ["", *markdown_table(["ratio", "value:"], ratios)] if ratios else []
+    lines = [f"## {title}", "", f"![{title}](images/performance-{name}.svg)", ""]
+    lines += [f"`tools/benchmark.py {name}` on {result['device']}; {setup}.", "", *tables(result)]
     return [*lines, "", *(["Goals:", "", *goals, ""] if goals else [])]
 
 
-def plot(name: str, question: Question, result: dict[str, Any]) -> None:
+def plot(name: str, result: dict[str, Any]) -> None:
     """Draw the variants as bars: the same bytes for the same numbers."""
-    import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    shown = [v for v in result["variants"] if v["unit"] == question.unit][::-1]
+    unit = QUESTIONS[name][1]
+    shown = [v for v in result["variants"] if v["unit"] == unit][::-1]
     figure = Figure(figsize=(8, 0.6 + 0.35 * len(shown)), layout="constrained")
     axes = figure.subplots()
     colours = ["#3f51b5" if "superres" in v["name"] else "#9e9e9e" for v in shown]
     bars = axes.barh([v["name"] for v in shown], [v["median"] for v in shown], color=colours)
     axes.bar_label(bars, fmt=lambda x: f"{x:,.0f}" if x >= 100 else f"{x:.3g}", padding=3)
-    axes.set_xlabel(question.unit)
+    axes.set_xlabel(unit)
     axes.spines[["top", "right"]].set_visible(False)
     axes.margins(x=0.12)
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
-        file = ROOT / f"docs/images/performance-{name}.svg"
-        figure.savefig(file, metadata={"Date": None, "Creator": None}, facecolor="white")
+    save_svg(figure, ROOT / f"docs/images/performance-{name}.svg", name)
 
 
 def measured() -> dict[str, dict[str, Any]]:
@@ -111,9 +86,7 @@ def measured() -> dict[str, dict[str, Any]]:
 def page() -> str:
     """docs/performance.md with what the results say."""
     results = measured()
-    lines = [
-        line for name, found in results.items() for line in section(name, QUESTIONS[name], found)
-    ]
+    lines = [line for name, found in results.items() for line in section(name, found)]
     versions = {tuple(found["versions"].items()) for found in results.values()}
     lines += [", ".join(f"{k} {v}" for k, v in each) + "." for each in sorted(versions)]
     return filled(PAGE, lines)
@@ -123,7 +96,7 @@ def main() -> None:
     """Write the page and its charts."""
     PAGE.write_text(page(), encoding="utf-8")
     for name, found in measured().items():
-        plot(name, QUESTIONS[name], found)
+        plot(name, found)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path[:1] = [str(Path(__file__).resolve().parents[i]) for i in (1, 2)]
 
-from maintain import ROOT, markdown_table
+from maintain import ROOT, markdown_table, save_svg
 from maintain.docs import filled
 from maintain.records import RECORDS
 
@@ -54,7 +54,6 @@ def table(curves: dict[str, Curve]) -> list[str]:
 
 def plot(curves: dict[str, Curve]) -> None:
     """Draw all curves into `PLOT`, the same bytes for the same logs."""
-    import matplotlib as mpl
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 5), layout="constrained")
@@ -65,8 +64,7 @@ def plot(curves: dict[str, Curve]) -> None:
     axes.set_ylim(bottom=35.5)
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "recipe"}):
-        figure.savefig(PLOT, metadata={"Date": None, "Creator": None})
+    save_svg(figure, PLOT, "recipe")
 
 
 def page() -> str:

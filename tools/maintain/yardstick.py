@@ -20,10 +20,12 @@ import argparse
 import contextlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -32,14 +34,16 @@ import cv2
 import numpy as np
 import torch
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+if __name__ == "__main__":
+    sys.path[:1] = [str(Path(__file__).resolve().parents[i]) for i in (1, 2)]
 
+from maintain import ROOT
 from superres.cli.main import exit_code
+from superres.cli.quickstart import PHOTOGRAPHS
 from superres.errors import UserError, some
+from superres.imaging.photographs import photograph
 from superres.options import whole
 
-ROOT = Path(__file__).resolve().parents[2]
-PYTHON = sys.executable
 PARTS = ("traces", "scores", "images", "benchmarks")
 SEEN = 1.05  # medians closer than this are equal: machines drift by as much from minute to minute
 # Variants without a line of superres: where they change, the machine did; they are shown only.
@@ -47,9 +51,8 @@ PLAIN = ("cv2", "python", "crop copy", "whole PNG", "480x480", "PSNR-Y plain", "
 PLAIN += ("import torch",)
 
 SMALL = """global_batch_size=4 lq_patch_size=24 val_sets=[] test_sets=[] log_interval=50
-    tensorboard=False fast=off""".split()  # noqa: SIM905
+    tensorboard=False fast=off model.backbone.channels=16 model.backbone.num_blocks=2""".split()  # noqa: SIM905
 _EDSR = "edsr/edsr_x2c64b16_g1_300k_div2k.py"
-_TINY = ["model.backbone.channels=16", "model.backbone.num_blocks=2"]
 # Name -> config, options, ranks.
 TRAININGS = {
     "plain": (_EDSR, ["num_workers=0"], 1),
@@ -60,33 +63,36 @@ TRAININGS = {
 BENCHMARKS = ("resize", "metrics", "loop", "data", "startup")
 
 
+@dataclass
 class Commit:
-    """One commit, checked out into ``root/tree``.
+    """One commit, checked out into ``root/tree``; its results go to ``root/out``.
 
     Args:
         name: OLD or NEW, and as given.
-        root: holds its worktree and its results (``out``).
     """
 
-    def __init__(self, name: str, root: Path) -> None:
-        self.name, self.tree, self.out, self.python = name, root / "tree", root / "out", PYTHON
+    name: str
+    root: Path
+    python: str = sys.executable
+
+    def __post_init__(self) -> None:
+        self.tree, self.out = self.root / "tree", self.root / "out"
         self.out.mkdir(parents=True)
 
-    def run(self, tool: str, *arguments: object, launcher: tuple[str, ...] = ()) -> str:
-        """Run one of the commit's own tools; returns what it printed.
+    def run(self, tool: str, *arguments: object, launcher: tuple[str, ...] = ()) -> None:
+        """Run one of the commit's own tools.
 
         Raises:
             UserError: it failed; the end of its output is shown.
         """
-        words = [str(a) for a in arguments]
         start = launcher or (self.python, f"tools/{tool}.py")
         path = f"{Path(self.python).parent}{os.pathsep}{os.environ['PATH']}"
         own = {"PYTHONPATH": str(self.tree), "PYTHON": self.python, "PATH": path}
         own |= {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-        return run_to_end(f"{self.name}: {tool}", [*start, *words], self.tree, own)
+        run_to_end(f"{self.name}: {tool}", [*start, *map(str, arguments)], self.tree, **own)
 
 
-def run_to_end(label: str, command: list[str], folder: Path, env: dict[str, str]) -> str:
+def run_to_end(label: str, command: list[str], folder: Path = ROOT, **env: str) -> str:
     """What a command printed.
 
     Raises:
@@ -101,36 +107,23 @@ def run_to_end(label: str, command: list[str], folder: Path, env: dict[str, str]
     return done.stdout
 
 
-def commit_hash(name: str) -> str:
-    """The commit that a name stands for.
+@contextlib.contextmanager
+def checked_out(side: str, name: str, root: Path) -> Iterator[Commit]:
+    """A commit in a worktree below ``root``, removed afterwards.
 
     Raises:
-        UserError: the repository has no commit of that name.
+        UserError: the repository has no such commit, or it needs what cannot be installed.
     """
-    git = ["git", "rev-parse", "--verify", "--end-of-options", f"{name}^{{commit}}"]
+    made, git = Commit(f"{side} {name}", root / side), ["git", "worktree"]
     try:
-        return run_to_end("git", git, ROOT, {}).strip()
-    except UserError:
-        message = f"{name}: {ROOT} has no such commit; name a branch, a tag or a hash"
-        raise UserError(message) from None
-
-
-@contextlib.contextmanager
-def checked_out(name: str, commit: str, root: Path) -> Iterator[Commit]:
-    """A commit in a worktree below ``root``, removed afterwards."""
-    made, git = Commit(name, root), ["git", "worktree"]
-    try:
-        run_to_end(name, [*git, "add", "--quiet", "--detach", str(made.tree), commit], ROOT, {})
+        run_to_end(made.name, [*git, "add", "--quiet", "--detach", str(made.tree), name])
+        print(made.name, run_to_end("git", ["git", "rev-parse", "HEAD"], made.tree), end="")
         if requirements(made.tree) != requirements(ROOT):
-            print(f"{name}: other requirements; making an environment", file=sys.stderr)
-            make = 'source tools/make_env.sh; superres_make_env "$PWD" tests'
-            env = {"SUPERRES_VENV": str(root / "venv"), "SUPERRES_PYTHON": made.python}
-            run_to_end(f"{name}: its environment", ["bash", "-c", make], made.tree, env)
-            made.python = str(root / "venv/bin/python")
-        program = "import superres; print(superres.__file__)"
-        where = made.run("", "-c", program, launcher=(made.python,)).strip()
-        if not where.startswith(str(made.tree)):
-            raise UserError(f"{name}: the environment imports {where}, not {made.tree}")
+            print(f"{made.name}: other requirements; making an environment", file=sys.stderr)
+            make = ["bash", "-c", 'source tools/make_env.sh; superres_make_env "$PWD" tests']
+            env = {"SUPERRES_VENV": f"{made.root}/venv", "SUPERRES_PYTHON": made.python}
+            run_to_end(f"{made.name}: its environment", make, made.tree, **env)
+            made.python = f"{made.root}/venv/bin/python"
         yield made
     finally:
         remove = [*git, "remove", "--force", str(made.tree)]
@@ -144,19 +137,11 @@ def requirements(tree: Path) -> list[str]:
 
 
 def photographs(folder: Path) -> None:
-    """The quickstart's photographs as PNG files: train/ and holdout/."""
-    from superres.cli.quickstart import PHOTOGRAPHS
-    from superres.imaging.io import read_image, write_image
-    from superres.imaging.photographs import photograph
-    from superres.imaging.resize import modcrop
-
+    """The quickstart's photographs as files: train/ and holdout/."""
     for package, inside, where in PHOTOGRAPHS:
-        image = modcrop(read_image(photograph(package, inside)), 12)
         part = folder / ("holdout" if where == "holdout" else "train")
         part.mkdir(parents=True, exist_ok=True)
-        # A holdout of small images keeps the scoring short.
-        image = image[:240, :240] if where == "holdout" else image
-        write_image(part / f"{Path(inside).stem}.png", image)
+        shutil.copy(photograph(package, inside), part)
 
 
 def kinds(folder: Path) -> None:
@@ -179,7 +164,7 @@ def train(commit: Commit, data: Path, name: str, iterations: int) -> dict[str, A
     trace = folder.with_suffix(".jsonl")
     arguments = ["--work-dir", folder, "--seed", 0, "--trace", trace, "--cfg-options"]
     arguments += [f"train_set={data}", f"max_iters={iterations}"]
-    arguments += [f"checkpoint_interval={iterations}", *SMALL, *_TINY, *options]
+    arguments += [f"checkpoint_interval={iterations}", *SMALL, *options]
     where = [f"configs/{config}", *([ranks] if ranks > 1 else [])]
     launcher = ("bash", "tools/dist_train.sh") if ranks > 1 else ()
     commit.run("train", *where, *arguments, launcher=launcher)
@@ -257,8 +242,7 @@ def speeds(commits: list[Commit], name: str, rounds: int) -> Iterator[tuple[str,
             file = commit.out / f"{name}{number}.json"
             commit.run("benchmark", name, "--json", file)
             for row in json.loads(file.read_text("utf-8"))["variants"]:
-                name_now = row["name"].removesuffix(", from iteration 1")  # of older commits
-                found.setdefault(name_now, []).append(row["median"])
+                found.setdefault(row["name"], []).append(row["median"])
     old, new = measured
     for variant in sorted(old | new):
         a, b = old.get(variant), new.get(variant)
@@ -309,24 +293,15 @@ def main(argv: list[str] | None = None) -> int:
     args.only = args.only.split(",")
     if not set(args.only) <= set(PARTS):
         parser.error(f"--only takes {', '.join(PARTS)}")
-    given = {"OLD": args.old, "NEW": args.new}
-    hashes = {side: commit_hash(name) for side, name in given.items()}
-    for side, name in given.items():
-        print(f"{side} {name}: {hashes[side]}", flush=True)
     if subprocess.run(["git", "diff", "--quiet", "HEAD"], cwd=ROOT, check=False).returncode:
         print(f"note: changes in {ROOT} that are not committed are not compared", file=sys.stderr)
-    with (
-        tempfile.TemporaryDirectory(prefix="yardstick-") as folder,
-        contextlib.ExitStack() as stack,
-    ):
-        root = Path(folder).resolve()
+    folder = tempfile.TemporaryDirectory(prefix="yardstick-")
+    with folder as name, contextlib.ExitStack() as stack:
+        root, differing = Path(name).resolve(), 0
+        sides = {"OLD": args.old, "NEW": args.new}.items()
+        commits = [stack.enter_context(checked_out(side, name, root)) for side, name in sides]
         photographs(root / "photographs")
         kinds(root / "kinds")
-        commits = [
-            stack.enter_context(checked_out(f"{side} {name}", hashes[side], root / side))
-            for side, name in given.items()
-        ]
-        differing = 0
         for what, fault in comparisons(commits, root, args):
             print(f"{what:<28} {fault or 'equal'}", flush=True)
             differing += bool(fault)
