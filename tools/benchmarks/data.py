@@ -54,12 +54,9 @@ def run(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     found = ratios(rows, (PNG, OURS), (OURS, COPY), (OURS, FILES))
     rates = delivered(dataset, args.workers, args.repeats)
     name = f"{args.workers} worker{'s' * (args.workers > 1)}"
-    rows += [
-        row(f"{name} to an empty step", rates, "batch/s"),
-        row(
-            f"step time below which data starves it, {name}", [1000 / r for r in rates], "ms/batch"
-        ),
-    ]
+    starved = f"step time below which data starves it, {name}"
+    rows.append(row(f"{name} to an empty step", rates, "batch/s"))
+    rows.append(row(starved, [1000 / rate for rate in rates], "ms/batch"))
     patches = f"{LQ_PATCH} (LR), {LQ_PATCH * SCALE} (HR)"
     setup = {"images": f"{args.images} of {WIDTH}x{HEIGHT}", "scale": SCALE, "patch": patches}
     return {"rows": rows, "ratios": found, "setup": {**setup, "batch": BATCH, "threads": 1}}
@@ -94,15 +91,9 @@ def samples(dataset: Any, files: Any, repeats: int) -> list[Row]:
         raise AssertionError("the batches are of different shapes")
     if not all(torch.equal(ours()[part], ours(files)[part]) for part in ("inputs", "gt")):
         raise AssertionError("the pack and the files give different batches")
-    return measure(
-        [
-            Variant(PNG, others, BATCH, "us/sample"),
-            Variant(OURS, ours, len(keys), "us/sample"),
-            Variant(FILES, partial(ours, files), len(keys), "us/sample"),
-            Variant(COPY, copy_only, len(keys), "us/sample"),
-        ],
-        repeats,
-    )
+    ways = {OURS: ours, FILES: partial(ours, files), COPY: copy_only}
+    variants = [Variant(name, way, len(keys), "us/sample") for name, way in ways.items()]
+    return measure([Variant(PNG, others, BATCH, "us/sample"), *variants], repeats)
 
 
 def others_batch(dataset: Any, keys: list[Any]) -> Callable[[], Any]:
@@ -118,10 +109,8 @@ def others_batch(dataset: Any, keys: list[Any]) -> Callable[[], Any]:
     for key in keys:
         name = dataset[key]["meta"]["name"]
         for store, factor in ((dataset.lq, 1), (dataset.gt, SCALE)):
-            side = SIDE // SCALE * factor
-            png = cv2.imencode(
-                ".png", store.read(name)[:side, :side], [cv2.IMWRITE_PNG_COMPRESSION, 3]
-            )
+            side, level = SIDE // SCALE * factor, [cv2.IMWRITE_PNG_COMPRESSION, 3]
+            png = cv2.imencode(".png", store.read(name)[:side, :side], level)
             files.append((png[1], LQ_PATCH * factor))
 
     def batch() -> tuple[torch.Tensor, torch.Tensor]:

@@ -43,11 +43,9 @@ def run(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     variants = [Variant(name, call, args.images, "images/s") for name, call in calls.items()]
     rows = measure(variants, args.repeats)
     setup = {"images": f"{args.images} of {side}x{side} px, x4", "network": "edsr-s"}
-    return {
-        "rows": rows,
-        "ratios": ratios(rows, *((new, old) for old, new in pairwise(WAYS))),
-        "setup": {**setup, "threads": torch.get_num_threads()},
-    }
+    setup["threads"] = torch.get_num_threads()
+    found = ratios(rows, *((new, old) for old, new in pairwise(WAYS)))
+    return {"rows": rows, "ratios": found, "setup": setup}
 
 
 def upscale(folder: Path, backend: str, overlapping: bool, level: int) -> None:

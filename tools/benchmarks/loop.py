@@ -39,12 +39,9 @@ def run(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     rows = [row(part, [c[part] for c in costs], "ms/iteration") for part in costs[0]]
     options = " ".join(args.cfg_options) or "none"
     setup = {"config": args.config, "options": options, "iterations": ITERATIONS, "workers": 2}
+    setup["time"] = "CPU time of the main thread"
     ratio = {f"loop / {LIMIT} ms (below 1)": rows[0]["median"] / LIMIT}
-    return {
-        "rows": rows,
-        "ratios": ratio,
-        "setup": {**setup, "time": "CPU time of the main thread"},
-    }
+    return {"rows": rows, "ratios": ratio, "setup": setup}
 
 
 def cost(trainer: Any) -> dict[str, float]:
@@ -62,9 +59,8 @@ def cost(trainer: Any) -> dict[str, float]:
         return measured
 
     step, wrapper, iterate = trainer.step, trainer.optim_wrapper, trainer.iterate
-    step.model.forward = timed("forward", step.model.forward)
-    prepare = step.module.data_preprocessor
-    prepare.forward = timed("forward", prepare.forward)
+    for part in (step.model, step.module.data_preprocessor):
+        part.forward = timed("forward", part.forward)
     backward = wrapper.backward
 
     def backward_and_release(loss: Any) -> None:
@@ -75,9 +71,8 @@ def cost(trainer: Any) -> dict[str, float]:
     wrapper.backward = timed("backward", backward_and_release)
     for name in ("step", "zero_grad"):
         setattr(wrapper, name, timed("optimiser", getattr(wrapper, name)))
-    trainer.iterate = timed(
-        "whole", lambda batches: iterate(iter(timed(TAKING, batches.__next__), None))
-    )
+    whole = timed("whole", lambda batches: iterate(iter(timed(TAKING, batches.__next__), None)))
+    trainer.iterate = whole
     trainer.train()
     parts = {name: 1e3 * seconds / trainer.iter for name, seconds in spent.items()}
     rest = parts.pop("whole") - sum(parts.values())

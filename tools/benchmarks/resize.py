@@ -31,14 +31,12 @@ def run(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
         raise AssertionError("resize_by_lines and imresize disagree")
     size = ours.shape[1::-1]
     lines, own, area = "python loop, line by line", "superres imresize", "cv2 INTER_AREA"
-    rows = measure(
-        [
-            Variant(lines, lambda: resize_by_lines(image, args.scale)),
-            Variant(own, lambda: imresize(image, 1 / args.scale)),
-            Variant(area, lambda: cv2.resize(image, size, interpolation=cv2.INTER_AREA)),
-        ],
-        args.repeats,
-    )
+    calls = {
+        lines: lambda: resize_by_lines(image, args.scale),
+        own: lambda: imresize(image, 1 / args.scale),
+        area: lambda: cv2.resize(image, size, interpolation=cv2.INTER_AREA),
+    }
+    rows = measure([Variant(name, call) for name, call in calls.items()], args.repeats)
     setup = {"image": f"{args.height}x{args.width}x3 uint8", "scale": f"1/{args.scale}"}
     return {"rows": rows, "ratios": ratios(rows, (lines, own), (own, area)), "setup": setup}
 

@@ -24,16 +24,9 @@ def run(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     train += [f"data_root={folder}", "max_iters=1", "num_workers=0", *args.cfg_options]
     empty, torch, help_ = "python, nothing imported", "import torch", "superres --help"
     own, iteration = "import superres", "superres train, one iteration"
-    commands = {
-        empty: ["-c", "pass"],
-        torch: ["-c", torch],
-        own: ["-c", own],
-        help_: [*SUPERRES, "--help"],
-        iteration: [*SUPERRES, *train],
-    }
-    rows = measure(
-        [Variant(name, partial(python, *words), 1, "s") for name, words in commands.items()],
-        args.repeats,
-    )
+    commands = {empty: ["-c", "pass"], torch: ["-c", torch], own: ["-c", own],
+                help_: [*SUPERRES, "--help"], iteration: [*SUPERRES, *train]}  # fmt: skip
+    calls = {name: partial(python, *words) for name, words in commands.items()}
+    rows = measure([Variant(name, call, 1, "s") for name, call in calls.items()], args.repeats)
     found = ratios(rows, (own, empty), (help_, empty), (iteration, torch))
     return {"rows": rows, "ratios": found, "setup": {"config": args.config}}

@@ -96,25 +96,23 @@ def metafile(readme: Path, recipes: list[Recipe]) -> str:
 
 def _model(recipe: Recipe, collection: str) -> dict[str, Any]:
     own = summaries(recipe)
+    single = len(own) == 1
 
     def each(values: list[Any]) -> Any:
         """One value, or one by scale."""
-        by_scale = {f"x{s.scale}": value for s, value in zip(own, values)}
-        return values[0] if len(own) == 1 else by_scale
+        return values[0] if single else {f"x{s.scale}": v for s, v in zip(own, values)}
 
-    model: dict[str, Any] = {
-        "Name": recipe.name,
-        "In Collection": collection,
-        "Config": recipe.path.relative_to(ROOT).as_posix(),
-        "Metadata": {
-            "Training Data": recipe.config.train_set,
-            "Iterations": recipe.config.max_iters,
-            "Scale": recipe.scales[0] if len(own) == 1 else recipe.scales,
-            "Parameters": own[0].parameters,
-            "FLOPs": each([s.flops for s in own]),
-            "FLOPs Input": each(["{2}x{1}".format(*s.input) for s in own]),
-        },
+    metadata = {
+        "Training Data": recipe.config.train_set,
+        "Iterations": recipe.config.max_iters,
+        "Scale": recipe.scales[0] if single else recipe.scales,
+        "Parameters": own[0].parameters,
+        "FLOPs": each([s.flops for s in own]),
+        "FLOPs Input": each(["{2}x{1}".format(*s.input) for s in own]),
     }
+    config = recipe.path.relative_to(ROOT).as_posix()
+    model = {"Name": recipe.name, "In Collection": collection, "Config": config}
+    model["Metadata"] = metadata
     results = []
     # Trained otherwise than the config says (another name), it is in the README's table alone.
     for record in (record for record in find_records() if record.name == recipe.name):

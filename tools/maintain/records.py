@@ -88,10 +88,8 @@ def write_record(
     lines = list(log_lines(log))
     iterations = max((x["iter"] for x in lines if x.get("it_per_s")), default=0)
     if not iterations or iterations < trained.get("max_iters", 0):
-        raise UserError(
-            f"{log}: not finished, {iterations:,} of {trained.get('max_iters', 0):,} iterations; "
-            "continue with superres train ... --resume"
-        )
+        done = f"{iterations:,} of {trained.get('max_iters', 0):,} iterations"
+        raise UserError(f"{log}: not finished, {done}; continue with superres train ... --resume")
 
     def logged(key: str) -> list[str]:
         """What the starts of the run, the first and after each break, wrote into its log."""

@@ -72,15 +72,7 @@ if __name__ == "__main__":
             "weight file": ["models", "info", f"{root}/superres/weights/edsr-s_x2.safetensors"],
             "config": ["print-config", config],
             "training": ["train", config, *TRAIN],
-            "photo": [
-                "upscale",
-                "set/a.png",
-                "--model",
-                "edsr-s_x2",
-                "-o",
-                "large.png",
-                "--overwrite",
-            ],
+            "photo": "upscale set/a.png --model edsr-s_x2 -o large.png --overwrite".split(),
         }
         walks = {"sample": sample} | {n: lambda c=c: main(c) for n, c in commands.items()}
         for name, walk in walks.items():
