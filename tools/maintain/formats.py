@@ -212,11 +212,12 @@ def others() -> Iterator[Cell]:
     lossless = [cv2.IMWRITE_JPEG2000_COMPRESSION_X1000, 1000]
     data = cv2.imencode(".jp2", deep[..., ::-1], lossless)[1].tobytes()
     yield Cell("a.jp2", ("JPEG2000", "16", "RGB", ""), 1, data, deep / 257)
-    for suffix, head in (
-        *(("heic", b"\0\0\0\x18ftypheic"), ("jxl", b"\xff\x0a"), ("exr", b"v/1\1")),
-        *(("hdr", b"#?RADIANCE\n"), ("psd", b"8BPS\0\1"), ("cr3", b"\0\0\0\x18ftypcrx ")),
-        *(("raf", b"FUJIFILMCCD-RAW "), ("pfm", b"PF\n")),
-    ):
+    refused = {
+        "heic": b"\0\0\0\x18ftypheic", "jxl": b"\xff\x0a", "exr": b"v/1\1",
+        "hdr": b"#?RADIANCE\n", "psd": b"8BPS\0\1", "cr3": b"\0\0\0\x18ftypcrx ",
+        "raf": b"FUJIFILMCCD-RAW ", "pfm": b"PF\n",
+    }  # fmt: skip
+    for suffix, head in refused.items():
         yield Cell(f"a.{suffix}", (suffix.upper(), "", "", ""), 1, head + bytes(99), None)
 
 
@@ -352,9 +353,8 @@ def main() -> int:
             states = tried(upscaled, path, cell), tried(trained, path, cell), score
             rows.setdefault((*cell.kind, *states), []).append(str(cell.orientation))
     silent = sum(len(turns) for key, turns in rows.items() if "SILENT" in str(key))
-    told = (
-        f"{len(every)} cells (format, depth, colour, alpha, orientation); {silent} silently wrong."
-    )
+    kinds = "format, depth, colour, alpha, orientation"
+    told = f"{len(every)} cells ({kinds}); {silent} silently wrong."
     table = [
         [*kind, ", ".join(turns), up, *("the same" if s == up else s for s in (train, score))]
         for (*kind, up, train, score), turns in rows.items()
