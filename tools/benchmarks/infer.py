@@ -6,7 +6,7 @@ import argparse
 import contextlib
 import json
 import sys
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,8 +35,7 @@ def run(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Time all variants in turn, then take each one's peak memory in a process of its own."""
     import torch
 
-    rows: list[Row] = []
-    found: dict[str, float] = {}
+    rows, found = [], {}
     for scale in args.scale:
         x = torch.rand((1, 3, args.height, args.width), generator=torch.Generator().manual_seed(0))
         new = measure(variants(scale, x), args.repeats)
@@ -57,9 +56,8 @@ def network(scale: int) -> nn.Module:
     from superres.registry import MODELS
 
     torch.manual_seed(0)
-    config = {**CONFIG, "scale": scale}
-    made = MODELS.build(config).eval()
-    made.superres_config = full_config(config)  # as a network from a file
+    made = MODELS.build({**CONFIG, "scale": scale}).eval()
+    made.superres_config = full_config({**CONFIG, "scale": scale})  # as a network from a file
     return made
 
 
@@ -70,18 +68,13 @@ def variants(scale: int, x: Tensor) -> list[Variant]:
     from superres.inference.backends import best
 
     plain = network(scale)
-    with torch.no_grad():
-        wanted = plain(x)
+    wanted = plain(x).detach()
     nets = {EAGER: plain, **{f"superres {name}": best(plain, "cpu", name) for name in engines()}}
     with contextlib.suppress(UserError):  # on a processor without it
         nets["superres torch bf16"] = best(plain, "cpu", "torch", dtype="bf16")
     found = []
     for name, net in nets.items():
-
-        def call(net: Callable[[Tensor], Tensor] = net) -> Tensor:
-            with torch.no_grad():
-                return net(x)
-
+        call = torch.no_grad()(partial(net, x))
         if (worst := float((call() - wanted).abs().max())) > TOLERANCE["bf16" in name]:
             raise AssertionError(f"{name} differs from eager PyTorch by {worst:.2g}")
         found.append(Variant(f"x{scale} {name}", call))
@@ -99,8 +92,8 @@ def memory(args: argparse.Namespace, scale: int) -> tuple[list[Row], list[tuple[
     """Peak memory of each back end on the whole image and in tiles, and what to compare."""
     import torch
 
-    rows: list[Row] = []
-    pairs, shape, threads = [], (1, 3, args.height, args.width), torch.get_num_threads()
+    rows, pairs = [], []
+    shape, threads = (1, 3, args.height, args.width), torch.get_num_threads()
 
     def peak(title: str, backend: str | None, tile: object) -> str:
         name = f"x{scale} peak memory, {title} {'whole' if tile == 'off' else 'tiles'}"

@@ -153,7 +153,7 @@ def method_tables(recipes: list[Recipe]) -> list[str]:
         own = summaries(recipe)
         flops = " / ".join(f"{s.flops / 1e9:,.1f}" for s in own)
         radius = own[0].receptive_radius
-        reach = "whole picture" if radius is None else f"{radius} px"
+        reach = "whole image" if radius is None else f"{radius} px"
         link = f"[{recipe.name}]({recipe.path.name})"
         networks.append([link, f"{own[0].parameters:,}", flops, reach])
         for score in published(recipe):

@@ -105,14 +105,9 @@ FILMS = [
 
 def images(alpha: bool, count: int = COUNT) -> np.ndarray:
     """(count, H, W, 3 or 4) in [0, 1]: smooth, moving to the right."""
-    y, x = np.mgrid[: SIZE[0], : SIZE[1]]
-    waves = [
-        [0.5 + 0.3 * np.sin((x - 3 * step) / 7 + c) * np.cos(y / (9 - c)) for c in range(3)]
-        for step in range(count)
-    ]
-    found = np.moveaxis(np.array(waves), 1, -1)
-    shown = np.broadcast_to((x > 11)[None, ..., None], (*found.shape[:3], 1))
-    return np.concatenate([found, shown], 3) if alpha else found
+    step, y, x, c = np.mgrid[:count, : SIZE[0], : SIZE[1], :3]
+    found = 0.5 + 0.3 * np.sin((x - 3 * step) / 7 + c) * np.cos(y / (9 - c))
+    return np.concatenate([found, x[..., :1] > 11], 3) if alpha else found
 
 
 def make(path: Path, film: Film, count: int = COUNT) -> list[float]:
@@ -230,10 +225,8 @@ def rows() -> list[list[str]]:
             source, target = Path(folder) / f"a{film.suffix}", Path(folder) / f"b{film.target}"
             times, said = make(source, film), ""
             try:
-                deinterlace = film.also == "deinterlaced"
-                done = upscale_video(
-                    source, target, TiledUpscaler(Repeating()), deinterlace=deinterlace
-                )
+                how = {"deinterlace": film.also == "deinterlaced"}
+                done = upscale_video(source, target, TiledUpscaler(Repeating()), **how)
                 said = "; ".join(done.notes)
                 result = judged(film, times, read(target, "a" in film.kept))
                 if done.lost:
