@@ -201,7 +201,7 @@ def test_config_names(tmp_path, capsys):
     assert "edsr_x4c64b16_g1_300k_div2k" in message
     assert "is a folder" in failing(["train", str(tmp_path)], capsys)
     (tmp_path / "README.md").write_text("# Not a config")
-    assert "they end in .py" in failing(["train", str(tmp_path / "README.md")], capsys)
+    assert "expected .py" in failing(["train", str(tmp_path / "README.md")], capsys)
 
 
 def test_missing_sets_name_the_command_that_makes_them(train, tmp_path, capsys):
