@@ -208,5 +208,5 @@ def test_a_part_of_a_file(tmp_path, data):
     with pytest.raises(UserError, match=r"no such file\. Give the results.json"):
         read_results(tmp_path / "results.json")
     (tmp_path / "results.json").write_bytes(data)
-    with pytest.raises(UserError, match="no JSON, or only a part of a file"):
+    with pytest.raises(UserError, match="not valid JSON, or a truncated file"):
         read_results(tmp_path)

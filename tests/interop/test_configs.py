@@ -287,7 +287,7 @@ def test_what_has_no_counterpart_is_named_once(tree, caplog):
         ("mmagic.py", "type='BasicVisual", "type='Exponential", "custom_hooks.*Exponential"),
         ("basicsr.yml", "SRModel", "ESRGANModel", "model_type = 'ESRGANModel'"),
         ("basicsr.yml", "MSRResNet", "SwinIR", r"network_g\.type = 'SwinIR'"),
-        ("basicsr.yml", "network_g", "net", "no config of superres.*MMEditing.*BasicSR"),
+        ("basicsr.yml", "network_g", "net", "not a config of superres.*MMEditing.*BasicSR"),
     ],
 )
 def test_what_would_train_otherwise_is_one_message(name, old, new, words, tree, capsys):
