@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 from superres.cli._options import print_columns
 from superres.errors import UserError
+from superres.output import printable
 
 _HEAD = ("run", "iterations", "best, dB", "config", "changed")
 
@@ -29,10 +31,16 @@ def run(args: argparse.Namespace) -> int:
     logs = [p for p in args.folder.rglob("log.jsonl") if "previous_runs" not in p.parts]
     if not logs:
         raise UserError(f"{args.folder}: no trainings here (a work dir has a log.jsonl)")
-    runs = [read_log(log, log.parent.relative_to(args.folder)) for log in sorted(logs)]
+    runs, code = [], 0
+    for log in sorted(logs):
+        try:
+            runs.append(read_log(log, log.parent.relative_to(args.folder)))
+        except UserError as error:
+            print(printable(f"not listed: {error}"), file=sys.stderr)
+            code = 1
     runs.sort(key=lambda found: found["psnr"] or 0)
     print(json.dumps(runs, indent=2)) if args.json else print_columns([_HEAD, *map(_row, runs)])
-    return 0
+    return code
 
 
 def read_log(log: Path, name: Path) -> dict[str, Any]:

@@ -125,6 +125,8 @@ def test_fast_is_an_older_name_of_speed(config):
     assert cfg.speed == {"preset": "max", "compile": False}
     assert "fast" not in cfg
     assert load_config(config(""), ["fast=off"]).speed == "off"
+    with pytest.raises(UserError, match="older name of speed"):
+        load_config(config(""), ["fast=off", "speed=max"])
 
 
 def test_options_in_mmengines_notation():
@@ -160,6 +162,7 @@ def test_options_in_mmengines_notation():
         ("ema=1.5", "between 0 and 1"),
         ("auto_scale_lr.enabled=True", "no key 'enabled'"),
         ("speed=fastest", "'auto', 'max', 'off'"),
+        ("train_dataloader.dataset.cache_gib=-1", "a number of at least 0"),
         ("speed.compile=yes", "speed.compile = 'yes'"),
         ("speed.fused=1", "speed.fused = 1"),
         ("recompute=['nothing.*']", "no module 'nothing.*'"),

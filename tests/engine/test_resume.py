@@ -114,6 +114,19 @@ def test_a_changed_learning_rate_is_followed_on_resume(train, tmp_path):
     assert rates == pytest.approx([0.004, 0.004, 0.004, 0.002])
 
 
+def test_a_schedule_that_holds_a_function_is_resumed(train, tmp_path, capsys):
+    schedule = "param_scheduler=[dict(type='OneCycleLR',eta_max=0.1,total_steps=9,by_epoch=False)]"
+    unused = "optim_wrapper.paramwise_cfg=dict(custom_keys=dict(nosuch=dict(lr_mult=2)))"
+    traces = [tmp_path / "first.jsonl", tmp_path / "second.jsonl"]
+    assert train("max_iters=9", schedule, unused, trace=traces[0]) == 0
+    said = capsys.readouterr()
+    assert "'nosuch' is in no weight's name" in said.out + said.err
+    (tmp_path / "work/iter_9.pth").unlink()
+    assert train("max_iters=9", schedule, unused, resume="auto", trace=traces[1]) == 0
+    whole, rest = ([line["lr"] for line in read_trace(trace)] for trace in traces)
+    assert rest == whole[-len(rest) :]
+
+
 def test_another_training_set_is_told_on_resume(train, world, tmp_path, capsys):
     assert train("max_iters=3") == 0
     assert train("max_iters=6", resume="auto") == 0

@@ -55,6 +55,7 @@ _KINDS = {
     "count or None": ("val_interval", "checkpoint_interval", "max_keep_checkpoints"),
     "count or 0": ("num_workers",),
     "number": ("optim_wrapper.optimizer.lr",),
+    "amount": ("train_dataloader.dataset.cache_gib", "eval_dataset.cache_gib"),
     "numbers": ("param_scheduler.*.milestones", "param_scheduler.*.periods"),
     "number or None": tuple(
         f"param_scheduler.*.{key}"

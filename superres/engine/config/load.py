@@ -123,6 +123,8 @@ def load_config(
         source.settle(cfg._cfg_dict, "fast", "speed", cfg._cfg_dict.pop("fast"))
     _check_keys(cfg, source)
     before = to_plain({key: cfg[key] for key in TOP_LEVEL if key in cfg})
+    if {"fast", "speed"} <= changes.keys():
+        raise UserError("--cfg-options: fast is the older name of speed; give one of them")
     for key, value in to_plain(changes).items():
         key = re.sub(r"^fast(?=\.|$)", "speed", key)
         _check_option(cfg, key)

@@ -42,6 +42,7 @@ KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "count": (_whole(1), "a whole number of at least 1"),
     "count or 0": (_whole(0), "a whole number of at least 0"),
     "number": (_number, "a number"),
+    "amount": (lambda value: _number(value) and value >= 0, "a number of at least 0"),
     "share": (lambda value: isinstance(value, float) and 0 < value < 1, "between 0 and 1"),
     "numbers": (
         lambda value: isinstance(value, list | tuple) and all(map(_number, value)),

@@ -70,6 +70,10 @@ def build_trainer(
     model = wrap(module, device, launch.world_size())
     with blame("optim_wrapper", cfg.optim_wrapper):
         optim_wrapper = build_optim_wrapper(module, optim_config(cfg, fast, device))
+    named = dict(module.named_parameters())
+    for part in (cfg.optim_wrapper.get("paramwise_cfg") or {}).get("custom_keys") or {}:
+        if not any(part in name for name in named):
+            log.warn(f"paramwise_cfg.custom_keys: {part!r} is in no weight's name: {some(named)}")
     optim_wrapper.message_hub = LastScalars()
     step = TrainStep(model, optim_wrapper, device, fast, cfg.get("accumulate", 1), log.say)
     schedules = schedulers(cfg, optim_wrapper)

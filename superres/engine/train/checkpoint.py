@@ -78,7 +78,11 @@ def capture(run: Trainer, iteration: int) -> dict[str, Any]:
     return {
         **weights(run, iteration),
         "optimizer": run.optim_wrapper.state_dict(),
-        "param_schedulers": [s.state_dict() for s in run.param_schedulers],
+        # OneCycleLR's has a function in it, which its constructor sets again.
+        "param_schedulers": [
+            {key: value for key, value in scheduler.state_dict().items() if not callable(value)}
+            for scheduler in run.param_schedulers
+        ],
     }
 
 
