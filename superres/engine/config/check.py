@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import torch
@@ -26,6 +26,7 @@ from .values import (
     blame,
     check_types,
     find_type,
+    get,
     require,
     scales_of,
     to_plain,
@@ -34,38 +35,27 @@ from .values import (
 )
 
 _KINDS = {
-    "dict": (
-        *("model", "model.backbone", "train_dataloader", "train_dataloader.dataset"),
-        *("optim_wrapper", "optim_wrapper.optimizer"),
-    ),
-    "dict or None": (
-        *("optim_wrapper.clip_grad", "optim_wrapper.paramwise_cfg", "auto_scale_lr"),
-        "visualizer",
-    ),
-    "list or None": (
-        *("param_scheduler", "custom_hooks", "recompute", "freeze"),
-        *("vis_backends", "visualizer.vis_backends"),
-    ),
-    "list": ("train_dataloader.dataset.pipeline",),
-    "path or None": ("load_from", "work_dir"),
-    "count": (
-        *("max_iters", "global_batch_size", "log_interval", "accumulate"),
-        "train_dataloader.prefetch_factor",
-    ),
-    "count or None": ("val_interval", "checkpoint_interval", "max_keep_checkpoints"),
-    "count or 0": ("num_workers",),
-    "number": ("optim_wrapper.optimizer.lr",),
-    "amount": ("train_dataloader.dataset.cache_gib", "eval_dataset.cache_gib"),
-    "numbers": ("param_scheduler.*.milestones", "param_scheduler.*.periods"),
-    "number or None": tuple(
-        f"param_scheduler.*.{key}"
-        for key in ("step_size", "T_max", "total_steps", "gamma", "eta_min", "eta_max", "power")
-    ),
-    "seed or None": ("seed",),
-    "yes or no": ("deterministic", "auto_scale_lr.enable"),
-    "yes or no or None": ("resume",),
-    "level or None": ("log_level",),
-    "start method or None": ("train_dataloader.start_method",),
+    "dict": "model model.backbone train_dataloader train_dataloader.dataset optim_wrapper "
+    "optim_wrapper.optimizer",
+    "dict or None": "optim_wrapper.clip_grad optim_wrapper.paramwise_cfg auto_scale_lr visualizer",
+    "list or None": "param_scheduler custom_hooks recompute freeze vis_backends "
+    "visualizer.vis_backends",
+    "list": "train_dataloader.dataset.pipeline",
+    "path or None": "load_from work_dir",
+    "count": "max_iters global_batch_size log_interval accumulate train_dataloader.prefetch_factor",
+    "count or None": "val_interval checkpoint_interval max_keep_checkpoints",
+    "count or 0": "num_workers",
+    "number": "optim_wrapper.optimizer.lr",
+    "amount": "train_dataloader.dataset.cache_gib eval_dataset.cache_gib",
+    "numbers": "param_scheduler.*.milestones param_scheduler.*.periods",
+    "number or None": "param_scheduler.*.step_size param_scheduler.*.T_max param_scheduler.*.gamma "
+    "param_scheduler.*.total_steps param_scheduler.*.eta_min param_scheduler.*.eta_max "
+    "param_scheduler.*.power",
+    "seed or None": "seed",
+    "yes or no": "deterministic auto_scale_lr.enable",
+    "yes or no or None": "resume",
+    "level or None": "log_level",
+    "start method or None": "train_dataloader.start_method",
 }
 """What a key must be where it is there, * being a place in a list; see :data:`.values.KINDS`."""
 
@@ -111,31 +101,28 @@ def check_shapes(cfg: Config) -> None:
         UserError: naming the key.
     """
     stated = dict(walk(cfg))
-    kinds = {path: kind for kind, paths in _KINDS.items() for path in paths}
+    kinds = {path: kind for kind, paths in _KINDS.items() for path in paths.split()}
     for path, value in stated.items():
         if kind := kinds.get(re.sub(r"\.\d+\.", ".*.", path)):
             require(path, value, kind)
     for path, known in _TAKES.items():
-        for key in stated.get(path) or ():
-            if key not in known.split():
-                known = known.replace(" ", ", ")
-                raise UserError(f"config: {path} has no key {key!r}; known: {known}")
+        if unknown := [key for key in stated.get(path) or () if key not in known.split()]:
+            known = known.replace(" ", ", ")
+            raise UserError(f"config: {path} has no key {unknown[0]!r}; known: {known}")
     backends = ("vis_backends", "visualizer.vis_backends")
     for path in ("param_scheduler", "train_dataloader.dataset.pipeline", *backends):
         for i, entry in enumerate(stated.get(path) or ()):
             if not isinstance(entry, dict) or "type" not in entry:
                 raise UserError(f"config: {path}.{i} = {entry!r} must be a dict with a type")
             if path == "param_scheduler" and entry.get("by_epoch", True):  # mmengine's default
-                what = f"config: {path}.{i}: {entry['type']}"
-                raise UserError(f"{what}: {ITERATIONS}; write by_epoch=False")
+                raise UserError(f"config: {path}.{i}: {ITERATIONS}; write by_epoch=False")
     if stated.get("train_dataloader.dataset.pipeline") == []:
         raise UserError("config: train_pipeline is empty; PackInputs is its last step")
     if "optim_wrapper.optimizer.type" not in stated:
         raise UserError(f"config: optim_wrapper has no optimizer with a type; {OPTIMISER}")
-    kind = cfg.optim_wrapper.get("type")
-    if type_name(kind) in ("AmpOptimWrapper", "ApexOptimWrapper"):
+    if type_name(cfg.optim_wrapper.get("type")) in ("AmpOptimWrapper", "ApexOptimWrapper"):
         hint = "write 'OptimWrapper' without loss_scale and dtype, and amp = True at the top"
-        raise UserError(f"config: optim_wrapper.type = {kind!r}: {hint}")
+        raise UserError(f"config: optim_wrapper.type = {cfg.optim_wrapper.type!r}: {hint}")
 
 
 def check_scale(cfg: Config) -> None:
@@ -145,14 +132,12 @@ def check_scale(cfg: Config) -> None:
         UserError: a scale that is not a positive whole number, or two that differ.
     """
     scale = cfg["scale"]
-    scales = list(scale) if isinstance(scale, (list, tuple)) else [scale]
+    scales = scale if isinstance(scale, list | tuple) else [scale]
     if not scales or not all(type(s) is int and s > 0 for s in scales):
         raise UserError(f"config: scale = {scale!r} must be a whole number such as 2, 3 or 4")
     for path, value in walk(cfg):
-        if "." not in path or path.rpartition(".")[2] not in ("scale", "scales"):
-            continue
-        values = list(value) if isinstance(value, (list, tuple)) else [value]
-        if not set(values) <= set(scales):
+        stated = path.rpartition(".")[2] in ("scale", "scales")
+        if stated and not {*(value if isinstance(value, list | tuple) else [value])} <= {*scales}:
             what = f"config: {path} = {value!r} disagrees with scale = {scale!r}"
             raise UserError(f"{what}. Write it once, at the top: it reaches every part")
 
@@ -192,34 +177,23 @@ def scale_lr(cfg: Config) -> str:
     factor = cfg.global_batch_size / base
     cfg.optim_wrapper.optimizer.lr = before * factor
     cfg.pop("auto_scale_lr")
-    return (
-        f"auto_scale_lr: batch {cfg.global_batch_size} is {factor:g} times the base batch {base}: "
-        f"learning rate {before:g} becomes {before * factor:g}"
-    )
+    batch = f"batch {cfg.global_batch_size} is {factor:g} times the base batch {base}"
+    return f"auto_scale_lr: {batch}: learning rate {before:g} becomes {before * factor:g}"
 
 
 # -- the network -----------------------------------------------------------------------------------
-
-
-def _same(key: str, a: Any, b: Any) -> bool:
-    """Whether an argument of two networks is the same, but for a mean that was trained a little."""
-    if key == "rgb_mean" and a and b and len(a) == len(b):
-        return all(abs(x - y) <= _MEAN_TOLERANCE for x, y in zip(a, b))
-    return a == b
 
 
 def network_differences(
     found: Mapping[str, Any],
     wanted: Mapping[str, Any],
     ignored: Collection[str] = (),
-    same: Callable[[str, Any, Any], bool] = _same,
 ) -> dict[str, tuple[Any, Any]]:
     """In what two configs of networks differ, with today's defaults written out.
 
     Args:
         found, wanted: networks' configs; of two types that is all that is said.
         ignored: arguments that may differ.
-        same: whether an argument's two values are the same.
 
     Returns:
         The values of both by argument.
@@ -231,11 +205,12 @@ def network_differences(
         config.pop("studio_luma", None)
         if "interpolation" in config:
             config["interpolation"] = config["interpolation"].removesuffix("-mirror")
-    return {
-        key: (ours.get(key), theirs.get(key))
-        for key in sorted({*ours, *theirs} - {"type", *ignored})
-        if not same(key, ours.get(key), theirs.get(key))
-    }
+    means = ours.get("rgb_mean"), theirs.get("rgb_mean")
+    if all(means) and all(abs(a - b) <= _MEAN_TOLERANCE for a, b in zip(*means)):
+        theirs["rgb_mean"] = ours["rgb_mean"]  # one that was trained a little
+    keys = sorted({*ours, *theirs} - {"type", *ignored})
+    pairs = {key: (ours.get(key), theirs.get(key)) for key in keys}
+    return {key: (here, there) for key, (here, there) in pairs.items() if here != there}
 
 
 def check_network(cfg: Config) -> int | None:
@@ -248,17 +223,15 @@ def check_network(cfg: Config) -> int | None:
         UserError: naming the key.
     """
     node = to_plain(cfg.model).get("backbone")
-    if not isinstance(node, dict) or find_type(node.get("type")) is None:
+    cls = find_type(node.get("type")) if isinstance(node, dict) else None
+    if cls is None:
         return None
-    cls = find_type(node["type"])
     ours = cls.__module__.startswith("superres.")
     parameters = inspect.signature(cls).parameters
-    if ours:  # others' defaults may mean something else
-        for key, value in node.items():
-            if key in parameters and key not in ("scale", "scales"):
-                kind = _expected(value, parameters[key].default)
-                if kind:
-                    raise UserError(f"config: model.backbone.{key} = {value!r} must be {kind}")
+    for key, value in node.items() if ours else ():  # others' defaults may mean something else
+        known = key in parameters and key not in ("scale", "scales")
+        if known and (kind := _expected(value, parameters[key].default)):
+            raise UserError(f"config: model.backbone.{key} = {value!r} must be {kind}")
     full = full_config(node)
     stated = [full[key] for key in ("in_channels", "out_channels") if type(full.get(key)) is int]
     if stated:
@@ -281,11 +254,10 @@ def check_network(cfg: Config) -> int | None:
 def _expected(value: Any, default: Any) -> str:
     """What an argument must be, by its default; '' if it is that."""
     if isinstance(default, tuple):
-        if value is None and isinstance(default[0], float):
-            return ""
         entries = value if isinstance(value, (list, tuple)) and value else [None]
-        wrong = any(_expected(v, default[0]) for v in entries)
-        return f"a list such as {list(default)}" if wrong else ""
+        none = value is None and isinstance(default[0], float)
+        right = none or not any(_expected(v, default[0]) for v in entries)
+        return "" if right else f"a list such as {list(default)}"
     kind = {bool: "yes or no", int: "count", float: "number"}.get(type(default))
     return "" if kind is None or KINDS[kind][0](value) else KINDS[kind][1]
 
@@ -302,9 +274,10 @@ def _channels_of_own(network: torch.nn.Module, stated: list[int], name: str) -> 
             continue
         wanted = _SIDE * network.scale
         if len(shape) != 4 or shape[2:] != (wanted, wanted):
-            what = f"of (1, {channels}, {_SIDE}, {_SIDE}) {name} makes {shape}; at its scale of "
-            what += f"{network.scale} the last two must be {wanted}"
-            raise UserError(f"config: model.backbone: {what}")
+            raise UserError(
+                f"config: model.backbone: of (1, {channels}, {_SIDE}, {_SIDE}) {name} makes {shape}"
+                f"; at its scale of {network.scale} the last two must be {wanted}"
+            )
         _require_channels(f"model.backbone: {name}", channels, shape[1])
         return channels
     return stated[0] if stated else None
@@ -325,11 +298,13 @@ def follow_channels(cfg: Config, channels: int | None) -> None:
     if channels is None:
         return
     wanted = _CHANNELS[channels]
-    dataset = cfg.train_dataloader["dataset"]
-    nodes = {"train_dataloader.dataset": dataset, "eval_dataset": cfg.get("eval_dataset") or {}}
-    if isinstance(dataset.get("dataset"), dict):  # of a MultiScaleDataset
-        nodes["train_dataloader.dataset.dataset"] = dataset["dataset"]
-    for path, node in nodes.items():
+    if wanted == "grey" and not cfg.get("eval_dataset"):
+        cfg.eval_dataset = {}
+    inner = "train_dataloader.dataset.dataset"  # of a MultiScaleDataset
+    for path in ("train_dataloader.dataset", inner, "eval_dataset"):
+        node = get(cfg._cfg_dict, path)
+        if not isinstance(node, dict):
+            continue
         stated = node.get("channels")
         if stated not in (None, wanted):
             takes = f"the network takes {channels} channel{'s' * (channels > 1)}"
@@ -337,5 +312,3 @@ def follow_channels(cfg: Config, channels: int | None) -> None:
         takes = accepted_arguments(node) or () if "type" in node else ("channels",)
         if wanted == "grey" and "channels" in takes:
             node["channels"] = wanted
-    if wanted == "grey":
-        cfg.eval_dataset = nodes["eval_dataset"]

@@ -31,6 +31,11 @@ OnImage = Callable[[dict[str, Any], np.ndarray | None], None]
 ``sr``, and with its result. ``image`` has ``set`` (its key), ``name``, ``lq``, ``gt``; arrays are
 integers, HWC."""
 
+Place = tuple[int, int]
+"""The numbers of a set and of an image of it."""
+Scored = tuple[Place, list[dict[str, Any]], str]
+"""An image's rows of results.json, one per protocol, and the digest of what was fed."""
+
 
 @dataclass
 class EvalResults:
@@ -102,114 +107,91 @@ class Evaluation:
         """
         sizes = [0 if s.dataset is None else len(s.dataset) for s in self.sets]
         work = [(number, index) for number, size in enumerate(sizes) for index in range(size)]
-        work = work[launch.rank() :: launch.world_size()]
-        local, scoring, stopped = [], deque(), False
+        own = work[launch.rank() :: launch.world_size()]
         # Further metrics may be networks, which would be in the way of this one.
         beside = int(self.beside and not self.extras.names)
         with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as scorer:
-            reads = [partial(read_pair, self.sets[number], index) for number, index in work]
-            for (number, index), reading in zip(work, _ahead(reader, reads, beside)):
-                if stopped := self.interrupted():
-                    break
-                given = self._upscaled(method, self.sets[number], index, reading, on_image)
-                scored = scorer.submit(self._scored, method, self.sets[number], *given, save_dir)
-                scoring.append((number, index, scored))
-                while len(scoring) > beside:
-                    local.append(self._finished(*scoring.popleft()))
-            local += itertools.starmap(self._finished, scoring)
-        parts = launch.gather((stopped, local))
-        if any(stopped for stopped, _ in parts):
-            return None
-        return self._gathered([image for _, images in parts for image in images], label)
+            reads = (partial(read_pair, self.sets[number], index) for number, index in own)
+            pairs = zip(own, _ahead(reader, reads, beside))
+            pairs = itertools.takewhile(lambda _: not self.interrupted(), pairs)
+            upscaled = (self._upscaled(method, *pair, save_dir, on_image) for pair in pairs)
+            local = [self._told(*scored.result()) for scored in _ahead(scorer, upscaled, beside)]
+        images = list(itertools.chain(*launch.gather(local)))
+        return self._gathered(images, label) if len(images) == len(work) else None
 
-    def _gathered(self, images: list[tuple[int, int, Any, str]], label: str) -> EvalResults:
+    def _gathered(self, images: list[Scored], label: str) -> EvalResults:
         """The images of all ranks as entries of results.json."""
         results = EvalResults(metrics=self.extras.names)
-        images.sort(key=lambda image: image[:2])
+        images.sort(key=lambda image: image[0])
         for number, eval_set in enumerate(self.sets):
-            own = [(rows, fed) for n, _, rows, fed in images if n == number]
+            own = [(rows, fed) for place, rows, fed in images if place[0] == number]
             if joined := "\n".join(fed for _, fed in own if fed):
                 results.lq_sha256[eval_set.key] = hashlib.sha256(joined.encode()).hexdigest()
             notes = [f"not scored: {eval_set.error}"] if eval_set.error else []
             for place, protocol in enumerate(eval_set.protocols):
                 rows = [rows[place] for rows, _ in own]
-                entry = set_result(
-                    eval_set.name,
-                    eval_set.scale,
-                    protocol.name,
-                    rows,
-                    label,
-                    notes=[*notes, *eval_set.notes],
-                    metrics=[m for m in self.extras.names if any(m in row for row in rows)],
-                )
+                metrics = [m for m in self.extras.names if any(m in row for row in rows)]
+                cell = eval_set.name, eval_set.scale, protocol.name, rows, label
+                entry = set_result(*cell, [*notes, *eval_set.notes], metrics)
                 results.entries.append({**entry, "role": eval_set.role})
         return results
 
     def _upscaled(
         self,
         method: Method,
-        eval_set: EvalSet,
-        index: int,
+        place: Place,
         reading: Future,
+        save_dir: Path | None,
         on_image: OnImage | None,
-    ) -> tuple[str, Pair | None, tuple | UserError]:
-        """The name of an image, the pair, and what the method makes of it or why it does not."""
-        name, pair = eval_set.dataset.gt.name_at(index), None
+    ) -> Callable[[], Scored]:
+        """Have the method upscale an image; returns what saves and scores the result."""
+        eval_set, pair, fault = self.sets[place[0]], None, None
+        name, scale = eval_set.dataset.gt.name_at(place[1]), eval_set.scale
         try:
             pair = reading.result()
             image = {"set": eval_set.key, "name": name, "lq": pair.lq, "gt": pair.gt}
             if on_image is not None:
                 on_image(image, None)
-            sr, facts = _apply(method, pair.lq, eval_set.scale)
+            sr, facts = _apply(method, pair.lq, scale)
             sr = sr * pair.gain if pair.gain != 1 else sr
             whole = quantise(sr, peak(pair.gt))
             if on_image is not None:
                 on_image(image, whole)
         except UserError as error:
-            return name, pair, error
-        return name, pair, (sr, whole, facts)
+            fault = error
 
-    def _scored(
-        self,
-        method: Method,
-        eval_set: EvalSet,
-        name: str,
-        pair: Pair | None,
-        result: tuple | UserError,
-        save_dir: Path | None,
-    ) -> tuple[list[dict[str, Any]], str]:
-        """One image: its rows of results.json, one per protocol, and the digest of what was fed."""
-        scale, fed = eval_set.scale, "" if pair is None else name + digest(pair.lq)
-        try:
-            if isinstance(result, UserError):
-                raise result
-            sr, whole, facts = result
-            if save_dir is not None:
-                target = save_dir / eval_set.name / f"x{scale}" / f"{name}.png"
-                target.parent.mkdir(parents=True, exist_ok=True)
-                write_image(target, whole)
-                facts["sr_sha256"] = digest(whole)
-        except UserError as error:
-            rows = [unscored(str(error))] * len(eval_set.protocols)
-        else:
-            notes = [*pair.notes, *facts.pop("notes", ())]
-            rows = [self._row(p, method, sr, pair, scale) for p in eval_set.protocols]
-            rows = [{**row, "notes": [*notes, *row.get("notes", ())], **facts} for row in rows]
-        return [{"name": name, **row} for row in rows], fed
+        def scored() -> Scored:
+            fed = "" if pair is None else name + digest(pair.lq)
+            try:
+                if fault is not None:
+                    raise fault
+                if save_dir is not None:
+                    target = save_dir / eval_set.name / f"x{scale}" / f"{name}.png"
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    write_image(target, whole)
+                    facts["sr_sha256"] = digest(whole)
+            except UserError as error:
+                rows = [unscored(str(error))] * len(eval_set.protocols)
+            else:
+                notes = [*pair.notes, *facts.pop("notes", ())]
+                rows = [self._row(p, method, sr, pair, scale) for p in eval_set.protocols]
+                rows = [{**row, "notes": [*notes, *row.get("notes", ())], **facts} for row in rows]
+            return place, [{"name": name, **row} for row in rows], fed
 
-    def _finished(self, number: int, index: int, scored: Future) -> tuple[int, int, list, str]:
-        """Number of the set and the image, its rows and what was fed; faults are reported."""
-        (rows, fed), eval_set = scored.result(), self.sets[number]
-        name = rows[0]["name"]
+        return scored
+
+    def _told(self, place: Place, rows: list[dict[str, Any]], fed: str) -> Scored:
+        """The same, its faults and that it is done being told."""
+        name = self.sets[place[0]].name
         errors = [row["error"] for row in rows if "error" in row]
         if errors and self.on_failure is None:
-            raise UserError(f"{name} of {eval_set.name}: {errors[0]}")
+            raise UserError(f"{rows[0]['name']} of {name}: {errors[0]}")
         if self.on_failure:
             errors += [error for row in rows for error in row.get("metric_errors", {}).values()]
             for error in dict.fromkeys(errors):
-                self.on_failure(f"not scored: {name} of {eval_set.name}: {error}")
-        self.progress(eval_set.name)
-        return number, index, rows, fed
+                self.on_failure(f"not scored: {rows[0]['name']} of {name}: {error}")
+        self.progress(name)
+        return place, rows, fed
 
     def _row(
         self, protocol: Protocol, method: Method, sr: np.ndarray, pair: Pair, scale: int
@@ -284,19 +266,14 @@ def read_pair(eval_set: EvalSet, index: int) -> Pair:
     if lq is None:
         raise UserError("it has no low-quality image; eval_dataset has make_lq='none'")
     lq, gt = np.asarray(lq), np.asarray(gt)
-    hr = gt
+    hr, wanted, notes = gt, eval_set.channels, []
     # Only some protocols want more than the crop (or what was resized), and decoding takes time.
     whole = any(protocol.on_mismatch != "crop" for protocol in eval_set.protocols)
     if whole and dataset.gt.shape_at(index)[:2] != gt.shape[:2]:
         hr = np.asarray(dataset.gt.read_at(index))
-    notes: list[str] = []
-    wanted = eval_set.channels
     if wanted in (1, 3) and {lq.shape[2], gt.shape[2]} != {wanted}:
-        notes.append(
-            "colour images were turned to grey, which is what the network takes"
-            if wanted == 1
-            else "grey images were given to the network as RGB"
-        )
+        turned = "colour images were turned to grey, which is what the network takes"
+        notes = [turned if wanted == 1 else "grey images were given to the network as RGB"]
         lq, gt, hr = (with_channels(x, wanted) for x in (lq, gt, hr))
         if dataset.lq is None:  # made here, so of the image as the network knows it
             lq = imresize(gt, scale=1 / eval_set.scale, border=dataset.border)
@@ -320,15 +297,12 @@ def _apply(method: Method, lq: np.ndarray, scale: int) -> tuple[np.ndarray, dict
     started = time.perf_counter()
     sr, record = method(lq, scale)
     record = {"seconds": time.perf_counter() - started, **record}
-    height, width = lq.shape[0] * scale, lq.shape[1] * scale
-    if sr.shape[:2] != (height, width):
-        found = f"{sr.shape[1]}x{sr.shape[0]}"
-        raise UserError(f"the result is {found}, not {width}x{height} (x{scale} of its input)")
+    found, wanted = (f"{x.shape[1] * s}x{x.shape[0] * s}" for x, s in ((sr, 1), (lq, scale)))
+    if found != wanted:
+        raise UserError(f"the result is {found}, not {wanted} (x{scale} of its input)")
     if not np.isfinite(sr).all():
-        raise UserError(
-            "the network's output has NaN or infinite pixels: the weights are broken (a diverged "
-            "training, or another numeric convention)"
-        )
+        what = "the network's output has NaN or infinite pixels: the weights are broken"
+        raise UserError(f"{what} (a diverged training, or another numeric convention)")
     return sr, record
 
 

@@ -26,16 +26,8 @@ from superres.datasets.layouts import read_side
 from superres.engine.config.check import network_differences
 from superres.engine.config.values import to_plain, walk
 from superres.errors import UserError
-from superres.evaluation.published import (
-    ON_DISK,
-    PublishedNetwork,
-    PublishedScore,
-    find_network,
-    find_published,
-    is_published_name,
-    load_table,
-    with_published,
-)
+from superres.evaluation import published
+from superres.evaluation.published import PublishedNetwork, PublishedScore, is_published_name
 from superres.registry import MODELS, registered
 
 # What goes with the weights in a file, so that an export may have folded it in.
@@ -88,8 +80,8 @@ def standing_of_weights(
         UserError: ``stated``, and the config names no method or the file says otherwise.
     """
     found, network = _named(cfg, self_ensemble)
-    doubts = []
-    if network is not None and sha256(loaded.path).startswith(network.files or ("-",)):
+    doubts: list[str] = []
+    if network is not None and sha256(loaded.path).startswith(network.files):
         found.known_by = "SHA-256 of the file"
     elif network is not None:
         found.known_by = "the training that the checkpoint states"
@@ -98,15 +90,7 @@ def standing_of_weights(
         if not loaded.meta:
             doubts.append("the file does not tell what it was trained on")
         elif not found.why:
-            done = _iterations(loaded)
-            earlier = loaded.meta.get("earlier")
-            for part in (loaded.meta, *(earlier if isinstance(earlier, list) else ())):
-                # An earlier part of a resumed training may have been meant to be shorter.
-                ignored = () if part is loaded.meta else ("max_iters",)
-                found.why += _training_differences(part, network, done, ignored)
-                doubts += _odd_sides(part)
-            if done is None:
-                doubts.append("best.pth does not tell whether its training was finished")
+            found.why, doubts = _of_training(loaded, network)
     if stated and (network is None or found.why):
         reason = "; ".join(found.why) or "the config names no published method"
         raise UserError(f"--published: {loaded.path} is not a published network: {reason}")
@@ -131,6 +115,21 @@ def standing_of_training(
     return found
 
 
+def _of_training(loaded: LoadedWeights, network: PublishedNetwork) -> tuple[list[str], list[str]]:
+    """What differs in the training that a checkpoint states, and what it leaves open."""
+    meta, path, why, doubts = loaded.meta, loaded.path, [], []
+    done, planned = meta.get("iter"), (meta.get("config") or {}).get("max_iters")
+    if path.name == "best.pth" and done != planned:  # the end of the training counts
+        done = planned
+        if not path.with_name(f"iter_{planned}.pth").is_file():
+            doubts = ["best.pth does not tell whether its training was finished"]
+    earlier = meta.get("earlier")  # of a resumed training
+    for part in (meta, *(earlier if isinstance(earlier, list) else ())):
+        why += _training_differences(part, network, done)
+        doubts += _odd_sides(part)
+    return why, doubts
+
+
 def _named(cfg: Config, self_ensemble: bool) -> tuple[Standing, PublishedNetwork | None]:
     """The scores of the method that a config names, and what that method is."""
     wanted = to_plain(cfg.get("published") or {})
@@ -144,10 +143,10 @@ def _named(cfg: Config, self_ensemble: bool) -> tuple[Standing, PublishedNetwork
     scores = [
         score
         for table in wanted["tables"]
-        for score in load_table(table)
+        for score in published.load_table(table)
         if score.method == name and score.degradation == wanted.get("degradation", "bicubic")
     ]
-    network = find_network(wanted["method"], wanted["tables"])
+    network = published.find_network(wanted["method"], wanted["tables"])
     why = [] if network else ["the method that the config names is not described here"]
     return Standing(wanted["method"], scores, why), network
 
@@ -170,9 +169,9 @@ def _shown(differing: Mapping[str, tuple[Any, Any]]) -> str:
 
 
 def _training_differences(
-    part: Mapping[str, Any], network: PublishedNetwork, iterations: Any, ignored: Sequence[str] = ()
+    part: Mapping[str, Any], network: PublishedNetwork, iterations: Any
 ) -> list[str]:
-    """What differs; ``images`` and ``iterations`` are None where they are not known."""
+    """What differs in a training of so many iterations; ``pictures`` is None if not known."""
     if network.training is None:
         return ["the published training is not known, or not one that a config here repeats"]
     try:
@@ -187,17 +186,13 @@ def _training_differences(
         del found["load_from"]
     images = part.get("pictures")
     found["images"] = wanted["images"] if images is None else images
+    found["iterations"], wanted["iterations"] = iterations, wanted.pop("max_iters")
     ours, theirs = (
         {path: value for path, value in walk(facts) if not isinstance(value, dict | list)}
         for facts in (found, wanted)
     )
-    changed = {
-        key: (ours.get(key), theirs.get(key))
-        for key in {**ours, **theirs}
-        if key not in ignored and ours.get(key) != theirs.get(key)
-    }
-    if not changed and iterations not in (None, wanted["max_iters"]):
-        changed = {"iterations": (iterations, wanted["max_iters"])}
+    pairs = {key: (ours.get(key), theirs.get(key)) for key in {**ours, **theirs}}
+    changed = {key: (here, there) for key, (here, there) in pairs.items() if here != there}
     return [f"the training differs: {_shown(changed)}"] if changed else []
 
 
@@ -223,7 +218,7 @@ def _training(config: Mapping[str, Any]) -> dict[str, Any]:
         "init": model["backbone"].get("init", "pytorch"),
         "optimizer": wrapper.pop("optimizer"),
         "optim_wrapper": {k: v for k, v in wrapper.items() if k != "type" and v},
-        **{key: config[key] for key in ("global_batch_size", "max_iters")},
+        "global_batch_size": config["global_batch_size"],
         **{key: config.get(key) or None for key in ("param_scheduler", "ema", "load_from")},
         "data_preprocessor": model.get("data_preprocessor"),
         "custom_hooks": [name for name in hooks if name not in _HARMLESS_HOOKS],
@@ -242,20 +237,10 @@ def _set_name(dataset: Mapping[str, Any]) -> str:
 def _odd_sides(part: Mapping[str, Any]) -> list[str]:
     """Low-quality images of a training that were read, from no place that is called bicubic."""
     paths = part.get("lq") if isinstance(part, Mapping) else None
-    odd = []
-    for path in map(str, paths if isinstance(paths, list) else ()):
-        side = read_side(Path(path).parts[-2:])
-        if side is None or side.kind != "bicubic":
-            odd.append(f"its training took low-quality images from {path}")
-    return odd
-
-
-def _iterations(loaded: LoadedWeights) -> Any:
-    """After how many iterations a training had ended; None: ``best.pth`` alone cannot tell."""
-    done, wanted = loaded.meta.get("iter"), (loaded.meta.get("config") or {}).get("max_iters")
-    if loaded.path.name != "best.pth" or done == wanted:
-        return done
-    return wanted if loaded.path.with_name(f"iter_{wanted}.pth").is_file() else None
+    paths = map(str, paths if isinstance(paths, list) else ())
+    sides = {path: read_side(Path(path).parts[-2:]) for path in paths}
+    odd = [path for path, side in sides.items() if side is None or side.kind != "bicubic"]
+    return [f"its training took low-quality images from {path}" for path in odd]
 
 
 def method_label(cfg: Config, loaded: LoadedWeights, standing: Standing, plus: bool) -> str:
@@ -303,7 +288,7 @@ def comparison(
         A function that puts the published scores beside an entry (and, with ``ours``, of the
         tested network) where they are of the same thing, and notes where they are not.
     """
-    bicubic = find_published("Bicubic")
+    bicubic = published.find_published("Bicubic")
     others = _of_other_images(baselines)
     known = {(line["set"], line["scale"]): _lq_made_by(line) for line in sets}
 
@@ -318,7 +303,7 @@ def comparison(
             why.append(others[where])
         if ours:
             why += [f"published scores are left out: {reason}" for reason in standing.why]
-        if "published" in with_published(entry, scores):
+        if "published" in published.with_published(entry, scores):
             notes = [*notes, *why]
         if ours and standing.known_by == "--published":
             notes = [*notes, "published network as stated by --published"]
@@ -326,7 +311,7 @@ def comparison(
             notes = [*notes, "named by --name: not known to be the published network"]
         if notes := [*entry.get("notes", ()), *notes]:
             entry = {**entry, "notes": notes}
-        return with_published(entry, [] if why else scores)
+        return published.with_published(entry, [] if why else scores)
 
     return compared
 
@@ -335,11 +320,11 @@ def _of_other_images(baselines: Sequence[dict[str, Any]]) -> dict[tuple[str, int
     """Why sets cannot be those of publications: by the same luma, bicubic reaches another score."""
     found = {}
     for entry in baselines:
-        where = entry["set"], entry["scale"]
         by = "classical-y" if entry["protocol"] == "edsr-y" else entry["protocol"]
-        for score in find_published("Bicubic", ON_DISK.get(where[0], where[0]), where[1], by):
+        name = published.ON_DISK.get(entry["set"], entry["set"])
+        for score in published.find_published("Bicubic", name, entry["scale"], by):
             if entry["psnr"] is not None and abs(entry["psnr"] - score.psnr) > TOLERANCE:
-                found[where] = (
+                found[entry["set"], entry["scale"]] = (
                     f"bicubic has {entry['psnr']:.2f} dB here and {score.psnr} dB in publications: "
                     f"these are not the images of {score.set}, so published scores are left out"
                 )
@@ -350,15 +335,13 @@ def _lq_made_by(line: dict[str, Any]) -> tuple[str | None, list[str]]:
     """How a set's LR was made (bicubic, blur-down, other; None: not known), and what to say."""
     fingerprint = line.get("lq_fingerprint") or {}
     names = fingerprint.get("convention")
-    if fingerprint.get("made_here"):
-        return ("bicubic" if names else "other"), []  # EvalSet's notes tell
     if names is None:
         return None, []
-    judged = f"(judged by {', '.join(fingerprint.get('checked', ()))})"
     ways = [CONVENTIONS[name] for name in names]
-    if not ways:
-        return "other", [f"LR made in no way known here {judged}"]
     if any(way.family in ("matlab", "rounding") for way in ways):
         return "bicubic", []
     kind = "blur-down" if "bd" in names else "other"
-    return kind, [f"LR is not MATLAB's bicubic but {ways[0].text} {judged}"]
+    if fingerprint["made_here"]:  # EvalSet's notes tell
+        return kind, []
+    how = f"is not MATLAB's bicubic but {ways[0].text}" if ways else "made in no way known here"
+    return kind, [f"LR {how} (judged by {', '.join(fingerprint['checked'])})"]

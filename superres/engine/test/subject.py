@@ -111,7 +111,7 @@ def build_module(cfg: Config, loaded: LoadedWeights) -> torch.nn.Module:
     if loaded.format != OWN or loaded.path.suffix == ".safetensors":
         ignored |= {"rgb_mean", "rgb_std", "img_range"}
         ignored |= {"res_scale"} if loaded.format == OWN else set()
-    different = network_differences(loaded.config, tested, ignored, lambda _, a, b: a == b)
+    different = network_differences(loaded.config, tested, ignored)
     if different:
         pairs = different.items()
         named = [f"{key} is {here!r}, the config's {there!r}" for key, (here, there) in pairs]
