@@ -129,14 +129,14 @@ _MUST: dict[str, tuple[Any, ...]] = {
     **dict.fromkeys(("default_hooks.checkpoint.by_epoch", "train_cfg.by_epoch"), (False,)),
     "default_hooks.checkpoint.rule": (None, "greater", ["greater"]),
     "train_cfg.type": ("IterBasedTrainLoop",),
-    **dict.fromkeys(("train_cfg.max_epochs", "train_cfg.dynamic_intervals"), (None,)),
     "val_cfg.type": ("ValLoop", "MultiValLoop", "EditValLoop"),
     "test_cfg.type": ("TestLoop", "MultiTestLoop", "EditTestLoop"),
-    **dict.fromkeys(("test_cfg.metrics", "test_cfg.crop_border", "env_cfg.dist_cfg.port"), (None,)),
     "train_dataloader.sampler.type": ("InfiniteSampler", "DefaultSampler"),
     "train_dataloader.collate_fn.type": ("default_collate", "pseudo_collate"),
-    **dict.fromkeys(("train_dataloader.batch_sampler", "train_dataloader.sampler.seed"), (None,)),
     **dict.fromkeys(("train_dataloader.shuffle", "train_dataloader.sampler.shuffle"), (True, None)),
+    **dict.fromkeys(("train_dataloader.batch_sampler", "train_dataloader.sampler.seed"), (None,)),
+    **dict.fromkeys(("train_cfg.max_epochs", "train_cfg.dynamic_intervals"), (None,)),
+    **dict.fromkeys(("test_cfg.metrics", "test_cfg.crop_border", "env_cfg.dist_cfg.port"), (None,)),
 }
 """The values that say what is done anyway, where others would train or score differently."""
 
@@ -183,9 +183,8 @@ def translate(cfg: Config, source: Source, processes: int = 1) -> list[str]:
     root, notes = cfg._cfg_dict, []
     if isinstance(root.get("param_scheduler"), dict):
         root["param_scheduler"] = [root["param_scheduler"]]
-    scope = root.get("default_scope")
-    if scope not in (None, "superres", "mmengine"):
-        notes.append(f"default_scope = {scope!r} (types are looked up in superres, then mmengine)")
+    if root.get("default_scope") not in (None, "superres", "mmengine"):
+        notes.append("default_scope (types are looked up in superres, then mmengine)")
     translate_hooks(root, source, notes)
     sections = {section: root.pop(section) for section in SECTIONS if section in root}
     loader = sections.get("train_dataloader")
@@ -193,11 +192,12 @@ def translate(cfg: Config, source: Source, processes: int = 1) -> list[str]:
         ours = {key: loader.pop(key) for key in _OUR_LOADER if key in loader}
         root["train_dataloader"] = type(loader)(ours)
     for path, value in [leaf for name, node in sections.items() for leaf in _leaves(name, node)]:
-        if path.endswith("._scope_"):
-            continue
         parent, _, key = path.rpartition(".")
+        if key == "_scope_":
+            continue
+        what, known = f"config: {path} = {value!r}", _BELOW.get(parent, ())
         if value not in (None, {}) and path in _BELOW:
-            raise UserError(f"config: {path} = {value!r} must be a dict of {_known(path)}")
+            raise UserError(f"{what} must be a dict of {', '.join(_BELOW[path])}")
         if path in _SAME and value != {}:
             ours, kind = _SAME[path]
             if kind is not None:
@@ -207,15 +207,11 @@ def translate(cfg: Config, source: Source, processes: int = 1) -> list[str]:
             source.settle(root, path, ours, value)
         elif path in _MUST:
             if (type_name(value) if key == "type" else value) not in _MUST[path]:
-                fixed = path.startswith("default_hooks") and key == "type"
-                advice = _advice("default_hooks" if fixed else path)
-                raise UserError(f"config: {path} = {value!r}: {advice}")
+                hook = key == "type" and path.startswith("default_hooks.")
+                raise UserError(f"{what}: {_advice('default_hooks' if hook else path)}")
         elif value not in (None, {}, *_QUIET.get(key, ())):
-            known = _BELOW.get(parent, ())
             if key not in known and (near := did_you_mean(key, known, 0.8)):
-                raise UserError(
-                    f"config: {parent} has no key {key!r}{near} Known: {_known(parent)}"
-                )
+                raise UserError(f"{what}: no such key{near} Known: {', '.join(known)}")
             notes.append(f"{path} ({_advice(path)})")
     return notes
 
@@ -227,10 +223,6 @@ def _leaves(path: str, node: Any) -> Iterator[tuple[str, Any]]:
             yield from _leaves(f"{path}.{key}", value)
     else:
         yield path, node
-
-
-def _known(path: str) -> str:
-    return ", ".join(_BELOW.get(path, ()))
 
 
 def _advice(path: str) -> str:

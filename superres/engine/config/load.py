@@ -81,20 +81,15 @@ def find_config(name: str) -> Path:
     Raises:
         UserError: there is no such file; near matches are named.
     """
-    path = Path(name)
-    if os.path.isfile(path):  # Path.is_file raises where the name is too long
-        return path
-    root = share_dir("configs")
+    path, root, known = Path(name), share_dir("configs"), shipped_configs()
     # Under an installed package `configs/edsr/x.py` is not below the working directory.
-    if path.parts[:1] == ("configs",) and os.path.isfile(root.joinpath(*path.parts[1:])):
-        return root.joinpath(*path.parts[1:])
-    known = shipped_configs()
-    if path.name.removesuffix(".py") in known and len(path.parts) == 1:
-        return known[path.name.removesuffix(".py")]
+    shipped = root.joinpath(*path.parts[1:]) if path.parts[:1] == ("configs",) else path
+    for found in (path, shipped, known.get(name.removesuffix(".py"), path)):
+        if os.path.isfile(found):  # Path.is_file raises where the name is too long
+            return found
     what = "is a folder, not a config file" if os.path.isdir(path) else "does not exist"
-    raise UserError(
-        f"config {name!r} {what}" + (did_you_mean(path.stem, known) or f". Configs are in {root}.")
-    )
+    near = did_you_mean(path.stem, known) or f". Configs are in {root}."
+    raise UserError(f"config {name!r} {what}{near}")
 
 
 def load_config(
@@ -143,17 +138,16 @@ def load_config(
             import_modules_from_strings(**cfg.custom_imports)
         except (ImportError, TypeError) as error:
             cause = error.__cause__ or error.__context__ or error
-            hint = "; modules are looked for in the current folder and PYTHONPATH"
-            raise UserError(f"config: custom_imports: {error} ({cause}){hint}") from error
+            hint = "modules are looked for in the current folder and PYTHONPATH"
+            raise UserError(f"config: custom_imports: {error} ({cause}); {hint}") from error
     notes = translate(cfg, source, planned_size(launcher or cfg.get("launcher")))
     if notes:
         _warn(f"config {cfg.filename}: has no effect here: {'; '.join(notes)}")
-    for key in SETS:  # a set called 291 is a name, not a number
-        value = cfg.get(key, {})
-        if isinstance(value, (list, tuple)):
-            cfg[key] = [v if isinstance(v, dict) else str(v) for v in value]
-        elif not isinstance(value, dict):
-            cfg[key] = str(value)
+    for key in cfg.keys() & SETS:  # a set called 291 is a name, not a number
+        several = isinstance(cfg[key], list | tuple)
+        sets = cfg[key] if several else [cfg[key]]
+        names = [one if isinstance(one, dict) else str(one) for one in sets]
+        cfg[key] = names if several else names[0]
     hand_on(cfg, before)
     return cfg
 
@@ -170,9 +164,8 @@ def _opened(name: str | Config) -> tuple[Config, Source]:
                     source.stated[key] = CHANGED
         return cfg, source
     if not isinstance(name, str | os.PathLike):
-        raise UserError(
-            f"a {type(name).__name__} is not a config; pass its path, its name, or a Config"
-        )
+        what = f"a {type(name).__name__} is not a config"
+        raise UserError(f"{what}; pass its path, its name, or a Config")
     path = find_config(os.fspath(name))
     cfg, source = read_config(path)
     recipe = recipe_of(cfg._cfg_dict, path)
@@ -180,8 +173,7 @@ def _opened(name: str | Config) -> tuple[Config, Source]:
     if recipe:
         with recipe.file() as leaf:
             cfg, source = read_config(leaf)
-        for name, value in {"_filename": str(path), "_paths": recipe.paths}.items():
-            object.__setattr__(cfg, name, value)
+        cfg.__dict__.update(_filename=str(path), _paths=recipe.paths)
     if messages:
         _warn(f"config {path}: {'; '.join(messages)}")
     return cfg, source
@@ -223,14 +215,12 @@ def _check_keys(cfg: Config, source: Source) -> None:
     read = source.words() if unread else ()
     saved = len(source.files) < 2
     for key in unread:
-        if key in read:
-            continue
-        if key in REFUSED:
-            if cfg[key]:
-                raise UserError(f"config {cfg.filename}: {key} is not read here; {REFUSED[key]}")
-            continue
         near = did_you_mean(key, KEYS, 0.8)
         text = f"config {cfg.filename}: nothing reads its key {key!r}"
+        if key in read or (key in REFUSED and not cfg[key]):
+            continue
+        if key in REFUSED:
+            raise UserError(f"config {cfg.filename}: {key} is not read here; {REFUSED[key]}")
         if near and not saved:
             raise UserError(f"{text}{near} (A value of your own starts with an underscore.)")
         if near or not saved:
@@ -246,10 +236,8 @@ def _check_option(cfg: Config, key: str) -> None:
     if first in REFUSED:
         raise UserError(f"{where} {first} is not read here; {REFUSED[first]}")
     if first in cfg:
-        raise UserError(
-            f"{where} only the config's own Python code uses {first!r}, before options are put in; "
-            "set what it is used in ('superres print-config')"
-        )
+        own = f"only the config's own Python code uses {first!r}, before options are put in"
+        raise UserError(f"{where} {own}; set what it is used in ('superres print-config')")
     near = did_you_mean(first, KEYS) or f"; known: {', '.join(sorted(KEYS))}"
     raise UserError(f"{where} the config has no key {first!r}{near}")
 
@@ -338,16 +326,17 @@ def hand_on(cfg: Config, before: Mapping[str, Any]) -> None:
 
     def fill(node: Any, takes: Mapping[str, str]) -> None:
         accepted = accepted_arguments(node) if isinstance(node, dict) and "type" in node else ()
-        for argument, key in takes.items():
-            other = argument == "lq_patch_size" and node.get("gt_patch_size") is not None
-            if argument in (accepted or ()) and not other:
-                give(node, argument, key)
+        for argument in [argument for argument in takes if argument in (accepted or ())]:
+            if argument != "lq_patch_size" or node.get("gt_patch_size") is None:
+                give(node, argument, takes[argument])
 
-    pipeline = root.get("train_pipeline")
-    steps = pipeline if isinstance(pipeline, list) else []
-    if steps and root.get("degradation") is not None:
+    def entries(key: str) -> list:
+        return root[key] if isinstance(root.get(key), list) else []
+
+    steps, degradation = entries("train_pipeline"), root.get("degradation")
+    if steps and degradation is not None:
         same = (before.get("degradation"), {"type": "Degrade"})
-        copies = [root["degradation"] if to_plain(step) in same else step for step in steps]
+        copies = [degradation if to_plain(step) in same else step for step in steps]
         steps[:] = copy.deepcopy(copies)
         give(root.setdefault("eval_dataset", ConfigDict()), "make_lq", "degradation")
     for step in steps:
@@ -359,10 +348,9 @@ def hand_on(cfg: Config, before: Mapping[str, Any]) -> None:
         dataset = dataset.get("dataset")
     if isinstance(root.get("train_dataloader"), dict) and "num_workers" in root:
         root["train_dataloader"]["num_workers"] = root["num_workers"]
-    schedules = root.get("param_scheduler")
-    for schedule in schedules if isinstance(schedules, list) else ():
-        if isinstance(schedule, dict) and "type" in schedule and "max_iters" in root:
-            _end(schedule, root["max_iters"], before.get("max_iters"))
+    for schedule in entries("param_scheduler"):
+        if isinstance(schedule, dict) and "type" in schedule:
+            _end(schedule, root.get("max_iters"), before.get("max_iters"))
 
 
 def _end(schedule: dict, max_iters: Any, before: Any) -> None:

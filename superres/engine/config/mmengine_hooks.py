@@ -65,8 +65,7 @@ def translate_hooks(root: dict, source: Source, notes: list[str]) -> None:
         if not isinstance(entry, dict) or "type" not in entry:
             own = f"; mmengine's own are {', '.join(DEFAULT_HOOKS)}" if path[0] == "d" else ""
             raise UserError(f"config: {path} = {entry!r} must be a dict with a type{own}")
-        if "priority" in entry:
-            check_priority(path, entry["priority"])
+        check_priority(path, entry.get("priority", 0))
         name = type_name(entry["type"])
         kind = HOOKS.get(entry["type"]) if isinstance(entry["type"], str) else entry["type"]
         if kind in (HOOKS.get("superres.EMAHook"), mmengine.hooks.EMAHook):
@@ -76,10 +75,8 @@ def translate_hooks(root: dict, source: Source, notes: list[str]) -> None:
             source.settle(root, path, "ema", _ema(path, entry))
             continue
         if not (isinstance(kind, type) and issubclass(kind, Hook)) and find_type(entry["type"]):
-            raise UserError(
-                f"config: {path}.type = {name!r} is not a hook: a class that inherits from "
-                "mmengine.hooks.Hook and is registered in superres.registry.HOOKS"
-            )
+            what = "a class of mmengine.hooks.Hook that is registered in superres.registry.HOOKS"
+            raise UserError(f"config: {path}.type = {name!r} is not a hook: {what}")
         like = _like(kind, name)
         if not like:
             kept.append(entry)
@@ -108,23 +105,19 @@ def build_hook(place: str, node: dict[str, Any]) -> Hook:
     Raises:
         UserError: its arguments do not fit; ``place`` is named.
     """
-    priority = node.get("priority")
     with blame(place, node):
         hook = HOOKS.build({key: value for key, value in node.items() if key != "priority"})
-    if priority is not None:
-        check_priority(place, priority)
-        hook.priority = priority
+    hook.priority = node.get("priority") or hook.priority
+    check_priority(place, hook.priority)
     return hook
 
 
 def test_hooks(cfg: Config) -> list[Hook]:
     """Those of ``custom_hooks`` that have something to do in a test."""
-    nodes = to_plain(cfg.get("custom_hooks") or [])
-    stages = (Hook.get_triggered_stages(find_type(node["type"])) for node in nodes)
     return [
         build_hook("custom_hooks", node)
-        for node, own in zip(nodes, stages)
-        if any("_test" in stage for stage in own)
+        for node in to_plain(cfg.get("custom_hooks") or [])
+        if "_test" in " ".join(Hook.get_triggered_stages(find_type(node["type"])))
     ]
 
 
@@ -133,11 +126,8 @@ def check_priority(path: str, value: Any) -> None:
     try:
         get_priority("" if isinstance(value, bool) else value)
     except (KeyError, ValueError, TypeError):
-        names = ", ".join(p.name for p in Priority)
-        raise UserError(
-            f"config: {path}.priority = {value!r} must be one of {names}, or a whole number from 0 "
-            "(first) to 100 (last)"
-        ) from None
+        names = f"{', '.join(p.name for p in Priority)}, or a whole number from 0 to 100"
+        raise UserError(f"config: {path}.priority = {value!r} must be one of {names}") from None
 
 
 _EMA_AS_IS = {
@@ -157,10 +147,8 @@ def _ema(path: str, entry: dict) -> float | dict[str, Any]:
         if key in ("decay", "begin", "begin_iter", "interval", "priority"):
             ema[key.removesuffix("_iter")] = value
         elif key not in ("type", "_scope_", "momentum") and value != _EMA_AS_IS.get(key, entry):
-            raise UserError(
-                f"config: {path}: EMAHook cannot have {key} = {value!r}; there is no other average "
-                "than the exponential one, by momentum, begin_iter, interval and priority"
-            )
+            hint = "it is the exponential one, by momentum, begin_iter, interval and priority"
+            raise UserError(f"config: {path}: EMAHook cannot have {key} = {value!r}; {hint}")
     return ema if ema.keys() - {"decay"} else ema["decay"]
 
 

@@ -130,8 +130,7 @@ def walk(node: Any) -> list[tuple[str, Any]]:
 
 def scales_of(cfg: Config) -> list[int]:
     """The scales that a config is about: of ``scale = 4`` just that one."""
-    scale = cfg["scale"]
-    return [int(s) for s in scale] if isinstance(scale, (list, tuple)) else [scale]
+    return [*cfg.scale] if isinstance(cfg.scale, list | tuple) else [cfg.scale]
 
 
 def to_plain(value: Any) -> Any:
@@ -178,8 +177,7 @@ def accepted_arguments(node: Any) -> set[str] | None:
         return None
     names = {"type", "_scope_"}
     bases = inspect.getmro(cls) if inspect.isclass(cls) else (cls,)
-    for kind in bases:
-        names |= _READ_BY_BUILDERS.get(kind, set())
+    names = names.union(*(_READ_BY_BUILDERS.get(kind, ()) for kind in bases))
     for kind in bases:
         try:
             parameters = inspect.signature(kind).parameters.values()
@@ -199,23 +197,18 @@ def check_types(cfg: Config) -> None:
         UserError: naming the key, and near matches.
     """
     for path, node in walk(cfg):
-        if not isinstance(node, dict) or "type" not in node:
-            continue
-        if path == "optim_wrapper.clip_grad":  # 'norm' or 'value'
+        typed = isinstance(node, dict) and "type" in node
+        if not typed or path == "optim_wrapper.clip_grad":  # whose type is 'norm' or 'value'
             continue
         name, accepted = node["type"], accepted_arguments(node)
         if accepted is None and find_type(name) is None:
             near = did_you_mean(name, known_types()) or "."
-            raise UserError(
-                f"config: {path}.type = {name!r} is not registered{near} A module of your own is "
-                "imported with custom_imports=dict(imports=[...])."
-            )
+            own = "One of your own: custom_imports=dict(imports=['ITS_MODULE'])"
+            raise UserError(f"config: {path}.type = {name!r} is not registered{near} {own}")
         for key in node.keys() - (node.keys() if accepted is None else accepted):
-            takes = ", ".join(sorted(accepted - {"type", "_scope_"}))
             near = did_you_mean(key, accepted) or "."
-            raise UserError(
-                f"config: {path}: {name} takes no argument {key!r}{near} It takes: {takes}"
-            )
+            takes = f"It takes: {', '.join(sorted(accepted - {'type', '_scope_'}))}"
+            raise UserError(f"config: {path}: {name} takes no argument {key!r}{near} {takes}")
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -71,8 +72,7 @@ def facts_of(
         standing: what of it is published.
         results: of the restorer.
     """
-    meta = loaded.meta
-    on_cpu = device.type == "cpu"
+    meta, on_cpu = loaded.meta, device.type == "cpu"
     names = to_plain(meta.get("config") or {}).get("train_set")
     names = names if isinstance(names, list) else [names]
     return {
@@ -82,8 +82,7 @@ def facts_of(
         "published_network": standing.method
         and {"method": standing.method, "by": standing.known_by},
         "train_set": " + ".join(names) if all(isinstance(n, str) for n in names) else None,
-        "iter": meta.get("iter"),
-        "seed": meta.get("seed"),
+        **{key: meta.get(key) for key in ("iter", "seed")},
         "selection": meta.get("selection") if loaded.path.name == "best.pth" else None,
         "parameters": sum(p.numel() for p in module.backbone.parameters()),
         "costs": _costs(scales_of(cfg), module),
@@ -114,14 +113,11 @@ def _runtime(entries: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     for entry in entries:
         timed = [image for image in entry["images"] if "seconds" in image]
         if timed:
+            place = {key: entry[key] for key in ("set", "scale")}
+            memory = max((i["memory_mb"] for i in timed if "memory_mb" in i), default=None)
             seconds = [image["seconds"] for image in timed]
-            line = {
-                "set": entry["set"],
-                "scale": entry["scale"],
-                "memory_mb": max((i["memory_mb"] for i in timed if "memory_mb" in i), default=None),
-                "seconds": {"total": math.fsum(seconds), "median": statistics.median(seconds)},
-            }
-            lines.setdefault((entry["set"], entry["scale"]), line)
+            time = {"total": math.fsum(seconds), "median": statistics.median(seconds)}
+            lines[*place.values()] = {**place, "memory_mb": memory, "seconds": time}
     return list(lines.values())
 
 
@@ -132,12 +128,11 @@ def _set(eval_set: EvalSet, digest: str | None) -> dict[str, Any]:
     if dataset is None:
         return {**described, "error": eval_set.error}
     made = dataset.lq is None
-    if not made:
-        origin = _convention(eval_set)
-    elif isinstance(dataset.make_lq, dict):
-        origin = {"convention": []}
+    if made:
+        way = "matlab" if dataset.border == "reflect" else "matlab-old"
+        origin = {"convention": [] if isinstance(dataset.make_lq, dict) else [way]}
     else:
-        origin = {"convention": ["matlab" if dataset.border == "reflect" else "matlab-old"]}
+        origin = _convention(eval_set)
     return {
         **described,
         "gt": str(dataset.gt.path),
@@ -149,10 +144,8 @@ def _set(eval_set: EvalSet, digest: str | None) -> dict[str, Any]:
 
 def _convention(eval_set: EvalSet) -> dict[str, Any]:
     """Which known ways reproduce the low-quality images exactly, judged by the smallest ones."""
-    dataset = eval_set.dataset
-    names = list(CONVENTIONS)
-    checked: list[str] = []
-    try:
+    dataset, names, checked = eval_set.dataset, list(CONVENTIONS), []
+    with suppress(UserError):  # unreadable images are reported where they are scored
         areas = [math.prod(dataset.gt.shape_at(i)[:2]) for i in range(len(dataset))]
         order = np.argsort(areas, kind="stable").tolist()
         if isinstance(dataset, ScoredDataset):
@@ -162,6 +155,4 @@ def _convention(eval_set: EvalSet) -> dict[str, Any]:
             found = fingerprint_pair(lq, gt, eval_set.scale)
             names = [name for name in names if found.get(name, (1,))[0] == 0]
             checked.append(dataset.gt.name_at(index))
-    except UserError:  # unreadable images are reported where they are scored
-        pass
     return {"convention": names if checked else None, "checked": checked}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,21 +137,18 @@ def run_test(cfg: Config, device: torch.device, checkpoint: Path, how: TestOptio
     sets = prepare_sets(cfg, log.warn, how.sets, how.protocols, keep_broken=True)
     if not sets:
         raise UserError("there is no set to test on; name them in test_sets or by --sets")
-    if channels is not None:
-        for eval_set in sets:
-            eval_set.channels = channels
+    for eval_set in sets:
+        eval_set.channels = channels or eval_set.channels
     out = Path(how.out) if how.out else None
     if out:
         require_folder(out)  # now, not after hours of work
     save_dir = out / "images" if out and (how.save_images or how.report) else None
     images = sum(len(s.dataset) for s in sets if s.dataset is not None)
     total, done, last = images * (2 if how.baseline != "none" else 1), 0, None
-    failures: set[str] = set()
 
+    @functools.cache  # another row may have failed alike
     def failed(text: str) -> None:
-        if text not in failures:  # by another row already
-            failures.add(text)
-            log.alert(f"warning: {text}")
+        log.alert(f"warning: {text}")
 
     def step(name: str) -> None:
         nonlocal done, last
@@ -167,43 +165,31 @@ def run_test(cfg: Config, device: torch.device, checkpoint: Path, how: TestOptio
         if how.baseline != "none":
             baselines = evaluation.score(bicubic, "Bicubic")
         label = how.name_in_tables or method_label(cfg, loaded, standing, plus)
-        method = network(module, device, **how.inference)
-        results = score_with_hooks(
-            run, "test", lambda show: evaluation.score(method, label, save_dir, show)
-        )
+        given = network(module, device, **how.inference), label, save_dir
+        results = score_with_hooks(run, "test", lambda show: evaluation.score(*given, show))
         run.call_hook("after_run")
     except KeyboardInterrupt:
         kept = f"; the images in {save_dir} are whole" if save_dir else ""
+        again = "results.json is written at the end: run the same command again"
         if log.rank == 0:
             with contextlib.suppress(OSError):  # of a terminal that has gone
-                log.alert(
-                    f"stopped after {done} of {total} steps{kept}. Nothing is scored until all "
-                    "is done, so results.json was not written: run the same command again"
-                )
+                log.alert(f"stopped after {done} of {total} steps{kept}; {again}")
         raise
     finally:
         log.close()
     scored = [image for entry in results.entries for image in entry["images"]]
     if all(image["psnr"] is None for image in scored):
-        errors = [s.error for s in sets if s.error] + [image["error"] for image in scored]
+        errors = [one.error for one in sets if one.error] + [image["error"] for image in scored]
         raise UserError(f"nothing could be scored: {(errors or ['the sets are empty'])[0]}")
     if log.rank == 0:
-        record = scored_record(
-            cfg,
-            evaluation,
-            results,
-            baselines,
-            standing,
-            {"path": str(checkpoint), "sha256": sha256(loaded.path)},
-            inference=inference,
-            **facts_of(cfg, loaded, module, device, standing, results),
-        )
+        file = {"path": str(checkpoint), "sha256": sha256(loaded.path)}
+        facts = facts_of(cfg, loaded, module, device, standing, results)
+        of = cfg, evaluation, results, baselines, standing
+        record = scored_record(*of, file, inference=inference, **facts)
         chosen = record["selection"] or {}
         if chosen.get("role") == "test":
-            log.warn(
-                f"this checkpoint was selected by its {chosen['metric']} on {chosen['set']}, a "
-                "test set: that column is biased"
-            )
+            by = f"{chosen['metric']} on {chosen['set']}, a test set"
+            log.warn(f"this checkpoint was selected by its {by}: that column is biased")
         # Files first: nobody may be reading what is printed.
         written = write_results(out, record) if out else []
         if out and how.report:
@@ -216,9 +202,6 @@ def run_test(cfg: Config, device: torch.device, checkpoint: Path, how: TestOptio
         if written:
             log.say(f"written: {written[0]}, {', '.join(path.name for path in written[1:])}")
     launch.barrier()
-    every = [*results.entries, *baselines.entries]
-    return 1 if any(not e["images"] or any(map(_incomplete, e["images"])) for e in every) else 0
-
-
-def _incomplete(image: dict[str, Any]) -> bool:
-    return image["psnr"] is None or "metric_errors" in image
+    every = [entry["images"] for entry in (*results.entries, *baselines.entries)]
+    lacking = (i["psnr"] is None or "metric_errors" in i for images in every for i in images)
+    return int(not all(every) or any(lacking))

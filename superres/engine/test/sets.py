@@ -85,7 +85,7 @@ class ScoredDataset(PairedDataset):
             return False
         sides = zip(self.gt.shape_at(i)[:2], self.lq.shape_at(self.partners[i])[:2])
         rest = [g - q * self.scale for g, q in sides]
-        return min(rest) < 0 and all(abs(r) < self.scale for r in rest)
+        return min(rest) < 0 and max(map(abs, rest)) < self.scale
 
     def load(self, i: int) -> tuple[Any, np.ndarray]:
         """As there; the ground truth of an image that was rounded up is resized, not cropped.
@@ -168,9 +168,7 @@ def extra_metrics(cfg: Config, device: torch.device) -> ExtraMetrics:
     specs: list[str | dict[str, Any]] = []
     for spec in wanted if isinstance(wanted, list) else [wanted]:
         if not isinstance(spec, str | dict):
-            raise UserError(
-                f"config: metrics = {wanted!r} is not a list of names or dict(type=...)"
-            )
+            raise UserError(f"config: metrics = {wanted!r} must list names or dict(type=...)")
         specs += spec.replace(",", " ").split() if isinstance(spec, str) else [spec]
     return ExtraMetrics(specs, str(device))
 
@@ -207,7 +205,8 @@ def prepare_sets(
     wanted = _wanted(plain, only, keep_broken)
     for (spec, optional, role), scale in itertools.product(wanted, scales):
         try:
-            spec, found = _locate(spec, options, scale)
+            makes = options.get("make_lq", "auto") == "auto"
+            spec, found = _locate(spec, options["data_root"], scale, makes)
         except UserError as error:
             if not optional:
                 raise
@@ -234,10 +233,11 @@ def prepare_sets(
                 here.dataset.notes.append(fault)
                 warn(f"{here.name} x{scale}: {fault}")
             here.notes = _notes_on(here.dataset)
-            if same := next((s for s in sets if s.key == key and s.dataset is not None), None):
-                path = here.dataset.gt.path
-                if same.dataset.gt.path == path:
-                    continue
+            path = here.dataset.gt.path
+            others = [s.dataset.gt.path for s in sets if s.key == key and s.dataset is not None]
+            if path in others:
+                continue
+            if others:
                 raise UserError(f"two sets are called {here.name!r} ({path}); rename a folder")
         sets.append(here)
     return sets
@@ -252,11 +252,9 @@ def _wanted(
         specs = cfg.get(key) or []
         for spec in [specs] if isinstance(specs, str | dict) else specs:
             spec, optional = split_optional(spec)
-            if isinstance(spec, dict) and spec.get("validate") is False:  # 'superres test' alone
-                if not also_unvalidated:
-                    continue
-                optional = True
-            wanted.append((spec, optional, role))
+            tested = isinstance(spec, dict) and spec.get("validate") is False  # not in a training
+            if not tested or also_unvalidated:
+                wanted.append((spec, optional or tested, role))
     if only is None:
         return wanted
     known = {set_name(spec): (spec, optional, role) for spec, optional, role in wanted}
@@ -276,9 +274,8 @@ def _given(spec: str) -> Spec:
     return value if isinstance(value, dict) else spec
 
 
-def _locate(spec: Spec, options: dict[str, Any], scale: int) -> tuple[Spec, PairedSet]:
-    """The set, by the name that it has on disk, and where it lies."""
-    place = options["data_root"], scale, options.get("make_lq", "auto") == "auto"
+def _locate(spec: Spec, *place: Any) -> tuple[Spec, PairedSet]:
+    """The set, by the name that it has on disk, and where it lies; see :func:`locate`."""
     try:
         return spec, locate(spec, *place)
     except UserError:

@@ -55,10 +55,10 @@ def _results(run: Run, entry: dict[str, Any]) -> dict[str, Path]:
     names = [Path(f"{i['name']}.png") for i in entry["images"] if i["psnr"] is not None]
     if folder.is_dir():
         return {name.stem: folder / name for name in names if (folder / name).is_file()}
-    given = Path(run.record.get("sr_dir") or "")
-    if not run.record.get("sr_dir") or not given.is_dir():
+    given = run.record.get("sr_dir")
+    if not given or not Path(given).is_dir():
         return {}
-    pairs = pair_by_name(list_images(given), names, entry["scale"]).pairs
+    pairs = pair_by_name(list_images(Path(given)), names, entry["scale"]).pairs
     return {name: path for name, path, _ in pairs}
 
 
@@ -68,16 +68,16 @@ def _truth(
     """The set itself, if one of the runs knows where it lies and it is there."""
     fault = "its results.json does not say where it lies"
     for run in runs:
-        known = [s for s in run.record.get("sets", ()) if (s["set"], s["scale"]) == (name, scale)]
+        sets = {(s["set"], s["scale"]): s for s in run.record.get("sets", ())}
+        made = (run.record.get("eval_dataset") or {}).get("make_lq", "auto")
         # What was scored from folders was made from LR that is not known.
-        lies = [(s.get("gt"), s.get("lq")) for s in known] or [(run.record.get("hr_dir"), None)]
-        made = (run.record.get("eval_dataset") or {}).get("make_lq", "auto") if known else "none"
-        gt, lq = lies[0]
-        if not gt:
+        known = isinstance(made, str) and (name, scale) in sets
+        place = sets.get((name, scale), {"gt": run.record.get("hr_dir")})
+        spec = {side: place[side] for side in ("gt", "lq") if place.get(side)}
+        if "gt" not in spec:
             continue
-        kind = "auto" if lq else "bicubic" if isinstance(made, str) and known else "none"
+        kind = "auto" if "lq" in spec else "bicubic" if known else "none"
         try:
-            spec = {"gt": gt, **({"lq": lq} if lq else {})}
             return ScoredDataset(name=spec, scale=scale, make_lq=kind)
         except UserError as error:
             fault = str(error)

@@ -111,14 +111,10 @@ def build_module(cfg: Config, loaded: LoadedWeights) -> torch.nn.Module:
     if loaded.format != OWN or loaded.path.suffix == ".safetensors":
         ignored |= {"rgb_mean", "rgb_std", "img_range"}
         ignored |= {"res_scale"} if loaded.format == OWN else set()
-    different = network_differences(loaded.config, tested, ignored)
-    if different:
-        pairs = different.items()
-        named = [f"{key} is {here!r}, the config's {there!r}" for key, (here, there) in pairs]
-        raise UserError(
-            f"{loaded.path} is of another model than {cfg.filename}: {'; '.join(named)}. "
-            "Give the config (and the --cfg-options) that it was trained with"
-        )
+    pairs = network_differences(loaded.config, tested, ignored).items()
+    if named := [f"{key} is {here!r}, the config's {there!r}" for key, (here, there) in pairs]:
+        what = f"{loaded.path} is of another model than {cfg.filename}: {'; '.join(named)}"
+        raise UserError(f"{what}. Give the config and the --cfg-options that it was trained with")
     module = MODELS.build({**wanted, "backbone": dict(loaded.config)})
     load_strictly(module.backbone, loaded.state_dict, str(loaded.path))
     return module.eval()
@@ -143,17 +139,15 @@ def spandrel_module(
     what = f"{loaded.path}: this {network.architecture} (loaded by spandrel)"
     if scales != [network.scale]:
         given = " and ".join(f"x{scale}" for scale in scales)
-        config = cfg.filename or "the config"
-        raise UserError(f"{what} is for x{network.scale}, {config} for {given}")
-    if network.in_channels not in (1, 3) or network.in_channels != network.out_channels:
         raise UserError(
-            f"{what} makes {network.out_channels} channels of {network.in_channels}; only networks "
-            "for grey or RGB images can be scored"
+            f"{what} is for x{network.scale}, {cfg.filename or 'the config'} for {given}"
         )
-    settings, notes = to_plain(cfg.model), []
-    if cfg.filename:
-        kind = settings["backbone"]["type"]
-        notes = [f"not the {kind} of the config, whose sets it is scored on"]
+    if network.in_channels not in (1, 3) or network.in_channels != network.out_channels:
+        made = f"makes {network.out_channels} channels of {network.in_channels}"
+        raise UserError(f"{what} {made}; only networks for grey or RGB images can be scored")
+    settings = to_plain(cfg.model)
+    note = f"not the {settings['backbone']['type']} of the config, whose sets it is scored on"
+    notes = [note] if cfg.filename else []
     cfg = copy.deepcopy(cfg)
     cfg.pop("published", None)
     module = Restorer(network, inference=settings.get("inference")).eval()
