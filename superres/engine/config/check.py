@@ -131,12 +131,11 @@ def check_scale(cfg: Config) -> None:
     Raises:
         UserError: a scale that is not a positive whole number, or two that differ.
     """
-    scale = cfg["scale"]
-    scales = scale if isinstance(scale, list | tuple) else [scale]
+    scale, scales = cfg["scale"], scales_of(cfg)
     if not scales or not all(type(s) is int and s > 0 for s in scales):
         raise UserError(f"config: scale = {scale!r} must be a whole number such as 2, 3 or 4")
     for path, value in walk(cfg):
-        stated = path.rpartition(".")[2] in ("scale", "scales")
+        stated = path.endswith((".scale", ".scales"))
         if stated and not {*(value if isinstance(value, list | tuple) else [value])} <= {*scales}:
             what = f"config: {path} = {value!r} disagrees with scale = {scale!r}"
             raise UserError(f"{what}. Write it once, at the top: it reaches every part")
@@ -185,9 +184,7 @@ def scale_lr(cfg: Config) -> str:
 
 
 def network_differences(
-    found: Mapping[str, Any],
-    wanted: Mapping[str, Any],
-    ignored: Collection[str] = (),
+    found: Mapping[str, Any], wanted: Mapping[str, Any], ignored: Collection[str] = ()
 ) -> dict[str, tuple[Any, Any]]:
     """In what two configs of networks differ, with today's defaults written out.
 

@@ -91,12 +91,9 @@ def translate_hooks(root: dict, source: Source, notes: list[str]) -> None:
 
 def _like(kind: Any, name: str) -> str:
     """The hook in :data:`_INSTEAD` that a class is or inherits from, or ''."""
-    bases = getattr(kind, "__mro__", ())
-    for known in _INSTEAD:
-        if getattr(mmengine.hooks, known, None) in bases:
-            return known
-    ours = getattr(kind, "__module__", "superres.engine.hooks").startswith("superres.engine.hooks")
-    return name if ours and name in _INSTEAD else ""
+    theirs = ("mmengine.hooks.", "superres.engine.hooks.")
+    bases = [b.__name__ for b in getattr(kind, "__mro__", ()) if b.__module__.startswith(theirs)]
+    return next((base for base in bases or [name] if base in _INSTEAD), "")
 
 
 def build_hook(place: str, node: dict[str, Any]) -> Hook:
@@ -107,7 +104,7 @@ def build_hook(place: str, node: dict[str, Any]) -> Hook:
     """
     with blame(place, node):
         hook = HOOKS.build({key: value for key, value in node.items() if key != "priority"})
-    hook.priority = node.get("priority") or hook.priority
+    hook.priority = node.get("priority", hook.priority)
     check_priority(place, hook.priority)
     return hook
 

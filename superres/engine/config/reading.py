@@ -50,20 +50,16 @@ class Source:
         here = get(root, ours)
         near, far = self._depth(theirs), self._depth(ours)
         if here is not MISSING and here != value and near == far < math.inf:
-            raise UserError(
-                f"config: {theirs} asks for {ours} = {value!r}, but {ours} = {here!r} is there as "
-                "well; remove one of them"
-            )
+            what = f"config: {theirs} asks for {ours} = {value!r}, but {ours} = {here!r} is there"
+            raise UserError(f"{what} as well; remove one of them")
         if here is MISSING or near <= far:
             put(root, ours, value)
 
     def _depth(self, path: str) -> float:
-        related = (
-            far
-            for other, far in self.stated.items()
-            if f"{path}.".startswith(f"{other}.") or other.startswith(f"{path}.")
-        )
-        return min(related, default=LEAF)
+        def related(other: str) -> bool:
+            return f"{path}.".startswith(f"{other}.") or other.startswith(f"{path}.")
+
+        return min((far for key, far in self.stated.items() if related(key)), default=LEAF)
 
     def words(self) -> set[str]:
         """The words of the files' code that are assigned nothing there: names that it reads."""
@@ -88,10 +84,9 @@ def read_config(path: Path) -> tuple[Config, Source]:
             read, source.files = Config(read.to_dict(), filename=str(path)), [path]
     except Exception as error:  # the config is the user's Python program: anything can come out
         # mmengine's own clearing up may fail at that depth, too.
-        if RecursionError in (type(error), type(error.__context__)):
-            text = f"config {path} inherits from itself: look at its _base_"
-            raise UserError(text) from error
-        raise UserError(_message(opened[-1], error)) from error
+        recursion = RecursionError in (type(error), type(error.__context__))
+        text = f"config {path} inherits from itself: look at its _base_"
+        raise UserError(text if recursion else _message(opened[-1], error)) from error
     return read, source
 
 

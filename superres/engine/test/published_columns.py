@@ -136,9 +136,8 @@ def _named(cfg: Config, self_ensemble: bool) -> tuple[Standing, PublishedNetwork
     if not wanted:
         return Standing(), None
     if not isinstance(wanted, dict) or not {"method", "tables"} <= wanted.keys():
-        raise UserError(
-            f"config: published = {wanted!r} must be dict(method='NAME', tables=['TABLE', ...])"
-        )
+        form = "dict(method='NAME', tables=['TABLE', ...])"
+        raise UserError(f"config: published = {wanted!r} must be {form}")
     name = wanted["method"] + ("+" if self_ensemble else "")
     scores = [
         score
@@ -249,24 +248,21 @@ def method_label(cfg: Config, loaded: LoadedWeights, standing: Standing, plus: b
     The published name where it is the published network; else the first word of the config's name
     where that is nobody's, or the network with its size.
     """
-    label = standing.method
-    if label is None:
-        whole = loaded.path.stem if loaded.network is not None else Path(cfg.filename or "").stem
-        name = re.split(r"_|[ -]?x\d", whole)[0]
-        usable = name not in ("", "config") and not is_published_name(name)
-        own = whole if loaded.network is not None else name
-        label = own if usable and not cfg.get("published") else network_label(loaded.config)
-    return label + ("+" if plus else "")
+    foreign = loaded.network is not None
+    whole = loaded.path.stem if foreign else Path(cfg.filename or "").stem
+    name = re.split(r"_|[ -]?x\d", whole)[0]
+    nobodys = name not in ("", "config") and not is_published_name(name)
+    own = (whole if foreign else name) if nobodys and not cfg.get("published") else None
+    return (standing.method or own or network_label(loaded.config)) + "+" * plus
 
 
 def network_label(config: Mapping[str, Any]) -> str:
     """A network by its type and size: ``EDSR 16x64``, ``SRCNN 9-5-5``."""
     known = registered(MODELS, config["type"]) is not None  # not a network of spandrel's
     full = full_config(config) if known else config
-    sizes = [str(full[key]) for key in _SIZES if type(full.get(key)) is int]
-    if full.get("kernel_sizes"):
-        sizes = ["-".join(map(str, full["kernel_sizes"]))]
-    name = " ".join(filter(None, (str(config["type"]), "x".join(sizes))))
+    sizes = "x".join(str(full[key]) for key in _SIZES if type(full.get(key)) is int)
+    sizes = "-".join(map(str, full.get("kernel_sizes") or ())) or sizes
+    name = f"{config['type']} {sizes}".strip()
     return f"own {name}" if is_published_name(name) else name
 
 
@@ -321,13 +317,13 @@ def _of_other_images(baselines: Sequence[dict[str, Any]]) -> dict[tuple[str, int
     found = {}
     for entry in baselines:
         by = "classical-y" if entry["protocol"] == "edsr-y" else entry["protocol"]
-        name = published.ON_DISK.get(entry["set"], entry["set"])
-        for score in published.find_published("Bicubic", name, entry["scale"], by):
+        place = entry["set"], entry["scale"]
+        name = published.ON_DISK.get(place[0], place[0])
+        for score in published.find_published("Bicubic", name, place[1], by):
             if entry["psnr"] is not None and abs(entry["psnr"] - score.psnr) > TOLERANCE:
-                found[entry["set"], entry["scale"]] = (
-                    f"bicubic has {entry['psnr']:.2f} dB here and {score.psnr} dB in publications: "
-                    f"these are not the images of {score.set}, so published scores are left out"
-                )
+                scores = f"{entry['psnr']:.2f} dB here and {score.psnr} dB in publications"
+                why = f"bicubic has {scores}: these are not the images of {score.set}"
+                found[place] = f"{why}, so published scores are left out"
     return found
 
 
