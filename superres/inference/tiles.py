@@ -176,7 +176,7 @@ class Tiler:
     def _how(self, sides: Sides | None, ran_out: str) -> UpscaleRecord:
         """The record of an image that is done whole, or in tiles."""
         if self.tiling.tile == "edsr-chop":
-            note = "the published chop: differs slightly from the whole picture"
+            note = "the published chop: differs slightly from the whole image"
             return UpscaleRecord("edsr-chop", exact=False, notes=[note])
         if sides is None:
             return UpscaleRecord()
