@@ -35,14 +35,9 @@ class OnLuma(Backend):
     """
 
     def __init__(self, net: Backend, channels: int) -> None:
-        radius = net.receptive_radius
-        super().__init__(net.scale, None if radius is None else max(radius, 3), channels)
+        radius = None if net.receptive_radius is None else max(net.receptive_radius, 3)
+        super().__init__(net.scale, radius, channels, net.bytes_per_pixel)
         self.name, self.device, self.notes, self._net = net.name, net.device, net.notes, net
-
-    @property
-    def bytes_per_pixel(self) -> float:
-        """Of the network: the rest is small."""
-        return self._net.bytes_per_pixel
 
     def _run(self, x: np.ndarray) -> np.ndarray:
         """(N, 1 or 3, h, w) in [0, 1] to (N, 1 or 3, h * scale, w * scale)."""

@@ -59,10 +59,9 @@ class Backend:
             y = self._run(np.ascontiguousarray(x))
         expected = (x.shape[2] * self.scale, x.shape[3] * self.scale)
         if y.ndim != 4 or y.shape[2:] != expected:
-            raise UserError(
-                f"the network's scale is {self.scale}, so an input of {x.shape[3]}x{x.shape[2]} "
-                f"should give {expected[1]}x{expected[0]} (width x height), but it gave {y.shape}"
-            )
+            given, wanted = (f"{width}x{height}" for height, width in (x.shape[2:], expected))
+            fault = f"an input of {given} should give {wanted} (width x height), not {y.shape}"
+            raise UserError(f"the network's scale is {self.scale}, so {fault}")
         return y
 
     def _run(self, x: np.ndarray) -> np.ndarray:
@@ -77,15 +76,10 @@ class Backend:
 
 def in_channels(net: object) -> int:
     """How many channels a network takes, as far as it can be told; else 3."""
-    for name in ("in_channels", "input_channels"):
-        if isinstance(getattr(net, name, None), int):
-            return getattr(net, name)
-    mean = getattr(getattr(net, "normalise", None), "mean", None)
-    if mean is not None:
-        return mean.shape[1]
-    stated = getattr(net, "superres_config", {}).get("in_channels")
-    if isinstance(stated, int):
-        return stated
+    stated = [getattr(net, name, None) for name in ("in_channels", "input_channels")]
+    stated.append(getattr(net, "superres_config", {}).get("in_channels"))
+    if numbers := [number for number in stated if isinstance(number, int)]:
+        return numbers[0]
     layers = getattr(net, "modules", list)()
     first = next((layer for layer in layers if type(layer).__name__ == "Conv2d"), None)
     # A layer behind a pixel unshuffle, or the like, tells nothing.

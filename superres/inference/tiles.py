@@ -66,9 +66,8 @@ class Tiling:
             raise UserError(f"overlap must be at least 0, not {self.overlap}")
         budget = self.memory_budget
         if budget is not None and not (isinstance(budget, numbers.Real) and budget > 0):
-            raise UserError(
-                f"memory_budget must be a positive number of bytes such as 2 << 30, not {budget!r}"
-            )
+            wanted = "a positive number of bytes such as 2 << 30"
+            raise UserError(f"memory_budget must be {wanted}, not {budget!r}")
 
 
 def parse_tile(tile: int | str) -> int | str:
@@ -199,11 +198,10 @@ class Tiler:
         what = f"tiles of {'x'.join(map(str, dict.fromkeys(sides)))} px"
         what = "the whole picture" if tried == image else what
         if self._whole or max(tried) <= SMALLEST_TILE:
+            what += f" (of {image[1]}x{image[0]} px)"
             hint = "use tile='auto'" if self._whole else "close other programs"
-            raise UserError(
-                f"not enough memory on {self.net.device} for {what} (of {image[1]}x{image[0]} px): "
-                f"{hint}, or use a smaller network or image"
-            ) from error
+            hint += ", or use a smaller network or image"
+            raise UserError(f"not enough memory on {self.net.device} for {what}: {hint}") from error
         side = max(SMALLEST_TILE, max(tried) // 2)
         self._cap = (side, side)
         return f"memory ran out with {what}: done in tiles of {side} px instead"

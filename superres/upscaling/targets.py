@@ -52,9 +52,9 @@ class Job:
         return STREAM in (self.source, self.target)
 
     @property
-    def can_be_read_twice(self) -> bool:
-        """False for standard input, a pipe and a device."""
-        return self.source != STREAM and not is_special(Path(self.source))
+    def plain(self) -> bool:
+        """Whether both sides are files, so that the source can be read twice."""
+        return not self.streams and not is_special(Path(self.source))
 
 
 @dataclass
@@ -101,32 +101,29 @@ def list_jobs(
             found.notes.append(f"{item[0]}: passed over, it is the result of an earlier run")
             everything.discard(_identity(item[0]))
             sources.remove(item)
-    if not sources and not found.missing:
+    if not sources:
+        if found.missing:
+            return found
         raise UserError("\n".join([f"no images in {', '.join(inputs)}", *found.notes]))
     one_file = _is_one_file(output, sources)
-    _check_output(output, sources, one_file)
     targets: dict[Path | str, Path | str] = {}
-    taken: set[tuple] = set()
+    taken = set(everything)
     # The one that keeps its suffix keeps its name, too, whatever else is there: so names stay.
     for source, root in sorted(sources, key=lambda item: not _keeps_suffix(item[0], format)):
         if one_file or source == STREAM:
-            target: Path | str = STREAM if output in (None, STREAM) else Path(output)
-            if target != STREAM and _identity(target) in everything:
+            targets[source] = STREAM if output in (None, STREAM) else Path(output)
+            if output not in (None, STREAM) and _identity(output) in everything:
                 raise UserError(f"{output}: is the input itself, which is never overwritten")
-            targets[source] = target
             continue
         first = _target(source, root, output, ending, format, len(inputs) > 1)
         # Another input has that name, or another result: x.jpg and x.png, both to x.png.
         tail = ending if _identity(first) in everything else f"_{source.suffix[1:]}"
         tails = itertools.chain(("", tail), (f"{tail}_{n}" for n in itertools.count(2)))
         names = (first.with_name(f"{first.stem}{tail}{first.suffix}") for tail in tails)
-        for name in names:
-            if (key := _identity(name)) not in everything and key not in taken:
-                break
-        targets[source] = name
-        taken.add(key)
-    found.jobs = [_job(source, targets[source], format) for source, _ in sources]
+        targets[source] = next(name for name in names if _identity(name) not in taken)
+        taken.add(_identity(targets[source]))
     for source, _ in sources:
+        found.jobs.append(_job(source, targets[source], format))
         suffix, video = Path(source).suffix.lower(), _is_video(source)
         if suffix in (VIDEO_SUFFIXES, IMAGE_SUFFIXES)[video]:
             what = ("an image", "a film")[video]
@@ -145,8 +142,8 @@ def _job(source: Path | str, target: Path | str, format: str | None) -> Job:
         return Job(source, target, True)
     if target == STREAM:
         return Job(source, target, format=wanted)
-    kind = SUFFIX_FORMATS.get(suffix) or animation.SUFFIXES.get(suffix)
-    kind = kind if suffix in SUFFIX_FORMATS or (kind and _moves(source)) else format_of(target)
+    moving = suffix not in SUFFIX_FORMATS and suffix in animation.SUFFIXES and _moves(source)
+    kind = animation.SUFFIXES[suffix] if moving else format_of(target)
     if wanted not in (None, kind):
         raise UserError(f"{target}: is not named as --format {format} asks for")
     return Job(source, target, format=kind)
@@ -219,30 +216,32 @@ def _keeps_suffix(source: Path | str, format: str | None) -> bool:
 
 
 def _is_one_file(output: str | None, sources: list[Source]) -> bool:
-    """Whether ``output`` is a file to write, or standard output, rather than a folder."""
-    if output is None or len(sources) != 1 or os.path.isdir(output) or output.endswith(os.sep):
-        return False
-    source, root = sources[0]
-    known = os.path.basename(output).lower().endswith((*IMAGE_SUFFIXES, *VIDEO_SUFFIXES))
-    return output == STREAM or (root is None and (source == STREAM or known))
+    """Whether ``output`` is a file to write, or standard output, rather than a folder.
 
-
-def _check_output(output: str | None, sources: list[Source], one_file: bool) -> None:
-    """UserError where a folder would get the name of a file, probably a slip of the pen."""
-    if output == STREAM and not one_file:
+    Raises:
+        UserError: a folder would get the name of a file, probably a slip of the pen.
+    """
+    (source, root), alone = sources[0], len(sources) == 1
+    if output is None or (output == STREAM and alone):
+        return output == STREAM
+    if output == STREAM:
         raise UserError(f"{len(sources)} inputs cannot all go to standard output; name a folder")
-    if output is not None and not one_file and (STREAM, None) in sources:
+    folder, suffix = os.path.isdir(output) or output.endswith(os.sep), Path(output).suffix
+    known = output.lower().endswith((*IMAGE_SUFFIXES, *VIDEO_SUFFIXES))
+    if alone and root is None and (known or source == STREAM) and not folder:
+        return True
+    if (STREAM, None) in sources:
         raise UserError("'-o' must be a file or '-' where the input is '-'")
-    if output is None or one_file or os.path.exists(output) or output.endswith(os.sep):
-        return
-    suffix = os.path.splitext(output)[1]
+    if folder or os.path.exists(output):
+        return False
     if suffix.lower() in (*SUFFIX_FORMATS, *CONTAINERS):
         many = f"{len(sources)} results go into a folder"
         raise UserError(f"{output}: is named as a file, but {many}; if it is one, write {output}/")
-    if len(sources) == 1 and sources[0][1] is None and re.fullmatch(r"\.[A-Za-z]{2,5}", suffix):
-        known = CONTAINERS if _is_video(sources[0][0]) else SUFFIX_FORMATS
-        use = f"{' '.join(known)}, or {output}/ for a folder of that name"
+    if alone and root is None and re.fullmatch(r"\.[A-Za-z]{2,5}", suffix):
+        kinds = CONTAINERS if _is_video(source) else SUFFIX_FORMATS
+        use = f"{' '.join(kinds)}, or {output}/ for a folder of that name"
         raise UserError(f"{output}: cannot write {suffix}; use {use}")
+    return False
 
 
 def _is_own_result(source: Path | str, everything: set) -> bool:

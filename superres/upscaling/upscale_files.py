@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import itertools
 import math
@@ -19,16 +18,14 @@ from typing import Any, Protocol
 
 from superres.errors import UserError
 from superres.files import os_fault
-from superres.imaging.comparison import comparison
-from superres.imaging.io import LoadedImage, image_size, load_image, write_image
+from superres.imaging.io import LoadedImage, image_size, load_image
 from superres.output import shown
 from superres.stopping import TERMINATED, Terminated
 from superres.upscaling import animation
-from superres.upscaling.compare import as_rgb, is_page, save_page
+from superres.upscaling.compare import as_rgb, is_page, save_comparison, save_page
 from superres.upscaling.networks import ChosenNetwork, Networks, Options
 from superres.upscaling.provenance import Settings, difference, misfit, record_in
 from superres.upscaling.targets import STREAM, Job
-from superres.upscaling.tiled_upscaler import TiledUpscaler
 from superres.upscaling.video import state_of, upscale_video
 from superres.upscaling.video_join import shortcomings
 from superres.upscaling.writing import DiskFull, make_folder, save
@@ -108,7 +105,7 @@ def run_jobs(
     with work.reader, work.writers:
         try:
             for job, following in itertools.zip_longest(jobs, jobs[1:]):
-                work.settle(_WAITING if work.ahead else 0)
+                work.settle(_WAITING)
                 if work.full:
                     break
                 work.add(job, following)
@@ -153,8 +150,8 @@ class _Pipeline:
             job, result, done = self.begun[0]
             try:
                 done.result()
-                if result.status != "interrupted":
-                    _compare(job, self.options, self.alone, result, self.page)
+                if self.options.compare is not None and result.status != "interrupted":
+                    self._compare(job, result)
             except (UserError, OSError, MemoryError) as error:
                 result.status, result.error = "failed", _reason(job, error)
                 self.full |= isinstance(error, DiskFull)
@@ -162,30 +159,29 @@ class _Pipeline:
             self.listener.end(job, result)
 
     def add(self, job: Job, following: Job | None) -> None:
-        """Do a job, all but the writing of an image that was read ahead; read the next one."""
-        result, done, started = Result(str(job.source), str(job.target)), _DONE, time.monotonic()
-        reading, self.ahead = self.ahead, None
+        """Do a job, all but the writing of a small image; the next one is read meanwhile."""
+        result, done, started = Result(str(job.source), str(job.target)), Future(), time.monotonic()
         self.results.append(result)
         try:
             self.listener.begin(job)
-            chosen, begun = self.networks.of(job.source), _begun(job)
-            there = not self.options.overwrite and (begun is not None or _is_there(job.target))
-            if chosen.backend is None and not (there and begun is None):
+            chosen, there = self.networks.of(job.source), self._there(job)
+            # The record of a film that is done in part, which this goes on with.
+            begun = state_of(Path(job.target)).get("record") if job.video else None
+            if chosen.backend is None and (begun or not there):
                 _ = chosen.upscaler  # made here, since what is wrong with it is wrong for all
                 self.listener.network(chosen)
-            self.ahead = self._read_ahead(following)
+            reading, self.ahead = self.ahead, self._read_ahead(following)
             try:
                 settings = _settings(job, chosen.settings, self.options)
-                if there:
+                if there or (begun and not self.options.overwrite):
                     _check_what_is_there(job, begun, settings, result)
-                if there and begun is None:
+                if there and not begun:
                     result.status = "skipped"
                 elif job.video:
-                    _do_video(job, chosen, settings, self.listener, result)
+                    self._film(job, chosen, settings, result)
                 else:
-                    done = self._do(job, chosen.upscaler, settings, result, reading)
+                    done = self._image(job, chosen.upscaler, settings, result, reading)
             except (UserError, OSError, MemoryError) as error:
-                done = Future()
                 done.set_exception(error)
         except KeyboardInterrupt:
             result.status = "interrupted"
@@ -194,48 +190,70 @@ class _Pipeline:
         result.seconds = time.monotonic() - started
         self.begun.append((job, result, done))
 
-    def _do(
-        self,
-        job: Job,
-        upscaler: TiledUpscaler,
-        settings: Settings,
-        result: Result,
-        ahead: Future | None,
+    def _image(
+        self, job: Job, upscaler: Any, settings: Settings, result: Result, ahead: Future | None
     ) -> Future:
-        """Upscale an image; returns its writing, done already where it was not read ahead."""
+        """Upscale an image; returns its writing, which of a small result goes on in a thread."""
         image, moving = ahead.result() if ahead else _read(job, self.options)
-        size, quality = image.pixels.shape[:2], self.options.quality
+        size = image.pixels.shape[:2]
         result.size, result.result_size = size[::-1], upscaler.size(*size)[::-1]
 
         def write(made: Any, tiles: Callable[[int, int], None] | None = None) -> None:
             out = io.BytesIO() if job.target == STREAM else Path(job.target)
-            record = settings.record(job.source) if _is_plain(job) else None
-            lost = save(out, made, image, job.format, quality, tiles, record, moving)
+            record = settings.record(job.source) if job.plain else None
+            more = self.options.quality, tiles, record, moving
+            lost = save(out, made, image, job.format, *more)
             if isinstance(out, io.BytesIO):
                 sys.stdout.buffer.write(out.getbuffer())
                 sys.stdout.buffer.flush()
             read = [note for note in image.notes if not (moving and note.startswith("animated"))]
-            result.notes = [*read, *lost, *made.notes]
-            result.status = "done"
+            result.notes, result.status = [*read, *lost, *made.notes], "done"
 
-        if ahead is None or moving:
+        if moving or math.prod(result.result_size) > _BESIDE:
             write(upscaler, self.listener.tiles)
             return _DONE
         bands = list(upscaler.rows(image.pixels, self.listener.tiles))
         made = SimpleNamespace(size=upscaler.size, rows=lambda *_: bands, notes=upscaler.notes)
         return self.writers.submit(write, made)
 
+    def _film(self, job: Job, chosen: ChosenNetwork, settings: Settings, result: Result) -> None:
+        files, say = (Path(job.source), Path(job.target)), self.listener.note
+        how = self.listener.tiles, settings, self.options.deinterlace, say
+        done = upscale_video(*files, chosen.upscaler, *how)
+        result.size, result.result_size, result.notes = done.size, done.result_size, done.notes
+        if done.lost:
+            raise UserError(f"{job.target}: written, but {', '.join(done.lost)}")
+        result.status = "done"
+
     def _read_ahead(self, job: Job | None) -> Future | None:
         """Begin to read an image of moderate size that will be upscaled; None for others."""
-        if job is None or job.video or not _is_plain(job):
-            return None
-        with contextlib.suppress(UserError, OSError):  # it is reported at the job's own turn
-            chosen, size = self.networks.of(job.source), image_size(job.source)
-            told = chosen.backend and size  # a network's first job makes it, and says so
-            small = told and math.prod(chosen.upscaler.size(*size)) <= _BESIDE
-            if small and (self.options.overwrite or not _is_there(job.target)):
+        if job and job.plain and not (job.video or self._there(job)):
+            size = image_size(job.source)
+            if size and math.prod(size) * self.networks.scale**2 <= _BESIDE:
                 return self.reader.submit(_read, job, self.options)
         return None
+
+    def _there(self, job: Job) -> bool:
+        """Whether the result, a file or a link to nowhere, is there and is not to be replaced."""
+        exists, link = os.path.exists(job.target), os.path.islink(job.target)
+        there = os.path.isfile(job.target) or (link and not exists)  # else a device, or a pipe
+        return there and not self.options.overwrite
+
+    def _compare(self, job: Job, result: Result) -> None:
+        """Write a job's own comparison, or add it to those of the page."""
+        given, target = self.options.compare, Path(job.target)
+        path = own = target.with_name(f"{target.stem}_compare.png")
+        if given:
+            path = Path(given) if self.alone or is_page(given) else Path(given) / own.name
+        if job.video or job.streams:
+            result.notes.append("no comparison is made of a video or a stream")
+        elif is_page(given):
+            self.page.append((target.name, as_rgb(job.source), as_rgb(target)))
+            result.comparison = given
+        elif result.status != "skipped" or not path.exists():
+            make_folder(path.parent)
+            save_comparison(job.source, target, path)
+            result.comparison = str(path)
 
 
 def _reason(job: Job, error: Exception) -> str:
@@ -259,7 +277,7 @@ def _check_what_is_there(job: Job, begun: str | None, settings: Settings, result
     try:
         if not os.path.exists(job.target) and begun is None:
             other = "a link that leads nowhere"
-        elif not job.can_be_read_twice:
+        elif not job.plain:
             other = "and whether standard input is the same is not known"
         elif begun is not None:
             other = difference(begun, settings, job.source)
@@ -278,22 +296,6 @@ def _check_what_is_there(job: Job, begun: str | None, settings: Settings, result
         raise UserError(f"{job.target}: {there}, {other}; --overwrite replaces it")
 
 
-def _is_plain(job: Job) -> bool:
-    """Whether both sides are files."""
-    return job.can_be_read_twice and not job.streams
-
-
-def _is_there(target: Path | str) -> bool:
-    """A file, or a link to nowhere; a device and a pipe are written to."""
-    return os.path.isfile(target) or (os.path.islink(target) and not os.path.exists(target))
-
-
-def _begun(job: Job) -> str | None:
-    """The record of a video that is done in part."""
-    state = state_of(Path(job.target)) if job.video else {}
-    return str(state.get("record", "")) if state.get("pieces") else None
-
-
 def _settings(job: Job, settings: Settings, options: Options) -> Settings:
     """What counts for this job; the quality where the format has one, and 95 is JPEG's usual."""
     more = ["deinterlaced"] * (options.deinterlace and job.video)
@@ -303,41 +305,10 @@ def _settings(job: Job, settings: Settings, options: Options) -> Settings:
     return replace(settings, options=(*settings.options, *more))
 
 
-def _do_video(
-    job: Job, chosen: ChosenNetwork, settings: Settings, listener: Listener, result: Result
-) -> None:
-    files, extra = (Path(job.source), Path(job.target)), (chosen.options.deinterlace, listener.note)
-    done = upscale_video(*files, chosen.upscaler, listener.tiles, settings, *extra)
-    result.size, result.result_size, result.notes = done.size, done.result_size, done.notes
-    if done.lost:
-        raise UserError(f"{job.target}: written, but {', '.join(done.lost)}")
-    result.status = "done"
-
-
 def _read(job: Job, options: Options) -> tuple[LoadedImage, animation.Animation | None]:
     """The image of a job, and all of its frames where it is animated and its result is to be."""
     stdin = job.source == STREAM
     given = (sys.stdin.buffer.read(), "standard input") if stdin else (job.source, None)
     image = load_image(given[0], options.max_pixels, given[1])
-    whole = _is_plain(job) and job.format in animation.SUFFIXES.values()
+    whole = job.plain and job.format in animation.SUFFIXES.values()
     return image, animation.find_animation(job.source, options.max_pixels) if whole else None
-
-
-def _compare(job: Job, options: Options, alone: bool, result: Result, page: list) -> None:
-    """Write a job's own comparison, or add it to those of the page."""
-    if options.compare is None:
-        return
-    on_page, target = is_page(options.compare), Path(job.target)
-    own = target.with_name(f"{target.stem}_compare.png")
-    path = Path(options.compare) if options.compare else own
-    path = path if alone or on_page or not options.compare else path / own.name
-    if job.video or job.streams:
-        result.notes.append("no comparison is made of a video or a stream")
-    elif on_page or result.status != "skipped" or not path.exists():
-        pair = as_rgb(job.source), as_rgb(target)
-        if on_page:
-            page.append((target.name, *pair))
-        else:
-            make_folder(path.parent)
-            write_image(path, comparison(*pair))
-        result.comparison = str(path)

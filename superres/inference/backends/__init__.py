@@ -76,10 +76,6 @@ def best(
         UserError: an unknown back end, or one that is not installed, not for this device, or
             cannot run this network.
     """
-    return on_luma(_best(model, device, backend, dtype), model)
-
-
-def _best(model: nn.Module | Backend, device: Any, backend: str, dtype: str) -> Backend:
     check_name(backend)
     made = model.name if isinstance(model, Backend) else ""
     if made and backend not in ("auto", made):
@@ -87,7 +83,7 @@ def _best(model: nn.Module | Backend, device: Any, backend: str, dtype: str) -> 
     if dtype != "fp32" and (made or backend not in ("auto", "torch")):
         raise UserError(f"back end {made or backend!r} has no dtype; take 'torch' for it")
     if made:
-        return model
+        return on_luma(model, model)
     import torch
 
     device, names = torch.device(device), [backend]
@@ -101,12 +97,11 @@ def _best(model: nn.Module | Backend, device: Any, backend: str, dtype: str) -> 
             with _converting:
                 found = _make(name, model, device, dtype)
             found.notes = [*notes, *found.notes]
-            return found
+            return on_luma(found, model)
         except NotConvertible as error:
             if backend != "auto":
-                raise UserError(
-                    f"{label} cannot run on back end {name!r}: {error}; take 'auto' or 'torch'"
-                ) from error
+                fault = f"{label} cannot run on back end {name!r}: {error}"
+                raise UserError(f"{fault}; take 'auto' or 'torch'") from error
             notes.append(f"not {name}: {error}")
             logger.warning("%s does not run on %s (%s)", label, name, error)
     raise AssertionError("PyTorch runs every network")

@@ -8,7 +8,6 @@ import hashlib
 import io
 import warnings
 from collections.abc import Callable
-from pathlib import Path
 from unittest import mock
 
 import torch
@@ -60,8 +59,8 @@ def converted(kind: Callable[..., Backend], model: nn.Module) -> Backend:
         check(reference, program)
         return program
 
-    with contextlib.suppress(OSError, RuntimeError, NotConvertible):
-        return compared(_place(name).read_bytes())
+    with contextlib.suppress(OSError, RuntimeError, NotConvertible):  # there may be no home folder
+        return compared((cache_dir() / "converted" / name).read_bytes())
     data = to_onnx(ready(model), image(facts_[2], SIZES[0]))
     program = compared(data)
     _keep(name, data)
@@ -81,8 +80,9 @@ def to_onnx(program: nn.Module, example: torch.Tensor, channels_last: bool = Fal
         NotConvertible: an operation that ONNX does not have.
     """
     tall = 1 if channels_last else 2
-    axes = {0: "n", tall: "h", tall + 1: "w"}
-    file = io.BytesIO()
+    axes, file = {0: "n", tall: "h", tall + 1: "w"}, io.BytesIO()
+    any_size = {"lq": axes, "sr": {k: f"{v}_sr" for k, v in axes.items()}}
+    names = {"input_names": ["lq"], "output_names": ["sr"], "dynamic_axes": any_size}
     # What tracer and exporter warn of is compared instead. Torch 2.13's exporter asks "is its log
     # on?" without the brackets, and so switches it on.
     log = mock.patch.object(torch._C, "_jit_is_onnx_log_enabled", None, create=True)
@@ -90,14 +90,7 @@ def to_onnx(program: nn.Module, example: torch.Tensor, channels_last: bool = Fal
     try:
         with torch.no_grad(), warnings.catch_warnings(action="ignore"), silent, log:
             torch.onnx.export(
-                program,
-                (example,),
-                file,
-                dynamo=False,
-                opset_version=_OPSET,
-                input_names=["lq"],
-                output_names=["sr"],
-                dynamic_axes={"lq": axes, "sr": {k: f"{v}_sr" for k, v in axes.items()}},
+                program, (example,), file, dynamo=False, opset_version=_OPSET, **names
             )
     except Exception as error:
         raise NotConvertible(one_line(error)) from error
@@ -121,9 +114,8 @@ def check(model: nn.Module, run: Callable[[torch.Tensor], torch.Tensor]) -> floa
         try:
             found = run(x)
         except Exception as error:
-            raise NotConvertible(
-                f"it fails on {size[1]}x{size[0]} px: {one_line(error)}"
-            ) from error
+            fault = f"it fails on {size[1]}x{size[0]} px: {one_line(error)}"
+            raise NotConvertible(fault) from error
         if found.shape != wanted.shape:
             raise NotConvertible(f"it gives {tuple(found.shape)} for {tuple(wanted.shape)}")
         limit = wanted.abs().max().clamp(min=1)
@@ -144,15 +136,10 @@ def _name(model: nn.Module) -> str:
     return f"{digest.hexdigest()[:32]}.onnx"
 
 
-def _place(name: str) -> Path:
-    """Where a file is kept; RuntimeError where there is no home folder."""
-    return cache_dir() / "converted" / name
-
-
 def _keep(name: str, data: bytes) -> None:
     """Write a file to the cache and drop the oldest ones; do nothing if that fails."""
     with contextlib.suppress(OSError, RuntimeError, UserError):
-        file = _place(name)
+        file = cache_dir() / "converted" / name
         file.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(file, lambda out: out.write(data))
         files = sorted(file.parent.glob("*.onnx"), key=lambda f: f.stat().st_mtime)

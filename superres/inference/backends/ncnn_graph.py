@@ -179,24 +179,16 @@ class Graph:
         taps = cubic_taps(factor, kind)
         kernels = np.tile(np.einsum("iy,jx->ijyx", taps, taps), (x.channels, 1, 1, 1))
         mirrors = kind == "matlab-mirror"
-        repeated = 1 if mirrors else 2
-        padded = self.add(
-            "Padding", (x,), " ".join(f"{side}={repeated}" for side in range(4)) + " 4=1"
-        )
+        edge = 1 if mirrors else 2
+        padded = self.add("Padding", (x,), f"0={edge} 1={edge} 2={edge} 3={edge} 4=1")
         for axis in (1, 2) if mirrors else ():  # the second pixel out is the second one in
             edges = (f"-23309=1,{at} -23310=1,{at + 1} -23311=1,{axis}" for at in (2, -3))
             first, last = [self.add("Crop", (padded,), words) for words in edges]
             padded = self.add("Concat", (first, padded, last), f"0={axis}")
         count = x.channels * factor**2
         words = f"0={count} 1=5 5=1 6={kernels.size} 7={x.channels}"
-        y = self.add(
-            "ConvolutionDepthWise",
-            (padded,),
-            words,
-            (np.zeros(1), kernels, np.zeros(count)),
-            channels=count,
-            looks=1 + _off_centre(factor),
-        )
+        data, how = (np.zeros(1), kernels, np.zeros(count)), {"looks": 1 + _off_centre(factor)}
+        y = self.add("ConvolutionDepthWise", (padded,), words, data, channels=count, **how)
         return self.shuffle(y, factor)
 
     def pooled(self, x: Blob) -> Blob:

@@ -56,20 +56,16 @@ def open_exported(path: Path) -> OnnxRuntimeBackend:
         facts_ = opened.get_modelmeta().custom_metadata_map
         if facts_["type"] != "float32":
             raise ValueError("it works on 8-bit samples; export it without --uint8")
-        radius = (
-            None if facts_["receptive_radius"] == "whole picture" else facts_["receptive_radius"]
-        )
-        facts = (int(facts_["scale"]), radius and int(radius), opened.get_inputs()[0].shape[1])
+        reach = facts_["receptive_radius"]
+        radius = None if reach == "whole picture" else int(reach)
+        facts = int(facts_["scale"]), radius, opened.get_inputs()[0].shape[1]
         network = OnnxRuntimeBackend(opened, *facts, float(facts_["bytes_per_pixel"]))
     except ImportError as error:
-        raise UserError(
-            f"{path}: needs onnxruntime: pip install 'superres[onnxruntime]'"
-        ) from error
+        needs = "needs onnxruntime: pip install 'superres[onnxruntime]'"
+        raise UserError(f"{path}: {needs}") from error
     except Exception as error:  # no such file, no ONNX, nothing of ours in its metadata
-        raise UserError(
-            f"{path}: cannot be read as a network that 'superres export onnx WEIGHTS FILE' wrote "
-            f"({one_line(error)})"
-        ) from error
+        fault = "cannot be read as a network that 'superres export onnx WEIGHTS FILE' wrote"
+        raise UserError(f"{path}: {fault} ({one_line(error)})") from error
     network.studio_luma = facts_["colour"] == "Y of YCbCr"
     network.digest = hashlib.sha256(data).hexdigest()[:16]
     return network

@@ -27,12 +27,9 @@ class OpenVinoBackend(Backend):
 
     def __init__(self, program: bytes, *facts: Any) -> None:
         super().__init__(*facts)
-        self._request = request(
-            core().read_model(program),
-            PERFORMANCE_HINT="LATENCY",
-            INFERENCE_NUM_THREADS=threads(),
-            CPU_RUNTIME_CACHE_CAPACITY=_SIZES_KEPT,
-        )
+        settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads()}
+        settings["CPU_RUNTIME_CACHE_CAPACITY"] = _SIZES_KEPT
+        self._request = request(core().read_model(program), **settings)
 
     def _run(self, x: np.ndarray) -> np.ndarray:
         return infer(self._request, x)

@@ -59,19 +59,15 @@ class LiveBytes(TorchDispatchMode):
         self.now -= size
 
 
-def _peak_on_meta(net: Callable, x: torch.Tensor) -> int | None:
-    if not isinstance(net, nn.Module):
-        return None
-    state = {k: t.to("meta") for k, t in (*net.named_parameters(), *net.named_buffers())}
+def _peak(net: Callable, x: torch.Tensor, device: torch.device) -> int:
+    """Bytes alive at most, on torch's meta device or, where that cannot be, on ``device``."""
     try:
-        return _peak(lambda x: torch.func.functional_call(net, state, x), x.to("meta"))
-    except Exception:  # it looks at numbers, or has tensors outside of its state
-        return None
-
-
-def _peak(net: Callable, x: torch.Tensor) -> int:
-    with LiveBytes() as live:
-        net(x)
+        state = {k: t.to("meta") for k, t in (*net.named_parameters(), *net.named_buffers())}
+        with LiveBytes() as live:
+            torch.func.functional_call(net, state, x.to("meta"))
+    except Exception:  # no module; or it looks at numbers, or has tensors outside of its state
+        with LiveBytes() as live:
+            net(x.to(device))
     return live.peak
 
 
@@ -120,8 +116,7 @@ class TorchNetwork(Backend):
         known = _known.setdefault(net, {})
         if key not in known:
             x = torch.zeros((1, self.in_channels, PROBE, PROBE), dtype=self._dtype)
-            peak = _peak_on_meta(net, x) or _peak(net, x.to(self.device))
-            known[key] = _WORKSPACE * peak / PROBE**2
+            known[key] = _WORKSPACE * _peak(net, x, self.device) / PROBE**2
         return known[key]
 
     @torch.no_grad()
@@ -151,10 +146,8 @@ def prepared(model: nn.Module, device: torch.device, dtype: str = "fp32") -> Tor
         raise UserError(f"dtype {dtype!r} is not known; choose one of {', '.join(DTYPES)}")
     bfloat16 = dtype == "bf16" and device.type == "cpu" and has_bfloat16()
     if dtype != "fp32" and device.type != "cuda" and not bfloat16:
-        raise UserError(
-            f"dtype {dtype!r} makes nothing faster on this {device.type}; leave it out, or use "
-            "a CUDA device"
-        )
+        fault = f"dtype {dtype!r} makes nothing faster on this {device.type}"
+        raise UserError(f"{fault}; leave it out, or use a CUDA device")
     net = ready(model).to(device, DTYPES[dtype], memory_format=torch.channels_last)
     return TorchNetwork(net, in_channels(model), device, DTYPES[dtype])
 
@@ -191,12 +184,9 @@ def upscale_with_record(
     net: Any, x: torch.Tensor, *args: Any, **options: Any
 ) -> tuple[torch.Tensor, UpscaleRecord]:
     """:func:`upscale_tensor`, and how it was done."""
-    if x.ndim != 4 or 0 in x.shape:
-        raise UserError(
-            f"expected a tensor (N, C, H, W) with at least one pixel, found {tuple(x.shape)}"
-        )
-    if not x.is_floating_point():
-        raise UserError(f"expected a float tensor in [0, 1], found {x.dtype}: divide by 255")
+    if x.ndim != 4 or 0 in x.shape or not x.is_floating_point():
+        wanted = "floats in [0, 1] (divide by 255), (N, C, H, W) with at least one pixel"
+        raise UserError(f"expected a tensor of {wanted}, found {x.dtype} {tuple(x.shape)}")
     network = net
     if not hasattr(net, "run"):
         own = 1 if getattr(net, "studio_luma", False) else x.shape[1]
