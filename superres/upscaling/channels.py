@@ -35,18 +35,13 @@ class AnyChannels:
     """
 
     def __init__(self, net: Backend, in_channels: int, channels: int) -> None:
-        self.net, self.in_channels = net, in_channels
+        self.net, self.in_channels, self.bytes_per_pixel = net, in_channels, net.bytes_per_pixel
         self.scale, self.device = net.scale, net.device
         radius = net.receptive_radius
         if radius is not None:
             radius = max(radius, 3) if channels > in_channels else radius  # bicubic chroma
             radius = math.ceil(radius) + (0 if channels % 2 else _BLEED)
         self.receptive_radius = radius
-
-    @property
-    def bytes_per_pixel(self) -> float:
-        """Of the network: the rest is small."""
-        return self.net.bytes_per_pixel
 
     def run(self, x: np.ndarray) -> np.ndarray:
         """(N, C, h, w) in [0, 1], C = 1 to 4, to (N, C, h * scale, w * scale)."""
@@ -128,6 +123,6 @@ def channels_of(module: object) -> int:
     """
     channels = 3 if getattr(module, "studio_luma", False) else channel_notes(module)
     if channels not in (1, 3):
-        name = type(module).__name__
-        raise UserError(f"this {name} takes {channels} channels; expected is RGB (3) or grey (1)")
+        found = f"this {type(module).__name__} takes {channels} channels"
+        raise UserError(f"{found}; expected is RGB (3) or grey (1)")
     return channels

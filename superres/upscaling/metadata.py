@@ -22,20 +22,18 @@ _TO_TIFF = {282: 5, 283: 5, 296: 3, _EXIF_IFD: 4, 0x8825: 4}
 
 
 class Metadata:
-    """Of a result of ``size`` (H, W) in format ``kind``, of orientation ``stated``.
+    """Of a result of ``size`` (H, W) in format ``kind``, of orientation ``turn``.
 
     ``record``: how it was made. Fields are None, or empty, where the source has none. Its preview
     is not carried on. ``too_long`` names those that the format holds, but not so much of them.
     """
 
-    def __init__(
-        self, source: LoadedImage, size: tuple, stated: int, record: str, kind: str
-    ) -> None:
+    def __init__(self, source: LoadedImage, size: tuple, turn: int, record: str, kind: str) -> None:
         info, self.chunks, self.given = source.info, source.png_chunks, source.exif
-        self.icc, self.turn, self.record = source.icc, stated, record
+        self.icc, self.turn, self.record = source.icc, turn, record
         self.dpi = tuple(map(float, dpi)) if (dpi := info.get("dpi")) and all(dpi) else ()
-        turn = rb"\g<1>%d" % stated
-        self.xmp = re.sub(rb'(tiff:Orientation(?:="|>))[1-8]', turn, _bytes(info.get("xmp")))
+        stated = rb"\g<1>%d" % turn
+        self.xmp = re.sub(rb'(tiff:Orientation(?:="|>))[1-8]', stated, _bytes(info.get("xmp")))
         self.iptc = _bytes(info.get("iptc") or dict(info.get("photoshop") or ()).get(0x0404))
         self.comment = _bytes(info.get("comment"))
         self.too_long = [n for n in _SEGMENTS if kind == "jpeg" and len(vars(self)[n]) > _LONGEST]

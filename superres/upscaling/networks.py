@@ -110,11 +110,9 @@ class ChosenNetwork:
         inexact = isinstance(tiling.tile, int) and radius is None
         words = [f"tiles of {tiling.tile}"] * inexact + ["edsr-chop"] * (tiling.tile == "edsr-chop")
         words += ["self-ensemble"] * tiling.self_ensemble + [precision] * (precision != "fp32")
-        module = self.module
-        if isinstance(module, Backend):
-            return Settings(self.label, module.digest, self.scale, tuple(words))
-        config = getattr(module, "superres_config", type(module).__name__)
-        digest = _digest_of(config, module.state_dict())
+        config = getattr(self.module, "superres_config", type(self.module).__name__)
+        digest = getattr(self.module, "digest", None)  # of a back end
+        digest = digest or _digest_of(config, self.module.state_dict())
         return Settings(self.label, digest, self.scale, tuple(words))
 
 
@@ -169,7 +167,7 @@ def choose_network(options: Options) -> ChosenNetwork:
         light = _light(name, native, scale, options)
         module, device = (light, light.device) if light else _module(name, native, scale, options)
     own, path, notes = int(module.scale), Path(given), []
-    scale = own if scale is None else scale
+    scale = scale or own
     label = f"{path.name if path.exists() else given} x{own}"
     if own != 1 and zoo.scale_in_name(path.name) not in (None, own):
         notes.append(f"the name of the weights says x{zoo.scale_in_name(path.name)}")
@@ -225,13 +223,11 @@ def _module(
 
     device, format = pick_device(options.device), options.weights_format
     whole = None if scale is None else math.ceil(scale)
-    if native is not None:
-        module = load_model(name, native, format, device)
-    elif _is_repository(name):
+    if native is None and _is_repository(name):
         module = from_pretrained(name, whole, device=device)
     else:
         try:
-            module = load_model(name, None, format, device)
+            module = load_model(name, native, format, device)
             again = module.scale == 1 and whole and hasattr(module, "enlarge")  # made to, first
         except ScaleNeeded:
             if whole is None:

@@ -52,15 +52,15 @@ def with_record(text: str, record: str | None) -> str:
 
 def record_in(path: Path | str, video: bool) -> str | None:
     """The last record in a result; None where there is none."""
-    text = ""
+    said = []
     if video:
         with open_clip(Path(path)) as clip:
-            text = "\n".join(v for k, v in clip.metadata.items() if k.lower() == "comment")
+            said = [v for k, v in clip.metadata.items() if k.lower() == "comment"]
     else:
         with contextlib.suppress(Exception), opened_image(path) as image:
-            comment = image.info.get("comment", b"") if image.format == "GIF" else b""
-            text = f"{Image.Image.getexif(image).get(EXIF_TAG)}\n{comment.decode('latin-1')}"
-    matches = re.findall(rf"^{_MARK}{{.*}}$", text, re.M)
+            said = [str(Image.Image.getexif(image).get(EXIF_TAG))]
+            said += [image.info.get("comment", b"").decode("latin-1")] * (image.format == "GIF")
+    matches = re.findall(rf"^{_MARK}{{.*}}$", "\n".join(said), re.M)
     return matches[-1] if matches else None
 
 
@@ -72,11 +72,10 @@ def difference(record: str, settings: Settings, source: Path | str) -> str | Non
         if old["scale"] != settings.scale:
             return f"made at x{old['scale']}, not x{settings.scale:g}"
         if old["weights"] != settings.weights:
-            same = model == settings.model
-            return f"made by {'other weights called ' * same}{model}, not by {settings.model}"
-        wanted = ", ".join(settings.options)
+            same = "other weights called " * (model == settings.model)
+            return f"made by {same}{model}, not by {settings.model}"
+        usual, wanted = "the usual options", ", ".join(settings.options)
         if options != wanted:
-            usual = "the usual options"
             return f"made with {options or usual}, not with {wanted or usual}"
         if old["source"] != _digest(source):
             return f"made from another image than {source} is now"

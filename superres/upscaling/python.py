@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     Model = nn.Module | Backend | File
     Item = TypeVar("Item")
     Several = list[Item] | tuple[Item, ...]
+    Scale = float | None
 
 Opened = TypeVar("Opened", bound="ImageLike")
 """Of a list: what comes back as Pillow images."""
@@ -79,35 +80,27 @@ class SomeFailed(UserError):
 
 @overload
 def upscale(
-    image: ImageLike, model: Model = ..., scale: float | None = ..., **options: Unpack[Options]
+    image: ImageLike, model: Model = ..., scale: Scale = ..., **options: Unpack[Options]
 ) -> Image.Image: ...
 @overload
 def upscale(
-    image: Array, model: Model = ..., scale: float | None = ..., **options: Unpack[Options]
+    image: Array, model: Model = ..., scale: Scale = ..., **options: Unpack[Options]
 ) -> Array: ...
 @overload
 def upscale(
-    image: Several[Opened],
-    model: Model = ...,
-    scale: float | None = ...,
-    **options: Unpack[Options],
+    image: Several[Opened], model: Model = ..., scale: Scale = ..., **options: Unpack[Options]
 ) -> list[Image.Image]: ...
 @overload
 def upscale(
-    image: Several[Array], model: Model = ..., scale: float | None = ..., **options: Unpack[Options]
+    image: Several[Array], model: Model = ..., scale: Scale = ..., **options: Unpack[Options]
 ) -> list[Array]: ...
 @overload
 def upscale(
-    image: Several[Any], model: Model = ..., scale: float | None = ..., **options: Unpack[Options]
+    image: Several[Any], model: Model = ..., scale: Scale = ..., **options: Unpack[Options]
 ) -> list[Any]: ...
 @overload
 def upscale(
-    image: File,
-    model: Model = ...,
-    scale: float | None = ...,
-    *,
-    out: File,
-    **options: Unpack[Options],
+    image: File, model: Model = ..., scale: Scale = ..., *, out: File, **options: Unpack[Options]
 ) -> Path: ...
 def upscale(image: Any, model: Model = AUTO, scale: float | None = None, **options: Any) -> Any:
     """Upscale an image, or a list of images, with a network.

@@ -198,7 +198,7 @@ class _Pipeline:
         size = image.pixels.shape[:2]
         result.size, result.result_size = size[::-1], upscaler.size(*size)[::-1]
 
-        def write(made: Any, tiles: Callable[[int, int], None] | None = None) -> None:
+        def write(made: Any, tiles: Callable[[int, int], None] = lambda *_: None) -> None:
             out = io.BytesIO() if job.target == STREAM else Path(job.target)
             record = settings.record(job.source) if job.plain else None
             more = self.options.quality, tiles, record, moving

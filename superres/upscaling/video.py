@@ -19,9 +19,9 @@ from superres.files import write_atomically
 from superres.upscaling import video_reading as reading
 from superres.upscaling.provenance import Settings
 from superres.upscaling.tiled_upscaler import Progress, TiledUpscaler
-from superres.upscaling.video_join import CONTAINERS, H264, VP9, WITH_ALPHA, join, shortcomings
+from superres.upscaling.video_join import CONTAINERS, H264, VP9, WITH_ALPHA, join, making
 from superres.upscaling.video_reading import Clip
-from superres.upscaling.writing import make_folder, on_white, writing
+from superres.upscaling.writing import make_folder, on_white
 
 SEGMENT_FRAMES = 120
 """Frames per piece: what a killed process has to do again at most."""
@@ -80,7 +80,7 @@ def upscale_video(
     for note in notes:
         say(note)
     try:
-        with writing(target), reading.errors_named(target):
+        with making(target):
             try:
                 done = max(pieces.durations, default=None)
                 for pixels, *times in reading.frames(clip, done, notes, deinterlace):
@@ -96,9 +96,8 @@ def upscale_video(
         raise
     count = len(pieces.durations)
     progress(count, count)
-    join(pieces, target, notes)
+    lost = join(pieces, target, notes)
     shutil.rmtree(pieces.folder, ignore_errors=True)
-    lost = shortcomings(source, target)
     return VideoResult(clip.size[::-1], (width, height), count, notes, lost)
 
 

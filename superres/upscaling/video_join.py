@@ -10,6 +10,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from superres.errors import UserError
 from superres.files import replacing
 from superres.upscaling import video_reading as reading
 from superres.upscaling.provenance import with_record
@@ -31,20 +32,32 @@ _IN_TS = ("aac", "ac3", "eac3", "dts", "mp1", "mp2", "mp3", "mp3float", "opus", 
 _WORDS = {"audio": "sound", "subtitle": "subtitles"}
 
 
-def join(pieces: Pieces, target: Path, notes: list[str], whole: bool = True) -> None:
+@contextlib.contextmanager
+def making(path: Path) -> Iterator[None]:
+    """UserError with the file's name for faults of FFmpeg and of the system."""
+    try:
+        with writing(path):
+            yield
+    except (reading.import_av().error.FFmpegError, ValueError) as error:
+        raise UserError(f"{path}: cannot be made by FFmpeg ({error})") from None
+
+
+def join(pieces: Pieces, target: Path, notes: list[str], whole: bool = True) -> list[str]:
     """Write ``target``: the pieces one after the other, all else from their source.
 
     Args:
         notes: what the container cannot hold, or holds otherwise, is added.
         whole: else it is a part, without a record, with whose frames sound ends.
 
+    Returns:
+        See :func:`shortcomings`.
+
     Raises:
         UserError: it cannot be written.
     """
     clip, container = pieces.clip, CONTAINERS[target.suffix.lower()]
     with (
-        writing(target),
-        reading.errors_named(target),
+        making(target),
         replacing(target) as (temporary, _),
         reading.open_clip(clip.path) as source,
         reading.open_av(pieces.files[0]) as first,
@@ -71,6 +84,7 @@ def join(pieces: Pieces, target: Path, notes: list[str], whole: bool = True) -> 
         for time, packet in heapq.merge(*every, key=lambda item: item[0]):
             if time >= 0 or container != "avi":  # there all streams begin at 0: it would be late
                 out.mux(packet)
+    return shortcomings(clip.path, target)
 
 
 def shortcomings(source: Path, target: Path) -> list[str]:

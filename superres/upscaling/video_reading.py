@@ -81,17 +81,6 @@ def open_av(path: Path, mode: str = "r", **options: Any) -> Any:
     return import_av().open(f"file:{path}", mode, **options)
 
 
-@contextlib.contextmanager
-def errors_named(path: Path) -> Iterator[None]:
-    """UserError with the file's name for FFmpeg's own faults; the system's stay OSErrors."""
-    try:
-        yield
-    except (import_av().error.FFmpegError, ValueError) as error:
-        if isinstance(error, OSError):
-            raise
-        raise UserError(f"{path}: cannot be made by FFmpeg ({error})") from None
-
-
 def open_clip(path: Path) -> Any:
     """An open container; close it. UserError where it is not a video."""
     av = import_av()
@@ -250,9 +239,9 @@ def _deinterlaced(frames: Iterable[Any], stream: Any) -> Iterator[Any]:
 
 def _pixels(frame: Any, clip: Clip) -> np.ndarray:
     given = FULL if frame.format.is_rgb else clip.colours["color_range"]
-    ranges = {"src_color_range": given, "dst_color_range": FULL}
-    matrix = {"src_colorspace": clip.colours["colorspace"]}
-    made = frame.reformat(format=rgb_format(clip.alpha, clip.deep), **matrix, **ranges, **EXACT)
+    how = {"src_color_range": given, "dst_color_range": FULL, **EXACT}
+    how |= {"src_colorspace": clip.colours["colorspace"]}
+    made = frame.reformat(format=rgb_format(clip.alpha, clip.deep), **how)
     pixels = upright(made.to_ndarray(), frame)
     if pixels.shape[:2] != clip.size:
         sizes = (f"{width}x{height}" for height, width in (clip.size, pixels.shape[:2]))

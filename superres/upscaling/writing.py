@@ -86,7 +86,7 @@ def save(
     picture: LoadedImage,
     kind: str | None = None,
     quality: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
     record: str | None = None,
     moving: Animation | None = None,
 ) -> list[str]:
@@ -149,8 +149,7 @@ def save(
     def larger_frames() -> Iterator[tuple[np.ndarray, float]]:
         for number, (frame, duration) in enumerate(moving, 1):
             yield turned(upscaler.upscale(frame), turn), duration
-            if progress:
-                progress(number, moving.frames)
+            progress(number, moving.frames)
 
     if kind == "gif":
         notes.append("a GIF has 256 colours, and pixels show or do not")
@@ -209,10 +208,9 @@ def turned(image: np.ndarray, orientation: int) -> np.ndarray:
 
 def _options(kind: str, quality: int | None, lossless: bool, metadata: Metadata) -> dict[str, Any]:
     """For Pillow's ``save``; PNG and TIFF get their metadata later."""
-    if kind == "png":
-        return {"compress_level": 4}
-    if kind == "tiff":
-        return {"compression": "tiff_adobe_deflate", "tiffinfo": {317: 2}}
+    if kind in ("png", "tiff"):
+        tiff = {"compression": "tiff_adobe_deflate", "tiffinfo": {317: 2}}
+        return tiff if kind == "tiff" else {"compress_level": 4}
     lossy = {"quality": quality or 95}
     if kind == "webp" and lossless and quality is None:
         lossy = {"lossless": True, "quality": 60}

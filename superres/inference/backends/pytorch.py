@@ -114,9 +114,10 @@ class TorchNetwork(Backend):
         """
         net, key = self._net, (self.in_channels, self._dtype, self.scale)
         known = _known.setdefault(net, {})
-        if key not in known:
-            x = torch.zeros((1, self.in_channels, PROBE, PROBE), dtype=self._dtype)
-            known[key] = _WORKSPACE * _peak(net, x, self.device) / PROBE**2
+        with self._lock:  # the weights are on the meta device meanwhile
+            if key not in known:
+                x = torch.zeros((1, self.in_channels, PROBE, PROBE), dtype=self._dtype)
+                known[key] = _WORKSPACE * _peak(net, x, self.device) / PROBE**2
         return known[key]
 
     @torch.no_grad()
