@@ -132,7 +132,7 @@ class Tiler:
         read: windows.Read,
         size: tuple[int, int],
         finish: windows.Run = lambda y: y,
-        progress: windows.Progress = lambda done, total: None,
+        progress: windows.Progress = windows.quiet,
     ) -> Iterator[np.ndarray]:
         """The result from top to bottom, in bands (N, C', rows, W).
 

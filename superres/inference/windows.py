@@ -19,6 +19,10 @@ Progress = Callable[[int, int], None]
 """Told (done, total) tiles."""
 
 
+def quiet(done: int, total: int) -> None:
+    """A `Progress` that nobody watches."""
+
+
 @dataclass(frozen=True)
 class Window:
     """What makes the output span [start, stop) of one axis.
@@ -100,7 +104,7 @@ def in_tiles(
     columns: list[Window],
     run: Run,
     finish: Run = lambda y: y,
-    progress: Progress = lambda done, total: None,
+    progress: Progress = quiet,
 ) -> Iterator[np.ndarray]:
     """Apply ``run`` window by window; gives bands (N, C', rows, W) from top to bottom.
 

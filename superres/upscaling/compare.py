@@ -36,11 +36,12 @@ def save_comparison(lq: Any, sr: Any, path: str | os.PathLike[str], gt: Any = No
     path, truth = Path(path), None if gt is None else as_rgb(gt)
     pair = as_rgb(lq), as_rgb(sr)
     check_sizes(*pair, truth)
-    if not is_page(path):
+    if is_page(path):
+        height, width = pair[1].shape[:2]
+        more = [] if truth is None else [truth[:height, :width]]
+        save_page(path, [(path.stem, *pair, *more)])
+    else:
         write_image(path, comparison(*pair, truth))
-        return
-    height, width = pair[1].shape[:2]
-    save_page(path, [(path.stem, *pair, *([] if truth is None else [truth[:height, :width]]))])
 
 
 def as_rgb(image: Any) -> np.ndarray:
@@ -49,10 +50,9 @@ def as_rgb(image: Any) -> np.ndarray:
         picture = load_image(image)
         pixels = turned(picture.pixels, picture.orientation)
     else:
-        stack, _ = as_arrays(image)
-        if len(stack) > 1:
-            raise UserError(f"a comparison needs one image, not a batch of {len(stack)}")
-        pixels = stack[0]
+        (pixels, *more), _ = as_arrays(image)
+        if more:
+            raise UserError(f"a comparison needs one image, not a batch of {1 + len(more)}")
     pixels = to_8_bit(np.clip(pixels, 0, 1) if pixels.dtype.kind == "f" else pixels)
     pixels = on_white(pixels) if pixels.shape[2] in (2, 4) else pixels
     return np.ascontiguousarray(with_channels(pixels, "rgb"))

@@ -208,12 +208,7 @@ def as_arrays(image: Any) -> tuple[np.ndarray, Callable[[np.ndarray], Any]]:
         if 0 in image.size:
             raise UserError(f"an image of {image.width}x{image.height} has no pixels")
 
-        def pillow(y: np.ndarray) -> Image.Image:
-            made = to_pillow(y[0])
-            made.info |= {k: image.info[k] for k in _CARRIED if k in image.info}
-            return made
-
-        return from_pillow(image)[None], pillow
+        return from_pillow(image)[None], lambda y: _pillow(y[0], image.info)
     is_tensor = hasattr(image, "detach") and hasattr(image, "ndim")  # without importing torch
     if not is_tensor and not isinstance(image, np.ndarray):
         kinds = "a path, a Pillow image, a numpy array (H, W, C) or a tensor (C, H, W)"
@@ -245,6 +240,13 @@ def as_arrays(image: Any) -> tuple[np.ndarray, Callable[[np.ndarray], Any]]:
         return torch.from_numpy(y).to(image.device, image.dtype)
 
     return stack if stack.ndim == 4 else stack[None], same
+
+
+def _pillow(pixels: np.ndarray, info: dict[str, Any]) -> Image.Image:
+    """(H, W, C) as a Pillow image, with what it carries along."""
+    made = to_pillow(pixels)
+    made.info |= {name: info[name] for name in _CARRIED if name in info}
+    return made
 
 
 class ImageUpscaler:
@@ -327,9 +329,9 @@ class ImageUpscaler:
     def _file(self, path: str | os.PathLike, out: str | os.PathLike | None) -> Any:
         picture = load_image(path, self.max_pixels)
         if out is None:
-            result = to_pillow(turned(self._upscaler.upscale(picture.pixels), picture.orientation))
-            known = Metadata(picture, result.size[::-1], 1, "", "").options("")
-            result.info |= {name: known[name] for name in _CARRIED if name in known}
+            pixels = turned(self._upscaler.upscale(picture.pixels), picture.orientation)
+            known = Metadata(picture, pixels.shape[:2], 1, "", "").options("")
+            result = _pillow(pixels, known)
             self._tell(picture.notes, path, picture.pixels, result)
             return result
         out = Path(out)

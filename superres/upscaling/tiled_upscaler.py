@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from numbers import Real
 from typing import Any
 
@@ -14,13 +14,12 @@ import numpy as np
 from superres.errors import UserError
 from superres.inference import Tiler, Tiling
 from superres.inference.backends import as_network
+from superres.inference.windows import Progress, quiet
 from superres.options import any_scale
 from superres.upscaling.channels import AnyChannels
 
 _QUANTISED = 64  # rows
-
-Progress = Callable[[int, int], None]
-"""Told (done, total) tiles of the current image."""
+_USUAL = Tiling()
 
 
 def target_length(length: int, scale: float) -> int:
@@ -50,11 +49,7 @@ class TiledUpscaler:
     """
 
     def __init__(
-        self,
-        net: Any,
-        scale: float | None = None,
-        in_channels: int = 3,
-        tiling: Tiling = Tiling(),  # noqa: B008 - frozen
+        self, net: Any, scale: float | None = None, in_channels: int = 3, tiling: Tiling = _USUAL
     ) -> None:
         self.scale = int(net.scale) if scale is None else check_scale(scale)
         self.net = as_network(net, in_channels)
@@ -80,10 +75,7 @@ class TiledUpscaler:
         return np.concatenate(list(self.rows(image, size=size)))
 
     def rows(
-        self,
-        image: np.ndarray,
-        progress: Progress | None = None,
-        size: tuple[int, int] | None = None,
+        self, image: np.ndarray, progress: Progress = quiet, size: tuple[int, int] | None = None
     ) -> Iterator[np.ndarray]:
         """The result of ``image`` from top to bottom, in bands of (rows, W, C).
 
@@ -98,7 +90,7 @@ class TiledUpscaler:
             lambda low, high: image[low:high].transpose(2, 0, 1)[None],
             size or self.size(height, width),
             lambda y: _quantised(y, image.dtype),
-            progress or (lambda done, total: None),
+            progress,
         )
         return (band[0].transpose(1, 2, 0) for band in bands)
 

@@ -18,7 +18,7 @@ import numpy as np
 from superres.files import write_atomically
 from superres.upscaling import video_reading as reading
 from superres.upscaling.provenance import Settings
-from superres.upscaling.tiled_upscaler import Progress, TiledUpscaler
+from superres.upscaling.tiled_upscaler import Progress, TiledUpscaler, quiet
 from superres.upscaling.video_join import CONTAINERS, H264, VP9, WITH_ALPHA, join, making
 from superres.upscaling.video_reading import Clip
 from superres.upscaling.writing import make_folder, on_white
@@ -48,7 +48,7 @@ def upscale_video(
     source: Path,
     target: Path,
     upscaler: TiledUpscaler,
-    progress: Progress = lambda done, total: None,
+    progress: Progress = quiet,
     settings: Settings | None = None,
     deinterlace: bool = False,
     say: Callable[[str], object] = lambda note: None,
