@@ -160,7 +160,7 @@ class _Pipeline:
 
     def add(self, job: Job, following: Job | None) -> None:
         """Do a job, all but the writing of a small image; the next one is read meanwhile."""
-        result, done, started = Result(str(job.source), str(job.target)), Future(), time.monotonic()
+        result, done, started = Result(str(job.source), str(job.target)), _DONE, time.monotonic()
         self.results.append(result)
         try:
             self.listener.begin(job)
@@ -182,6 +182,7 @@ class _Pipeline:
                 else:
                     done = self._image(job, chosen.upscaler, settings, result, reading)
             except (UserError, OSError, MemoryError) as error:
+                done = Future()
                 done.set_exception(error)
         except KeyboardInterrupt:
             result.status = "interrupted"
