@@ -6,6 +6,7 @@ import itertools
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import warnings
 from collections.abc import Iterator
@@ -102,6 +103,7 @@ def train_loader(
         pass
     if not num_workers:
         return DataLoader(dataset, batch_sampler=sampler, collate_fn=Ring(), pin_memory=pin_memory)
+    check_open_files(num_workers)
     at_once = max(1, min(8, prefetch_factor // 2))
     # Some slots more for those who keep some batches.
     tasks = _Tasks(dataset, sampler, at_once, Ring(num_workers, prefetch_factor + at_once + 4))
@@ -117,6 +119,24 @@ def train_loader(
             multiprocessing_context=start_method,
             pin_memory=pin_memory,
         )
+
+
+def check_open_files(workers: int) -> None:
+    """A worker costs this process four open files; without, torch ends in tracebacks or waits.
+
+    Raises:
+        UserError: fewer are allowed.
+    """
+    if "linux" in sys.platform:
+        import resource
+
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        needed = len(os.listdir("/dev/fd")) + 4 * workers + 8
+        if most != resource.RLIM_INFINITY and needed > most:
+            raise UserError(
+                f"num_workers = {workers} needs about {needed} open files, and {most} are allowed: "
+                "raise the limit of this shell (ulimit -n 4096) or lower num_workers"
+            )
 
 
 class _Tasks(Dataset):
