@@ -64,7 +64,8 @@ def _peak(net: Callable, x: torch.Tensor, device: torch.device) -> int:
     try:
         state = {k: t.to("meta") for k, t in (*net.named_parameters(), *net.named_buffers())}
         with LiveBytes() as live:
-            torch.func.functional_call(net, state, x.to("meta"))
+            # Tied, a module that occurs twice (an activation) would stay on the meta device.
+            torch.func.functional_call(net, state, x.to("meta"), tie_weights=False)
     except Exception:  # no module; or it looks at numbers, or has tensors outside of its state
         with LiveBytes() as live:
             net(x.to(device))
