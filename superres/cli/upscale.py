@@ -89,6 +89,9 @@ def _upscale(args: argparse.Namespace, stream: Any) -> int:
     from superres.upscaling.targets import list_jobs
     from superres.upscaling.upscale_files import run_jobs
 
+    for option in ("json", "compare") if args.shard else ():  # each part has files of its own
+        if (path := Path(getattr(args, option) or "")).suffix:
+            setattr(args, option, str(path.with_stem("{}-{}of{}".format(path.stem, *args.shard))))
     options = _options(args)
     max_pixels_allowed(options.max_pixels)  # for what it refuses, before there are results
     try:

@@ -170,7 +170,7 @@ def _shown(differing: Mapping[str, tuple[Any, Any]]) -> str:
 def _training_differences(
     part: Mapping[str, Any], network: PublishedNetwork, iterations: Any
 ) -> list[str]:
-    """What differs in a training of so many iterations; ``pictures`` is None if not known."""
+    """What differs in a training of so many iterations on ``pictures=`` images (None: unknown)."""
     if network.training is None:
         return ["the published training is not known, or not one that a config here repeats"]
     try:

@@ -170,7 +170,7 @@ def run_test(cfg: Config, device: torch.device, checkpoint: Path, how: TestOptio
         run.call_hook("after_run")
     except KeyboardInterrupt:
         kept = f"; the images in {save_dir} are whole" if save_dir else ""
-        again = "results.json is written at the end: run the same command again"
+        again = "results.json was not written: run the same command again"
         if log.rank == 0:
             with contextlib.suppress(OSError):  # of a terminal that has gone
                 log.alert(f"stopped after {done} of {total} steps{kept}; {again}")
