@@ -323,7 +323,11 @@ class ImageUpscaler:
         else:
             y = np.stack([self._upscaler.upscale(one) for one in stack])
         made, cmyk = back(y), getattr(image, "mode", "") == "CMYK"
-        self._tell(["CMYK was turned to RGB"] * cmyk, "image", stack, made)
+        notes = ["CMYK was turned to RGB"] * cmyk
+        frames = getattr(image, "n_frames", 1) if isinstance(image, Image.Image) else 1
+        if frames > 1 and image.tell() == 0:  # a later one was chosen by hand
+            notes.append(f"only the first of {frames} frames; give the others one by one")
+        self._tell(notes, "image", stack, made)
         return made
 
     def _file(self, path: str | os.PathLike, out: str | os.PathLike | None) -> Any:

@@ -155,7 +155,7 @@ def test_a_failing_compiler_is_told_in_one_line_and_training_goes_on(good, monke
     step = step_of(NETWORKS["EDSR"], Fast(compile=True))
     step.say = said.append
     assert torch.equal(curve(step, data), curve(step_of(NETWORKS["EDSR"], Fast()), data))
-    assert said == ["speed.compile failed, training without it: no C++ compiler found"]
+    assert said == ["speed.compile failed, training continues without it: no C++ compiler found"]
 
 
 @pytest.fixture

@@ -132,7 +132,9 @@ def test_shards_make_up_the_whole(tmp_path, weights, capsys):
     words = ["upscale", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--model", weights(2)]
     for part, names in ((2, "14"), (3, "2"), (1, "03")):
         assert main([*words, "--shard", f"{part}/3", "--json", str(tmp_path / "r.json")]) == 0
-        assert len(json.loads((tmp_path / f"r-{part}of3.json").read_text())["results"]) == len(names)
+        assert len(json.loads((tmp_path / f"r-{part}of3.json").read_text())["results"]) == len(
+            names
+        )
         said = capsys.readouterr().out
         assert f"part {part} of 3: {len(names)} of 5 inputs" in said
         assert all(f"{name}.png -> " in said for name in names)

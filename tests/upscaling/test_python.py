@@ -297,6 +297,7 @@ def test_what_is_reduced_is_warned_of(network, tmp_path):
         (tmp_path / "a.tif", ["a.tif: CMYK was turned to RGB", "first of its 2 pages is done"]),
         (tmp_path / "a.png", ["a.png: Pillow's RGB has 8 bits: reduced from 16"]),
         (image.convert("CMYK"), ["image: CMYK was turned to RGB"]),
+        (Image.open(tmp_path / "a.gif"), ["only the first of 2 frames"]),
         (Image.fromarray(np.float32(scene()[..., 0]) / 255), ["8 bits: reduced from float"]),
         (image, []),
     ):
