@@ -90,7 +90,7 @@ def test_a_port_in_use_is_a_message(weights, capsys):
         port = str(taken.getsockname()[1])
         assert main(["serve", "--model", str(weights), "--port", port]) == 2
     error = capsys.readouterr().err
-    assert f"port {port} on 127.0.0.1 cannot be had (Address already in use" in error
+    assert f"port {port} on 127.0.0.1 is not available (Address already in use" in error
     assert "--port 0" in error
 
 
@@ -98,7 +98,7 @@ def test_a_port_in_use_is_a_message(weights, capsys):
     ("options", "message"),
     [
         (["--port", "99999"], "port 99999 does not exist; ports go from 0"),
-        (["--host", "no.such.host.invalid"], "port 0 on no.such.host.invalid cannot be had"),
+        (["--host", "no.such.host.invalid"], "port 0 on no.such.host.invalid is not available"),
         (["--max-upload", "lots"], "--max-upload takes a positive number"),
         (["--backend", "tensorrt"], "backend 'tensorrt' is not known; choose auto"),
         (["--device", "abacus"], "device 'abacus' cannot be used here"),

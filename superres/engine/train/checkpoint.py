@@ -247,7 +247,7 @@ def save_atomically(state: dict[str, Any], path: Path) -> None:
         advice = "Make room and start again"
         for _, kept in iteration_files(path.parent)[:1]:
             advice = f"The one before it, {kept.name}, is whole; make room, continue with --resume"
-        raise UserError(f"could not save {fault} {advice}") from error
+        raise UserError(f"could not save {fault.rstrip('. ')}. {advice}") from error
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
