@@ -15,6 +15,8 @@ from superres.cli.main import main
 from superres.datasets.locate import locate
 from superres.datasets.paired import PairedDataset
 from superres.datasets.pairing import partners
+from superres.engine.config.load import load_config
+from superres.engine.test.sets import prepare_sets
 from superres.errors import UserError
 from superres.imaging.io import write_image
 from superres.imaging.resize import imresize
@@ -355,3 +357,14 @@ def test_gone_images_in_the_other_commands(tmp_path, capsys):
         assert found == code, (command, said)
         assert "gone" in said, command
     assert len(list((tmp_path / "large").iterdir())) == 4
+
+
+def test_only_what_is_trained_on_is_kept_decoded(tmp_path):
+    (tmp_path / "valid").mkdir()
+    write_image(tmp_path / "valid/a.png", np.zeros((32, 32, 3), np.uint8))
+    changes = {"val_sets": [str(tmp_path / "valid")], "test_sets": []}
+    cfg = load_config("edsr_x2c64b16_g1_300k_div2k", changes)
+    (valid,) = prepare_sets(cfg, print)
+    assert (valid.dataset.cache, valid.dataset.cached) == (None, [])
+    (valid,) = prepare_sets(load_config(cfg, {"eval_dataset": {"cache": "cpu"}}), print)
+    assert valid.dataset.cache == "cpu"

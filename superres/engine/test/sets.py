@@ -201,6 +201,8 @@ def prepare_sets(
     sets: list[EvalSet] = []
     scales = scales_of(cfg)
     options = {"type": "PairedDataset", **(plain.get("eval_dataset") or {})}
+    if options["type"] == "PairedDataset":  # each image is read once a validation: not worth a copy
+        options.setdefault("cache", None)
     options["data_root"] = plain.get("data_root", ".")
     wanted = _wanted(plain, only, keep_broken)
     for (spec, optional, role), scale in itertools.product(wanted, scales):
