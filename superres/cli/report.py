@@ -93,16 +93,16 @@ def _changes(folder: Path) -> list[Table]:
     from mmengine.config import Config
 
     from superres.engine.config.load import load_config
-    from superres.engine.config.values import walk
+    from superres.engine.config.values import differing
     from superres.evaluation.tables import Table
 
     known, resolved = read_log(folder / "log.jsonl", folder), folder / "config.py"
     name = known["config"] or folder.resolve().name
     rows = [[key, "", value] for key, value in known["changes"].items()]
     with contextlib.suppress(UserError):  # one of the user's own: what the command changed
-        sides = [load_config(name), Config.fromfile(resolved) if resolved.is_file() else {}]
-        values = [{k: repr(v) for k, v in walk(c) if not isinstance(v, dict | list)} for c in sides]
-        keys = [k for k in {**values[0], **values[1]} if values[0].get(k) != values[1].get(k)]
-        rows = [[key, *(of.get(key, "") for of in values)] for key in keys] if sides[1] else rows
+        base = load_config(name)
+        if resolved.is_file():
+            changed = differing(base, Config.fromfile(resolved), repr)
+            rows = [[key, *(value or "" for value in of)] for key, of in changed.items()]
     notes = [] if rows else ["Nothing was changed."]
     return [Table(["key", name, "this training"], rows, title="Changed keys", notes=notes)]

@@ -1,4 +1,4 @@
-"""List trainings: name, iterations, best score, what was changed of which config.
+"""List trainings: name, iterations, best score, config and what was changed in it.
 
 It reads the work dirs' log.jsonl. A score is the best of the first validation set, by the protocol
 that stands beside it; a change is what the command that trained said beyond its config.

@@ -126,7 +126,7 @@ def train(
     Args:
         name: config path, bare name, or a complete config.
         options: changes to the config.
-        told: called with the work dir, once it is ours.
+        on_start: called with the work dir, once it is ours.
         wanted: of :class:`TrainOptions`.
 
     Raises:

@@ -51,7 +51,7 @@ class Offer:
 
 
 class Offers:
-    """The offers of a session, and their networks, of which the last few stay ready.
+    """The offers of a session, and their networks; the last few stay ready.
 
     Args:
         given: weight files and names.

@@ -106,7 +106,7 @@ def _quantised(y: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """(1, C, H, W) to integers, clamped and rounded once; they lie in memory as (H, W, C).
 
     Raises:
-        UserError: NaN or infinite values, of which integers would be any.
+        UserError: NaN or infinite values, which have no integer.
     """
     peak = np.float32(1 if dtype.kind == "f" else np.iinfo(dtype).max)
     channels, height, width = y.shape[1:]

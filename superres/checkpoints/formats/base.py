@@ -44,8 +44,7 @@ class Layout:
         mean_shift: modules that subtract and add the mean as 1x1 convolutions.
         mean_applied: False where the published forward never calls them.
         grey: only of one channel, and then meant where layouts of other formats have the same keys.
-        ignored: prefix of keys that belong to something else in the same file, of which the
-            network is a part only.
+        ignored: prefix of keys in the same file that do not belong to the network.
         enlarges_first: the network works on an upscaled image: no tensor tells the scale.
         settle: puts into a config what only the values in a state dict (in our names) tell.
     """

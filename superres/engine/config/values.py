@@ -128,6 +128,19 @@ def walk(node: Any) -> list[tuple[str, Any]]:
     return found
 
 
+def differing(before: Any, now: Any, show: Callable[[Any], str] = str) -> dict[str, tuple]:
+    """The keys whose values differ between two configs, dotted: what ``show`` makes of both.
+
+    None stands for a key that only the other one has. Dicts and lists are compared by their parts.
+    """
+    one, other = (
+        {k: show(v) for k, v in walk(cfg) if not isinstance(v, dict | list)}
+        for cfg in (before, now)
+    )
+    keys = [key for key in one | other if one.get(key) != other.get(key)]
+    return {key: (one.get(key), other.get(key)) for key in keys}
+
+
 def scales_of(cfg: Config) -> list[int]:
     """The scales that a config is about: of ``scale = 4`` just that one."""
     return [*cfg.scale] if isinstance(cfg.scale, list | tuple) else [cfg.scale]

@@ -34,7 +34,7 @@ class EvaluationHook(Hook):
     Args:
         interval: iterations between two validations; None validates at the end only.
         save_best: 'SET/psnr', 'SET/ssim', either with '@PROTOCOL'; 'psnr' or 'ssim' of the first
-            set, of which 'auto' is the PSNR; None keeps no best weights.
+            set; 'auto' is its PSNR; None keeps no best weights.
     """
 
     priority = "LOWEST"  # behind the checkpoint, which does not wait for a validation

@@ -15,7 +15,7 @@ from mmengine.config import Config
 
 from superres.engine.config.check import scale_lr
 from superres.engine.config.load import load_config
-from superres.engine.config.values import to_plain, walk
+from superres.engine.config.values import differing, to_plain
 from superres.engine.distributed import launch
 from superres.engine.run_log import RunLog
 from superres.errors import UserError, some
@@ -132,11 +132,8 @@ def _differences(cfg: Config) -> str:
     files = [Path(file) for file in Config._get_base_files(cfg.filename)]
     whole = [file for file in files if "_base_" not in file.parts]
     base = whole[0] if len(whole) == 1 else Path(cfg.filename)
-    before, now = (
-        {k: str(value) for k, value in walk(to_plain(one)) if not isinstance(value, dict | list)}
-        for one in (load_config(str(base)), cfg)
-    )
-    keys = [key for key in before | now if before.get(key) != now.get(key)]
-    keys = [key for key in keys if "." not in key or key.rpartition(".")[2] not in keys]
-    shown = (f"{key} = {now.get(key, 'nothing')} ({before.get(key, 'nothing')})" for key in keys)
+    changed = differing(to_plain(load_config(str(base))), to_plain(cfg))
+    keys = [key for key in changed if "." not in key or key.rpartition(".")[2] not in changed]
+    values = {key: ["nothing" if v is None else v for v in changed[key]] for key in keys}
+    shown = (f"{key} = {now} ({before})" for key, (before, now) in values.items())
     return f"Other than in {base.name}: {some(shown, 20) or 'nothing'}"

@@ -27,7 +27,7 @@ that pins the next batches is enough."""
 
 
 class GraphedUpdate:
-    """``update`` with its launches taken out. For one process and one CUDA device.
+    """Runs ``update`` as one CUDA graph launch. For one process and one CUDA device.
 
     Learning rates reach what is recorded. Where another number of the optimiser changes, or its
     clipping, or which weights are trained, it is recorded again.
@@ -38,7 +38,7 @@ class GraphedUpdate:
             shapes, may matter to it.
         optim_wrapper: its optimiser was made with ``capturable=True``.
         device: that everything is on.
-        say: told if recording failed; from then on the answer is None.
+        say: called if recording failed; from then on the answer is None.
     """
 
     def __init__(
