@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from superres.errors import UserError
 from superres.lazy import lazily
 
 if TYPE_CHECKING:
@@ -14,12 +15,14 @@ if TYPE_CHECKING:
     from superres.checkpoints.pretrained import from_pretrained, save_pretrained
     from superres.engine.api import test, train
     from superres.upscaling.compare import save_comparison
-    from superres.upscaling.python import ImageUpscaler, PictureUpscaler, upscale
+    from superres.upscaling.python import ImageUpscaler, PictureUpscaler, SomeFailed, upscale
 
 __version__ = "0.1.0"
 __all__ = [
     "ImageUpscaler",
     "PictureUpscaler",
+    "SomeFailed",
+    "UserError",
     "__version__",
     "from_pretrained",
     "load_model",
@@ -37,7 +40,7 @@ __getattr__ = lazily(
         "superres.checkpoints.pretrained": ("from_pretrained", "save_pretrained"),
         "superres.engine.api": ("test", "train"),
         "superres.upscaling.compare": ("save_comparison",),
-        "superres.upscaling.python": ("ImageUpscaler", "PictureUpscaler", "upscale"),
+        "superres.upscaling.python": ("ImageUpscaler", "PictureUpscaler", "SomeFailed", "upscale"),
     },
 )
 

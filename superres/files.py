@@ -253,9 +253,5 @@ class Lock:
 
 def lock_target(target: Path, doing: str, warn: Callable[[str], object] = lambda _: None) -> Lock:
     """Keep a second process from making the same file or folder; see :class:`Lock`."""
-    return Lock(
-        target.with_name(f"{target.name}.lock"),
-        f"Another process ({{holder}}) is {doing} {target}. Wait until it has finished, or stop it "
-        "first.",
-        warn,
-    )
+    busy = f"Another process ({{holder}}) is {doing} {target}. Wait for its end, or stop it first."
+    return Lock(target.with_name(f"{target.name}.lock"), busy, warn)

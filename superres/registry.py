@@ -40,9 +40,7 @@ METRICS = _child("metric", root.METRICS, "superres.evaluation.metrics")
 VISUALIZERS = _child("visualizer", root.VISUALIZERS, "superres.engine")
 VISBACKENDS = _child("vis_backend", root.VISBACKENDS, "superres.engine")
 
-ALL = (MODELS, DATASETS, DATA_SAMPLERS, TRANSFORMS, HOOKS, LOOPS, OPTIM_WRAPPERS,
-       OPTIM_WRAPPER_CONSTRUCTORS, OPTIMIZERS, PARAM_SCHEDULERS, METRICS, VISUALIZERS,
-       VISBACKENDS)  # fmt: skip
+ALL = tuple(value for value in list(globals().values()) if isinstance(value, Registry))
 
 
 def registered(registry: Registry, name: Any) -> Any:

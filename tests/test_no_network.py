@@ -46,7 +46,7 @@ def run(folder: Path, *arguments: str, cwd: Path = ROOT) -> subprocess.Completed
 
 def superres(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
     """One of our commands."""
-    return run(folder, "-m", "superres.cli.main", *arguments)
+    return run(folder, "-m", "superres", *arguments)
 
 
 def test_every_module_can_be_imported(tmp_path):

@@ -126,7 +126,7 @@ def test_one_file_each(tmp_path):
 
     def superres(*arguments: str | Path, code: int = 0) -> str:
         done = subprocess.run(
-            [sys.executable, "-m", "superres.cli.main", *map(str, arguments)],
+            [sys.executable, "-m", "superres", *map(str, arguments)],
             env={**os.environ, "PYTHONPATH": str(package.parent), "OMP_NUM_THREADS": "1"},
             cwd=tmp_path,
             stdout=subprocess.PIPE,

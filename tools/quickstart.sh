@@ -5,4 +5,4 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 source "$root/tools/make_env.sh"
 superres_make_env "$root" quickstart
 cd "$root"
-exec "$SUPERRES_ENV_PYTHON" -m superres.cli.main quickstart "$@"
+exec "$SUPERRES_ENV_PYTHON" -m superres quickstart "$@"

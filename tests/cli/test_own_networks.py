@@ -191,7 +191,7 @@ def test_a_network_that_says_little_of_itself(own, own_options, fixed, tmp_path,
         assert main(["export", to, best, str(tmp_path / name)]) == 0
     assert main(["convert", best, str(tmp_path / "converted.safetensors")]) == 0
     # A process of its own knows the network by the module that it is told to import.
-    command = [sys.executable, "-m", "superres.cli.main", "upscale", str(source), "--model", best]
+    command = [sys.executable, "-m", "superres", "upscale", str(source), "--model", best]
     command += ["-o", str(tmp_path / "again.png")]
     paths = os.pathsep.join([str(tmp_path), str(ROOT)])
     environment = {"PYTHONPATH": paths, "SUPERRES_IMPORTS": f"own_net_{tmp_path.name}"}

@@ -17,6 +17,8 @@ from tests.docs.blocks import ROOT, blocks, pages
 PROMISED = """
 ImageUpscaler(model, scale=None, backend='auto', max_pixels=None, **tiling)
 PictureUpscaler(model, scale=None, backend='auto', max_pixels=None, **tiling)
+SomeFailed(UserError)
+UserError(Exception)
 from_pretrained(repo_or_folder, scale=None, format=None, device='auto', revision=None, **hints)
 load_model(name_or_path, scale=None, format=None, device='auto', **hints)
 save_comparison(lq, sr, path, gt=None)
@@ -48,7 +50,10 @@ CHECKERS = {
 
 
 def public(name: str) -> str:
-    """A public function's name, parameters and defaults, as they are."""
+    """A public function's name, parameters and defaults, as they are; an exception's base."""
+    found = getattr(superres, name)
+    if isinstance(found, type) and issubclass(found, Exception):
+        return f"{name}({found.__base__.__name__})"
     parameters = inspect.signature(getattr(superres, name)).parameters.values()
     return name + str(inspect.Signature([p.replace(annotation=p.empty) for p in parameters]))
 
