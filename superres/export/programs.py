@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from superres.inference.backends.conversion import to_onnx
-from superres.inference.backends.onnx_runtime import session
+from superres.inference.backends.onnx_runtime import sealed, session
 from superres.inference.backends.open_vino import core, infer, request
 
 Run = Callable[[torch.Tensor], torch.Tensor]
@@ -51,7 +51,7 @@ def onnx(program: nn.Module, example: torch.Tensor, facts: Mapping[str, str]) ->
     package.helper.set_model_props(model, dict(facts))
     model.producer_name = "superres"
     package.checker.check_model(model)
-    data = model.SerializeToString()
+    data = sealed(model.SerializeToString())
     ready = session(data)
     return {".onnx": data}, lambda x: torch.from_numpy(ready.run(None, {"lq": x.numpy()})[0])
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import hashlib
 import io
 import warnings
 from collections.abc import Callable
@@ -13,11 +12,8 @@ from unittest import mock
 import torch
 from torch import nn
 
-from superres.errors import UserError
-from superres.files import write_atomically
 from superres.inference.backends.pytorch import TorchNetwork, ready
 from superres.inference.network import Backend, NotConvertible, in_channels, one_line
-from superres.paths import cache_dir
 
 TOLERANCE = 1e-4
 """Largest difference from PyTorch's result, in units of the range (or of the largest value)."""
@@ -25,7 +21,6 @@ SIZES = ((24, 20), (13, 31))
 """Of the images that are compared: no multiples of anything, so that a size that became a constant
 is noticed."""
 _OPSET = 17
-_KEPT = 16  # files
 
 
 def image(channels: int, size: tuple[int, int], seed: int = 0) -> torch.Tensor:
@@ -34,11 +29,7 @@ def image(channels: int, size: tuple[int, int], seed: int = 0) -> torch.Tensor:
 
 
 def converted(kind: Callable[..., Backend], model: nn.Module) -> Backend:
-    """The network as a program of another runtime, from the cache or converted now.
-
-    The cache holds ONNX files under a hash of the weights. Each is compared with PyTorch on images
-    of two sizes before it is used; one that is damaged, or of other operations with the same
-    weights, is made again.
+    """The network as a program of another runtime, compared with PyTorch on images of two sizes.
 
     Args:
         kind: makes a program of an ONNX file and `facts`.
@@ -49,21 +40,13 @@ def converted(kind: Callable[..., Backend], model: nn.Module) -> Backend:
             is broken.
     """
     reference = copy.deepcopy(model).cpu().float().eval()
-    facts_, name = facts(reference), _name(reference)
-
-    def compared(data: bytes) -> Backend:
-        try:
-            program = kind(data, *facts_)
-        except Exception as error:  # a broken package raises anything
-            raise NotConvertible(f"it cannot be loaded ({one_line(error)})") from error
-        check(reference, program)
-        return program
-
-    with contextlib.suppress(OSError, RuntimeError, NotConvertible):  # there may be no home folder
-        return compared((cache_dir() / "converted" / name).read_bytes())
+    facts_ = facts(reference)
     data = to_onnx(ready(model), image(facts_[2], SIZES[0]))
-    program = compared(data)
-    _keep(name, data)
+    try:
+        program = kind(data, *facts_)
+    except Exception as error:  # a broken package raises anything
+        raise NotConvertible(f"it cannot be loaded ({one_line(error)})") from error
+    check(reference, program)
     return program
 
 
@@ -124,24 +107,3 @@ def check(model: nn.Module, run: Callable[[torch.Tensor], torch.Tensor]) -> floa
             raise NotConvertible(f"its result differs by {apart:.1g}")
         worst = max(worst, apart)
     return worst
-
-
-def _name(model: nn.Module) -> str:
-    """Of a network's file in the cache."""
-    facts_ = (type(model).__name__, model.scale, torch.__version__, _OPSET)
-    digest = hashlib.sha256(str(facts_).encode())
-    for key, value in model.state_dict().items():
-        digest.update(f"{key} {tuple(value.shape)}".encode())
-        digest.update(value.numpy().tobytes())
-    return f"{digest.hexdigest()[:32]}.onnx"
-
-
-def _keep(name: str, data: bytes) -> None:
-    """Write a file to the cache and drop the oldest ones; do nothing if that fails."""
-    with contextlib.suppress(OSError, RuntimeError, UserError):
-        file = cache_dir() / "converted" / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(file, lambda out: out.write(data))
-        files = sorted(file.parent.glob("*.onnx"), key=lambda f: f.stat().st_mtime)
-        for old in files[:-_KEPT]:
-            old.unlink(missing_ok=True)

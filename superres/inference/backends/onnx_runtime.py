@@ -11,6 +11,9 @@ import numpy as np
 from superres.errors import UserError
 from superres.inference.network import Backend, one_line, threads
 
+_SEAL = b"\x72\x4a\x0a\x06sha256\x12\x40"
+"""How protobuf begins an entry of an ONNX file's metadata with 64 digits."""
+
 
 class OnnxRuntimeBackend(Backend):
     """ONNX Runtime with as many threads as PyTorch would have.
@@ -44,6 +47,11 @@ def session(data: bytes) -> Any:
     return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
 
 
+def sealed(data: bytes) -> bytes:
+    """An ONNX file, with the SHA-256 of all before it as the last entry of its metadata."""
+    return data + _SEAL + hashlib.sha256(data).hexdigest().encode()
+
+
 def open_exported(path: Path) -> OnnxRuntimeBackend:
     """The network in a file that ``superres export`` wrote, without torch.
 
@@ -52,6 +60,8 @@ def open_exported(path: Path) -> OnnxRuntimeBackend:
     """
     try:
         data = path.read_bytes()
+        if _SEAL in data and sealed(data.rpartition(_SEAL)[0]) != data:
+            raise ValueError("its checksum is wrong: damaged, export it again")
         opened = session(data)
         facts_ = opened.get_modelmeta().custom_metadata_map
         if facts_["type"] != "float32":
