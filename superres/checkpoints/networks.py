@@ -106,8 +106,6 @@ def pick_device(device: str | torch.device) -> torch.device:
     try:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise UserError(
-            f"device {str(device)!r} cannot be used here ({one_line(error)}); pass "
-            "device='cpu', 'cuda' or 'cuda:1'"
-        ) from error
+        fault = f"device {str(device)!r} cannot be used here ({one_line(error)})"
+        raise UserError(f"{fault}; pass device='cpu', 'cuda' or 'cuda:1'") from error
     return torch.device(device)

@@ -93,10 +93,8 @@ def save_pretrained(
         weights, config = loaded.state_dict, loaded.config
     config = plain(config or getattr(model, "superres_config", None) or {})
     if "type" not in config:
-        raise UserError(
-            f"save_pretrained: this {type(model).__name__} does not come from load_model; pass "
-            "config=, the network's config with its type"
-        )
+        fault = f"save_pretrained: this {type(model).__name__} does not come from load_model"
+        raise UserError(f"{fault}; pass config=, the network's config with its type")
     scales = config.get("scales") or [config.get("scale", 1)]
     folder = Path(folder).expanduser()
     path = folder / (f"model_x{scales[0]}.safetensors" if len(scales) == 1 else "model.safetensors")
@@ -118,10 +116,8 @@ def save_pretrained(
 def _download(repo: str, scale: int | None, revision: str | None) -> Path:
     """The weight file in the hub's cache, config.json beside it; offline what is there already."""
     if not _REPO.fullmatch(repo):
-        raise UserError(
-            f"{repo!r}: neither a folder here nor a repository on the hub, whose name has the form "
-            "owner/name"
-        )
+        fault = f"{repo!r}: neither a folder here nor a repository on the hub"
+        raise UserError(f"{fault}, whose name has the form owner/name")
     try:
         import huggingface_hub as hub
     except ImportError as error:

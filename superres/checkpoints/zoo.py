@@ -86,7 +86,7 @@ def fetch(name: str) -> Path:
     """
     published = PUBLISHED[name]
     file = cache_dir() / published.filename
-    if not file.is_file():
+    if not is_here(name):
         from torch.hub import download_url_to_file
 
         try:
@@ -99,6 +99,11 @@ def fetch(name: str) -> Path:
                 "way and pass its path"
             ) from error
     return file
+
+
+def is_here(name: str) -> bool:
+    """Whether the file of a published name was downloaded before."""
+    return (cache_dir() / PUBLISHED[name].filename).is_file()
 
 
 def shipped() -> dict[str, Path]:
@@ -148,12 +153,9 @@ def resolve(name_or_path: str | Path, scale: int | None) -> Path:
         return fetch(name)
     if name not in own:
         near = did_you_mean(name.lower(), dict.fromkeys([*model_names(), *own, *PUBLISHED]), 0.6)
-        raise UserError(
-            f"{name}: no such weight file, and no model of that name{near or '.'} Give the path of "
-            f"a file ({', '.join(SUFFIXES)}), a name that comes with superres "
-            f"({', '.join(own) or 'none here'}) or one of the published names "
-            f"{', '.join(PUBLISHED)}. 'superres upscale --list-models' lists them all"
-        )
+        fault = f"no such weight file, and no model of that name{near or '.'}"
+        give = f"Give the path of a file ({', '.join(SUFFIXES)}), or a shipped or published name"
+        raise UserError(f"{name}: {fault} {give}: {', '.join((*own, *PUBLISHED))}")
     return own[name]
 
 

@@ -133,11 +133,15 @@ def _info(args: argparse.Namespace) -> int:
 
 def _network(args: argparse.Namespace) -> tuple[Any, list[int], list[str]]:
     """The backbone, or its config, its scales, and what to say of its file: config or weights."""
-    from superres.checkpoints.zoo import PUBLISHED, model_names, shipped
+    from superres.checkpoints.zoo import PUBLISHED, is_here, model_names, shipped, variants
 
-    is_config = args.name.endswith((".py", ".yml", ".yaml"))
-    if args.name in {*model_names(), *PUBLISHED, *shipped()} or (
-        os.path.exists(args.name) and not is_config
+    name, told = variants(args.name).get(args.scale, args.name), []
+    is_config = name.endswith((".py", ".yml", ".yaml"))
+    if name in PUBLISHED and not is_here(name):
+        told = [f"its weights, {PUBLISHED[name].url}, are not here: upscale -m {name} fetches them"]
+        name = PUBLISHED[name].config
+    elif name in {*model_names(), *shipped(), *PUBLISHED} or (
+        os.path.exists(name) and not is_config
     ):
         from superres.checkpoints.loading import read_weights
 
@@ -150,9 +154,9 @@ def _network(args: argparse.Namespace) -> tuple[Any, list[int], list[str]]:
     from superres.engine.config.load import load_config
     from superres.engine.config.values import scales_of, to_plain
 
-    cfg = load_config(args.name)
+    cfg = load_config(name)
     check_config(cfg)
-    return to_plain(cfg.model)["backbone"], list(scales_of(cfg)), []
+    return to_plain(cfg.model)["backbone"], list(scales_of(cfg)), told
 
 
 def _size(text: str) -> tuple[int, int]:

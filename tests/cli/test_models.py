@@ -125,6 +125,11 @@ def test_info_of_three_channels_to_one(capsys, tmp_path):
 
 def test_info_of_a_published_name_looks_for_weights(capsys, tmp_path, monkeypatch):
     monkeypatch.setenv("SUPERRES_HOME", str(tmp_path))
+    for words in (["edsr_baseline_x2"], ["edsr_baseline", "--scale", "2"]):  # nothing is fetched
+        assert main(["models", "info", *words, "--size", "16x16"]) == 0
+        said = capsys.readouterr().out
+        assert "edsr_baseline_x2-1bc95232.pt, are not here: upscale -m edsr_baseline_x2" in said
+        assert "1,369,859" in said
     (tmp_path / "edsr_baseline_x2-1bc95232.pt").write_bytes(b"<html>")
     assert main(["models", "info", "edsr_baseline_x2"]) == 2
     assert "edsr_baseline_x2-1bc95232.pt: this is a web page" in capsys.readouterr().err
