@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import ipaddress
 import socket
@@ -13,7 +12,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from superres.errors import UserError
 from superres.serve.app import make_app
@@ -67,7 +65,6 @@ def run_session(
                 make_app(work, names, addresses=not is_local(host)),
                 log_level="critical",  # what fails is logged by the app
                 lifespan="off",
-                http=_HeadersInTime,
                 ws="none",
                 proxy_headers=False,
                 server_header=False,
@@ -82,21 +79,6 @@ def run_session(
             server.run(sockets=[sock])
         finally:
             work.stop()
-
-
-HEADER_SECONDS = 10.0
-
-
-class _HeadersInTime(H11Protocol):
-    """Closes a connection that has begun no request in time, else such ones would use all up."""
-
-    def connection_made(self, transport: asyncio.Transport) -> None:
-        super().connection_made(transport)
-        self.loop.call_later(HEADER_SECONDS, self._close_if_silent)
-
-    def _close_if_silent(self) -> None:
-        if self.cycle is None:
-            self.transport.close()
 
 
 @contextlib.contextmanager
