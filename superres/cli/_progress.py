@@ -73,7 +73,7 @@ class Progress:
 
 
 class UpscaleProgress(Progress):
-    """A :class:`superres.upscaling.upscale_files.Listener`.
+    """What :func:`superres.upscaling.upscale_files.run_jobs` tells, shown.
 
     Args:
         total: jobs.
@@ -90,7 +90,7 @@ class UpscaleProgress(Progress):
         self._started = self._told = time.monotonic()
 
     def begin(self, job: Job) -> None:
-        """See `Listener`."""
+        """A job begins."""
         self._number += 1
         self._job, self._begun, self._noted = job, time.monotonic(), set[str]()
         self._foretold = False
@@ -100,16 +100,16 @@ class UpscaleProgress(Progress):
         self._update(0, count="", description=number, note=shown(job.source))
 
     def network(self, chosen: ChosenNetwork) -> None:
-        """See `Listener`."""
+        """A network is ready."""
         self.say(self._headline(chosen))
 
     def note(self, text: str) -> None:
-        """See `Listener`."""
+        """What is lost in a video; it stands in its result, too."""
         self._noted.add(text)
         self.say(f"{shown(self._job.source)}: {text}")
 
     def tiles(self, done: int, total: int) -> None:
-        """See `Listener`."""
+        """So much of the current job is done."""
         word = f"{'frame' if self._job.video else 'tile'} {done}/{total}" if total > 1 else ""
         self._update(done / max(total, done, 1), count=word)
         if word and 0 < done < total:
@@ -120,7 +120,7 @@ class UpscaleProgress(Progress):
             self._now_and_then(f"{shown(self._job.source)}: {word}, {rest:.0f} s to go")
 
     def end(self, job: Job, result: Result) -> None:
-        """See `Listener`."""
+        """A job ended."""
         notes = "".join(f"; {note}" for note in result.notes if note not in self._noted)
         if result.status == "done" and result.result_size:
             to = "" if job.streams else f" -> {shown(job.target)}"

@@ -8,12 +8,10 @@ from pathlib import Path
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
-    parser.add_argument(
-        "config", help="path of their config, or a line such as '--model EDSR --scale 2'"
-    )
-    parser.add_argument(
-        "--out", metavar="CONFIG.py", help="where to write it; default: it is printed"
-    )
+    text = "path of their config, or a line such as '--model EDSR --scale 2'"
+    parser.add_argument("config", help=text)
+    text = "where to write it; default: it is printed"
+    parser.add_argument("--out", metavar="CONFIG.py", help=text)
 
 
 def run(args: argparse.Namespace) -> int:

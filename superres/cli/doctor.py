@@ -92,11 +92,6 @@ class Report:
 
     def examine(self) -> None:
         """Look at everything."""
-        try:
-            os.getcwd()
-        except OSError:  # libraries cannot be loaded from there: that is not their fault
-            self.problems.append(("the current folder is gone", "go to another: cd"))
-            os.chdir(os.sep)
         sound = self.packages()
         self.torch()
         self.sections["extras"] = extras()

@@ -16,13 +16,10 @@ from superres.cli._options import of_weights, weights
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
     add = parser.add_argument
-    add(
-        "target",
-        metavar="TARGET",
-        choices=("onnx", "torchscript", "openvino", "safetensors", "spandrel"),
-        help="onnx, torchscript, openvino, safetensors (for superres), spandrel (for ComfyUI, "
-        "chaiNNer and others after superres.interop.spandrel.install())",
-    )
+    targets = ("onnx", "torchscript", "openvino", "safetensors", "spandrel")
+    text = f"{', '.join(targets)}: safetensors is for superres, spandrel for ComfyUI, chaiNNer and "
+    text += "others after superres.interop.spandrel.install()"
+    add("target", metavar="TARGET", choices=targets, help=text)
     add("weights", metavar="WEIGHTS", help="a weight file, or a name")
     add("out", metavar="OUT", type=Path, help="the file to write")
     weights(parser, "WEIGHTS")

@@ -29,16 +29,6 @@ GROUPS = {
 }
 """Commands as ``superres --help`` groups them; others stand in a group of their own."""
 
-_MOVED = {
-    "benchmark": "in a checkout: python tools/benchmark.py",
-    "scaling": "the page docs/scaling.md",
-    "models record": "in a checkout: python tools/maintain/records.py",
-    "models metafile": "in a checkout: python tools/maintain/docs.py",
-    "models gallery": "the page docs/gallery.md",
-    "table --docs": "in a checkout: python tools/maintain/docs.py",
-}
-"""Earlier commands, by their first words."""
-
 _OF_PLACES = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENAMETOOLONG)
 """Errors that are of the place that a user named, whoever wanted to write or read there."""
 
@@ -104,17 +94,13 @@ def _run(argv: list[str]) -> int:
         print(f"superres {superres.__version__}")
         return 0
     name = argv[0]
-    for earlier in (name, " ".join(argv[:2])):
-        if earlier in _MOVED:
-            raise UserError(f"superres {earlier} has moved: {_MOVED[earlier]}")
     if name not in commands():
         hint = did_you_mean(name, commands()) or f": {', '.join(commands())}"
         raise UserError(f"superres has no command {name!r}{hint}")
-    if name != "doctor":  # which looks elsewhere, and tells
-        try:
-            os.getcwd()
-        except OSError:  # libraries fail in it, and hardly say why
-            raise UserError("the current folder is gone; go to another one: cd") from None
+    try:
+        os.getcwd()
+    except OSError:  # libraries fail in it, and hardly say why
+        raise UserError("the current folder is gone; go to another one: cd") from None
     module = _module(name)
     parser = argparse.ArgumentParser(
         prog=f"superres {name}",
@@ -189,7 +175,3 @@ def _complete() -> None:
     for name in commands():
         _module(name).add_arguments(words.add_parser(name))
     argcomplete.autocomplete(parser)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from superres.cli import report
 from superres.cli._options import METRICS, PROTOCOLS
 from superres.errors import UserError, some
 from superres.options import whole_scale
@@ -46,14 +47,11 @@ def run(args: argparse.Namespace) -> int:
     from superres.cli._progress import Progress
     from superres.evaluation import results
     from superres.evaluation.extra_metrics import ExtraMetrics, unscored
-    from superres.evaluation.html_report import render_report
-    from superres.evaluation.merge import Run
     from superres.evaluation.pairing import pair_by_name
     from superres.evaluation.protocols import PROTOCOLS, get_protocol
     from superres.evaluation.published import is_published_name, known_method, with_published
     from superres.evaluation.render import print_tables
     from superres.evaluation.tables import all_tables
-    from superres.files import write_text
 
     if args.report and not args.out:
         raise UserError("--report needs --out DIR")
@@ -126,11 +124,7 @@ def run(args: argparse.Namespace) -> int:
     # Files first: nobody may be reading what is printed.
     written = results.write_results(args.out, record) if args.out else []
     if args.report:
-        from superres.engine.test.shots import find_shots
-
-        shots = find_shots([Run(str(args.out), record)], print)
-        written.append(args.out / "report.html")
-        write_text(written[-1], render_report(record, shots))
+        report.run(argparse.Namespace(folders=[str(args.out)], out=None))
     print_tables(all_tables(record))
     if written:
         print(f"written: {written[0]}, {', '.join(path.name for path in written[1:])}")

@@ -26,23 +26,15 @@ FORMATS = ("terminal", "md", "csv", "latex", "json")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
-    parser.add_argument(
-        "results",
-        nargs="+",
-        metavar="[NAME=]RESULTS",
-        help="a results.json or its folder; NAME is what to call its method",
-    )
-    parser.add_argument("--format", choices=FORMATS, default="terminal", help="(terminal)")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="write there instead")
-    parser.add_argument(
-        "--protocol", nargs="+", metavar="NAME", help="only these (default: all that there are)"
-    )
-    parser.add_argument(
-        "--compare",
-        nargs=2,
-        metavar=("A", "B"),
-        help="the difference A - B per image (default: where there are two methods, those)",
-    )
+    add = parser.add_argument
+    text = "a results.json or its folder; NAME is what to call its method"
+    add("results", nargs="+", metavar="[NAME=]RESULTS", help=text)
+    add("--format", choices=FORMATS, default="terminal", help="(terminal)")
+    add("--out", type=Path, metavar="FILE", help="write there instead")
+    text = "only these (default: all that there are)"
+    add("--protocol", nargs="+", metavar="NAME", help=text)
+    text = "the difference A - B per image (default: where there are two methods, those)"
+    add("--compare", nargs=2, metavar=("A", "B"), help=text)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -69,12 +61,8 @@ def run(args: argparse.Namespace) -> int:
         said = {"comparison": {"first": pair[0], "second": pair[1], "cells": lines}} if pair else {}
         text = as_json({"schema": 1, **record, **said})
     elif args.format == "terminal":
-        if args.out is None:
-            render.print_tables(tables)
-            return 0
-        shown = io.StringIO()
-        render.print_tables(tables, shown)
-        text = shown.getvalue()
+        render.print_tables(tables, shown := io.StringIO() if args.out else sys.stdout)
+        text = shown.getvalue() if args.out else ""
     else:
         text = render.markdown(tables) if args.format == "md" else render.latex(tables)
     if args.out is None:

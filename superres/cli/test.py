@@ -23,10 +23,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     text = "path or bare name of the config it was trained with; without, the network is the file's"
     add("config", nargs="?", help=text)
+    text = "iter_N.pth, best.pth, a published weight file, or one of any network that spandrel "
     add(
         "checkpoint",
-        help="iter_N.pth, best.pth, a published weight file, or one of any network that spandrel "
-        "loads: of the config only sets, scale and protocols are used then",
+        help=text + "loads: of the config only sets, scale and protocols are used then",
     )
     text = "write results.json, .md, .csv and .tex (and images) there"
     add("-o", "--out", metavar="DIR", help=text)
@@ -34,25 +34,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--save-images", action="store_true", help=text)
     text = "write OUT/report.html, to look at every result (implies --save-images)"
     add("--report", action="store_true", help=text)
-    add(
-        "--sets",
-        nargs="+",
-        metavar="SET",
-        help="these sets instead of the config's test_sets and val_sets (without a config: Set5 "
-        "and DIV2K_valid below data): names, paths, or "
-        "\"dict(gt='HR', lq='LR')\"; commas work, too",
-    )
+    text = "these sets instead of the config's test_sets and val_sets (without a config: Set5 and "
+    text += "DIV2K_valid below data): names, paths, or \"dict(gt='HR', lq='LR')\"; commas work, too"
+    add("--sets", nargs="+", metavar="SET", help=text)
     text = f"score by these instead of each set's usual one: {PROTOCOLS}"
     add("--protocols", nargs="+", metavar="NAME", help=text)
     text = f"{METRICS} (default: the config's metrics)"
     add("--metrics", nargs="+", metavar="NAME", help=text)
     add("--name", dest="name_in_tables", help="what tables call the method")
-    add(
-        "--published",
-        action="store_true",
-        help="the weights are those of the publication that the config names, although the file "
-        "cannot tell: show its name and scores",
-    )
+    text = "the weights are those of the publication that the config names, although the file "
+    add("--published", action="store_true", help=text + "cannot tell: show its name and scores")
     text = "the row to compare with (default: bicubic)"
     add("--baseline", choices=("bicubic", "none"), default="bicubic", help=text)
     text = "format of a published weight file that cannot tell it; 'spandrel' leaves it to that"

@@ -25,9 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     config_options(parser)
     text = "append what each iteration saw and gave, as JSON lines"
     add("--trace", metavar="FILE", help=text)
-    text = (
-        "try some iterations, a validation and a checkpoint, say what the training takes; only that"
-    )
+    text = "only try some iterations, a validation and a checkpoint; say what the training takes"
     add("--check", action="store_true", help=text)
 
 

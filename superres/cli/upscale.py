@@ -31,6 +31,12 @@ if TYPE_CHECKING:
     from superres.upscaling.targets import JobList
     from superres.upscaling.upscale_files import Result
 
+_AS_THEY_ARE = (
+    *("model", "scale", "device", "backend", "precision", "weights_format", "format", "quality"),
+    *("overwrite", "deinterlace", "compare"),
+)
+"""Arguments that are `Options`, too."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
@@ -39,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("-i", "--input", dest="more", action="append", metavar="INPUT", help="the same as INPUT")
     add("-o", "--output", metavar="OUT", help="file, folder, or - (default: beside the input)")
     text = "default: auto, edsr-photo for JPEG and other lossy inputs, edsr-s for lossless ones"
-    add("-m", "--model", default="auto", metavar="NAME|FILE", help=text)
+    add("-m", "--model", default="auto", metavar="NAME|FILE", help=f"superres models list; {text}")
     add("--weights-format", metavar="FORMAT", help="of a weight file that does not tell it")
     text = "1 to 64, also 1.5; default: the model's, or 4"
     add("-s", "--scale", type=any_scale, metavar="S", help=text)
@@ -61,13 +67,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--overwrite", action="store_true", help="replace results that are there already")
     add("--max-pixels", metavar="N", help="refuse larger inputs (default: 268M)")
     add("--json", metavar="FILE", help="write what was done there")
-    add("--list-models", action="store_true", help="list the names for --model")
 
 
 def run(args: argparse.Namespace) -> int:
     """Upscale; see `superres.upscaling`."""
-    if args.list_models:
-        return _list_models()
     args.inputs += args.more or ()
     if args.compare and not args.inputs:  # --compare photo.png: meant as the input
         args.inputs, args.compare = [args.compare], ""
@@ -130,11 +133,7 @@ def _options(args: argparse.Namespace) -> Options:
     from superres.upscaling.networks import Options
 
     return Options(
-        **{name: getattr(args, name) for name in ("model", "scale", "device", "precision")},
-        **{name: getattr(args, name) for name in ("format", "quality", "overwrite", "compare")},
-        backend=args.backend if args.precision == "fp32" else "torch",
-        deinterlace=args.deinterlace,
-        weights_format=args.weights_format,
+        **{name: getattr(args, name) for name in _AS_THEY_ARE},
         tiling=Tiling(
             args.tile,
             self_ensemble=args.self_ensemble,
@@ -176,62 +175,27 @@ def _summary(results: list[Result], found: JobList, code: int, stream: Any) -> N
 
 def _check_places(args: argparse.Namespace, jobs: list) -> None:
     """What would fail, or do harm, only after the work."""
-    from superres.upscaling.compare import is_page, is_page_of_ours
+    from superres.upscaling.compare import is_page
 
     inputs = {os.path.realpath(job.source) for job in jobs}
-    alone = len(jobs) == 1
     for option, path in (("--json", args.json), ("--compare", args.compare)):
-        if not path:
-            continue
-        if os.path.realpath(path) in inputs:
-            raise UserError(f"{option} {path}: is an input, which is never overwritten")
-        if not os.path.isdir(os.path.dirname(os.path.abspath(path))):
-            raise UserError(f"{option} {path}: its folder does not exist")
-        several = option == "--compare" and len(jobs) > 1 and not is_page(path)
-        if several and (os.path.isfile(path) or Path(path).suffix):
-            raise UserError(
-                f"--compare {path}: is named as a file, but there are {len(jobs)} inputs; name a "
-                "folder for their comparisons, or a page such as compare.html"
-            )
-        names = [Path(job.target).stem for job in jobs]
-        if several and len(set(names)) < len(names):
-            raise UserError(
-                f"--compare {path}: several results have the same name; --compare without a name "
-                "writes beside each result, and a page such as compare.html holds all"
-            )
-        if os.path.isdir(path) and not several:
-            raise UserError(f"{option} {path}: is a folder; name a file in it")
-    if args.json and os.path.isfile(args.json) and not _is_record(args.json):
-        raise UserError(f"--json {args.json}: is there already, and no record of an earlier run")
-    compare, out = args.compare, args.output
-    if compare and os.path.isfile(compare) and not args.overwrite:
-        # A page of an earlier run is written again; an image only with its result.
-        own = alone and os.path.exists(jobs[0].target)
-        if not (is_page_of_ours(compare) if is_page(compare) else own):
-            raise UserError(f"--compare {compare}: is there already; --overwrite replaces it")
-    if out and out != "-" and os.path.isfile(out) and not (alone and str(jobs[0].target) == out):
-        raise UserError(
-            f"{out}: is a file, and its name does not say which kind of image to write; give a "
-            "folder, a name such as out.png, or - for standard output"
-        )
-
-
-def _is_record(path: str) -> bool:
-    """Whether a file is what `_write_json` wrote, and may be written again."""
-    with open(path, "rb") as file:
-        return file.read(60).startswith(b'{\n "schema": 1,\n "command": "upscale"')
-
-
-def _list_models() -> int:
-    from superres.checkpoints.zoo import model_names, shipped, variants
-
-    for name in model_names():
-        scales = variants(name)
-        here = {name, *scales.values()} & set(shipped())
-        where = "comes with superres" if here else "downloaded when first used"
-        print(f"{name:<18} {', '.join(f'x{s}' for s in scales):<16} {where}")
-    print("or the path of a weight file")
-    return 0
+        whole, fault = os.path.abspath(path or ""), ""
+        if path and os.path.realpath(path) in inputs:
+            fault = "is an input, which is never overwritten"
+        elif path and not os.path.isdir(os.path.dirname(whole)):
+            fault = "its folder does not exist"
+        elif path and os.path.isdir(whole):
+            fault = "is a folder; name a file in it"
+        elif path and option == "--json" and not path.endswith(".json"):  # as `--json *.png` has it
+            fault = "is not named as a .json file"
+        elif path and option == "--compare" and not is_page(path):
+            if len(jobs) != 1:
+                fault = f"there are {len(jobs)} inputs; --compare alone writes beside each result, "
+                fault += "and a page such as compare.html holds all"
+            elif os.path.exists(path) and not (args.overwrite or os.path.exists(jobs[0].target)):
+                fault = "is there already; --overwrite replaces it"
+        if fault:
+            raise UserError(f"{option} {path}: {fault}")
 
 
 def _write_json(path: Path, networks: Networks, results: list, missing: list) -> None:
