@@ -11,8 +11,7 @@ from superres.checkpoints.zoo import DEFAULT, model_names, shipped, variants
 from superres.errors import ScaleNeeded, UserError
 from superres.inference import Tiling
 from superres.inference.backends import check_name
-from superres.upscaling.automatic import AUTO, PHOTO, for_image
-from superres.upscaling.networks import Options, choose_network
+from superres.upscaling.networks import AUTO, PHOTO, Options, choose_network, for_image
 from superres.upscaling.tiled_upscaler import TiledUpscaler
 
 _BUDGET = 256 << 20  # small tiles, so that progress is seen, and stopping does not take long

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import html
 import io
 import os
 from pathlib import Path
@@ -19,7 +18,7 @@ from superres.imaging.samples import to_8_bit, to_pillow, with_channels
 from superres.output import shown
 from superres.upscaling.python import as_arrays
 from superres.upscaling.writing import on_white, turned
-from superres.viewer import FOLDER as VIEWER
+from superres.viewer.page import pairs_page
 
 
 def save_comparison(lq: Any, sr: Any, path: str | os.PathLike[str], gt: Any = None) -> None:
@@ -66,50 +65,16 @@ def is_page(path: str | os.PathLike) -> bool:
 def save_page(path: Path, entries: list[tuple[str, *tuple[np.ndarray, ...]]]) -> None:
     """One page for (name, before, after and perhaps truth), (H, W, 3) uint8; images are inside."""
     parts = []
-    for name, before, after, *truth in entries:
-        sides = zip(("before", "after", "truth"), (before, after, *truth))
-        images = "".join(f'<img alt="{label}" src="{_data(image)}">' for label, image in sides)
-        parts.append(
-            f"<section><h2>{html.escape(shown(name))}</h2><p class=note>{before.shape[1]}&times;"
-            f"{before.shape[0]} before, {after.shape[1]}&times;{after.shape[0]} after</p>"
-            f"<div class=images>{images}</div></section>"
-        )
-    look, script = ((VIEWER / f"viewer.{kind}").read_text("utf-8") for kind in ("css", "js"))
-    page = _PAGE.replace("@LOOK@", look).replace("@SCRIPT@", script)
-    page = page.replace("@BODY@", "\n".join(parts)).encode()
+    for name, *images in entries:
+        sizes = (f"{image.shape[1]}×{image.shape[0]}" for image in images)
+        note = ", ".join(f"{size} {label}" for size, label in zip(sizes, ("before", "after")))
+        sides = zip(("before", "after", "truth"), map(_data, images))
+        parts.append((shown(name), note, list(sides)))
+    page = pairs_page(parts).encode()
     write_atomically(path, lambda file: file.write(page))
-
-
-def is_page_of_ours(path: str | os.PathLike) -> bool:
-    """Whether a file is a page that :func:`save_page` wrote."""
-    with open(path, "rb") as file:
-        return b"<title>Before and after</title>" in file.read(200)
 
 
 def _data(image: np.ndarray) -> str:
     kind = "webp" if max(image.shape) <= 16383 else "jpeg"  # the most that WebP holds
     to_pillow(image).save(buffer := io.BytesIO(), kind, quality=92)
     return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
-
-
-# Without JavaScript the images stand one below the other.
-_PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>Before and after</title>
-<meta name="viewport" content="width=device-width"><style>
-@LOOK@
-body{max-width:84rem} h2{font-size:1rem;margin:2rem 0 0} .images>img{display:block;width:100%}
-</style></head><body><h1>Before and after</h1>
-<p class="note">Left: the image as it was, upscaled by the browser. Right: the result.</p>
-@BODY@
-<script>
-@SCRIPT@
-for (const root of document.querySelectorAll(".images")) {
-  const images = [...root.querySelectorAll("img")];
-  addEventListener("load", () => {
-    const { naturalWidth: width, naturalHeight: height } = images[1];
-    root.replaceChildren();
-    new Viewer(root).show({ width, height, layers: images.map(({ alt, src }) => [alt, src]) });
-  });
-}
-</script></body></html>
-"""

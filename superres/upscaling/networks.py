@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import math
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -16,17 +18,22 @@ from typing import TYPE_CHECKING, Any
 from superres.checkpoints import zoo
 from superres.checkpoints.weight_files import in_bytes, read_own
 from superres.errors import ScaleNeeded, UserError
+from superres.files import is_special
+from superres.imaging.kinds import first_bytes, kind_of
 from superres.inference import Tiling
 from superres.inference.backends import Backend, NotConvertible, best
 from superres.inference.memory import cuda_is_likely
-from superres.upscaling.automatic import AUTO, for_image, why
-from superres.upscaling.channels import channels_of
 from superres.upscaling.provenance import Settings
-from superres.upscaling.tiled_upscaler import TiledUpscaler, check_scale
+from superres.upscaling.tiled_upscaler import TiledUpscaler, channels_of, check_scale
 
 if TYPE_CHECKING:
     import torch
 
+AUTO = "auto"
+"""``--model auto``: a network for what was compressed, another for what was not."""
+PHOTO = "edsr-photo"
+"""Trained on images that were JPEGs, slightly blurred, noisy or resized by browsers."""
+_LOSSLESS = ("png", "tiff", "bmp", "gif", "pnm", "ppm", "ico")
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")  # owner/name on the Hugging Face hub
 
 
@@ -111,9 +118,27 @@ class ChosenNetwork:
         words = [f"tiles of {tiling.tile}"] * inexact + ["edsr-chop"] * (tiling.tile == "edsr-chop")
         words += ["self-ensemble"] * tiling.self_ensemble + [precision] * (precision != "fp32")
         config = getattr(self.module, "superres_config", type(self.module).__name__)
-        digest = getattr(self.module, "digest", None)  # of a back end
+        digest = getattr(self.module, "digest", "")  # of a back end
         digest = digest or _digest_of(config, self.module.state_dict())
-        return Settings(self.label, digest, self.scale, tuple(words))
+        return Settings(self.label, digest, self.scale, words)
+
+
+def for_image(image: Any, scale: float) -> str:
+    """What ``auto`` means for what :func:`superres.upscale` is given.
+
+    A path, or ``-`` for standard input, by its first bytes, a Pillow image by the format it came
+    from; arrays, tensors and other images, whose past is not known, as if they had been
+    compressed.
+    """
+    head = b""
+    if isinstance(image, str) and image == "-":
+        head = sys.stdin.buffer.peek(16)[:16]
+    elif isinstance(image, str | Path) and not is_special(Path(image)):  # else it is read once
+        head = first_bytes(image, 16)
+    kind = kind_of(head)
+    name = kind.name if kind else str(getattr(image, "format", "")).lower()
+    lossless = name in _LOSSLESS or (name == "webp" and head[12:16] == b"VP8L")
+    return zoo.DEFAULT if lossless or scale > max(zoo.variants(PHOTO), default=0) else PHOTO
 
 
 class Networks:
@@ -138,7 +163,9 @@ class Networks:
         if name not in self.used:
             self.used[name] = choose_network(replace(self._options, model=name))
             if self._auto:
-                self.used[name].notes.insert(0, why(name, self.scale))
+                why = f"for lossless files, and for scales that {PHOTO} lacks"
+                why = "for JPEG, WebP, video and what is unknown" if name == PHOTO else why
+                self.used[name].notes.insert(0, f"--model auto: {name} {why}")
         return self.used[name]
 
 
@@ -152,8 +179,6 @@ def choose_network(options: Options) -> ChosenNetwork:
     """
     given = str(options.model)
     scale = None if options.scale is None else check_scale(options.scale)
-    if options.precision != "fp32" and options.backend == "auto":
-        options = replace(options, backend="torch")
     if given.lower().endswith(".onnx"):
         from superres.inference.backends.onnx_runtime import open_exported
 
@@ -189,8 +214,8 @@ def _light(name: str, native: int | None, scale: float | None, options: Options)
 
     device = str(options.device)
     usual = device == "cpu" or (device == "auto" and not cuda_is_likely())
-    wanted = options.backend in ("auto", "ncnn") and not options.weights_format
-    if not wanted or not (usual or device == "vulkan"):
+    wanted = options.backend in ("auto", "ncnn") and options.precision == "fp32"
+    if not wanted or options.weights_format or not (usual or device == "vulkan"):
         return None
     elsewhere = name in zoo.PUBLISHED or _is_repository(name)
     found = None if elsewhere else read_own(zoo.resolve(name, native))
@@ -226,14 +251,11 @@ def _module(
     if native is None and _is_repository(name):
         module = from_pretrained(name, whole, device=device)
     else:
-        try:
+        module = None
+        with contextlib.suppress(ScaleNeeded):
             module = load_model(name, native, format, device)
-            again = module.scale == 1 and whole and hasattr(module, "enlarge")  # made to, first
-        except ScaleNeeded:
-            if whole is None:
-                raise
-            again = True
-        module = load_model(name, whole, format, device) if again else module
+        if module is None or (module.scale == 1 and whole and hasattr(module, "enlarge")):
+            module = load_model(name, whole, format, device)  # which enlarges by any scale, first
     scales = list(getattr(module, "scales", None) or ())
     if scales and hasattr(module, "set_scale"):
         module.set_scale(_nearest(scales, scale))

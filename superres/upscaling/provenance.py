@@ -5,17 +5,15 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from PIL import Image
 
-from superres.imaging.io import image_size, opened_image
-from superres.upscaling.tiled_upscaler import target_length
-from superres.upscaling.video_reading import open_clip, probe
+from superres.imaging.io import opened_image
+from superres.upscaling.video_reading import open_clip
 
 EXIF_TAG = 0x000B
 """ProcessingSoftware of EXIF, which PNG, JPEG, WebP and TIFF hold."""
@@ -36,7 +34,7 @@ class Settings:
     model: str
     weights: str
     scale: float
-    options: tuple[str, ...] = ()
+    options: Sequence[str] = ()
 
     def record(self, source: Path | str) -> str:
         """One line of ASCII for the result of ``source``."""
@@ -67,37 +65,14 @@ def record_in(path: Path | str, video: bool) -> str | None:
 def difference(record: str, settings: Settings, source: Path | str) -> str | None:
     """How the result with that record differs from what would be made now; None: it does not."""
     try:
-        old: dict[str, Any] = json.loads(record.removeprefix(_MARK))
-        model, options = str(old["model"]), str(old["options"])
-        if old["scale"] != settings.scale:
-            return f"made at x{old['scale']}, not x{settings.scale:g}"
-        if old["weights"] != settings.weights:
-            same = "other weights called " * (model == settings.model)
-            return f"made by {same}{model}, not by {settings.model}"
-        usual, wanted = "the usual options", ", ".join(settings.options)
-        if options != wanted:
-            return f"made with {options or usual}, not with {wanted or usual}"
-        if old["source"] != _digest(source):
-            return f"made from another image than {source} is now"
+        old, new = (json.loads(r.removeprefix(_MARK)) for r in (record, settings.record(source)))
+        differing = {key: (old[key], wanted) for key, wanted in new.items() if old[key] != wanted}
     except (ValueError, LookupError, TypeError, RecursionError):
         return "made in a way that cannot be told"
-    return None
-
-
-def misfit(
-    source: Path | str, target: Path | str, scale: float, video: bool, dated: bool
-) -> str | None:
-    """As `difference`, by the result's size and, where ``dated``, by the files' times."""
-    if dated and os.stat(source).st_mtime_ns > os.stat(target).st_mtime_ns:
-        return f"older than {source}"
-    size, found = (probe(Path(p)).size if video else image_size(p) for p in (source, target))
-    if size is None or found is None:
-        return "not an image that can be read" if found is None else None
-    expected = [target_length(side, scale) for side in size]
-    expected = [side + side % 2 * video for side in expected]  # films have even sides
-    if sorted(expected) == sorted(found):  # it may be turned upright
+    if not differing.keys() - {"model"}:  # the same weights by another name
         return None
-    return f"{found[1]}x{found[0]} pixels, not {expected[1]}x{expected[0]}"
+    words = [f"{k} {was or 'none'}, not {now or 'none'}" for k, (was, now) in differing.items()]
+    return f"made otherwise: {'; '.join(words)}"
 
 
 def _digest(path: Path | str) -> str:

@@ -20,13 +20,10 @@ from superres.imaging.io import load_image
 from superres.imaging.samples import from_pillow, range_fault, to_pillow
 from superres.inference import Tiling
 from superres.inference.backends import Backend, best
-from superres.upscaling.automatic import AUTO, for_image
-from superres.upscaling.channels import channels_of
-from superres.upscaling.metadata import Metadata
-from superres.upscaling.networks import Options as NetworkOptions
-from superres.upscaling.networks import choose_network
-from superres.upscaling.tiled_upscaler import TiledUpscaler, check_scale
-from superres.upscaling.writing import format_of, reduction, save, turned
+from superres.upscaling import networks
+from superres.upscaling.networks import AUTO
+from superres.upscaling.tiled_upscaler import TiledUpscaler, channels_of, check_scale
+from superres.upscaling.writing import Metadata, format_of, reduction, save, turned
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -96,10 +93,6 @@ def upscale(
 ) -> list[Array]: ...
 @overload
 def upscale(
-    image: Several[Any], model: Model = ..., scale: Scale = ..., **options: Unpack[Options]
-) -> list[Any]: ...
-@overload
-def upscale(
     image: File, model: Model = ..., scale: Scale = ..., *, out: File, **options: Unpack[Options]
 ) -> Path: ...
 def upscale(image: Any, model: Model = AUTO, scale: float | None = None, **options: Any) -> Any:
@@ -147,7 +140,7 @@ def upscale(image: Any, model: Model = AUTO, scale: float | None = None, **optio
     call = {key: options.pop(key) for key in ("out", "clamp") if key in options}
     if model == AUTO:
         scale = scale or USUAL_SCALE
-        model = for_image(image, scale)
+        model = networks.for_image(image, scale)
     if isinstance(model, str | os.PathLike):
         changed = os.stat(model).st_mtime_ns if os.path.isfile(model) else None
         model = _named(str(model), scale, options.get("backend", "auto"), changed)
@@ -174,7 +167,7 @@ def _each(images: Sequence[Any], one: Callable[[Any], Any]) -> list[Any]:
 @functools.lru_cache(maxsize=4)
 def _named(name: str, scale: float | None, backend: str, changed: int | None) -> Any:
     """The network of a name or a file, which may have ``changed`` meanwhile."""
-    return choose_network(NetworkOptions(name, scale, backend=backend)).module
+    return networks.choose_network(networks.Options(name, scale, backend=backend)).module
 
 
 def _ready(model: nn.Module | Backend, options: dict[str, Any]) -> ImageUpscaler:
@@ -288,11 +281,7 @@ class ImageUpscaler:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Let go of the network and its buffers; the object cannot be used after."""
-        self._upscaler = None
+        self._upscaler = None  # with its network and buffers
 
     @overload
     def __call__(self, image: ImageLike, *, clamp: bool = ...) -> Image.Image: ...
@@ -302,8 +291,6 @@ class ImageUpscaler:
     def __call__(self, image: Several[Opened], *, clamp: bool = ...) -> list[Image.Image]: ...
     @overload
     def __call__(self, image: Several[Array], *, clamp: bool = ...) -> list[Array]: ...
-    @overload
-    def __call__(self, image: Several[Any], *, clamp: bool = ...) -> list[Any]: ...
     @overload
     def __call__(self, image: File, out: File, clamp: bool = ...) -> Path: ...
     def __call__(self, image: Any, out: File | None = None, clamp: bool = True) -> Any:

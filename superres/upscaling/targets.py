@@ -15,9 +15,8 @@ from superres.errors import UserError
 from superres.files import is_special, unreadable
 from superres.imaging.kinds import IMAGE_SUFFIXES, first_bytes, is_video, kind_of
 from superres.imaging.listing import is_image, list_images
-from superres.upscaling import animation
-from superres.upscaling.video_join import CONTAINERS
-from superres.upscaling.video_reading import is_film
+from superres.upscaling.video import CONTAINERS
+from superres.upscaling.video_reading import ANIMATED, find_animation, is_film
 from superres.upscaling.writing import FORMATS, SUFFIX_FORMATS, format_of
 
 _READ_ONLY = (".mpg", ".mpeg", ".wmv", ".asf", ".vob", ".m2ts", ".mts", ".3gp", ".flv", ".mxf")
@@ -106,24 +105,20 @@ def list_jobs(
             return found
         raise UserError("\n".join([f"no images in {', '.join(inputs)}", *found.notes]))
     one_file = _is_one_file(output, sources)
-    targets: dict[Path | str, Path | str] = {}
     taken = set(everything)
-    # The one that keeps its suffix keeps its name, too, whatever else is there: so names stay.
-    for source, root in sorted(sources, key=lambda item: not _keeps_suffix(item[0], format)):
-        if one_file or source == STREAM:
-            targets[source] = STREAM if output in (None, STREAM) else Path(output)
-            if output not in (None, STREAM) and _identity(output) in everything:
-                raise UserError(f"{output}: is the input itself, which is never overwritten")
-            continue
-        first = _target(source, root, output, ending, format, len(inputs) > 1)
-        # Another input has that name, or another result: x.jpg and x.png, both to x.png.
-        tail = ending if _identity(first) in everything else f"_{source.suffix[1:]}"
-        tails = itertools.chain(("", tail), (f"{tail}_{n}" for n in itertools.count(2)))
-        names = (first.with_name(f"{first.stem}{tail}{first.suffix}") for tail in tails)
-        targets[source] = next(name for name in names if _identity(name) not in taken)
-        taken.add(_identity(targets[source]))
-    for source, _ in sources:
-        found.jobs.append(_job(source, targets[source], format))
+    for source, root in sources:
+        target: Path | str = STREAM if output in (None, STREAM) else Path(output)
+        if one_file and target != STREAM and _identity(target) in everything:
+            raise UserError(f"{output}: is the input itself, which is never overwritten")
+        if not one_file and isinstance(source, Path):
+            first = _target(source, root, output, ending, format, len(inputs) > 1)
+            # Another input has that name, or another result: x.jpg and x.png, both to x.png.
+            tail = ending if _identity(first) in everything else f"_{source.suffix[1:]}"
+            tails = itertools.chain(("", tail), (f"{tail}_{n}" for n in itertools.count(2)))
+            names = (first.with_name(f"{first.stem}{tail}{first.suffix}") for tail in tails)
+            target = next(name for name in names if _identity(name) not in taken)
+            taken.add(_identity(target))
+        found.jobs.append(_job(source, target, format))
         suffix, video = Path(source).suffix.lower(), _is_video(source)
         if suffix in (VIDEO_SUFFIXES, IMAGE_SUFFIXES)[video]:
             what = ("an image", "a film")[video]
@@ -142,8 +137,8 @@ def _job(source: Path | str, target: Path | str, format: str | None) -> Job:
         return Job(source, target, True)
     if target == STREAM:
         return Job(source, target, format=wanted)
-    moving = suffix not in SUFFIX_FORMATS and suffix in animation.SUFFIXES and _moves(source)
-    kind = animation.SUFFIXES[suffix] if moving else format_of(target)
+    moving = suffix not in SUFFIX_FORMATS and suffix in ANIMATED and _moves(source)
+    kind = ANIMATED[suffix] if moving else format_of(target)
     if wanted not in (None, kind):
         raise UserError(f"{target}: is not named as --format {format} asks for")
     return Job(source, target, format=kind)
@@ -207,12 +202,8 @@ def _suffix_of(source: Path, format: str | None) -> str:
     if format is not None:
         same = SUFFIX_FORMATS.get(suffix) == SUFFIX_FORMATS[FORMATS[format]]
         return source.suffix if same else FORMATS[format]
-    keeps = suffix in SUFFIX_FORMATS or (suffix in animation.SUFFIXES and _moves(source))
+    keeps = suffix in SUFFIX_FORMATS or (suffix in ANIMATED and _moves(source))
     return source.suffix if keeps else ".png"
-
-
-def _keeps_suffix(source: Path | str, format: str | None) -> bool:
-    return isinstance(source, Path) and _suffix_of(source, format) == source.suffix
 
 
 def _is_one_file(output: str | None, sources: list[Source]) -> bool:
@@ -226,21 +217,15 @@ def _is_one_file(output: str | None, sources: list[Source]) -> bool:
         return output == STREAM
     if output == STREAM:
         raise UserError(f"{len(sources)} inputs cannot all go to standard output; name a folder")
-    folder, suffix = os.path.isdir(output) or output.endswith(os.sep), Path(output).suffix
-    known = output.lower().endswith((*IMAGE_SUFFIXES, *VIDEO_SUFFIXES))
-    if alone and root is None and (known or source == STREAM) and not folder:
+    folder, suffix = os.path.isdir(output) or output.endswith(os.sep), Path(output).suffix.lower()
+    named = suffix in (*IMAGE_SUFFIXES, *VIDEO_SUFFIXES) or re.fullmatch(r"\.[a-z]{2,5}", suffix)
+    if alone and root is None and (named or source == STREAM) and not folder:
         return True
     if (STREAM, None) in sources:
         raise UserError("'-o' must be a file or '-' where the input is '-'")
-    if folder or os.path.exists(output):
-        return False
-    if suffix.lower() in (*SUFFIX_FORMATS, *CONTAINERS):
-        many = f"{len(sources)} results go into a folder"
-        raise UserError(f"{output}: is named as a file, but {many}; if it is one, write {output}/")
-    if alone and root is None and re.fullmatch(r"\.[A-Za-z]{2,5}", suffix):
-        kinds = CONTAINERS if _is_video(source) else SUFFIX_FORMATS
-        use = f"{' '.join(kinds)}, or {output}/ for a folder of that name"
-        raise UserError(f"{output}: cannot write {suffix}; use {use}")
+    if not folder and (os.path.isfile(output) or suffix in (*SUFFIX_FORMATS, *CONTAINERS)):
+        use = f"a folder such as {output}/, or for one image a name such as out.png"
+        raise UserError(f"{output}: is a file, or named as one; {len(sources)} results need {use}")
     return False
 
 
@@ -266,7 +251,7 @@ def _is_video(path: Path | str) -> bool:
 def _moves(source: Path | str) -> bool:
     """Whether an image is animated; False where it cannot be read."""
     with contextlib.suppress(UserError):
-        return isinstance(source, Path) and animation.find_animation(source) is not None
+        return isinstance(source, Path) and find_animation(source) is not None
     return False
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import itertools
 import math
 import os
@@ -14,23 +13,22 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Protocol
+from typing import Any
 
 from superres.errors import UserError
 from superres.files import os_fault
 from superres.imaging.io import LoadedImage, image_size, load_image
 from superres.output import shown
 from superres.stopping import TERMINATED, Terminated
-from superres.upscaling import animation
 from superres.upscaling.compare import as_rgb, is_page, save_comparison, save_page
 from superres.upscaling.networks import ChosenNetwork, Networks, Options
-from superres.upscaling.provenance import Settings, difference, misfit, record_in
+from superres.upscaling.provenance import Settings, difference, record_in
 from superres.upscaling.targets import STREAM, Job
-from superres.upscaling.video import state_of, upscale_video
-from superres.upscaling.video_join import shortcomings
-from superres.upscaling.writing import DiskFull, make_folder, save
+from superres.upscaling.video import shortcomings, state_of, upscale_video
+from superres.upscaling.video_reading import ANIMATED, Animation, find_animation
+from superres.upscaling.writing import DiskFull, save
 
-NO_RECORD = "judged by size and date alone, without a record of how it was made"
+NO_RECORD = "without a record of how it was made"
 _BESIDE = 1 << 24
 """Pixels of a result that is written beside the network's work; larger ones fill the memory."""
 _WAITING = 2  # results that are being written while another is computed
@@ -67,32 +65,18 @@ class Result:
         return {k: shown(v) if k in paths and v else v for k, v in asdict(self).items()}
 
 
-class Listener(Protocol):
-    """What is called as jobs proceed."""
-
-    def begin(self, job: Job) -> None:
-        """A job begins."""
-
-    def network(self, chosen: ChosenNetwork) -> None:
-        """A network is ready, for the first time."""
-
-    def note(self, text: str) -> None:
-        """What is lost in a video, before it is begun; it stands in its result, too."""
-
-    def tiles(self, done: int, total: int) -> None:
-        """So much of the current one is done; frames, for a video."""
-
-    def end(self, job: Job, result: Result) -> None:
-        """A job ended."""
-
-
 def run_jobs(
-    jobs: list[Job], networks: Networks, options: Options, listener: Listener
+    jobs: list[Job], networks: Networks, options: Options, listener: Any
 ) -> tuple[list[Result], int]:
     """Do the jobs; one that fails does not stop the others.
 
     While the network computes an image, the next one is read and those before it are encoded and
-    written; the listener is called in the order of the jobs.
+    written.
+
+    Args:
+        listener: is told, in the order of the jobs: ``begin(job)``; ``network(chosen)``, once for
+            each that is ready; ``note(text)`` of what is lost in a video; ``tiles(done, total)``,
+            or frames; and ``end(job, result)``.
 
     Returns:
         One result per job, as far as it came: a full disk, Ctrl-C and SIGTERM end it early, with
@@ -101,7 +85,7 @@ def run_jobs(
     Raises:
         UserError: a network cannot be prepared, which is wrong for all.
     """
-    work, code = _Pipeline(networks, options, listener, len(jobs) == 1), 0
+    work, code = _Pipeline(networks, options, listener), 0
     with work.reader, work.writers:
         try:
             for job, following in itertools.zip_longest(jobs, jobs[1:]):
@@ -124,7 +108,6 @@ class _Pipeline:
     """Jobs under way: one is computed in this thread, one is read ahead, some are being written.
 
     Attributes:
-        alone: there is but one job.
         results: of all jobs that were begun.
         page: pairs for a page of comparisons.
         begun: jobs that are not reported yet, and their writing.
@@ -134,8 +117,7 @@ class _Pipeline:
 
     networks: Networks
     options: Options
-    listener: Listener
-    alone: bool
+    listener: Any
     reader: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1))
     writers: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(_WAITING))
     results: list[Result] = field(default_factory=list)
@@ -165,17 +147,15 @@ class _Pipeline:
         try:
             self.listener.begin(job)
             chosen, there = self.networks.of(job.source), self._there(job)
-            # The record of a film that is done in part, which this goes on with.
-            begun = state_of(Path(job.target)).get("record") if job.video else None
-            if chosen.backend is None and (begun or not there):
+            if chosen.backend is None and not there:
                 _ = chosen.upscaler  # made here, since what is wrong with it is wrong for all
                 self.listener.network(chosen)
             reading, self.ahead = self.ahead, self._read_ahead(following)
             try:
                 settings = _settings(job, chosen.settings, self.options)
-                if there or (begun and not self.options.overwrite):
-                    _check_what_is_there(job, begun, settings, result)
-                if there and not begun:
+                if not self.options.overwrite:
+                    _check_what_is_there(job, there, settings, result)
+                if there:
                     result.status = "skipped"
                 elif job.video:
                     self._film(job, chosen, settings, result)
@@ -200,13 +180,10 @@ class _Pipeline:
         result.size, result.result_size = size[::-1], upscaler.size(*size)[::-1]
 
         def write(made: Any, tiles: Callable[[int, int], None] = lambda *_: None) -> None:
-            out = io.BytesIO() if job.target == STREAM else Path(job.target)
+            out = sys.stdout.buffer if job.target == STREAM else Path(job.target)
             record = settings.record(job.source) if job.plain else None
             more = self.options.quality, tiles, record, moving
             lost = save(out, made, image, job.format, *more)
-            if isinstance(out, io.BytesIO):
-                sys.stdout.buffer.write(out.getbuffer())
-                sys.stdout.buffer.flush()
             read = [note for note in image.notes if not (moving and note.startswith("animated"))]
             result.notes, result.status = [*read, *lost, *made.notes], "done"
 
@@ -218,9 +195,8 @@ class _Pipeline:
         return self.writers.submit(write, made)
 
     def _film(self, job: Job, chosen: ChosenNetwork, settings: Settings, result: Result) -> None:
-        files, say = (Path(job.source), Path(job.target)), self.listener.note
-        how = self.listener.tiles, settings, self.options.deinterlace, say
-        done = upscale_video(*files, chosen.upscaler, *how)
+        how = self.listener.tiles, settings, self.options.deinterlace, self.listener.note
+        done = upscale_video(Path(job.source), Path(job.target), chosen.upscaler, *how)
         result.size, result.result_size, result.notes = done.size, done.result_size, done.notes
         if done.lost:
             raise UserError(f"{job.target}: written, but {', '.join(done.lost)}")
@@ -236,23 +212,19 @@ class _Pipeline:
 
     def _there(self, job: Job) -> bool:
         """Whether the result, a file or a link to nowhere, is there and is not to be replaced."""
-        exists, link = os.path.exists(job.target), os.path.islink(job.target)
-        there = os.path.isfile(job.target) or (link and not exists)  # else a device, or a pipe
-        return there and not self.options.overwrite
+        nowhere = os.path.islink(job.target) and not os.path.exists(job.target)
+        return (nowhere or os.path.isfile(job.target)) and not self.options.overwrite
 
     def _compare(self, job: Job, result: Result) -> None:
         """Write a job's own comparison, or add it to those of the page."""
         given, target = self.options.compare, Path(job.target)
-        path = own = target.with_name(f"{target.stem}_compare.png")
-        if given:
-            path = Path(given) if self.alone or is_page(given) else Path(given) / own.name
+        path = Path(given) if given else target.with_name(f"{target.stem}_compare.png")
         if job.video or job.streams:
             result.notes.append("no comparison is made of a video or a stream")
         elif is_page(given):
             self.page.append((target.name, as_rgb(job.source), as_rgb(target)))
             result.comparison = given
         elif result.status != "skipped" or not path.exists():
-            make_folder(path.parent)
             save_comparison(job.source, target, path)
             result.comparison = str(path)
 
@@ -266,50 +238,45 @@ def _reason(job: Job, error: Exception) -> str:
     return str(error) if named or job.streams else f"{job.source}: {error}"
 
 
-def _check_what_is_there(job: Job, begun: str | None, settings: Settings, result: Result) -> None:
-    """Compare a result with what this command would make of its source.
-
-    Args:
-        begun: the record of one that is done in part.
+def _check_what_is_there(job: Job, there: bool, settings: Settings, result: Result) -> None:
+    """Compare a result, or what there is of a film, with what this command would make.
 
     Raises:
-        UserError: it is another; only ``overwrite`` replaces it.
+        UserError: it is another, or a stream of it is lost; only ``overwrite`` replaces it.
     """
+    found = "is there already" if there else "an earlier command began it"
+    record, other = state_of(Path(job.target)).get("record") if job.video else None, None
     try:
-        if not os.path.exists(job.target) and begun is None:
+        if not there:
+            other = record and difference(record, settings, job.source)
+        elif not os.path.exists(job.target):
             other = "a link that leads nowhere"
         elif not job.plain:
             other = "and whether standard input is the same is not known"
-        elif begun is not None:
-            other = difference(begun, settings, job.source)
         else:
             record = record_in(job.target, job.video)
             other = record and difference(record, settings, job.source)
-            # Also with a record, which editors keep: somebody may have cropped it.
-            other = other or misfit(job.source, job.target, settings.scale, job.video, not record)
             result.notes += [NO_RECORD] * (not record)
-            if other is None and job.video:
-                other = ", ".join(shortcomings(Path(job.source), Path(job.target))) or None
+            if not other and job.video:
+                other = ", ".join(shortcomings(Path(job.source), Path(job.target)))
     except OSError as error:
         raise UserError(os_fault(job.source, error, "image")) from None
-    if other is not None:
-        there = "is there already" if begun is None else "an earlier command began it"
-        raise UserError(f"{job.target}: {there}, {other}; --overwrite replaces it")
+    if other:
+        raise UserError(f"{job.target}: {found}, {other}; --overwrite replaces it")
 
 
 def _settings(job: Job, settings: Settings, options: Options) -> Settings:
-    """What counts for this job; the quality where the format has one, and 95 is JPEG's usual."""
+    """What counts for this job; the quality where the format has one."""
     more = ["deinterlaced"] * (options.deinterlace and job.video)
-    usual = job.format not in ("jpeg", "webp") or (job.format, options.quality) == ("jpeg", 95)
-    if options.quality is not None and not usual:
+    if options.quality is not None and job.format in ("jpeg", "webp"):
         more.append(f"quality {options.quality}")
     return replace(settings, options=(*settings.options, *more))
 
 
-def _read(job: Job, options: Options) -> tuple[LoadedImage, animation.Animation | None]:
+def _read(job: Job, options: Options) -> tuple[LoadedImage, Animation | None]:
     """The image of a job, and all of its frames where it is animated and its result is to be."""
     stdin = job.source == STREAM
     given = (sys.stdin.buffer.read(), "standard input") if stdin else (job.source, None)
     image = load_image(given[0], options.max_pixels, given[1])
-    whole = job.plain and job.format in animation.SUFFIXES.values()
-    return image, animation.find_animation(job.source, options.max_pixels) if whole else None
+    whole = job.plain and job.format in ANIMATED.values()
+    return image, find_animation(job.source, options.max_pixels) if whole else None

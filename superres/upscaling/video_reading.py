@@ -11,15 +11,17 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
+from PIL import Image, ImageSequence
 
 from superres.errors import UserError
-from superres.imaging.io import image_header
-from superres.imaging.kinds import first_bytes, is_junk
-from superres.upscaling.animation import encode_frames, find_animation
+from superres.imaging.io import image_header, max_pixels_allowed, opened_image
+from superres.imaging.kinds import first_bytes, is_junk, kind_of
 
+ANIMATED = {".gif": "gif", ".apng": "png", ".png": "png", ".webp": "webp"}
+"""Suffix -> format of what can hold an animation."""
 COVER = 0x400
 """FFmpeg's mark of a stream that is an image to show for the file."""
 BT601, BT709, STUDIO, FULL = 5, 1, 1, 2
@@ -222,19 +224,14 @@ def _decoded(container: Any, stream: Any, notes: list[str]) -> Iterator[Any]:
 
 def _deinterlaced(frames: Iterable[Any], stream: Any) -> Iterator[Any]:
     """As many frames, each whole: what one of its two fields lacks, bwdif computes."""
-    graph = None
+    graph = import_av().filter.Graph()
+    ends = graph.add("bwdif", "mode=send_frame"), graph.add("buffersink")
+    graph.link_nodes(graph.add_buffer(template=stream), *ends).configure()
     for frame in itertools.chain(frames, (None,)):  # None is the end
-        if graph is None and frame is not None:
-            graph = import_av().filter.Graph()
-            size = {"width": frame.width, "height": frame.height, "format": frame.format.name}
-            source = graph.add_buffer(**size, time_base=stream.time_base)
-            ends = graph.add("bwdif", "mode=send_frame"), graph.add("buffersink")
-            graph.link_nodes(source, *ends).configure()
-        if graph is not None:
-            graph.push(frame)
-            with contextlib.suppress(BlockingIOError, EOFError):
-                while True:
-                    yield graph.vpull()
+        graph.push(frame)
+        with contextlib.suppress(BlockingIOError, EOFError):
+            while True:
+                yield graph.vpull()
 
 
 def _pixels(frame: Any, clip: Clip) -> np.ndarray:
@@ -276,3 +273,57 @@ def _colours(frame: Any) -> dict[str, int]:
         found["colorspace"] = BT709 if frame.height >= 720 else BT601
     full = frame.format.name.startswith("yuvj") or (found["color_range"] == FULL and not rgb)
     return found | {"color_range": FULL if full else STUDIO}
+
+
+@dataclass(frozen=True)
+class Animation:
+    """An animated file: its path, frames, and loops; None: it says nothing."""
+
+    path: Path
+    frames: int
+    loop: int | None
+
+    def __iter__(self) -> Iterator[tuple[np.ndarray, float]]:
+        """(H, W, 4) uint8 and milliseconds of each frame."""
+        with opened_image(self.path) as image:
+            for frame in ImageSequence.Iterator(image):
+                # The first image of a PNG need not be of the animation.
+                if image.tell() or not getattr(image, "default_image", False):
+                    pixels = np.asarray(frame.convert("RGBA"))  # Pillow then knows how long
+                    yield pixels, float(frame.info.get("duration", 0))
+
+
+def find_animation(path: Path | str, max_pixels: int | None = None) -> Animation | None:
+    """What is animated about a file; None where nothing is.
+
+    Raises:
+        UserError: damaged, or more pixels than the limit.
+    """
+    path, kind = Path(path), kind_of(first_bytes(path))
+    if kind is None or kind.name not in ANIMATED.values():
+        return None
+    with opened_image(path) as image:
+        frames = getattr(image, "n_frames", 1) - getattr(image, "default_image", False)
+        if frames < 2:
+            return None
+        if image.width * image.height > max_pixels_allowed(max_pixels):
+            raise UserError(f"{path}: {image.width}x{image.height} pixels are more than the limit")
+        return Animation(path, frames, image.info.get("loop"))
+
+
+def encode_frames(
+    frames: Iterable[tuple[np.ndarray, float]],
+    kind: str,
+    loop: int | None,
+    options: dict[str, Any],
+    file: BinaryIO,
+) -> None:
+    """Write (H, W, 4) uint8 and milliseconds as ``gif``, ``webp`` or ``png``; all are held."""
+    pixels, durations = zip(*frames, strict=True)
+    if kind == "gif":  # which counts hundredths of a second: none is lost by rounding each
+        ends = [round(end, -1) for end in itertools.accumulate(durations)]
+        durations = [end - begin for begin, end in itertools.pairwise([0, *ends])]
+    bands = 3 if all((frame[..., 3] == 255).all() for frame in pixels) else 4
+    images = [Image.fromarray(frame[..., :bands]) for frame in pixels]
+    options = options | {"duration": list(durations)} | ({} if loop is None else {"loop": loop})
+    images[0].save(file, kind, save_all=True, append_images=images[1:], **options)

@@ -15,12 +15,6 @@ from superres.models.backbones.edsr import EDSR
 
 
 @pytest.fixture(autouse=True)
-def _cache(tmp_path, monkeypatch):
-    """Networks that back ends convert are kept in the test's own folder."""
-    monkeypatch.setenv("SUPERRES_HOME", str(tmp_path / "home"))
-
-
-@pytest.fixture(autouse=True)
 def _one_thread(one_thread):
     """For all tests here."""
 

@@ -10,9 +10,8 @@ from PIL import Image, ImageSequence
 
 from maintain.formats import Repeating
 from superres.imaging.io import load_image
-from superres.upscaling.animation import find_animation
 from superres.upscaling.tiled_upscaler import TiledUpscaler
-from superres.upscaling.video_reading import probe
+from superres.upscaling.video_reading import find_animation, probe
 from superres.upscaling.writing import save
 
 

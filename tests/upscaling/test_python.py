@@ -20,7 +20,7 @@ from superres.errors import UserError
 from superres.imaging.io import write_image
 from superres.imaging.resize import imresize
 from superres.models.backbones.srcnn import SRCNN
-from superres.upscaling.channels import AnyChannels
+from superres.upscaling.tiled_upscaler import AnyChannels
 
 from .conftest import cut_out, exif, icc, scene
 
@@ -323,7 +323,8 @@ def test_slips_of_the_pen_are_one_message():
         with pytest.raises(UserError, match=message):
             superres.upscale(picture, *arguments, **options)
     for model in ("auto", "edsr-s"):
-        with pytest.raises(UserError, match=r"1 of 3 .*\[1\] absent.png: no such image") as caught:
+        match = r"1 of 3 .*\[1\] absent.png: no such image"
+        with pytest.raises(superres.SomeFailed, match=match) as caught:
             superres.upscale([picture, "absent.png", picture], model, 2)
         first, none, last = caught.value.results
         assert none is None
