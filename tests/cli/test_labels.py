@@ -213,13 +213,6 @@ def test_a_resumed_training_remembers_what_it_was(train, tmp_path, world):
     assert before["pictures"] == 6
 
 
-@pytest.mark.parametrize("name", ["edsr-baseline-x2.py", "EDSRbaseline x2.py"])
-def test_names_that_look_like_published_ones(name, full, scored, tmp_path):
-    (tmp_path / name).write_text(f"_base_ = {CONFIG!r}\npublished = None\n")
-    record, _ = scored(tmp_path / name, full / "best.pth")
-    assert {entry["method"] for entry in record["results"]} == {"EDSR 16x64"}
-
-
 def test_a_network_of_ones_own_by_the_name_of_a_published_one(published_run, scored, monkeypatch):
     file = published_run()
     Own = type("EDSR", (EDSR,), {"__module__": "mine"})

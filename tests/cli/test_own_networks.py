@@ -147,12 +147,6 @@ def trained(config, options, tmp_path, *more):
     return str(work / "best.pth")
 
 
-def test_a_radius_that_is_not_a_number(own, own_options, tmp_path, capsys):
-    config = own(body="self.receptive_radius = 'many'")
-    command = ["train", config, "--work-dir", str(tmp_path / "work"), "--cfg-options", *own_options]
-    assert "OwnNet.receptive_radius = 'many' must be a number" in failing(command, capsys)
-
-
 @pytest.mark.parametrize("fixed", [False, True], ids=["takes a scale", "has a fixed one"])
 def test_a_network_that_says_little_of_itself(own, own_options, fixed, tmp_path, capsys):
     """No receptive_radius, no in_channels, and either no attribute `scale` or no argument of it.
@@ -218,22 +212,12 @@ def test_a_forward_that_needs_numbers_has_no_costs(own, own_options, tmp_path, c
     assert main([*command, "--tile", "30", "-o", str(tmp_path / "larger.png")]) == 0
 
 
-def test_its_channels_are_found(own, own_options, tmp_path, capsys):
-    config = own(channels=1, made=1)
-    best = trained(config, own_options, tmp_path)
-    assert TOLD in capsys.readouterr().out
-    write_image(tmp_path / "a.png", picture(3, 20, 30))
-    target = tmp_path / "larger.png"
-    assert main(["upscale", str(tmp_path / "a.png"), "--model", best, "-o", str(target)]) == 0
-    assert main(["convert", best, str(tmp_path / "converted.safetensors")]) == 0
-    assert read_image(target, "unchanged").shape == (40, 60, 3)
-
-
 @pytest.mark.parametrize(
     ("parts", "said"),
     [
         ({"arguments": ""}, "OwnNet has no attribute `scale` and no argument of that name"),
         ({"body": "self.scale = 3"}, "OwnNet is for scale 3"),
+        ({"body": "self.receptive_radius = 'many'"}, "receptive_radius = 'many' must be a number"),
         ({"channels": 3, "made": 1}, "takes 3 and makes 1 channels"),
         ({"channels": 1, "made": 3}, "takes 1 and makes 3 channels"),
         ({"forward": "x = x[:, :, :, 1:]"}, "makes (1, 3, 96, 94)"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copyreg
 import importlib.util
 import json
-import re
 import sys
 import types
 
@@ -55,8 +54,8 @@ ASKED = [name for name in FILES if "task 5" not in name and name[:3] != "sup"]
 
 
 @pytest.fixture(autouse=True)
-def _quiet(one_thread, tmp_path, monkeypatch):
-    monkeypatch.setenv("SUPERRES_HOME", str(tmp_path / "home"))
+def _quiet(one_thread):
+    """For all tests here."""
 
 
 @pytest.fixture
@@ -243,7 +242,6 @@ def test_published_networks_on_luma_equal_their_programs(kind, pairs, tmp_path, 
         monkeypatch.setattr(nn.Parameter, "__reduce_ex__", reduce)
     torch.save(tree, file, _use_new_zipfile_serialization="0.3" not in kind)
     monkeypatch.undo()
-    monkeypatch.setenv("SUPERRES_HOME", str(tmp_path / "home"))
     for name in ("Net", "Layer"):
         monkeypatch.delattr(sys.modules[__name__], name)
     folder = pairs(3)
@@ -313,17 +311,6 @@ def test_trainings_start_from_such_files(name, pairs, tmp_path, capsys):
     source = carrying(kind, {**options, "scale": 2}).state_dict()
     for key, value in trained.state_dict().items():
         assert torch.allclose(value, source[key], atol=1e-6), key
-
-
-def test_a_folder_with_two_files_of_one_scale(pairs, tmp_path, capsys):
-    source = str(pairs(3) / "HR/a.png")
-    torch.save({}, tmp_path / "edsr_x2.pth")
-    torch.save({}, tmp_path / "srcnn_x2.pth")
-    message = "needs weights for x2 in one file.*edsr_x2.pth, srcnn_x2.pth"
-    with pytest.raises(UserError, match=message):
-        superres.load_model(tmp_path, scale=2)
-    assert main(["upscale", source, "--model", str(tmp_path), "--scale", "2"]) == 2
-    assert re.search(message, capsys.readouterr().err)
 
 
 def test_a_file_named_after_another_scale(pairs, tmp_path, capsys):

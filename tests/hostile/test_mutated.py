@@ -24,8 +24,6 @@ from PIL import Image
 
 from superres.checkpoints import build_network, read_weights
 from superres.cli.main import main
-from superres.engine.config.check import check_config
-from superres.engine.config.load import load_config
 from superres.engine.train.checkpoint import read_checkpoint
 from superres.errors import UserError
 from superres.imaging.io import encode_image, load_image, read_image
@@ -33,7 +31,6 @@ from superres.registry import MODELS
 
 from .records import record
 
-CONFIG = "edsr_x2c64b16_g1_300k_div2k"
 SMALL = {"type": "EDSR", "scale": 2, "channels": 4, "num_blocks": 1}
 PIXELS = np.random.default_rng(1).integers(0, 256, (9, 7, 4), np.uint8)
 
@@ -72,11 +69,6 @@ def metadata(data: bytes, folder: Path) -> None:
     text = data.decode("utf-8", "replace")
     path.write_bytes(safetensors.torch.save(state, {"superres_config": text}))
     build_network(read_weights(path))
-
-
-def options(data: bytes, folder: Path) -> None:
-    """``--cfg-options``, one a line, then all that is checked before a training."""
-    check_config(load_config(CONFIG, data.decode("utf-8", "surrogateescape").split("\n")))
 
 
 def results(data: bytes, folder: Path) -> None:
@@ -139,18 +131,6 @@ def metadata_seeds() -> list[bytes]:
     return [json.dumps(c).encode() for c in (SMALL, mean, several, {"type": "RCAN", "scale": 2})]
 
 
-def option_seeds() -> list[bytes]:
-    """Keys at every depth, values of every notation."""
-    return [
-        b"scale=2\nmax_iters=10\ntest_sets=[Set5,Set14]\nseed=None",
-        b"model.backbone=dict(type='EDSR',channels=8,num_blocks=1)\nmodel.backbone.scale=2",
-        b"param_scheduler.0.milestones=[5,9]\nema=0.9\ntrain_set='${val_sets}'",
-        b"optim_wrapper.clip_grad=dict(max_norm=1.0)\ncustom_hooks=[dict(type='EMAHook')]",
-        b"train_dataloader.dataset.make_lq={'type': 'Degrade', 'steps': [1, (2, 3)]}\nfast=max",
-        b"default_hooks.checkpoint.interval=5\nrandomness=dict(seed=7)\nresume=True\nema=None",
-    ]
-
-
 JSON_WORDS = (b"null", b"true", b"1e999", b"NaN", b"-1", b"1" + b"0" * 400, b"[]", b"{}")
 JSON_WORDS += (b'"\\ud800"', b"[" * 2000, b'"type": "os.system"', b'"../.."', b"[[1]]")
 # Target, its whole inputs, words to put into them, how many mutations are tried.
@@ -159,7 +139,6 @@ TARGETS: dict[str, Target] = {
     "images": (images, image_seeds, (b"\xff\xff\xff\xff", b"\0\0\0\0", b"\x7f\xff"), 600),
     "checkpoints": (checkpoints, checkpoint_seeds, (b"cos\nsystem\n", b"R", b"h"), 120),
     "metadata": (metadata, metadata_seeds, JSON_WORDS, 60),
-    "options": (options, option_seeds, (b"[", b"dict(", b"${scale}", b"=", b"\xb2", b"-1"), 20),
     "results": (results, lambda: [json.dumps(record()).encode()], JSON_WORDS, 40),
 }
 
@@ -238,10 +217,6 @@ def with_score(key: str, value: object) -> bytes:
 
 SEVERAL_DISKS = b"PK\x03\x04" + bytes(60) + b"PK\x06\x07" + struct.pack("<IQI", 0, 0, 2)
 FOUND = {
-    "a set in a dict": ("options", b"scale={[]:1}"),
-    "an open bracket": ("options", b"test_sets=[a,b"),
-    "a digit that is not a number": ("options", b"param_scheduler.\xc2\xb2=1"),
-    "deep": ("options", b"scale=" + b"-" * 100_000 + b"1"),
     "deep json": ("results", b"[" * 100_000),
     "deep metadata": ("metadata", b"[" * 100_000),
     "a zip on several disks": ("checkpoints", SEVERAL_DISKS + b"PK\x05\x06" + bytes(18)),

@@ -87,15 +87,14 @@ def test_comparisons_of_any_kind(tmp_path, network):
     sr = model.upscale(picture, backend="torch")
     superres.save_comparison(picture, sr, tmp_path / "page.html", gt=sr)
     assert (tmp_path / "page.html").read_text().count("<img") == 3
-    with pytest.raises(UserError, match="multiple of its input"):
-        superres.save_comparison(picture, picture[:20], tmp_path / "x.png")
     for name in ("x.png", "x.html"):
-        with pytest.raises(UserError, match="multiple of its input"):
-            superres.save_comparison(picture, np.resize(sr, (90, 50, 3)), tmp_path / name)
-        with pytest.raises(UserError, match="gt must be as large"):
-            superres.save_comparison(picture, sr, tmp_path / name, gt=picture)
-        with pytest.raises(UserError, match="divide by 255"):
-            superres.save_comparison(picture.astype(float), sr, tmp_path / name)
+        for arguments, options, fault in (
+            ((picture, picture[:20]), {}, "multiple of its input"),
+            ((picture, np.resize(sr, (90, 50, 3))), {}, "multiple of its input"),
+            ((picture, sr), {"gt": picture}, "gt must be as large"),
+            ((picture.astype(float), sr), {}, "divide by 255"),
+            ((np.zeros((2, 2, 7)), sr), {}, "is not an image"),
+        ):
+            with pytest.raises(UserError, match=fault):
+                superres.save_comparison(*arguments, tmp_path / name, **options)
         assert not (tmp_path / name).exists()
-    with pytest.raises(UserError, match="is not an image"):
-        superres.save_comparison(np.zeros((2, 2, 7)), sr, tmp_path / "x.png")

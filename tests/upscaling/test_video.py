@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import errno
-import signal
-import subprocess
-import sys
-import time
 from fractions import Fraction
 from pathlib import Path
 
@@ -20,14 +16,13 @@ from superres.cli.main import main
 from superres.errors import UserError
 from superres.upscaling import video as module
 from superres.upscaling.tiled_upscaler import TiledUpscaler
-from superres.upscaling.video import parts_folder, state_of, upscale_video
+from superres.upscaling.video import state_of, upscale_video
 from superres.upscaling.video_reading import probe
 from superres.upscaling.writing import DiskFull
 
 from .conftest import scene
 
 av = pytest.importorskip("av")
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def make_clip(path, count=20, codec="libx264", pixels="yuv420p", also="varying"):
@@ -121,33 +116,9 @@ def test_pieces_are_gone_on_with(tmp_path, network, monkeypatch):
     upscale_video(source, target, enlarger)
     assert len(calls) == 106, "the 14 that were written are kept"
     assert sorted(t for t, _ in packets(target, "video")) == pytest.approx(times, abs=1e-4)
+    assert packets(target, "audio") == packets(source, "audio")
     assert len(lumas(target)) == 20
     assert not state_of(target)
-
-
-@pytest.mark.slow
-def test_ctrl_c_keeps_what_is_done(tmp_path, weights):
-    source, target = tmp_path / "clip.mp4", tmp_path / "out.mp4"
-    make_clip(source, count=1500)
-    command = [sys.executable, str(ROOT / "tools/upscale.py"), str(source), "-o", str(target)]
-    command += ["--model", weights(2), "--backend", "torch"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    piece = parts_folder(target) / "00000.nut"
-    deadline = time.monotonic() + 120
-    while not (piece.exists() and piece.stat().st_size > 2000) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=120)
-    assert process.returncode == 130, output
-    assert "goes on from here" in output
-    assert not target.exists()
-    assert 0 < len(state_of(target)["durations"]) < 1500
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    assert len(lumas(target)) == 1500
-    assert packets(target, "audio") == packets(source, "audio")
-    again = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert "there already" in again.stdout
 
 
 def test_a_full_disk_while_a_piece_is_written(tmp_path, network, monkeypatch):
@@ -269,14 +240,6 @@ def test_other_videos_covers_and_attachments(suffix, tmp_path):
     (note,) = notes
     assert ("video stream 1 (png)" if suffix == ".mkv" else "attachment stream 2") in note
     assert f"was left out: {suffix} cannot hold it" in note
-
-
-def test_a_second_video_is_not_what_was_asked_for(tmp_path, weights, capsys):
-    two_videos(tmp_path / "two.mkv", "mpeg4")
-    command = ["upscale", str(tmp_path / "two.mkv"), "-o", str(tmp_path / "out.mkv")]
-    for words in ("written, but", "is there already,"):
-        assert main([*command, "--model", weights(2), "--backend", "torch"]) == 1
-        assert f"out.mkv: {words} with one of its videos upscaled" in capsys.readouterr().err
 
 
 def timed(path, times, rate):
