@@ -98,9 +98,8 @@ class Report:
         for name, place in ("TMPDIR", Path(tempfile.gettempdir())), ("SUPERRES_HOME", cache_dir()):
             there = next(p for p in (place, *place.parents) if p.exists())
             if not (there.is_dir() and os.access(there, os.W_OK)):
-                self.problems.append(
-                    (f"{place} cannot be written", f"set {name} to another folder")
-                )
+                fault = f"{place} cannot be written"
+                self.problems.append((fault, f"set {name} to another folder"))
         self.sections["settings"] = {k: v for k, v in os.environ.items() if SETTINGS.match(k)}
         if sound:
             result, fault = in_a_process(_SMALL_UPSCALE)

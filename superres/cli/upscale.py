@@ -178,6 +178,7 @@ def _check_places(args: argparse.Namespace, jobs: list) -> None:
     from superres.upscaling.compare import is_page
 
     inputs = {os.path.realpath(job.source) for job in jobs}
+    there = any(os.path.exists(job.target) for job in jobs)
     for option, path in (("--json", args.json), ("--compare", args.compare)):
         whole, fault = os.path.abspath(path or ""), ""
         if path and os.path.realpath(path) in inputs:
@@ -186,13 +187,13 @@ def _check_places(args: argparse.Namespace, jobs: list) -> None:
             fault = "its folder does not exist"
         elif path and os.path.isdir(whole):
             fault = "is a folder; name a file in it"
-        elif path and option == "--json" and not path.endswith(".json"):  # as `--json *.png` has it
-            fault = "is not named as a .json file"
+        elif option == "--json" and os.path.isfile(whole) and not whole.endswith(".json"):
+            fault = "is there already, and not named as a report, .json"  # as `--json *.png` has it
         elif path and option == "--compare" and not is_page(path):
-            if len(jobs) != 1:
+            if len(jobs) > 1:
                 fault = f"there are {len(jobs)} inputs; --compare alone writes beside each result, "
                 fault += "and a page such as compare.html holds all"
-            elif os.path.exists(path) and not (args.overwrite or os.path.exists(jobs[0].target)):
+            elif os.path.exists(path) and not args.overwrite and not there:
                 fault = "is there already; --overwrite replaces it"
         if fault:
             raise UserError(f"{option} {path}: {fault}")

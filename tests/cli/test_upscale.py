@@ -216,7 +216,7 @@ def test_mistakes(upscale, tmp_path, monkeypatch):
         ([a, "--json", tmp_path / "no" / "x.json"], "folder does not exist"),
         ([a, "--json", tmp_path], "is a folder; name a file in it"),
         # As `--json *.png` is understood.
-        ([a, "--json", b, "--overwrite"], "is not named as a .json file"),
+        ([a, "--json", b, "--overwrite"], "not named as a report"),
         ([a, "-o", tmp_path / "x.pgn"], "cannot write .pgn"),
         ([a, b, "-o", tmp_path / "x.png"], "named as one; 2 results need"),
         ([tmp_path, "-o", tmp_path / "x.png"], "is a file, or named as one"),
