@@ -70,9 +70,8 @@ def check_size(size: tuple[int, int], name: str, scale: float, limits: Limits) -
     if height * width * scale**2 > limits.result_pixels:
         fits = int(math.sqrt(limits.result_pixels / (height * width)))
         most = f"{limits.result_pixels / 1e6:g} million that a result may have; up to ×{fits} fits"
-        raise Refused(
-            f"{name}: ×{scale:g} of {width} × {height} pixels is more than the {most}", 413
-        )
+        more = f"×{scale:g} of {width} × {height} pixels is more than the {most}"
+        raise Refused(f"{name}: {more}", 413)
 
 
 def safe_name(text: str) -> str:
