@@ -154,10 +154,8 @@ def resolve(name_or_path: str | Path, scale: int | None) -> Path:
     if name not in own:
         near = did_you_mean(name.lower(), dict.fromkeys([*model_names(), *own, *PUBLISHED]), 0.6)
         fault = f"no such weight file, and no model of that name{near or '.'}"
-        give = (
-            f"Give the path of a file ({', '.join(SUFFIXES)}), or a name that comes with superres"
-        )
-        raise UserError(f"{name}: {fault} {give} or is published: {', '.join((*own, *PUBLISHED))}")
+        give = f"Give the path of a file ({', '.join(SUFFIXES)}), a name that comes with superres"
+        raise UserError(f"{name}: {fault} {give}, or a published one: {', '.join(own | PUBLISHED)}")
     return own[name]
 
 
