@@ -79,8 +79,7 @@ def prepare(
     agreement.share_mistake(mistake)
     if launch.world_size() > 1:
         given = {key: repr(value) for key, value in arguments.items()}
-        facts = {**given, **agreement.config_facts(cfg), **agreement.program_facts()}
-        agreement.require_same("config and program", facts)
+        agreement.require_same("config and program", {**given, **agreement.run_facts(cfg)})
     return cfg, device
 
 

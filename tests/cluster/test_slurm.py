@@ -113,7 +113,7 @@ def test_the_time_limit_itself(run):
     for words in ("time limit ahead: saving", "resumed from"):
         until(lambda words=words: words in run.text(), 150, run.text)
     run.cluster.call("scancel", run.number)
-    run.cluster.wait_for(run.number, "CANCELLED")
+    assert run.cluster.wait_for(run.number, "CANCELLED")["Restarts"] == "1"
 
 
 @slow
@@ -163,12 +163,6 @@ def test_a_rank_that_is_killed(run):
 
 
 @slow
-def test_a_partition_that_is_not_there(run):
-    output = run.start("nosuch", code=1)
-    assert "invalid partition specified: nosuch" in output.lower()
-
-
-@slow
 def test_two_jobs_that_meet_on_one_port(cluster, world, tmp_path_factory, undisturbed):
     first, second = (Run(cluster, world, tmp_path_factory.mktemp("job")) for _ in range(2))
     first.options += ["max_iters=3000"]
@@ -176,12 +170,5 @@ def test_two_jobs_that_meet_on_one_port(cluster, world, tmp_path_factory, undist
     first.wait_until_it_trains()
     second.start(TIME="5:00", MASTER_PORT="21999")
     assert cluster.wait_for(second.number, "FAILED", "COMPLETED")["ExitCode"] == "2:0"
-    assert re.search("port 21999 is in use|has met another job", second.text()), second.text()
+    assert "port 21999 is in use" in second.text(), second.text()
     assert cluster.wait_for(first.number, "FAILED", "COMPLETED")["ExitCode"] == "0:0", first.text()
-
-
-@slow
-def test_a_master_that_no_machine_is_called(run):
-    output = run.start(code=2, MASTER_ADDR="no-such-machine.invalid")
-    assert "no machine is known by the name MASTER_ADDR='no-such-machine.invalid'" in output
-    assert "frame #" not in output

@@ -53,14 +53,10 @@ def start_ranks(
 def ended(processes: list[subprocess.Popen], seconds: float = 120) -> list[tuple[int, str]]:
     """(exit code, output) of each, which must come in time; kills what is left otherwise."""
     try:
-        return [_result(process, seconds) for process in processes]
+        outputs = [process.communicate(timeout=seconds)[0] for process in processes]
+        return [(process.returncode, output) for process, output in zip(processes, outputs)]
     finally:
         for process in processes:
             if process.poll() is None:
                 process.kill()
                 process.communicate()
-
-
-def _result(process: subprocess.Popen, seconds: float) -> tuple[int, str]:
-    output, _ = process.communicate(timeout=seconds)
-    return process.returncode, output

@@ -124,6 +124,25 @@ def test_a_mistake_keeps_its_exit_code(options, tmp_path):
     assert "Traceback" not in output
 
 
+BROKEN = """
+from superres.registry import METRICS
+
+@METRICS.register_module("broken")
+def broken(sr, hr, protocol):
+    return 1 / 0
+"""
+
+
+def test_a_metric_that_fails_everywhere_is_said_once(options, tmp_path, monkeypatch):
+    (tmp_path / "broken.py").write_text(BROKEN)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    extra = ["metrics=[broken]", "custom_imports=dict(imports=broken)", "max_iters=2"]
+    output = finish(dist(options, tmp_path / "work", *extra, "val_interval=1"), code=1)
+    assert output.count("warning: ") == output.count("warning: metrics: broken of ") == 1, output
+    assert "validation at iter 2" in output
+    assert not [line for line in output.splitlines() if "ended with" in line or "error:" in line]
+
+
 def test_dist_scripts_tell_how_to_call_them():
     for script, words in (("dist_train.sh", "CONFIG GPUS"), ("dist_test.sh", "CHECKPOINT GPUS")):
         output = finish(start(["bash", str(ROOT / "tools" / script)]), code=2)

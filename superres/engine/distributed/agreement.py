@@ -17,34 +17,28 @@ from mmengine.config import Config
 
 import superres
 from superres.datasets.joined import stores
-from superres.engine.config.values import to_plain, walk
+from superres.engine.config.values import differing, to_plain, walk
 from superres.errors import UserError, some
 
 from . import launch
 
 LOCAL_KEYS = ("data_root", "num_workers", "prefetch_factor", "start_method", "work_dir")
 """Keys that may differ between machines, wherever they stand: they change no sample."""
-Facts = dict[str, str]
-"""By name, as text for people."""
 
 
-def config_facts(cfg: Config) -> Facts:
-    """The values of a config by dotted key, but for :data:`LOCAL_KEYS`."""
-    return {
-        path: repr(value)
-        for path, value in walk(to_plain(cfg))
-        if not isinstance(value, dict | list) and not {*LOCAL_KEYS} & {*path.split(".")}
-    }
-
-
-def program_facts() -> Facts:
-    """Versions of what computes."""
+def run_facts(cfg: Config) -> dict[str, str]:
+    """Versions of what computes, and the values of a config by dotted key, but for
+    :data:`LOCAL_KEYS`."""
     modules = {"superres": superres, "torch": torch, "numpy": numpy, "mmengine": mmengine}
-    python = ".".join(map(str, sys.version_info[:2]))
-    return {"python": python, **{name: str(m.__version__) for name, m in modules.items()}}
+    facts = {name: str(module.__version__) for name, module in modules.items()}
+    facts["python"] = ".".join(map(str, sys.version_info[:2]))
+    for path, value in walk(to_plain(cfg)):
+        if not isinstance(value, dict | list) and not {*LOCAL_KEYS} & {*path.split(".")}:
+            facts[path] = repr(value)
+    return facts
 
 
-def _dataset_facts(dataset: Any, name: str) -> Facts:
+def _dataset_facts(dataset: Any, name: str) -> dict[str, str]:
     """Each store of a dataset: how many images, and a digest of what they are.
 
     For packs that is the index, which holds the checksums of all pixels; for folders the names
@@ -59,7 +53,7 @@ def _dataset_facts(dataset: Any, name: str) -> Facts:
     return found
 
 
-def require_same(what: str, facts: Facts) -> None:
+def require_same(what: str, facts: dict[str, str]) -> None:
     """Compare facts with those of rank 0; called by all ranks.
 
     Args:
@@ -76,9 +70,8 @@ def require_same(what: str, facts: Facts) -> None:
     launch.report_once()
     theirs = everyone[wrong[0]]
     differences = [
-        f"{key}: {theirs.get(key, 'nothing')[:60]} instead of {first.get(key, 'nothing')[:60]}"
-        for key in sorted({*theirs, *first})
-        if theirs.get(key) != first.get(key)
+        f"{key}: {(here or 'nothing')[:60]} instead of {(there or 'nothing')[:60]}"
+        for key, (here, there) in sorted(differing(theirs, first).items())
     ]
     raise UserError(
         f"the processes of this run do not have the same {what} as rank 0. "
@@ -115,10 +108,10 @@ def share_mistake(mistake: UserError | None) -> None:
         UserError: on all ranks; names those that found it, unless all did.
     """
     found = launch.gather(None if mistake is None else str(mistake))
-    wrong = [r for r, text in enumerate(found) if text is not None]
-    if wrong:
+    told = {r: text for r, text in enumerate(found) if text is not None}
+    if told:
         launch.report_once()
-        text = found[wrong[0]]
-        same = [r for r in wrong if found[r] == text]
-        every = len(wrong) == len(found)
+        text = next(iter(told.values()))
+        same = [r for r in told if told[r] == text]
+        every = len(told) == len(found)
         raise UserError(text if every else f"{launch.name_ranks(same)}: {text}")

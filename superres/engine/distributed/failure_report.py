@@ -18,7 +18,7 @@ from torch import distributed
 from superres.errors import UserError
 
 TIMEOUT = "SUPERRES_DIST_TIMEOUT_MINUTES"
-GRACE_SECONDS = 4.0
+GRACE_SECONDS = 8.0
 """Time that a process has to say that it fails, and that the others have to hear of it."""
 
 _BROKEN = (
@@ -51,11 +51,10 @@ class Peers:
             _within(GRACE_SECONDS, lambda key=key: self.store.set(key, code))
         hang_up()
         others = [f"heard/{r}" for r in range(1, len(self.processes))]
-        deadline = time.monotonic() + 2 * GRACE_SECONDS
         # Not in a thread: one that comes back from the store while Python ends aborts the process.
         with contextlib.suppress(RuntimeError):
-            while self.rank == 0 and time.monotonic() < deadline and not self.store.check(others):
-                time.sleep(0.1)
+            if self.rank == 0:
+                self._wait_for(others, 2 * GRACE_SECONDS)
 
     def explain(self, error: BaseException) -> tuple[str, int]:
         """What a broken exchange means, and the code to exit with. Takes some seconds.
@@ -74,14 +73,17 @@ class Peers:
         )
 
     def _listen(self) -> bytes | None:
-        deadline = time.monotonic() + GRACE_SECONDS
-        while not self.store.check(["failed"]):
-            if time.monotonic() > deadline:
-                return None
-            time.sleep(0.1)
+        if not self._wait_for(["failed"], GRACE_SECONDS):
+            return None
         code = self.store.get("failed")
         self.store.set(f"heard/{self.rank}", "1")
         return code
+
+    def _wait_for(self, keys: list[str], seconds: float) -> bool:
+        deadline = time.monotonic() + seconds
+        while not (found := self.store.check(keys)) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        return found
 
 
 def _within(seconds: float, do: Callable[[], Any]) -> Any:

@@ -7,6 +7,7 @@ user's mistake and on 130 and 143 for a saved stop, so the first failure's code 
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import sys
 
@@ -22,7 +23,9 @@ def main(argv: list[str] | None = None) -> int:
     from torch.distributed.elastic.rendezvous import RendezvousError
     from torch.distributed.run import main as torchrun
 
-    argv = sys.argv[1:] if argv is None else argv
+    # One store for all restarts (torch 2.13) would keep the addresses of ranks that have gone,
+    # which new ones then wait for. Without it each attempt has a port and a store of its own.
+    os.environ["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"
     # Slurm's early notice would kill torchrun; for the ranks it equals SIGTERM.
     if hasattr(signal, "SIGUSR1"):
         signal.signal(signal.SIGUSR1, lambda *_: signal.raise_signal(signal.SIGTERM))
@@ -31,38 +34,25 @@ def main(argv: list[str] | None = None) -> int:
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
         code = failure.exitcode
-        if code not in (2, 130, 143):
-            how = f"ended with code {code}; its own output is above"
-            if code < 0:  # a signal that it died of; SIGKILL is the system's when memory runs out
-                how = f"was ended by {failure.signal_name()}"
-                how += ", as the system does when memory runs out" * (code == -9)
+        if code < 0:  # a signal that it died of; others have said why they end
+            why = ", as the system does when memory runs out" * (code == -signal.SIGKILL)
+            how = f"was ended by {failure.signal_name()}{why}"
             print(f"error: rank {rank} (process {failure.pid}) {how}", file=sys.stderr)
         return code if code > 0 else 1
     except RendezvousError as error:
-        print(f"error: {_rendezvous_error(argv, error)}", file=sys.stderr)
+        print(
+            "error: not all machines joined in time: does the command run on each with the same "
+            "MASTER_ADDR (of NODE_RANK=0), PORT and NNODES, and is PORT free and open there? "
+            f"--rdzv-conf join_timeout=SECONDS sets how long they wait ({error})",
+            file=sys.stderr,
+        )
         return 2
     except SignalException as error:
         # The ranks have saved and ended; torchrun itself was told to stop.
-        hung_up = error.sigval == getattr(signal, "SIGHUP", None)
-        number = signal.SIGTERM if hung_up else error.sigval  # as in a rank
-        return 128 + int(number)
+        return 130 if error.sigval == signal.SIGINT else 143  # as a rank
     except KeyboardInterrupt:
         return 130
     return 0
-
-
-def _rendezvous_error(argv: list[str], error: BaseException | None) -> str:
-    """Why not all machines joined."""
-    flag = "--rdzv-endpoint="
-    place = next((a.removeprefix(flag) for a in argv if a.startswith(flag)), "the endpoint")
-    first = ""
-    while error is not None:
-        first, error = str(error).partition("\n")[0][:200], error.__cause__ or error.__context__
-    return (
-        f"not all machines joined at {place} in time: does the command run on each with the same "
-        "MASTER_ADDR (of NODE_RANK=0), PORT and NNODES, and is PORT free and open there? "
-        f"--rdzv-conf join_timeout=SECONDS sets how long they wait ({first})"
-    )
 
 
 if __name__ == "__main__":
