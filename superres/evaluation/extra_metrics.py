@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import importlib.metadata
 import inspect
+import itertools
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -25,9 +26,9 @@ class ExtraMetrics:
     """Some metrics, loaded: what is missing is missed here, before any work.
 
     Args:
-        wanted: names, or dicts of ``type`` and arguments, as in a config's ``metrics``; PSNR and
-            SSIM, which are always there, may stand among them. In results a metric goes by its
-            attribute ``name``, else by its type.
+        wanted: as a config's ``metrics``: names (also several in a text, with commas), dicts of
+            ``type`` and arguments, or a list of them; PSNR and SSIM, which are always there, may
+            stand among them. In results a metric goes by its attribute ``name``, else by its type.
         device: where networks run.
 
     Raises:
@@ -35,15 +36,16 @@ class ExtraMetrics:
             had, or arguments that a metric refuses.
     """
 
-    def __init__(self, wanted: Iterable[str | Mapping[str, Any]], device: str = "cpu") -> None:
+    def __init__(self, wanted: Any, device: str = "cpu") -> None:
         self._metrics: dict[str, Any] = {}
-        done: list[Any] = []
-        for spec in wanted:
+        specs = wanted if isinstance(wanted, list | tuple) else [wanted]
+        texts = [s.replace(",", " ").split() if isinstance(s, str) else [s] for s in specs]
+        specs = list(itertools.chain(*texts))
+        for number, spec in enumerate(specs):
             options = {**spec} if isinstance(spec, Mapping) else {"type": spec}
             kind = options.pop("type", None)
-            if kind in BASIC or spec in done:
+            if kind in BASIC or spec in specs[:number]:
                 continue
-            done.append(spec)
             metric = _made(kind, options, device)
             name = getattr(metric, "name", kind)
             if name in self._metrics or name in _TAKEN:

@@ -29,7 +29,6 @@ def render_report(
         further: tables behind those of the record.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
-    from markupsafe import Markup
 
     loader = FileSystemLoader([_TEMPLATES, VIEWER])
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
@@ -58,7 +57,7 @@ def render_report(
         image_note=f"{len(shown)} of {len({key for key, _ in rows})} images are in this report.",
         score_columns=columns,
         score_rows=[(numbers.get(key), cells) for key, cells in rows],
-        curves=[Markup(line_chart(title, of)) for title, of in curves.items()],
+        curves=[line_chart(title, of) for title, of in curves.items()],
     )
 
 
@@ -67,19 +66,16 @@ def headline(record: Mapping[str, Any]) -> str:
     scored = [entry for entry in record["results"] if entry["psnr"] is not None]
     if not scored:
         return ""
-    place = [scored[0][key] for key in ("set", "scale", "protocol")]
-    first, *others = sorted(
-        (e for e in scored if [e["set"], e["scale"], e["protocol"]] == place),
-        key=lambda entry: -entry["psnr"],
+    name, scale, _ = place = [scored[0][key] for key in ("set", "scale", "protocol")]
+    base = [e for e in record.get("baselines", ()) if e["psnr"] is not None]
+    of, below = (
+        [e for e in entries if [e["set"], e["scale"], e["protocol"]] == place]
+        for entries in (scored, [{**e, "method": e["method"].lower()} for e in base])
     )
-    others += [
-        {**e, "method": e["method"].lower()}
-        for e in record.get("baselines", ())
-        if [e["set"], e["scale"], e["protocol"]] == place and e["psnr"] is not None
-    ]
+    first, *others = sorted(of, key=lambda entry: -entry["psnr"])
     by = f"{first['method']}: " if len({e["method"] for e in scored}) > 1 else ""
-    over = [f"{first['psnr'] - e['psnr']:+.2f} over {e['method']}" for e in others]
-    return ", ".join([f"{by}{first['psnr']:.2f} dB on {place[0]} x{place[1]}", *over])
+    over = [f"{first['psnr'] - e['psnr']:+.2f} over {e['method']}" for e in [*others, *below]]
+    return ", ".join([f"{by}{first['psnr']:.2f} dB on {name} x{scale}", *over])
 
 
 def _trained(curves: Mapping[str, Series]) -> str:

@@ -10,7 +10,7 @@ import functools
 import json
 import re
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,10 @@ ON_DISK = {"DIV2K_valid": "DIV2K", "DIV2K_valid_HR": "DIV2K", "BSD100": "B100"}
 """What publications call a set, by what it is called on disk."""
 SIZES = {"Set5": 5, "Set14": 14, "B100": 100, "Urban100": 100, "Manga109": 109, "DIV2K": 100}
 """Images in the sets that publications score."""
+TOLERANCE = 0.3
+"""dB between bicubic's scores of one set: roundings, and MATLAB's two borders, are within it."""
+STATED = "--published"
+"""How a published network is known whose file does not tell: its user says so."""
 
 
 @dataclass(frozen=True)
@@ -116,18 +120,92 @@ def is_published_name(name: str) -> bool:
     return letters(name.lower()) in {letters(score.method.lower()) for score in load_published()}
 
 
-def with_published(entry: Mapping[str, Any], scores: Iterable[PublishedScore]) -> dict[str, Any]:
+@dataclass
+class Standing:
+    """What a tested network is, as far as it is known.
+
+    Attributes:
+        named: the published method that its config names.
+        scores: the published scores of its config's method, with or without self-ensemble.
+        why: reasons for which they are left out.
+        known_by: how the published network was recognised.
+        degradation: by which LR of those scores was made, see :class:`PublishedScore`.
+    """
+
+    named: str | None = None
+    scores: list[PublishedScore] = field(default_factory=list)
+    why: list[str] = field(default_factory=list)
+    known_by: str | None = None
+    degradation: str = "bicubic"
+
+    @property
+    def method(self) -> str | None:
+        """Its published name; None where it is not, or may not be, the published network."""
+        return None if self.why else self.named
+
+
+def compared(
+    entry: Mapping[str, Any],
+    of: Standing,
+    made_by: str | None,
+    others: Mapping[tuple[str, int], str],
+) -> dict[str, Any]:
+    """The one rule of when a published score stands beside a result.
+
+    Args:
+        entry: the result.
+        of: what was tested.
+        made_by: how the set's low-quality images were made, see ``PublishedScore.degradation``;
+            None: not known.
+        others: from :func:`of_other_images`.
+
+    Returns:
+        The entry with the published score, where both are of the same thing, else with a note.
+    """
+    why, place, notes = [], (entry["set"], entry["scale"]), []
+    if made_by not in (None, of.degradation):
+        why.append(f"published scores are of {of.degradation} LR, so they are left out")
+    elif of.degradation == "bicubic" and place in others:
+        why.append(others[place])
+    why += [f"published scores are left out: {reason}" for reason in of.why]
+    entry = with_published(entry, of.scores, why)
+    if of.known_by == STATED and of.method:
+        notes = [f"published network as stated by {STATED}"]
+    elif not of.method and is_published_name(entry["method"]):
+        notes = ["named by --name: not known to be the published network"]
+    return {**entry, "notes": [*entry.get("notes", ()), *notes]} if notes else entry
+
+
+def of_other_images(baselines: Iterable[Mapping[str, Any]]) -> dict[tuple[str, int], str]:
+    """Why sets cannot be those of publications: by the same luma, bicubic reaches another score."""
+    found = {}
+    for entry in baselines:
+        by = "classical-y" if entry["protocol"] == "edsr-y" else entry["protocol"]
+        name, scale = ON_DISK.get(entry["set"], entry["set"]), entry["scale"]
+        for score in find_published("Bicubic", name, scale, by):
+            if entry["psnr"] is not None and abs(entry["psnr"] - score.psnr) > TOLERANCE:
+                scores = f"{entry['psnr']:.2f} dB here and {score.psnr} dB in publications"
+                why = f"bicubic has {scores}: these are not the images of {score.set}"
+                found[entry["set"], scale] = f"{why}, so published scores are left out"
+    return found
+
+
+def with_published(
+    entry: Mapping[str, Any], scores: Iterable[PublishedScore], why: Iterable[str] = ()
+) -> dict[str, Any]:
     """A result with ``published``: the first score of its set, scale and protocol, if any.
 
-    It holds ``method``, ``psnr``, ``ssim``, ``source``, ``note``, and ``difference``. A set of
-    another number of images than the published one gets a note instead.
+    It holds ``method``, ``psnr``, ``ssim``, ``source``, ``note``, and ``difference``. Where it is
+    of a set of another number of images than the published one, or there are reasons ``why`` not
+    to compare, the result gets notes instead.
     """
     where = (ON_DISK.get(entry["set"], entry["set"]), entry["scale"], entry["protocol"])
     found = next((s for s in scores if (s.set, s.scale, s.protocol) == where), None)
     if found is None:
         return dict(entry)
-    if other := other_size(entry["set"], len(entry["images"])):
-        return {**entry, "notes": [*dict.fromkeys([*entry.get("notes", ()), other])]}
+    other = other_size(entry["set"], len(entry["images"]))
+    if reasons := [other] if other else [*why]:
+        return {**entry, "notes": [*dict.fromkeys([*entry.get("notes", ()), *reasons])]}
     published = {k: getattr(found, k) for k in ("method", "psnr", "ssim", "source", "note")}
     return {**entry, "published": {**published, "difference": difference(entry, published)}}
 

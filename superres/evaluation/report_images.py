@@ -6,7 +6,7 @@ import base64
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -24,8 +24,6 @@ _LARGEST = 1024  # side of what is shown, in pixels
 _LOSSY = 0.8  # characters per pixel of a layer, at most
 _QUALITY = 85  # of WebP, where lossless is too large
 _THUMB = 112  # pixels, the shorter side of a thumbnail
-
-T = TypeVar("T")
 
 
 @dataclass
@@ -48,7 +46,7 @@ class Shot:
     hr: np.ndarray | None
 
 
-def embed_all(places: Sequence[T], load: Callable[[T], Shot]) -> list[dict[str, Any]]:
+def embed_all(places: Sequence[Any], load: Callable[[Any], Shot]) -> list[dict[str, Any]]:
     """Load and embed images one by one; of more than `MAX_IMAGES`, so many, evenly spread."""
     count = min(len(places), MAX_IMAGES)
     chosen = [places[i * len(places) // count] for i in range(count)]

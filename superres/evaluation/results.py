@@ -17,20 +17,45 @@ import re
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from superres import __version__
 from superres.errors import UserError
 from superres.evaluation.record import SCHEMA, entries_of, fault_of, without_folders
 from superres.evaluation.render import csv_text, latex, markdown
 from superres.evaluation.tables import all_tables
-from superres.files import is_special, os_fault, write_text
-
-if TYPE_CHECKING:
-    from superres.evaluation.protocols import Protocol
+from superres.files import os_fault, write_text
 
 _LIBRARIES = ("numpy", "opencv-python", "opencv-python-headless", "torch", "mmengine")
+
+
+@dataclass
+class EvalResults:
+    """Scores in the form of results.json: one entry per set and protocol, the mean over images.
+
+    See :func:`set_result` for an entry. ``lq_sha256`` holds, by the
+    sets' keys, a digest of all low-quality images as they were fed to the method; ``metrics``
+    the names of those beside PSNR and SSIM.
+    """
+
+    entries: list[dict[str, Any]] = field(default_factory=list)
+    lq_sha256: dict[str, str] = field(default_factory=dict)
+    metrics: list[str] = field(default_factory=list)
+
+    def scalars(self) -> dict[str, float]:
+        """``{'Set5/psnr': ...}`` of each set's main protocol, ``'Set5/psnr@NAME'`` of the others;
+        ``'Set5_x3/psnr'`` where the entries are of several scales."""
+        several = len({entry["scale"] for entry in self.entries}) > 1
+        found: dict[str, float] = {}
+        for entry in self.entries:
+            key = f"{entry['set']}_x{entry['scale']}" if several else entry["set"]
+            behind = f"@{entry['protocol']}" if f"{key}/psnr" in found else ""
+            for metric in ("psnr", "ssim", *self.metrics):
+                if entry.get(metric) is not None:
+                    found[f"{key}/{metric}{behind}"] = entry[metric]
+        return found
 
 
 def set_result(
@@ -101,7 +126,7 @@ def lacking_metrics(images: Sequence[Mapping[str, Any]], metrics: Iterable[str])
 
 def results_record(
     results: Sequence[Mapping[str, Any]],
-    protocols: Iterable[Protocol],
+    protocols: Iterable[Any],
     checkpoint: Mapping[str, str] | None = None,
     metrics: Mapping[str, Any] | None = None,
     **extra: Any,
@@ -110,7 +135,7 @@ def results_record(
 
     Args:
         results: from :func:`set_result`.
-        protocols: every protocol that the results name; their records are stored.
+        protocols: every :class:`.Protocol` that the results name; their records are stored.
         checkpoint: ``{'path': ..., 'sha256': ...}``, or None where there was none.
         metrics: what the results' further metrics are, see ``ExtraMetrics.described``.
         extra: further top-level entries (device, LR fingerprint, parameters, ...).
@@ -136,10 +161,9 @@ def require_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
-    except FileExistsError:
-        raise UserError(f"{folder} is a file; give a folder, for results.json and tables") from None
     except OSError as error:
-        raise UserError(f"{folder}: nothing can be written there ({error.strerror})") from None
+        text = f"{folder}: nothing can be written there ({error.strerror})"
+        raise UserError(f"{text}; give a folder, for results.json and tables") from None
 
 
 def write_results(folder: Path, record: Mapping[str, Any]) -> list[Path]:
@@ -196,8 +220,6 @@ def read_results(path: str | os.PathLike[str]) -> dict[str, Any]:
     """
     path = Path(path)
     path = path / "results.json" if path.is_dir() else path
-    if is_special(path):  # which may never end
-        raise UserError(f"{path}: it is a device or a pipe, no file")
     try:
         text = path.read_text(encoding="utf-8")
         record = json.loads(text, object_hook=_with_infinities)

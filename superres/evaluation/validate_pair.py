@@ -39,9 +39,9 @@ def check_pair(
     return sr[inside, inside], hr[inside, inside], peak
 
 
-def peak_of(sr: np.ndarray, hr: np.ndarray) -> float:
-    """The peak of a pair that was checked: 65535 where one is uint16, else 255."""
-    return 65535.0 if np.uint16 in (sr.dtype, hr.dtype) else 255.0
+def peak_of(*images: np.ndarray) -> float:
+    """The largest value that samples may have: 65535 where one image is uint16, else 255."""
+    return 65535.0 if any(image.dtype == np.uint16 for image in images) else 255.0
 
 
 def _as_image(image: np.ndarray, name: str) -> np.ndarray:

@@ -25,7 +25,7 @@ from superres.checkpoints.zoo import shipped
 from superres.cli.main import exit_code
 from superres.engine.config.load import load_config
 from superres.engine.config.values import scales_of, to_plain, use_scope
-from superres.engine.test.published_columns import standing_of_training
+from superres.engine.test.published_network import standing_of_training
 from superres.evaluation.published import PublishedScore
 from superres.evaluation.tables import format_published
 from superres.models.summary import Summary, summarise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import time
 from collections.abc import Iterable
@@ -10,15 +11,17 @@ from typing import Any
 import torch
 from mmengine.hooks import EarlyStoppingHook, Hook
 
-from superres.engine.test.evaluate import EvalResults, Evaluation, OnImage, score_with_hooks
-from superres.engine.test.published_columns import standing_of_training
+from superres.engine.config.values import to_plain
+from superres.engine.test.evaluate import Evaluation, OnImage, score_with_hooks
+from superres.engine.test.published_network import standing_of_training
 from superres.engine.test.record import scored_record
-from superres.engine.test.sets import EvalSet, extra_metrics
+from superres.engine.test.sets import EvalSet
 from superres.engine.test.subject import bicubic, network
 from superres.engine.train.checkpoint import BEST, save_atomically, weights
 from superres.engine.train.memory import while_validating
 from superres.errors import UserError, did_you_mean
-from superres.evaluation.results import lacking_metrics
+from superres.evaluation.extra_metrics import ExtraMetrics
+from superres.evaluation.results import EvalResults, lacking_metrics
 from superres.inference.memory import is_out_of_memory
 from superres.registry import HOOKS
 
@@ -46,8 +49,8 @@ class EvaluationHook(Hook):
 
     def before_run(self, runner: Any) -> None:
         """Load the config's metrics, and decide which score is the one to choose by."""
-        sets = runner.eval_sets
-        self.extras = extra_metrics(runner.cfg, runner.device)
+        sets, self.warn = runner.eval_sets, functools.cache(runner.log.warn)  # once of each fault
+        self.extras = ExtraMetrics(to_plain(runner.cfg.get("metrics") or []), str(runner.device))
         measured = [name for name, _ in _scores(sets, *self.extras.names).values()]
         for hook in runner.hooks:
             if isinstance(hook, EarlyStoppingHook):
@@ -118,11 +121,14 @@ class EvaluationHook(Hook):
             self.last = -1
             return
         self.results = results
-        for entry in results.entries if runner.rank == 0 else ():
-            for note in lacking_metrics(entry["images"], results.metrics):
-                runner.log.warn(f"{entry['set']} by {entry['protocol']}: {note}")
-        none = (all(e.get(m) is None for e in results.entries) for m in results.metrics)
-        runner.failed = any(none)  # a metric that fails on every image
+        errors = [i.get("metric_errors", {}) for e in results.entries for i in e["images"]]
+        broken = [m for m in results.metrics if all(m in of for of in errors)]
+        for metric in broken:
+            self.warn(f"metrics: {errors[0][metric]}; there is no image with a score by it")
+        for entry in results.entries:
+            for note in lacking_metrics(entry["images"], sorted({*results.metrics} - {*broken})):
+                self.warn(f"{entry['set']} by {entry['protocol']}: {note}")
+        runner.failed = bool(broken)
         runner.log.validation(runner.iter, results, time.perf_counter() - started)
         self._keep_best(runner, results.scalars())
 

@@ -8,10 +8,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,12 +19,13 @@ from superres.engine.distributed import launch
 from superres.errors import UserError
 from superres.evaluation.extra_metrics import ExtraMetrics, unscored
 from superres.evaluation.protocols import Protocol, classical_bicubic, quantise
-from superres.evaluation.results import set_result
+from superres.evaluation.results import EvalResults, set_result
+from superres.evaluation.validate_pair import peak_of
 from superres.imaging.io import with_channels, write_image
 from superres.imaging.resize import imresize
 
 from .sets import EvalSet
-from .subject import Method, bicubic, peak
+from .subject import Method, bicubic
 
 OnImage = Callable[[dict[str, Any], np.ndarray | None], None]
 """(image, sr): called for each image of this process before it is upscaled, with None for
@@ -35,33 +36,6 @@ Place = tuple[int, int]
 """The numbers of a set and of an image of it."""
 Scored = tuple[Place, list[dict[str, Any]], str]
 """An image's rows of results.json, one per protocol, and the digest of what was fed."""
-
-
-@dataclass
-class EvalResults:
-    """Scores in the form of results.json: one entry per set and protocol, the mean over images.
-
-    See :func:`superres.evaluation.results.set_result` for an entry. ``lq_sha256`` holds, by the
-    sets' keys, a digest of all low-quality images as they were fed to the method; ``metrics``
-    the names of those beside PSNR and SSIM.
-    """
-
-    entries: list[dict[str, Any]] = field(default_factory=list)
-    lq_sha256: dict[str, str] = field(default_factory=dict)
-    metrics: list[str] = field(default_factory=list)
-
-    def scalars(self) -> dict[str, float]:
-        """``{'Set5/psnr': ...}`` of each set's main protocol, ``'Set5/psnr@NAME'`` of the others;
-        ``'Set5_x3/psnr'`` where the entries are of several scales."""
-        several = len({entry["scale"] for entry in self.entries}) > 1
-        found: dict[str, float] = {}
-        for entry in self.entries:
-            key = f"{entry['set']}_x{entry['scale']}" if several else entry["set"]
-            behind = f"@{entry['protocol']}" if f"{key}/psnr" in found else ""
-            for metric in ("psnr", "ssim", *self.metrics):
-                if entry.get(metric) is not None:
-                    found[f"{key}/{metric}{behind}"] = entry[metric]
-        return found
 
 
 @dataclass(frozen=True)
@@ -76,7 +50,7 @@ class Evaluation:
         beside: read the next image and score the last one while the method works. The time that
             it takes then includes waiting for the processor.
         on_failure: called for each image of this rank that cannot be scored, which is then marked
-            in the results. None: it ends the run, but for a metric that is not available.
+            in the results. None: it ends the run. Metrics that fail are noted in the results.
     """
 
     sets: list[EvalSet]
@@ -91,7 +65,7 @@ class Evaluation:
         method: Method,
         label: str = "",
         save_dir: Path | None = None,
-        on_image: OnImage | None = None,
+        on_image: OnImage = lambda *_: None,
     ) -> EvalResults | None:
         """Score a method.
 
@@ -115,9 +89,78 @@ class Evaluation:
             pairs = zip(own, _ahead(reader, reads, beside))
             pairs = itertools.takewhile(lambda _: not self.interrupted(), pairs)
             upscaled = (self._upscaled(method, *pair, save_dir, on_image) for pair in pairs)
-            local = [self._told(*scored.result()) for scored in _ahead(scorer, upscaled, beside)]
+            local = [self._done(scored.result()) for scored in _ahead(scorer, upscaled, beside)]
         images = list(itertools.chain(*launch.gather(local)))
         return self._gathered(images, label) if len(images) == len(work) else None
+
+    def _upscaled(
+        self,
+        method: Method,
+        place: Place,
+        reading: Future,
+        save_dir: Path | None,
+        on_image: OnImage,
+    ) -> Callable[[], Scored]:
+        """Have the method upscale an image; returns what saves and scores the result."""
+        eval_set, fed = self.sets[place[0]], ""
+        name, protocols = eval_set.dataset.gt.name_at(place[1]), eval_set.protocols
+
+        def failed(error: UserError) -> Scored:
+            return place, [{"name": name, **unscored(str(error))}] * len(protocols), fed
+
+        try:
+            pair = reading.result()
+            fed = name + digest(pair.lq)
+            image = {"set": eval_set.key, "name": name, "lq": pair.lq, "gt": pair.gt}
+            on_image(image, None)
+            sr, facts = _apply(method, pair.lq, eval_set.scale)
+            if (gain := peak_of(pair.gt) / peak_of(pair.lq)) != 1:
+                sr = sr * gain
+            whole = quantise(sr, peak_of(pair.gt))
+            on_image(image, whole)
+        except UserError as error:
+            return partial(failed, error)
+
+        def scored() -> Scored:
+            if save_dir is not None:
+                target = save_dir / eval_set.name / f"x{eval_set.scale}" / f"{name}.png"
+                target.parent.mkdir(parents=True, exist_ok=True)
+                try:
+                    write_image(target, whole)
+                except UserError as error:
+                    return failed(error)
+                facts["sr_sha256"] = digest(whole)
+            notes, rows = [*pair.notes, *facts.pop("notes", ())], []
+            for protocol in protocols:
+                row = self._row(protocol, method, sr, pair.hr, eval_set.scale)
+                notes_here = {"notes": [*notes, *row.get("notes", ())]}
+                rows.append({"name": name, **row, **notes_here, **facts})
+            return place, rows, fed
+
+        return scored
+
+    def _row(
+        self, protocol: Protocol, method: Method, sr: np.ndarray, hr: np.ndarray, scale: int
+    ) -> dict[str, Any]:
+        if method is not bicubic or not protocol.round_y:
+            return self.extras.row(protocol, sr, hr, scale)
+        hr = with_channels(hr, 3)
+        try:
+            sr = classical_bicubic(hr, scale)
+        except UserError as error:
+            return unscored(str(error))
+        return ExtraMetrics([]).row(protocol, sr, hr, scale)  # it is luma alone
+
+    def _done(self, scored: Scored) -> Scored:
+        """The same, once its faults are reported."""
+        (number, _), rows, _ = scored
+        name, image = self.sets[number].name, rows[0]["name"]
+        for error in dict.fromkeys(row["error"] for row in rows if "error" in row):
+            if self.on_failure is None:
+                raise UserError(f"{image} of {name}: {error}")
+            self.on_failure(f"not scored: {image} of {name}: {error}")
+        self.progress(name)
+        return scored
 
     def _gathered(self, images: list[Scored], label: str) -> EvalResults:
         """The images of all ranks as entries of results.json."""
@@ -135,75 +178,6 @@ class Evaluation:
                 entry = set_result(*cell, [*notes, *eval_set.notes], metrics)
                 results.entries.append({**entry, "role": eval_set.role})
         return results
-
-    def _upscaled(
-        self,
-        method: Method,
-        place: Place,
-        reading: Future,
-        save_dir: Path | None,
-        on_image: OnImage | None,
-    ) -> Callable[[], Scored]:
-        """Have the method upscale an image; returns what saves and scores the result."""
-        eval_set, pair, fault = self.sets[place[0]], None, None
-        name, scale = eval_set.dataset.gt.name_at(place[1]), eval_set.scale
-        try:
-            pair = reading.result()
-            image = {"set": eval_set.key, "name": name, "lq": pair.lq, "gt": pair.gt}
-            if on_image is not None:
-                on_image(image, None)
-            sr, facts = _apply(method, pair.lq, scale)
-            sr = sr * pair.gain if pair.gain != 1 else sr
-            whole = quantise(sr, peak(pair.gt))
-            if on_image is not None:
-                on_image(image, whole)
-        except UserError as error:
-            fault = error
-
-        def scored() -> Scored:
-            fed = "" if pair is None else name + digest(pair.lq)
-            try:
-                if fault is not None:
-                    raise fault
-                if save_dir is not None:
-                    target = save_dir / eval_set.name / f"x{scale}" / f"{name}.png"
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    write_image(target, whole)
-                    facts["sr_sha256"] = digest(whole)
-            except UserError as error:
-                rows = [unscored(str(error))] * len(eval_set.protocols)
-            else:
-                notes = [*pair.notes, *facts.pop("notes", ())]
-                rows = [self._row(p, method, sr, pair, scale) for p in eval_set.protocols]
-                rows = [{**row, "notes": [*notes, *row.get("notes", ())], **facts} for row in rows]
-            return place, [{"name": name, **row} for row in rows], fed
-
-        return scored
-
-    def _told(self, place: Place, rows: list[dict[str, Any]], fed: str) -> Scored:
-        """The same, its faults and that it is done being told."""
-        name = self.sets[place[0]].name
-        errors = [row["error"] for row in rows if "error" in row]
-        if errors and self.on_failure is None:
-            raise UserError(f"{rows[0]['name']} of {name}: {errors[0]}")
-        if self.on_failure:
-            errors += [error for row in rows for error in row.get("metric_errors", {}).values()]
-            for error in dict.fromkeys(errors):
-                self.on_failure(f"not scored: {rows[0]['name']} of {name}: {error}")
-        self.progress(name)
-        return place, rows, fed
-
-    def _row(
-        self, protocol: Protocol, method: Method, sr: np.ndarray, pair: Pair, scale: int
-    ) -> dict[str, Any]:
-        if method is not bicubic or not protocol.round_y:
-            return self.extras.row(protocol, sr, pair.hr, scale)
-        hr = with_channels(pair.hr, 3)
-        try:
-            sr = classical_bicubic(hr, scale)
-        except UserError as error:
-            return unscored(str(error))
-        return ExtraMetrics([]).row(protocol, sr, hr, scale)  # it is luma alone
 
 
 def score_with_hooks(
@@ -235,23 +209,19 @@ def score_with_hooks(
     return results
 
 
-@dataclass
-class Pair:
+class Pair(NamedTuple):
     """One image of a set.
 
     Attributes:
         lq: (h, w, C), what the method gets.
         gt: (h * scale, w * scale, C): the ground truth, cropped to what is asked for.
-        hr: the ground truth as it is, up to ``scale - 1`` pixels larger (or smaller, where LR was
-            rounded up).
-        gain: by which a result in the range of ``lq`` is brought to that of ``hr``.
+        hr: the ground truth as it is, up to ``scale - 1`` pixels larger.
         notes: what was done to them.
     """
 
     lq: np.ndarray
     gt: np.ndarray
     hr: np.ndarray
-    gain: float
     notes: list[str]
 
 
@@ -267,7 +237,7 @@ def read_pair(eval_set: EvalSet, index: int) -> Pair:
         raise UserError("it has no low-quality image; eval_dataset has make_lq='none'")
     lq, gt = np.asarray(lq), np.asarray(gt)
     hr, wanted, notes = gt, eval_set.channels, []
-    # Only some protocols want more than the crop (or what was resized), and decoding takes time.
+    # Only some protocols want more than the crop, and decoding takes time.
     whole = any(protocol.on_mismatch != "crop" for protocol in eval_set.protocols)
     if whole and dataset.gt.shape_at(index)[:2] != gt.shape[:2]:
         hr = np.asarray(dataset.gt.read_at(index))
@@ -277,7 +247,7 @@ def read_pair(eval_set: EvalSet, index: int) -> Pair:
         lq, gt, hr = (with_channels(x, wanted) for x in (lq, gt, hr))
         if dataset.lq is None:  # made here, so of the image as the network knows it
             lq = imresize(gt, scale=1 / eval_set.scale, border=dataset.border)
-    return Pair(lq, gt, hr, peak(hr) / peak(lq), notes)
+    return Pair(lq, gt, hr, notes)
 
 
 def _ahead(

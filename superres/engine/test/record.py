@@ -16,12 +16,12 @@ from superres.checkpoints import LoadedWeights
 from superres.datasets.fingerprint import CONVENTIONS, fingerprint_pair, rgb8
 from superres.engine.config.values import scales_of, to_plain
 from superres.errors import UserError
-from superres.evaluation.results import results_record
+from superres.evaluation.published import Standing, compared, find_published, of_other_images
+from superres.evaluation.results import EvalResults, results_record
 from superres.models.summary import summarise
 
-from .evaluate import EvalResults, Evaluation
-from .published_columns import Standing, comparison
-from .sets import EvalSet, ScoredDataset
+from .evaluate import Evaluation
+from .sets import EvalSet
 from .subject import MEMORY_MEANS
 
 FINGERPRINTED = 3
@@ -42,14 +42,21 @@ def scored_record(
     See :func:`superres.evaluation.results.results_record`; ``facts`` are its further entries.
     """
     sets = [_set(one, results.lq_sha256.get(one.key)) for one in evaluation.sets]
-    degradation = (cfg.get("published") or {}).get("degradation", "bicubic")
-    compared = comparison(sets, standing, degradation, baselines.entries)
+    made_by = {(line["set"], line["scale"]): _lq_made_by(line) for line in sets}
+    others = of_other_images(baselines.entries)
+    bicubic = Standing("Bicubic", find_published("Bicubic"))
+
+    def beside(entry: dict[str, Any], of: Standing) -> dict[str, Any]:
+        kind, note = made_by[entry["set"], entry["scale"]]
+        entry = {**entry, "notes": [*entry.get("notes", ()), note]} if note else entry
+        return compared(entry, of, kind, others)
+
     return results_record(
-        [compared(entry, ours=True) for entry in results.entries],
+        [beside(entry, standing) for entry in results.entries],
         {p.name: p for s in evaluation.sets for p in s.protocols}.values(),
         checkpoint,
         evaluation.extras.described(),
-        baselines=[compared(entry, ours=False) for entry in baselines.entries],
+        baselines=[beside(entry, bicubic) for entry in baselines.entries],
         sets=sets,
         **facts,
     )
@@ -98,12 +105,10 @@ def _costs(scales: list[int], module: torch.nn.Module) -> list[dict[str, Any]]:
     """Parameters and operations per scale."""
     found = []
     for scale in scales:
-        try:
+        with suppress(UserError):  # it needs numbers, or an operation has no meta implementation
             cost = summarise(module.backbone, scale=scale, memory=False)
-        except UserError:  # it needs numbers, or an operation has no meta implementation
-            continue
-        sizes = {"parameters": cost.parameters, "flops": cost.flops}
-        found.append({"scale": scale, **sizes, "flops_input": list(cost.input)})
+            sizes = {"parameters": cost.parameters, "flops": cost.flops}
+            found.append({"scale": scale, **sizes, "flops_input": list(cost.input)})
     return found
 
 
@@ -111,13 +116,12 @@ def _runtime(entries: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """Time and memory per set and scale; protocols share one run of the network."""
     lines: dict[tuple[str, int], dict[str, Any]] = {}
     for entry in entries:
-        timed = [image for image in entry["images"] if "seconds" in image]
-        if timed:
-            place = {key: entry[key] for key in ("set", "scale")}
+        if timed := [image for image in entry["images"] if "seconds" in image]:
             memory = max((i["memory_mb"] for i in timed if "memory_mb" in i), default=None)
             seconds = [image["seconds"] for image in timed]
             time = {"total": math.fsum(seconds), "median": statistics.median(seconds)}
-            lines[*place.values()] = {**place, "memory_mb": memory, "seconds": time}
+            line = {"set": entry["set"], "scale": entry["scale"], "memory_mb": memory}
+            lines[entry["set"], entry["scale"]] = {**line, "seconds": time}
     return list(lines.values())
 
 
@@ -132,7 +136,7 @@ def _set(eval_set: EvalSet, digest: str | None) -> dict[str, Any]:
         way = "matlab" if dataset.border == "reflect" else "matlab-old"
         origin = {"convention": [] if isinstance(dataset.make_lq, dict) else [way]}
     else:
-        origin = _convention(eval_set)
+        origin = _convention(dataset)
     return {
         **described,
         "gt": str(dataset.gt.path),
@@ -142,17 +146,30 @@ def _set(eval_set: EvalSet, digest: str | None) -> dict[str, Any]:
     }
 
 
-def _convention(eval_set: EvalSet) -> dict[str, Any]:
+def _convention(dataset: Any) -> dict[str, Any]:
     """Which known ways reproduce the low-quality images exactly, judged by the smallest ones."""
-    dataset, names, checked = eval_set.dataset, list(CONVENTIONS), []
+    names, checked, faults = list(CONVENTIONS), [], getattr(dataset, "faults", ())
     with suppress(UserError):  # unreadable images are reported where they are scored
-        areas = [math.prod(dataset.gt.shape_at(i)[:2]) for i in range(len(dataset))]
-        order = np.argsort(areas, kind="stable").tolist()
-        if isinstance(dataset, ScoredDataset):
-            order = [i for i in order if i not in dataset.faults and not dataset.is_rounded_up(i)]
-        for index in order[:FINGERPRINTED]:
-            lq, gt = (rgb8(np.asarray(picture)) for picture in dataset.load(index))
-            found = fingerprint_pair(lq, gt, eval_set.scale)
+        areas = {i: math.prod(dataset.gt.shape_at(i)[:2]) for i in range(len(dataset))}
+        for i in sorted((i for i in areas if i not in faults), key=areas.get)[:FINGERPRINTED]:
+            lq, gt = (rgb8(np.asarray(image)) for image in dataset.load(i))
+            found = fingerprint_pair(lq, gt, dataset.scale)
             names = [name for name in names if found.get(name, (1,))[0] == 0]
-            checked.append(dataset.gt.name_at(index))
+            checked.append(dataset.gt.name_at(i))
     return {"convention": names if checked else None, "checked": checked}
+
+
+def _lq_made_by(line: Mapping[str, Any]) -> tuple[str | None, str]:
+    """How a set's LR was made (bicubic, blur-down, other; None: not known), and what to say."""
+    fingerprint = line.get("lq_fingerprint") or {}
+    names = fingerprint.get("convention")
+    if names is None:
+        return None, ""
+    ways = [CONVENTIONS[name] for name in names]
+    if any(way.family in ("matlab", "rounding") for way in ways):
+        return "bicubic", ""
+    kind = "blur-down" if "bd" in names else "other"
+    if fingerprint["made_here"]:  # EvalSet's notes tell
+        return kind, ""
+    how = f"is not MATLAB's bicubic but {ways[0].text}" if ways else "made in no way known here"
+    return kind, f"LR {how} (judged by {', '.join(fingerprint['checked'])})"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import os
 from dataclasses import dataclass
@@ -16,24 +15,25 @@ from mmengine.logging import MessageHub
 from superres.checkpoints import read_weights
 from superres.checkpoints.weight_files import sha256
 from superres.engine.config.mmengine_hooks import test_hooks
-from superres.engine.config.values import scales_of
+from superres.engine.config.values import scales_of, to_plain
 from superres.engine.distributed import launch
 from superres.engine.facade import Facade
 from superres.engine.run_log import RunLog
 from superres.errors import UserError
 from superres.evaluation.curves import read_curves
+from superres.evaluation.extra_metrics import ExtraMetrics
 from superres.evaluation.html_report import render_report
 from superres.evaluation.merge import Run
-from superres.evaluation.results import require_folder, write_results
+from superres.evaluation.results import EvalResults, require_folder, write_results
 from superres.files import write_text
 from superres.inference import parse_tile
 
-from .evaluate import EvalResults, Evaluation, score_with_hooks
-from .published_columns import method_label, standing_of_weights
+from .evaluate import Evaluation, score_with_hooks
+from .published_network import method_label, standing_of_weights
 from .record import facts_of, scored_record
-from .sets import EvalSet, extra_metrics, prepare_sets
+from .sets import EvalSet, prepare_sets
 from .shots import find_shots
-from .subject import bicubic, build_module, network, spandrel_module
+from .subject import bicubic, build_module, network
 
 
 @dataclass(frozen=True)
@@ -74,33 +74,29 @@ class TestOptions:
             what = "report" if self.report else "save-images"
             raise UserError(f"--{what} needs --out DIR (in Python, out='DIR')")
 
-    @property
-    def inference(self) -> dict[str, Any]:
-        """Arguments of :class:`superres.inference.Tiling` that are asked for."""
-        found: dict[str, Any] = {"self_ensemble": True} if self.self_ensemble else {}
-        return found if self.tile is None else {**found, "tile": parse_tile(str(self.tile))}
 
-
+@dataclass
 class TestRun(Facade):
     """A test, as the hooks of the config see it: their ``runner``.
 
-    Args:
+    Attributes:
         cfg, log: of the test.
-        model: the restorer.
-        sets: what it is tested on.
         work_dir: where a hook may write; it need not be there.
+        model: the restorer.
+        eval_sets: what it is tested on.
     """
 
-    def __init__(
-        self, cfg: Config, log: RunLog, model: torch.nn.Module, sets: list[EvalSet], work_dir: Path
-    ) -> None:
-        self.cfg, self.log = cfg, log
-        self.model = self.module = model
-        self.eval_sets, self.work_dir = sets, work_dir
-        self.max_iters = cfg.get("max_iters")
-        self.seed, self.message_hub = cfg.get("seed"), MessageHub("superres test")
+    cfg: Config
+    work_dir: Path
+    log: RunLog
+    model: torch.nn.Module
+    eval_sets: list[EvalSet]
+
+    def __post_init__(self) -> None:
         super().__post_init__()
-        for hook in test_hooks(cfg):
+        self.module, self.message_hub = self.model, MessageHub("superres test")
+        self.max_iters, self.seed = self.cfg.get("max_iters"), self.cfg.get("seed")
+        for hook in test_hooks(self.cfg):
             self.register_hook(hook)
 
 
@@ -115,30 +111,22 @@ def run_test(cfg: Config, device: torch.device, checkpoint: Path, how: TestOptio
     Raises:
         UserError: whatever the user can put right, and that nothing could be scored.
     """
-    log = RunLog(launch.rank(), level=cfg.get("log_level"))
-    scales = scales_of(cfg)
+    log, scales = RunLog(launch.rank(), level=cfg.get("log_level")), scales_of(cfg)
     scale = scales[0] if len(scales) == 1 else None
     loaded = read_weights(checkpoint, format=how.weight_format, scale=scale)
-    if loaded.network is not None:
-        cfg, loaded, module = spandrel_module(cfg, loaded)
-    else:
-        module = build_module(cfg, loaded)
+    cfg, loaded, module, channels = build_module(cfg, loaded)
     log.say(loaded.summary)
-    inference = {**module.inference, **how.inference}
+    asked: dict[str, Any] = {"self_ensemble": True} if how.self_ensemble else {}
+    asked |= {} if how.tile is None else {"tile": parse_tile(str(how.tile))}
+    inference = {**module.inference, **asked}
     plus = bool(inference.get("self_ensemble"))
     standing = standing_of_weights(cfg, loaded, plus, stated=how.published)
     if standing.why:
         log.say(f"no published name or scores: {'; '.join(standing.why)}")
     module = module.to(device)
-    channels = loaded.config.get("in_channels") if loaded.network is not None else None
-    if loaded.config.get("studio_luma"):  # colour goes beside the network, as in upscaling
-        channels = 3
-        cfg.eval_dataset["channels"] = "rgb"
-    sets = prepare_sets(cfg, log.warn, how.sets, how.protocols, keep_broken=True)
+    sets = prepare_sets(cfg, log.warn, how.sets, how.protocols, channels, keep_broken=True)
     if not sets:
         raise UserError("there is no set to test on; name them in test_sets or by --sets")
-    for eval_set in sets:
-        eval_set.channels = channels or eval_set.channels
     out = Path(how.out) if how.out else None
     if out:
         require_folder(out)  # now, not after hours of work
@@ -156,25 +144,19 @@ def run_test(cfg: Config, device: torch.device, checkpoint: Path, how: TestOptio
         log.progress(done, total, name, None if name == last else f"testing {name} ...")
         last = name
 
-    stem = Path(cfg.filename or "run").stem
-    run = TestRun(cfg, log, module, sets, out or Path("work_dirs", stem))
+    work_dir = out or Path("work_dirs", Path(cfg.filename or "run").stem)
+    run = TestRun(cfg, work_dir, log, module, sets)
     run.call_hook("before_run")
-    evaluation = Evaluation(sets, extra_metrics(cfg, device), progress=step, on_failure=failed)
+    extras = ExtraMetrics(to_plain(cfg.get("metrics") or []), str(device))
+    evaluation = Evaluation(sets, extras, progress=step, on_failure=failed)
     baselines = EvalResults()
     try:
         if how.baseline != "none":
             baselines = evaluation.score(bicubic, "Bicubic")
         label = how.name_in_tables or method_label(cfg, loaded, standing, plus)
-        given = network(module, device, **how.inference), label, save_dir
+        given = network(module, device, **asked), label, save_dir
         results = score_with_hooks(run, "test", lambda show: evaluation.score(*given, show))
         run.call_hook("after_run")
-    except KeyboardInterrupt:
-        kept = f"; the images in {save_dir} are whole" if save_dir else ""
-        again = "results.json was not written: run the same command again"
-        if log.rank == 0:
-            with contextlib.suppress(OSError):  # of a terminal that has gone
-                log.alert(f"stopped after {done} of {total} steps{kept}; {again}")
-        raise
     finally:
         log.close()
     scored = [image for entry in results.entries for image in entry["images"]]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from mmengine.config import Config
 
 from superres.checkpoints.networks import full_config
@@ -19,8 +19,7 @@ from superres.datasets.pairing import partner_numbers
 from superres.engine.config.load import parse_options
 from superres.engine.config.values import blame, scales_of, to_plain
 from superres.errors import UserError, some
-from superres.evaluation.extra_metrics import ExtraMetrics
-from superres.evaluation.protocols import PROTOCOLS, Protocol, get_protocol, pillow_bicubic
+from superres.evaluation.protocols import Protocol, protocols_of
 from superres.evaluation.published import other_size
 from superres.registry import DATASETS
 
@@ -35,71 +34,48 @@ class ScoredDataset(PairedDataset):
     Training needs whole sets, so there the first fault is an error. A table is better off with
     the other images' scores and a mark than with nothing.
 
-    Args:
-        round_up: take images whose low-quality side was rounded up, so that ``scale`` times it
-            is larger than the ground truth by less than ``scale`` pixels. Only protocols that
-            resize the ground truth can score them; :meth:`load` returns it resized.
-        **options: of :class:`PairedDataset`.
-
     Attributes:
         faults: reasons, by image number.
-        extra: names of low-quality images that belong to no ground truth.
 
     Raises:
         UserError: as there; of images without a partner or of wrong sizes only where it is all.
     """
 
-    def __init__(self, *, round_up: bool = False, **options: Any) -> None:
-        self.round_up = round_up
-        self.faults: dict[int, str] = {}
-        self.extra: list[str] = []
-        super().__init__(**{"cache": None, **options})
+    faults: dict[int, str]
 
     def _match(self) -> list[int]:
         numbers = partner_numbers(self.gt, self.lq, self.scale)
-        if max(numbers) < 0:
-            return super()._match()  # says how pairs are named
-        if not self.gt.is_part:
-            unused = sorted({*range(len(self.lq))} - {*numbers})
-            self.extra = [self.lq.name_at(i) for i in unused]
-        return numbers
+        return numbers if max(numbers) >= 0 else super()._match()  # says how pairs are named
 
     def _unused(self) -> list[str]:
-        return []  # they are in `extra`
+        if self.lq is None or self.gt.is_part:
+            return []
+        extra = sorted({*range(len(self.lq))} - {*self.partners})
+        names = some(map(self.lq.name_at, extra), 5)
+        note = f"{len(extra)} LR images have no HR and are not in the mean: {names}"
+        return [note] if extra else []
 
     def _check_sizes(self) -> None:
+        self.faults = {}
         for i in range(len(self)):
-            if self.lq is not None and self.partners[i] < 0:
-                self.faults[i] = f"it has no low-quality image in {self.lq.path}"
-            elif not self.is_rounded_up(i):
-                try:
-                    self._check_size(i)
-                except UserError as error:
-                    self.faults[i] = str(error)
+            try:
+                if self.lq is not None and self.partners[i] < 0:
+                    raise UserError(f"it has no low-quality image in {self.lq.path}")
+                self._check_size(i)
+            except UserError as error:
+                self.faults[i] = str(error)
         if len(self.faults) == len(self):
             raise UserError(next(reversed(self.faults.values())))
 
-    def is_rounded_up(self, i: int) -> bool:
-        """Whether an image is one of those that ``round_up`` is about."""
-        if not self.round_up or self.lq is None or i in self.faults:
-            return False
-        sides = zip(self.gt.shape_at(i)[:2], self.lq.shape_at(self.partners[i])[:2])
-        rest = [g - q * self.scale for g, q in sides]
-        return min(rest) < 0 and max(map(abs, rest)) < self.scale
-
     def load(self, i: int) -> tuple[Any, np.ndarray]:
-        """As there; the ground truth of an image that was rounded up is resized, not cropped.
+        """As there.
 
         Raises:
             UserError: the image's fault, among others.
         """
         if i in self.faults:
             raise UserError(self.faults[i])
-        if not self.is_rounded_up(i):
-            return super().load(i)
-        lq = self.lq.read_at(self.partners[i])
-        gt = np.asarray(self.gt.read_at(i))
-        return lq, pillow_bicubic(gt, lq.shape[0] * self.scale, lq.shape[1] * self.scale)
+        return super().load(i)
 
 
 @dataclass
@@ -127,50 +103,16 @@ class EvalSet:
 
 def _notes_on(dataset: Any) -> list[str]:
     """What is peculiar about the images of a set."""
-    notes = [*dataset.notes]
+    notes, border = [*dataset.notes], dataset.border
     if getattr(dataset, "channels", None) == "grey":
         notes.append("images were read as grey, which is what the network takes")
     if isinstance(dataset.make_lq, dict):
         steps = dataset.make_lq.get("steps")
         notes.append(f"LR made here from HR by another degradation than bicubic: {steps}")
     elif dataset.lq is None and dataset.make_lq != "none":
-        border = {"reflect": "mirrored", "replicate": "clamped"}.get(dataset.border, dataset.border)
+        border = {"reflect": "mirrored", "replicate": "clamped"}.get(border, border)
         notes.append(f"LR made here from HR (MATLAB's bicubic, {border} border)")
-    if extra := getattr(dataset, "extra", []):
-        names = some(extra, 5)
-        notes.append(f"{len(extra)} LR images have no HR and are not in the mean: {names}")
     return [*notes, *filter(None, [other_size(dataset.name, len(dataset))])]
-
-
-def _protocols(name: str, wanted: Any) -> list[Protocol]:
-    """The protocols of a set: as the config says, else DIV2K's own for DIV2K, 'edsr-y' else.
-
-    ``wanted`` is a protocol, a list of them, 'all', or a dict from set names (and 'default') to
-    such.
-    """
-    if isinstance(wanted, dict) and "name" not in wanted:
-        wanted = wanted.get(name, wanted.get("default"))
-    if wanted is None:
-        wanted = "edsr-div2k" if name.upper().startswith("DIV2K") else "edsr-y"
-    wanted = list(PROTOCOLS) if wanted in ("all", ["all"]) else wanted
-    found = [get_protocol(p) for p in (wanted if isinstance(wanted, list | tuple) else [wanted])]
-    return list({protocol.name: protocol for protocol in found}.values())
-
-
-def extra_metrics(cfg: Config, device: torch.device) -> ExtraMetrics:
-    """The config's ``metrics``, loaded: a name, ``dict(type='NAME', ...)``, or a list of them;
-    texts with commas work, too.
-
-    Raises:
-        UserError: they are something else, or not available.
-    """
-    wanted = to_plain(cfg.get("metrics") or [])
-    specs: list[str | dict[str, Any]] = []
-    for spec in wanted if isinstance(wanted, list) else [wanted]:
-        if not isinstance(spec, str | dict):
-            raise UserError(f"config: metrics = {wanted!r} must list names or dict(type=...)")
-        specs += spec.replace(",", " ").split() if isinstance(spec, str) else [spec]
-    return ExtraMetrics(specs, str(device))
 
 
 def prepare_sets(
@@ -178,6 +120,7 @@ def prepare_sets(
     warn: Callable[[str], None],
     only: list[str] | None = None,
     protocols: Any = None,
+    channels: int | None = None,
     keep_broken: bool = False,
 ) -> list[EvalSet]:
     """The validation sets, then the test sets of a config, opened, each at all scales.
@@ -188,26 +131,28 @@ def prepare_sets(
         warn: called for optional sets (``'Set5?'``) that are not there, and for broken ones.
         only: these sets instead.
         protocols: instead of the config's.
+        channels: what the tested network takes, where it is not the config's.
         keep_broken: a set that is there but cannot be used does not end the run, but is kept with
             its ``error``; and images without a partner or of wrong sizes only go without a score.
 
     Raises:
         UserError: a set that is not optional is missing or broken, or two have the same name.
     """
-    plain = to_plain(cfg)
+    plain, scales = to_plain(cfg), scales_of(cfg)
     protocols = protocols or plain.get("protocols")
     network = (plain.get("model") or {}).get("backbone")
-    channels = full_config(network).get("in_channels") if network else None
+    if network and channels is None:
+        channels = full_config(network).get("in_channels")
     sets: list[EvalSet] = []
-    scales = scales_of(cfg)
+    known: dict[str, Path] = {}
     options = {"type": "PairedDataset", **(plain.get("eval_dataset") or {})}
-    if options["type"] == "PairedDataset":  # each image is read once a validation: not worth a copy
-        options.setdefault("cache", None)
     options["data_root"] = plain.get("data_root", ".")
-    wanted = _wanted(plain, only, keep_broken)
-    for (spec, optional, role), scale in itertools.product(wanted, scales):
+    if options["type"] == "PairedDataset":  # each image is read once a validation: not worth a copy
+        kind = "ScoredDataset" if keep_broken else "PairedDataset"
+        options = {"cache": None, **options, "type": kind}
+    makes = options.get("make_lq", "auto") == "auto"
+    for (spec, optional, role), scale in product(_wanted(plain, only, keep_broken), scales):
         try:
-            makes = options.get("make_lq", "auto") == "auto"
             spec, found = _locate(spec, options["data_root"], scale, makes)
         except UserError as error:
             if not optional:
@@ -215,13 +160,13 @@ def prepare_sets(
             if scale == scales[0]:
                 warn(f"{spec}: left out of the {role}: {error}")
             continue
-        chosen = _protocols(found.name, protocols)
         key = found.name if len(scales) == 1 else f"{found.name}_x{scale}"
-        here = EvalSet(found.name, role, scale, key, chosen, channels)
+        if known.setdefault(key, found.gt) != found.gt:
+            raise UserError(f"two sets are called {found.name!r} ({found.gt}); rename a folder")
+        if any(one.key == key for one in sets):
+            continue
+        here = EvalSet(found.name, role, scale, key, protocols_of(found.name, protocols), channels)
         node = {**options, "name": spec, "scale": scale}
-        if keep_broken and node["type"] == "PairedDataset":
-            node["type"] = "ScoredDataset"
-            node["round_up"] = any(p.on_mismatch == "resize" for p in chosen)
         try:
             with blame("eval_dataset", node):
                 here.dataset = DATASETS.build(node)
@@ -235,12 +180,6 @@ def prepare_sets(
                 here.dataset.notes.append(fault)
                 warn(f"{here.name} x{scale}: {fault}")
             here.notes = _notes_on(here.dataset)
-            path = here.dataset.gt.path
-            others = [s.dataset.gt.path for s in sets if s.key == key and s.dataset is not None]
-            if path in others:
-                continue
-            if others:
-                raise UserError(f"two sets are called {here.name!r} ({path}); rename a folder")
         sets.append(here)
     return sets
 
@@ -260,8 +199,7 @@ def _wanted(
     if only is None:
         return wanted
     known = {set_name(spec): (spec, optional, role) for spec, optional, role in wanted}
-    named = map(split_optional, only)
-    return [known.get(spec, (_given(spec), optional, "test")) for spec, optional in named]
+    return [known.get(spec, (_given(spec), False, "test")) for spec in only]
 
 
 def _given(spec: str) -> Spec:

@@ -31,16 +31,14 @@ def find_shots(runs: Sequence[Run], say: Callable[[str], object]) -> list[dict[s
     """
     results: dict[Place, dict[str, Path]] = {}
     for run, own, entry in named_entries(runs):
-        if own:
-            for name, path in _results(run, entry).items():
-                place = entry["set"], entry["scale"], name
-                results.setdefault(place, {}).setdefault(entry["method"], path)
+        for name, path in _results(run, entry).items() if own else ():
+            place = entry["set"], entry["scale"], name
+            results.setdefault(place, {}).setdefault(entry["method"], path)
     sets = {of: _truth(runs, *of, say) for of in dict.fromkeys(place[:2] for place in results)}
 
     def load(place: Place) -> Shot:
         lq = hr = None
-        dataset = sets[place[:2]]
-        if dataset is not None:
+        if (dataset := sets[place[:2]]) is not None:
             with suppress(UserError, ValueError):  # an image of the set that is gone, or damaged
                 lq, hr = dataset.load([*dataset.gt.names()].index(place[2]))
         found = {of: read_image(path, channels="rgb") for of, path in results[place].items()}
@@ -69,16 +67,16 @@ def _truth(
     fault = "its results.json does not say where it lies"
     for run in runs:
         sets = {(s["set"], s["scale"]): s for s in run.record.get("sets", ())}
-        made = (run.record.get("eval_dataset") or {}).get("make_lq", "auto")
-        # What was scored from folders was made from LR that is not known.
-        known = isinstance(made, str) and (name, scale) in sets
         place = sets.get((name, scale), {"gt": run.record.get("hr_dir")})
         spec = {side: place[side] for side in ("gt", "lq") if place.get(side)}
         if "gt" not in spec:
             continue
+        # LR that the config degraded, or of what was scored from folders, is not known.
+        made = (run.record.get("eval_dataset") or {}).get("make_lq", "auto")
+        known = isinstance(made, str) and (name, scale) in sets
         kind = "auto" if "lq" in spec else "bicubic" if known else "none"
         try:
-            return ScoredDataset(name=spec, scale=scale, make_lq=kind)
+            return ScoredDataset(name=spec, scale=scale, make_lq=kind, cache=None)
         except UserError as error:
             fault = str(error)
     say(f"{name} x{scale} is shown without its ground truth: {fault}")

@@ -18,8 +18,9 @@ from superres.checkpoints.networks import full_config
 from superres.checkpoints.state_dict import load_strictly
 from superres.engine.config.check import network_differences
 from superres.engine.config.load import find_config
-from superres.engine.config.values import scales_of, to_plain
+from superres.engine.config.values import to_plain
 from superres.errors import UserError
+from superres.evaluation.validate_pair import peak_of
 from superres.imaging.resize import imresize
 from superres.inference.backends.pytorch import LiveBytes
 from superres.models.restorers.restorer import Restorer
@@ -33,11 +34,6 @@ MEMORY_MEANS = {
     "cpu": "most bytes of tensors alive at a time beside the weights, in MiB",
     "cuda": "most bytes allocated on the GPU at a time, weights included, in MiB",
 }
-
-
-def peak(image: np.ndarray) -> float:
-    """The largest value of an image's type."""
-    return 65535.0 if image.dtype == np.uint16 else 255.0
 
 
 def bicubic(lq: np.ndarray, scale: int) -> tuple[np.ndarray, dict[str, Any]]:
@@ -67,7 +63,7 @@ def network(module: torch.nn.Module, device: torch.device, **options: Any) -> Me
             # Tiles go to the device one by one, and the result comes back once.
             output, record = module.predict_with_record(data["inputs"].cpu(), **options)
         used = torch.cuda.max_memory_allocated(device) if on_gpu else live.peak
-        image = output[0].float().permute(1, 2, 0).mul(peak(lq)).cpu().numpy()
+        image = output[0].float().permute(1, 2, 0).mul(peak_of(lq)).cpu().numpy()
         inference = dataclasses.asdict(record)
         facts = {"memory_mb": used / 2**20, "notes": inference.pop("notes")}
         return image, facts if record.mode == "whole" else {**facts, "inference": inference}
@@ -92,16 +88,34 @@ def config_of(loaded: LoadedWeights) -> Config:
     return Config(cfg)
 
 
-def build_module(cfg: Config, loaded: LoadedWeights) -> torch.nn.Module:
-    """The config's restorer with the loaded weights, on the CPU.
+def build_module(
+    cfg: Config, loaded: LoadedWeights
+) -> tuple[Config, LoadedWeights, torch.nn.Module, int | None]:
+    """The restorer with the loaded weights, on the CPU.
 
     A published file, and weights that were exported, bring their own numeric convention (range,
-    mean), so the backbone is built as the file says; a checkpoint must agree with the config.
+    mean), so the backbone is built as the file says; a checkpoint must agree with the config. Of a
+    network that only spandrel knows the config says on what to test it; its own network, and what
+    was published of that, are left out.
+
+    Returns:
+        The config; the file, perhaps with a note; the restorer; and the channels that it is fed
+        where these are not those of the config's backbone.
 
     Raises:
-        UserError: the file is of another model than the config's; the differences are named.
+        UserError: the file is of another model than the config's; the differences are named. Or it
+            takes neither grey nor RGB images.
     """
     wanted = to_plain(cfg.model)
+    if loaded.network is not None:
+        if (channels := loaded.network.in_channels) not in (1, 3):
+            raise UserError(f"{loaded.path}: takes {channels} channels, but images have 1 or 3")
+        note = f"not the {wanted['backbone']['type']} of the config, whose sets it is scored on"
+        loaded = dataclasses.replace(loaded, notes=[note] if cfg.filename else [])
+        cfg = copy.deepcopy(cfg)
+        cfg.pop("published", None)
+        module = Restorer(loaded.network, inference=wanted.get("inference"))
+        return cfg, loaded, module.eval(), channels
     tested = full_config(wanted["backbone"])
     several = full_config(loaded.config).get("scales")
     if set(tested.get("scales") or [None]) <= set(several or [None]):
@@ -117,38 +131,7 @@ def build_module(cfg: Config, loaded: LoadedWeights) -> torch.nn.Module:
         raise UserError(f"{what}. Give the config and the --cfg-options that it was trained with")
     module = MODELS.build({**wanted, "backbone": dict(loaded.config)})
     load_strictly(module.backbone, loaded.state_dict, str(loaded.path))
-    return module.eval()
-
-
-def spandrel_module(
-    cfg: Config, loaded: LoadedWeights
-) -> tuple[Config, LoadedWeights, torch.nn.Module]:
-    """The network of a file that only spandrel knows, as a restorer on the CPU.
-
-    Args:
-        cfg: says on what to test; its own network and what was published of that are left out.
-        loaded: the file.
-
-    Returns:
-        The config without what belongs to its network; the file, with a note; the restorer.
-
-    Raises:
-        UserError: it is for other scales than the config, or for neither grey nor RGB images.
-    """
-    network, scales = loaded.network, scales_of(cfg)
-    what = f"{loaded.path}: this {network.architecture} (loaded by spandrel)"
-    if scales != [network.scale]:
-        given = " and ".join(f"x{scale}" for scale in scales)
-        raise UserError(
-            f"{what} is for x{network.scale}, {cfg.filename or 'the config'} for {given}"
-        )
-    if network.in_channels not in (1, 3) or network.in_channels != network.out_channels:
-        made = f"makes {network.out_channels} channels of {network.in_channels}"
-        raise UserError(f"{what} {made}; only networks for grey or RGB images can be scored")
-    settings = to_plain(cfg.model)
-    note = f"not the {settings['backbone']['type']} of the config, whose sets it is scored on"
-    notes = [note] if cfg.filename else []
-    cfg = copy.deepcopy(cfg)
-    cfg.pop("published", None)
-    module = Restorer(network, inference=settings.get("inference")).eval()
-    return cfg, dataclasses.replace(loaded, notes=notes), module
+    if not loaded.config.get("studio_luma"):
+        return cfg, loaded, module.eval(), None
+    cfg.eval_dataset["channels"] = "rgb"  # colour goes beside the network, as in upscaling
+    return cfg, loaded, module.eval(), 3

@@ -20,6 +20,7 @@ from ._pair import quantise as quantise
 from ._rules import PROTOCOLS as PROTOCOLS
 from ._rules import Protocol as Protocol
 from ._rules import get_protocol as get_protocol
+from ._rules import protocols_of as protocols_of
 from ._rules import register_protocol as register_protocol
 
 for _module in pkgutil.iter_modules(__path__):

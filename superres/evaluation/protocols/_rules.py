@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 from superres.errors import UserError, did_you_mean
 from superres.imaging.colour import LUMA_WEIGHTS
@@ -121,3 +122,18 @@ def get_protocol(protocol: str | Mapping | Protocol) -> Protocol:
     base = get_protocol(protocol["base"])
     # The sentence about the base would be wrong about what is changed here.
     return replace(base, **{"description": "", "source": f"based on {base.name}", **config})
+
+
+def protocols_of(name: str, wanted: Any = None) -> list[Protocol]:
+    """The protocols to score a set by: those asked for, else 'edsr-div2k' for DIV2K, or 'edsr-y'.
+
+    ``wanted`` is a protocol, a list of them, 'all', or a dict from set names (and 'default') to
+    such.
+    """
+    if isinstance(wanted, Mapping) and "name" not in wanted:
+        wanted = wanted.get(name, wanted.get("default"))
+    if wanted is None:
+        wanted = "edsr-div2k" if name.upper().startswith("DIV2K") else "edsr-y"
+    wanted = list(PROTOCOLS) if wanted in ("all", ["all"]) else wanted
+    found = map(get_protocol, wanted if isinstance(wanted, list | tuple) else [wanted])
+    return list({protocol.name: protocol for protocol in found}.values())
