@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import time
+from statistics import fmean
 
 import psutil
 import pytest
@@ -29,20 +30,14 @@ def dist(options, work_dir, *extra, ranks=2, torchrun=(), **flags):
     return start([*arguments, "--cfg-options", *options, *extra], PYTHON=os.sys.executable)
 
 
-def samples(lines):
-    """iteration -> samples over all ranks, in the order of their draws."""
-    found = {}
-    for line in lines:
-        found.setdefault(line["iter"], []).extend(line["samples"])
-    return {i: sorted(s, key=lambda sample: sample["draw"]) for i, s in found.items()}
+def by_iteration(lines, of):
+    """iteration -> what ``of`` takes of its lines, one of each rank."""
+    return {i: of([n for n in lines if n["iter"] == i]) for i in {line["iter"] for line in lines}}
 
 
-def losses(lines):
-    """iteration -> mean loss over ranks."""
-    found = {}
-    for line in lines:
-        found.setdefault(line["iter"], []).append(line["loss"])
-    return {i: sum(values) / len(values) for i, values in found.items()}
+def samples(ranks):
+    """Over all ranks, in the order of their draws."""
+    return sorted((s for line in ranks for s in line["samples"]), key=lambda s: s["draw"])
 
 
 PARTS = ["speed=dict(channels_last=True,fused=True)", "accumulate=2", "recompute=['body.*']"]
@@ -64,8 +59,9 @@ def test_one_rank_then_two_then_one(parts, options, train, tmp_path):
     one, two = read_trace(tmp_path / "whole.jsonl"), read_trace(trace)
     ranks = {i: sum(line["iter"] == i for line in two) for i in range(1, 13)}
     assert list(ranks.values()) == ([1] * 4 + [2] * 4 + [1] * 4 if parts else [2] * 12)
-    assert samples(one) == samples(two)
-    assert losses(two) == pytest.approx(losses(one), rel=1e-5)
+    assert by_iteration(one, samples) == by_iteration(two, samples)
+    losses = [by_iteration(of, lambda ranks: fmean(n["loss"] for n in ranks)) for of in (one, two)]
+    assert losses[1] == pytest.approx(losses[0], rel=1e-5)
     if not parts:  # in one order of sums, weights and scores agree as well
         states = [read_checkpoint(d / "iter_12.pth")["state_dict"] for d in (whole, folder)]
         for key, value in states[0].items():
@@ -152,13 +148,8 @@ def test_dist_scripts_tell_how_to_call_them():
 
 
 def test_first_host():
-    nodes = {
-        "gpu[003-007,12],login1": "gpu003",
-        "node1": "node1",
-        "a-b-[7]": "a-b-7",
-        "x1,x2": "x1",
-    }
-    assert {text: first_host(text) for text in nodes} == nodes
+    nodes = ("gpu[003-007,12],login1", "node1", "a-b-[7]", "x1,x2")
+    assert [first_host(text) for text in nodes] == ["gpu003", "node1", "a-b-7", "x1"]
 
 
 def test_a_rank_that_heard_of_a_stop_first_takes_its_own_signal_as_the_same(monkeypatch):

@@ -73,10 +73,8 @@ def test_what_is_missing_is_told_before_any_work(monkeypatch):
 
     fake(monkeypatch, load)
     with pytest.raises(UserError, match=r"metrics: lpips: No module .*somelib.*network access"):
-        ExtraMetrics(["psnr", "lpips"])
-    assert ExtraMetrics(["psnr", "ssim"]).names == []
-    with pytest.raises(UserError, match="unknown metric 'msssim'; did you mean ms-ssim"):
-        ExtraMetrics(["msssim"])
+        ExtraMetrics("psnr,lpips")
+    assert ExtraMetrics(["psnr ssim"]).names == []
 
 
 def test_networks_see_rgb_in_0_to_1_without_borders(monkeypatch, pair):
@@ -145,6 +143,8 @@ def test_one_of_a_user(monkeypatch, pair):
         ([{"type": "Mine", "depth": 3}], "metrics: Mine: .*depth"),
         ([{"type": "Mine"}, {"type": "Mine", "gain": 3}], "'Mine' is taken in results.json"),
         ([{"gain": 3}], "unknown metric None"),
+        (3, "unknown metric 3"),
+        ("msssim", "unknown metric 'msssim'; did you mean ms-ssim"),
     ):
         with pytest.raises(UserError, match=message):
             ExtraMetrics(wanted)

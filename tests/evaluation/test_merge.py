@@ -106,6 +106,16 @@ def test_a_published_name_that_is_given_in_the_table_is_told():
     assert len(notes(Run("theirs", theirs, "EDSR"))["EDSR"]) == 1
 
 
+def test_a_mean_has_the_published_score_that_stands_beside_all_of_it():
+    theirs = {"method": "EDSR", "psnr": 38.0, "ssim": None, "source": "Lim et al."}
+    seeds = [entry("EDSR", {"a": psnr}) | {"published": theirs} for psnr in (37.0, 38.0)]
+    runs = [Run(sha, record(seed, sha256=sha)) for seed, sha in zip(seeds, "12")]
+    (merged,) = merge_runs(runs)[0]["results"]
+    assert merged["published"] == {**theirs, "difference": {"psnr": -0.5, "ssim": None}}
+    del seeds[1]["published"]
+    assert "published" not in merge_runs(runs)[0]["results"][0]
+
+
 def test_what_cannot_be_compared_is_told():
     sets = [{"set": "Set5", "scale": 2, "lq_fingerprint": {"sha256": digest}} for digest in "ab"]
     one = Run("one", record(entry("ours", {"a": 30.0}), sets=sets[:1]))

@@ -49,17 +49,12 @@ def test_several_scales_in_one_folder():
     assert pair("baby_x3.png", "baby_HR_x2.png baby_HR_x3.png", 3) == {
         "baby_HR_x3.png": "baby_x3.png"
     }
-    found = pair_by_name([Path("baby_x2.png")], [Path("baby.png")], 4)
-    assert found.pairs == []
-    assert found.missing == {"baby": "only for another scale: baby_x2.png"}
-
-
-def test_missing_and_extra_are_named():
-    sr = [Path("baby_x2.png"), Path("lenna_x2.png")]
-    found = pair_by_name(sr, [Path("baby.png"), Path("bird.png")], 2)
-    assert [name for name, _, _ in found.pairs] == ["baby"]
-    assert found.missing == {"bird": ""}
-    assert found.extra == [Path("lenna_x2.png")]
+    sr, hr = (
+        list(map(Path, names.split())) for names in ("baby_x2.png lenna.png", "baby.png a.png")
+    )
+    found = pair_by_name(sr, hr, 4)
+    assert (found.pairs, found.extra) == ([], [Path("lenna.png"), Path("baby_x2.png")])
+    assert found.missing == {"baby": "only for another scale: baby_x2.png", "a": ""}
 
 
 @pytest.mark.parametrize(

@@ -23,14 +23,6 @@ from superres.imaging.io import read_image
 from superres.imaging.listing import list_images
 from superres.imaging.resize import imresize, modcrop
 
-DECIBEL, SIMILARITY = 1e-4, 1e-6  # the tolerances of this file
-
-
-def check(row: dict, found: dict[str, float], suffix: str = "") -> None:
-    assert found["psnr"] == pytest.approx(row["psnr" + suffix], abs=DECIBEL)
-    if "ssim" + suffix in row:
-        assert found["ssim"] == pytest.approx(row["ssim" + suffix], abs=SIMILARITY)
-
 
 @pytest.fixture(scope="module")
 def golden(reference_dir):
@@ -39,50 +31,57 @@ def golden(reference_dir):
     return numbers, dict(np.load(folder / "pairs.npz"))
 
 
-def pair(arrays: dict, row: dict) -> tuple[np.ndarray, np.ndarray]:
-    if "pair" in row:
-        return arrays[f"sr{row['pair']}"], arrays[f"hr{row['pair']}"]
-    return arrays["sr_float0"], arrays[row["hr"]]
-
-
 def shaving(border: int, **changes) -> Protocol:
     rules = {"base": "mmediting-rgb", "name": "test", "border_per_scale": 0}
     return get_protocol({**rules, "border_extra": border, **changes})
 
 
-@pytest.mark.reference
-def test_mmagic_and_basicsr(golden):
-    """Neither rounds nor clamps floats."""
-    numbers, arrays = golden
-    for row in numbers["mmagic"]["uint8_pairs"] + numbers["mmagic"]["float_pair"]:
-        channel = "y" if row.get("convert_to") == "Y" else "rgb"
-        rules = shaving(row["crop_border"], channel=channel, sr_rounding="none")
-        check(row, evaluate_pair(*pair(arrays, row), 2, rules))
-    for row in numbers["basicsr"]["uint8_pairs"]:
-        rules = shaving(row["crop_border"], channel="y" if row["test_y_channel"] else "rgb")
-        check(row, evaluate_pair(*pair(arrays, row), 2, rules))
-        rules = dataclasses.replace(rules, mse_offset=1e-8)
-        check(row, evaluate_pair(*pair(arrays, row), 2, rules), "_pt")
+TOOLBOXES = {  # how many rows of images there are, and the protocol of one
+    "mmagic": (  # which neither rounds nor clamps floats
+        30,
+        lambda row: shaving(
+            row["crop_border"], channel="y" if row["convert_to"] else "rgb", sr_rounding="none"
+        ),
+    ),
+    "basicsr": (
+        24,
+        lambda row: shaving(row["crop_border"], channel="y" if row["test_y_channel"] else "rgb"),
+    ),
+    "edsr_pytorch": (42, lambda row: "edsr-y" if row["benchmark"] else "edsr-div2k"),
+    "super_image": (12, lambda row: "super-image"),
+}
 
 
 @pytest.mark.reference
-def test_edsr_pytorch_and_super_image(golden):
+@pytest.mark.parametrize("toolbox", TOOLBOXES)
+def test_the_numbers_of_other_toolboxes(golden, toolbox):
     numbers, arrays = golden
-    theirs = numbers["edsr_pytorch"]
-    for row in theirs["uint8_pairs"] + theirs["quantized_float_pair"]:
-        name = "edsr-y" if row["benchmark"] else "edsr-div2k"
-        check(row, evaluate_pair(*pair(arrays, row), row["scale"], name))
-    for row in numbers["super_image"]["uint8_pairs"] + numbers["super_image"]["float_pair"]:
-        check(row, evaluate_pair(*pair(arrays, row), row["scale"], "super-image"))
+    count, protocol_of = TOOLBOXES[toolbox]
+    rows = [row for of in numbers[toolbox].values() if isinstance(of, list) for row in of]
+    assert len(rows) == count
+    for row in rows:
+        number = row.get("pair", 0)
+        sr = arrays[f"sr{number}" if "pair" in row else "sr_float0"]
+        for suffix in ("", "_pt") if "psnr_pt" in row else ("",):  # of tensors
+            offset = 1e-8 if suffix else 0
+            rules = dataclasses.replace(get_protocol(protocol_of(row)), mse_offset=offset)
+            found = evaluate_pair(sr, arrays[f"hr{number}"], row.get("scale", 2), rules)
+            assert found["psnr"] == pytest.approx(row["psnr" + suffix], abs=1e-4)
+            ssim = row.get("ssim" + suffix, found["ssim"])  # EDSR-PyTorch has none
+            assert found["ssim"] == pytest.approx(ssim, abs=1e-6)
 
 
 @pytest.mark.reference
 def test_the_blue_channel_alone(golden):
     numbers, arrays = golden
+    rules = get_protocol({**dataclasses.asdict(shaving(0)), "ssim": "blue"})
+    found, wanted = [], []
     for row in numbers["skimage"]["uint8_pairs"]:
-        rules = get_protocol({**dataclasses.asdict(shaving(0)), "ssim": "blue"})
-        found = evaluate_pair(*pair(arrays, row), 2, rules)["ssim"]
-        assert found == pytest.approx(row["ssim_gaussian_per_channel"][2], abs=1e-9)
+        images = [arrays[f"{side}{row['pair']}"] for side in ("sr", "hr")]
+        found.append(evaluate_pair(*images, 2, rules)["ssim"])
+        wanted.append(row["ssim_gaussian_per_channel"][2])
+    assert found == pytest.approx(wanted, abs=1e-9)
+    assert len(found) == 3
 
 
 def means(scores: list[dict[str, float]]) -> tuple[float, float]:
@@ -143,28 +142,21 @@ def test_borders_and_order_of_the_steps(make_pair):
 def test_sizes_that_differ(make_pair):
     sr, hr = make_pair(48, 60)
     larger = np.pad(hr, ((0, 1), (0, 2), (0, 0)), mode="edge")
-    assert evaluate_pair(sr, larger, 3, "edsr-y") == evaluate_pair(sr, hr, 3, "edsr-y")
-    with pytest.raises(UserError, match=r"expected 62x49 \(HR\), found 60x48.*at most 1 px"):
-        evaluate_pair(sr, larger, 2, "edsr-y")
-    with pytest.raises(UserError, match="expected 60x48"):
-        evaluate_pair(larger, hr, 3, "edsr-y")
-    # MMEditing scores what was cut to a multiple of 12.
-    assert evaluate_pair(sr, larger, 2, "mmediting-rgb") == evaluate_pair(
-        sr, hr, 2, "mmediting-rgb"
-    )
-    strict = {"base": "edsr-y", "name": "strict", "on_mismatch": "error"}
-    with pytest.raises(UserError, match="strict allows HR to be larger by at most 0 px"):
-        evaluate_pair(sr, larger, 3, strict)
-
-
-def test_super_image_resizes_hr(make_pair):
-    sr, hr = make_pair(48, 60)
-    larger = np.pad(hr, ((0, 1), (0, 2), (0, 0)), mode="edge")
+    for scale, name in ((3, "edsr-y"), (2, "mmediting-rgb")):  # which cut to a multiple of 12
+        assert evaluate_pair(sr, larger, scale, name) == evaluate_pair(sr, hr, scale, name)
     resized = np.asarray(Image.fromarray(larger).resize((60, 48), Image.Resampling.BICUBIC))
     found = evaluate_pair(sr, larger, 3, "super-image")
     assert found == evaluate_pair(sr, resized, 3, "super-image")
-    with pytest.raises(UserError, match="needs an 8-bit image"):
-        evaluate_pair(sr.astype(np.uint16), larger.astype(np.uint16), 3, "super-image")
+    strict = {"base": "edsr-y", "name": "strict", "on_mismatch": "error"}
+    deep = (sr.astype(np.uint16), larger.astype(np.uint16))
+    for images, scale, protocol, said in (
+        ((sr, larger), 2, "edsr-y", r"expected 62x49 \(HR\), found 60x48.*at most 1 px"),
+        ((larger, hr), 3, "edsr-y", "expected 60x48"),
+        ((sr, larger), 3, strict, "strict allows HR to be larger by at most 0 px"),
+        (deep, 3, "super-image", "needs an 8-bit image"),
+    ):
+        with pytest.raises(UserError, match=said):
+            evaluate_pair(*images, scale, protocol)
 
 
 def test_16_bit_and_identical_pictures(make_pair):
