@@ -16,8 +16,9 @@ from superres.inference.backends.ncnn_networks import write
 from superres.inference.network import Backend, NotConvertible, one_line, threads
 from superres.inference.windows import in_tiles, joined, spans
 
-_SECOND_PART = 76 << 20
-"""Bytes for a tile of a network's second part, whose maps are the large ones."""
+_SECOND_PART, _STRAIGHT = 76 << 20, 24 << 20
+"""Bytes for a tile of a network's second part: whose maps are the large ones, or which is one
+convolution, quickest where its matrix stays in the cache."""
 
 
 class NcnnBackend(Backend):
@@ -69,7 +70,8 @@ class NcnnBackend(Backend):
         super().__init__(scale, w.radius, w.channels[0], first + 8 * w.channels[1])
         self.device, self.scales = device, tuple(config.get("scales") or (scale,))
         self.studio_luma = config.get("studio_luma", False)
-        side = math.isqrt(int(_SECOND_PART / max(second, 1))) - 2 * (w.reach or 0)
+        room = _STRAIGHT if w.straight else _SECOND_PART
+        side = math.isqrt(int(room / max(second, 1))) - 2 * (w.reach or 0)
         self._side = max(16, side)
 
     def _run(self, x: np.ndarray) -> np.ndarray:
@@ -87,17 +89,34 @@ class NcnnBackend(Backend):
         if w.sees_input:
             maps = np.concatenate([maps, x])
 
+        straight = w.straight and min(maps.shape[1:]) > 4 * w.reach
+
         def run(tile: np.ndarray) -> np.ndarray:
             cut, seen = np.split(tile[0], [w.channels[1]])
             given = {"cut": cut, "in": seen} if w.sees_input else {"cut": cut}
-            return self._part(given, "out")[None]
+            return self._part(given, "straight" if straight else "out")[None]
 
         rows, columns = (
             spans(length, self.scale, length * self.scale, w.reach, self._side)
             for length in maps.shape[1:]
         )
         bands = in_tiles(lambda low, high: maps[None, :, low:high], rows, columns, run)
-        return joined(bands, 2, x.shape[1] * self.scale)[0]
+        result = joined(bands, 2, x.shape[1] * self.scale)[0]
+        if straight:
+            self._mend_edges(maps, result)
+        return result
+
+    def _mend_edges(self, maps: np.ndarray, result: np.ndarray) -> None:
+        """Fill the pixels along the edges, by the second part as the network has it."""
+        reach, rows = self._written.reach, self._written.reach * self.scale
+        for axis in (1, 2):
+            for first in (True, False):
+                strip, edge = slice(2 * reach), slice(rows)
+                if not first:
+                    strip, edge = slice(-2 * reach, None), slice(-rows, None)
+                before = (slice(None),) * axis
+                made = self._part({"cut": maps[*before, strip]}, "out")
+                result[*before, edge] = made[*before, edge]
 
     def _give_back(self) -> None:
         """Free what the pools keep for the next image: it would be of another size, and large."""
@@ -107,8 +126,9 @@ class NcnnBackend(Backend):
     def _part(self, given: Mapping[str, np.ndarray], wanted: str) -> np.ndarray:
         extractor = self._net.create_extractor()
         for name, array in given.items():
+            whole = np.ascontiguousarray(array)  # which a Mat does not keep alive
             # A copy: layers that work in place ask who else holds the memory; arrays cannot tell.
-            extractor.input(name, self._mat(np.ascontiguousarray(array)).clone())
+            extractor.input(name, self._mat(whole).clone())
         failed, mat = extractor.extract(wanted)
         if failed:
             raise MemoryError("ncnn: out of memory")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -14,7 +15,10 @@ from superres.imaging.kernels import cubic_taps
 RELU, SIGMOID = " 9=1", " 9=4"
 """Activations within a layer, in ncnn's words."""
 
-_WORKSPACE = 8.0  # bytes that a convolution and the pools hold over those of its input, measured
+_WORKSPACE = 8.0
+"""Bytes that a convolution of 3x3 and the pools hold over those of its input, measured; larger
+kernels are multiplied as a matrix that holds each pixel once for each of theirs."""
+_FLOAT32 = np.zeros(1)  # says which numbers follow
 
 
 def leaky(slope: float) -> str:
@@ -35,6 +39,7 @@ class Blob:
         factor: its size over the network's input; 0 for a vector.
         bytes: that it takes, per input pixel.
         far: how far it looks in what its part of the network is given, input pixels; inf: anywhere.
+        data: the layer's arrays, in ncnn's order.
     """
 
     kind: str
@@ -45,6 +50,7 @@ class Blob:
     factor: int
     bytes: int
     far: float
+    data: tuple[np.ndarray, ...] = ()
 
 
 class Graph:
@@ -54,7 +60,10 @@ class Graph:
 
     It can be done in two parts: from the blob ``in`` to ``cut``, at the input's size, and from
     there to ``out``, which makes the large maps but looks only ``reach`` pixels far, so that small
-    tiles waste little.
+    tiles waste little. Where nothing in the second part bends (no activation between its
+    convolutions and pixel shuffles), there is ``straight`` beside ``out``: the same by one
+    convolution at the input's size, a fraction of the work, right but for the ``reach`` pixels
+    along the edges, where the padding of each convolution counts.
 
     Args:
         state: name -> array, the weights.
@@ -67,13 +76,13 @@ class Graph:
         channels: of the input and of what the first part gives.
         radius: how far an output pixel looks, input pixels; None: anywhere.
         reach: the same, of the second part; None where there is but one.
+        straight: whether there is ``straight``.
         bytes_per_pixel: that either part takes at its peak, per input pixel.
     """
 
     def __init__(self, state: Mapping[str, np.ndarray], in_channels: int) -> None:
         self.left = {key: np.asarray(value, np.float32) for key, value in state.items()}
         self._layers: list[Blob] = []
-        self._weights: list[bytes] = []
         self._end = 0  # of the first part
         self._before = 0.0  # how far the first part looks
         self.input = self.add("Input", (), channels=in_channels, factor=1)
@@ -93,9 +102,8 @@ class Graph:
         factor = bottoms[0].factor if factor is None else factor
         far = looks + max([blob.far for blob in bottoms], default=0.0)
         name, size = f"b{len(self._layers)}", 4 * channels * factor**2
-        blob = Blob(kind, name, tuple(bottoms), words, channels, factor, size, far)
+        blob = Blob(kind, name, tuple(bottoms), words, channels, factor, size, far, tuple(data))
         self._layers.append(blob)
-        self._weights += [np.ascontiguousarray(part, "<f4").tobytes() for part in data]
         return blob
 
     def conv(
@@ -119,13 +127,18 @@ class Graph:
         if (inputs, width, side % 2, bias.shape) != (x.channels, side, 1, (count,)):
             raise ValueError(f"{name} of shape {weight.shape} for {x.channels} channels")
         if x.factor:
-            kind, looks = "Convolution", side // 2 / x.factor
-            words = f"0={count} 1={side} 4={side // 2} 5=1 6={weight.size}"
-        else:  # on the one pixel of a vector only the kernels' centres count
-            kind, looks, weight = "InnerProduct", 0.0, weight[:, :, side // 2, side // 2]
-            words = f"0={count} 1=1 2={weight.size}"
-        data = (np.zeros(1), weight * factor, bias * factor)  # zero says that float32 follows
-        return self.add(kind, (x,), words + act, data, channels=count, looks=looks)
+            return self._convolution(x, weight * factor, bias * factor, act)
+        # On the one pixel of a vector only the kernels' centres count.
+        weight = weight[:, :, side // 2, side // 2]
+        data = (_FLOAT32, weight * factor, bias * factor)
+        words = f"0={count} 1=1 2={weight.size}"
+        return self.add("InnerProduct", (x,), words + act, data, channels=count)
+
+    def _convolution(self, x: Blob, weight: np.ndarray, bias: np.ndarray, act: str = "") -> Blob:
+        count, side = len(weight), weight.shape[-1]
+        words = f"0={count} 1={side} 4={side // 2} 5=1 6={weight.size}{act}"
+        how = {"channels": count, "looks": side // 2 / x.factor}
+        return self.add("Convolution", (x,), words, (_FLOAT32, weight, bias), **how)
 
     def scaled(self, x: Blob, gain: np.ndarray | float, bias: np.ndarray | float = 0.0) -> Blob:
         """``x * gain + bias``, also per channel."""
@@ -187,7 +200,7 @@ class Graph:
             padded = self.add("Concat", (first, padded, last), f"0={axis}")
         count = x.channels * factor**2
         words = f"0={count} 1=5 5=1 6={kernels.size} 7={x.channels}"
-        data, how = (np.zeros(1), kernels, np.zeros(count)), {"looks": 1 + _off_centre(factor)}
+        data, how = (_FLOAT32, kernels, np.zeros(count)), {"looks": 1 + _off_centre(factor)}
         y = self.add("ConvolutionDepthWise", (padded,), words, data, channels=count, **how)
         return self.shuffle(y, factor)
 
@@ -213,6 +226,13 @@ class Graph:
         end = self._end or len(self._layers)
         first, second, cut = self._layers[:end], self._layers[end:], self._layers[end - 1]
         called = {self.input.name: "in", cut.name: "cut", output.name: "out"}
+        self.straight = bool(second) and _is_straight(second)
+        if self.straight:
+            weight, bias = composed(second)
+            y = self.shuffle(self._convolution(cut, weight, bias), output.factor)
+            called[y.name], large = "straight", self._layers[-2:]
+        else:
+            large = second
         uses = Counter(blob.name for layer in self._layers for blob in layer.bottoms)
         lines, waiting = [], {}
         for layer in self._layers:
@@ -227,15 +247,65 @@ class Graph:
                 lines.append(f"Split {name}_ 1 {many} {top} {' '.join(waiting[name])}")
         count = len(self._layers) + sum(many for many in uses.values() if many > 1)
         self.param = "\n".join(["7767517", f"{len(lines)} {count}", *lines, ""])
-        self.weights = b"".join(self._weights)
+        arrays = (array for layer in self._layers for array in layer.data)
+        self.weights = b"".join(np.ascontiguousarray(a, "<f4").tobytes() for a in arrays)
         inside = {layer.name for layer in first} - {cut.name}
         self.sees_input = any(blob.name in inside for layer in second for blob in layer.bottoms)
         self.channels = self.input.channels, cut.channels
         whole = self._before + output.far
         self.radius = None if math.isinf(whole) else math.ceil(round(whole, 6))
         self.reach = math.ceil(round(output.far, 6)) if second else None
-        self.bytes_per_pixel = _peak(first), _peak(second)
+        self.bytes_per_pixel = _peak(first), _peak(large)
         return self
+
+
+def _is_straight(chain: Sequence[Blob]) -> bool:
+    """Whether each layer takes the one before it alone, and none bends what it is given."""
+    follows = all(b.bottoms == (a,) for a, b in itertools.pairwise(chain))
+    bends = [
+        c
+        for c in chain
+        if c.kind not in ("Convolution", "PixelShuffle", "Scale") or "9=" in c.words
+    ]
+    return follows and not bends
+
+
+def composed(chain: Sequence[Blob]) -> tuple[np.ndarray, np.ndarray]:
+    """The one convolution, to be followed by one pixel shuffle, that such a chain amounts to.
+
+    From behind: ``kernel[o, a, b, c, y, x]`` is what channel ``c`` of the map at (y, x) off the
+    middle adds to channel ``o`` of the result, at pixel (a, b) of those that shuffles make of one.
+
+    Returns:
+        Kernels (channels * factor**2, channels of the first map, side, side) and biases.
+    """
+    out = chain[-1].channels
+    kernel, bias = np.eye(out).reshape(out, 1, 1, out, 1, 1), np.zeros((out, 1, 1))
+    for layer in reversed(chain):
+        many, inputs, side = kernel.shape[1], layer.bottoms[0].channels, kernel.shape[-1]
+        places = list(itertools.product(range(side), repeat=2))
+        if layer.kind == "PixelShuffle":
+            r, half = layer.factor // layer.bottoms[0].factor, side // 2
+            reach = -(-half // r)
+            new = np.zeros((out, r, many, r, many, inputs // r**2, r, r, *[2 * reach + 1] * 2))
+            for a, b in itertools.product(range(r), repeat=2):
+                for y, x in places:
+                    (low, i), (left, j) = divmod(a + y - half, r), divmod(b + x - half, r)
+                    new[:, a, :, b, :, :, i, j, low + reach, left + reach] = kernel[..., y, x]
+            kernel = new.reshape(out, r * many, r * many, inputs, *new.shape[-2:])
+            bias = np.tile(bias, (1, r, r))
+            continue
+        weight, added = (array.astype(np.float64) for array in layer.data[-2:])
+        bias = bias + kernel.sum((-2, -1)) @ added
+        if layer.kind == "Scale":
+            kernel = kernel * weight[:, None, None]
+            continue
+        new = np.zeros((*kernel.shape[:3], inputs, *[side + weight.shape[-1] - 1] * 2))
+        for y, x in places:
+            size = weight.shape[-1]
+            new[..., y : y + size, x : x + size] += np.tensordot(kernel[..., y, x], weight, 1)
+        kernel = new
+    return kernel.reshape(-1, *kernel.shape[3:]), bias.ravel()
 
 
 def _off_centre(factor: int) -> float:
@@ -262,6 +332,7 @@ def _peak(part: Sequence[Blob]) -> float:
                 held += 0 if block else blob.bytes
                 blocks[blob.name] = block or blob.bytes
         if layer.kind == "Convolution":
-            work = max(work, _WORKSPACE * layer.bottoms[0].bytes)
+            side = layer.data[1].shape[-1]
+            work = max(work, (side**2 if side > 3 else _WORKSPACE) * layer.bottoms[0].bytes)
         free += [blocks.pop(name) for name in list(blocks) if last.get(name, i) <= i]
     return held + work

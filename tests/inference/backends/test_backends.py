@@ -70,6 +70,17 @@ def test_numbers_of_the_network_at_any_size(name, config):
         assert torch.equal(value, before[key]), f"{key} of the given network was changed"
 
 
+@pytest.mark.parametrize("kind", ["EDSR", "RCAN", "SRResNet"])
+@pytest.mark.parametrize("scale", [2, 3, 4, 8])
+def test_upsampling_without_activations_is_one_convolution(scale, kind):
+    """Also at the edges, where the padding of each of the network's own counts."""
+    need("ncnn")
+    network = build(kind, scale=scale)
+    backend = best(network, "cpu", "ncnn")
+    assert backend._written.straight == (kind != "SRResNet")
+    assert difference(backend, network, (41, 29)) <= TOLERANCE
+
+
 class OfOneSize(nn.Module):
     """A recording fixes the size of an operation within to the one it was made with."""
 
