@@ -1,4 +1,4 @@
-"""Option files of BasicSR (``train_*.yml``), of trainings by a pixel loss."""
+"""Option files of BasicSR: ``train_*.yml`` of trainings by a pixel loss, and ``test_*.yml``."""
 
 from __future__ import annotations
 
@@ -44,6 +44,7 @@ _NOTHING_TO_DO = (
     *("name", "num_gpu", "dist_params", "find_unused_parameters"),
     *("path.strict_load_g", "path.param_key_g", "val.save_img", "val.pbar"),
     *("logger.use_tb_logger", "logger.use_wandb", "logger.wandb.resume_id"),
+    *("save_img", "val.suffix"),
 )
 
 
@@ -53,7 +54,7 @@ def recognises(tree: Mapping[str, Any]) -> bool:
 
 
 def translate(tree: Mapping[str, Any], where: str) -> Recipe:
-    """A training's options in superres's keys.
+    """The options of a training, or of a test, in superres's keys.
 
     Args:
         tree: the file's content.
@@ -65,30 +66,19 @@ def translate(tree: Mapping[str, Any], where: str) -> Recipe:
     reader = Reader(tree, where)
     recipe = Recipe("BasicSR", paths=reader.paths)
     config = recipe.config
-    kind = reader.take("model_type")
-    if kind != "SRModel":
-        raise reader.refuse("model_type", kind)
-    for key in ("network_d", "train.gan_opt", "train.perceptual_opt"):
-        value = reader.take(key)
-        if value:
-            raise reader.refuse(key, value)
+    trains = "train" in tree["datasets"]
     config["scale"] = reader.take("scale", 4)
-    config["model"] = {
-        "type": "Restorer",
-        "backbone": _network(reader, config["scale"]),
-        "loss": loss_of(reader, "train.pixel_opt", reader.take("train.pixel_opt")),
-    }
-    _data(reader, recipe)
-    _schedule(reader, config)
+    network, loss = _network(reader, config["scale"]), {"type": "L1Loss"}
+    config["model"] = {"type": "Restorer", "backbone": network, "loss": loss}
     config["seed"] = reader.take("manual_seed")
-    config["log_interval"] = int(reader.take("logger.print_freq", 100))
-    config["checkpoint_interval"] = int(reader.take("logger.save_checkpoint_freq", 5000))
-    config["max_keep_checkpoints"] = None
-    config["val_interval"] = int(reader.take("val.val_freq", config["max_iters"]))
-    start = reader.take("path.pretrain_network_g")
-    if start:
-        config["load_from"] = start
-    for key in _NOTHING_TO_DO:
+    _scoring(reader, recipe, "val" if trains else "test_")
+    if trains:
+        _training(reader, recipe)
+    else:  # which model trained the network does not matter
+        reader.take("model_type")
+        reader.take("path.pretrain_network_g")
+        config["train_set"] = None
+    for key in (*_NOTHING_TO_DO, "datasets"):
         reader.take(key)
     left = reader.left(*list(reader.tree))
     recipe.notes += [f"{key} is not read" for key in left]
@@ -111,37 +101,60 @@ def _network(reader: Reader, scale: int) -> Tree:
     return backbone
 
 
-def _data(reader: Reader, recipe: Recipe) -> None:
-    config, datasets = recipe.config, reader.take("datasets")
-    train = datasets["train"]
-    config["data_root"] = "."
-    config["train_set"] = _set(reader, "train", train)
-    config["train_set"].pop("name")
-    config["val_sets"] = [_set(reader, k, v) for k, v in datasets.items() if k.startswith("val")]
-    config["test_sets"] = []
-    config["train_dataloader"] = {"batch_size": train.get("batch_size_per_gpu", 1)}
-    config["num_workers"] = train.get("num_worker_per_gpu", 0)
-    size = train["gt_size"]
-    config["lq_patch_size"] = patch_of(reader, "datasets.train.gt_size", size, config["scale"])
+def _scoring(reader: Reader, recipe: Recipe, prefix: str) -> None:
+    config, datasets = recipe.config, reader.tree["datasets"]
+    sets = [_set(reader, k, v) for k, v in datasets.items() if k.startswith(prefix)]
+    config |= {"data_root": ".", "val_sets": [], "test_sets": []}
+    config[f"{prefix.rstrip('_')}_sets"] = sets
     odd = ((key, word) for key, one in datasets.items() for word in one if word not in _OF_SETS)
     recipe.notes += [f"datasets.{key}.{word} is not read" for key, word in odd]
-    flips = FLIPS[: 1 if train.get("use_hflip") else 0] + (
-        FLIPS[1:] if train.get("use_rot") else []
-    )
-    config["train_pipeline"] = [{"type": "PairedRandomCrop"}, *flips, {"type": "PackInputs"}]
     metrics = {m.pop("type", name): m for name, m in (reader.take("val.metrics") or {}).items()}
     ours = [f"calculate_{name}" for name in ("psnr", "ssim")]
     recipe.notes += [f"the metric {name} is not computed" for name in metrics if name not in ours]
     detail = next((metrics[name] for name in ours if name in metrics), {})
-    border, luma = detail.get("crop_border", 0), bool(detail.get("test_y_channel"))
-    config["protocols"] = protocol_of(config["scale"], border, luma)
+    if detail or prefix == "val":
+        border, luma = detail.get("crop_border", 0), bool(detail.get("test_y_channel"))
+        config["protocols"] = protocol_of(config["scale"], border, luma)
+
+
+def _training(reader: Reader, recipe: Recipe) -> None:
+    config, train = recipe.config, reader.tree["datasets"]["train"]
+    kind = reader.take("model_type")
+    if kind != "SRModel":
+        raise reader.refuse("model_type", kind)
+    for key in ("network_d", "train.gan_opt", "train.perceptual_opt"):
+        value = reader.take(key)
+        if value:
+            raise reader.refuse(key, value)
+    loss = loss_of(reader, "train.pixel_opt", reader.take("train.pixel_opt"))
+    config["model"]["loss"] = loss
+    config["train_set"] = _set(reader, "train", train)
+    config["train_set"].pop("name")
+    config["train_dataloader"] = {"batch_size": train.get("batch_size_per_gpu", 1)}
+    config["num_workers"] = train.get("num_worker_per_gpu", 0)
+    size = train["gt_size"]
+    config["lq_patch_size"] = patch_of(reader, "datasets.train.gt_size", size, config["scale"])
+    flips = FLIPS[: 1 if train.get("use_hflip") else 0] + (
+        FLIPS[1:] if train.get("use_rot") else []
+    )
+    config["train_pipeline"] = [{"type": "PairedRandomCrop"}, *flips, {"type": "PackInputs"}]
+    _schedule(reader, config)
+    config["log_interval"] = int(reader.take("logger.print_freq", 100))
+    config["checkpoint_interval"] = int(reader.take("logger.save_checkpoint_freq", 5000))
+    config["max_keep_checkpoints"] = None
+    config["val_interval"] = int(reader.take("val.val_freq", config["max_iters"]))
+    start = reader.take("path.pretrain_network_g")
+    if start:
+        config["load_from"] = start
 
 
 def _set(reader: Reader, key: str, dataset: Tree) -> Tree:
     other = [k for k in ("mean", "std", "color") if dataset.get(k)]
     if dataset.get("type") != "PairedImageDataset" or other:
         shown = {k: dataset[k] for k in ("type", *other) if k in dataset}
-        raise reader.refuse(f"datasets.{key}", shown)
+        alone = dataset.get("type") == "SingleImageDataset"
+        why = ("has nothing to score by; superres upscale FOLDER --model FILE",) if alone else ()
+        raise reader.refuse(f"datasets.{key}", shown, *why)
     keys = ("dataroot_gt", "dataroot_lq", "meta_info_file")
     paths = [reader.path(f"datasets.{key}.{k}", dataset.get(k)) for k in keys]
     return set_of(*paths, dataset.get("name", ""))

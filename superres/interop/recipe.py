@@ -55,7 +55,7 @@ class Recipe:
         wanted = copy.deepcopy(self.config)
         bases = []
         for kind, keys in (("models", ["model"]), ("schedules", ["optim_wrapper", "max_iters"])):
-            part = {key: wanted[key] for key in keys}
+            part = {key: wanted[key] for key in keys if key in wanted}
             bases.append(_nearest(sorted((shared / kind).glob("*.py")), part, wanted))
         bases.insert(1, shared / "datasets/div2k.py")
         bases.append(shared / "default_runtime.py")

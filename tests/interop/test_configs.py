@@ -175,6 +175,9 @@ LINE = (
     "--epochs 2 --test_every 2 --decay 1-2 --gamma 0.25 --lr 3e-4 --print_every 1 --save twin "
     "--reset --chop"
 )
+TEST = BASICSR[: BASICSR.index("  train:")] + BASICSR[BASICSR.index("  val:") :]
+TEST = TEST[: TEST.index("train:")] + TEST[TEST.index("\nval:") :]
+TEST = TEST.replace("  val:", "  test_1:").replace("SRModel", "ESRGANModel")
 FILES = {"mmediting.py": MMEDITING, "mmagic.py": MMAGIC, "basicsr.yml": BASICSR}
 STEPS = [{"type": "MultiStepLR", "by_epoch": False, "milestones": [2], "gamma": 0.25}]
 EXPECTED = {
@@ -260,6 +263,23 @@ def test_converted_trained_resumed_tested(name, tree, capsys):
     results = json.loads((tree / "scores/results.json").read_text())["results"]
     assert {entry["set"] for entry in results} == {"Set5"}
     assert all(entry["psnr"] > 5 for entry in results)
+
+
+def test_basicsr_options_of_a_test(tree, capsys):
+    (tree / "test.yml").write_text(TEST)
+    assert main(["train", "basicsr.yml", "--work-dir", "run"]) == 0
+    scores = []
+    for name in ("basicsr.yml", "test.yml"):
+        assert main(["test", name, "run/iter_4.pth", "--out", "scores"]) == 0
+        results = json.loads((tree / "scores/results.json").read_text())["results"]
+        scores += [[(entry["set"], entry["protocol"], entry["psnr"]) for entry in results]]
+    assert scores[0] == scores[1]
+    capsys.readouterr()
+    assert main(["train", "test.yml"]) == 2
+    assert "train_set" in capsys.readouterr().err
+    (tree / "test.yml").write_text(TEST.replace("PairedImage", "SingleImage"))
+    assert main(["test", "test.yml", "run/iter_4.pth"]) == 2
+    assert "nothing to score by; superres upscale" in capsys.readouterr().err
 
 
 def test_what_has_no_counterpart_is_named_once(tree, caplog):

@@ -146,7 +146,7 @@ def load_config(
     for key in cfg.keys() & SETS:  # a set called 291 is a name, not a number
         several = isinstance(cfg[key], list | tuple)
         sets = cfg[key] if several else [cfg[key]]
-        names = [one if isinstance(one, dict) else str(one) for one in sets]
+        names = [str(one) if isinstance(one, int) else one for one in sets]
         cfg[key] = names if several else names[0]
     hand_on(cfg, before)
     return cfg

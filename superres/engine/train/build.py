@@ -91,6 +91,8 @@ def training_set(cfg: Config) -> Any:
         UserError: it cannot be built or read, or its pairs do not belong together.
     """
     dataset_cfg = {**cfg.train_dataloader["dataset"], "seed": cfg.seed}
+    if dataset_cfg.get("name", "") is None:
+        raise UserError("config: train_set = None: it is for tests; name a set to train on")
     with blame("train_dataloader.dataset", dataset_cfg):
         dataset = build_dataset(dataset_cfg)
     for _, part in leaves(dataset):
@@ -269,6 +271,7 @@ def wrap(module: torch.nn.Module, device: torch.device, world_size: int) -> torc
         module,
         device_ids=[device.index] if device.type == "cuda" else None,
         find_unused_parameters=getattr(module, "find_unused_parameters", False),
+        gradient_as_bucket_view=True,  # no copy of all gradients beside them
     )
 
 
