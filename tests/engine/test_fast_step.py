@@ -256,11 +256,20 @@ def test_a_batch_that_fails_is_told_in_its_turn(monkeypatch):
     stream = SimpleNamespace(wait_stream=lambda _: None)
     monkeypatch.setattr(torch.cuda, "Stream", lambda _: stream)
     monkeypatch.setattr(torch.cuda, "current_stream", lambda _: stream)
-    monkeypatch.setattr(torch.cuda, "stream", lambda _: contextlib.nullcontext())
+    beside = []
+
+    @contextlib.contextmanager
+    def entered(_):
+        beside.append(True)
+        yield
+        beside.pop()
+
+    monkeypatch.setattr(torch.cuda, "stream", entered)
     monkeypatch.setattr(torch.Tensor, "record_stream", lambda *_: None)
 
     def batches(fails: bool):
         for i in range(3):
+            assert beside  # what makes them runs on the stream, too
             yield {"gt": torch.tensor(i), "meta": [i]}
         if fails:
             raise OSError("cut")

@@ -153,8 +153,8 @@ class GraphedUpdate:
 def prefetched(batches: Iterator[dict[str, Any]], device: torch.device) -> Iterator[dict[str, Any]]:
     """``batches`` with their tensors on a GPU, one batch ahead.
 
-    The integers of a batch are copied from pinned memory on a stream of their own. The stream that
-    computes waits for the copy, the process does not.
+    The integers of a batch are copied from pinned memory, or made of what is on the GPU, on a
+    stream of their own. The stream that computes waits for them, the process does not.
 
     What goes wrong while a batch is fetched is raised when it is that batch's turn: the one before
     it is good.
@@ -164,17 +164,17 @@ def prefetched(batches: Iterator[dict[str, Any]], device: torch.device) -> Itera
         device: a CUDA device.
     """
     stream = torch.cuda.Stream(device)
+    stream.wait_stream(torch.cuda.current_stream(device))  # a device cache is filled there
 
     def fetch() -> dict[str, Any] | Exception:
         try:
-            batch = next(batches)
+            with torch.cuda.stream(stream):  # where batches are made on the device: beside the step
+                return {
+                    k: v.to(device, non_blocking=True) if isinstance(v, Tensor) else v
+                    for k, v in next(batches).items()
+                }
         except Exception as error:  # StopIteration, too
             return error
-        with torch.cuda.stream(stream):
-            return {
-                k: v.to(device, non_blocking=True) if isinstance(v, Tensor) else v
-                for k, v in batch.items()
-            }
 
     batch = fetch()
     while not isinstance(batch, Exception):
