@@ -255,7 +255,7 @@ def _module(
         with contextlib.suppress(ScaleNeeded):
             module = load_model(name, native, format, device)
         if module is None or (module.scale == 1 and whole and hasattr(module, "enlarge")):
-            module = load_model(name, whole, format, device)  # which enlarges by any scale, first
+            module = load_model(name, whole, format, device)  # which upscales by any scale, first
     scales = list(getattr(module, "scales", None) or ())
     if scales and hasattr(module, "set_scale"):
         module.set_scale(_nearest(scales, scale))

@@ -74,9 +74,9 @@ def run_jobs(
     written.
 
     Args:
-        listener: is told, in the order of the jobs: ``begin(job)``; ``network(chosen)``, once for
-            each that is ready; ``note(text)`` of what is lost in a video; ``tiles(done, total)``,
-            or frames; and ``end(job, result)``.
+        listener: has methods that are called in the order of the jobs: ``begin(job)``;
+            ``network(chosen)``, once per network that is ready; ``note(text)`` of what is lost in
+            a video; ``tiles(done, total)``, or frames; and ``end(job, result)``.
 
     Returns:
         One result per job, as far as it came: a full disk, Ctrl-C and SIGTERM end it early, with
