@@ -30,7 +30,7 @@ tags: [super-resolution]
 
 Single-image super-resolution: `superres.from_pretrained('OWNER/NAME', scale={scale})`
 """
-_REPO = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
+_REPO = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)  # owner/name
 
 
 def from_pretrained(
@@ -43,15 +43,15 @@ def from_pretrained(
 ) -> Backbone:
     """Load a network from a folder or a repository in a Hugging Face layout.
 
-    That is super-image's (``pytorch_model_2x.pt`` beside a ``config.json``) or ours
-    (``model_x2.safetensors``, see `save_pretrained`), or any with one weight file. A repository
-    is downloaded through huggingface_hub, which keeps it in its cache, and the endpoint and
-    token of its settings apply. Reading is as strict as `load_model`.
+    Known layouts are super-image's (``pytorch_model_2x.pt`` beside a ``config.json``), ours
+    (``model_x2.safetensors``, see `save_pretrained`), and any other with a single weight file.
+    huggingface_hub downloads a repository into its own cache, with the endpoint and token of its
+    settings. The weights are checked as strictly as by `load_model`.
 
     Args:
         repo_or_folder: a folder, or ``owner/name`` on the hub.
-        scale: which weights to take; may be left out where there is one file.
-        format, device, **hints: see `load_model`.
+        scale: chooses among weight files named after scales; not needed if there is only one.
+        format, device, **hints: passed to `load_model`.
         revision: branch, tag or commit of a repository.
 
     Raises:
@@ -67,24 +67,24 @@ def from_pretrained(
 def save_pretrained(
     model: nn.Module | str | Path, folder: str | Path, config: dict[str, Any] | None = None
 ) -> Path:
-    """Write a network in a layout that `from_pretrained` and the hub take.
+    """Write a network into a folder that `from_pretrained` and the hub can read.
 
     ``model_xSCALE.safetensors`` holds weights and config; ``config.json`` repeats the config for
-    people and the hub; ``README.md`` is a model card, written only where there is none. Several
-    scales may go into one folder, one after the other. ``hf upload OWNER/NAME FOLDER``, a command
+    people and the hub; ``README.md`` is a model card, written only if the folder has none. Call
+    it once per scale for several scales in one folder. ``hf upload OWNER/NAME FOLDER``, a command
     of huggingface_hub, puts the folder onto the hub.
 
     Args:
-        model: a network from `load_model` or `from_pretrained`, or a weight file or name; of
-            another network pass its ``config``.
-        folder: made if it is not there.
-        config: the network's config with its ``type``.
+        model: a network from `load_model` or `from_pretrained`, a weight file or a name; or any
+            other network, with ``config``.
+        folder: created if it does not exist.
+        config: the network's constructor arguments, with its class name as ``type``.
 
     Returns:
         The weight file.
 
     Raises:
-        UserError: a network without its config or with another's, or a folder that cannot be
+        UserError: the config is missing or belongs to another network, or the folder cannot be
             written.
     """
     weights: Any = model
@@ -108,13 +108,16 @@ def save_pretrained(
     write_text(folder / CONFIG, json.dumps(content, indent=2) + "\n")
     card = folder / "README.md"
     if not card.exists():
-        names = {"kind": config["type"], "scales": "+".join(f"x{s}" for s in scales)}
-        write_text(card, _CARD.format(**names, scale=scales[0]))
+        fields = {"kind": config["type"], "scales": "+".join(f"x{s}" for s in scales)}
+        write_text(card, _CARD.format(**fields, scale=scales[0]))
     return path
 
 
 def _download(repo: str, scale: int | None, revision: str | None) -> Path:
-    """The weight file in the hub's cache, config.json beside it; offline what is there already."""
+    """Download a repository's weight file, with config.json beside it, into the hub's cache.
+
+    If the hub cannot be reached, an earlier download is used.
+    """
     if not _REPO.fullmatch(repo):
         fault = f"{repo!r}: neither a folder here nor a repository on the hub"
         raise UserError(f"{fault}, whose name has the form owner/name")
@@ -128,6 +131,7 @@ def _download(repo: str, scale: int | None, revision: str | None) -> Path:
     try:
         names = hub.HfApi().list_repo_files(repo, revision=revision)
         wanted = [name for name in (CONFIG, choose(names, scale, repo)) if name in names]
+        # The weight file is the last of them.
         return [Path(hub.hf_hub_download(repo, n, revision=revision)) for n in wanted][-1]
     except UserError:
         raise

@@ -1,4 +1,4 @@
-"""Weight files, opened without running anything that is in them.
+"""Opening weight files without running code from them.
 
 torch is imported for its own files only: safetensors of ours, with the network's config in the
 metadata, are read without it.
@@ -29,28 +29,28 @@ CONFIG_TENSOR = "superres_config"
 CHECKSUM_KEY = "superres_crc32"
 """Metadata entry of our ``.safetensors`` files, see `checksums`."""
 
-_BOMB_SIZE, _BOMB_RATIO = 64 << 20, 100
+_BOMB_SIZE, _BOMB_RATIO = 64 << 20, 100  # unpacked bytes, and how many times the file's size
 
-_OTHERS = {
+_NOT_WEIGHTS = {
     b"<": "a web page, not weights: the download link led to a page (a log-in, a notice, an "
     "error); open it in a browser and save the file itself",
     b"version https://git-lfs": "a Git LFS pointer, not the weights: run 'git lfs pull' where it "
     "was cloned, or download the file itself",
 }
-"""What stands at the beginning of files that people take for weights, and what to tell them."""
+"""First bytes of files that are often mistaken for weights -> what they are, and what to do."""
 
 
 def read_own(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]] | None:
-    """Config and weights of one of our safetensors files; None where it is something else.
+    """Return config and weights of one of our safetensors files; None for any other file.
 
     Raises:
         UserError: see `read_head` and `open_safetensors`.
     """
-    if read_head(path)[8:9] != b"{":
+    if read_head(path)[8:9] != b"{":  # safetensors: eight bytes, then JSON
         return None
     try:
         state, metadata = open_safetensors(path, "np")
-    except TypeError:  # a type that numpy lacks, such as bfloat16
+    except TypeError:  # numpy lacks the type, such as bfloat16
         return None
     state.pop(CONFIG_TENSOR, None)
     text = metadata.get(METADATA_KEY)
@@ -58,10 +58,10 @@ def read_own(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]] | None:
 
 
 def read_head(path: Path) -> bytes:
-    """The first bytes of a weight file.
+    """Return the first 512 bytes of a weight file.
 
     Raises:
-        UserError: it cannot be read, or is empty, a web page, a pointer.
+        UserError: the file cannot be read, is empty, a web page or a Git LFS pointer.
     """
     try:
         with path.open("rb") as file:
@@ -70,18 +70,22 @@ def read_head(path: Path) -> bytes:
         raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
     if not head:
         raise UserError(f"{path}: the file is empty; download or copy it again")
-    for beginning, told in _OTHERS.items():
+    for beginning, what in _NOT_WEIGHTS.items():
         if head.lstrip().startswith(beginning):
-            raise UserError(f"{path}: this is {told}")
+            raise UserError(f"{path}: this is {what}")
     return head
 
 
 def open_safetensors(path: Path, framework: str) -> tuple[dict[str, Any], dict[str, str]]:
-    """The tensors of a file (``'np'``: arrays, ``'pt'``: torch's) and its text metadata.
+    """Return the tensors of a safetensors file and its text metadata.
+
+    Args:
+        path: the file.
+        framework: ``'np'`` for numpy arrays, ``'pt'`` for torch tensors.
 
     Raises:
-        UserError: truncated, damaged, or a checksum is wrong (the entry is named).
-        TypeError: a type of numbers that numpy lacks.
+        UserError: the file is truncated or damaged, or a checksum is wrong (the entry is named).
+        TypeError: a tensor has a type that numpy lacks, such as bfloat16.
     """
     try:
         with safetensors.safe_open(path, framework=framework) as file:
@@ -91,7 +95,7 @@ def open_safetensors(path: Path, framework: str) -> tuple[dict[str, Any], dict[s
         raise UserError(
             f"{path}: a truncated or damaged safetensors file ({error}); download or copy it again"
         ) from error
-    if CHECKSUM_KEY in metadata:  # else not of superres, or of a version that wrote none
+    if CHECKSUM_KEY in metadata:  # only files of superres have one, and not its earliest
         wanted: dict[str, int] = {}
         with contextlib.suppress(ValueError, TypeError, RecursionError):
             wanted = dict(json.loads(metadata[CHECKSUM_KEY]))
@@ -102,7 +106,7 @@ def open_safetensors(path: Path, framework: str) -> tuple[dict[str, Any], dict[s
 
 
 def checksums(state: Mapping[str, Any], metadata: Mapping[str, str]) -> dict[str, str]:
-    """The metadata entry by which reading notices a changed byte: safetensors has none itself.
+    """Return a metadata entry with a CRC-32 of each tensor and text: safetensors itself has none.
 
     Args:
         state: the tensors of the file.
@@ -112,6 +116,7 @@ def checksums(state: Mapping[str, Any], metadata: Mapping[str, str]) -> dict[str
 
 
 def _sums(state: Mapping[str, Any], metadata: Mapping[str, str]) -> dict[str, int]:
+    """CRC-32 of each metadata text, and of each tensor's bytes followed by its type and shape."""
     found = {f"metadata {key}": zlib.crc32(text.encode()) for key, text in metadata.items()}
     for key, data in in_bytes(state).items():
         kind = str(state[key].dtype).removeprefix("torch.")
@@ -121,7 +126,7 @@ def _sums(state: Mapping[str, Any], metadata: Mapping[str, str]) -> dict[str, in
 
 
 def in_bytes(state: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """The memory of each array or tensor as uint8."""
+    """The bytes of each array or tensor as a flat uint8 array."""
     found = {}
     for key, value in state.items():
         if isinstance(value, np.ndarray):
@@ -135,15 +140,15 @@ def in_bytes(state: Mapping[str, Any]) -> dict[str, np.ndarray]:
 
 
 def damaged(path: Path, entry: str) -> str:
-    """The message for a wrong checksum."""
+    """The message for an entry with a wrong checksum."""
     return f"{path}: damaged, the checksum of {entry} is wrong; download or copy it again"
 
 
 def parse_config(text: str, where: str) -> dict[str, Any]:
-    """The network's config in a file's metadata.
+    """Parse the network's config (JSON) from a file's metadata; ``where`` names the file.
 
     Raises:
-        UserError: it is damaged.
+        UserError: the text is damaged, or not a config.
     """
     config = None
     with contextlib.suppress(ValueError, RecursionError):
@@ -154,38 +159,37 @@ def parse_config(text: str, where: str) -> dict[str, Any]:
 
 
 def open_weights(path: Path) -> tuple[Any, dict[str, str]]:
-    """The content of a weight file on the CPU and, for ``.safetensors``, its text metadata.
+    """Return the content of a weight file, on the CPU, and its text metadata (safetensors only).
 
-    Pickles are read with ``torch.load(weights_only=True)``; those that name classes of others by
-    :mod:`superres.checkpoints.pickled`, which runs none of them.
-
-    Where a file has checksums of its entries, each is compared.
+    Pickles are read by ``torch.load(weights_only=True)``; those that name other classes by
+    :mod:`superres.checkpoints.pickled`, which runs no code of these classes. Checksums in the file
+    are compared.
 
     Raises:
-        UserError: no such file, not a weight file, truncated or damaged (the entry is named), or
-            a pickle that holds more than tensors and plain data.
+        UserError: the file does not exist, is not a weight file, is truncated or damaged (the entry
+            is named), or is a pickle that would run code.
     """
     head = read_head(path)
-    if head[8:9] == b"{":  # as safetensors begin
+    if head[8:9] == b"{":  # safetensors
         return open_safetensors(path, "pt")
     import torch
 
     from superres.checkpoints import pickled
 
-    if not head.startswith((b"PK", b"\x80")):
+    if not head.startswith((b"PK", b"\x80")):  # a zip archive (PyTorch 1.6 and later), a pickle
         raise UserError(
             f"{path}: not a weight file (neither a PyTorch nor a safetensors file); it begins with "
             f"{head[:12]!r}. Download or copy it again."
         )
     try:
-        if zipfile.is_zipfile(path):  # before PyTorch 1.6 it was another format, without checksums
+        if zipfile.is_zipfile(path):  # the older format has no checksums
             _check_zip(path)
         try:
-            # Opened here: by a path torch would judge the file by its suffix.
+            # Given a path, torch would judge the file by its suffix.
             with path.open("rb") as file, warnings.catch_warnings():
                 warnings.filterwarnings("ignore", ".*TorchScript archive")  # refused below
                 return torch.load(file, map_location="cpu", weights_only=True), {}
-        except pickle.UnpicklingError:  # it names classes, of numpy or of others, or is damaged
+        except pickle.UnpicklingError:  # names other classes, or is damaged
             return pickled.read(path), {}
     except UserError:
         raise
@@ -211,11 +215,11 @@ def sha256(path: Path) -> str:
 
 
 def _check_zip(path: Path) -> None:
-    """Compare the checksums of a PyTorch file, which torch.load does not, unless it is a bomb.
+    """Compare the checksums of a PyTorch file, which torch.load does not do.
 
     Raises:
-        UserError: one is wrong; the entry is named. Or the file would unfold to far more than it
-            is: PyTorch stores tensors as they are.
+        UserError: a checksum is wrong (the entry is named), or the file would unpack to far more
+            than its size, although PyTorch does not compress.
     """
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
@@ -225,5 +229,6 @@ def _check_zip(path: Path) -> None:
                 f"{path}: refused, it would grow from {stored} to {size} bytes (a decompression "
                 "bomb); PyTorch writes no such files"
             )
+        # Without any, torch was told to write none.
         if any(m.CRC for m in members) and (broken := archive.testzip()):
             raise UserError(damaged(path, broken))

@@ -12,18 +12,18 @@ from superres.errors import ScaleNeeded, UserError, did_you_mean
 from superres.paths import cache_dir
 
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
-"""Files named ``NAME_xSCALE.safetensors``, or ``NAME.safetensors`` for a network of several."""
+"""Included weights: ``NAME_xSCALE.safetensors``, or ``NAME.safetensors`` for several scales."""
 
 DEFAULT = "edsr-s"
-"""What commands take where no model is named."""
+"""The model for clean images where the user names none."""
 
 USUAL_SCALE = 4
-"""Where neither the user nor the model settles the scale."""
+"""The scale where neither the user nor the model determines it."""
 
 SUFFIXES = (".pth", ".pt", ".bin", ".ckpt", ".safetensors")
-"""Of weight files."""
+"""File names of weights end in one of these."""
 
-_SCALED = re.compile(r"(.+)_x(\d+)")
+_SCALED = re.compile(r"(.+)_x(\d+)")  # a full name: edsr-s_x4
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,9 @@ class Published:
     """A weight file that its authors offer for download.
 
     Attributes:
-        url: where; its name ends in the first eight digits of the file's SHA-256.
-        format: the format to read it in.
-        config: bare name of the config here whose network it is, if there is one.
+        url: its address; the file's name ends in the first eight digits of its SHA-256.
+        format: its weight format, a name of `superres.checkpoints.formats`.
+        config: name of our config for the same network, if there is one.
     """
 
     url: str
@@ -52,11 +52,13 @@ class Published:
 
 
 def _snu(file: str, config: str) -> Published:
+    """A file of the EDSR authors (Seoul National University); ``config`` without ``_div2k``."""
     url = f"https://cv.snu.ac.kr/research/EDSR/models/{file}.pt"
     return Published(url, "edsr-pytorch", f"{config}_div2k")
 
 
 def _mmlab(scale: int, stamp: str) -> Published:
+    """OpenMMLab's EDSR-baseline; ``stamp`` is the date and the hash in the file's name."""
     folder = "https://download.openmmlab.com/mmediting/restorers/edsr"
     url = f"{folder}/edsr_x{scale}c64b16_1x16_300k_div2k_{stamp}.pth"
     return Published(url, "mmediting", f"edsr-mmediting_x{scale}c64b16_g1_300k_div2k")
@@ -75,11 +77,11 @@ PUBLISHED = {
     "edsr_mmediting_x3": _mmlab(3, "20200608-36d896f4"),
     "edsr_mmediting_x4": _mmlab(4, "20200608-3c2af8a3"),
 }
-"""Name -> published file. The edsr_* and mdsr* ones are the EDSR authors' (EDSR-PyTorch)."""
+"""Full name -> published file: edsr_mmediting_* of OpenMMLab, all others of the EDSR authors."""
 
 
 def fetch(name: str) -> Path:
-    """The file of a published name, from the cache or downloaded now, checked by its hash.
+    """Return the file of a name in `PUBLISHED`; downloads it on first use and checks its hash.
 
     Raises:
         UserError: it cannot be downloaded or stored, or is not the published file.
@@ -92,7 +94,7 @@ def fetch(name: str) -> Path:
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
             download_url_to_file(published.url, str(file), published.digits, progress=False)
-        except (OSError, RuntimeError) as error:  # RuntimeError: the hash is another one
+        except (OSError, RuntimeError) as error:  # RuntimeError: wrong hash
             raise UserError(
                 f"{name}: cannot be downloaded to {file.parent} ({error}). Set SUPERRES_HOME to a "
                 f"folder that can be written and has room, or download {published.url} in another "
@@ -107,51 +109,54 @@ def is_here(name: str) -> bool:
 
 
 def shipped() -> dict[str, Path]:
-    """Full name -> file, of the weights that come with the package."""
+    """Full name -> file of the weights in the package."""
     return {path.stem: path for path in sorted(WEIGHTS.glob("*.safetensors"))}
 
 
 def variants(name: str) -> dict[int, str]:
-    """Scale -> full name of what goes by ``name`` without a scale (``edsr-s``)."""
+    """Scale -> full name for a name without its scale: 2 -> ``edsr-s_x2`` for ``edsr-s``."""
     matches = filter(None, map(_SCALED.fullmatch, (*PUBLISHED, *shipped())))
     return dict(sorted((int(match[2]), match[0]) for match in matches if match[1] == name))
 
 
 def usual_scale(scales: Collection[int]) -> int:
-    """The scale that is taken of several where nobody asks for one: x4, else the largest."""
+    """The default among several scales: x4 if it is one of them, else the largest."""
     return USUAL_SCALE if USUAL_SCALE in scales else max(scales)
 
 
 def model_names() -> list[str]:
-    """All names, those with several scales by their short one."""
+    """All model names, without their scale (``edsr-s`` for ``edsr-s_x2``), each once."""
     full = [*shipped(), *PUBLISHED]
     return list(dict.fromkeys(m[1] if (m := _SCALED.fullmatch(name)) else name for name in full))
 
 
 def resolve(name_or_path: str | Path, scale: int | None) -> Path:
-    """The weight file that is meant: a path, a folder with files named after scales, or a name.
+    """Return the weight file for a path, a folder of files named after scales, or a model name.
+
+    A published file is downloaded on first use.
 
     Raises:
-        UserError: no such file or name, or a name or folder with several weight files and no
-            ``scale`` to choose.
+        UserError: no such file or name, or none for this scale; `ScaleNeeded` if there are several
+            scales and ``scale`` is None.
     """
     name, path = str(name_or_path), Path(name_or_path).expanduser()
     if os.path.isdir(path):
         return path / choose(sorted(os.listdir(path)), scale, str(path))
     if os.path.isfile(path):  # Path.is_file raises where the name is too long
         return path
-    own, found = shipped(), variants(name)
-    if found and name not in own and name not in PUBLISHED:
-        wanted = next(iter(found)) if scale is None and len(found) == 1 else scale
-        if wanted not in found:
+    own, by_scale = shipped(), variants(name)
+    if by_scale and name not in own and name not in PUBLISHED:
+        wanted = next(iter(by_scale)) if scale is None and len(by_scale) == 1 else scale
+        if wanted not in by_scale:
             kind = ScaleNeeded if scale is None else UserError
-            has = ", ".join(f"x{there}" for there in found)
-            advice = "say which: scale=2, --scale 2" if scale is None else f"not for x{scale}"
-            raise kind(f"{name} is there for {has}; {advice}")
-        name = found[wanted]
+            has = ", ".join(f"x{there}" for there in by_scale)
+            advice = "choose one: scale=2, --scale 2" if scale is None else f"not in x{scale}"
+            raise kind(f"{name} comes in {has}; {advice}")
+        name = by_scale[wanted]
     if name in PUBLISHED:
         return fetch(name)
     if name not in own:
+        # 0.6: how similar a name must be to be suggested.
         near = did_you_mean(name.lower(), dict.fromkeys([*model_names(), *own, *PUBLISHED]), 0.6)
         fault = f"no such weight file, and no model of that name{near or '.'}"
         give = f"Give the path of a file ({', '.join(SUFFIXES)}), a name that comes with superres"
@@ -160,28 +165,35 @@ def resolve(name_or_path: str | Path, scale: int | None) -> Path:
 
 
 def choose(names: list[str], scale: int | None, where: str) -> str:
-    """The weight file for ``scale`` among the files of a folder or repository.
+    """Return the weight file for ``scale`` among the files of a folder or repository.
+
+    A name with that scale is preferred to names without any, and ``.safetensors`` to other files.
+
+    Args:
+        names: all files, weights or not.
+        scale: the wanted scale; None if any will do.
+        where: names the folder in messages.
 
     Raises:
-        ScaleNeeded: they are named after scales, and none is given to choose by.
-        UserError: none, or several that it could be.
+        ScaleNeeded: the files are named after scales, and ``scale`` is None.
+        UserError: no file fits, or several do.
     """
-    named = {n: scale_in_name(n) for n in names if n.endswith(SUFFIXES) and "/" not in n}
-    fitting = [n for n in named if scale in (None, named[n])] or [n for n in named if not named[n]]
-    if len(fitting) > 1:
-        fitting = [n for n in fitting if n.endswith(".safetensors")]
-    if len(fitting) == 1:
-        return fitting[0]
+    scales = {n: scale_in_name(n) for n in names if n.endswith(SUFFIXES) and "/" not in n}
+    fits = [n for n in scales if scale in (None, scales[n])] or [n for n in scales if not scales[n]]
+    if len(fits) > 1:
+        fits = [n for n in fits if n.endswith(".safetensors")]
+    if len(fits) == 1:
+        return fits[0]
     kind, wanted = UserError, "one weight file, or the name of a file"
     if scale is not None:
         wanted = f"weights for x{scale} in one file"
-    elif any(named.values()):
+    elif any(scales.values()):
         kind, wanted = ScaleNeeded, "a scale to choose by"
-    raise kind(f"{where}: needs {wanted}; weight files there: {', '.join(named) or 'none'}")
+    raise kind(f"{where}: needs {wanted}; weight files there: {', '.join(scales) or 'none'}")
 
 
 def scale_in_name(name: str) -> int | None:
-    """The scale in a file name such as ``edsr_x2.pt`` or ``pytorch_model_2x.pt``, if it is one."""
-    found = re.findall(r"(?:^|[_-])(?:x(\d+)(?![\dx])|(\d+)x(?![a-z\d]))", name)
-    scales = {int(first or second) for first, second in found}
+    """The scale in a name such as ``edsr_x2.pt`` or ``pytorch_model_2x.pt``; None if not one."""
+    matches = re.findall(r"(?:^|[_-])(?:x(\d+)(?![\dx])|(\d+)x(?![a-z\d]))", name)
+    scales = {int(after or before) for after, before in matches}
     return scales.pop() if len(scales) == 1 else None

@@ -1,7 +1,7 @@
-"""Prepare, pack, verify and look at data sets.
+"""Download, prepare, pack, verify and view datasets.
 
-Exit codes: 0 done, 1 some images failed or are not as they should be, 2 a mistake, 130 and 143
-interrupted (what was done is kept; run the same command again).
+Exit codes: 0 done, 1 some images failed or did not pass a check, 2 a mistake in the command, 130
+and 143 interrupted (finished work is kept; run the same command again).
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from superres.cli._data.common import run_and_report
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """One subcommand each; this imports nothing heavy."""
+    """Add the subcommands, which each module defines; imports nothing heavy."""
     commands = parser.add_subparsers(dest="subcommand", required=True, metavar="SUBCOMMAND")
-    for group in (download, prepare, checks, packs, images):
-        group.add_arguments(commands)
+    for module in (download, prepare, checks, packs, images):
+        module.add_arguments(commands)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the subcommand; gives the exit code."""
+    """Run the subcommand; returns the exit code."""
     return run_and_report(args)

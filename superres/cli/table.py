@@ -27,13 +27,13 @@ FORMATS = ("terminal", "md", "csv", "latex", "json")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
     add = parser.add_argument
-    text = "a results.json or its folder; NAME is what to call its method"
+    text = "a results.json or its folder; NAME is its method's name in the table"
     add("results", nargs="+", metavar="[NAME=]RESULTS", help=text)
-    add("--format", choices=FORMATS, default="terminal", help="(terminal)")
-    add("--out", type=Path, metavar="FILE", help="write there instead")
-    text = "only these (default: all that there are)"
+    add("--format", choices=FORMATS, default="terminal", help="default: terminal")
+    add("--out", type=Path, metavar="FILE", help="write to FILE instead")
+    text = "only these (default: all in the results)"
     add("--protocol", nargs="+", metavar="NAME", help=text)
-    text = "the difference A - B per image (default: where there are two methods, those)"
+    text = "mean of A - B over the images (default: the two methods, if there are two)"
     add("--compare", nargs=2, metavar=("A", "B"), help=text)
 
 
@@ -53,13 +53,13 @@ def run(args: argparse.Namespace) -> int:
         record = _only(record, [p for text in args.protocol for p in text.split(",")])
     methods = list(dict.fromkeys(entry["method"] for entry in record["results"]))
     pair = args.compare or (methods if len(methods) == 2 else None)
-    lines = compare(record, *pair) if pair else []
-    tables = [*result_tables(record), *([difference_table(lines, *pair)] if lines else [])]
+    cells = compare(record, *pair) if pair else []
+    tables = [*result_tables(record), *([difference_table(cells, *pair)] if cells else [])]
     if args.format == "csv":
         text = render.csv_text(entries_of(record), record.get("metrics") or ())
     elif args.format == "json":
-        said = {"comparison": {"first": pair[0], "second": pair[1], "cells": lines}} if pair else {}
-        text = as_json({"schema": 1, **record, **said})
+        more = {"comparison": {"first": pair[0], "second": pair[1], "cells": cells}} if pair else {}
+        text = as_json({"schema": 1, **record, **more})
     elif args.format == "terminal":
         render.print_tables(tables, shown := io.StringIO() if args.out else sys.stdout)
         text = shown.getvalue() if args.out else ""
@@ -74,16 +74,20 @@ def run(args: argparse.Namespace) -> int:
 
 
 def read_run(text: str, optional: bool = False) -> Run:
-    """``[NAME=]PATH`` of a results.json or its folder.
+    """Read an argument of the command.
 
     Args:
-        optional: a folder without one counts as a run without results.
+        text: ``[NAME=]PATH`` of a results.json or its folder; NAME renames its method.
+        optional: return an empty run for a folder without results.json, instead of raising.
+
+    Raises:
+        UserError: the file is missing or is not a results.json.
     """
     from superres.evaluation.merge import Run
     from superres.evaluation.results import read_results
 
     name, equals, path = text.partition("=")
-    if not equals or Path(text).exists():
+    if not equals or Path(text).exists():  # the path itself may hold a "="
         name, path = "", text
     if optional and Path(path).is_dir() and not (Path(path) / "results.json").exists():
         return Run(path, {"results": [], "protocols": {}}, name or None)
@@ -91,6 +95,7 @@ def read_run(text: str, optional: bool = False) -> Run:
 
 
 def _only(record: dict[str, Any], protocols: list[str]) -> dict[str, Any]:
+    """The record without entries of other protocols; UserError if it has none of one of these."""
     for name in protocols:
         if name not in record["protocols"]:
             known = ", ".join(record["protocols"])

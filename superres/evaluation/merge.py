@@ -1,4 +1,4 @@
-"""Several runs in one table: the same method's seeds as mean and deviation, methods as rows."""
+"""Merging the results of several runs: seeds of one method become mean and standard deviation."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Run:
     """One results.json.
 
     Attributes:
-        source: where it came from, for messages.
+        source: its file or folder, as the user named it.
         record: see :class:`superres.evaluation.record.Record`.
-        name: what to call its method instead of what it says.
+        name: the method's name in the table; None keeps the record's.
     """
 
     source: str
@@ -32,12 +32,12 @@ class Run:
 
     @property
     def folder(self) -> Path:
-        """Where it lies."""
+        """The folder of the results.json."""
         return Path(self.source) if Path(self.source).is_dir() else Path(self.source).parent
 
     @property
-    def weights(self) -> str:
-        """What tells two runs of one method apart."""
+    def weights_id(self) -> str:
+        """The checkpoint's SHA-256, else the folder of its SR images, else the source."""
         checkpoint = self.record.get("checkpoint") or {}
         return str(checkpoint.get("sha256") or self.record.get("sr_dir") or self.source)
 
@@ -48,20 +48,21 @@ class Run:
 
 
 def merge_runs(runs: Sequence[Run]) -> tuple[dict[str, Any], list[str]]:
-    """One record of all runs, and what a reader should be warned of.
+    """Return one record of all runs, and warnings for the reader.
 
     Runs of one method with different weights are its seeds: their entry holds the mean of their
     scores, ``psnr_std`` and ``ssim_std`` (sample standard deviation) and ``runs``; its images
     hold each image's mean. The same weights tested twice count once.
 
     Raises:
-        UserError: two runs mean different things by one protocol's name, or one method's scores
-            of one cell differ though the weights are the same.
+        UserError: two runs use one protocol's name for different rules, or the same weights have
+            different scores in one cell.
     """
     protocols: dict[str, Any] = {}
     metrics: dict[str, Any] = {}
-    # A method on a set at a scale by a protocol, or a baseline on it: by weights.
+    # (is a result, not a baseline; method; set; scale; protocol) -> weights -> an entry and its run
     cells: dict[tuple[bool, str, str, int, str], dict[str, tuple[Entry, Run]]] = defaultdict(dict)
+    # what runs should agree on -> value -> the first run that has it
     facts: dict[str, dict[Any, str]] = defaultdict(dict)
     warnings = []
     for run in runs:
@@ -69,12 +70,12 @@ def merge_runs(runs: Sequence[Run]) -> tuple[dict[str, Any], list[str]]:
         for key, protocol in run.record["protocols"].items():
             if _rules(protocols.setdefault(key, protocol)) != _rules(protocol):
                 raise UserError(f"{run.source}: its protocol {key!r} is not that of the others")
-    for run, own, entry in named_entries(runs):
-        for subject, value in _facts(run, entry, own):
+    for run, is_result, entry in named_entries(runs):
+        for subject, value in _facts(run, entry, is_result):
             facts[subject].setdefault(value, run.source)
-        cell = cells[own, entry["method"], entry["set"], entry["scale"], entry["protocol"]]
-        first, earlier = cell.setdefault(run.weights if own else "", (entry, run))
-        if own and _differing(entry, first):
+        cell = cells[is_result, entry["method"], entry["set"], entry["scale"], entry["protocol"]]
+        first, earlier = cell.setdefault(run.weights_id if is_result else "", (entry, run))
+        if is_result and _scores_differ(entry, first):
             raise UserError(
                 f"{run.source} and {earlier.source}: {entry['method']} on {entry['set']} "
                 f"x{entry['scale']} by {entry['protocol']} scores {format_cell(entry)} and "
@@ -84,22 +85,22 @@ def merge_runs(runs: Sequence[Run]) -> tuple[dict[str, Any], list[str]]:
     for subject, found in facts.items():
         if len(found) > 1:
             warnings.append(
-                f"{subject} of {' and '.join(found.values())} differ, so they are no seeds of one "
-                "training, or rows of one test; name them apart, NAME=PATH"
+                f"{subject} of {' and '.join(found.values())} differ, so these are not "
+                "seeds of one training, or rows of one test; name them apart, NAME=PATH"
             )
     merged: dict[bool, list[dict[str, Any]]] = {False: [], True: []}
-    for (own, *_), cell in cells.items():
+    for (is_result, *_), cell in cells.items():
         entry, more = _mean([entry for entry, _ in cell.values()], metrics)
-        merged[own].append(entry)
+        merged[is_result].append(entry)
         warnings += more
     kept = {"protocols": protocols, **({"metrics": metrics} if metrics else {})}
     return {**kept, "baselines": merged[False], "results": merged[True]}, warnings
 
 
 def named_entries(runs: Sequence[Run]) -> Iterator[tuple[Run, bool, Entry]]:
-    """All entries with their runs, and whether they are results; called as the table calls them.
+    """Yield (run, is a result and not a baseline, entry under the name that the table shows).
 
-    Where a method's name stands for several configs, that is by their names.
+    That name is the config's if the runs use one method's name for several configs.
     """
     configs: dict[str, set[str]] = defaultdict(set)  # one method has a config per scale
     for run in runs:
@@ -115,10 +116,10 @@ def named_entries(runs: Sequence[Run]) -> Iterator[tuple[Run, bool, Entry]]:
 
 
 def _renamed(entry: Entry, method: str, record: Mapping[str, Any]) -> Entry:
-    """The entry, with a note where a publication's name is new to it and its record does not say
-    that it is that publication's."""
-    stated = record.get("published_network"), entry.get("published")
-    known = {entry["method"], *((of or {}).get("method") for of in stated)}
+    """The entry under a new name; a note if that is a published method's name and nothing in the
+    record says that this is the published network."""
+    published = record.get("published_network"), entry.get("published")
+    known = {entry["method"], *((one or {}).get("method") for one in published)}
     notes = [*entry.get("notes", ())]
     if is_published_name(method) and not known & {method, method.removesuffix("+")}:
         was = f"{entry['method']} in its results.json"
@@ -127,27 +128,28 @@ def _renamed(entry: Entry, method: str, record: Mapping[str, Any]) -> Entry:
 
 
 def _rules(protocol: Mapping[str, Any]) -> dict[str, Any]:
+    """What a protocol computes, without the texts about it."""
     return {k: v for k, v in protocol.items() if k not in ("line", "description", "source")}
 
 
-def _facts(run: Run, entry: Entry, own: bool) -> Iterator[tuple[str, Any]]:
-    """What all runs of a row, or of a column, should agree on."""
+def _facts(run: Run, entry: Entry, is_result: bool) -> Iterator[tuple[str, Any]]:
+    """Yield what runs of a column (LR images) or row (training) should agree on, and its value."""
     for line in run.record.get("sets", ()):
         if digest := (line.get("lq_fingerprint") or {}).get("sha256"):
             yield f"{line['set']} x{line['scale']}: the low-quality images", str(digest)
     for key, words in (("iter", "the iterations"), ("train_set", "the training sets")):
-        if own and (value := run.record.get(key)):
+        if is_result and (value := run.record.get(key)):
             yield f"{entry['method']}: {words}", str(value)
 
 
-def _differing(entry: Entry, first: Entry) -> bool:
-    """Whether scores differ by more than rounding on another machine."""
-    pairs = ((entry[key], first[key], least) for key, least in (("psnr", 5e-4), ("ssim", 5e-6)))
-    return any(a != b and (None in (a, b) or abs(a - b) >= least) for a, b, least in pairs)
+def _scores_differ(entry: Entry, first: Entry) -> bool:
+    """Whether scores differ by more (dB, SSIM) than the rounding errors of two machines explain."""
+    pairs = ((entry[key], first[key], limit) for key, limit in (("psnr", 5e-4), ("ssim", 5e-6)))
+    return any(a != b and (None in (a, b) or abs(a - b) >= limit) for a, b, limit in pairs)
 
 
 def _mean(entries: Sequence[Entry], metrics: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """The entry of one cell from those of all seeds, and what to warn of."""
+    """Return one cell's entry from those of all its seeds, and warnings."""
     merged = dict(entries[0])
     scored = [entry for entry in entries if entry["psnr"] is not None]
     if len(entries) == 1 or not scored:
@@ -165,14 +167,14 @@ def _mean(entries: Sequence[Entry], metrics: Mapping[str, Any]) -> tuple[dict[st
     merged |= {"runs": len(scored), "images": []}
     for name in dict.fromkeys(name for images in named for name in images):
         image = {"name": name}
-        for key in keys:  # the mean over all runs; None where one has none
-            found = [images.get(name, {}).get(key) for images in named]
-            image[key] = None if None in found else mean_and_deviation(found)[0]
+        for key in keys:  # the mean over all runs; None if one of them lacks it
+            scores = [images.get(name, {}).get(key) for images in named]
+            image[key] = None if None in scores else mean_and_deviation(scores)[0]
         merged["images"].append(image)
-    # A mean has the published score that stands beside all of it.
-    beside = [entry.get("published") or {} for entry in entries]
+    # The published score is kept if it is the same for all runs.
+    each = [entry.get("published") or {} for entry in entries]
     published = merged.pop("published", None)
-    if published and len({(of.get("method"), of.get("source")) for of in beside}) == 1:
+    if published and len({(one.get("method"), one.get("source")) for one in each}) == 1:
         merged["published"] = {**published, "difference": difference(merged, published)}
     if notes := [*dict.fromkeys(note for entry in entries for note in entry.get("notes", ()))]:
         merged["notes"] = notes
@@ -180,14 +182,14 @@ def _mean(entries: Sequence[Entry], metrics: Mapping[str, Any]) -> tuple[dict[st
 
 
 def compare(record: Mapping[str, Any], first: str, second: str) -> list[dict[str, Any]]:
-    """The paired differences of two methods of a merged record, per set, scale and protocol.
+    """Return ``first`` minus ``second``, image by image, per set, scale and protocol of a record.
 
     Returns:
-        Dicts with ``set``, ``scale``, ``protocol``, ``psnr`` and ``ssim`` (each as of
-        :func:`paired_difference`), for the cells that both have.
+        A dict per cell that both methods have: ``set``, ``scale``, ``protocol``, ``psnr`` and
+        ``ssim``; the last two are results of :func:`paired_difference`.
 
     Raises:
-        UserError: a method that the record does not have.
+        UserError: the record has no such method.
     """
     cells = {(e["method"], e["set"], e["scale"], e["protocol"]): e for e in entries_of(record)}
     known = dict.fromkeys(method for method, *_ in cells)
@@ -210,7 +212,7 @@ def compare(record: Mapping[str, Any], first: str, second: str) -> list[dict[str
 
 
 def difference_table(lines: Sequence[Mapping[str, Any]], first: str, second: str) -> Table:
-    """The table of :func:`compare`."""
+    """The table of the lines that :func:`compare` returns."""
     head = ["set", "protocol", "images", "PSNR in dB", "SSIM"]
     table = Table(head, [], title=f"{first} - {second}")
     for line in lines:
@@ -225,8 +227,8 @@ def difference_table(lines: Sequence[Mapping[str, Any]], first: str, second: str
     return table
 
 
-def _interval(of: Mapping[str, Any] | None, digits: int) -> str:
-    """``+0.043 [-0.020, +0.106]``."""
-    known = [] if of is None else [of[k] for k in ("mean", "low", "high") if of[k] is not None]
+def _interval(diff: Mapping[str, Any] | None, digits: int) -> str:
+    """A mean with its confidence interval, ``+0.043 [-0.020, +0.106]``; ``-`` if not known."""
+    known = [diff[k] for k in ("mean", "low", "high") if diff[k] is not None] if diff else []
     mean, *ends = [f"{x:+.{digits}f}" for x in known] or ["-"]
     return f"{mean} [{', '.join(ends)}]" if ends else mean

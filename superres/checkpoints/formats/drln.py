@@ -1,4 +1,9 @@
-"""The DRLN repository: DRLN on 0..255 with the mean *not* multiplied by 255, as published."""
+"""Weights of the DRLN repository: names and numbers of DRLN, and of DRLN-BAM for other formats.
+
+Tables map our module names to theirs. A letter in braces stands for any number, ``{n+1}`` and
+``{2c}`` for numbers computed from it. The published DRLN works on 0..255 but subtracts the mean of
+0..1 from that, and so must every network that uses its weights.
+"""
 
 from dataclasses import replace
 
@@ -14,19 +19,20 @@ COMMON = {
     "upsample.{k}.upsample_conv": "upsample.up.body.{3k}",
     "conv_last": "tail",
 }
-IN_BAM = {f"blocks.{{n}}.{m}": f"b{{n+1}}.ca.{m.removeprefix('attention.')}" for m in BAM}
-MEAN_IN_255 = {"rgb_mean": [value / 255 for value in MEAN], "img_range": 255.0}
+BAM_NAMES = {f"blocks.{{n}}.{m}": f"b{{n+1}}.ca.{m.removeprefix('attention.')}" for m in BAM}
+# rgb_mean is in units of img_range: 255 * (0.45 / 255) = 0.45 is subtracted.
+UNSCALED_MEAN = {"rgb_mean": [value / 255 for value in MEAN], "img_range": 255.0}
 
 DRLN = Layout(
     "DRLN",
     arguments.drln,
     {**COMMON, "blocks.{n}.attention.c{c}": "b{n+1}.ca.c{c}.body.0"},
-    convention={"attention": "laplacian", **MEAN_IN_255},
+    convention={"attention": "laplacian", **UNSCALED_MEAN},
     mean_shift=("sub_mean.shifter", "add_mean.shifter"),
 )
-DRLN_BAM = replace(  # of super-image and of the BAM repository
+DRLN_BAM = replace(  # not this repository's: super-image and the BAM repository store it so
     DRLN,
-    names={**COMMON, **IN_BAM},
+    names={**COMMON, **BAM_NAMES},
     convention={"attention": "bam", "rgb_mean": MEAN, "img_range": 1.0},
 )
 

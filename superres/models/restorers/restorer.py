@@ -1,4 +1,4 @@
-"""The restorer of single-scale networks."""
+"""A single-scale network with its loss and its way of inference, as one mmengine model."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ class Restorer(BaseModel):
     Args:
         backbone: a network, or the config of one, that maps (N, C, h, w) in [0, 1] to (N, C,
             h * scale, w * scale).
-        loss: config of one loss; a list of such, or a dict of named ones, is summed.
+        loss: config of one loss, or several that are summed and logged apart: a list (``loss_1``,
+            ``loss_2``, ...) or a dict from names (``loss_NAME``). L1Loss by default.
         data_preprocessor: config; :class:`DataPreprocessor` by default.
-        inference: arguments of :class:`superres.inference.Tiling` for ``predict``, such as
+        inference: arguments of :class:`superres.inference.Tiling` that ``predict`` uses, such as
             ``dict(tile='edsr-chop', self_ensemble=True)``.
     """
 
@@ -39,8 +40,8 @@ class Restorer(BaseModel):
         if isinstance(preprocessor, dict):
             preprocessor = MODELS.build(preprocessor)
         super().__init__(data_preprocessor=preprocessor)
-        built = isinstance(backbone, torch.nn.Module)
-        self.backbone = backbone if built else with_scale(MODELS.build(backbone), backbone)
+        is_network = isinstance(backbone, torch.nn.Module)
+        self.backbone = backbone if is_network else with_scale(MODELS.build(backbone), backbone)
         losses = loss or {"type": "L1Loss"}
         if isinstance(losses, list | tuple):
             losses = {str(i): one for i, one in enumerate(losses, start=1)}
@@ -53,8 +54,8 @@ class Restorer(BaseModel):
         )
         self.inference = dict(inference or {})
         self.run_backbone: Callable[[Tensor], Tensor] | None = None
-        """Computes the output that losses see, instead of the backbone itself, which it must
-        equal: a compiled form of it. Plain calls and ``predict`` use the backbone."""
+        """A compiled form of the backbone, or None: used for losses only, with equal output. Plain
+        calls and ``predict`` use the backbone itself."""
 
     @property
     def scale(self) -> int:
@@ -64,12 +65,12 @@ class Restorer(BaseModel):
     def forward(
         self, inputs: Tensor, data_samples: dict[str, Any] | None = None, mode: str = "tensor"
     ) -> Tensor | dict[str, Tensor]:
-        """One of three things, as mmengine's models do.
+        """Return losses, an upscaled image or the plain output, as mmengine's models do.
 
         Args:
             inputs: (N, C, h, w) in [0, 1].
-            data_samples: ``gt`` (N, C, H, W) in [0, 1] is needed for ``loss``.
-            mode: 'loss' gives a dict of scalars, 'predict' the result for images of any size
+            data_samples: with ``gt``, (N, C, h * scale, w * scale) in [0, 1], for 'loss'.
+            mode: 'loss' returns a dict of scalars, 'predict' the result for images of any size
                 (tiles, self-ensemble), 'tensor' the backbone's plain output.
         """
         if mode == "tensor":
@@ -82,12 +83,13 @@ class Restorer(BaseModel):
         raise ValueError(f"mode must be 'loss', 'predict' or 'tensor', not {mode!r}")
 
     def parse_losses(self, losses: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        """The sum that is trained on, and what is logged: ``loss`` (that sum) and each part.
+        """Return the sum that is trained on, and the values to log: it (``loss``) and each part.
 
-        As mmengine's, for losses that are scalars already, without its mean and sum of each.
+        Like mmengine's, which takes the mean of each loss first: scalars do not need that.
         """
         if not all(isinstance(value, Tensor) and value.dim() == 0 for value in losses.values()):
             return super().parse_losses(losses)
+        # By mmengine's rule other names are logged, not trained on.
         parts = [value for key, value in losses.items() if "loss" in key]
         total = parts[0]
         for value in parts[1:]:
@@ -95,9 +97,14 @@ class Restorer(BaseModel):
         return total, {"loss": total, **{k: v for k, v in losses.items() if k != "loss"}}
 
     def predict(self, inputs: Tensor, **options: Any) -> Tensor:
-        """(N, C, h, w) in [0, 1] to (N, C, h * scale, w * scale), not clamped."""
+        """Upscale (N, C, h, w) in [0, 1] to (N, C, h * scale, w * scale), not clamped.
+
+        Args:
+            inputs: images of any size.
+            **options: arguments of `Tiling` that replace those of ``inference``.
+        """
         return self.predict_with_record(inputs, **options)[0]
 
     def predict_with_record(self, inputs: Tensor, **options: Any) -> tuple[Tensor, UpscaleRecord]:
-        """:meth:`predict`, and how it was done (tiles, notes)."""
+        """The result of :meth:`predict`, and a record of how it was made (tiles, notes)."""
         return upscale_with_record(self.backbone, inputs, **{**self.inference, **options})
