@@ -1,4 +1,8 @@
-"""From a file on disk to a network, strictly, whatever the format, and back to a file of ours."""
+"""Loading networks from weight files of any known format, and saving them as files of ours.
+
+Loading is strict: a missing, unexpected or misshapen tensor is an error. 'own' are training
+checkpoints and exports of superres, 'foreign' all other files.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +34,7 @@ from superres.models.layers.backbone import Backbone
 from superres.output import printable
 
 logger = logging.getLogger("superres")
-BATCHES = "num_batches_tracked"
+BATCHES = "num_batches_tracked"  # a counter of batch norm that files may lack
 
 
 @dataclass
@@ -38,16 +42,16 @@ class LoadedWeights:
     """Weights in our names with the config that rebuilds their network.
 
     Attributes:
-        state_dict: name -> tensor, without prefix; float32 on the CPU. Empty of a network that
-            only spandrel knows.
-        config: the backbone's config, plain data with a ``type``.
-        format: the format they were read from.
-        notes: what a user should know about the reading.
+        state_dict: name -> tensor, without prefix; float32 on the CPU. Empty if ``network`` is set.
+        config: the backbone's arguments and its class name as ``type``; plain data.
+        format: the name of the file's format.
+        notes: what a user should know about how the file was read.
         partial: True if the file holds a part of the network only (LIIF's encoder).
         path: the file.
-        meta: what a training checkpoint of superres says of its training; else empty.
-        network: one that only spandrel knows; else None.
-        lacks: what the file does not hold: as asked for, or as its format has it; or absent.
+        meta: a training checkpoint's record of its training; empty for other files.
+        network: the network itself if only the package spandrel knows it; else None.
+        lacks: what is not in the file, such as the scale, the range or the weights of a part:
+            values come from the user or are the published ones, weights are missing.
     """
 
     state_dict: State
@@ -62,12 +66,12 @@ class LoadedWeights:
 
     @property
     def scales(self) -> list[Any]:
-        """The scales of the network; [None] where it has none."""
+        """The scales of the network; [None] if it has none."""
         return list(self.config.get("scales") or [self.config.get("scale")])
 
     @property
     def summary(self) -> str:
-        """One line: what was recognised, with the numeric convention."""
+        """One line for the user: file, format, network, scales, range and mean."""
         c = self.config
         mean = ", ".join(f"{value:.4g}" for value in c.get("rgb_mean") or ())
         words = [
@@ -89,33 +93,33 @@ def load_model(
     device: str | torch.device = "auto",
     **hints: Any,
 ) -> Backbone:
-    """Rebuild a network from a weight file alone, in evaluation mode.
+    """Build a network from a weight file, in evaluation mode.
 
     Args:
         name_or_path: a weight file of any known format, a folder in the Hugging Face layout, or
             the name of a published file (`superres.checkpoints.zoo.PUBLISHED`).
-        scale: the scale it must have; selects one in a network for several scales (MDSR). None
-            of a name that is there for several is x4, as on the command line.
+        scale: the scale it must have; selects one in a network for several scales (MDSR). A name
+            that comes in several scales is x4 if this is None.
         format, **hints: see `read_weights`.
-        device: where to put it; 'auto' is the first CUDA device if there is one, else the CPU.
+        device: 'auto' is the first CUDA device if there is one, else the CPU.
 
     Returns:
         A module that maps (N, C, h, w) RGB in [0, 1] to (N, C, h * scale, w * scale), not
         clamped, with ``scale`` and ``receptive_radius``.
 
     Raises:
-        UserError: see `read_weights`; also a file that holds a part of a network only.
+        UserError: see `read_weights`; also if the file holds only a part of a network.
     """
-    picked = networks.pick_device(device)
-    if scale is None and not os.path.exists(name_or_path) and (own := variants(str(name_or_path))):
-        scale = usual_scale(own)
-        logger.info("%s: x%d of %s", name_or_path, scale, ", ".join(f"x{s}" for s in own))
+    device = networks.pick_device(device)
+    if scale is None and not os.path.exists(name_or_path) and (has := variants(str(name_or_path))):
+        scale = usual_scale(has)
+        logger.info("%s: x%d of %s", name_or_path, scale, ", ".join(f"x{s}" for s in has))
     loaded = read_weights(name_or_path, format, scale, **hints)
     logger.info(loaded.summary)
     model = build_network(loaded)
     if scale is not None and hasattr(model, "set_scale"):
         model.set_scale(scale)
-    return model.to(picked).eval()
+    return model.to(device).eval()
 
 
 def read_weights(
@@ -129,16 +133,17 @@ def read_weights(
     Args:
         name_or_path: a file, a folder in the Hugging Face layout, or a published name.
         format: a name from `superres.checkpoints.formats.format_names` where keys alone cannot
-            tell; beats config.json and hash. 'spandrel' leaves the file to that package, which is
-            also asked about files that are of no format known here.
-        scale: the scale the network must have; needed where the file cannot say it.
+            tell; overrides config.json and hash. 'spandrel' leaves the file to that package, which
+            is also tried on files that no format here fits.
+        scale: the scale the network must have; needed if the file does not determine it.
         **hints: network arguments that no file holds, such as ``res_scale=0.1``.
 
     Raises:
         ScaleNeeded: the network works on an upscaled image (SRCNN, VDSR, rows 1 to 3 of the
             ablation study), and no scale was given.
-        UserError: see `open_weights`, `find_state`, `clean` and `detect`; also a missing,
-            unexpected or misshapen tensor (named), and another scale or argument than asked for.
+        UserError: the file cannot be read (see `open_weights`), holds no state dict, has an unknown
+            or ambiguous format, a missing, unexpected or misshapen tensor (named), or another
+            scale or argument than asked for.
     """
     if scale is not None and (isinstance(scale, bool) or not isinstance(scale, Integral)):
         raise UserError(f"scale must be a whole number such as 2, 3 or 4, not {scale!r}")
@@ -153,7 +158,7 @@ def read_weights(
     if loaded is None:
         loaded = _foreign(tree, path, format, hints if scale is None else {**hints, "scale": scale})
     elif loaded.config.get("scale") == 1 and "interpolation" in loaded.config:
-        # SRCNN or VDSR, stored as it takes upscaled images: it makes any scale.
+        # SRCNN or VDSR, saved for images that are upscaled already: fits any scale.
         loaded.config["scale"] = scale or 1
     if scale not in (None, *loaded.scales) and not loaded.partial and loaded.scales != [None]:
         has = " and ".join(f"x{s}" for s in loaded.scales)
@@ -174,16 +179,17 @@ def read_weights(
 
 
 def _fewer_channels(config: Mapping[str, Any]) -> str:
+    """``1 channel of 3`` if the network returns fewer channels than it takes, else ''."""
     takes, makes = (config.get(key) or 0 for key in ("in_channels", "out_channels"))
     return f"{makes} channel{'s' * (makes > 1)} of {takes}" if 0 < makes < takes else ""
 
 
 def build_network(loaded: LoadedWeights) -> nn.Module:
-    """The network of `read_weights`' result, weights in place, on the CPU.
+    """Build the network of a result of `read_weights`, with its weights, on the CPU.
 
     Raises:
-        UserError: the weights are a part of a network only, or it makes fewer channels than it
-            takes.
+        UserError: the weights are only a part of a network, or the network returns fewer channels
+            than it takes.
     """
     if loaded.network is not None:
         return loaded.network
@@ -198,7 +204,7 @@ def build_network(loaded: LoadedWeights) -> nn.Module:
     model.load_state_dict(loaded.state_dict, strict=True, assign=True)
     ours = type(model).__module__.startswith("superres.")
     if not ours or any(t.is_meta for t in chain(model.parameters(), model.buffers())):
-        # A network that makes tensors outside its state dict has to be built for real.
+        # Tensors outside the state dict, which this may have, exist only if it is built for real.
         model = networks.build_named(loaded.config)
         model.load_state_dict(loaded.state_dict, strict=True)
     model.superres_config = dict(loaded.config)  # so that it can be saved again
@@ -249,7 +255,12 @@ def safetensors_bytes(
 
 
 def _own(tree: Any, metadata: Mapping[str, str], path: Path) -> LoadedWeights | None:
-    """Our own training checkpoint or export, or None."""
+    """Read a training checkpoint or export of superres; None for any other file.
+
+    Args:
+        tree, metadata: the result of `open_weights`.
+        path: the file, for messages.
+    """
     notes: list[str] = []
     meta: Mapping[str, Any] = {}
     if weight_files.METADATA_KEY in metadata:
@@ -270,7 +281,7 @@ def _own(tree: Any, metadata: Mapping[str, str], path: Path) -> LoadedWeights | 
         return None
     state = state_dict.clean(state, str(path))
     counts = [v for k, v in config.items() if str(k).startswith("num_") and isinstance(v, int)]
-    if prod(counts) > len(state):  # it would be built for hours before that is noticed
+    if prod(counts) > len(state):  # found here, since building it could take hours
         raise UserError(
             f"{path}: the network in its config has more blocks than the file has tensors "
             f"({len(state)}); the file is damaged or of another network"
@@ -278,7 +289,7 @@ def _own(tree: Any, metadata: Mapping[str, str], path: Path) -> LoadedWeights | 
     try:
         wanted = networks.network_shapes(config)
         config = networks.plain(networks.full_config(config))
-    except Exception as error:  # whatever a foreign config makes a constructor raise
+    except Exception as error:  # a constructor may raise anything
         raise UserError(
             f"{path}: the network in its config cannot be built here: {error}"
         ) from error
@@ -287,7 +298,8 @@ def _own(tree: Any, metadata: Mapping[str, str], path: Path) -> LoadedWeights | 
 
 
 def _backbone(tree: Any, entry: str) -> dict[str, Any]:
-    """A restorer's network in an entry of a checkpoint, by the network's names, also behind DDP."""
+    """The backbone's tensors in an entry of a training checkpoint, without the prefixes
+    ``backbone.`` and ``module.`` (DistributedDataParallel's); empty if there are none."""
     named = tree.get(entry) if isinstance(tree, Mapping) else None
     if not isinstance(named, Mapping):
         return {}
@@ -297,27 +309,38 @@ def _backbone(tree: Any, entry: str) -> dict[str, Any]:
 
 
 def _foreign(tree: Any, path: Path, format: str | None, hints: Mapping[str, Any]) -> LoadedWeights:
-    """The weights of others: of a format here, or of a network that spandrel knows."""
+    """Read a file that superres did not write: of a format here, or of a network of spandrel."""
     state, notes = state_dict.find_state(tree, str(path))
     state = state_dict.clean(state, str(path))
     match = None if format == SPANDREL else detect(shapes_of(state), path, hints, format)
     if match is not None:
         return _published(state, path, match, notes)
-    # As it is first: what is a prefix to us (model.) is a part of some networks' names.
-    told = nearest(FORMATS, {pattern(key) for key in state})
-    unknown = f"{path}: the weights of a network that is not known here; {told}."
+    closest = nearest(FORMATS, {pattern(key) for key in state})
+    unknown = f"{path}: the weights of a network that is not known here; {closest}."
+    # First as in the file: what is a prefix here (model.) belongs to the names of some networks.
     network = load_foreign(unknown, tree, state)
     return LoadedWeights({}, network.config, SPANDREL, notes, path=path, network=network)
 
 
 def _published(state: State, path: Path, match: Match, notes: list[str]) -> LoadedWeights:
+    """Rename, check and complete the weights of a published format.
+
+    Args:
+        state: the file's tensors under their names.
+        path: the file.
+        match: the format, the layout (a network in that format) and the hints that fit the file.
+        notes: what was noted so far; more are added.
+
+    Raises:
+        ScaleNeeded, UserError: see `read_weights`.
+    """
     layout, shapes = match.layout, shapes_of(state)
     title = f"{layout.network} of {match.format.title}"
     try:
         # With today's defaults written out, so that a later change of one changes no weights.
         config = networks.plain(networks.full_config(layout.config(shapes, match.hints)))
         wanted = networks.network_shapes(config)
-        table = layout.expected(wanted)
+        our_key = layout.expected(wanted)  # by theirs
     except UserError as error:
         raise UserError(f"{path}: {title}: {error}") from error
     except (LookupError, ValueError, TypeError, ArithmeticError) as error:  # impossible shapes
@@ -325,13 +348,14 @@ def _published(state: State, path: Path, match: Match, notes: list[str]) -> Load
             f"{path}: looks like {title}, but tensors that tell its size are missing or have "
             f"other shapes than any such network ({error})"
         ) from error
-    named = scale_in_name(path.name)
+    named_scale = scale_in_name(path.name)
     if layout.enlarges_first and "scale" not in match.hints:
         raise ScaleNeeded(
             f"{path}: the scale of this {layout.network} ({match.format.title}) is not in the "
-            f"file, since the network works on an upscaled image; pass scale={named or 2} "
-            f"(--scale {named or 2})"
+            f"file, since the network works on an upscaled image; pass "
+            f"scale={named_scale or 2} (--scale {named_scale or 2})"
         )
+    # The mean may be in the file, as 1x1 convolutions.
     mean = layout.mean_keys() if layout.mean_applied else []
     has_mean = any(key in shapes for key in mean)
     unused = () if has_mean else layout.mean_keys()
@@ -339,15 +363,15 @@ def _published(state: State, path: Path, match: Match, notes: list[str]) -> Load
     colours = len(config.get("rgb_mean") or ())
     shift = {"weight": (colours, colours, 1, 1), "bias": (colours,)}
     needed = {key: shift[key.rpartition(".")[2]] for key in mean if has_mean}  # all of it, or none
-    _check(f"{path}: as {title}", needed | {t: wanted[o] for t, o in table.items()}, given)
-    ours = {table[key]: value for key, value in given.items() if key in table}
+    _check(f"{path}: as {title}", needed | {t: wanted[o] for t, o in our_key.items()}, given)
+    ours = {our_key[key]: value for key, value in given.items() if key in our_key}
     if layout.settle is not None:
         layout.settle(config, ours)
     for key in wanted:
         if key.endswith(BATCHES) and not layout.partial:
             ours.setdefault(key, torch.zeros((), dtype=torch.long))
-    if layout.enlarges_first and named and config["scale"] not in (1, named):
-        notes.append(f"its name says x{named}")
+    if layout.enlarges_first and named_scale and config["scale"] not in (1, named_scale):
+        notes.append(f"its name says x{named_scale}")
     if has_mean:
         notes += state_dict.fold_mean_shift(ours, config, [state[key] for key in mean], str(path))
     elif mean:
@@ -362,7 +386,10 @@ def _published(state: State, path: Path, match: Match, notes: list[str]) -> Load
 
 
 def _check(what: str, wanted: Shapes, state: State) -> None:
-    """All tensors are there, and of floating-point numbers; batch norm's counters may be absent."""
+    """Raise `UserError` unless all tensors are there, of these shapes and floating-point numbers.
+
+    ``what`` begins the message. Batch norm's counters may be absent, and are integers.
+    """
     wanted = {k: v for k, v in wanted.items() if k in state or not k.endswith(BATCHES)}
     if faults := state_dict.differences(wanted, state):
         raise UserError(

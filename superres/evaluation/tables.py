@@ -1,6 +1,7 @@
-"""Tables of results: what stands in them, before anybody formats it.
+"""Tables of results as rows of text.
 
-A table is text in rows and columns. ``render`` writes one for a terminal, Markdown or LaTeX.
+`superres.evaluation.render` writes them for a terminal, Markdown or LaTeX. An entry is a cell: one
+method on one set at one scale by one protocol, see `superres.evaluation.record.Result`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 from superres.evaluation.record import Entry, entries_of
 
 MISSING = " *"
-"""Stands behind a mean over some images only; a note says which ones are missing."""
+"""Marks a mean that leaves out some images; a note names them."""
 
 
 @dataclass
@@ -22,11 +23,11 @@ class Table:
 
     Attributes:
         header: one text per column; the first column names the rows.
-        rows: as many texts each.
-        groups: how many columns, after the first, belong together and are not to be torn apart;
-            empty where each stands alone.
-        title: what it is about.
-        notes: lines beneath it.
+        rows: each has one text per column.
+        groups: sizes of the groups of columns after the first, which stay together when a wide
+            table is split; empty if every column stands alone.
+        title: its subject.
+        notes: lines below it.
     """
 
     header: list[str]
@@ -37,42 +38,44 @@ class Table:
 
 
 def result_tables(record: Mapping[str, Any]) -> list[Table]:
-    """One table per protocol: rows are methods, columns sets and scales, PSNR / SSIM.
+    """Return one table per protocol: rows are methods, columns sets and scales, cells PSNR / SSIM.
 
-    Where a published value is known, its column and that of the difference follow.
+    Published scores, where known, and the difference to them follow in two more columns, and each
+    further metric in another.
     """
     entries = entries_of(record)
     metrics = record.get("metrics") or {}
     tables = []
     for protocol in dict.fromkeys(entry["protocol"] for entry in entries):
-        mine = [entry for entry in entries if entry["protocol"] == protocol]
-        methods = list(dict.fromkeys(entry["method"] for entry in mine))
-        cells = {(e["method"], e["set"], e["scale"]): e for e in mine}
+        scored = [entry for entry in entries if entry["protocol"] == protocol]
+        methods = list(dict.fromkeys(entry["method"] for entry in scored))
+        cells = {(e["method"], e["set"], e["scale"]): e for e in scored}
         table = Table(["method"], [[method] for method in methods], title=protocol)
-        for name, scale in dict.fromkeys((entry["set"], entry["scale"]) for entry in mine):
+        for name, scale in dict.fromkeys((entry["set"], entry["scale"]) for entry in scored):
             found = [cells.get((method, name, scale), {}) for method in methods]
             column = f"{name} x{scale}"
-            parts = {column: format_cell}
+            # Header of a column -> what makes its text from an entry.
+            columns = {column: format_cell}
             if any(entry.get("published") for entry in found):
-                parts |= {"published": _published, "difference": _difference}
-            for key, of in metrics.items():
+                columns |= {"published": _published, "difference": _difference}
+            for key, metric in metrics.items():
                 if any(key in entry for entry in found):
-                    parts[f"{column} {of.get('title', key)}"] = partial(_metric, key)
-            table.header += parts
-            table.groups.append(len(parts))
+                    columns[f"{column} {metric.get('title', key)}"] = partial(_metric, key)
+            table.header += columns
+            table.groups.append(len(columns))
             for row, entry in zip(table.rows, found):
-                row += [form(entry) if entry else "" for form in parts.values()]
-        lines = [of["line"] for key, of in metrics.items() if any(key in e for e in mine)]
+                row += [text_of(entry) if entry else "" for text_of in columns.values()]
+        lines = [m["line"] for key, m in metrics.items() if any(key in e for e in scored)]
         described = record["protocols"][protocol]["line"]
-        table.notes = [f"PSNR / SSIM by {described}", *lines, *_notes(mine)]
+        table.notes = [f"PSNR / SSIM by {described}", *lines, *_notes(scored)]
         tables.append(table)
     return tables
 
 
 def format_cell(entry: Entry) -> str:
-    """``38.27 / 0.9614``; ``-`` where nothing was scored, ``*`` behind where something is missing.
+    """PSNR / SSIM as ``38.27 / 0.9614``; ``-`` if no image was scored, `MISSING` if some were not.
 
-    With the standard deviation over several runs: ``38.27 ± 0.02 / 0.9614 ± 0.0001 (n=3)``.
+    The mean of several runs has its standard deviation: ``38.27 ± 0.02 / 0.9614 ± 0.0001 (n=3)``.
     """
     if entry["psnr"] is None:
         return "-"
@@ -82,34 +85,36 @@ def format_cell(entry: Entry) -> str:
 
 
 def _with_deviation(entry: Entry, key: str, digits: int) -> str:
+    """A score as ``38.27 ± 0.02``; without a deviation, or ``-``, if that is not known."""
     parts = [entry.get(key), entry.get(f"{key}_std")]
     return " ± ".join(f"{x:.{digits}f}" for x in parts if x is not None) or "-"
 
 
 def _metric(key: str, entry: Entry) -> str:
-    """The mean of a further metric, marked like PSNR's where images lack it."""
+    """A further metric's mean, with `MISSING` if some images lack it."""
     text = _with_deviation(entry, key, 4)
     return text + MISSING * (text != "-" and is_partial(entry, key))
 
 
 def is_partial(entry: Entry, key: str = "psnr") -> bool:
-    """Some images are missing from the mean."""
+    """Whether the mean of a metric leaves out some images."""
     return any(image.get(key) is None for image in entry["images"])
 
 
 def _published(entry: Entry) -> str:
+    """The text of the column "published"."""
     return format_published(entry["published"]) if entry.get("published") else ""
 
 
 def format_published(published: Mapping[str, Any]) -> str:
-    """As printed there: two digits, or four."""
+    """A published score with as many digits of PSNR as its source prints, two or four."""
     psnr, ssim = published["psnr"], published["ssim"]
     text = "-" if psnr is None else f"{psnr:.{2 if round(psnr, 2) == psnr else 4}f}"
     return text if ssim is None else f"{text} / {ssim:.4f}"
 
 
 def _difference(entry: Entry) -> str:
-    """Ours less published: ``+0.01 / -0.0002``."""
+    """Our score minus the published one: ``+0.01 / -0.0002``."""
     found = (entry.get("published") or {}).get("difference") or {}
     digits = {"psnr": 2, "ssim": 4}
     parts = [f"{found[k]:+.{n}f}" for k, n in digits.items() if found.get(k) is not None]
@@ -117,7 +122,7 @@ def _difference(entry: Entry) -> str:
 
 
 def _notes(entries: Sequence[Entry]) -> list[str]:
-    """What is said of columns, with the rows that it is about, and who published what."""
+    """The notes of a table: of its entries, with their rows and column, and of published scores."""
     rows: dict[str, list[str]] = {}
     methods_by_note: dict[tuple[str, str], list[str]] = {}
     sources: dict[str, None] = {}
@@ -131,19 +136,19 @@ def _notes(entries: Sequence[Entry]) -> list[str]:
             sources[f"  published: {published['method']}: {published['source']}{note}"] = None
     notes = []
     for (column, note), methods in methods_by_note.items():
-        # What holds for all rows is said once.
-        of = "" if methods == rows[column] else f"{', '.join(methods)}, "
-        notes.append(f"  {of}{column}: {note}")
+        # A note of all rows names none of them.
+        who = "" if methods == rows[column] else f"{', '.join(methods)}, "
+        notes.append(f"  {who}{column}: {note}")
     return [*notes, *sources]
 
 
 def all_tables(record: Mapping[str, Any]) -> list[Table]:
-    """:func:`result_tables`, and one of parameters, operations, time and memory, if known."""
+    """:func:`result_tables`, and a table of parameters, operations, time and memory if known."""
     costs = {cost["scale"]: cost for cost in record.get("costs", ())}
     note = (
         "Time of the network and of moving images to and from it, on "
         f"{record.get('device', '')}; peak MiB: {record.get('memory_means', '')}. GFLOPs to "
-        "make an image of 1280x720, an addition and a multiplication being two."
+        "make an image of 1280x720, counting multiply and add separately."
     )
     head = ["set", "parameters", "GFLOPs", "s/image (median)", "s in all", "peak MiB"]
     table = Table(head, [], title="cost", notes=[note])

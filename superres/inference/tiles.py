@@ -16,7 +16,7 @@ import numpy as np
 
 from superres.errors import UserError
 from superres.inference import windows
-from superres.inference.memory import free_memory, give_back, is_out_of_memory, on_gpu
+from superres.inference.memory import default_budget, empty_cache, is_out_of_memory, on_gpu
 from superres.inference.network import Backend
 
 CPU_BUDGET = 768 << 20
@@ -170,7 +170,7 @@ class Tiler:
             except Exception as error:
                 note = self._smaller(error, sides, image)
             # Only here is the failed attempt's memory free: the exception held it until now.
-            give_back(self.net.device)
+            empty_cache(self.net.device)
 
     def _how(self, sides: Sides | None, ran_out: str) -> UpscaleRecord:
         """The record of an image that is done whole, or in tiles."""
@@ -216,7 +216,7 @@ class Tiler:
         # The network's output is there twice, cut out and resized.
         each = count * (self.net.bytes_per_pixel + 8 * channels * self.net.scale**2)
         context = 2 * self._overlap
-        budget = self.tiling.memory_budget or free_memory(self.net.device)
+        budget = self.tiling.memory_budget or default_budget(self.net.device)
         # Tiles that do not equal the whole image are the last resort.
         if self.tiling.memory_budget is None and self._exact and not on_gpu(self.net.device):
             cheap = context / (1 - _WASTE**-0.5)  # side of what a tile sees

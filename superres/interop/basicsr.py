@@ -24,23 +24,23 @@ _COMMON = {
     "num_block": "num_blocks",
     "upscale": "scale",
 }
-_NUMBERS = {"img_range": "img_range", "rgb_mean": "rgb_mean"}
+_RANGE = {"img_range": "img_range", "rgb_mean": "rgb_mean"}
 _NETWORKS: dict[str, tuple[dict[str, str | None], Tree]] = {
-    "EDSR": ({**_COMMON, **_NUMBERS, "res_scale": "res_scale"}, {}),
+    "EDSR": ({**_COMMON, **_RANGE, "res_scale": "res_scale"}, {}),
     "MSRResNet": (_COMMON, {"upsample_act": True, "init": "basicsr"}),
     "RCAN": (
-        {**_COMMON, **_NUMBERS, "num_group": "num_groups", "squeeze_factor": "reduction"},
+        {**_COMMON, **_RANGE, "num_group": "num_groups", "squeeze_factor": "reduction"},
         {},
     ),
     "RRDBNet": ({**_COMMON, "num_grow_ch": "growth", "scale": "scale"}, {}),
     "SRVGGNetCompact": ({**_COMMON, "num_conv": "num_convs", "act_type": "act"}, {}),
 }
-"""Per network: our words for its arguments, and what it implies."""
+"""Class -> (argument -> ours; arguments of our class that make it theirs)."""
 
-_OF_SETS = """name type dataroot_gt dataroot_lq meta_info_file filename_tmpl io_backend gt_size
+_DATASET_KEYS = """name type dataroot_gt dataroot_lq meta_info_file filename_tmpl io_backend gt_size
     use_hflip use_rot use_shuffle num_worker_per_gpu batch_size_per_gpu dataset_enlarge_ratio
     prefetch_mode num_prefetch_queue pin_memory mean std color scale phase""".split()  # noqa: SIM905
-_NOTHING_TO_DO = (
+_NOT_NEEDED = (
     *("name", "num_gpu", "dist_params", "find_unused_parameters"),
     *("path.strict_load_g", "path.param_key_g", "val.save_img", "val.pbar"),
     *("logger.use_tb_logger", "logger.use_wandb", "logger.wandb.resume_id"),
@@ -78,7 +78,7 @@ def translate(tree: Mapping[str, Any], where: str) -> Recipe:
         reader.take("model_type")
         reader.take("path.pretrain_network_g")
         config["train_set"] = None
-    for key in (*_NOTHING_TO_DO, "datasets"):
+    for key in (*_NOT_NEEDED, "datasets"):
         reader.take(key)
     left = reader.left(*list(reader.tree))
     recipe.notes += [f"{key} is not read" for key in left]
@@ -86,13 +86,14 @@ def translate(tree: Mapping[str, Any], where: str) -> Recipe:
 
 
 def _network(reader: Reader, scale: int) -> Tree:
+    """The config of our backbone."""
     node = dict(reader.take("network_g"))
     name = node.pop("type", None)
     if name not in _NETWORKS:
         raise reader.refuse("network_g.type", name)
     words, implied = _NETWORKS[name]
     if name == "RCAN":
-        node.setdefault("num_block", 16)
+        node.setdefault("num_block", 16)  # BasicSR's default; ours is 20
         if node.pop("res_scale", 1) != 1:
             raise reader.refuse("network_g.res_scale", "another than 1")
     backbone = {"type": name, **renamed(reader, "network_g", node, words), **implied}
@@ -106,8 +107,8 @@ def _scoring(reader: Reader, recipe: Recipe, prefix: str) -> None:
     sets = [_set(reader, k, v) for k, v in datasets.items() if k.startswith(prefix)]
     config |= {"data_root": ".", "val_sets": [], "test_sets": []}
     config[f"{prefix.rstrip('_')}_sets"] = sets
-    odd = ((key, word) for key, one in datasets.items() for word in one if word not in _OF_SETS)
-    recipe.notes += [f"datasets.{key}.{word} is not read" for key, word in odd]
+    odd = ((key, k) for key, one in datasets.items() for k in one if k not in _DATASET_KEYS)
+    recipe.notes += [f"datasets.{key}.{k} is not read" for key, k in odd]
     metrics = {m.pop("type", name): m for name, m in (reader.take("val.metrics") or {}).items()}
     ours = [f"calculate_{name}" for name in ("psnr", "ssim")]
     recipe.notes += [f"the metric {name} is not computed" for name in metrics if name not in ours]
@@ -141,7 +142,7 @@ def _training(reader: Reader, recipe: Recipe) -> None:
     _schedule(reader, config)
     config["log_interval"] = int(reader.take("logger.print_freq", 100))
     config["checkpoint_interval"] = int(reader.take("logger.save_checkpoint_freq", 5000))
-    config["max_keep_checkpoints"] = None
+    config["max_keep_checkpoints"] = None  # BasicSR keeps all
     config["val_interval"] = int(reader.take("val.val_freq", config["max_iters"]))
     start = reader.take("path.pretrain_network_g")
     if start:
@@ -161,6 +162,7 @@ def _set(reader: Reader, key: str, dataset: Tree) -> Tree:
 
 
 def _schedule(reader: Reader, config: Tree) -> None:
+    """Set ``max_iters``, ``optim_wrapper``, ``ema`` and ``param_scheduler``."""
     config["max_iters"] = int(reader.take("train.total_iter"))
     optimizer = {k: v for k, v in reader.take("train.optim_g").items() if v or k != "weight_decay"}
     config["optim_wrapper"] = {"type": "OptimWrapper", "optimizer": optimizer}

@@ -1,4 +1,9 @@
-"""Configs of MMEditing 0.x (``BasicRestorer``) and MMagic 1.x (``BaseEditModel``)."""
+"""Reading configs of MMEditing 0.x (``BasicRestorer``) and MMagic 1.x (``BaseEditModel``).
+
+A `Reader` hands out each key once (``take``), makes the error for what cannot be translated
+(``refuse``) and lists the keys that nobody took (``left``). ``old`` is True for 0.x; ``place`` and
+``where`` name a key and the file in messages.
+"""
 
 from __future__ import annotations
 
@@ -27,9 +32,10 @@ _NETWORKS: dict[str, tuple[dict[str, str | None], Tree]] = {
     "RDN": ({**_COMMON, "num_layers": "num_layers", "channel_growth": "growth"}, {}),
     "RRDBNet": ({**_COMMON, "growth_channels": "growth"}, {}),
 }
-"""Per network (0.x; 1.x puts Net behind some): our words for its arguments, and what it implies."""
+"""Class (in 1.x perhaps with Net behind) -> our names of its arguments, and what we add."""
 
-_NOTHING_TO_DO = (
+# Transforms whose work our datasets do.
+_NOT_NEEDED = (
     *("LoadImageFromFile", "RescaleToZeroOne", "SetValues", "Collect", "ImageToTensor"),
     *("PackInputs", "PackEditInputs", "CopyValues", "ToTensor"),
 )
@@ -42,15 +48,15 @@ def recognises(tree: Mapping[str, Any]) -> bool:
 
 
 def translate(tree: Mapping[str, Any], where: str) -> Recipe:
-    """A config of theirs in superres's keys.
+    """Translate a training config into superres's keys.
 
     Args:
-        tree: its content, inheritance done.
+        tree: its content, with ``_base_`` merged.
         where: names its file in messages.
 
     Raises:
-        UserError: what would train otherwise here: adversarial training, networks, losses,
-            transforms, normalisations and schedules that have no counterpart.
+        UserError: something would train differently here: adversarial training, or a network,
+            loss, transform, normalisation or schedule without a counterpart.
     """
     reader, old = Reader(tree, where), "train_dataloader" not in tree
     recipe = Recipe("MMEditing 0.x" if old else "MMagic 1.x", paths=reader.paths)
@@ -65,6 +71,7 @@ def translate(tree: Mapping[str, Any], where: str) -> Recipe:
 
 
 def _model(reader: Reader, config: Tree, old: bool) -> None:
+    """Set ``model`` and ``scale``."""
     kind = reader.take("model.type")
     if kind not in ("BasicRestorer", "BaseEditModel"):
         raise reader.refuse("model.type", kind)
@@ -73,26 +80,27 @@ def _model(reader: Reader, config: Tree, old: bool) -> None:
     ours = name if name in _NETWORKS else name.removesuffix("Net")
     if ours not in _NETWORKS:
         raise reader.refuse("model.generator.type", name)
-    words, implied = _NETWORKS[ours]
-    backbone = {"type": ours, **renamed(reader, "model.generator", generator, words), **implied}
+    names, implied = _NETWORKS[ours]
+    backbone = {"type": ours, **renamed(reader, "model.generator", generator, names), **implied}
     if ours == "SRCNN":
         widths = list(backbone.get("channels", (3, 64, 32, 3)))
         backbone |= {"in_channels": widths[0], "out_channels": widths[-1], "channels": widths[1:-1]}
     config["scale"] = backbone.pop("scale", 4)
     loss = loss_of(reader, "model.pixel_loss", reader.take("model.pixel_loss"))
     config["model"] = {"type": "Restorer", "backbone": backbone, "loss": loss}
-    numbers = reader.take("model.data_preprocessor") or reader.take("data_preprocessor") or {}
-    shift, spread = numbers.get("mean", [127.5]), numbers.get("std", [127.5])
-    if not old and (any(shift) or any(s != 255 for s in spread)):
+    given = reader.take("model.data_preprocessor") or reader.take("data_preprocessor") or {}
+    mean, std = given.get("mean", [127.5]), given.get("std", [127.5])  # MMagic's defaults
+    if not old and (any(mean) or any(s != 255 for s in std)):
         raise reader.refuse(
-            "model.data_preprocessor", numbers, "must bring images to [0, 1]: mean 0, std 255"
+            "model.data_preprocessor", given, "must bring images to [0, 1]: mean 0, std 255"
         )
     reader.take("model.train_cfg")
 
 
 def _data(reader: Reader, recipe: Recipe, old: bool, test_cfg: Tree) -> None:
+    """Set the training set and its pipeline, and the sets of validation and test."""
     config, scale = recipe.config, recipe.config["scale"]
-    config["data_root"] = "."
+    config["data_root"] = "."  # their paths are relative to the current folder
     if old:
         data = reader.take("data") or {}
         loader = {**data, **(data.get("train_dataloader") or {})}
@@ -119,43 +127,43 @@ def _data(reader: Reader, recipe: Recipe, old: bool, test_cfg: Tree) -> None:
 
 
 Scored = list[tuple[str, Tree | None, list[Tree]]]
-"""Data sets: the key, what stands there, and the metrics that it is scored by."""
+"""Datasets of validation or test: key (for messages), config, metrics that score it."""
 
 
 def _scored(reader: Reader) -> list[Scored]:
-    """The data sets of validation and of tests."""
+    """Return two lists, of validation and of test; 1.x only."""
     found = []
     for role in ("val", "test"):
-        sets = [one.get("dataset") for one in _listed(reader.take(f"{role}_dataloader"))]
-        each = _listed(reader.take(f"{role}_evaluator"))
-        if len(sets) < 2 or len(each) != len(sets):  # all metrics are for all sets
-            each = [each] * len(sets)
+        sets = [one.get("dataset") for one in _as_list(reader.take(f"{role}_dataloader"))]
+        evaluators = _as_list(reader.take(f"{role}_evaluator"))
+        if len(sets) < 2 or len(evaluators) != len(sets):  # all of them are for each set
+            evaluators = [evaluators] * len(sets)
         place = f"{role}_dataloader.dataset"
-        found.append([(place, one, _metrics(scores)) for one, scores in zip(sets, each)])
+        found.append([(place, one, _metrics(by)) for one, by in zip(sets, evaluators)])
     return found
 
 
-def _metrics(scores: Any) -> list[Any]:
-    """The metrics of evaluators, in lists or not, by themselves or as their ``metrics``."""
-    if isinstance(scores, dict) and "metrics" in scores:
-        return _metrics(scores["metrics"])
-    if isinstance(scores, list | tuple):
-        return [metric for one in scores for metric in _metrics(one)]
-    return [] if scores is None else [scores]
+def _metrics(evaluator: Any) -> list[Any]:
+    """The metrics of an evaluator: a metric, a dict with ``metrics``, or lists of both, nested."""
+    if isinstance(evaluator, dict) and "metrics" in evaluator:
+        return _metrics(evaluator["metrics"])
+    if isinstance(evaluator, list | tuple):
+        return [metric for one in evaluator for metric in _metrics(one)]
+    return [] if evaluator is None else [evaluator]
 
 
 def evaluation(tree: Tree, where: str) -> list[str]:
-    """Put our keys in the place of val_dataloader, test_dataloader and their evaluators.
+    """Replace val_dataloader, test_dataloader and their evaluators in a config of ours by our keys.
 
     Args:
-        tree: a config of ours, changed in place.
+        tree: the config, changed in place.
         where: names its file in messages.
 
     Returns:
-        What has no counterpart.
+        Notes on what has no counterpart.
 
     Raises:
-        UserError: a data set that cannot be read here.
+        UserError: superres cannot read a dataset.
     """
     reader, notes = Reader(tree, where), []
     scored = _scored(reader)
@@ -189,22 +197,22 @@ def _evaluation(
             here = protocols.setdefault(name, [])
             here += [p for p in _protocols(reader, notes, metrics, scale, old) if p not in here]
             sets[-1].append(found)
-    known, tests = sets
-    others = [
-        {**s, "validate": False} if isinstance(s, dict) else s for s in tests if s not in known
+    val_sets, tests = sets
+    test_sets = [
+        {**s, "validate": False} if isinstance(s, dict) else s for s in tests if s not in val_sets
     ]
-    ways = [way[0] if len(way) == 1 else way for way in protocols.values()]
-    same = all(way == ways[0] for way in ways)
-    by = (
-        (ways or [protocol_of(scale, 0, False, not old)])[0] if same else dict(zip(protocols, ways))
-    )
-    return {"val_sets": known, "test_sets": others, "protocols": by}
+    each = [own[0] if len(own) == 1 else own for own in protocols.values()]
+    if all(own == each[0] for own in each):  # one for all sets
+        by = each[0] if each else protocol_of(scale, 0, False, not old)
+    else:
+        by = dict(zip(protocols, each))
+    return {"val_sets": val_sets, "test_sets": test_sets, "protocols": by}
 
 
 def _protocols(
     reader: Reader, notes: list[str], metrics: list[Any], scale: int, old: bool
 ) -> list[Any]:
-    """The ways in which some metrics score a set."""
+    """The protocols that score a set as these metrics do, each once."""
     found, names = [], []
     for metric in metrics or [{"type": "PSNR"}]:
         metric = {"type": metric} if isinstance(metric, str) else metric
@@ -212,9 +220,9 @@ def _protocols(
         if names[-1] not in ("PSNR", "SSIM"):
             notes.append(f"the metric {names[-1]} is not computed")
             continue
-        words = ("type", "crop_border", "convert_to", "prefix", "scaling", "device")
+        known = ("type", "crop_border", "convert_to", "prefix", "scaling", "device")
         if odd := [
-            k for k in metric if k not in words and not k.endswith(("_key", "_device", "_order"))
+            k for k in metric if k not in known and not k.endswith(("_key", "_device", "_order"))
         ]:
             raise reader.refuse("an evaluator's metric", metric, f"has the key {odd[0]}")
         border, luma = metric.get("crop_border", 0), str(metric.get("convert_to")).lower() == "y"
@@ -222,10 +230,11 @@ def _protocols(
         if old and border and not luma and names[-1] == "SSIM":
             found.append("mmediting-ssim-bug")
             notes.append("its SSIM is of the blue channel alone, the column mmediting-ssim-bug")
-    return [way for i, way in enumerate(found) if way not in found[:i]]
+    return [one for i, one in enumerate(found) if one not in found[:i]]
 
 
 def _set(reader: Reader, place: str, dataset: Tree) -> Tree:
+    """A dataset as ``dict(gt=, lq=, ...)``; a `PairedDataset` of ours may be just its name."""
     kind = str(dataset.get("type")).rpartition(".")[2]
     if kind == "PairedDataset":
         given = {key: dataset[key] for key in ("gt", "lq", "name") if dataset.get(key)}
@@ -236,16 +245,17 @@ def _set(reader: Reader, place: str, dataset: Tree) -> Tree:
     if kind != "BasicImageDataset":
         raise reader.refuse(f"{place}.type", kind)
     root, prefix = dataset.get("data_root") or "", dataset["data_prefix"]
-    low, only = "img" if "img" in prefix else "lq", dataset.get("ann_file")
+    lq, only = "img" if "img" in prefix else "lq", dataset.get("ann_file")
     return set_of(
         reader.path(f"{place}.data_prefix.gt", os.path.join(root, prefix["gt"])),
-        reader.path(f"{place}.data_prefix.{low}", os.path.join(root, prefix[low])),
+        reader.path(f"{place}.data_prefix.{lq}", os.path.join(root, prefix[lq])),
         reader.path(f"{place}.ann_file", os.path.join(root, only) if only else None),
         (dataset.get("metainfo") or {}).get("dataset_type", ""),
     )
 
 
 def _pipeline(reader: Reader, recipe: Recipe, steps: list[Tree], old: bool) -> None:
+    """Set ``train_pipeline`` and ``lq_patch_size``; the steps must bring images to [0, 1]."""
     found, in_range, rgb = [], not old, not old
     for step in steps:
         step = dict(step)
@@ -256,18 +266,18 @@ def _pipeline(reader: Reader, recipe: Recipe, steps: list[Tree], old: bool) -> N
             found.append({"type": kind})
         elif kind == "Flip":
             found.append({"type": "RandomFlip", "direction": step.get("direction", "horizontal")})
-            found[-1] |= _probability(step.get("flip_ratio", 0.5))
+            found[-1] |= _prob(step.get("flip_ratio", 0.5))
         elif kind == "RandomTransposeHW":
-            chance = _probability(step.get("transpose_ratio", 0.5))
-            found.append({"type": "RandomTranspose", **chance})
+            prob = _prob(step.get("transpose_ratio", 0.5))
+            found.append({"type": "RandomTranspose", **prob})
         elif kind == "Normalize":
-            spread = set(step.get("std", [1]))
-            if any(step.get("mean", [0])) or spread not in ({1}, {255}):
+            std = set(step.get("std", [1]))
+            if any(step.get("mean", [0])) or std not in ({1}, {255}):
                 raise reader.refuse(
                     "train_pipeline: Normalize", step, "must bring images to [0, 1]"
                 )
-            in_range, rgb = in_range or spread == {255}, rgb or bool(step.get("to_rgb"))
-        elif kind in _NOTHING_TO_DO:
+            in_range, rgb = in_range or std == {255}, rgb or bool(step.get("to_rgb"))
+        elif kind in _NOT_NEEDED:
             in_range = in_range or kind == "RescaleToZeroOne"
             rgb = rgb or step.get("channel_order") == "rgb"
         else:
@@ -279,11 +289,13 @@ def _pipeline(reader: Reader, recipe: Recipe, steps: list[Tree], old: bool) -> N
     recipe.config["train_pipeline"] = [*found, {"type": "PackInputs"}]
 
 
-def _probability(chance: float) -> Tree:
-    return {} if chance == 0.5 else {"prob": chance}
+def _prob(value: float) -> Tree:
+    """The argument ``prob`` of a transform; nothing for 0.5, our default."""
+    return {} if value == 0.5 else {"prob": value}
 
 
 def _schedule(reader: Reader, recipe: Recipe) -> None:
+    """Set ``optim_wrapper``, ``amp``, ``max_iters`` and ``param_scheduler``."""
     config = recipe.config
     wrapper = reader.take("optim_wrapper")
     if wrapper is None:
@@ -293,10 +305,10 @@ def _schedule(reader: Reader, recipe: Recipe) -> None:
         wrapper |= {"clip_grad": clip} if clip else {}
     wrapper = dict(wrapper.get("generator", wrapper))
     wrapper.pop("constructor", None)
-    parts = wrapper.pop("accumulative_counts", 1)
-    if parts > 1:  # there, an iteration is a part of an update
+    accumulated = wrapper.pop("accumulative_counts", 1)
+    if accumulated > 1:  # there an iteration is a fraction of an update, here a whole one
         raise reader.refuse(
-            "optim_wrapper.accumulative_counts", parts, "must be 1: write accumulate"
+            "optim_wrapper.accumulative_counts", accumulated, "must be 1: write accumulate"
         )
     config["optim_wrapper"] = {"type": "OptimWrapper", **wrapper}
     if reader.take("fp16") or wrapper.get("type") == "AmpOptimWrapper":
@@ -310,15 +322,16 @@ def _schedule(reader: Reader, recipe: Recipe) -> None:
     if not config["max_iters"]:
         raise reader.refuse("train_cfg", reader.take("train_cfg"), "states no max_iters")
     policy = reader.take("lr_config")
-    schedules = _listed(reader.take("param_scheduler"))
+    schedules = _as_list(reader.take("param_scheduler"))
     config["param_scheduler"] = _by_policy(reader, dict(policy)) if policy else schedules
 
 
-_WORDS = {"min_lr": "eta_min", "min_lr_ratio": "eta_min_ratio", "period": "periods"}
+# mmcv's name of an argument of a schedule -> mmengine's.
+_MMENGINE_NAMES = {"min_lr": "eta_min", "min_lr_ratio": "eta_min_ratio", "period": "periods"}
 
 
 def _by_policy(reader: Reader, policy: Tree) -> list[Tree]:
-    """mmcv's ``lr_config``."""
+    """mmcv's ``lr_config`` as schedulers of mmengine."""
     kind, by_epoch = policy.pop("policy", None), policy.pop("by_epoch", True)
     steps, given = policy.pop("step", None), dict(policy)
     gamma = policy.pop("gamma", 0.1)
@@ -329,12 +342,13 @@ def _by_policy(reader: Reader, policy: Tree) -> list[Tree]:
         found = {"type": "StepLR", "step_size": steps} if isinstance(steps, int) else several
         return [{**found, "by_epoch": False, "gamma": gamma}]
     if kind in ("CosineRestart", "CosineAnnealing") and not by_epoch:
-        given = {_WORDS.get(key, key): value for key, value in given.items()}
+        given = {_MMENGINE_NAMES.get(key, key): value for key, value in given.items()}
         return [{"type": f"{kind}LR", "by_epoch": False, "eta_min": 0, **given}]
     raise reader.refuse("lr_config", {"policy": kind, "by_epoch": by_epoch, **given})
 
 
 def _runtime(reader: Reader, recipe: Recipe, where: str) -> None:
+    """Set intervals, checkpoints, seed, start, work dir; note every key that is left."""
     config = recipe.config
     config["val_interval"] = reader.take("train_cfg.val_interval") or reader.take(
         "evaluation.interval", config["max_iters"]
@@ -362,7 +376,7 @@ def _runtime(reader: Reader, recipe: Recipe, where: str) -> None:
     earlier = reader.take("resume_from")
     if earlier:
         recipe.notes.append(f"resume_from = {earlier!r} is not read: --resume is for runs of ours")
-    for hook in _listed(reader.take("custom_hooks")):
+    for hook in _as_list(reader.take("custom_hooks")):
         kind = str(hook.get("type")).rpartition(".")[2]
         if not kind.endswith("VisualizationHook"):
             raise reader.refuse("custom_hooks", hook)
@@ -371,7 +385,7 @@ def _runtime(reader: Reader, recipe: Recipe, where: str) -> None:
     recipe.notes += [f"{key} is not read" for key in left]
 
 
-_USUAL = {
+_DEFAULT_ENV = {
     "cudnn_benchmark": False,
     "mp_cfg": {"mp_start_method": "fork"},
     "dist_cfg": {"backend": "nccl"},
@@ -379,7 +393,7 @@ _USUAL = {
 
 
 def _environment(reader: Reader, recipe: Recipe) -> None:
-    """``env_cfg``, which 0.x has at the top, and what shows a training."""
+    """Set ``env_cfg`` (in 0.x its parts are top-level keys), logging and visualisation."""
     given = reader.take("env_cfg") or {
         "cudnn_benchmark": bool(reader.take("cudnn_benchmark")),
         "mp_cfg": {
@@ -389,7 +403,7 @@ def _environment(reader: Reader, recipe: Recipe) -> None:
         },
         "dist_cfg": reader.take("dist_params") or {},
     }
-    if environment := changes(given, _USUAL):
+    if environment := changes(given, _DEFAULT_ENV):
         recipe.config["env_cfg"] = environment
     for key in ("log_level", "launcher"):
         value = reader.take(key)
@@ -399,7 +413,7 @@ def _environment(reader: Reader, recipe: Recipe) -> None:
     backends = visualizer.get("vis_backends") or reader.take("vis_backends") or []
     if backends := [one for one in backends if one.get("type") != "LocalVisBackend"]:
         recipe.config["vis_backends"] = backends
-    kinds = [hook.get("type") for hook in _listed(reader.take("log_config.hooks"))]
+    kinds = [hook.get("type") for hook in _as_list(reader.take("log_config.hooks"))]
     recipe.notes += [
         f"{kind} is not run: curves are TensorBoard's"
         for kind in kinds
@@ -407,7 +421,8 @@ def _environment(reader: Reader, recipe: Recipe) -> None:
     ]
 
 
-def _listed(value: Any) -> list[Any]:
+def _as_list(value: Any) -> list[Any]:
+    """A list as it is, None as an empty one, anything else as its only item."""
     if value is None:
         return []
     return list(value) if isinstance(value, list | tuple) else [value]

@@ -1,4 +1,4 @@
-"""What is taken in: images by their content, within the limits, under harmless names."""
+"""Checks of uploaded files: kind of image, limits of size, safe names."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ KINDS = "PNG, JPEG, WebP, TIFF, BMP, GIF, AVIF or PNM"
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits that keep one upload from taking the machine.
+    """Limits that keep uploads from using up the machine.
 
     Attributes:
-        upload_bytes: of one file.
-        pixels: of one image.
-        result_pixels: of its result; rules out a large scale for large images.
-        waiting: images that are uploaded or waiting, the one in work included.
-        finished: results that are held for download; the oldest are removed.
-        upload_seconds: that one upload may take.
+        upload_bytes: size of one file.
+        pixels: height times width of one image.
+        result_pixels: the same of its result; rules out large scales for large images.
+        waiting: number of images being uploaded, waiting or being upscaled.
+        finished: number of results kept for download; older ones are removed.
+        upload_seconds: duration of one upload.
     """
 
     upload_bytes: int = 64 << 20
@@ -36,10 +36,10 @@ class Limits:
 
 
 class Refused(UserError):
-    """An upload that is not taken.
+    """An upload was refused.
 
     Attributes:
-        status: the HTTP status that says so.
+        status: HTTP status of the reply.
     """
 
     def __init__(self, message: str, status: int) -> None:
@@ -48,21 +48,27 @@ class Refused(UserError):
 
 
 def check_upload(path: Path, name: str, scale: float, limits: Limits) -> None:
-    """Look at the first bytes of an upload.
+    """Check the kind and the size of an uploaded file, which is not decoded for that.
+
+    Args:
+        path: the file.
+        name: what messages call it.
+        scale: how many times larger the result will be.
+        limits: the limits to check.
 
     Raises:
-        Refused: not an image of a kind that is read, or too many pixels.
+        Refused: the file is not an image of a known kind, or has too many pixels.
     """
     head = first_bytes(path)
     kind = kind_of(head)
     if kind is None or kind.refused:
-        raise Refused(f"{name}: {why_not(head)}", 415)
+        raise Refused(f"{name}: {why_not(head)}", 415)  # Unsupported Media Type
     if size := image_size(path):
         check_size(size, name, scale, limits)
 
 
 def check_size(size: tuple[int, int], name: str, scale: float, limits: Limits) -> None:
-    """Refused if the image (height, width), or its result, has too many pixels."""
+    """Raise `Refused` (413) if an image (height, width) or its result has too many pixels."""
     height, width = size
     if height * width > limits.pixels:
         most = f"{limits.pixels / 1e6:g} million that this page takes (--max-pixels raises it)"
@@ -75,7 +81,8 @@ def check_size(size: tuple[int, int], name: str, scale: float, limits: Limits) -
 
 
 def safe_name(text: str) -> str:
-    """A file name without folders, control characters and what file systems refuse."""
+    """A file name without folders and without characters that file systems refuse; at most 60
+    characters each before and after the last dot."""
     name = re.split(r"[/\\]", text)[-1]
     name = "".join(c for c in name if c.isprintable() and c not in '<>:"|?*').strip(". ")
     stem, dot, suffix = name.rpartition(".")

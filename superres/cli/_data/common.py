@@ -1,4 +1,4 @@
-"""Parts that the subcommands of `superres data` share. Imports nothing heavy."""
+"""What the subcommands of `superres data` share: their parser, report and exit code."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from superres.options import whole
 from superres.output import printable
 
 Record = dict[str, Any]
-"""What a subcommand reports; ``failed`` are (name, fault) of images, ``code`` an exit code."""
+"""What a subcommand reports; ``failed`` are (image, what is wrong), ``code`` is the exit code."""
 
 
 def command(
     commands: Any, name: str, function: Callable[[argparse.Namespace], Record]
 ) -> argparse.ArgumentParser:
-    """A subcommand whose help is its function's docstring."""
+    """Add a subcommand; its help is the docstring of its function."""
     text = inspect.cleandoc(function.__doc__ or "")
     parser = commands.add_parser(
         name,
@@ -37,7 +37,7 @@ def command(
 
 
 def workers(parser: argparse.ArgumentParser) -> None:
-    """The option ``--num-workers``."""
+    """Add the option ``--num-workers``."""
     parser.add_argument(
         "--num-workers",
         type=whole(0),
@@ -47,11 +47,11 @@ def workers(parser: argparse.ArgumentParser) -> None:
 
 
 def run_and_report(args: argparse.Namespace) -> int:
-    """Run a subcommand, tell what it left out, write its report; gives the exit code.
+    """Run a subcommand, print what failed, write its report (``--json``); returns the exit code.
 
     Raises:
-        UserError: of the subcommand; a place where no report can be written, before anything is
-            done.
+        UserError: --json names a place that cannot be written to (checked first), or the subcommand
+            raised it.
     """
     path = args.json
     if path and (path.is_dir() or not os.access(path.parent, os.W_OK)):
@@ -70,7 +70,7 @@ def run_and_report(args: argparse.Namespace) -> int:
 
 
 def pack_record(report: Any) -> Record:
-    """Print what a :class:`superres.datasets.pack.PackReport` says; gives it for JSON."""
+    """Print a :class:`superres.datasets.pack.PackReport`; returns its attributes for the report."""
     for note in report.notes:
         print(printable(f"note: {report.target}: {note}"))
     print_pack(vars(report))
@@ -78,7 +78,7 @@ def pack_record(report: Any) -> Record:
 
 
 def print_pack(pack: Record) -> None:
-    """One line of a pack's record."""
+    """Print one line on a pack: images, how many are new, size, time."""
     made = f" ({pack['made']})" if "made" in pack else ""
     print(
         f"{pack['target']}: {pack['count']} images{made}, {pack['added']} new, "

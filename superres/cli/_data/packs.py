@@ -1,4 +1,4 @@
-"""`superres data pack`, `unpack` and `list`: single packs."""
+"""`superres data pack`, `unpack` and `list`. A pack is an LMDB of decoded pixels."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from superres.output import printable
 
 
 def add_arguments(commands: Any) -> None:
-    """The three subcommands."""
+    """Add the three subcommands; their help is the docstring of the function."""
     parser = command(commands, "pack", _pack)
     parser.add_argument("source", type=Path, help="folder, or LMDB of BasicSR, MMEditing or ours")
-    parser.add_argument("target", type=Path, help="the LMDB to be, by custom NAME.lmdb")
+    parser.add_argument("target", type=Path, help="LMDB to write, by convention NAME.lmdb")
     text = "rgb (default) repeats grey images and drops transparency"
     parser.add_argument(
         "--channels", choices=("rgb", "grey", "unchanged"), default="rgb", help=text
@@ -22,13 +22,13 @@ def add_arguments(commands: Any) -> None:
     parser.add_argument("--depth", choices=("8", "keep"), default="8", help="of 16-bit images")
     parser.add_argument("--overwrite", action="store_true", help="pack again what is at TARGET")
     workers(parser)
-    text = "an image that cannot be read fails the pack"
+    text = "fail at the end if an image could not be read"
     parser.add_argument("--strict", action="store_true", help=text)
 
     parser = command(commands, "unpack", _unpack)
     parser.add_argument("source", type=Path, help="LMDB")
-    parser.add_argument("target", type=Path, help="folder to be written")
-    text = "images, as list prints them (default: all)"
+    parser.add_argument("target", type=Path, help="folder to write to")
+    text = "images, by their names in list (default: all)"
     parser.add_argument("names", nargs="*", metavar="NAME", help=text)
     parser.add_argument("--suffix", default=".png", help="format (default .png, lossless)")
     parser.add_argument("--overwrite", action="store_true", help="write existing files again")
@@ -55,12 +55,12 @@ def _pack(args: argparse.Namespace) -> Record:
 
 
 def _unpack(args: argparse.Namespace) -> Record:
-    """Write images of an LMDB as files; existing ones are kept, so it can be continued."""
+    """Write the images of an LMDB as files; existing files are kept, so a second run continues."""
     from superres.cli._progress import Progress
     from superres.datasets.pack import unpack
     from superres.datasets.storage import open_store
 
-    store = open_store(args.source, "unchanged", "keep")
+    store = open_store(args.source, channels="unchanged", dtype="keep")
     options = {"suffix": args.suffix, "overwrite": args.overwrite}
     with Progress() as bar:
         options["progress"] = bar.step(f"writing to {args.target.name}")
@@ -74,7 +74,7 @@ def _list(args: argparse.Namespace) -> Record:
     from superres.datasets.storage import ImageLmdb, open_store
     from superres.errors import UserError
 
-    store = open_store(args.source, "unchanged", "keep")
+    store = open_store(args.source, channels="unchanged", dtype="keep")
     packed = isinstance(store, ImageLmdb)
     record: Record = {"path": str(args.source), "info": store.info if packed else {}}
     record |= {"pictures": [], "failed": []}
@@ -90,5 +90,5 @@ def _list(args: argparse.Namespace) -> Record:
             row |= {"bits": 8 * store.dtype_at(i).itemsize, "crc32": f"{store.checksum_at(i):08x}"}
             text += f"\t{row['bits']} bit\tcrc32 {row['crc32']}"
         print(text)
-        record["pictures"] += [row] if args.json else []
+        record["pictures"] += [row] if args.json else []  # only the report needs them
     return record

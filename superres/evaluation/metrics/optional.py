@@ -19,11 +19,13 @@ if TYPE_CHECKING:
 
 
 class LibraryMetric:
-    """A metric of a library, loaded when it is made: weights may be fetched then.
+    """A metric that another package computes; constructing it may download weights.
 
     Attributes:
-        luma: whether it is taken of Y under protocols that score Y.
-        needs: the library, and the extra of superres that installs it.
+        title, text: its heading and its note in tables.
+        luma: whether it compares Y under protocols that compare Y; else RGB.
+        needs: the package, and the extra of superres that installs it.
+        better: 'lower' or 'higher'.
     """
 
     luma = False
@@ -34,15 +36,20 @@ class LibraryMetric:
         self.device, self.compute = device, self.load(device)
 
     def load(self, device: str) -> Callable[[torch.Tensor, torch.Tensor], Any]:
-        """The function that scores SR and HR, (1, 3, H, W) or (1, 1, H, W), float64 in [0, 1]."""
+        """Return a function that scores SR and HR: (1, 3 or 1, H, W), float64 in [0, 1]."""
         raise NotImplementedError
 
     def __call__(self, sr: np.ndarray, hr: np.ndarray, protocol: Protocol) -> Any:
-        """The score of one pair, as a tensor of one number."""
+        """Return the score of one pair, a tensor of one number.
+
+        Args:
+            sr, hr: (H, W, 3) RGB or (H, W) grey, equal in size, as the protocol compares them.
+            protocol: its channel and luma are used where ``luma`` is True.
+        """
         import torch
 
-        peak = peak_of(sr, hr)
-        if sr.ndim == 2:
+        peak = peak_of(sr, hr)  # the largest value of their type, such as 255
+        if sr.ndim == 2:  # grey, as the networks of these metrics take RGB
             sr, hr = (np.repeat(x[:, :, None], 3, axis=2) for x in (sr, hr))
         if self.luma and protocol.channel == "y":
             sr, hr = (rgb_to_y(x, protocol.luma, protocol.round_y)[:, :, None] for x in (sr, hr))
@@ -55,7 +62,7 @@ class LibraryMetric:
 
 @METRICS.register_module("ms-ssim")
 class MSSSIM(LibraryMetric):
-    """Structural similarity on five scales."""
+    """Multi-scale structural similarity."""
 
     title = "MS-SSIM"
     better = "higher"
@@ -71,7 +78,7 @@ class MSSSIM(LibraryMetric):
 
 @METRICS.register_module("lpips")
 class LPIPS(LibraryMetric):
-    """Distance of AlexNet's features."""
+    """Learned perceptual distance, of AlexNet's features."""
 
     title = "LPIPS"
     text = "Zhang et al. 2018, version 0.1 on AlexNet, of RGB"
@@ -81,12 +88,12 @@ class LPIPS(LibraryMetric):
         from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
 
         network = LearnedPerceptualImagePatchSimilarity(self.network, normalize=True).to(device)
-        return lambda sr, hr: network(sr.float(), hr.float())
+        return lambda sr, hr: network(sr.float(), hr.float())  # normalize: from [0, 1]
 
 
 @METRICS.register_module("lpips-vgg")
 class LPIPSVGG(LPIPS):
-    """Distance of VGG16's features."""
+    """Learned perceptual distance, of VGG16's features."""
 
     title = "LPIPS-VGG"
     text = "Zhang et al. 2018, version 0.1 on VGG16, of RGB"
@@ -95,13 +102,13 @@ class LPIPSVGG(LPIPS):
 
 @METRICS.register_module("dists")
 class DISTS(LibraryMetric):
-    """Distance of structure and texture in VGG16's features."""
+    """Distance of structure and of texture, in VGG16's features."""
 
     title = "DISTS"
     text = "Ding et al. 2020, of RGB"
 
     def load(self, device: str) -> Any:
-        # The class around it would read VGG16's weights for every image.
+        # torchmetrics' class around it would read VGG16's weights for every image.
         from torchmetrics.functional.image.dists import DISTSNetwork
 
         network = DISTSNetwork().to(device).eval()
@@ -110,7 +117,7 @@ class DISTS(LibraryMetric):
 
 @METRICS.register_module("niqe")
 class NIQE(LibraryMetric):
-    """Naturalness of SR."""
+    """Naturalness of an image, without a reference."""
 
     title = "NIQE"
     text = "Mittal et al. 2013, of SR alone, without HR"
