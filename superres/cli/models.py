@@ -135,10 +135,10 @@ def _network(args: argparse.Namespace) -> tuple[Any, list[int], list[str]]:
     """Return a backbone or its config, its scales, and lines to print about its weight file."""
     from superres.checkpoints.zoo import PUBLISHED, is_here, model_names, shipped, variants
 
-    name, notes = variants(args.name).get(args.scale, args.name), []
+    name, info = variants(args.name).get(args.scale, args.name), []
     is_config = name.endswith((".py", ".yml", ".yaml"))
     if name in PUBLISHED and not is_here(name):
-        notes = [f"its weights, {PUBLISHED[name].url}, are not here: upscale -m {name} fetches them"]
+        info = [f"its weights, {PUBLISHED[name].url}, are not here: upscale -m {name} fetches them"]
         name = PUBLISHED[name].config
     elif name in {*model_names(), *shipped(), *PUBLISHED} or (
         os.path.exists(name) and not is_config
@@ -146,17 +146,17 @@ def _network(args: argparse.Namespace) -> tuple[Any, list[int], list[str]]:
         from superres.checkpoints.loading import read_weights
 
         loaded = read_weights(args.name, format=args.format, scale=args.scale)
-        notes = [loaded.summary]
+        info = [loaded.summary]
         if loaded.lacks:
-            notes += [f"not in the file (as asked for, or usual there): {', '.join(loaded.lacks)}"]
-        return loaded.network or loaded.config, loaded.scales, notes
+            info += [f"not in the file (as asked for, or usual there): {', '.join(loaded.lacks)}"]
+        return loaded.network or loaded.config, loaded.scales, info
     from superres.engine.config.check import check_config
     from superres.engine.config.load import load_config
     from superres.engine.config.values import scales_of, to_plain
 
     cfg = load_config(name)
     check_config(cfg)
-    return to_plain(cfg.model)["backbone"], list(scales_of(cfg)), notes
+    return to_plain(cfg.model)["backbone"], list(scales_of(cfg)), info
 
 
 def _size(text: str) -> tuple[int, int]:
