@@ -220,18 +220,6 @@ def test_the_tracks_of_div2k_lie_beside_each_other(tmp_path):
         assert found.lq == tmp_path / f"DIV2K_train_{low}"
 
 
-def test_what_is_no_set(train, tmp_path, capsys):
-    options = ("max_iters=1", "test_sets=[]", "val_sets=[]")
-    for value in ("[a,b]", "", "dict(gt='x', lq=[1])"):
-        assert train(f"train_set={value}", *options) == 2
-        text = capsys.readouterr().err
-        assert "dict(gt=FOLDER, lq=FOLDER)" in text
-        assert "operand" not in text
-    assert "gt must be a path" in refused({"lq": "x"})
-    assert "it has gd" in refused({"gt": "x", "gd": "y"})
-    assert "no images and no LMDB" in refused({"gt": f"{tmp_path}/none"})
-
-
 def test_pairs_that_a_config_file_names(options, tmp_path, capsys):
     root = make(tmp_path / "own", "a", "b")
     (tmp_path / "first.py").write_text(
@@ -296,6 +284,9 @@ def test_pairs_that_do_not_fit(tmp_path):
     assert "LR_x4" in refused(make(tmp_path / "other", "HR", "LR_x4", scale=4))
     assert "look swapped" in refused(make(tmp_path / "swapped", "HR", "LR", scale=1 / 2))
     assert "both sides are of one size" in refused(make(tmp_path / "one", "HR", "LR", scale=1))
+    assert "gt must be a path" in refused({"lq": "x"})
+    assert "it has gd" in refused({"gt": "x", "gd": "y"})
+    assert "no images and no LMDB" in refused({"gt": f"{tmp_path}/none"})
     root = make(tmp_path / "below", "holiday", "family", scale=1)
     assert "images in subfolders only (family, holiday)" in refused(root)
     assert "LR/X2" in refused(root), "the layouts are listed"

@@ -68,9 +68,10 @@ def test_without_weights_every_image_counts_alike(train, tmp_path, capsys):
         ("[train, dict(gt='{0}/a', weight='x')]", "weight = 'x' must be a number above 0"),
         ("[train, nowhere]", "the set 'nowhere' is not there"),
         ("dict(gt='{0}/a', wieght=3)", "it has wieght"),
+        *((wrong, "dict(gt=FOLDER, lq=FOLDER)") for wrong in ("[a,b]", "", "dict(gt='x', lq=[1])")),
     ],
 )
-def test_what_is_no_list_of_sets(sets, said, train, tmp_path, capsys):
+def test_what_is_no_set(sets, said, train, tmp_path, capsys):
     root = make(tmp_path / "own", "a", "b")
     assert train("train_set=" + sets.format(root), "max_iters=1", *QUIET) == 2
     assert said in capsys.readouterr().err
