@@ -2,5 +2,4 @@
 
 from _command import run
 
-if __name__ == "__main__":
-    run(__file__)
+run(__name__, __file__)

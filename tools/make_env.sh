@@ -2,28 +2,19 @@
 # superres_make_env ROOT quickstart|tests
 #
 # SUPERRES_VENV         another folder than .venv
-# SUPERRES_PYTHON       the Python to make it with
+# SUPERRES_PYTHON       the Python to make it with, instead of python3
 # SUPERRES_TORCH_INDEX  another package index for torch, e.g. one with CUDA builds
 #
 # A torch that is installed in the environment is never replaced.
-superres_find_python() {
-    local candidate right='import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))'
-    for candidate in "${SUPERRES_PYTHON:-}" python3 python3.13 python3.12 python3.11 python; do
-        if [ -n "$candidate" ] && "$candidate" -c "$right" 2>/dev/null; then
-            echo "$candidate"
-            return
-        fi
-    done
-    echo "error: Python 3.11, 3.12 or 3.13 is needed; name one with SUPERRES_PYTHON=/path/to/python" >&2
-    exit 2
-}
-
 superres_make_env() {
-    local root=$1 kind=$2 base wanted
+    local root=$1 kind=$2 base=${SUPERRES_PYTHON:-python3} wanted
     local venv=${SUPERRES_VENV:-$root/.venv}
     SUPERRES_ENV_PYTHON=$venv/bin/python
     if [ ! -x "$SUPERRES_ENV_PYTHON" ]; then
-        base=$(superres_find_python)
+        "$base" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || {
+            echo "error: Python 3.11, 3.12 or 3.13 is needed; name one with SUPERRES_PYTHON=/path/to/python" >&2
+            exit 2
+        }
         echo "making $venv with $("$base" --version)"
         "$base" -m venv "$venv"
     fi

@@ -3,16 +3,10 @@
 # slurm_seconds TIME: of [days-]hours:minutes:seconds and the shorter forms that Slurm takes; 0 where
 # there is no limit, or no time that it would take.
 slurm_seconds() {
-    [[ $1 =~ ^[0-9]+(-[0-9]+)?(:[0-9]+){0,2}$ ]] || { echo 0; return; }
-    local parts
-    IFS=:- read -r -a parts <<<"$1"
-    case $1 in
-        *-*) ;;
-        *:*:*) parts=(0 "${parts[@]}") ;;
-        *) parts=(0 0 "${parts[@]}") ;;
-    esac
-    set -- "${parts[@]}" 0 0 0
-    echo $(((10#$1 * 24 + 10#$2) * 3600 + 10#$3 * 60 + 10#$4))
+    awk -F'[-:]' '!/^[0-9]+(-[0-9]+)?(:[0-9]+)?(:[0-9]+)?$/ { print 0; next }
+        /-/ { print (($1 * 24 + $2) * 60 + $3) * 60 + $4; next }
+        NF == 3 { print ($1 * 60 + $2) * 60 + $3; next }
+        { print $1 * 60 + $2 }' <<<"$1"
 }
 
 # slurm_run SCRIPT NUMBER_OF_POSITIONALS PARTITION JOB_NAME POSITIONAL... [options]

@@ -19,9 +19,9 @@ from superres.engine.run_log import RunLog
 from superres.engine.train.build import build_trainer
 from superres.imaging.io import write_image
 
+# ``--cfg-options`` of a training that does nothing but train, on `write_images`'s set.
 ALONE = ["train_set=train", "val_sets=[]", "test_sets=[]", "tensorboard=False",
          "val_interval=None", "checkpoint_interval=None"]  # fmt: skip
-"""``--cfg-options`` of a training that does nothing but train, on :func:`write_images`'s set."""
 
 
 def write_images(root: Path, count: int = 8, side: int = 512) -> None:

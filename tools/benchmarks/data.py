@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from benchmarks.harness import Row, Variant, measure, ratios, row, single_thread
-from superres.options import whole
+from benchmarks.harness import Row, Variant, measure, ratios, row, single_thread, sizes
 
 SCALE, LQ_PATCH, BATCH = 4, 48, 16
 HEIGHT, WIDTH = 1356, 2040  # DIV2K's most frequent size
@@ -25,9 +24,7 @@ _PHOTOS = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "motorcyc
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add("--images", type=whole(1), default=40, help="2040x1356, of the set (40)")
-    add("--workers", type=whole(1), default=2, help="of the data loader (2)")
+    sizes(parser, 1, images=40, workers=2)
 
 
 def run(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
@@ -57,9 +54,9 @@ def run(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     starved = f"step time below which data starves it, {name}"
     rows.append(row(f"{name} to an empty step", rates, "batch/s"))
     rows.append(row(starved, [1000 / rate for rate in rates], "ms/batch"))
-    patches = f"{LQ_PATCH} (LR), {LQ_PATCH * SCALE} (HR)"
-    setup = {"images": f"{args.images} of {WIDTH}x{HEIGHT}", "scale": SCALE, "patch": patches}
-    return {"rows": rows, "ratios": found, "setup": {**setup, "batch": BATCH, "threads": 1}}
+    setup = {"images": f"{args.images} of {WIDTH}x{HEIGHT}", "scale": SCALE}
+    setup |= {"patch": f"{LQ_PATCH} (LR), {LQ_PATCH * SCALE} (HR)", "batch": BATCH, "threads": 1}
+    return {"rows": rows, "ratios": found, "setup": setup}
 
 
 def samples(dataset: Any, files: Any, repeats: int) -> list[Row]:
@@ -87,10 +84,9 @@ def samples(dataset: Any, files: Any, repeats: int) -> list[Row]:
             np.copyto(room[0][i % BATCH], lq)
             np.copyto(room[1][i % BATCH], gt)
 
-    if [b.shape for b in others()] != [ours()[part].shape for part in ("inputs", "gt")]:
-        raise AssertionError("the batches are of different shapes")
-    if not all(torch.equal(ours()[part], ours(files)[part]) for part in ("inputs", "gt")):
-        raise AssertionError("the pack and the files give different batches")
+    for part, other in zip(("inputs", "gt"), others()):
+        assert other.shape == ours()[part].shape
+        assert torch.equal(ours()[part], ours(files)[part])
     ways = {OURS: ours, FILES: partial(ours, files), COPY: copy_only}
     variants = [Variant(name, way, len(keys), "us/sample") for name, way in ways.items()]
     return measure([Variant(PNG, others, BATCH, "us/sample"), *variants], repeats)

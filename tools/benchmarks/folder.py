@@ -9,21 +9,20 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from benchmarks.harness import Variant, measure, ratios
-from superres.options import whole
+from benchmarks.harness import Variant, measure, ratios, sizes
 
+# What is usual is the third; each differs from the one before in one thing.
 WAYS = {
     "torch, in turn, PNG level 4": ("torch", False, 4),
     "ncnn, in turn, PNG level 4": ("ncnn", False, 4),
     "ncnn, overlapping, PNG level 4": ("ncnn", True, 4),
     "ncnn, overlapping, PNG level 1": ("ncnn", True, 1),
 }
-"""What is usual is the third; each differs from the one before in one thing."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--images", type=whole(1), default=50, help="(50)")
-    parser.add_argument("--side", type=whole(8), default=256, help="of each image (256)")
+    sizes(parser, 8, side=256)
+    sizes(parser, 1, images=50)
 
 
 def run(args: argparse.Namespace, folder: Path) -> dict[str, Any]:

@@ -6,6 +6,7 @@ meet the same drift, so the ratios of one run can be trusted where single times 
 
 from __future__ import annotations
 
+import argparse
 import gc
 import os
 import statistics
@@ -19,26 +20,44 @@ from typing import Any
 
 from maintain import markdown_table
 from superres.errors import UserError
+from superres.options import whole
 
 MIN_REPEATS = 7
+# ``name``, ``median``, ``unit`` and ``repeats`` of a variant.
 Row = dict[str, Any]
-"""``name``, ``median``, ``unit`` and ``repeats`` of a variant."""
 _PER_SECOND = {"s": 1.0, "ms": 1e3, "us": 1e6}
 _LIBRARIES = """numpy opencv-python opencv-python-headless torch mmengine lmdb openvino onnxruntime
     onnx""".split()  # noqa: SIM905
 
 
+def sizes(parser: argparse.ArgumentParser, least: int, **sizes: int) -> None:
+    """Options for whole numbers from ``least``, with their defaults."""
+    for name, default in sizes.items():
+        help_ = "(%(default)s)"
+        parser.add_argument(f"--{name}", type=whole(least), default=default, help=help_)
+
+
+def config_arguments(parser: argparse.ArgumentParser) -> None:
+    """A config and changes of it."""
+    parser.add_argument("config", nargs="?", default="edsr_x4c64b16_g1_300k_div2k")
+    parser.add_argument("--cfg-options", nargs="+", action="extend", default=[], metavar="K=V")
+
+
 @dataclass(frozen=True)
 class Variant:
-    """One way to do the work."""
+    """One way to do the work.
+
+    Attributes:
+        call: does it once; what it returns is ignored, so check it before measuring.
+        items: how many samples, images or iterations a call handles; the result is per item.
+        unit: ``s``, ``ms`` or ``us``, also with what an item is (``us/sample``); or a rate:
+            ``it/s``.
+    """
 
     name: str
     call: Callable[[], Any]
-    """Does the work once. The harness ignores what it returns; check it before measuring."""
     items: int = 1
-    """How many samples, images or iterations one call handles; the result is per item."""
     unit: str = "ms"
-    """``s``, ``ms`` or ``us``, also with what an item is (``us/sample``); or ``it/s``, a rate."""
 
     def in_unit(self, seconds: float) -> float:
         """What a call of so many seconds means in this variant's unit."""
@@ -55,8 +74,6 @@ def measure(variants: Sequence[Variant], repeats: int = MIN_REPEATS, warmup: int
         repeats: measured rounds.
         warmup: rounds before that do not count.
     """
-    if len({v.name for v in variants}) != len(variants):
-        raise ValueError("two variants have the same name")
     found: dict[str, list[float]] = {v.name: [] for v in variants}
     gc.freeze()  # what is there now is not looked through again and again
     for round_ in range(-warmup, repeats):
@@ -82,14 +99,9 @@ def row(name: str, values: Sequence[float], unit: str) -> Row:
 
 
 def ratios(rows: Sequence[Row], *pairs: tuple[str, str]) -> dict[str, float]:
-    """``'a / b'`` -> median of a over the median of b, which must have the same unit."""
-    by_name, found = {r["name"]: r for r in rows}, {}
-    for pair in pairs:
-        above, below = (by_name[name] for name in pair)
-        if above["unit"] != below["unit"]:
-            raise ValueError(f"{pair[0]} is in {above['unit']}, {pair[1]} in {below['unit']}")
-        found[" / ".join(pair)] = above["median"] / below["median"]
-    return found
+    """``'a / b'`` -> median of a over the median of b, of the same unit."""
+    found = {r["name"]: r["median"] for r in rows}
+    return {f"{above} / {below}": found[above] / found[below] for above, below in pairs}
 
 
 def report(
@@ -173,5 +185,5 @@ def python(*arguments: object, **env: str) -> str:
     return done.stdout
 
 
+# What `python` takes to run a command of superres.
 SUPERRES = ("-c", "import sys; from superres.cli.main import main; sys.exit(main(sys.argv[1:]))")
-"""What :func:`python` takes to run a command of superres."""

@@ -10,25 +10,23 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.harness import Row, Variant, measure, python, ratios, row
+from benchmarks.harness import Row, Variant, measure, python, ratios, row, sizes
 from superres.errors import UserError
-from superres.options import whole, whole_scale
+from superres.options import whole_scale
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 CONFIG = {"type": "EDSR", "channels": 64, "num_blocks": 16}
 EAGER = "eager PyTorch"
+# Of float32 and of bfloat16, beside eager PyTorch.
 TOLERANCE = {False: 1e-4, True: 4 / 255}
-"""Of float32 and of bfloat16, beside eager PyTorch."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add("--scale", type=whole_scale, nargs="+", default=[2, 4], metavar="S", help="(2 4)")
-    add("--height", type=whole(1), default=339, help="of the input (339)")
-    add("--width", type=whole(1), default=510, help="of the input (510)")
-    add("--tile", type=whole(1), default=96, help="side of the tiles (96)")
+    scales = {"type": whole_scale, "nargs": "+", "default": [2, 4]}
+    parser.add_argument("--scale", **scales, metavar="S", help="(2 4)")
+    sizes(parser, 1, height=339, width=510, tile=96)
 
 
 def run(args: argparse.Namespace, folder: Path) -> dict[str, Any]:

@@ -8,16 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.harness import row
+from benchmarks.harness import config_arguments, row
 
 LIMIT = 0.25
 TAKING = "taking a batch from the workers"
 ITERATIONS = 600  # the start, 15 ms for memory and mappings, counts among them
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("config", nargs="?", default="edsr_x4c64b16_g1_300k_div2k")
-    parser.add_argument("--cfg-options", nargs="+", action="extend", default=[], metavar="K=V")
+add_arguments = config_arguments
 
 
 def run(args: argparse.Namespace, folder: Path) -> dict[str, Any]:

@@ -6,13 +6,11 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from benchmarks.harness import Variant, measure, ratios, single_thread
-from superres.options import whole
+from benchmarks.harness import Variant, measure, ratios, single_thread, sizes
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--height", type=whole(16), default=1356, help="of the images (1356)")
-    parser.add_argument("--width", type=whole(16), default=2040, help="of the images (2040)")
+    sizes(parser, 16, height=1356, width=2040)
 
 
 def run(args: argparse.Namespace, folder: Path) -> dict[str, Any]:

@@ -10,14 +10,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from benchmarks.harness import SUPERRES, Variant, measure, python, ratios
-from superres.options import whole
+from benchmarks.harness import SUPERRES, Variant, measure, python, ratios, sizes
 
 IMPORTS = "python, imports of numpy, cv2, Pillow, rich and ncnn"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--side", type=whole(8), default=200, help="of the photo (200)")
+    sizes(parser, 8, side=200)
 
 
 def run(args: argparse.Namespace, folder: Path) -> dict[str, Any]:

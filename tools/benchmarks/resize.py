@@ -6,14 +6,12 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from benchmarks.harness import Variant, measure, ratios, single_thread
-from superres.options import whole
+from benchmarks.harness import Variant, measure, ratios, single_thread, sizes
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--height", type=whole(16), default=1356, help="of the image (1356)")
-    parser.add_argument("--width", type=whole(16), default=2040, help="of the image (2040)")
-    parser.add_argument("--scale", type=whole(2), default=4, help="shrink by this factor (4)")
+    sizes(parser, 16, height=1356, width=2040)
+    sizes(parser, 2, scale=4)
 
 
 def run(args: argparse.Namespace, folder: Path) -> dict[str, Any]:

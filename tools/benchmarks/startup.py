@@ -7,12 +7,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.harness import SUPERRES, Variant, measure, python, ratios
+from benchmarks.harness import SUPERRES, Variant, config_arguments, measure, python, ratios
 
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("config", nargs="?", default="edsr_x4c64b16_g1_300k_div2k")
-    parser.add_argument("--cfg-options", nargs="+", action="extend", default=[], metavar="K=V")
+add_arguments = config_arguments
 
 
 def run(args: argparse.Namespace, folder: Path) -> dict[str, Any]:

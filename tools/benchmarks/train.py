@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.harness import Variant, measure, ratios
+from benchmarks.harness import Variant, config_arguments, measure, ratios
 
 PLAIN = "contiguous float32 eager"
 OFF = "superres, speed='off'"
@@ -24,9 +24,7 @@ LADDER = {
 }
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("config", nargs="?", default="edsr_x4c64b16_g1_300k_div2k")
-    parser.add_argument("--cfg-options", nargs="+", action="extend", default=[], metavar="K=V")
+add_arguments = config_arguments
 
 
 def run(args: argparse.Namespace, folder: Path) -> dict[str, Any]:

@@ -20,8 +20,8 @@ import tempfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -32,7 +32,7 @@ import cv2
 import tifffile
 from PIL import Image
 
-from maintain import ROOT, markdown_table
+from maintain import ROOT, films, markdown_table
 from superres.cli.main import main as superres
 from superres.datasets.storage import ImageFolder
 from superres.errors import UserError
@@ -41,8 +41,10 @@ from superres.upscaling.tiled_upscaler import TiledUpscaler
 from superres.upscaling.writing import save, turned
 
 PAGE = ROOT / "docs/formats.md"
+COLUMNS = ["format", "bits", "colour", "alpha", "orientations", "upscale", "training", "score"]
 SIZE = 20, 28
 TURNS = (1, 6, 8)
+COLOURS = {1: "grey", 2: "grey", 3: "RGB", 4: "RGB"}
 HEAD = """# Kinds of images
 
 Made by `python tools/maintain/formats.py`: each kind of file through `superres upscale`,
@@ -51,18 +53,17 @@ independent decoder (tifffile, OpenCV). *right*: within a level of 255.
 """
 
 
-@dataclass
-class Cell:
+class Cell(NamedTuple):
     """One file.
 
     Attributes:
-        name: of the file, for its suffix.
+        suffix: of the file.
         kind: format, depth, colour, alpha.
         orientation: EXIF's number.
         right: (H, W, C) floats on a scale of 255 that it means; None: to be refused.
     """
 
-    name: str
+    suffix: str
     kind: tuple[str, str, str, str]
     orientation: int
     data: bytes
@@ -114,7 +115,7 @@ def pngs() -> Iterator[Cell]:
                 right = np.concatenate([right, 255.0 * ~clear], 2)
             alpha = "one level" if keyed else "yes" if colour > 3 else ""
             data = png(stored, depth, colour, turn, *chunks)
-            yield Cell("a.png", ("PNG", f"{depth}", name, alpha), turn, data, right)
+            yield Cell("png", ("PNG", f"{depth}", name, alpha), turn, data, right)
 
 
 def straight(values: np.ndarray) -> np.ndarray:
@@ -157,14 +158,14 @@ def tiffs() -> Iterator[Cell]:
         )  # fmt: skip
         depth = f"{8 * int(dtype[1])}{words[dtype[0]]}"
         kind = ("TIFF", depth, colour + ", bands apart" * apart, alpha)
-        yield Cell("a.tif", kind, turn, file.getvalue(), means(values.astype(float) / peak) * 255)
+        yield Cell("tif", kind, turn, file.getvalue(), means(values.astype(float) / peak) * 255)
     for packing, mode in itertools.product(("tiff_lzw", "packbits", "lzma", "group4"), "1LP"):
         if packing != "group4" or mode == "1":
             image = picture(3).quantize(16) if mode == "P" else picture(3).convert(mode)
             name = f"{'palette' if mode == 'P' else 'grey'}, {packing.removeprefix('tiff_')}"
             kind = ("TIFF", "1" if mode == "1" else "8", name, "")
             data = encoded(image, "TIFF", compression=packing)
-            yield Cell("a.tif", kind, 1, data, pixels(image))
+            yield Cell("tif", kind, 1, data, pixels(image))
 
 
 def picture(channels: int) -> Image.Image:
@@ -191,14 +192,14 @@ def others() -> Iterator[Cell]:
     """What is left: lossy formats by OpenCV's decoder, simple ones by their definition."""
     for n, way, turn in itertools.product((1, 3), ("baseline", "progressive"), range(1, 9)):
         data = encoded(picture(n), "JPEG", turn, progressive=way == "progressive", quality=90)
-        yield Cell("a.jpg", ("JPEG", "8", f"{_colour(n)}, {way}", ""), turn, data, by_opencv(data))
+        yield Cell("jpg", ("JPEG", "8", f"{COLOURS[n]}, {way}", ""), turn, data, by_opencv(data))
     for turn in TURNS:
         data = encoded(picture(3).convert("CMYK"), "JPEG", turn, quality=100, subsampling=0)
-        yield Cell("a.jpg", ("JPEG", "8", "CMYK", ""), turn, data, pixels(picture(3)))
+        yield Cell("jpg", ("JPEG", "8", "CMYK", ""), turn, data, pixels(picture(3)))
         for n, way in itertools.product((3, 4), ("lossless", "lossy")):
             data = encoded(picture(n), "WEBP", turn, lossless=way == "lossless", exact=True)
             right = pixels(picture(n)) if way == "lossless" else by_opencv(data)
-            yield Cell("a.webp", ("WebP", "8", f"RGB, {way}", "yes" * (n == 4)), turn, data, right)
+            yield Cell("webp", ("WebP", "8", f"RGB, {way}", "yes" * (n == 4)), turn, data, right)
     simple = {"bmp": ("BMP", (1, 3)), "dib": ("DIB", (3,)), "gif": ("GIF", (1,)),
               "pcx": ("PCX", (3,)), "tga": ("TGA", (1, 3, 4)), "ico": ("ICO", (4,)),
               "jp2": ("JPEG2000", (1, 2, 3, 4)), "avif": ("AVIF", (3, 4))}  # fmt: skip
@@ -206,19 +207,19 @@ def others() -> Iterator[Cell]:
         options = {"ICO": {"sizes": [SIZE[::-1]]}, "AVIF": {"quality": 100}}.get(kind, {})
         data = encoded(picture(n), kind, **options)
         right = by_opencv(data) if kind == "AVIF" else pixels(picture(n))
-        words = (kind, "8", _colour(n), "yes" * (n in (2, 4)))
-        yield Cell(f"a.{suffix}", words, 1, data, right)
+        words = (kind, "8", COLOURS[n], "yes" * (n in (2, 4)))
+        yield Cell(suffix, words, 1, data, right)
     deep = np.rint(scene(3) * 65535).astype(np.uint16).repeat(8, 0).repeat(8, 1)
     lossless = [cv2.IMWRITE_JPEG2000_COMPRESSION_X1000, 1000]
     data = cv2.imencode(".jp2", deep[..., ::-1], lossless)[1].tobytes()
-    yield Cell("a.jp2", ("JPEG2000", "16", "RGB", ""), 1, data, deep / 257)
+    yield Cell("jp2", ("JPEG2000", "16", "RGB", ""), 1, data, deep / 257)
     refused = {
         "heic": b"\0\0\0\x18ftypheic", "jxl": b"\xff\x0a", "exr": b"v/1\1",
         "hdr": b"#?RADIANCE\n", "psd": b"8BPS\0\1", "cr3": b"\0\0\0\x18ftypcrx ",
         "raf": b"FUJIFILMCCD-RAW ", "pfm": b"PF\n",
     }  # fmt: skip
     for suffix, head in refused.items():
-        yield Cell(f"a.{suffix}", (suffix.upper(), "", "", ""), 1, head + bytes(99), None)
+        yield Cell(suffix, (suffix.upper(), "", "", ""), 1, head + bytes(99), None)
 
 
 def pnms() -> Iterator[Cell]:
@@ -236,24 +237,16 @@ def pnms() -> Iterator[Cell]:
             body = np.packbits(written[..., 0].astype(np.uint8), axis=1).tobytes()
         else:
             body = written.astype(">u2" if peak > 255 else "u1").tobytes()
-        words = f"{_colour(n)}{', as text' * plain}, white is {peak}"
+        words = f"{COLOURS[n]}{', as text' * plain}, white is {peak}"
         kind = ("PNM", "16" if peak > 255 else "8" if peak > 1 else "1", words, "")
-        yield Cell("a.pnm", kind, 1, head.encode() + body, stored / peak * 255)
-
-
-def cells() -> list[Cell]:
-    """All of them."""
-    return [*pngs(), *tiffs(), *others(), *pnms()]
-
-
-def _colour(channels: int) -> str:
-    return "grey" if channels < 3 else "RGB"
+        yield Cell("pnm", kind, 1, head.encode() + body, stored / peak * 255)
 
 
 def by_opencv(data: bytes) -> np.ndarray:
-    """(H, W, C) floats, RGB order."""
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED).astype(float)
-    return image[..., None] if image.ndim == 2 else image[..., [2, 1, 0, 3][: image.shape[2]]]
+    """(H, W, C) floats on a scale of 255, RGB order."""
+    image = np.atleast_3d(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED))
+    order = [0] if image.shape[2] == 1 else [2, 1, 0, 3][: image.shape[2]]
+    return image[..., order] / (257 if image.dtype == np.uint16 else 1)
 
 
 def as_rgb(right: np.ndarray) -> np.ndarray:
@@ -261,29 +254,14 @@ def as_rgb(right: np.ndarray) -> np.ndarray:
     return right[..., [0, 0, 0] if right.shape[2] < 3 else [0, 1, 2]]
 
 
-class Repeating:
-    """Each pixel four times: a network whose result is known."""
-
-    scale, receptive_radius, device, name, bytes_per_pixel = 2, 1, "cpu", "repeating", 64.0
-    in_channels = 3
-    notes: tuple[str, ...] = ()
-
-    def run(self, x: np.ndarray) -> np.ndarray:
-        """(N, C, h, w) to (N, C, 2 h, 2 w)."""
-        return x.repeat(2, 2).repeat(2, 3)
-
-
 def upscaled(path: Path, cell: Cell) -> str:
     """What `superres upscale` makes of it, as PNG."""
     out = path.with_name("result.png")
-    save(out, TiledUpscaler(Repeating()), load_image(path), "png")
-    with Image.open(out) as image:
-        deep = image.mode.startswith("I") or ";16" in str(image.tile)
-        found = by_opencv(out.read_bytes()) if deep or image.mode != "P" else pixels(image)
+    save(out, TiledUpscaler(films.Repeating()), load_image(path), "png")
     right = cell.right if cell.kind[0] == "PNG" else turned(cell.right, cell.orientation)
     if right.shape[2] == 2:
         right = right[..., [0, 0, 0, 1]]
-    return judged(found / (257 if deep else 1), right.repeat(2, 0).repeat(2, 1))
+    return judged(by_opencv(out.read_bytes()), right.repeat(2, 0).repeat(2, 1))
 
 
 def trained(path: Path, cell: Cell) -> str:
@@ -305,26 +283,23 @@ def scored(cells: list[Cell], root: Path) -> list[str]:
     for side in ("sr", "hr"):
         (root / side).mkdir()
     for index, cell in enumerate(cells):
-        (root / f"sr/{index:04d}{Path(cell.name).suffix}").write_bytes(cell.data)
+        (root / f"sr/{index:04d}.{cell.suffix}").write_bytes(cell.data)
         right = np.zeros((*SIZE, 3)) if cell.right is None else cell.right
         grey = right.shape[2] < 3 and cell.kind[2] != "palette" and not cell.kind[3]
         right = np.array(right[..., :1] if grey else as_rgb(right))
         right[9, 9] += np.where(right[9, 9] > 128, -8, 8)  # else infinite
-        deep = cell.kind[1].split(" ")[0] in ("16", "32", "64")
-        found = np.rint(right * 257 if deep else right).astype(np.uint16 if deep else np.uint8)
+        deep = cell.kind[1].startswith(("16", "32", "64"))
+        found = np.rint(right * 257).astype(np.uint16) if deep else np.rint(right).astype(np.uint8)
         cv2.imwrite(str(root / f"hr/{index:04d}.png"), np.ascontiguousarray(found[..., ::-1]))
     words = ["--scale", "1", "--protocol", "mmediting-rgb", "--out", str(root / "out")]
     with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
         superres(["score", str(root / "sr"), str(root / "hr"), *words])
-    record = json.loads((root / "out/results.json").read_text(encoding="utf-8"))
     states = ["refused: left out, and named"] * len(cells)
-    for image in record["results"][0]["images"]:
-        why = str(image.get("error", "")).partition(": ")[2].rstrip(".")
-        if image["psnr"] is not None:
-            right = float(image["psnr"]) > 47
-            states[int(image["name"])] = "right" if right else f"SILENT: {image['psnr']:.1f} dB"
-        elif why:
-            states[int(image["name"])] = f"refused: {why}"
+    for image in json.loads((root / "out/results.json").read_bytes())["results"][0]["images"]:
+        state = f"refused: {str(image.get('error')).partition(': ')[2].rstrip('.')}"
+        if (psnr := image["psnr"]) is not None:
+            state = "right" if psnr > 47 else f"SILENT: {psnr:.1f} dB"
+        states[int(image["name"])] = state
     return states
 
 
@@ -343,31 +318,36 @@ def judged(found: np.ndarray, right: np.ndarray) -> str:
 
 def main() -> int:
     """Write the page; 1 where a cell is wrong."""
-    every, rows = cells(), {}
+    every, rows = [*pngs(), *tiffs(), *others(), *pnms()], {}
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         for index, (cell, score) in enumerate(zip(every, scored(every, root))):
-            path = root / f"{index}/in" / cell.name
+            path = root / f"{index}/in/a.{cell.suffix}"
             path.parent.mkdir(parents=True)
             path.write_bytes(cell.data)
-            states = tried(upscaled, path, cell), tried(trained, path, cell), score
-            rows.setdefault((*cell.kind, *states), []).append(str(cell.orientation))
+            up, train = tried(upscaled, path, cell), tried(trained, path, cell)
+            same = ["the same" if state == up else state for state in (train, score)]
+            rows.setdefault((*cell.kind, up, *same), []).append(str(cell.orientation))
     silent = sum(len(turns) for key, turns in rows.items() if "SILENT" in str(key))
-    kinds = "format, depth, colour, alpha, orientation"
-    told = f"{len(every)} cells ({kinds}); {silent} silently wrong."
-    table = [
-        [*kind, ", ".join(turns), up, *("the same" if s == up else s for s in (train, score))]
-        for (*kind, up, train, score), turns in rows.items()
-    ]
-    head = ["format", "bits", "colour", "alpha", "orientations", "upscale", "training", "score"]
-    from maintain import films
-
+    table = [[*key[:4], ", ".join(turns), *key[4:]] for key, turns in rows.items()]
     made = films.rows()
     wrong = sum("SILENT" in row[-2] for row in made)
-    film_rows = f"{len(made)} films and animations; {wrong} silently wrong."
-    parts = [HEAD, told, "", *markdown_table(head, table), "", films.INTRODUCTION, film_rows, ""]
+    told = (
+        f"{len(every)} cells (format, depth, colour, alpha, orientation); {silent} silently wrong.",
+        f"{len(made)} films and animations; {wrong} silently wrong.",
+    )
+    parts = [
+        HEAD,
+        told[0],
+        "",
+        *markdown_table(COLUMNS, table),
+        "",
+        films.INTRODUCTION,
+        told[1],
+        "",
+    ]
     PAGE.write_text("\n".join([*parts, *markdown_table(films.HEAD, made), ""]), "utf-8")
-    print(told, film_rows)
+    print(*told)
     return int(silent + wrong > 0)
 
 

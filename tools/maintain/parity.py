@@ -1,6 +1,6 @@
 """Whether a training goes here, step by step, as in the toolbox that its config comes from.
 
-    python tools/maintain/parity.py basicsr|mmagic|edsr-pytorch CHECKOUT CONFIG [--json FILE]
+    python tools/maintain/parity.py basicsr|mmagic|edsr-pytorch CHECKOUT CONFIG > FILE.json
 
 CHECKOUT holds the toolbox's public code, CONFIG is one of its own (for EDSR-PyTorch an option
 line). Its classes make the network, the loss, the optimiser and one update after the other from
@@ -49,7 +49,6 @@ from superres.engine.config.values import to_plain
 from superres.engine.train.optim import optim_config, schedulers
 from superres.engine.train.speed.options import Fast
 from superres.engine.train.step import TrainStep
-from superres.files import write_text
 from superres.imaging.io import read_image
 from superres.imaging.photographs import photograph
 from superres.imaging.resize import imresize
@@ -58,10 +57,10 @@ from superres.options import whole
 from superres.registry import MODELS
 
 TOLERANCE = 1e-4
+# uint8 (N, 3, h, w) and (N, 3, h*scale, w*scale).
 Batch = tuple[Tensor, Tensor]
-"""uint8 (N, 3, h, w) and (N, 3, h*scale, w*scale)."""
+# A network, and what trains it: batches to losses.
 Peer = tuple[torch.nn.Module, Callable[[list[Batch]], list[float]]]
-"""A network, and what trains it: batches to losses."""
 
 
 UNUSED = ("torchvision", "imageio", "mmcv.ops", "basicsr.ops", "basicsr.metrics")
@@ -187,9 +186,9 @@ def edsr_pytorch(checkout: Path, line: str) -> Peer:
     return model.model, train
 
 
+# What makes a toolbox's training, and the format of its weights.
 PEERS = {"basicsr": (basicsr, "basicsr"), "mmagic": (mmagic, "mmediting"),
          "edsr-pytorch": (edsr_pytorch, "edsr-pytorch")}  # fmt: skip
-"""What makes a toolbox's training, and the format of its weights."""
 
 
 def batches_of(count: int, size: int, patch: int, scale: int) -> list[Batch]:
@@ -241,7 +240,6 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("config")
     parser.add_argument("--steps", type=whole(1), default=50)
     parser.add_argument("--batch", type=whole(1), help="instead of the config's batch size")
-    parser.add_argument("--json", type=Path)
     args = parser.parse_args(argv)
     line = args.toolbox == "edsr-pytorch"
     with recipe_of_line(args.config).file() if line else contextlib.nullcontext() as leaf:
@@ -268,10 +266,7 @@ def main(argv: list[str] | None = None) -> int:
     }
     shown = {"toolbox": args.toolbox, "config": args.config if line else Path(args.config).name}
     shown |= {"steps": args.steps, "batch": size, "patch": cfg.lq_patch_size, "differences": parts}
-    print(json.dumps(shown, indent=1))
-    if args.json:
-        shown["losses"] = {"theirs": theirs, "superres": losses}
-        write_text(args.json, json.dumps(shown, indent=1) + "\n")
+    print(json.dumps({**shown, "losses": {"theirs": theirs, "superres": losses}}, indent=1))
     return int(max(parts["losses"], parts["weights"]) > TOLERANCE)
 
 

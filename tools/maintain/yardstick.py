@@ -1,14 +1,12 @@
-"""Whether two commits train, score and upscale alike, and how their speeds compare.
+"""Whether two commits train and score alike, and how their speeds compare.
 
-    python tools/maintain/yardstick.py OLD NEW [--only traces,scores,images,benchmarks]
+    python tools/maintain/yardstick.py OLD NEW [--only traces,scores,benchmarks]
 
-Each commit is checked out into a worktree of its own and runs with an environment of its own: this
-one where the requirements are equal, else one that the commit's ``tools/make_env.sh`` makes. With
-seed 0, on the CPU, the traces and the last weights of four trainings must be equal, the scores of
-the shipped networks to six decimals, and the pixels of one image of each kind but for one level in
-one of 100,000 samples. Speeds are ratios of medians, the commits' rounds interleaved. A speed has
-changed where the slowest round of one commit is faster than the fastest of the other and the
-medians lie more than 5 % apart: a few rounds show no less.
+Each commit is unpacked into a folder of its own; both run in this environment, whatever they
+require. With seed 0, on the CPU, the traces and the last weights of four trainings must be equal,
+and the scores of the shipped networks to six decimals. Speeds are ratios of medians, the commits'
+rounds interleaved. A speed has changed where the slowest round of one commit is faster than the
+fastest of the other and the medians lie more than 5 % apart: a few rounds show no less.
 
 Exit code 1 where something differs, a tool of a commit fails or a speed has changed; 2 where
 nothing can be compared. What is not committed is not compared.
@@ -17,21 +15,19 @@ nothing can be compared. What is not committed is not compared.
 from __future__ import annotations
 
 import argparse
-import contextlib
+import io
 import json
 import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-import cv2
-import numpy as np
 import torch
 
 if __name__ == "__main__":
@@ -44,7 +40,7 @@ from superres.errors import UserError, some
 from superres.imaging.photographs import photograph
 from superres.options import whole
 
-PARTS = ("traces", "scores", "images", "benchmarks")
+PARTS = ("traces", "scores", "benchmarks")
 SEEN = 1.05  # medians closer than this are equal: machines drift by as much from minute to minute
 # Variants without a line of superres: where they change, the machine did; they are shown only.
 PLAIN = ("cv2", "python", "crop copy", "whole PNG", "480x480", "PSNR-Y plain", "SSIM-Y plain")
@@ -65,75 +61,48 @@ BENCHMARKS = ("resize", "metrics", "loop", "data", "startup")
 
 @dataclass
 class Commit:
-    """One commit, checked out into ``root/tree``; its results go to ``root/out``.
+    """One commit, in ``root/tree``; its results go to ``root/out``.
 
     Args:
         name: OLD or NEW, and as given.
+        root: a new folder.
     """
 
     name: str
     root: Path
-    python: str = sys.executable
 
     def __post_init__(self) -> None:
         self.tree, self.out = self.root / "tree", self.root / "out"
         self.out.mkdir(parents=True)
 
-    def run(self, tool: str, *arguments: object, launcher: tuple[str, ...] = ()) -> None:
-        """Run one of the commit's own tools.
+    def run(self, tool: str, *arguments: object, start: tuple[str, ...] = ()) -> None:
+        """Run one of the commit's own tools, by Python or as ``start`` has it.
 
         Raises:
             UserError: it failed; the end of its output is shown.
         """
-        start = launcher or (self.python, f"tools/{tool}.py")
-        path = f"{Path(self.python).parent}{os.pathsep}{os.environ['PATH']}"
-        own = {"PYTHONPATH": str(self.tree), "PYTHON": self.python, "PATH": path}
-        own |= {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-        run_to_end(f"{self.name}: {tool}", [*start, *map(str, arguments)], self.tree, **own)
+        command = [*(start or (sys.executable, f"tools/{tool}.py")), *map(str, arguments)]
+        env = {**os.environ, "PYTHONPATH": str(self.tree), "PYTHON": sys.executable}
+        env |= {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+        done = subprocess.run(command, cwd=self.tree, env=env, text=True, capture_output=True)
+        if done.returncode:
+            end = (done.stdout + done.stderr)[-3000:].rstrip()
+            raise UserError(f"{self.name}: {tool} ended with {done.returncode}: {command}\n{end}")
 
 
-def run_to_end(label: str, command: list[str], folder: Path = ROOT, **env: str) -> str:
-    """What a command printed.
+def unpacked(side: str, name: str, root: Path) -> Commit:
+    """A commit, below ``root``.
 
     Raises:
-        UserError: it failed; the end of its output is shown.
+        UserError: the repository has no such commit.
     """
-    done = subprocess.run(
-        command, cwd=folder, env={**os.environ, **env}, text=True, capture_output=True
-    )
+    made = Commit(f"{side} {name}", root / side)
+    done = subprocess.run(["git", "archive", name], cwd=ROOT, capture_output=True)
     if done.returncode:
-        end = (done.stdout + done.stderr)[-3000:].rstrip()
-        raise UserError(f"{label} ended with {done.returncode}: {' '.join(command)}\n{end}")
-    return done.stdout
-
-
-@contextlib.contextmanager
-def checked_out(side: str, name: str, root: Path) -> Iterator[Commit]:
-    """A commit in a worktree below ``root``, removed afterwards.
-
-    Raises:
-        UserError: the repository has no such commit, or it needs what cannot be installed.
-    """
-    made, git = Commit(f"{side} {name}", root / side), ["git", "worktree"]
-    try:
-        run_to_end(made.name, [*git, "add", "--quiet", "--detach", str(made.tree), name])
-        print(made.name, run_to_end("git", ["git", "rev-parse", "HEAD"], made.tree), end="")
-        if requirements(made.tree) != requirements(ROOT):
-            print(f"{made.name}: other requirements; making an environment", file=sys.stderr)
-            make = ["bash", "-c", 'source tools/make_env.sh; superres_make_env "$PWD" tests']
-            env = {"SUPERRES_VENV": f"{made.root}/venv", "SUPERRES_PYTHON": made.python}
-            run_to_end(f"{made.name}: its environment", make, made.tree, **env)
-            made.python = f"{made.root}/venv/bin/python"
-        yield made
-    finally:
-        remove = [*git, "remove", "--force", str(made.tree)]
-        subprocess.run(remove, cwd=ROOT, check=False, capture_output=True)
-
-
-def requirements(tree: Path) -> list[str]:
-    """What a checkout needs, to compare."""
-    files = [tree / "requirements" / name for name in ("runtime.txt", "constraints.txt")]
-    return [f.read_text(encoding="utf-8") for f in files if f.is_file()]
+        raise UserError(f"{made.name}: {done.stderr.decode().strip()}")
+    with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
+        archive.extractall(made.tree, filter="data")
+    return made
 
 
 def photographs(folder: Path) -> None:
@@ -144,33 +113,20 @@ def photographs(folder: Path) -> None:
         shutil.copy(photograph(package, inside), part)
 
 
-def kinds(folder: Path) -> None:
-    """One small image of each kind that people have."""
-    folder.mkdir()
-    rng = np.random.default_rng(0)
-    smooth = cv2.resize(rng.integers(0, 256, (12, 16, 4), np.uint8), (96, 80))
-    wide = cv2.resize(rng.integers(0, 65536, (12, 16, 3), np.uint16), (96, 80))
-    rgb, rest = smooth[..., :3], {"grey.png": smooth[..., 0], "alpha.png": smooth}
-    alike = ("rgb.png", "photo.jpg", "scan.tif", "web.webp", "old.bmp", "plain.ppm")
-    images = rest | {"deep.png": wide, "deep.tif": wide} | dict.fromkeys(alike, rgb)
-    for name, image in images.items():
-        cv2.imwrite(str(folder / name), image)
-
-
-def train(commit: Commit, data: Path, name: str, iterations: int) -> dict[str, Any]:
+def train(commit: Commit, data: Path, name: str, count: int) -> dict[str, Any]:
     """A training's trace, a line per iteration and rank, and its last weights."""
     config, options, ranks = TRAININGS[name]
     folder = commit.out / name.replace(" ", "_").replace(",", "")
     trace = folder.with_suffix(".jsonl")
     arguments = ["--work-dir", folder, "--seed", 0, "--trace", trace, "--cfg-options"]
-    arguments += [f"train_set={data}", f"max_iters={iterations}"]
-    arguments += [f"checkpoint_interval={iterations}", *SMALL, *options]
+    arguments += [f"train_set={data}", f"max_iters={count}"]
+    arguments += [f"checkpoint_interval={count}", *SMALL, *options]
     where = [f"configs/{config}", *([ranks] if ranks > 1 else [])]
-    launcher = ("bash", "tools/dist_train.sh") if ranks > 1 else ()
-    commit.run("train", *where, *arguments, launcher=launcher)
+    start = ("bash", "tools/dist_train.sh") if ranks > 1 else ()
+    commit.run("train", *where, *arguments, start=start)
     rows = [json.loads(line) for line in trace.read_text(encoding="utf-8").splitlines()]
     found: dict[str, Any] = {f"iteration {r['iter']} of rank {r['rank']}": r for r in rows}
-    content = torch.load(folder / f"iter_{iterations}.pth", weights_only=True)
+    content = torch.load(folder / f"iter_{count}.pth", weights_only=True)
     for part in ("state_dict", "ema_state_dict"):
         found |= {f"{part}.{key}": value for key, value in content.get(part, {}).items()}
     return found
@@ -189,17 +145,6 @@ def scores(commit: Commit, holdout: Path) -> dict[str, float]:
     return found
 
 
-def images(commit: Commit, folder: Path) -> dict[str, np.ndarray]:
-    """The results of one image of each kind, by torch in one plan of tiles."""
-    out = commit.out / "images"
-    options = ["--model", "edsr-s", "--scale", 2, "--backend", "torch", "--tile", 64, "-o", out]
-    commit.run("upscale", folder, *options)
-    read = {p.name: cv2.imread(str(p), cv2.IMREAD_UNCHANGED) for p in sorted(out.iterdir())}
-    if len(read) != len(list(folder.iterdir())) or any(v is None for v in read.values()):
-        raise UserError(f"{commit.name}: not every image became a readable one: {sorted(read)}")
-    return read
-
-
 def compare(old: dict[str, Any], new: dict[str, Any]) -> str:
     """What differs between two sides of a comparison; empty where nothing does."""
     if not old:
@@ -209,20 +154,11 @@ def compare(old: dict[str, Any], new: dict[str, Any]) -> str:
 
 
 def difference(a: Any, b: Any) -> str:
-    """How two values differ: weights and texts in anything, scores in the sixth decimal.
-
-    Images may differ by one level in one of 100,000 samples.
-    """
+    """How two values differ: weights and texts in anything, scores in the sixth decimal."""
     if a is None or b is None:
         return "in one commit only"
     if isinstance(a, torch.Tensor):
         return "" if a.dtype == b.dtype and torch.equal(a, b) else "differs"
-    if isinstance(a, np.ndarray):
-        if (a.shape, a.dtype) != (b.shape, b.dtype):
-            return f"{a.shape} {a.dtype} / {b.shape} {b.dtype}"
-        off = np.abs(a.astype(np.int64) - b)
-        few = off.max() <= 1 and (off > 0).mean() <= 1e-5
-        return "" if few else f"{(off > 0).sum()} samples differ, by up to {off.max()} levels"
     if isinstance(a, float):
         a, b = round(a, 6), round(b, 6)
     return "" if a == b else f"{str(a)[:120]} / {str(b)[:120]}"
@@ -234,8 +170,8 @@ def same_speed(old: list[float], new: list[float]) -> bool:
     return overlap or 1 / SEEN <= median(new) / median(old) <= SEEN
 
 
-def speeds(commits: list[Commit], name: str, rounds: int) -> Iterator[tuple[str, str]]:
-    """For each variant of a benchmark its ratio NEW / OLD, and in words if it has changed."""
+def speeds(commits: list[Commit], name: str, rounds: int) -> dict[str, str]:
+    """For each variant of a benchmark and its ratio NEW / OLD, in words if it has changed."""
     measured: list[dict[str, list[float]]] = [{} for _ in commits]
     for number in range(rounds):
         for commit, found in zip(commits, measured):
@@ -244,41 +180,15 @@ def speeds(commits: list[Commit], name: str, rounds: int) -> Iterator[tuple[str,
             for row in json.loads(file.read_text("utf-8"))["variants"]:
                 found.setdefault(row["name"], []).append(row["median"])
     old, new = measured
-    for variant in sorted(old | new):
-        a, b = old.get(variant), new.get(variant)
-        if not (a and b):
-            yield f"{name}: {variant}", "in one commit only"
-        elif min(a + b) > 0:
-            ratio = f"{name}: {variant} x {median(b) / median(a):.3f}"
+    told = dict.fromkeys(
+        (f"{name}: {variant}" for variant in old.keys() ^ new.keys()), "in one commit only"
+    )
+    for variant, a in old.items():
+        if min(a + (b := new.get(variant, [0]))) > 0:
             changed = not (variant.startswith(PLAIN) or same_speed(a, b))
-            yield ratio, f"rounds {sorted(a)} / {sorted(b)}" if changed else ""
-
-
-def comparisons(
-    commits: list[Commit], root: Path, args: argparse.Namespace
-) -> Iterator[tuple[str, str]]:
-    """What is compared, and what differs; empty where nothing does."""
-
-    def both(measure: Callable[..., dict[str, Any]], *arguments: object) -> str:
-        try:
-            return compare(*(measure(commit, *arguments) for commit in commits))
-        except UserError as error:
-            return str(error)
-        except (OSError, LookupError) as error:  # a file that a tool no longer writes so
-            return repr(error)
-
-    data, holdout = root / "photographs/train", root / "photographs/holdout"
-    for name in TRAININGS if "traces" in args.only else ():
-        yield f"training: {name}", both(train, data, name, args.iterations)
-    if "scores" in args.only:
-        yield "scores of edsr-s", both(scores, holdout)
-    if "images" in args.only:
-        yield "upscaled images", both(images, root / "kinds")
-    for name in BENCHMARKS if "benchmarks" in args.only else ():
-        try:
-            yield from speeds(commits, name, args.rounds)
-        except UserError as error:
-            yield f"benchmark {name}", str(error)
+            fault = f"rounds {sorted(a)} / {sorted(b)}" if changed else ""
+            told[f"{name}: {variant} x {median(b) / median(a):.3f}"] = fault
+    return told
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -290,21 +200,28 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--iterations", type=whole(1), default=200)
     parser.add_argument("--rounds", type=whole(1), default=3, help="of each benchmark and commit")
     args = parser.parse_args(argv)
-    args.only = args.only.split(",")
-    if not set(args.only) <= set(PARTS):
+    if not set(args.only.split(",")) <= set(PARTS):
         parser.error(f"--only takes {', '.join(PARTS)}")
-    if subprocess.run(["git", "diff", "--quiet", "HEAD"], cwd=ROOT, check=False).returncode:
-        print(f"note: changes in {ROOT} that are not committed are not compared", file=sys.stderr)
-    folder = tempfile.TemporaryDirectory(prefix="yardstick-")
-    with folder as name, contextlib.ExitStack() as stack:
-        root, differing = Path(name).resolve(), 0
-        sides = {"OLD": args.old, "NEW": args.new}.items()
-        commits = [stack.enter_context(checked_out(side, name, root)) for side, name in sides]
+    differing = 0
+    with tempfile.TemporaryDirectory(prefix="yardstick-") as folder:
+        root = Path(folder).resolve()
+        commits = [unpacked(*side, root) for side in (("OLD", args.old), ("NEW", args.new))]
         photographs(root / "photographs")
-        kinds(root / "kinds")
-        for what, fault in comparisons(commits, root, args):
-            print(f"{what:<28} {fault or 'equal'}", flush=True)
-            differing += bool(fault)
+        data, holdout = root / "photographs/train", root / "photographs/holdout"
+        tasks = [("traces", f"training: {n}", train, data, n, args.iterations) for n in TRAININGS]
+        tasks += [("scores", "scores of edsr-s", scores, holdout)]
+        tasks += [("benchmarks", f"benchmark {n}", speeds, n, args.rounds) for n in BENCHMARKS]
+        for _, what, measure, *given in (task for task in tasks if task[0] in args.only):
+            try:
+                if measure is speeds:
+                    found = speeds(commits, *given)
+                else:
+                    found = {what: compare(*(measure(commit, *given) for commit in commits))}
+            except (UserError, OSError, LookupError) as error:  # a tool that writes otherwise
+                found = {what: f"{type(error).__name__}: {error}"}
+            for name, fault in found.items():
+                print(f"{name:<28} {fault or 'equal'}", flush=True)
+                differing += bool(fault)
     return int(differing > 0)
 
 
