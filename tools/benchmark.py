@@ -19,7 +19,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks import harness
 from superres.cli.main import exit_code
 from superres.errors import UserError
-from superres.options import whole
 
 FOLDER = Path(harness.__file__).parent
 NAMES = sorted(p.stem for p in FOLDER.glob("[a-z]*.py") if p.stem not in ("gpu", "harness"))
@@ -33,19 +32,18 @@ def main(argv: Sequence[str]) -> int:
     """
     parser = argparse.ArgumentParser(prog="tools/benchmark.py", description=__doc__)
     commands = parser.add_subparsers(dest="benchmark", required=True, metavar="NAME")
-    modules = {name: importlib.import_module(f"benchmarks.{name}") for name in NAMES}
-    for name, module in modules.items():
+    for name in NAMES:
+        module = importlib.import_module(f"benchmarks.{name}")
         command = commands.add_parser(name, help=module.__doc__, description=module.__doc__)
-        add = command.add_argument
-        add("--json", type=Path, metavar="FILE", help="write the result here too")
-        least = harness.MIN_REPEATS
-        add("--repeats", type=whole(least), default=least, help="rounds (%(default)s, the least)")
+        command.add_argument("--json", type=Path, metavar="FILE", help="write the result here too")
+        harness.sizes(command, harness.MIN_REPEATS, repeats=harness.MIN_REPEATS)
+        command.set_defaults(run=module.run)
         module.add_arguments(command)
     args = parser.parse_args(argv)
     if args.json and not os.access(args.json.absolute().parent, os.W_OK):
         raise UserError(f"--json: {args.json} cannot be written; give a file in an existing folder")
     with tempfile.TemporaryDirectory(prefix="superres-benchmark-") as folder:
-        found = modules[args.benchmark].run(args, Path(folder))
+        found = args.run(args, Path(folder))
     result = harness.report(args.benchmark, **found)
     harness.print_report(result)
     if args.json:

@@ -10,20 +10,14 @@ dist_run() {
     fi
     local positionals=("${@:1:count}") gpus=${*:count+1:1}
     shift $((count + 1))
-    local run=() rest=() nnodes=${NNODES:-1} conf= option value
-    while [ $# -gt 0 ]; do
-        option=${1%%=*}
-        option=${option//_/-}
-        case $option in
-            --max-restarts | --nnodes | --node-rank | --local-addr | --monitor-interval | --rdzv-*)
-                value=${1#*=}
-                [[ $1 == *=* ]] || { value=${2:?$1 takes a value}; shift; }
-                run+=("$option=$value")
-                [ "$option" != --nnodes ] || nnodes=$value
-                [ "$option" != --rdzv-conf ] || conf=,$value ;;
-            *) rest+=("$1") ;;
+    local run=() rest=() nnodes=${NNODES:-1} conf= option
+    for option in "$@"; do
+        case ${option//_/-} in
+            --nnodes=*) nnodes=${option#*=} ;;
+            --rdzv-conf=*) conf=,${option#*=} ;;
+            --max-restarts=* | --node-rank=* | --local-addr=* | --monitor-interval=* | --rdzv-*=*) run+=("$option") ;;
+            *) rest+=("$option") ;;
         esac
-        shift
     done
     # c10d rendezvous restarts a killed rank; a fixed master port would hang instead. On one node
     # port 0 takes a free one. Nodes find each other by endpoint and id.
@@ -41,12 +35,9 @@ dist_run() {
     # Shared evenly unless the user says otherwise; torchrun's own default is one thread.
     local share=$(($(nproc 2>/dev/null || echo 1) / gpus))
     export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$((share > 1 ? share : 1))}
-    local python
-    python=${PYTHON:-$(command -v python || command -v python3)} ||
-        { echo "error: no python found; name one with PYTHON=..." >&2; exit 2; }
     local root=${script%/tools/*}
     export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}"
-    exec "$python" -m superres.engine.distributed.torchrun \
+    exec "${PYTHON:-$(command -v python || echo python3)}" -m superres.engine.distributed.torchrun \
         --nnodes="$nnodes" --nproc-per-node="$gpus" --max-restarts=0 \
         --rdzv-backend=c10d --rdzv-endpoint="$endpoint" --rdzv-id="superres-$id" \
         ${run[@]+"${run[@]}"} --rdzv-conf="$conf" \

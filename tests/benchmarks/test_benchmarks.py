@@ -20,7 +20,7 @@ CONFIG = "edsr_x2c64b16_g1_300k_div2k"
 
 
 def measured(tmp_path, name: str, *words: str) -> dict:
-    """What a benchmark writes, after it has been printed."""
+    """What a benchmark writes: in the schema, its ratios those of the medians."""
     file = tmp_path / "out.json"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tempfile, "tempdir", str(tmp_path))
@@ -29,8 +29,13 @@ def measured(tmp_path, name: str, *words: str) -> dict:
     result = json.loads(file.read_text(encoding="utf-8"))
     assert set(result) == SCHEMA
     assert (result["schema"], result["benchmark"]) == (1, name)
+    medians = {v["name"]: v["median"] for v in result["variants"]}
     for variant in result["variants"]:
         assert set(variant) == {"name", "median", "unit", "repeats"}
+    for name, value in result["ratios"].items():
+        above, below = name.split(" / ")
+        if below in medians:
+            assert value == pytest.approx(medians[above] / medians[below])
     return result
 
 
@@ -44,8 +49,7 @@ def test_train_compares_with_the_plain_step(tmp_path):
         "superres, default",
         "+ bfloat16",
     ]
-    speedup = result["ratios"]["superres, default / contiguous float32 eager"]
-    assert speedup == pytest.approx(rates["superres, default"] / rates["contiguous float32 eager"])
+    assert "superres, default / contiguous float32 eager" in result["ratios"]
     # 2 operations a product, 3 passes: EDSR of one block of 4 channels, x2, by hand.
     convolutions = 8 * 8 * 9 * (3 * 4 + 3 * 4 * 4 + 4 * 16) + 16 * 16 * 9 * 4 * 3
     forward = 2 * 2 * convolutions
@@ -78,25 +82,20 @@ def test_the_loop_is_what_is_left(tmp_path, monkeypatch):
     assert result["ratios"]["loop / 0.25 ms (below 1)"] == pytest.approx(names["loop"] / 0.25)
 
 
-def test_resize_and_metrics(tmp_path, capsys):
-    result = measured(tmp_path, "resize", "--height", "90", "--width", "121")
-    medians = {v["name"]: v["median"] for v in result["variants"]}
-    expected = medians["python loop, line by line"] / medians["superres imresize"]
-    ratio = result["ratios"]["python loop, line by line / superres imresize"]
-    assert ratio == pytest.approx(expected)
-    assert "superres imresize" in capsys.readouterr().out
-    (tmp_path / "out.json").unlink()
-    result = measured(tmp_path, "metrics", "--height", "64", "--width", "80")
-    assert result["ratios"]["SSIM-Y plain / SSIM-Y superres"] > 0
-
-
-def test_folder_in_each_way(tmp_path):
-    result = measured(tmp_path, "folder", "--images", "2", "--side", "16")
-    rates = {v["name"]: v["median"] for v in result["variants"]}
-    assert {v["unit"] for v in result["variants"]} == {"images/s"}
-    overlap = "ncnn, overlapping, PNG level 4 / ncnn, in turn, PNG level 4"
-    above, below = (rates[name] for name in overlap.split(" / "))
-    assert result["ratios"][overlap] == pytest.approx(above / below)
+@pytest.mark.parametrize(
+    ("words", "ratio"),
+    [
+        ("resize --height 90 --width 121", "python loop, line by line / superres imresize"),
+        ("metrics --height 64 --width 80", "SSIM-Y plain / SSIM-Y superres"),
+        (
+            "folder --images 2 --side 16",
+            "ncnn, overlapping, PNG level 4 / ncnn, in turn, PNG level 4",
+        ),
+    ],
+)
+def test_on_small_images(words, ratio, tmp_path, capsys):
+    assert ratio in measured(tmp_path, *words.split())["ratios"]
+    assert ratio in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -119,21 +118,14 @@ def test_infer_measures_time_and_memory(tmp_path, monkeypatch):
     assert f"x2 peak memory, eager PyTorch whole / {tiles}" in result["ratios"]
 
 
-@pytest.fixture
-def few_images(monkeypatch):
+def test_data_on_small_images(tmp_path, monkeypatch):
     pytest.importorskip("skimage")
     for name, value in {"HEIGHT": 516, "WIDTH": 760, "COUNT": 10}.items():
         monkeypatch.setattr(data, name, value)
-
-
-def test_data_on_small_images(few_images, tmp_path):
     result = measured(tmp_path, "data", "--images", "4", "--workers", "1")
+    assert {f"{data.PNG} / {data.OURS}", f"{data.OURS} / {data.COPY}"} <= result["ratios"].keys()
     by_name = {row["name"]: row for row in result["variants"]}
-    names = data.PNG, data.OURS, data.COPY
-    assert [by_name[name]["unit"] for name in names] == ["us/sample"] * 3
-    sub, ours, bound = (by_name[name]["median"] for name in names)
-    assert result["ratios"][f"{data.OURS} / {data.COPY}"] == pytest.approx(ours / bound)
-    assert result["ratios"][f"{data.PNG} / {data.OURS}"] == pytest.approx(sub / ours)
+    assert by_name[data.OURS]["unit"] == "us/sample"
     assert by_name["1 worker to an empty step"]["median"] > 0
 
 

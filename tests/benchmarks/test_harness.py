@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from benchmarks import harness
-from superres.cli.main import main
 from superres.errors import UserError
 
 SCHEMA = {"schema", "benchmark", "device", "versions", "setup", "variants", "ratios"}
@@ -67,14 +66,3 @@ def test_the_command_lists_what_there_is():
         assert done.returncode == 2
         assert "error: " in done.stderr
         assert "Traceback" not in done.stderr
-
-
-@pytest.mark.parametrize(
-    "words",
-    ["benchmark resize", "scaling", "models record a b", "models metafile", "table --docs",
-     "models gallery"],
-)  # fmt: skip
-def test_commands_that_are_scripts_now_say_where(words, capsys):
-    assert main(words.split()) == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert (SCRIPT.parents[1] / line.split()[-1]).is_file()

@@ -79,7 +79,7 @@ def test_one_rank_then_two_then_one(parts, options, train, tmp_path):
 def test_a_killed_rank_is_restarted(options, tmp_path):
     slow = ["max_iters=400", "checkpoint_interval=20", "val_interval=400"]
     trace = tmp_path / "trace.jsonl"
-    process = dist(options, tmp_path / "work", *slow, torchrun=["--max-restarts", "2"], trace=trace)
+    process = dist(options, tmp_path / "work", *slow, torchrun=["--max-restarts=2"], trace=trace)
     deadline = time.monotonic() + 180
     while not (tmp_path / "work" / "iter_40.pth").exists():
         assert process.poll() is None, process.communicate()[0]

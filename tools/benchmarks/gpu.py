@@ -114,7 +114,8 @@ class Rig:
             print(f"  {check['outcome']:8} {check['name']}: {check['text']}", flush=True)
 
     def make(self, name: str, work: Callable[[Rig], Found], needs_gpu: bool = False) -> None:
-        """Make a check, and add how it went."""
+        """Make a check, in a process of its own, and add how it went."""
+        os.setpgid(0, 0)  # so that what it starts can be ended with it
         self.name, started = name, time.perf_counter()
         if needs_gpu and self.device.type == "cpu":
             outcome, text = "skipped", "needs a CUDA device"
@@ -402,7 +403,7 @@ def run_stage(stage: str, args: argparse.Namespace) -> list[dict[str, Any]]:
         # One that hangs leaves time for those behind it.
         share = max(until - time.time(), 0) * (1 if check is checks[-1] else 0.6)
         rig = Rig(args, path, time.time() + share)
-        process = multiprocessing.get_context("fork").Process(target=alone, args=(rig, check))
+        process = multiprocessing.get_context("fork").Process(target=rig.make, args=check)
         process.start()
         try:
             process.join(share + 1)
@@ -410,18 +411,10 @@ def run_stage(stage: str, args: argparse.Namespace) -> list[dict[str, Any]]:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.join()
-        made = json.loads(path.read_text())["checks"]
-        if check[0] not in [one["name"] for one in made]:
-            late = process.exitcode == -signal.SIGKILL
-            what = "did not end in time" if late else f"ended with {process.exitcode}"
+        if code := process.exitcode:
+            what = "did not end in time" if code == -signal.SIGKILL else f"ended with {code}"
             rig.add(name=check[0], outcome="failed", text=what)
     return json.loads(path.read_text())["checks"]
-
-
-def alone(rig: Rig, check: tuple) -> None:
-    """Make a check in a process group of its own."""
-    os.setpgid(0, 0)
-    rig.make(*check)
 
 
 def main(argv: list[str] | None = None) -> int:

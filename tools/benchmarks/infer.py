@@ -63,15 +63,15 @@ def variants(scale: int, x: Tensor) -> list[Variant]:
     """Eager PyTorch and every back end that is installed; their results are compared first."""
     import torch
 
-    from superres.inference.backends import best
+    from superres.inference import backends
 
-    plain = network(scale)
+    plain, engines = network(scale), backends.installed()[::-1]  # torch first
     wanted = plain(x).detach()
-    nets = {EAGER: plain, **{f"superres {name}": best(plain, "cpu", name) for name in engines()}}
+    nets = {f"superres {name}": backends.best(plain, "cpu", name) for name in engines}
     with contextlib.suppress(UserError):  # on a processor without it
-        nets["superres torch bf16"] = best(plain, "cpu", "torch", dtype="bf16")
+        nets["superres torch bf16"] = backends.best(plain, "cpu", "torch", dtype="bf16")
     found = []
-    for name, net in nets.items():
+    for name, net in {EAGER: plain, **nets}.items():
         call = torch.no_grad()(partial(net, x))
         if (worst := float((call() - wanted).abs().max())) > TOLERANCE["bf16" in name]:
             raise AssertionError(f"{name} differs from eager PyTorch by {worst:.2g}")
@@ -79,16 +79,11 @@ def variants(scale: int, x: Tensor) -> list[Variant]:
     return found
 
 
-def engines() -> list[str]:
-    """The back ends that are installed, torch first."""
-    from superres.inference import backends
-
-    return list(reversed(backends.installed()))
-
-
 def memory(args: argparse.Namespace, scale: int) -> tuple[list[Row], list[tuple[str, str]]]:
     """Peak memory of each back end on the whole image and in tiles, and what to compare."""
     import torch
+
+    from superres.inference import backends
 
     rows, pairs = [], []
     shape, threads = (1, 3, args.height, args.width), torch.get_num_threads()
@@ -100,7 +95,7 @@ def memory(args: argparse.Namespace, scale: int) -> tuple[list[Row], list[tuple[
         return name
 
     whole_image = peak(EAGER, None, "off")
-    for name in engines():
+    for name in reversed(backends.installed()):
         peak(f"superres {name}", name, "off")
         pairs.append((whole_image, peak(f"superres {name}", name, args.tile)))
     return rows, pairs

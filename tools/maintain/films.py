@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import itertools
 import tempfile
+from collections import namedtuple
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
-from typing import NamedTuple
 
 import av
 import numpy as np
@@ -53,28 +53,10 @@ class Repeating:
         return x.repeat(2, 2).repeat(2, 3)
 
 
-class Film(NamedTuple):
-    """A film to make, and what its result is to be.
-
-    Attributes:
-        suffix: of the file.
-        codec: and its options, or `H`; ``Pillow`` for an animation.
-        pixels, sound: FFmpeg's names.
-        also: ``varying``, ``interlaced``, ``deinterlaced``, ``srt``, a key of `TURNS`.
-        target: the result's suffix.
-        kept, heard: the result's pixels and sound.
-    """
-
-    suffix: str
-    codec: str
-    pixels: str
-    sound: str
-    also: str
-    target: str
-    kept: str
-    heard: str
-
-
+# A film to make, and what its result is to be. codec: and its options; "Pillow" for an animation;
+# pixels, sound: FFmpeg's names; also: "varying", "interlaced", "deinterlaced", "srt" or a key of
+# TURNS; target: the result's suffix; kept, heard: the result's pixels and sound.
+Film = namedtuple("Film", "suffix codec pixels sound also target kept heard")
 X264, VP9, MPEG2 = "libx264 qp=0", "libvpx-vp9 lossless=1", "mpeg2video qmax=2"
 FILMS = [
     *(Film(".mp4", X264, "yuv420p", "aac", "", *to) for to in (

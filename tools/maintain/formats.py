@@ -13,15 +13,13 @@ from __future__ import annotations
 
 import io
 import itertools
-import json
 import struct
 import sys
 import tempfile
 import zlib
+from collections import namedtuple
 from collections.abc import Callable, Iterator
-from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -33,10 +31,10 @@ import tifffile
 from PIL import Image
 
 from maintain import ROOT, films, markdown_table
-from superres.cli.main import main as superres
 from superres.datasets.storage import ImageFolder
 from superres.errors import UserError
-from superres.imaging.io import load_image
+from superres.imaging.io import load_image, read_image
+from superres.imaging.listing import list_images
 from superres.upscaling.tiled_upscaler import TiledUpscaler
 from superres.upscaling.writing import save, turned
 
@@ -53,21 +51,9 @@ independent decoder (tifffile, OpenCV). *right*: within a level of 255.
 """
 
 
-class Cell(NamedTuple):
-    """One file.
-
-    Attributes:
-        suffix: of the file.
-        kind: format, depth, colour, alpha.
-        orientation: EXIF's number.
-        right: (H, W, C) floats on a scale of 255 that it means; None: to be refused.
-    """
-
-    suffix: str
-    kind: tuple[str, str, str, str]
-    orientation: int
-    data: bytes
-    right: np.ndarray | None
+# One file. kind: format, depth, colour, alpha; turn: EXIF's number; right: (H, W, C) floats on a
+# scale of 255 that it means, or None where it is to be refused.
+Cell = namedtuple("Cell", "suffix kind turn data right")
 
 
 def scene(channels: int) -> np.ndarray:
@@ -258,7 +244,7 @@ def upscaled(path: Path, cell: Cell) -> str:
     """What `superres upscale` makes of it, as PNG."""
     out = path.with_name("result.png")
     save(out, TiledUpscaler(films.Repeating()), load_image(path), "png")
-    right = cell.right if cell.kind[0] == "PNG" else turned(cell.right, cell.orientation)
+    right = cell.right if cell.kind[0] == "PNG" else turned(cell.right, cell.turn)
     if right.shape[2] == 2:
         right = right[..., [0, 0, 0, 1]]
     return judged(by_opencv(out.read_bytes()), right.repeat(2, 0).repeat(2, 1))
@@ -269,6 +255,14 @@ def trained(path: Path, cell: Cell) -> str:
     return judged(ImageFolder(path.parent).read_at(0).astype(float), as_rgb(cell.right))
 
 
+def scored(path: Path, cell: Cell) -> str:
+    """What `superres score` reads, of the file's depth."""
+    if not list_images(path.parent):
+        raise UserError("left out, and named")
+    image = read_image(path, channels="rgb", dtype="keep")
+    return judged(image / (257 if image.dtype == np.uint16 else 1), as_rgb(cell.right))
+
+
 def tried(work: Callable[[Path, Cell], str], path: Path, cell: Cell) -> str:
     """What comes of it, or why it is refused."""
     try:
@@ -276,31 +270,6 @@ def tried(work: Callable[[Path, Cell], str], path: Path, cell: Cell) -> str:
     except UserError as error:
         text = str(error).replace(f"{path}: ", "").replace(f"{path.parent}: ", "")
         return f"refused: {text.rstrip('.')}"
-
-
-def scored(cells: list[Cell], root: Path) -> list[str]:
-    """What `superres score` says of each against what is right, as a PNG: equal within a level."""
-    for side in ("sr", "hr"):
-        (root / side).mkdir()
-    for index, cell in enumerate(cells):
-        (root / f"sr/{index:04d}.{cell.suffix}").write_bytes(cell.data)
-        right = np.zeros((*SIZE, 3)) if cell.right is None else cell.right
-        grey = right.shape[2] < 3 and cell.kind[2] != "palette" and not cell.kind[3]
-        right = np.array(right[..., :1] if grey else as_rgb(right))
-        right[9, 9] += np.where(right[9, 9] > 128, -8, 8)  # else infinite
-        deep = cell.kind[1].startswith(("16", "32", "64"))
-        found = np.rint(right * 257).astype(np.uint16) if deep else np.rint(right).astype(np.uint8)
-        cv2.imwrite(str(root / f"hr/{index:04d}.png"), np.ascontiguousarray(found[..., ::-1]))
-    words = ["--scale", "1", "--protocol", "mmediting-rgb", "--out", str(root / "out")]
-    with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
-        superres(["score", str(root / "sr"), str(root / "hr"), *words])
-    states = ["refused: left out, and named"] * len(cells)
-    for image in json.loads((root / "out/results.json").read_bytes())["results"][0]["images"]:
-        state = f"refused: {str(image.get('error')).partition(': ')[2].rstrip('.')}"
-        if (psnr := image["psnr"]) is not None:
-            state = "right" if psnr > 47 else f"SILENT: {psnr:.1f} dB"
-        states[int(image["name"])] = state
-    return states
 
 
 def judged(found: np.ndarray, right: np.ndarray) -> str:
@@ -320,34 +289,24 @@ def main() -> int:
     """Write the page; 1 where a cell is wrong."""
     every, rows = [*pngs(), *tiffs(), *others(), *pnms()], {}
     with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder)
-        for index, (cell, score) in enumerate(zip(every, scored(every, root))):
-            path = root / f"{index}/in/a.{cell.suffix}"
+        for index, cell in enumerate(every):
+            path = Path(folder) / f"{index}/in/a.{cell.suffix}"
             path.parent.mkdir(parents=True)
             path.write_bytes(cell.data)
-            up, train = tried(upscaled, path, cell), tried(trained, path, cell)
-            same = ["the same" if state == up else state for state in (train, score)]
-            rows.setdefault((*cell.kind, up, *same), []).append(str(cell.orientation))
+            up, *rest = (tried(work, path, cell) for work in (upscaled, trained, scored))
+            same = ["the same" if state == up else state for state in rest]
+            rows.setdefault((*cell.kind, up, *same), []).append(str(cell.turn))
     silent = sum(len(turns) for key, turns in rows.items() if "SILENT" in str(key))
     table = [[*key[:4], ", ".join(turns), *key[4:]] for key, turns in rows.items()]
     made = films.rows()
     wrong = sum("SILENT" in row[-2] for row in made)
-    told = (
-        f"{len(every)} cells (format, depth, colour, alpha, orientation); {silent} silently wrong.",
-        f"{len(made)} films and animations; {wrong} silently wrong.",
-    )
-    parts = [
-        HEAD,
-        told[0],
-        "",
-        *markdown_table(COLUMNS, table),
-        "",
-        films.INTRODUCTION,
-        told[1],
-        "",
-    ]
-    PAGE.write_text("\n".join([*parts, *markdown_table(films.HEAD, made), ""]), "utf-8")
-    print(*told)
+    kinds = "format, depth, colour, alpha, orientation"
+    told = f"{len(every)} cells ({kinds}); {silent} silently wrong."
+    images = [HEAD, told, "", *markdown_table(COLUMNS, table), "", films.INTRODUCTION]
+    told_too = f"{len(made)} films and animations; {wrong} silently wrong."
+    page = [*images, told_too, "", *markdown_table(films.HEAD, made), ""]
+    PAGE.write_text("\n".join(page), "utf-8")
+    print(told, told_too)
     return int(silent + wrong > 0)
 
 

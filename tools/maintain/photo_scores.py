@@ -10,7 +10,6 @@ set.
 
 from __future__ import annotations
 
-import io
 import json
 import sys
 from pathlib import Path
@@ -19,30 +18,19 @@ from statistics import fmean
 if __name__ == "__main__":
     sys.path[:1] = [str(Path(__file__).resolve().parents[i]) for i in (1, 2)]
 
-import numpy as np
-from PIL import Image
-
 from maintain import ROOT, markdown_table
 from superres.checkpoints import load_model
 from superres.checkpoints.zoo import shipped
 from superres.cli.main import exit_code
 from superres.evaluation.protocols import evaluate_pair
+from superres.imaging.degrade import jpeg
 from superres.imaging.io import read_image
 from superres.imaging.listing import list_images
 from superres.imaging.resize import imresize, modcrop
 
 PAGE = ROOT / "docs/results/photo_scores.json"
+# Of the JPEG; None is the image as it is.
 QUALITIES = (None, 95, 90, 75, 50, 30)
-"""Of the JPEG; None is the image as it is."""
-
-
-def as_jpeg(image: np.ndarray, quality: int | None) -> np.ndarray:
-    """(H, W, 3) uint8, after having been a JPEG."""
-    if quality is None:
-        return image
-    file = io.BytesIO()
-    Image.fromarray(image).save(file, "JPEG", quality=quality, subsampling="4:2:0")
-    return np.asarray(Image.open(file).convert("RGB"))
 
 
 def measure(folder: Path, scale: int) -> dict[str, dict[str, float]]:
@@ -55,7 +43,7 @@ def measure(folder: Path, scale: int) -> dict[str, dict[str, float]]:
         hr = modcrop(read_image(path), scale)
         clean = imresize(hr, scale=1 / scale)
         for quality in QUALITIES:
-            lr = as_jpeg(clean, quality)
+            lr = jpeg(clean, quality) if quality else clean
             for name, upscale in methods.items():
                 score = evaluate_pair(upscale(lr), hr, scale, "edsr-y")["psnr"]
                 found[name].setdefault(str(quality or "clean"), []).append(score)

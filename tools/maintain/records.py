@@ -87,21 +87,17 @@ def write_record(
     trained = to_plain(load_config(os.fspath(own_config)))
     lines = list(log_lines(log))
     iterations = max((x["iter"] for x in lines if x.get("it_per_s")), default=0)
-    if not iterations or iterations < trained.get("max_iters", 0):
-        done = f"{iterations:,} of {trained.get('max_iters', 0):,} iterations"
+    if iterations < trained.get("max_iters", 1):
+        done = f"{iterations:,} of {trained.get('max_iters', 1):,} iterations"
         raise UserError(f"{log}: not finished, {done}; continue with superres train ... --resume")
-
-    def logged(key: str) -> list[str]:
-        """What the starts of the run, the first and after each break, wrote into its log."""
-        return list(dict.fromkeys(line[key] for line in lines if line.get(key)))
-
+    starts = [line for line in lines if line.get("hardware")]  # the first, one after each break
     run = {
         "config": file.stem,
         **{key: trained.get(key) for key in ("seed", "load_from", "train_set")},
         "iterations": iterations,
         "seconds": round(_seconds(lines)),
-        "hardware": "; ".join(logged("hardware")),
-        "commit": next(iter(logged("commit")), None),
+        "hardware": "; ".join(dict.fromkeys(line["hardware"] for line in starts)),
+        "commit": next((line["commit"] for line in starts if line.get("commit")), None),
         "versions": tested.get("versions", {}),
         "note": note,
     }
@@ -170,12 +166,11 @@ def results_table(records: Iterable[TrainingRecord], results: str) -> list[str]:
     noted: dict[str, list[str]] = {}
     for name, run in runs.items():
         noted.setdefault(run["note"], []).append(name)
-    groups = sorted(noted.items(), key=lambda item: len(item[1]))
-    for number, (note, names) in enumerate(groups, 1):
-        rest = "All others" if number > 1 else "All of them"
-        who = rest if number == len(groups) and len(names) > 1 else ", ".join(names)
-        lines += ["", f"{who}: {note}."] if note else []
-    return lines
+    *few, (most, names) = sorted(noted.items(), key=lambda item: len(item[1]))
+    told = [(", ".join(each), note) for note, each in few]
+    every = "All others" if few else "All of them"
+    told.append((every if len(names) > 1 else names[0], most))
+    return lines + [line for who, note in told if note for line in ("", f"{who}: {note}.")]
 
 
 def main() -> int:
