@@ -30,7 +30,7 @@ def encode(picture: Image.Image, kind: str, **options) -> bytes:
 PNG, JPEG = encode(COLOUR, "PNG"), encode(COLOUR, "JPEG", quality=95)
 # What the files hold is compared in tests/maintain/test_formats.py.
 CELLS = [cell for made in (pngs, tiffs, others, pnms) for cell in made() if cell.right is not None]
-FILES = {" ".join(cell.kind): cell.data for cell in CELLS if cell.orientation == 1}
+FILES = {" ".join(cell.kind): cell.data for cell in CELLS if cell.turn == 1}
 FILES.pop("JPEG2000 16 RGB ")  # of another size
 
 

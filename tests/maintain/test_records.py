@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from maintain import ROOT, charts, docs, records
+from maintain import ROOT, charts, docs
 from superres.checkpoints.weight_files import sha256
 from superres.checkpoints.zoo import shipped
 from superres.errors import UserError
@@ -59,27 +59,27 @@ def work_dir(tmp_path):
 
 def test_record_and_table(work_dir, tmp_path):
     root = tmp_path / "docs"
-    folder = records.write_record(work_dir, tmp_path, note="a short one", root=root)
-    (record,) = records.find_records(root)
+    folder = docs.write_record(work_dir, tmp_path, note="a short one", root=root)
+    (record,) = docs.find_records(root)
     assert folder == root / record.name == root / "edsr_x2c64b16_g1_300k_div2k"
     assert record.run["iterations"] == 200
     assert record.run["seconds"] == 10 + 5 + 10 + 10  # the repeated iterations only once more
     assert (record.run["seed"], record.run["hardware"], record.run["commit"]) == (3, "GPU", "abc")
     log = (folder / "log.jsonl.gz").read_bytes()
     assert gzip.decompress(log) == (work_dir / "log.jsonl").read_bytes()
-    text = "\n".join(records.results_table([record], "results"))
+    text = "\n".join(docs.results_table([record], "results"))
     head = text.splitlines()[0]
     assert head.index("Set5") < head.index("Set14")  # in the order of papers
     assert "| 38.12 / 0.9500 (+0.12) | 33.50 / 0.9500 (-4.50) | 1 min |" in text
     assert text.endswith("edsr_x2c64b16_g1_300k_div2k: a short one.")
-    records.write_record(work_dir, tmp_path, root=root)
+    docs.write_record(work_dir, tmp_path, root=root)
     assert (folder / "log.jsonl.gz").read_bytes() == log
 
 
 def test_records_are_whole():
-    for record in records.find_records():
-        there = {path.name for path in (records.RECORDS / record.name).iterdir()}
-        assert there >= {*records.FILES.values()}
+    for record in docs.find_records():
+        there = {path.name for path in (docs.RECORDS / record.name).iterdir()}
+        assert there >= {*docs.FILES.values()}
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_what_is_not_a_finished_training_is_refused(work_dir, tmp_path, change, 
         if text := change.get(name.partition(".")[0]):
             (work_dir / name).write_text(text)
     with pytest.raises(UserError, match=told):
-        records.write_record(change.get("work_dir", work_dir), results, root=tmp_path / "docs")
+        docs.write_record(change.get("work_dir", work_dir), results, root=tmp_path / "docs")
     assert not (tmp_path / "docs").exists()
 
 
@@ -116,7 +116,7 @@ def test_metafiles_hold_what_was_trained_and_where_it_is():
             ours = [r["Source"] for r in model["Results"] if r["Source"].startswith("docs/results")]
             for file in (model.get("Weights"), model.get("Training Log"), *ours):
                 assert file is None or (ROOT / file).is_file()
-    for record in records.find_records():
+    for record in docs.find_records():
         if record.name in found:
             metrics = [r["Metrics"]["PSNR"] for r in found[record.name]["Results"]]
             wanted = [round(r["psnr"], 4) for r in record.results["results"]]
@@ -130,7 +130,7 @@ def test_the_card_of_a_weight_file_is_that_of_its_record(name):
     path = shipped()[name]
     card, digest = path.with_suffix(".md").read_text(encoding="utf-8"), sha256(path)
     assert f"{path.stat().st_size:,} bytes, sha256 `{digest}`" in card
-    of = [r for r in records.find_records() if r.results["checkpoint"]["sha256"] == digest]
+    of = [r for r in docs.find_records() if r.results["checkpoint"]["sha256"] == digest]
     assert f"{of[0].results['parameters']:,} parameters" in card
     assert f"`{of[0].run['config']}`" in card
     assert f"{of[0].run['iterations']:,} iterations" in card

@@ -62,7 +62,7 @@ def test_a_tool_that_fails_is_a_difference_and_the_rest_is_compared(monkeypatch,
 
     monkeypatch.setattr(yardstick, "train", fail)
     monkeypatch.setattr(yardstick, "scores", lambda *_: {"x2 psnr": 30.0})
-    monkeypatch.setattr(yardstick, "photographs", lambda folder: None)
+    monkeypatch.setattr(yardstick, "photographs", lambda *_: None)
     assert yardstick.main(["HEAD", "HEAD", "--only", "traces,scores"]) == 1
     shown = capsys.readouterr().out
     assert "OLD HEAD: train ended with 1" in shown

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageSequence
 
-from maintain.formats import Repeating
+from maintain.films import Repeating
 from superres.imaging.io import load_image
 from superres.upscaling.tiled_upscaler import TiledUpscaler
 from superres.upscaling.video_reading import find_animation, probe

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from maintain.films import Film, make
-from maintain.formats import Repeating
+from maintain.films import Film, Repeating, make
 from superres.cli.main import main
 from superres.errors import UserError
 from superres.upscaling import video as module

@@ -36,8 +36,7 @@ import torch
 
 from benchmarks._training import config_for, trainer_for
 from benchmarks.harness import Row, Variant, measure, ratios, report, row
-from maintain import ROOT
-from superres.cli.quickstart import PHOTOGRAPHS
+from maintain import ROOT, photographs
 from superres.datasets.loader import train_loader
 from superres.datasets.prepare.plan import Options
 from superres.datasets.prepare.prepare_set import prepare
@@ -49,7 +48,6 @@ from superres.engine.train.speed.options import torch_settings
 from superres.engine.train.trainer import Trainer
 from superres.evaluation.extra_metrics import ExtraMetrics
 from superres.files import write_text
-from superres.imaging.photographs import photograph
 
 CONFIG = "edsr_x4c64b16_g1_300k_div2k"
 SMALL = ["model.backbone.channels=8", "model.backbone.num_blocks=2", "lq_patch_size=12",
@@ -187,11 +185,7 @@ def worst(found: list[float], wanted: list[float]) -> float:
 
 def pack(rig: Rig) -> Found:
     """Photographs to train and to validate with, as databases for x2 and x4."""
-    for package, inside, name in PHOTOGRAPHS:
-        folder = rig.work / "photographs" / name
-        folder.mkdir(parents=True, exist_ok=True)
-        if package == "skimage":
-            shutil.copy(photograph(package, inside), folder)
+    photographs(rig.work / "photographs", "skimage")
     train = rig.args.photos or rig.work / "photographs/train"
     for name, folder in {"train": train, "valid": rig.work / "photographs/holdout"}.items():
         prepare("folder", Options(folder, rig.data, (2, 4), name=name, verify=False))

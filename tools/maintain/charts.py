@@ -24,8 +24,7 @@ from matplotlib.figure import Figure
 
 from benchmarks.harness import tables
 from maintain import ROOT, markdown_table
-from maintain.docs import filled
-from maintain.records import RECORDS
+from maintain.docs import RECORDS, filled
 
 SECONDS = (300, 600, 900, 1200)
 # (processor seconds, PSNR in dB of a validation), in order.

@@ -7,7 +7,6 @@ by hand: the package index has no CPU build of torch for Linux.
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -19,17 +18,12 @@ TORCH = re.compile(r"torch$|nvidia-|cuda-|triton$")
 
 def main() -> None:
     """Resolve, and share the packages out; the comments at the heads of the files stay."""
-    uv = shutil.which("uv") or str(Path(sys.executable).with_name("uv"))
-    command = [uv, "pip", "compile", "--quiet", "--universal", "--python-version", "3.11"]
-    command += ["--generate-hashes", "--no-header", "--no-annotate", "-c", "constraints.txt"]
-    try:
-        done = subprocess.run(
-            [*command, "runtime.txt"], cwd=REQUIREMENTS, stdout=subprocess.PIPE, text=True
-        )
-    except OSError as error:
-        sys.exit(f"error: uv is needed ({error}); get it with: pip install uv")
+    command = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--universal"]
+    command += ["--python-version", "3.11", "--generate-hashes", "--no-header", "--no-annotate"]
+    command += ["-c", "constraints.txt", "runtime.txt"]
+    done = subprocess.run(command, cwd=REQUIREMENTS, stdout=subprocess.PIPE, text=True)
     if done.returncode:
-        sys.exit(2)
+        sys.exit("error: uv cannot resolve them, or is not installed (pip install uv)")
     found = packages(done.stdout)
     for file, of_torch in (("lock.txt", True), ("lock-common.txt", False)):
         path = REQUIREMENTS / file

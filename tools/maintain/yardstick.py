@@ -18,7 +18,6 @@ import argparse
 import io
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tarfile
@@ -33,11 +32,9 @@ import torch
 if __name__ == "__main__":
     sys.path[:1] = [str(Path(__file__).resolve().parents[i]) for i in (1, 2)]
 
-from maintain import ROOT
+from maintain import ROOT, photographs
 from superres.cli.main import exit_code
-from superres.cli.quickstart import PHOTOGRAPHS
 from superres.errors import UserError, some
-from superres.imaging.photographs import photograph
 from superres.options import whole
 
 PARTS = ("traces", "scores", "benchmarks")
@@ -103,14 +100,6 @@ def unpacked(side: str, name: str, root: Path) -> Commit:
     with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
         archive.extractall(made.tree, filter="data")
     return made
-
-
-def photographs(folder: Path) -> None:
-    """The quickstart's photographs as files: train/ and holdout/."""
-    for package, inside, where in PHOTOGRAPHS:
-        part = folder / ("holdout" if where == "holdout" else "train")
-        part.mkdir(parents=True, exist_ok=True)
-        shutil.copy(photograph(package, inside), part)
 
 
 def train(commit: Commit, data: Path, name: str, count: int) -> dict[str, Any]:
@@ -206,7 +195,7 @@ def main(argv: list[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="yardstick-") as folder:
         root = Path(folder).resolve()
         commits = [unpacked(*side, root) for side in (("OLD", args.old), ("NEW", args.new))]
-        photographs(root / "photographs")
+        photographs(root / "photographs", "skimage", "sklearn", "matplotlib")
         data, holdout = root / "photographs/train", root / "photographs/holdout"
         tasks = [("traces", f"training: {n}", train, data, n, args.iterations) for n in TRAININGS]
         tasks += [("scores", "scores of edsr-s", scores, holdout)]
