@@ -62,19 +62,9 @@ def test_import_upscale_load_train_resume_test_without_what_unix_has(tmp_path):
     options = [o for o in tiny_options(world) if not o.startswith("num_workers")]
     options += ["num_workers=2", "max_iters=2"]
     path = os.pathsep.join([str(tmp_path), str(ROOT), os.environ.get("PYTHONPATH", "")])
-    done = subprocess.run(
-        [
-            sys.executable,
-            "program.py",
-            CONFIG,
-            str(next((world / "testset").glob("*.png"))),
-            *options,
-        ],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    image = str(next((world / "testset").glob("*.png")))
+    command = [sys.executable, "program.py", CONFIG, image, *options]
+    env = {**os.environ, "PYTHONPATH": path}
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "iter 4/4" in done.stdout

@@ -49,11 +49,9 @@ def run_bash(block: Block) -> None:
             None if _SHELL.search(line.partition(" #")[0]) else superres_arguments(words)
         )
     if None in commands:
-        command, pipe = ["bash", "-euo", "pipefail", "-c", block.code], subprocess.PIPE
-        done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, stdout=pipe, stderr=subprocess.STDOUT, timeout=300
-        )
-        output = done.stdout.decode(errors="replace")
+        command = ["bash", "-euo", "pipefail", "-c", block.code]
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=300)
+        output = (done.stdout + done.stderr).decode(errors="replace")
         assert done.returncode == 0, f"{block.where}\n{block.code}{output}"
         return
     for words in commands:

@@ -63,7 +63,7 @@ def test_a_tool_that_fails_is_a_difference_and_the_rest_is_compared(monkeypatch,
     monkeypatch.setattr(yardstick, "train", fail)
     monkeypatch.setattr(yardstick, "scores", lambda *_: {"x2 psnr": 30.0})
     monkeypatch.setattr(yardstick, "photographs", lambda *_: None)
-    assert yardstick.main(["HEAD", "HEAD", "--only", "traces,scores"]) == 1
+    assert yardstick.main(["HEAD", "HEAD", "--only", "traces", "scores"]) == 1
     shown = capsys.readouterr().out
     assert "OLD HEAD: train ended with 1" in shown
     assert "scores of edsr-s             equal" in shown
@@ -71,5 +71,5 @@ def test_a_tool_that_fails_is_a_difference_and_the_rest_is_compared(monkeypatch,
 
 @pytest.mark.slow
 def test_a_commit_equals_itself():
-    arguments = ["HEAD", "HEAD", "--only", "traces,scores", "--iterations", "4"]
+    arguments = ["HEAD", "HEAD", "--only", "traces", "scores", "--iterations", "4"]
     assert yardstick.main(arguments) == 0

@@ -45,7 +45,6 @@ from superres.engine.run_log import RunLog
 from superres.engine.test.evaluate import Evaluation
 from superres.engine.test.subject import network
 from superres.engine.train.speed.options import torch_settings
-from superres.engine.train.trainer import Trainer
 from superres.evaluation.extra_metrics import ExtraMetrics
 from superres.files import write_text
 
@@ -122,7 +121,7 @@ class Rig:
                 fine, text = work(self)
                 outcome = "ok" if fine else "differs"
             except Exception as error:
-                outcome, text = "failed", last_line(error)
+                outcome, text = "failed", f"{type(error).__name__}: {str(error).strip()[-300:]}"
         self.add(name=name, outcome=outcome, text=text, seconds=time.perf_counter() - started)
 
     def number(self, real: int, rehearsed: int) -> int:
@@ -133,7 +132,7 @@ class Rig:
         """``--cfg-options`` of a training of the packed photographs."""
         return [*(SMALL if self.args.rehearse else []), "num_workers=0", *options]
 
-    def trainer(self, *options: str) -> Trainer:
+    def trainer(self, *options: str) -> Any:
         """A trainer of the published x4 network that saves and prints nothing."""
         cfg = config_for(CONFIG, self.data, self.options(*options))
         return trainer_for(cfg, self.device, self.work, Lines())
@@ -155,27 +154,20 @@ class Rig:
         log = shutil.copyfile(self.work / name / "log.jsonl", self.args.out / f"{name}.jsonl")
         return [json.loads(line) for line in log.read_text().splitlines()]
 
-    def batches(self, trainer: Trainer, count: int) -> list[dict[str, Any]]:
+    def batches(self, trainer: Any, count: int) -> list[dict[str, Any]]:
         """The first batches of a training, on the device."""
         dataset, size = trainer.train_dataset, trainer.cfg.global_batch_size
-        loader = train_loader(
-            dataset, IterationSampler(len(dataset), size, trainer.seed, stop=count)
-        )
+        sampler = IterationSampler(len(dataset), size, trainer.seed, stop=count)
         return [
             {k: v.clone().to(self.device) if torch.is_tensor(v) else v for k, v in batch.items()}
-            for batch in loader
+            for batch in train_loader(dataset, sampler)
         ]
 
-    def losses(self, trainer: Trainer, batches: list[dict[str, Any]]) -> list[float]:
+    def losses(self, trainer: Any, batches: list[dict[str, Any]]) -> list[float]:
         """The losses of an update with each batch."""
         with torch_settings(trainer.fast, False, self.device):
             found = [trainer.step(b, i)["loss"] for i, b in enumerate(batches)]
         return [float(loss) for loss in found]
-
-
-def last_line(error: Exception) -> str:
-    """The last line of an error's traceback."""
-    return f"{type(error).__name__}: {([*str(error).strip().splitlines()] or [''])[-1][:300]}"
 
 
 def worst(found: list[float], wanted: list[float]) -> float:

@@ -1,6 +1,6 @@
 """Trainings on record, and the tables and ``metafile.yml`` files that are made of them.
 
-    python tools/maintain/docs.py [WORK_DIR RESULTS]
+    python tools/maintain/docs.py [--record WORK_DIR RESULTS]
 
 puts a finished training, if one is named, into ``docs/results/NAME``: ``results.json`` (of
 ``superres test``), ``run.json``, ``log.jsonl.gz`` and ``config.py`` (as it ran). Then it writes the
@@ -332,15 +332,13 @@ def method_tables(recipes: list[Recipe]) -> list[str]:
 def main() -> int:
     """Put a training on record, and write what is not as it would be made."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("work_dir", type=Path, nargs="?", help="of a training")
-    parser.add_argument("results", type=Path, nargs="?", help="what `superres test --out` wrote")
+    where = {"nargs": 2, "type": Path, "metavar": ("WORK_DIR", "RESULTS")}
+    parser.add_argument("--record", **where, help="a training, and what `superres test` wrote")
     parser.add_argument("--name", help="of the record; default: the config's")
     parser.add_argument("--note", default="", help="what a reader of the table should know")
     args = parser.parse_args()
-    if args.work_dir and not args.results:
-        parser.error("a training needs RESULTS, too")
-    if args.work_dir:
-        write_record(args.work_dir, args.results, args.name, args.note)
+    if args.record:
+        write_record(*args.record, args.name, args.note)
     for path, text in pages().items():
         if not path.is_file() or path.read_text("utf-8") != text:
             path.write_text(text, encoding="utf-8")

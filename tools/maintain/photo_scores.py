@@ -4,8 +4,7 @@ python tools/maintain/photo_scores.py FOLDER
 
 reduces each image of FOLDER by MATLAB's bicubic, saves it as JPEG (4:2:0) of several qualities or
 not at all, upscales what comes back and scores it by edsr-y. Writes docs/results/photo_scores.json,
-and prints the tables for the cards of the weights. On record: 256x256 crops of DIV2K's validation
-set.
+which the cards of the weights quote. On record: 256x256 crops of DIV2K's validation set.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from statistics import fmean
 if __name__ == "__main__":
     sys.path[:1] = [str(Path(__file__).resolve().parents[i]) for i in (1, 2)]
 
-from maintain import ROOT, markdown_table
+from maintain import ROOT
 from superres.checkpoints import load_model
 from superres.checkpoints.zoo import shipped
 from superres.cli.main import exit_code
@@ -56,10 +55,6 @@ def main() -> int:
     scores = {f"x{scale}": measure(folder, scale) for scale in (2, 3, 4)}
     record = {"images": folder.name, "protocol": "edsr-y", "scores": scores}
     PAGE.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    head = ["method", *(str(quality or "clean") for quality in QUALITIES)]
-    for found in scores.values():
-        rows = [[name, *(f"{v:.2f}" for v in row.values())] for name, row in found.items()]
-        print("\n".join(markdown_table(head, rows)))
     return 0
 
 

@@ -1,6 +1,6 @@
 """Whether two commits train and score alike, and how their speeds compare.
 
-    python tools/maintain/yardstick.py OLD NEW [--only traces,scores,benchmarks]
+    python tools/maintain/yardstick.py OLD NEW [--only traces scores benchmarks]
 
 Each commit is unpacked into a folder of its own; both run in this environment, whatever they
 require. With seed 0, on the CPU, the traces and the last weights of four trainings must be equal,
@@ -185,12 +185,10 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("old")
     parser.add_argument("new")
-    parser.add_argument("--only", default=",".join(PARTS), help=f"of {', '.join(PARTS)}")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--iterations", type=whole(1), default=200)
     parser.add_argument("--rounds", type=whole(1), default=3, help="of each benchmark and commit")
     args = parser.parse_args(argv)
-    if not set(args.only.split(",")) <= set(PARTS):
-        parser.error(f"--only takes {', '.join(PARTS)}")
     differing = 0
     with tempfile.TemporaryDirectory(prefix="yardstick-") as folder:
         root = Path(folder).resolve()
