@@ -2,7 +2,8 @@
 
 # dist_run SCRIPT NUMBER_OF_POSITIONALS POSITIONAL... GPUS [options]
 dist_run() {
-    local script=$1 count=$2
+    local script count=$2
+    script=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)/$1
     shift 2
     if [ $# -le "$count" ] || ! [[ "${*:count+1:1}" =~ ^[1-9][0-9]*$ ]]; then
         echo "usage: $(basename "$0") CONFIG $([ "$count" = 2 ] && echo 'CHECKPOINT ')GPUS [arguments]; GPUS: number of processes per node" >&2

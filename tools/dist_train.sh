@@ -3,6 +3,5 @@
 #   tools/dist_train.sh CONFIG GPUS [options of torchrun, --NAME=VALUE, and of tools/train.py]
 # Several nodes: run it on each with NNODES, NODE_RANK and MASTER_ADDR set (PORT if 29500 is taken).
 set -euo pipefail
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-source "$here/dist_common.sh"
-dist_run "$here/train.py" 1 "$@"
+source "$(dirname "${BASH_SOURCE[0]}")/dist_common.sh"
+dist_run train.py 1 "$@"

@@ -1,5 +1,5 @@
 # Sourced by quickstart.sh and run_tests.sh: makes the virtual environment .venv with the pinned set.
-# superres_make_env ROOT quickstart|tests
+# superres_make_env quickstart|tests; the working directory then is the checkout
 #
 # SUPERRES_VENV         another folder than .venv
 # SUPERRES_PYTHON       the Python to make it with, instead of python3
@@ -7,7 +7,8 @@
 #
 # A torch that is installed in the environment is never replaced.
 superres_make_env() {
-    local root=$1 kind=$2 base=${SUPERRES_PYTHON:-python3} wanted
+    local root kind=$1 base=${SUPERRES_PYTHON:-python3} wanted
+    root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
     local venv=${SUPERRES_VENV:-$root/.venv}
     SUPERRES_ENV_PYTHON=$venv/bin/python
     if [ ! -x "$SUPERRES_ENV_PYTHON" ]; then
@@ -27,6 +28,7 @@ superres_make_env() {
         "$SUPERRES_ENV_PYTHON" -c 'import yapf'
         echo "$wanted" > "$venv/.superres-$kind"
     fi
+    cd "$root"
 }
 
 superres_install() {

@@ -11,7 +11,8 @@ slurm_seconds() {
 
 # slurm_run SCRIPT NUMBER_OF_POSITIONALS PARTITION JOB_NAME POSITIONAL... [options]
 slurm_run() {
-    local script=$1 count=$2
+    local script count=$2
+    script=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)/$1
     shift 2
     if [ $# -lt $((count + 2)) ] || [[ "${1:-}" == -* ]]; then
         echo "usage: $(basename "${0}") PARTITION JOB_NAME $([ "$count" = 2 ] && echo 'CONFIG CHECKPOINT' || echo CONFIG) [arguments]" >&2

@@ -6,6 +6,5 @@
 # NOTICE seconds (120) before each the run is told to save; the job is queued again and resumes by
 # itself. LOG names the log file. SRUN_ARGS are then sbatch's.
 set -euo pipefail
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-source "$here/slurm_common.sh"
-slurm_run "$here/train.py" 1 "$@"
+source "$(dirname "${BASH_SOURCE[0]}")/slurm_common.sh"
+slurm_run train.py 1 "$@"

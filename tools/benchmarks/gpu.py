@@ -65,18 +65,6 @@ MAX = "speed=dict(preset='max',compile=False)"
 Found = tuple[bool, str]
 
 
-class Lines(RunLog):
-    """Keeps what a training says, and prints nothing."""
-
-    def __init__(self) -> None:
-        super().__init__(rank=1)
-        self.lines: list[str] = []
-
-    def say(self, text: str, *_: Any, **__: Any) -> None:
-        """Keep a line."""
-        self.lines.append(text)
-
-
 class Rig:
     """What a check works with.
 
@@ -133,9 +121,11 @@ class Rig:
         return [*(SMALL if self.args.rehearse else []), "num_workers=0", *options]
 
     def trainer(self, *options: str) -> Any:
-        """A trainer of the published x4 network that saves and prints nothing."""
+        """A trainer of the published x4 network that saves nothing; what it says: ``log.lines``."""
         cfg = config_for(CONFIG, self.data, self.options(*options))
-        return trainer_for(cfg, self.device, self.work, Lines())
+        log, lines = RunLog(rank=1), []
+        log.lines, log.say = lines, lambda text, *_, **__: lines.append(text)
+        return trainer_for(cfg, self.device, self.work, log)
 
     def train(self, config: str, name: str, *options: str) -> list[dict[str, Any]]:
         """The log of a training in a process of its own, which is ended when it is time.

@@ -330,7 +330,7 @@ def method_tables(recipes: list[Recipe]) -> list[str]:
 
 
 def main() -> int:
-    """Put a training on record, and write what is not as it would be made."""
+    """Put a training on record, and write the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     where = {"nargs": 2, "type": Path, "metavar": ("WORK_DIR", "RESULTS")}
     parser.add_argument("--record", **where, help="a training, and what `superres test` wrote")
@@ -340,9 +340,7 @@ def main() -> int:
     if args.record:
         write_record(*args.record, args.name, args.note)
     for path, text in pages().items():
-        if not path.is_file() or path.read_text("utf-8") != text:
-            path.write_text(text, encoding="utf-8")
-            print(f"written: {path}")
+        path.write_text(text, encoding="utf-8")
     return 0
 
 
