@@ -22,7 +22,6 @@ from typing import Any
 TRAIN = """--work-dir work --seed 0 --cfg-options train_set=set val_sets=[] test_sets=[] max_iters=2
     checkpoint_interval=2 global_batch_size=2 lq_patch_size=16 num_workers=0 tensorboard=False
     fast=off model.backbone.channels=8 model.backbone.num_blocks=1""".split()  # noqa: SIM905
-UPSCALE = ["-o", "large.png", "--overwrite"]
 
 
 def sample() -> None:
@@ -71,7 +70,7 @@ if __name__ == "__main__":
             "weight file": ["models", "info", f"{root}/superres/weights/edsr-s_x2.safetensors"],
             "config": ["print-config", config],
             "training": ["train", config, *TRAIN],
-            "photo": ["upscale", "set/a.png", "--model", "edsr-s_x2", *UPSCALE],
+            "photo": ["upscale", "set/a.png", "--model", "edsr-s_x2", "-o", "b.png", "--overwrite"],
         }
         walks = {"sample": sample} | {n: lambda c=c: main(c) for n, c in commands.items()}
         for name, walk in walks.items():

@@ -43,7 +43,7 @@ def main(argv: list[str] | None = None) -> int:
         print(
             "error: not all machines joined in time: does the command run on each with the same "
             "MASTER_ADDR (of NODE_RANK=0), PORT and NNODES, and is PORT free and open there? "
-            f"--rdzv-conf join_timeout=SECONDS sets how long they wait ({error})",
+            f"--rdzv-conf=join_timeout=SECONDS sets how long they wait ({error})",
             file=sys.stderr,
         )
         return 2
