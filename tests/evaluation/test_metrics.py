@@ -93,15 +93,6 @@ def test_depths_and_grey(make_pair):
         assert metric(*(x[..., None] for x in grey)) == pytest.approx(metric(*threefold), abs=1e-9)
 
 
-def test_rounded_luma_scores_lower(make_pair):
-    sr, hr = make_pair(noise=0.4)
-    rounded = [rgb_to_y(x, rounded=True) for x in (sr, hr)]
-    for metric in (psnr, ssim):
-        found = metric(sr, hr, channel="y", round_y=True)
-        assert found == pytest.approx(metric(*rounded, data_range=255), abs=1e-9)
-        assert found < metric(sr, hr, channel="y")
-
-
 IMAGE = np.random.default_rng(0).integers(0, 256, (20, 24, 3), dtype=np.uint8)
 FLOAT = IMAGE.astype(np.float32)
 HOLED = FLOAT.copy()

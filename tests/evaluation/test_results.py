@@ -74,12 +74,6 @@ def test_notes_of_images_are_told_once():
     assert "notes" not in cell["images"][0]
 
 
-def test_an_unwritable_folder(mixed, tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="nothing can be written there"):
-        write_results(tmp_path / "file" / "out", mixed)
-
-
 def test_numbers_that_json_has_not():
     value = {"a": np.float64(1.5), "c": np.int64(3), "d": math.nan, "e": [{"f": -math.inf}]}
     wanted = {"a": 1.5, "c": 3, "d": None, "d_note": "nan", "e": [{"f": None, "f_note": "-inf"}]}
