@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import argparse
 
-from superres.cli._data import checks, download, images, packs, prepare
+from superres.cli._data import checks, packs, prepare
 from superres.cli._data.common import run_and_report
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the subcommands, which each module defines; imports nothing heavy."""
     commands = parser.add_subparsers(dest="subcommand", required=True, metavar="SUBCOMMAND")
-    for module in (download, prepare, checks, packs, images):
+    for module in (prepare, checks, packs):
         module.add_arguments(commands)
 
 

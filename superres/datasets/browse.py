@@ -10,8 +10,8 @@ from typing import Any
 
 from torch.utils.data import Dataset
 
-from superres.datasets.batches import collate
 from superres.datasets.fingerprint import rgb8
+from superres.datasets.loader import collate
 from superres.datasets.sampler import IterationSampler
 from superres.datasets.transforms.degrade import to_uint8
 from superres.files import write_atomically

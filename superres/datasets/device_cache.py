@@ -7,8 +7,7 @@ the same iteration, and it costs two index computations and two gathers on the d
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ import torch
 from superres.errors import UserError
 from superres.inference.memory import available
 
+from .joined import places
 from .sampler import IterationSampler, SampleKey, sample_generator
 from .transforms.views import FLIP_HORIZONTAL, FLIP_VERTICAL, TRANSPOSE, view_shape
 
@@ -65,15 +65,19 @@ class Plane:
         dtype: uint8 or uint16.
     """
 
-    def __init__(self, shapes: list[tuple[int, ...]], dtype: Any, device: torch.device) -> None:
+    def __init__(self, shapes: Sequence[tuple[int, ...]], dtype: Any, device: torch.device) -> None:
         self.shapes, self.dtype, self.device = shapes, np.dtype(dtype), device
         self.starts = np.cumsum([0, *(height * width for height, width, _ in shapes)]).tolist()
-        # Gathers know no unsigned 16 bits; the bits are the same.
-        kept = torch.uint8 if self.dtype == np.uint8 else torch.int16
-        self.pixels = torch.empty((self.starts[-1], shapes[0][2]), dtype=kept, device=device)
+        self.bytes = self.starts[-1] * shapes[0][2] * self.dtype.itemsize
+        self.pixels: torch.Tensor | None = None  # taken with the first image
 
     def put(self, i: int, image: np.ndarray) -> None:
         """Copy image ``i``, of the size announced."""
+        if self.pixels is None:
+            # Gathers know no unsigned 16 bits; the bits are the same.
+            kept = torch.uint8 if self.dtype == np.uint8 else torch.int16
+            size = self.starts[-1], image.shape[2]
+            self.pixels = torch.empty(size, dtype=kept, device=self.device)
         flat = np.array(image).reshape(-1, image.shape[2])  # a copy: the map is read-only
         flat = flat if self.dtype == np.uint8 else flat.view(np.int16)
         self.pixels[self.starts[i] : self.starts[i + 1]] = torch.from_numpy(flat)
@@ -118,40 +122,35 @@ class CachedLoader:
                 what = f"{wrong[0]} computes with pixels" if wrong else "make_lq is 'none'"
                 text = f"{CACHE_KEY}: {what}, and a cache on the GPU only crops and turns images"
                 raise UserError(f"{text}. Remove it, or set cache='cpu' or 'disk'")
-        self._check_room()
         self._gt: dict[Path, Plane] = {}
         self._lq: dict[int | None, Plane] = {}
-        self._samples = {scale: self._fill(scale, part) for scale, part in self.parts.items()}
-
-    def _check_room(self) -> None:
-        first = next(iter(self.parts.values()))
-        high = {part.gt.path: _shapes(part.gt.shape_at, part) for part in self.parts.values()}
-        low = [_shapes(part.lq_shape, part) for part in self.parts.values()]
-        samples = sum(math.prod(shape) for shapes in [*high.values(), *low] for shape in shapes)
-        needed = samples * first.load(0)[1].dtype.itemsize
-        if needed > (most := _HEADROOM * available(self.device)):
+        for scale, part in self.parts.items():
+            low, high = zip(*((one.lq_shape(i), one.gt.shape_at(i)) for one, i in places(part)))
+            lq, gt = places(part)[0][0].load(0)
+            self._lq[scale] = Plane(low, lq.dtype, device)
+            self._gt.setdefault(part.gt.path, Plane(high, gt.dtype, device))
+        needed = sum(plane.bytes for plane in [*self._lq.values(), *self._gt.values()])
+        if needed > (most := _HEADROOM * available(device)):
             text = f"{CACHE_KEY}: the training set takes {needed / 2**30:.2f} GiB, of the"
-            text += f" {most / 2**30:.2f} GiB of {self.device}'s memory that may be used"
+            text += f" {most / 2**30:.2f} GiB of {device}'s memory that may be used"
             raise UserError(f"{text}. Set cache='cpu', 'disk' or None")
+        self._samples = {scale: self._fill(scale, part) for scale, part in self.parts.items()}
 
     def _fill(self, scale: int | None, part: Any) -> list[dict[str, Any]]:
         """Copy a part's images; returns the part's samples with windows for images."""
-        low, high = (side.dtype for side in part.load(0))
-        lq = self._lq[scale] = Plane(_shapes(part.lq_shape, part), low, self.device)
-        if new := part.gt.path not in self._gt:
-            self._gt[part.gt.path] = Plane(_shapes(part.gt.shape_at, part), high, self.device)
-        gt = self._gt[part.gt.path]
+        lq, gt = self._lq[scale], self._gt[part.gt.path]
+        new = gt.pixels is None
         samples = []
-        for i in range(len(part)):
-            small, large = map(np.asarray, part.load(i))
+        for i, (one, number) in enumerate(places(part)):
+            small, large = map(np.asarray, one.load(number))
             if (small.dtype, large.dtype) != (lq.dtype, gt.dtype):
-                what = f"{part.gt.name_at(i)} has {large.dtype} samples, others {gt.dtype}"
+                what = f"{one.gt.name_at(number)} has {large.dtype} samples, others {gt.dtype}"
                 raise UserError(f"{CACHE_KEY}: {what}; with dtype='uint8' they are alike")
             lq.put(i, small)
             if new:
-                gt.put(i, large if large.shape == gt.shapes[i] else part.gt.read_at(i))
+                gt.put(i, large if large.shape == gt.shapes[i] else one.gt.read_at(number))
             windows = lq.window(i, small.shape), gt.window(i, large.shape)
-            samples.append(part.describe(i, *windows))
+            samples.append(one.describe(number, *windows))
         return samples
 
     def __len__(self) -> int:
@@ -185,15 +184,9 @@ def resolved_cache(cache: str | None) -> str | None:
         UserError: another word, or 'gpu' where there is no GPU.
     """
     there = torch.cuda.is_available()
-    if cache == "device":
-        return "gpu" if there else "cpu"
-    if cache not in (None, "disk", "cpu", "gpu") or (cache == "gpu" and not there):
-        what = "torch finds no GPU" if cache == "gpu" else "must be one of"
+    if cache == "gpu" and not there:
+        raise UserError(f"{CACHE_KEY} = 'gpu': torch finds no GPU; 'cpu' keeps them in memory")
+    if cache not in (None, "disk", "cpu", "gpu", "device"):
         words = "'disk', 'cpu', 'gpu', None, or 'device', the GPU where there is one, else the CPU"
-        raise UserError(f"{CACHE_KEY} = {cache!r}: {what}; {words}")
-    return cache
-
-
-def _shapes(shape_of: Any, part: Any) -> list[tuple[int, ...]]:
-    """The shapes of all images of a side, without reading them."""
-    return [shape_of(i) for i in range(len(part))]
+        raise UserError(f"{CACHE_KEY} = {cache!r} must be one of {words}")
+    return ("gpu" if there else "cpu") if cache == "device" else cache

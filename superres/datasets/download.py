@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,9 +29,8 @@ class Published:
     ask: str = ""
 
 
-_BENCHMARK = Published(
-    "benchmark", ((_EDSR + "benchmark.tar", "4ace41d33c2384b97e6b320cd0afd6ba", None),)
-)
+_BENCHMARK = (_EDSR + "benchmark.tar", "4ace41d33c2384b97e6b320cd0afd6ba", None)
+_FLICKR2K = (_EDSR + "Flickr2K.tar", "5d3f39443d5e9489bff8963f8f26cb03", None)
 SETS = {
     "DIV2K": Published(
         "div2k",
@@ -47,10 +45,8 @@ SETS = {
             (_DIV2K + "valid_LR_bicubic_X4.zip", "21962de700c8d368c6ff83314480eff0", 4),
         ),
     ),
-    "Flickr2K": Published(
-        "flickr2k", ((_EDSR + "Flickr2K.tar", "5d3f39443d5e9489bff8963f8f26cb03", None),)
-    ),
-    **dict.fromkeys(("Set5", "Set14", "B100", "Urban100"), _BENCHMARK),
+    "Flickr2K": Published("flickr2k", (_FLICKR2K,)),
+    **dict.fromkeys(("Set5", "Set14", "B100", "Urban100"), Published("benchmark", (_BENCHMARK,))),
     "Manga109": Published("benchmark", ask="http://www.manga109.org/en/download.html"),
 }
 
@@ -84,35 +80,26 @@ def download(
     }
     missing = {url: md5 for url, md5 in files.items() if not (folder / Path(url).name).is_file()}
     folder.mkdir(parents=True, exist_ok=True)
-    get = _http_get() if missing else None
     for url, md5 in missing.items():
         part = folder / f"{Path(url).name}.part"
         try:
+            from huggingface_hub.file_download import http_get
+
             with part.open("ab") as file:
-                get(url, file, resume_size=file.tell(), displayed_filename=part.stem)
+                http_get(url, file, resume_size=file.tell(), displayed_filename=part.stem)
+        except ImportError:
+            text = "data download needs the package huggingface_hub: pip install huggingface_hub"
+            raise UserError(text) from None
         except Exception as error:  # of requests or httpx, as huggingface_hub's version has it
             left = "\n".join(f"  {u}" for u in files if not (folder / Path(u).name).is_file())
             text = f"{url}: {error}\nWhat came so far is kept; run the same command to go on"
             text += f". Or put these files into {folder} yourself and run it again:\n{left}"
             raise UserError(text) from None
-        _check(part, folder / Path(url).name, url, md5)
+        with part.open("rb") as file:
+            found = hashlib.file_digest(file, "md5").hexdigest()
+        if found != md5:
+            part.unlink()
+            text = f"{url}: not the published file (MD5 {found}, published {md5}), so it was"
+            raise UserError(f"{text} removed. Run the command again, or take it from elsewhere.")
+        part.replace(part.with_suffix(""))
     return [folder / Path(url).name for url in files]
-
-
-def _http_get() -> Callable[..., None]:
-    try:
-        from huggingface_hub.file_download import http_get
-    except ImportError:
-        text = "data download needs the package huggingface_hub: pip install huggingface_hub"
-        raise UserError(text) from None
-    return http_get
-
-
-def _check(part: Path, target: Path, url: str, md5: str) -> None:
-    with part.open("rb") as file:
-        found = hashlib.file_digest(file, "md5").hexdigest()
-    if found != md5:
-        part.unlink()
-        text = f"{url}: not the published file (MD5 {found}, published {md5}), so it was removed"
-        raise UserError(f"{text}. Run the command again, or take the file from elsewhere.")
-    part.replace(target)

@@ -13,14 +13,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from superres.datasets.pack import in_order
 from superres.datasets.pairing import match_names, size_fault
 from superres.datasets.storage import open_store
-from superres.datasets.storage.gathered import Loaded
-from superres.datasets.storage.pool import in_order
+from superres.datasets.storage.folder import Loaded
 from superres.errors import UserError
 from superres.imaging._cv2 import import_cv2
 from superres.imaging.degrade import blur_down
 from superres.imaging.resize import imresize
+from superres.imaging.samples import to_8_bit, with_channels
 
 Size = tuple[int, int]
 
@@ -159,16 +160,13 @@ def fingerprint_pair(lq: np.ndarray, gt: np.ndarray, scale: int) -> dict[str, tu
     size = lq.shape[:2]
     whole = ground_truth_for(gt, size, scale)
     divides = whole.shape[:2] == (size[0] * scale, size[1] * scale)
-    ways = {
-        name: (way.make, whole) for name, way in CONVENTIONS.items() if divides or not way.crops
-    }
-    if divides and whole.shape != gt.shape:
-        uncropped = [(name, way) for name, way in CONVENTIONS.items() if not way.crops]
-        ways |= {f"{name}{_UNCROPPED}": (way.make, gt) for name, way in uncropped}
+    images = {"": whole} | ({_UNCROPPED: gt} if divides and whole.shape != gt.shape else {})
     found = {}
-    for name, (make, image) in ways.items():
-        difference = np.abs(lq.astype(np.int16) - make(image, size))
-        found[name] = int(np.count_nonzero(difference)), int(difference.max())
+    for behind, image in images.items():
+        for name, way in CONVENTIONS.items():
+            if not way.crops or (divides and not behind):
+                difference = np.abs(lq.astype(np.int16) - way.make(image, size))
+                found[name + behind] = int(np.count_nonzero(difference)), int(difference.max())
     return found
 
 
@@ -194,8 +192,6 @@ def fingerprint(
     Raises:
         UserError: images that cannot be read or do not fit together.
     """
-    if scale < 2:
-        raise UserError(f"--scale: a whole number from 2 on, not {scale}")
     lq, gt = Path(lq), Path(gt)
     if lq.is_file() != gt.is_file():
         raise UserError(f"{lq} and {gt}: give two folders, two databases or two images.")
@@ -211,19 +207,19 @@ def fingerprint(
     for i, result, fault in in_order(work, len(names), num_workers):
         if fault:
             raise UserError(f"{lq}, {names[i]}: {fault}")
-        samples += result[0]
-        for name, differing in result[1].items():
+        size, compared = result
+        samples += size
+        for name, differing in compared.items():
             found.setdefault(name, []).append(differing)
-        named = names[i] or gt.stem
-        exact = [name for name, (count, _) in result[1].items() if count == 0]
-        nearest = min(result[1], key=result[1].get)
-        images.append({"name": named, "exact": exact, "nearest": nearest})
+        exact = [name for name, (count, _) in compared.items() if count == 0]
+        nearest = min(compared, key=compared.get)
+        images.append({"name": names[i] or gt.stem, "exact": exact, "nearest": nearest})
         progress(i + 1, len(names), names[i])
     rows = []
     for name, pairs in found.items():
         (differing, largest), exact = np.array(pairs).T, sum(count == 0 for count, _ in pairs)
         text = CONVENTIONS[name.removesuffix(_UNCROPPED)].text
-        text += ", image not cropped" if name.endswith(_UNCROPPED) else ""
+        text += ", image not cropped" * name.endswith(_UNCROPPED)
         row = {"name": name, "description": text, "differing": int(differing.sum())}
         row |= {"share": row["differing"] / samples, "max": int(largest.max())}
         if len(pairs) == len(names) or exact:
@@ -238,8 +234,4 @@ def fingerprint(
 
 def rgb8(image: np.ndarray) -> np.ndarray:
     """Any stored image as (H, W, 3) uint8: grey repeated, alpha dropped, 16 bits reduced."""
-    if image.dtype == np.uint16:
-        image = ((image.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    if image.shape[2] == 1:
-        return np.repeat(image, 3, axis=2)
-    return image[..., :3]
+    return with_channels(to_8_bit(image), "rgb")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,6 @@ from superres.registry import DATASETS
 
 from .sampler import SampleKey
 from .storage import ImageStore
-from .storage.gathered import Gathered, origins
 
 
 def build_dataset(config: Mapping[str, Any]) -> Any:
@@ -36,6 +36,23 @@ def build_dataset(config: Mapping[str, Any]) -> Any:
     return JoinedDataset(parts, [weight or 1 for weight in weights] if any(weights) else None)
 
 
+class Gathered(ImageStore):
+    """The images of several stores, one store after the other; names may repeat."""
+
+    def __init__(self, stores: Sequence[ImageStore]) -> None:
+        self.path = Path(" + ".join(str(store.path) for store in stores))
+        self._entries = [(store, i) for store in stores for i in range(len(store))]
+        self._names = [store.name_at(i) for store, i in self._entries]
+
+    def shape_at(self, i: int) -> tuple[int, int, int]:
+        store, number = self._entries[i]
+        return store.shape_at(number)
+
+    def read_at(self, i: int) -> np.ndarray:
+        store, number = self._entries[i]
+        return store.read_at(number)
+
+
 class JoinedDataset(Dataset):
     """The images of several datasets, one set after the other.
 
@@ -46,6 +63,7 @@ class JoinedDataset(Dataset):
 
     Attributes:
         gt: the ground truths of all sets.
+        places: of each image its set, and its number there.
         shares: (images, weight) of each set for the sampler, or None.
     """
 
@@ -55,37 +73,27 @@ class JoinedDataset(Dataset):
         self.name = " + ".join(part.name for part in self.sets)
         self.scale, self.seed, self.pipeline = first.scale, first.seed, first.pipeline
         self.make_lq, self.cache = first.make_lq, first.cache
-        self.gt = Gathered(*zip(*origins(part.gt for part in self.sets)))
-        self.starts = np.cumsum([0, *map(len, self.sets)]).tolist()
-        self._places = [(part, i) for part in self.sets for i in range(len(part))]
+        self.gt = Gathered([part.gt for part in self.sets])
+        self.places = [(part, i) for part in self.sets for i in range(len(part))]
         self.shares = weights and list(zip(map(len, self.sets), weights))
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self.places)
 
     def too_small(self) -> list[int]:
         """As :meth:`PairedDataset.too_small`."""
-        return [start + i for start, part in zip(self.starts, self.sets) for i in part.too_small()]
-
-    def lq_shape(self, i: int) -> tuple[int, ...]:
-        """As :meth:`PairedDataset.lq_shape`."""
-        part, number = self._places[i]
-        return part.lq_shape(number)
-
-    def load(self, i: int) -> tuple[Any, np.ndarray]:
-        """As :meth:`PairedDataset.load`."""
-        part, number = self._places[i]
-        return part.load(number)
-
-    def describe(self, i: int, lq: Any, gt: Any) -> dict[str, Any]:
-        """As :meth:`PairedDataset.describe`."""
-        part, number = self._places[i]
-        return part.describe(number, lq, gt)
+        small = {(part, i) for part in self.sets for i in part.too_small()}
+        return [number for number, place in enumerate(self.places) if place in small]
 
     def __getitem__(self, key: SampleKey | int) -> dict[str, Any]:
         index, *draw = key if isinstance(key, tuple) else (int(key), int(key))
-        part, number = self._places[index]
+        part, number = self.places[index]
         return part[SampleKey(number, *draw)]
+
+
+def places(dataset: Any) -> list[tuple[Any, int]]:
+    """Of each image of a training set of one scale its :class:`PairedDataset`, and number there."""
+    return getattr(dataset, "places", None) or [(dataset, i) for i in range(len(dataset))]
 
 
 def leaves(dataset: Any) -> list[tuple[str, Any]]:
@@ -129,14 +137,10 @@ class MultiScaleDataset(Dataset):
         seed: set by the engine from the run's seed.
 
     Raises:
-        UserError: no scales, or scales whose ground truths are not the same images.
+        UserError: scales whose ground truths are not the same images.
     """
 
     def __init__(self, scales: Sequence[int], dataset: dict[str, Any], seed: int = 0) -> None:
-        if isinstance(scales, int):
-            scales = [scales]
-        if not scales:
-            raise UserError("MultiScaleDataset: scales is empty; give e.g. scales=[2, 3, 4]")
         self.scales = [int(scale) for scale in scales]
         self.parts = {
             scale: build_dataset({**dataset, "scale": scale, "seed": seed}) for scale in self.scales

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from superres.datasets.storage.lmdb import DATA_FILE
-from superres.datasets.storage.writer import PARTIAL_SUFFIX, UNFINISHED
+from superres.datasets.storage.environment import DATA_FILE
+from superres.datasets.storage.lmdb import PARTIAL_SUFFIX, UNFINISHED
 from superres.errors import UserError
 from superres.files import is_folder, leads_back, os_fault
 from superres.imaging.listing import is_image, list_images
@@ -168,14 +168,11 @@ def refuse_both_in_one(folder: Path) -> None:
     Raises:
         UserError: it is one. Read as ground truths, its low-quality images would be trained on.
     """
-    names: dict[str, set[str]] = {"HR": set(), "LR": set()}
-    for file in [] if is_lmdb(folder) else list_images(folder):
-        match = re.fullmatch(r"(?i)(.+)[-_](HR|LR)(_?x?\d+)?", file.stem)
-        if not match:
-            return
-        names[match[2].upper()].add(match[1])
-    if names["HR"] & names["LR"]:
-        pair = f"{min(names['HR'] & names['LR'])}_HR and _LR"
+    pattern = re.compile(r"(?i)(.+)[-_](HR|LR)(_?x?\d+)?")
+    names = [pattern.fullmatch(f.stem) for f in ([] if is_lmdb(folder) else list_images(folder))]
+    sides = {(name[1], name[2].upper()) for name in names} if all(names) else set()
+    if both := [name for name, side in sides if side == "HR" and (name, "LR") in sides]:
+        pair = f"{min(both)}_HR and _LR"
         raise UserError(f"{folder}: both sides lie in this folder ({pair}). Move them into two")
 
 
@@ -218,12 +215,9 @@ def _below(root: Path, word: str = "", above: tuple[str, ...] = ()) -> Iterator[
         if folder and holds_images(path):
             yield Place(path, side, names)
         elif side and (not above or side.scale) and all(p.fault for p in inside):
-            fault = f"{path} holds no images that are read"
-            if unfinished:
-                fault = f"{path}: {UNFINISHED}"
-            elif dead:
-                fault = f"{path}: a link that leads nowhere ({os.readlink(path)})"
-            if side.low or unfinished or dead:
+            fault = f"{path} holds no images that are read" if side.low else ""
+            fault = f"{path}: a link that leads nowhere ({os.readlink(path)})" if dead else fault
+            if fault := f"{path}: {UNFINISHED}" if unfinished else fault:
                 yield Place(path, side, names, fault)
         yield from inside
 

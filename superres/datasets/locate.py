@@ -8,7 +8,6 @@ all their sides; both read folder names as :mod:`.layouts` does.
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -16,26 +15,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from superres.datasets.layouts import (
-    LAYOUTS,
-    Place,
-    choose_sides,
-    holds_images,
-    is_lmdb,
-    of_another_scale,
-    places,
-    read_side,
-    refuse_both_in_one,
-)
+from superres.datasets import layouts
 from superres.datasets.pairing import partner_numbers
 from superres.datasets.storage import open_store
+from superres.datasets.storage.lmdb import UNFINISHED
 from superres.errors import UserError, some
-from superres.files import os_fault
 
-_RECIPES = {
-    **{"DIV2K": "div2k", "FLICKR2K": "flickr2k", "DF2K": "df2k", "291": "291"},
-    **dict.fromkeys(("SET5", "SET14", "B100", "URBAN100", "MANGA109"), "benchmark"),
-}
+_RECIPES = re.compile(
+    r"(?i)(?:.*/)?(?:(div2k|flickr2k|df2k|291)|set5|set14|b100|urban100|manga109)"
+)
 
 
 @dataclass(frozen=True)
@@ -87,27 +75,27 @@ def locate(spec: Spec, data_root: str | Path, scale: int, needs_lq: bool = True)
     tried = list(dict.fromkeys([Path(data_root) / base, Path(base)]))
     for root in tried:
         packed = root.parent / f"{root.name}.lmdb"
-        root = packed if is_lmdb(packed) and not root.exists() else root
-        where = [p for p in places(root) if needs_lq or p.high]
-        gt, lq, strays = choose_sides(where, scale, kind, str(root))
+        root = packed if layouts.is_lmdb(packed) and not root.exists() else root
+        where = [p for p in layouts.places(root) if needs_lq or p.high]
+        gt, lq, strays = layouts.choose_sides(where, scale, kind, str(root))
         if gt is None or (asked and lq is None):
             continue
         if gt.path == root and lq is None:
-            refuse_both_in_one(root)
+            layouts.refuse_both_in_one(root)
             strays += _partners_of(root, scale) if needs_lq else []
         doubts = [p for p in where if p.fault and p.low and p.side.word in ("", gt.side.word)]
-        doubts = strays or [p for p in doubts if not of_another_scale(p, scale)]
+        doubts = strays or [p for p in doubts if not layouts.of_another_scale(p, scale)]
         if needs_lq and (any(p.side for p in strays) or (lq is None and doubts)):
             raise UserError(_unused(gt, lq, doubts))
-        notes = tuple(f"{p.path} holds images that are not used" for p in strays)
+        notes = tuple(_stray(p)[2] for p in strays)
         name = Path(os.path.abspath(root)).name.removesuffix(".lmdb")  # '.' has one, too
         return PairedSet(f"{name}_LR_{kind}" if asked else name, gt.path, lq and lq.path, notes)
     raise UserError(_not_found(spec, data_root, tried, scale))
 
 
 def _named(spec: Mapping[str, Any], data_root: Path, scale: int) -> PairedSet:
-    wrong = [f"it has {key}" for key in sorted({*spec} - {"gt", "lq", "name", "only", "validate"})]
     paths = {"gt": spec.get("gt"), "lq": spec.get("lq") or ""}
+    wrong = [f"it has {key}" for key in sorted({*spec} - {*paths, "name", "only", "validate"})]
     wrong += [f"{k} must be a path" for k in paths if not isinstance(paths[k], str | os.PathLike)]
     if wrong:
         text = f"the set {dict(spec)}: {', '.join(wrong)}; write dict(gt=FOLDER, lq=FOLDER)"
@@ -116,7 +104,7 @@ def _named(spec: Mapping[str, Any], data_root: Path, scale: int) -> PairedSet:
     for key, path in paths.items():
         folder = os.fspath(path).replace("{scale}", str(scale))
         tried = dict.fromkeys([data_root / folder, Path(folder)]) if folder else ()
-        found[key] = next((p for p in tried if holds_images(p)), None)
+        found[key] = next((p for p in tried if layouts.holds_images(p)), None)
         if tried and found[key] is None:
             where = ", ".join(map(str, tried))
             raise UserError(f"{key} = {folder!r}: no images and no LMDB there (looked at {where})")
@@ -130,27 +118,27 @@ def set_name(spec: Spec) -> str:
     if not isinstance(spec, Mapping):
         return spec
     gt = Path(str(spec.get("gt") or ""))
-    home = gt.absolute().parent if read_side([gt.name]) else gt
+    home = gt.absolute().parent if layouts.read_side([gt.name]) else gt
     return str(spec.get("name") or home.name.removesuffix(".lmdb"))
 
 
 def high_side(folder: Path, scale: int) -> Path | None:
     """The folder with the ground truths of the set that lies in ``folder``; None: there is none."""
-    where = [p for p in places(folder) if p.high and not p.packed]
-    found = choose_sides(where, scale, None, str(folder))[0]
+    where = [p for p in layouts.places(folder) if p.high and not p.packed]
+    found = layouts.choose_sides(where, scale, None, str(folder))[0]
     return found and found.path
 
 
-def _partners_of(folder: Path, scale: int) -> list[Place]:
+def _partners_of(folder: Path, scale: int) -> list[layouts.Place]:
     """What may be the other side of a folder called HR, or LR, by itself: it lies beside."""
-    side = read_side([folder.name])
-    beside = [p for p in (places(folder.parent) if side else ()) if p.side]
+    side = layouts.read_side([folder.name])
+    beside = [p for p in (layouts.places(folder.parent) if side else ()) if p.side]
     beside = [p for p in beside if p.side.low != side.low and p.side.word == side.word]
     return [p for p in beside if p.side.scale in (None, scale) and not p.fault]
 
 
-def _unused(gt: Place, lq: Place | None, doubts: list[Place]) -> str:
-    what = some([p.fault or f"{p.path} holds images that are not used" for p in doubts], 4)
+def _unused(gt: layouts.Place, lq: layouts.Place | None, doubts: list[layouts.Place]) -> str:
+    what = some([p.fault or _stray(p)[2] for p in doubts], 4)
     used = f"low-quality images are taken from {lq.path}" if lq else "no low-quality side is known"
     # A low-quality side that was named alone was taken for the other.
     high, low = (doubts[0], gt) if doubts[0].high else (gt, doubts[0])
@@ -162,33 +150,28 @@ def _unused(gt: Place, lq: Place | None, doubts: list[Place]) -> str:
 def _not_found(spec: str, data_root: str | Path, tried: list[Path], scale: int) -> str:
     what = f"the set {spec!r} is not there (looked at {', '.join(map(str, tried))})"
     for there in [p for p in tried if p.is_dir()][:1]:
-        kind = re.search(r"/(LR_\w+)/?$", spec)
+        kind, inside = re.search(r"/(LR_\w+)/?$", spec), layouts.places(there)
         lacks = "no images, no LMDB and no known layout"
         lacks = f"no ground truth with {kind[1]}" if kind else lacks
         what = f"the folder {there} holds {lacks} for x{scale}"
-        inside = places(there)
         if faults := [p.fault for p in inside if p.fault]:
             what += f"; {some(faults, 4)}"
         elif inside and not kind:
             below = some(("/".join(p.below) for p in inside), 4)
             what += f", but images in subfolders only ({below}). Name one of them, or both sides"
-    names = [part.upper() for part in reversed(Path(spec).parts)]
-    known = [_RECIPES[k] for name in names for k in _RECIPES if name.startswith(k)]
-    if known:
-        command = f"superres data prepare {known[0]} --root ARCHIVES --out {data_root}"
+    if known := _RECIPES.match(spec):
+        recipe = known[1] or "benchmark"
+        command = f"superres data prepare {recipe.lower()} --root ARCHIVES --out {data_root}"
         return f"{what}. Make it with: {command}"
-    return (
-        f"{what}. Give a folder of images, a prepared set, or dict(gt=FOLDER, lq=FOLDER), or pack "
-        f"one with: superres data prepare folder --root IMAGES --out {data_root}. Layouts that "
-        f"are known: {LAYOUTS.format(s=scale)}"
-    )
+    what += ". Give a folder of images, a prepared set, or dict(gt=FOLDER, lq=FOLDER), or pack one"
+    what += f" with: superres data prepare folder --root IMAGES --out {data_root}. Layouts that are"
+    return f"{what} known: {layouts.LAYOUTS.format(s=scale)}"
 
 
 def split_optional(spec: Spec) -> tuple[Spec, bool]:
     """``'Set5?'`` to ``('Set5', True)``: a set that may be missing."""
-    if isinstance(spec, Mapping):
-        return spec, False
-    return (spec[:-1], True) if spec.endswith("?") else (spec, False)
+    optional = isinstance(spec, str) and spec.endswith("?")
+    return spec[:-1] if optional else spec, optional
 
 
 #: What the known sets hold: names where they are numbered, else how many.
@@ -214,37 +197,21 @@ class FoundSet:
         gt: the ground truths, a folder or a database.
         gt_at: scale -> ground truths of that scale's own.
         lq: (degradation, scale) -> the low-quality side.
-        broken: what is called one of its sides and cannot be read as one.
-        unreadable: why what is called its low-quality side is not in ``lq``.
-        unused: folders with images beside its sides that are neither.
+        doubts: (fault, path, message) of what lies there and is not in ``lq``: packs that are
+            ``unfinished``, what is called its low-quality side and is ``unreadable``, folders
+            that are ``unused`` and may be its low-quality side where that is not known.
     """
 
     name: str
     gt: Path
     gt_at: dict[int, Path] = field(default_factory=dict)
     lq: dict[tuple[str, int], Path] = field(default_factory=dict)
-    broken: list[Place] = field(default_factory=list)
-    unreadable: list[str] = field(default_factory=list)
-    unused: list[Path] = field(default_factory=list)
-
-    @property
-    def home(self) -> Path:
-        """The folder that is this set's alone."""
-        side = read_side([self.gt.name])
-        return self.gt.parent if side and not side.word else self.gt
+    doubts: list[tuple[str, Path, str]] = field(default_factory=list)
 
     @property
     def test(self) -> bool:
         """Whether it is a benchmark or a validation set, by its name; people train on the rest."""
         return bool(_TEST.fullmatch(self.name))
-
-    def doubts(self) -> list[str]:
-        """What lies beside a set without a low-quality side and may be it."""
-        return [
-            *self.unreadable,
-            *(p.fault for p in self.broken if p.low and not self.lq),
-            *(f"{path} holds images that are not used" for path in self.unused),
-        ]
 
 
 def shortfall(name: str, count: int | None, names: list[str]) -> str:
@@ -264,18 +231,18 @@ def find_sets(folder: Path) -> list[FoundSet]:
     Raises:
         UserError: there is none, or a folder cannot be read; folders could be either side.
     """
-    if not folder.exists():
-        raise UserError(os_fault(folder, FileNotFoundError(errno.ENOENT, ""), "folder"))
+    if not (folder.exists() or folder.is_symlink()):
+        raise UserError(f"{folder}: no such folder.")
     found = list(sets_at(folder, 3))
-    if not found and holds_images(folder):
-        refuse_both_in_one(folder)
-        strays = choose_sides(places(folder), 0, None, folder.name)[2]
-        name, unused = folder.name.removesuffix(".lmdb"), [p.path for p in strays]
-        found = [FoundSet(name, folder, unused=unused)]
+    if not found and layouts.holds_images(folder):
+        layouts.refuse_both_in_one(folder)
+        strays = layouts.choose_sides(layouts.places(folder), 0, None, folder.name)[2]
+        doubts = [_stray(place) for place in strays]
+        found = [FoundSet(folder.name.removesuffix(".lmdb"), folder, doubts=doubts)]
     if not found:
-        text = "A set is a folder with images, or with its two sides"
-        text += f": {LAYOUTS.format(s=2)}. Archives are prepared first: superres data prepare"
-        raise UserError(f"{folder}: no set here or below it. {text}")
+        text = f"{folder}: no set here or below it. A set is a folder with images, or with its two"
+        known = f"sides: {layouts.LAYOUTS.format(s=2)}. Archives are prepared first"
+        raise UserError(f"{text} {known}: superres data prepare")
     return found
 
 
@@ -285,9 +252,7 @@ def sets_at(folder: Path, depth: int) -> Iterator[FoundSet]:
     Raises:
         UserError: a folder cannot be read; folders could be either side.
     """
-    if is_lmdb(folder):
-        return
-    where = places(folder)
+    where = layouts.places(folder)
     high, low = [p for p in where if p.high], [p for p in where if p.low]
     if all(p.fault for p in low):  # images alone are a set only where they are asked for
         high = [p for p in high if p.path != folder]
@@ -307,33 +272,40 @@ def sets_at(folder: Path, depth: int) -> Iterator[FoundSet]:
                 yield from sets_at(path, depth - 1)
 
 
-def _set_of(name: str, where: list[Place], others: list[Place]) -> FoundSet:
+def _set_of(name: str, where: list[layouts.Place], others: list[layouts.Place]) -> FoundSet:
     """One set of the places that are its sides."""
-    broken = [p for p in where if p.fault]
     sides = [p for p in where if not p.fault]
-    gt, _, strays = choose_sides([*(p for p in sides if p.high), *others], 0, None, name)
+    gt, _, strays = layouts.choose_sides([*(p for p in sides if p.high), *others], 0, None, name)
     own = {p.side.scale: p.path for p in sides if p.high and p.side.scale}
     # An interrupted first pack must not look like no set at all: opening it says what it is.
     first = gt.path if gt else next(iter(own.values()), where[0].path.with_suffix(""))
-    unused = [p.path for p in strays if p.path not in own.values()]
-    found = FoundSet(name, first, own, broken=broken, unused=unused)
-    low: dict[int, list[Place]] = {}
+    found = FoundSet(name, first, own)
+    low: dict[int, list[layouts.Place]] = {}
     for place in (p for p in sides if p.low):
         try:
-            low.setdefault(place.side.scale or _ratio(found.gt, place.path), []).append(place)
+            low.setdefault(place.side.scale or _ratio(first, place.path), []).append(place)
         except UserError as error:
-            found.unreadable.append(str(error))
+            found.doubts.append(("unreadable", place.path, str(error)))
     for scale, candidates in sorted(low.items()):
         try:  # whether a training, which goes by the names alone, would know which is meant
-            choose_sides([p for p in sides if p.side], scale, None, name)
+            layouts.choose_sides([p for p in sides if p.side], scale, None, name)
         except UserError as error:
-            found.unreadable.append(str(error))
+            found.doubts.append(("unreadable", first, str(error)))
         for place in sorted(candidates, key=lambda p: p.packed):  # a folder's pack wins
             # What is not called bicubic is not held against it.
             kind = place.side.kind or ("bicubic" if scale == 8 else "unknown")
             found.lq[kind, scale] = place.path
     found.lq = dict(sorted(found.lq.items()))
+    found.doubts += [_stray(p) for p in strays if p.path not in own.values()]
+    for place in (p for p in where if p.fault):
+        unfinished = UNFINISHED in place.fault
+        if unfinished or (place.low and not found.lq):
+            found.doubts.append((("unused", "unfinished")[unfinished], place.path, place.fault))
     return found
+
+
+def _stray(place: layouts.Place) -> tuple[str, Path, str]:
+    return "unused", place.path, f"{place.path} holds images that are not used"
 
 
 def _ratio(gt: Path, lq: Path) -> int:

@@ -11,8 +11,11 @@ import json
 import os
 import time
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +23,47 @@ import numpy as np
 
 from superres.datasets.storage import ImageLmdb, ImageStore, open_store
 from superres.datasets.storage.base import Depth, encode_name
-from superres.datasets.storage.folder import changes
-from superres.datasets.storage.gathered import Loaded, Loader
-from superres.datasets.storage.lmdb import DATA_FILE
-from superres.datasets.storage.pool import in_order
-from superres.datasets.storage.writer import PackWriter, check_apart, make_folder
+from superres.datasets.storage.environment import DATA_FILE
+from superres.datasets.storage.folder import Loaded, Loader, changes
+from superres.datasets.storage.lmdb import PackWriter
 from superres.errors import UserError, some
-from superres.files import lock_target, unreadable
+from superres.files import lock_target, os_fault, unreadable
 from superres.imaging.io import Channels, image_header, write_image
 
-Progress = Callable[[int, int, str], None]
+Progress = Callable[[int, int, str], object]
 """``progress(done, total, name)`` is called after every image, from the calling thread."""
+
+
+def in_order(
+    work: Callable[[int], Any], count: int, num_workers: int | None = None
+) -> Iterator[tuple[int, Any, str]]:
+    """Work on numbered images in threads, and yield (i, ``work(i)``, fault) for i in 0..count-1.
+
+    The result is None and ``fault`` the message where the work raised UserError. Few results are
+    in memory at a time. Decoding, resizing and checksums leave the interpreter to other threads.
+
+    Args:
+        num_workers: threads; 0 is one, None one per CPU that this process may use.
+    """
+
+    def do(i: int) -> tuple[int, Any, str]:
+        try:
+            return i, work(i), ""
+        except UserError as error:
+            return i, None, str(error)
+
+    affinity = getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))
+    threads = len(affinity(0)) if num_workers is None else max(1, num_workers)
+    pool, waiting = ThreadPoolExecutor(threads), deque()
+    try:
+        for i in range(count):
+            waiting.append(pool.submit(do, i))
+            if len(waiting) > 2 * threads:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 @dataclass
@@ -97,13 +130,24 @@ def pack_images(
     report = PackReport(target)
     info = json.loads(json.dumps(info or {}))
     info |= {"options": {"channels": channels, "dtype": dtype}, "made_from": _made_from(store)}
-    # First without a lock, which a read-only disk refuses.
-    if not _up_to_date(info, overwrite, report):
+    if not _up_to_date(info, overwrite, report):  # without a lock, which a read-only disk refuses
         make_folder(target.parent)
-        with contextlib.closing(lock_target(target, "packing to", report.notes.append)):
-            if not _up_to_date(info, overwrite, report):  # by another process, meanwhile
-                _pack(store, info, num_workers, progress, strict, report)
-                report.notes += _notes(store, channels, dtype)
+        lock = lock_target(target, "packing to", report.notes.append)
+        with contextlib.closing(lock), PackWriter(target) as writer:
+            for i, packed, fault in in_order(partial(_load, store), len(store), num_workers):
+                name = store.name_at(i)
+                if fault:
+                    report.failed.append((name, fault))
+                else:
+                    writer.add(name, *packed)
+                    report.added += 1
+                progress(i + 1, len(store), name)
+            if report.failed and (strict or not report.added):
+                faults = some([f"\n  {name}: {fault}" for name, fault in report.failed], 20)
+                text = f"{target}: not made, {len(report.failed)} of {len(store)} images cannot be"
+                raise UserError(f"{text} packed:{faults}\nPut these right and run it again.")
+            report.count = writer.finish({**info, "left_out": dict(report.failed)})
+        report.notes += _notes(store, channels, dtype)
     report.bytes = (target / DATA_FILE).stat().st_size
     report.seconds = time.monotonic() - started
     return report
@@ -116,9 +160,8 @@ def _store_of(source: Any, target: Path, channels: Channels, dtype: Depth) -> Im
         check_apart(target, source.path)
     else:
         source = Loaded(target, source, channels, dtype)
-    for i in range(len(source)):
-        if (file := source.file_at(i)) and (fault := unreadable(file)):
-            raise UserError(f"{fault} Mend or remove it; it is not left out silently.")
+    for file in filter(None, map(source.file_at, range(len(source)))):
+        check_readable(file)
     if not len(source):
         raise UserError(f"{target}: nothing to pack, the source has no images.")
     return source
@@ -170,33 +213,51 @@ def _notes(store: ImageStore, channels: Channels, dtype: Depth) -> list[str]:
     return [f"{len(names)} of {count} {text}: {some(names, 3)}" for text, names in found.items()]
 
 
-def _pack(
-    store: ImageStore,
-    info: dict[str, Any],
-    num_workers: int | None,
-    progress: Progress,
-    strict: bool,
-    report: PackReport,
-) -> None:
-    def load(i: int) -> tuple[np.ndarray, int]:
-        image = np.atleast_3d(store.read_at(i))
-        pixels = np.ascontiguousarray(image, image.dtype.newbyteorder("<"))
-        return pixels, zlib.crc32(pixels)
+def _load(store: ImageStore, i: int) -> tuple[np.ndarray, int]:
+    """Image ``i`` as it is packed, and its checksum."""
+    image = np.atleast_3d(store.read_at(i))
+    pixels = np.ascontiguousarray(image, image.dtype.newbyteorder("<"))
+    return pixels, zlib.crc32(pixels)
 
-    with PackWriter(report.target) as writer:
-        for i, packed, fault in in_order(load, len(store), num_workers):
-            name = store.name_at(i)
-            if fault:
-                report.failed.append((name, fault))
-            else:
-                writer.add(name, *packed)
-                report.added += 1
-            progress(i + 1, len(store), name)
-        if report.failed and (strict or not report.added):
-            faults = some([f"\n  {name}: {fault}" for name, fault in report.failed], 20)
-            text = f"{report.target}: not made, {len(report.failed)} of {len(store)} images cannot"
-            raise UserError(f"{text} be packed:{faults}\nPut these right and run it again.")
-        report.count = writer.finish({**info, "left_out": dict(report.failed)})
+
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it; a :class:`UserError` where that cannot be."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(os_fault(path, error, "folder", writing=True)) from None
+
+
+def check_apart(target: str | os.PathLike, source: str | os.PathLike) -> None:
+    """Refuse a target that is, or lies inside, its source; symbolic links are followed.
+
+    Raises:
+        UserError: names both.
+    """
+    target, source = Path(os.path.abspath(target)), Path(source)
+    # What is written beside the target (its lock, its partial) lies in its parent, so a target
+    # that is itself a link counts at both places.
+    places = target.resolve(), target.parent.resolve() / target.name
+    if any(place.is_relative_to(source.resolve()) for place in places):
+        text = f"{target}: inside the source {source}, which is never written"
+        raise UserError(f"{text}. Choose a target elsewhere, for example beside it.")
+
+
+def check_readable(file: Path) -> None:
+    """Refuse a link that leads nowhere, a pipe or a device among images."""
+    if fault := unreadable(file):
+        raise UserError(f"{fault} Mend or remove it; it is not left out silently.")
+
+
+def check_set_name(name: str) -> None:
+    """Refuse a set's name that would lead out of the folder that the set belongs into.
+
+    Raises:
+        UserError: ``.``, ``..``, an empty name, or one with a separator.
+    """
+    if name in ("", ".", "..") or any(c in name for c in "/\\\0"):
+        text = f"--name {name!r}: the name of one folder is needed, without '/', '\\' and '..'"
+        raise UserError(f"{text}; --out says where it goes")
 
 
 def unpack(
@@ -206,7 +267,7 @@ def unpack(
     *,
     suffix: str = ".png",
     overwrite: bool = False,
-    progress: Callable[[int, int, str], None] = lambda done, total, name: None,
+    progress: Progress = lambda done, total, name: None,
 ) -> tuple[int, list[tuple[str, str]]]:
     """Write images of a store into a folder; names with ``/`` go to subfolders.
 

@@ -47,7 +47,7 @@ class PairedDataset(Dataset):
             'cpu', in memory; 'gpu', where the batches are then made, too (:mod:`.device_cache`);
             'device', the GPU where there is one, else the CPU; None.
         cache_gib: GiB that the disk caches of all sets may take.
-        check_pairs: whether a training first looks at a few pairs (:mod:`.pair_check`).
+        check_pairs: whether a training first looks at a few pairs (:mod:`.pairing`).
         seed: set by the engine from the run's seed.
 
     Raises:
@@ -141,11 +141,9 @@ class PairedDataset(Dataset):
             raise UserError(f"{text}, too small for scale {self.scale}")
         fault = self.lq and size_fault(gt_shape, self.lq_shape(i), self.scale)
         if fault:
-            low = f"{self.lq.path}, {self.lq.name_at(self.partners[i])}"
-            raise UserError(
-                f"{low}: {fault}. Give images of one x{self.scale} pair in both folders "
-                f"({self.gt.path}), or set the scale that they have"
-            )
+            text = f"{self.lq.path}, {self.lq.name_at(self.partners[i])}: {fault}. Give images of"
+            text += f" one x{self.scale} pair in both folders ({self.gt.path}), or set the scale"
+            raise UserError(f"{text} that they have")
 
     def too_small(self) -> list[int]:
         """The images that a transform of the pipeline cannot cut its patch from."""

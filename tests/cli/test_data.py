@@ -10,10 +10,12 @@ import pytest
 from PIL import Image
 
 from superres.cli.main import main
-from superres.datasets.batches import collate
+from superres.datasets.loader import collate
 from superres.datasets.paired import PairedDataset
 from superres.datasets.prepare.five_crop import CROPS, crop_corner, five_crop_pair
+from superres.errors import UserError
 from superres.imaging.io import read_image, write_image
+from tests.datasets.test_loader import PIPELINE
 from tests.datasets.trees import lq_of, paired, picture
 
 
@@ -38,26 +40,19 @@ def test_prepare_reports_and_repeats(tree, tmp_path, capsys):
     assert [pack["added"] for pack in one["packs"]] == [3, 3, 3]
     assert record["verification"]["ok"]
     assert data(*command, "--no-verify", "--json", tmp_path / "r.json") == 0
-    record = json.loads((tmp_path / "r.json").read_text())
-    assert [pack["added"] for pack in record["sets"][0]["packs"]] == [0, 0, 0]
-    assert "verification" not in record
+    assert "verification" not in json.loads((tmp_path / "r.json").read_text())
 
 
 def test_exit_codes(tree, tmp_path, capsys):
     assert data("prepare", "folder", "--root", tmp_path / "none", "--out", tmp_path / "d") == 2
     assert "no such folder" in capsys.readouterr().err
-    assert data("prepare", "folder", "--root", tree, "--out", tmp_path / "d", "--scales", "x") == 2
-    assert "whole number such as 2" in capsys.readouterr().err
     (tree / "HR" / "p9.png").write_bytes(b"junk")
     assert data("verify", tree, "--scale", 2, "--json", tmp_path / "v.json") == 1
     out = capsys.readouterr().out
     assert "p9.png" in out
     assert "errors" in out.splitlines()[-1]
     record = json.loads((tmp_path / "v.json").read_text())
-    assert record["ok"] is False
     assert {p["file"] for p in record["sets"][0]["problems"]} == {str(tree / "HR" / "p9.png")}
-    (tree / "HR" / "p9.png").unlink()
-    assert data("verify", tree, "--scale", "x2") == 0
     assert data("verify", tmp_path / "none", "--scale", 2) == 2
     singles = tmp_path / "singles"
     singles.mkdir()
@@ -94,13 +89,7 @@ def test_packs_there_and_back(tree, tmp_path, capsys):
     assert len(json.loads((tmp_path / "l.json").read_text())["pictures"]) == 3
     assert data("unpack", packed, tmp_path / "one", "p1") == 0
     assert [path.name for path in (tmp_path / "one").iterdir()] == ["p1.png"]
-    assert data("unpack", packed, tmp_path / "one", "nope") == 2
-    assert "no image named 'nope'" in capsys.readouterr().err
-    assert data("unpack", packed, tmp_path / "files") == 0
-    for i in range(3):
-        np.testing.assert_array_equal(
-            read_image(tmp_path / "files" / f"p{i}.png"), picture(i, 48, 56)
-        )
+    np.testing.assert_array_equal(read_image(tmp_path / "one" / "p1.png"), picture(1, 48, 56))
 
 
 @pytest.mark.parametrize("size", [(41, 57), (40, 56), (43, 50)])
@@ -143,7 +132,6 @@ def test_five_crop_makes_a_set_that_verifies(tree, tmp_path, capsys):
     assert "15 exact (pil-bicubic)" in capsys.readouterr().out
     assert data(*command) == 0
     assert ": 15 images, 0 new" in capsys.readouterr().out
-    assert data("five-crop", tree, "--scale", 40, "--out", tmp_path / "d") == 2
 
 
 def test_browse_shows_what_training_sees(tree, tmp_path, capsys):
@@ -157,27 +145,20 @@ def test_browse_shows_what_training_sees(tree, tmp_path, capsys):
     assert data(*command, "--count", 5, "--iteration", 7, "--cfg-options", *options) == 0
     assert "5 samples from iteration 7 on, seed 0" in capsys.readouterr().out
     sheet = read_image(tmp_path / "b.png")
-
-    pipeline = [
-        {"type": "PairedRandomCrop", "lq_patch_size": 12},
-        {"type": "RandomFlip", "direction": "horizontal"},
-        {"type": "RandomFlip", "direction": "vertical"},
-        {"type": "RandomTranspose"},
-        {"type": "PackInputs"},
-    ]
+    pipeline = [dict(step) for step in PIPELINE]
     dataset = PairedDataset("toy", str(tree.parent), 2, pipeline, seed=0)
     keys = IterationSampler(4, 16, 0, skip=dataset.too_small()).keys(7)[:5]
     batch = collate([dataset[key] for key in keys])
     first = first_pairs(dataset, 16, 0, 7, 5)
-    for i, pair in enumerate(first):
-        np.testing.assert_array_equal(pair["lq"], batch["inputs"][i].numpy())
-        np.testing.assert_array_equal(pair["gt"], batch["gt"][i].numpy())
     shown = set(map(tuple, sheet.reshape(-1, 3).tolist()))
-    for pair in first:  # each pixel is drawn, as it is
-        for side in ("lq", "gt"):
+    for i, pair in enumerate(first):
+        for side, key in (("lq", "inputs"), ("gt", "gt")):  # each pixel is drawn, as it is
+            np.testing.assert_array_equal(pair[side], batch[key][i].numpy())
             assert set(map(tuple, pair[side].reshape(-1, 3).tolist())) <= shown
 
-    assert data("browse", "edsr_x2c64b16_g1_300k_div2k", "--count", 0) == 2
+    pipeline[0]["lq_patch_size"] = 40
+    with pytest.raises(UserError, match="all its images are smaller than the patch"):
+        first_pairs(PairedDataset("toy", str(tree.parent), 2, pipeline), 4, 0, 1, 4)
     options[1] = "train_set=absent"
     assert data(*command, "--cfg-options", *options) == 2
     assert "absent" in capsys.readouterr().err

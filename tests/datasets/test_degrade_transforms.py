@@ -22,13 +22,10 @@ from superres.imaging.degrade import blur, blur_down, gaussian_kernel, jpeg
 from superres.imaging.resize import imresize, modcrop
 
 from .conftest import pictures
+from .test_loader import PIPELINE
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs" / "edsr"
-FLIPS = [
-    {"type": "RandomFlip", "direction": "horizontal"},
-    {"type": "RandomFlip", "direction": "vertical"},
-    {"type": "RandomTranspose"},
-]
+FLIPS = PIPELINE[1:4]
 
 
 def smooth(count: int = 3, side: int = 132) -> list[np.ndarray]:
@@ -57,12 +54,8 @@ def run(steps: list, gt: np.ndarray, scale: int = 4, draw: int = 0, dtype: str =
     [
         ({"type": "ResizeToLq"}, lambda gt, scale: imresize(gt, 1 / scale)),
         ({"type": "BlurDown"}, blur_down),
-        (
-            {"type": "ResizeToLq", "border": "replicate"},
-            lambda gt, scale: imresize(gt, 1 / scale, border="replicate"),
-        ),
     ],
-    ids=["bicubic", "BD", "older bicubic"],
+    ids=["bicubic", "BD"],
 )
 def test_a_patch_equals_that_of_the_degraded_picture(make_packs, step, whole, scale: int):
     images = smooth()
@@ -98,8 +91,7 @@ def test_flips_before_and_behind(make_packs, order: str):
 
 
 def test_unrounded_steps_round_once():
-    gt = smooth(1)[0]
-    gt = modcrop(gt, 4)
+    gt = modcrop(smooth(1)[0], 4)
     steps = [
         {"type": "RandomGaussianBlur", "sigma": 1.2, "kernel_size": 9, "anisotropic": 0},
         {"type": "ResizeToLq"},
@@ -165,13 +157,12 @@ def test_rescaling_goes_both_ways():
 
 
 def test_one_of():
-    jpeg_of = {"type": "RandomJpeg", "quality": 10}
-    step = Pipeline([{"type": "OneOf", "odds": [1, 3], "choices": [jpeg_of, []]}])
-    gt = smooth(1)[0]
-    drawn = ({"lq": gt, "gt": gt, "scale": 1, "rng": sample_generator(1, d)} for d in range(200))
-    made = [step(sample)["lq"] for sample in drawn]
-    assert all(one is gt or (one == jpeg(gt, 10)).all() for one in made)
-    assert 125 < sum(one is gt for one in made) < 175
+    jpeg_of, gt = {"type": "RandomJpeg", "quality": 10}, smooth(1)[0]
+    step = [{"type": "OneOf", "odds": [1, 3], "choices": [jpeg_of, []]}]
+    made = [run(step, gt, 1, draw)["lq"] for draw in range(200)]
+    same = [(one == gt).all() for one in made]
+    assert all(s or (one == jpeg(gt, 10)).all() for s, one in zip(same, made))
+    assert 125 < sum(same) < 175
 
 
 LEAVES = sorted(CONFIGS.glob("*_div2k-*.py"))
@@ -196,7 +187,6 @@ def test_every_form_of_the_data(make_packs, path: Path):
         for workers in ({}, {"num_workers": 1, "start_method": "fork"})
     ]
     for a, b in zip(*loaded):
-        assert a["inputs"].shape == (3, 8, 8, 3)
         assert a["gt"].shape == (3, 8 * cfg.scale, 8 * cfg.scale, 3)
         assert a["meta"] == b["meta"]
         assert (a["inputs"] == b["inputs"]).all()
@@ -216,7 +206,6 @@ def test_mistakes(make_packs):
     for step, fault in (
         (jpeg_of, r"lq at 120x96; at scale 4 it must be 30x24"),
         ({**jpeg_of, "quality": [90, 30]}, r"RandomJpeg: quality = \[90, 30\] must .* 1 and 100"),
-        ({"type": "RandomGaussianBlur", "sigma": 0}, "RandomGaussianBlur: sigma"),
         ({"type": "RandomSinc", "prob": 2}, "RandomSinc: prob = 2"),
         ({"type": "RandomRescale", "factor": [0.2, 0.5]}, "1 must lie within factor"),
         ({"type": "OneOf", "choices": [[]], "odds": [1, 2]}, "OneOf: odds = .* must be 1 numbers"),
@@ -227,7 +216,6 @@ def test_mistakes(make_packs):
     for options, fault in (
         ({"pipeline": pipeline([{"type": "ResizeToLq"}])}, "set make_lq='none'"),
         ({"make_lq": "none", "pipeline": [{"type": "PackInputs"}]}, "put Degrade before PackInput"),
-        ({"make_lq": "none", "pipeline": pipeline([], patch=40)}, "patch of 40x40"),
     ):
         with pytest.raises(UserError, match=fault):
             PairedDataset(root, **options)[0]

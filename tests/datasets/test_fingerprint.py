@@ -102,14 +102,10 @@ def test_folders_databases_and_files(tmp_path):
     assert packed["conventions"] == record["conventions"]
     single = fingerprint(tmp_path / "LR" / "1x2.png", tmp_path / "HR" / "1.png", 2, num_workers=0)
     assert single["verdict"] == ["matlab"]
-
-
-def test_mistakes(tmp_path):
-    write_image(tmp_path / "a.png", GT)
     with pytest.raises(UserError, match="two folders, two databases or two images"):
-        fingerprint(tmp_path, tmp_path / "a.png", 2)
+        fingerprint(tmp_path / "LR", tmp_path / "HR" / "1.png", 2)
     with pytest.raises(UserError, match=r"not x2; both sides are of one size"):
-        fingerprint(tmp_path / "a.png", tmp_path / "a.png", 2, num_workers=0)
+        fingerprint(tmp_path / "HR", tmp_path / "HR", 2, num_workers=0)
 
 
 @pytest.mark.reference

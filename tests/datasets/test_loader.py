@@ -14,14 +14,14 @@ import numpy as np
 import pytest
 import torch
 
-from superres.datasets import batches as made
-from superres.datasets.batches import Ring, collate
-from superres.datasets.loader import shut_down, train_loader
+from superres.datasets import loader
+from superres.datasets.loader import Ring, collate, shut_down, train_loader
 from superres.datasets.paired import PairedDataset
 from superres.datasets.sampler import IterationSampler, SampleKey
 from superres.errors import UserError, from_worker
 
 from .conftest import pictures
+from .test_transforms import seen
 
 PIPELINE = [
     {"type": "PairedRandomCrop", "lq_patch_size": 12},
@@ -35,12 +35,6 @@ PIPELINE = [
 @pytest.fixture
 def dataset(make_packs) -> PairedDataset:
     return PairedDataset(str(make_packs()), scale=4, pipeline=PIPELINE, seed=4)
-
-
-def seen(image: np.ndarray, view: int) -> np.ndarray:
-    image = image[:, ::-1] if view & 1 else image
-    image = image[::-1] if view & 2 else image
-    return image.swapaxes(0, 1) if view & 4 else image
 
 
 def batches(dataset, count: int, start: int = 0, **options) -> list[dict]:
@@ -79,27 +73,23 @@ def test_views_of_oblong_pictures_must_fit_one_batch():
     with pytest.raises(UserError, match=r"a batch mixes .*\(v4\).*\(v0\).*PairedRandomCrop"):
         collate([packed(0), packed(4)])
     deep = {**packed(0), "inputs": np.zeros((4, 6, 3), np.uint16)}
-    with pytest.raises(UserError, match=r"uint16.*uint8.*gives equal types"):
+    with pytest.raises(UserError, match=r"uint16.*uint8.*types by dtype"):
         collate([packed(0), deep])
 
 
 def test_the_reader_of_an_old_batch_never_sees_a_new_one(dataset):
     fill = Ring(each=5)  # fewer than are kept
-    held, copies = [], []
+    # A slice, a view, a numpy array: all of them are uses of the batch's memory.
+    uses = [lambda t: t, lambda t: t[2:4], lambda t: t.permute(0, 3, 1, 2), lambda t: t.numpy()]
+    held = []
     for i in range(12):
         batch = fill([dataset[SampleKey(d % 5, d)] for d in range(6 * i, 6 * i + 6)])
-        # A slice, a view, a numpy array: all of them are uses of the batch's memory.
-        held.append([batch["gt"], batch["gt"][2:4], batch["gt"].permute(0, 3, 1, 2)][i % 3])
-        held.append([batch["inputs"].numpy(), batch["inputs"].view(-1), batch][i % 3])
-        copies += [batch["gt"].clone(), batch["inputs"].clone()]
-        del batch
-    for i in range(12):
-        gt, inputs = copies[2 * i : 2 * i + 2]
-        expected = [gt, gt[2:4], gt.permute(0, 3, 1, 2)][i % 3]
-        assert torch.equal(held[2 * i], expected)
-        found = held[2 * i + 1]
-        found = found["inputs"] if i % 3 == 2 else torch.as_tensor(found).view(inputs.shape)
-        assert torch.equal(found, inputs)
+        use = uses[i % 4]
+        kept = [batch[key] for key in ("gt", "inputs")[i % 2 :]]
+        held += [(use(tensor), use(tensor.clone())) for tensor in kept]
+        del batch, kept
+    for found, expected in held:
+        assert torch.equal(torch.as_tensor(found), torch.as_tensor(expected))
 
 
 def samples(value: int, side: int = 8, dtype: type = np.uint8) -> list[dict]:
@@ -107,15 +97,10 @@ def samples(value: int, side: int = 8, dtype: type = np.uint8) -> list[dict]:
     return [{"inputs": picture, "gt": picture + 1, "view": 0, "meta": {"index": value}}] * 2
 
 
-def test_memory_is_used_again_once_nobody_reads_it():
+def test_batches_of_any_size_and_type_and_memory_that_is_used_again(monkeypatch):
+    monkeypatch.setattr(loader, "_SLOT", 4000)
     fill = Ring(each=3)
-    places = {fill(samples(n))["gt"].data_ptr() for n in range(20)}
-    assert len(places) <= 2
-
-
-def test_batches_of_any_size_and_type(monkeypatch):
-    monkeypatch.setattr(made, "_SLOT", 4000)
-    fill = Ring(each=3)
+    assert len({fill(samples(n))["gt"].data_ptr() for n in range(20)}) <= 2
     for side, dtype in ((4, np.uint8), (16, np.uint16), (25, np.uint8), (40, np.uint8)):
         batch = fill(samples(side, side, dtype))  # the last two do not fit, one or both of them
         assert batch["gt"].shape == (2, side, side, 3)
@@ -158,11 +143,8 @@ class Counting(torch.utils.data.Dataset):
 
 
 SMALL_SHM = """
-from superres.datasets.loader import train_loader
-from superres.datasets.sampler import IterationSampler
-from tests.datasets.test_loader import Counting
-sampler = IterationSampler(7, 4, seed=0, stop=20)
-for batch in train_loader(Counting(256), sampler, num_workers=2):
+from tests.datasets.test_loader import Counting, IterationSampler, train_loader
+for batch in train_loader(Counting(256), IterationSampler(7, 4, seed=0, stop=20), num_workers=2):
     assert (batch["gt"] == batch["inputs"] + 1).all()
 print("done")
 """
@@ -220,8 +202,5 @@ def test_a_mistake_in_a_worker_is_one_message(make_packs):
     message = str(from_worker(caught.value))
     assert "\n" not in message
     assert "patch of 24x24; lower lq_patch_size" in message
-
-
-def test_an_unknown_start_method(dataset):
     with pytest.raises(UserError, match="start_method = 'thread'"):
-        batches(dataset, 1, num_workers=1, start_method="thread")
+        train_loader(dataset, sampler, num_workers=1, start_method="thread")

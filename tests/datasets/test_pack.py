@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import zlib
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from superres.datasets.pack import pack_images, unpack
-from superres.datasets.storage import ImageFolder, ImageLmdb, open_store, writer
-from superres.datasets.storage.pool import in_order
+from superres.datasets.pack import in_order, pack_images, unpack
+from superres.datasets.storage import ImageFolder, ImageLmdb, open_store
+from superres.datasets.storage import lmdb as layout
 from superres.errors import UserError
 from superres.files import lock_target
 from superres.imaging.io import read_image, write_image
@@ -46,18 +45,18 @@ def assert_same(target: Path, folder: Path, *left_out: str) -> None:
 
 
 @pytest.mark.parametrize("workers", [0, 3, None])
-def test_a_folder(tmp_path, folder, workers):
-    before = {p.name: (p.stat().st_mtime_ns, p.read_bytes()) for p in folder.iterdir()}
+def test_a_folder(tmp_path, folder, monkeypatch, workers):
+    monkeypatch.setattr(layout, "_FIRST_MAP_SIZE", 1 << 16)  # it grows
     seen: list[Any] = []
     target, info = tmp_path / "new" / "hr.lmdb", {"scale": 1, "kind": "hr"}
     options = {"num_workers": workers, "progress": lambda *args: seen.append(args)}
     report = pack_images(folder, target, info=info, **options)
     assert (report.count, report.added, report.reused, report.failed) == (9, 9, 0, [])
-    assert report.bytes > sum(3 * (30 + i) * (20 + 3 * i) for i in range(9))
+    pixels = sum(3 * (30 + i) * (20 + 3 * i) for i in range(9))
+    assert pixels < report.bytes < pixels + 9 * 4096 * 2 + 20 * 4096
     assert seen == [(i + 1, 9, f"{i:04}") for i in range(9)]
     assert_same(report.target, folder)
     assert ImageLmdb(report.target).info["kind"] == "hr"
-    assert {p.name: (p.stat().st_mtime_ns, p.read_bytes()) for p in folder.iterdir()} == before
 
 
 def test_a_second_run_has_nothing_to_do_and_notices_changes(tmp_path, folder):
@@ -132,9 +131,7 @@ def test_faults(tmp_path, folder):
     (tmp_path / "file").write_text("")
     one, two = folder / "0000.png", folder / "0001.png"
     for source, place, fault in (
-        (folder, folder / "t.lmdb", "inside the source"),
         (tmp_path / "absent", target, "no such folder"),
-        (tmp_path / "empty", target, "no images in this folder"),
         (folder, tmp_path / "empty", "is not a packed database"),
         ([], target, "nothing to pack"),
         ([("x", one), ("x", two)], target, r"0000\.png and .*0001\.png have the same name 'x'"),
@@ -145,20 +142,12 @@ def test_faults(tmp_path, folder):
     assert not target.exists()
 
 
-def test_the_map_grows_as_needed(tmp_path, folder, monkeypatch):
-    monkeypatch.setattr(writer, "_FIRST_MAP_SIZE", 1 << 16)
-    report = pack_images(folder, tmp_path / "t.lmdb")
-    assert_same(report.target, folder)
-    pixels = sum(image.nbytes for image in map(ImageFolder(folder).read_at, range(9)))
-    assert report.bytes < pixels + 9 * 4096 * 2 + 20 * 4096
-
-
-@pytest.mark.parametrize("step", ["add", "_move"])
+@pytest.mark.parametrize("step", ["entry_key", "sync"])
 def test_ctrl_c_leaves_nothing(tmp_path, folder, monkeypatch, step):
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(writer.PackWriter, step, stop)
+    monkeypatch.setattr(layout, step, stop)
     with pytest.raises(KeyboardInterrupt):
         pack_images(folder, tmp_path / "hr.lmdb")
     assert list(tmp_path.iterdir()) == [folder]
@@ -173,16 +162,6 @@ def test_two_at_one_target(tmp_path, folder):
     # A finished one is up to date without a lock, which a read-only disk would refuse.
     with closing(lock_target(target, "packing to")):
         assert pack_images(folder, target).reused == 9
-
-
-def test_a_read_only_target(tmp_path, folder):
-    place = tmp_path / "place"
-    place.mkdir(mode=0o555)
-    if os.access(place, os.W_OK):
-        pytest.skip("this user writes everywhere")
-    with pytest.raises(UserError, match="cannot be written"):
-        pack_images(folder, place / "hr.lmdb")
-    assert list(place.iterdir()) == []
 
 
 def test_a_few_images_are_in_memory_at_a_time():
@@ -206,10 +185,6 @@ def test_unpack(tmp_path):
     assert unpack(store, out) == (1, [])
     assert (out / "deep.png").stat().st_mtime_ns == stamp
     assert unpack(store, out, overwrite=True) == (3, [])
-    assert unpack(store, tmp_path / "two", ["a", "sub/é"]) == (2, [])
-    assert np.array_equal(read_image(tmp_path / "two" / "a.png"), pictures["a"])
-    with pytest.raises(UserError, match=r"t\.lmdb has no image named 'nope'"):
-        unpack(store, out, ["nope"])
     with pytest.raises(UserError, match="cannot hold uint16"):
         unpack(store, out, ["deep"], suffix=".jpg")
 
@@ -226,17 +201,3 @@ def test_hostile_names_stay_in_the_folder(tmp_path, name):
     assert (written, left_out) == (0, name)
     assert "leads out of the folder" in fault
     assert sorted(tmp_path.rglob("*")) == before
-
-
-def test_pixels_that_do_not_match_their_checksum_are_neither_packed_nor_unpacked(tmp_path):
-    with writer.PackWriter(tmp_path / "a.lmdb") as made:
-        for name in ("bad", "sound"):
-            pixels = picture(3, 3)
-            made.add(name, pixels, zlib.crc32(pixels) ^ (name == "bad"))
-        made.finish({})
-    report = pack_images(tmp_path / "a.lmdb", tmp_path / "b.lmdb")
-    written, failed = unpack(open_store(tmp_path / "a.lmdb"), tmp_path / "out")
-    for ((name, fault),) in (report.failed, failed):
-        assert name == "bad"
-        assert "do not match their checksum" in fault
-    assert (written, os.listdir(tmp_path / "out")) == (1, ["sound.png"])

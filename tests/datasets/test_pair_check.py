@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from superres.datasets.pair_check import check_pairs
 from superres.datasets.paired import PairedDataset
+from superres.datasets.pairing import check_pairs
 from superres.errors import UserError
 
 
@@ -32,10 +32,6 @@ KINDS = {
     "shuffled": (lambda lq, gt, other, s: (other, gt), "shows another image"),
     "LR shifted": (lambda lq, gt, other, s: (np.roll(lq, 1, 1), gt), r"down and [1-9]\S* right"),
     "HR shifted": (lambda lq, gt, other, s: (lq, np.roll(gt, 1, 0)), r"shifted by -1 down"),
-    "degraded and shifted": (
-        lambda lq, gt, other, s: (degraded(np.roll(lq, -1, 0), 1, 8, 50), gt),
-        r"shifted by -[1-9]\S* down",
-    ),
     "black": (lambda lq, gt, other, s: (np.zeros_like(lq), gt), "is flat where its partner"),
     "negative": (lambda lq, gt, other, s: (255 - lq, gt), "is a negative of its partner"),
     "BGR": (lambda lq, gt, other, s: (lq[..., ::-1], gt), "has red and blue swapped"),

@@ -89,14 +89,6 @@ def test_an_archive_that_is_cut_off(kind, share, tmp_path):
     assert "fetch it again" in text
 
 
-def test_a_damaged_member_is_named(tmp_path):
-    path = archive_of(tmp_path / "s" / "a.zip", MEMBERS)
-    data = bytearray(path.read_bytes())
-    data[data.index(PNG[2]) + 60] ^= 0xFF
-    path.write_bytes(data)
-    assert "set/2.png" in refused(tmp_path / "s", tmp_path / "d")
-
-
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(
     "name", ["../evil.png", "/etc/evil.png", "a/../../evil.png", "..\\evil.png", "d/" * 2000 + "e"]
@@ -139,6 +131,9 @@ def test_more_than_the_disk_has_room_for(kind, tmp_path, monkeypatch):
 def test_what_is_not_extracted(tmp_path):
     path = archive_of(tmp_path / "a" / "a.zip", MEMBERS)
     data = bytearray(path.read_bytes())
+    data[data.index(PNG[2]) + 60] ^= 0xFF
+    path.write_bytes(data)
+    assert "set/2.png" in refused(tmp_path / "a", tmp_path / "d")
     for signature, flags in ((b"PK\1\2", 8), (b"PK\3\4", 6)):
         at = data.find(signature)
         while at >= 0:

@@ -9,7 +9,6 @@ import os
 import numpy as np
 import pytest
 
-from superres.datasets.joined import build_dataset
 from superres.datasets.pack import pack_images
 from superres.datasets.paired import PairedDataset
 from superres.datasets.storage import folder, raw_cache
@@ -129,7 +128,7 @@ def test_memory_must_do(make_folders, monkeypatch):
     root = make_folders()
     monkeypatch.setattr(raw_cache, "available", lambda _: 150_000)
     with pytest.raises(UserError, match=r"takes 0\.00 GiB in each of 1 processes.*'disk'"):
-        build_dataset({"type": "PairedDataset", "name": [str(root)] * 2, "cache": "cpu"})
+        opened(root, cache="cpu")
     monkeypatch.setattr(raw_cache, "available", lambda _: 250_000)
     opened(root, cache="cpu")
     raw_cache._CACHES.clear()

@@ -8,12 +8,7 @@ from mmcv.transforms import BaseTransform
 
 from superres.datasets.sampler import sample_generator
 from superres.datasets.transforms.compose import Pipeline
-from superres.datasets.transforms.views import (
-    apply_view,
-    settle_view,
-    then,
-    view_shape,
-)
+from superres.datasets.transforms.views import apply_view, settle_view, then, view_shape
 from superres.errors import UserError
 
 VIEWS = range(8)
@@ -25,10 +20,8 @@ FLIPS = [
 
 def seen(image: np.ndarray, view: int) -> np.ndarray:
     """The definition: bit 1 flips left-right, bit 2 up-down, bit 4 then transposes."""
-    if view & 1:
-        image = image[:, ::-1]
-    if view & 2:
-        image = image[::-1]
+    image = image[:, ::-1] if view & 1 else image
+    image = image[::-1] if view & 2 else image
     return image.swapaxes(0, 1) if view & 4 else image
 
 
@@ -37,13 +30,8 @@ def sample(draw: int, shape: tuple = (20, 30, 3), scale: int = 4, seed: int = 0)
     rng = np.random.default_rng(99)
     gt = rng.integers(0, 256, (height * scale, width * scale, channels), dtype=np.uint8)
     # Where a gt pixel comes from can be read off its lq pixel: lq is every scale-th gt pixel.
-    return {
-        "lq": gt[::scale, ::scale],
-        "gt": gt,
-        "scale": scale,
-        "gt_path": "a/picture",
-        "rng": sample_generator(seed, draw),
-    }
+    made = {"lq": gt[::scale, ::scale], "gt": gt, "scale": scale, "gt_path": "a/picture"}
+    return {**made, "rng": sample_generator(seed, draw)}
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])

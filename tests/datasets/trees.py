@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -65,14 +64,7 @@ def paired(root: Path, count: int = 4, scales=(2, 3), border: str = "reflect", *
     return root
 
 
-def fingerprint_of(folder: Path) -> dict[str, tuple[int, int, str]]:
-    """Every file below a folder: size, time and content."""
-    return {
-        str(path.relative_to(folder)): (
-            path.stat().st_size,
-            path.stat().st_mtime_ns,
-            hashlib.sha256(path.read_bytes()).hexdigest(),
-        )
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
+def fingerprint_of(folder: Path) -> dict[Path, tuple[int, bytes]]:
+    """Time and content of every file below a folder."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in files}

@@ -64,7 +64,7 @@ def samples(dataset: Any, files: Any, repeats: int) -> list[Row]:
     import numpy as np
     import torch
 
-    from superres.datasets.batches import Ring
+    from superres.datasets.loader import Ring
     from superres.datasets.sampler import IterationSampler
 
     collate, sampler = Ring(), IterationSampler(len(dataset), BATCH, seed=0)

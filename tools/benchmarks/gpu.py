@@ -38,7 +38,7 @@ from benchmarks._training import config_for, trainer_for
 from benchmarks.harness import Row, Variant, measure, ratios, report, row
 from maintain import ROOT, photographs
 from superres.datasets.loader import train_loader
-from superres.datasets.prepare.plan import Options
+from superres.datasets.prepare.recipes import Options
 from superres.datasets.prepare.prepare_set import prepare
 from superres.datasets.sampler import IterationSampler
 from superres.engine.run_log import RunLog

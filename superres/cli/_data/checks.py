@@ -1,4 +1,4 @@
-"""`superres data verify` and `fingerprint`."""
+"""`superres data verify`, `fingerprint` and `browse`: a look at sets."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from superres.cli._data.common import Record, command, workers
+from superres.cli._options import config_options
 from superres.options import scales, whole, whole_scale
 
 
 def add_arguments(commands: Any) -> None:
-    """Both subcommands."""
+    """The three subcommands."""
     parser = command(commands, "verify", _verify)
     parser.add_argument("dir", type=Path, metavar="DIR", help="a set, or a folder of sets")
     parser.add_argument(
@@ -33,6 +34,15 @@ def add_arguments(commands: Any) -> None:
     text = "look at the first N images only"
     parser.add_argument("--limit", type=whole(1), metavar="N", help=text)
     workers(parser)
+
+    parser = command(commands, "browse", _browse)
+    parser.add_argument("config", metavar="CONFIG")
+    parser.add_argument("--out", type=Path, metavar="FILE.png", help="default: CONFIG_browse.png")
+    parser.add_argument("--count", type=whole(1), default=24, metavar="N", help="of samples (24)")
+    text = "start there (0)"
+    parser.add_argument("--iteration", type=whole(0), default=0, metavar="I", help=text)
+    parser.add_argument("--seed", type=int, metavar="N", help="instead of the config's")
+    config_options(parser)
 
 
 def _verify(args: argparse.Namespace) -> Record:
@@ -71,3 +81,28 @@ def _fingerprint(args: argparse.Namespace) -> Record:
         record = fingerprint(args.lq, args.gt, args.scale, **options, progress=progress)
     print_fingerprint(record)
     return record
+
+
+def _browse(args: argparse.Namespace) -> Record:
+    """Draw a contact sheet of what the network sees after the pipeline.
+
+    The very samples of iteration I and the following ones, with the config's seed.
+    """
+    from superres.datasets.browse import contact_sheet, first_pairs
+    from superres.datasets.joined import build_dataset
+    from superres.engine.config.check import check_config
+    from superres.engine.config.load import load_config
+    from superres.engine.config.values import blame
+
+    options = args.cfg_options + ([f"seed={args.seed}"] if args.seed is not None else [])
+    cfg = load_config(args.config, options)
+    check_config(cfg)
+    seed = cfg.seed or 0
+    node = {**cfg.train_dataloader["dataset"], "seed": seed}
+    with blame("train_dataloader.dataset", node):
+        dataset = build_dataset(node)
+    pairs = first_pairs(dataset, cfg.global_batch_size, seed, args.iteration, args.count)
+    out = args.out or Path(f"{Path(args.config).stem}_browse.png")
+    contact_sheet(pairs, out)
+    print(f"{out}: {len(pairs)} samples from iteration {args.iteration} on, seed {seed}")
+    return {"sheet": str(out), "samples": [pair["meta"]["name"] for pair in pairs]}

@@ -1,4 +1,4 @@
-"""`superres data pack`, `unpack` and `list`. A pack is an LMDB of decoded pixels."""
+"""`superres data pack`, `unpack`, `list` and `five-crop`. A pack is an LMDB of decoded pixels."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from superres.cli._data.common import Record, command, pack_record, workers
+from superres.options import whole_scale
 from superres.output import printable
 
 
 def add_arguments(commands: Any) -> None:
-    """Add the three subcommands; their help is the docstring of the function."""
+    """Add the four subcommands; their help is the docstring of the function."""
     parser = command(commands, "pack", _pack)
     parser.add_argument("source", type=Path, help="folder, or LMDB of BasicSR, MMEditing or ours")
     parser.add_argument("target", type=Path, help="LMDB to write, by convention NAME.lmdb")
@@ -35,6 +36,14 @@ def add_arguments(commands: Any) -> None:
 
     parser = command(commands, "list", _list)
     parser.add_argument("source", type=Path, help="LMDB or folder")
+
+    parser = command(commands, "five-crop", _five_crop)
+    parser.add_argument("source", type=Path, metavar="HR", help="a set, folder or LMDB")
+    parser.add_argument("--out", type=Path, required=True, metavar="TARGET", help="the data_root")
+    parser.add_argument("--scale", type=whole_scale, required=True, metavar="S")
+    parser.add_argument("--name", metavar="SET", help="of the new set")
+    parser.add_argument("--overwrite", action="store_true", help="pack again what is at TARGET")
+    workers(parser)
 
 
 def _pack(args: argparse.Namespace) -> Record:
@@ -92,3 +101,17 @@ def _list(args: argparse.Namespace) -> Record:
         print(text)
         record["pictures"] += [row] if args.json else []  # only the report needs them
     return record
+
+
+def _five_crop(args: argparse.Namespace) -> Record:
+    """Make super-image's five-crop training pairs, offline, into LMDBs.
+
+    Four corners and the centre of every image, half its size; LR by PIL's bicubic.
+    """
+    from superres.cli._progress import Progress
+    from superres.datasets.prepare.five_crop import five_crop
+
+    with Progress() as bar:
+        options = {name: getattr(args, name) for name in ("name", "num_workers", "overwrite")}
+        reports = five_crop(args.source, args.out, args.scale, **options, step=bar.step)
+    return {"packs": [pack_record(report) for report in reports]}

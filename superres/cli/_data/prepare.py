@@ -1,4 +1,4 @@
-"""`superres data prepare`."""
+"""`superres data download` and `prepare`: sets that configs find."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import superres
 from superres.cli._data.common import Record, command, print_pack, workers
+from superres.datasets.download import SETS, download
 from superres.options import scales
 
 if TYPE_CHECKING:
@@ -18,7 +19,17 @@ _RECIPES = Path(superres.__file__).parent / "datasets" / "prepare" / "recipes.py
 
 
 def add_arguments(commands: Any) -> None:
-    """The subcommand, with a line of each recipe's docstring, read without importing it."""
+    """Both subcommands; prepare's has a line of each recipe's docstring, read without import."""
+    parser = command(commands, "download", _download)
+    parser.add_argument("name", choices=SETS, metavar="NAME", help=", ".join(SETS))
+    parser.add_argument("--out", type=Path, required=True, metavar="TARGET", help="the data_root")
+    parser.add_argument(
+        "--downloads", type=Path, default=Path("downloads"), metavar="DIR", help="of the archives"
+    )
+    parser.add_argument("--scales", type=scales, default=(2, 3, 4), help="default: 2,3,4")
+    parser.add_argument("--mirror", metavar="URL", help="an address that holds the same files")
+    workers(parser)
+
     functions = ast.parse(_RECIPES.read_text("utf-8")).body
     functions = [f for f in functions if getattr(f, "name", "").startswith("plan_")]
     docs = {f.name.removeprefix("plan_"): ast.get_docstring(f) or "" for f in functions}
@@ -74,3 +85,19 @@ def prepare_sets(recipe: str, options: Options) -> Record:
     if options.verify:
         print_verification(record["verification"])
     return {**record, "code": int(not record["ok"])}
+
+
+def _download(args: argparse.Namespace) -> Record:
+    """Fetch a published set, then prepare and verify it.
+
+    The archives stay in DIR; an interrupted download is resumed by the same command. Without a
+    network it prints the addresses and where the files belong. EDSR's benchmark archive holds
+    Set5, Set14, B100 and Urban100, which are prepared together.
+    """
+    from superres.datasets.prepare import Options
+
+    download(args.name, args.downloads, args.scales, args.mirror)
+    options = Options(
+        root=args.downloads, out=args.out, scales=args.scales, num_workers=args.num_workers
+    )
+    return prepare_sets(SETS[args.name].recipe, options)

@@ -9,6 +9,7 @@ files that came with the set are not used. So 800 images become 4000 pairs.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,9 @@ import numpy as np
 
 from superres.datasets.fingerprint import CONVENTIONS
 from superres.datasets.locate import find_sets
-from superres.datasets.pack import PackReport, pack_images
+from superres.datasets.pack import PackReport, check_apart, check_set_name, pack_images
 from superres.datasets.storage import open_store
-from superres.datasets.storage.gathered import Made
-from superres.datasets.storage.writer import check_apart, check_set_name
+from superres.datasets.storage.folder import Made
 from superres.errors import UserError, some
 
 #: In torchvision's order.
@@ -65,7 +65,7 @@ def five_crop(
     name: str | None = None,
     num_workers: int | None = None,
     overwrite: bool = False,
-    step: Callable[[str], Any] = lambda text: None,
+    step: Callable[[str], Any] = lambda text: lambda done, total, name: None,
 ) -> list[PackReport]:
     """Pack ``out/NAME/HR.lmdb`` and ``out/NAME/LR_bicubic_XS.lmdb``.
 
@@ -84,17 +84,21 @@ def five_crop(
     if name is not None:
         check_set_name(name)
     folder = Path(out) / (name or f"{found[0].name}_five_crop_X{scale}")
-    for part in (found[0].home, *found[0].lq.values()):
-        check_apart(folder, part)
+    check_apart(folder, source)
     info = {"scale": scale, "made": "five-crop of super-image"}
     low = {"role": "lq", "degradation": "bicubic", "convention": CONVENTION}
     reports = []
+    store = open_store(found[0].gt)
     for at, file, more in ((1, "HR.lmdb", {"role": "gt"}), (0, f"LR_bicubic_X{scale}.lmdb", low)):
 
-        def side(image: np.ndarray, part: str, at: int = at) -> np.ndarray:
-            return five_crop_pair(image, part[1:], scale)[at]
+        def side(crop: str, image: np.ndarray, at: int = at) -> np.ndarray:
+            return five_crop_pair(image, crop, scale)[at]
 
-        images = Made(open_store(found[0].gt), side, "", [f"_{crop}" for crop in CROPS])
+        images = [
+            (f"{name}_{crop}", Made(store, i, partial(side, crop), crop))
+            for i, name in enumerate(store.names())
+            for crop in CROPS
+        ]
         options = {"num_workers": num_workers, "overwrite": overwrite, "strict": True}
         options["progress"] = step(f"{folder.name}: {file}")
         reports.append(pack_images(images, folder / file, info=info | more, **options))

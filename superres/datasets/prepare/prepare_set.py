@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import inspect
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -12,17 +13,15 @@ from typing import Any
 import numpy as np
 
 from superres.datasets.locate import KNOWN, shortfall
-from superres.datasets.pack import pack_images
+from superres.datasets.pack import check_apart, check_readable, check_set_name, pack_images
 from superres.datasets.pairing import size_fault
 from superres.datasets.prepare import recipes
-from superres.datasets.prepare.plan import Files, Options, SetPlan
+from superres.datasets.prepare.recipes import Files, Options, SetPlan
 from superres.datasets.prepare.source import Source
 from superres.datasets.storage import ImageStore, open_store
-from superres.datasets.storage.gathered import Made
-from superres.datasets.storage.writer import check_apart, check_set_name
+from superres.datasets.storage.folder import Made
 from superres.datasets.verify.verify_set import Step, verify
 from superres.errors import UserError, some
-from superres.files import unreadable
 from superres.imaging.io import image_header
 from superres.imaging.resize import imresize, modcrop
 
@@ -59,12 +58,16 @@ def prepare(
     if options.name is not None:
         check_set_name(options.name)
     check_apart(out, root)
-    if out.exists() and not out.is_dir():
-        raise UserError(f"{out}: a file, not a folder (--out).")
     say(f"looking through {root}")
     record: dict[str, Any] = {"recipe": name, "sets": [], "failed": []}
     with Source(root, out.with_name(f".{out.name}.extracted")) as source:
-        plans = getattr(recipes, f"plan_{name}")(source, options)
+        recipe = getattr(recipes, f"plan_{name}")
+        plans = [plan for plan in recipe(source, options) if plan.gt]
+        if not plans:
+            passed = some(source.passed_over, 5)
+            passed = f" Archives not looked into because of their names: {passed}." * bool(passed)
+            text = f"{root}: nothing that prepare {name} takes is here or below it"
+            raise UserError(f"{text}: {inspect.getdoc(recipe).splitlines()[0]}{passed}")
         for plan in plans:
             check_apart(out / plan.name, root)
             if lacks := shortfall(plan.name, None, list(plan.gt)):
@@ -118,8 +121,7 @@ def _check(plan: SetPlan, options: Options) -> None:
 
 def _shape(file: Path) -> tuple[int, int] | None:
     """(height, width); None where the header cannot be read."""
-    if fault := unreadable(file):
-        raise UserError(f"{fault} Mend or remove it; it is not left out silently.")
+    check_readable(file)
     with contextlib.suppress(UserError):
         header = image_header(file)
         return header.height, header.width
@@ -164,10 +166,10 @@ def _make(plan: SetPlan, path: Path, options: Options, step: Step, record: dict[
         # Where people bring an LR side of their own, a bicubic one would be taken before it.
         if "bicubic" not in lq and not (lq and plan.own_lq):
 
-            def reduced(image: np.ndarray, _: str, scale: int = scale) -> np.ndarray:
+            def reduced(image: np.ndarray, scale: int = scale) -> np.ndarray:
                 return imresize(modcrop(image, scale), 1 / scale, border=options.border)
 
-            how = f"bicubic x{scale} {options.border}"
-            source = Made(open_store(path / f"{gt}.lmdb"), reduced, how)
+            how, high = f"bicubic x{scale} {options.border}", open_store(path / f"{gt}.lmdb")
+            source = [(n, Made(high, i, reduced, how)) for i, n in enumerate(high.names())]
             made = f"exact bicubic, border {options.border}"
             side(f"LR_bicubic_X{scale}", source, made, degradation="bicubic", **info)

@@ -1,6 +1,6 @@
 """The sources that can be prepared: ``plan_NAME`` plans the sets of the source ``NAME``.
 
-The first line of its docstring is its help.
+A plan says which files make which set. The first line of its function's docstring is its help.
 """
 
 from __future__ import annotations
@@ -8,15 +8,121 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from superres.datasets.layouts import read_side, refuse_both_in_one
-from superres.datasets.locate import KNOWN, find_sets, sets_at
-from superres.datasets.prepare.plan import Options, SetPlan, files_of, plan_of
+from superres.datasets.layouts import is_lmdb, read_side, refuse_both_in_one
+from superres.datasets.locate import KNOWN, FoundSet, find_sets, sets_at
+from superres.datasets.pairing import partners
 from superres.datasets.prepare.source import Source, folders
+from superres.datasets.storage.base import by_name
 from superres.errors import UserError, some
 from superres.files import write_atomically
+from superres.imaging.listing import list_images
+
+
+@dataclass
+class Options:
+    """What was asked for; see the command's help.
+
+    Attributes:
+        scales: of the low-quality sides.
+        border: border rule of a bicubic that is made here, ``reflect`` or ``replicate``.
+        name: of the set, for recipes whose source does not name it.
+    """
+
+    root: Path
+    out: Path
+    scales: tuple[int, ...] = (2, 3, 4)
+    num_workers: int | None = None
+    verify: bool = True
+    name: str | None = None
+    border: str = "reflect"
+    dtype: str = "uint8"
+    allow_partial: bool = False
+    overwrite: bool = False
+
+
+Files = dict[str, Path]
+"""Files by the names of their images."""
+
+
+@dataclass
+class SetPlan:
+    """One set to be made.
+
+    Attributes:
+        name: the folder below the target.
+        gt: the ground truths.
+        lq: (degradation, scale) -> low-quality images, where the source has some, by the names
+            of the ground truths.
+        gt_at: scale -> ground truths of its own.
+        own_lq: a low-quality side of the source stands alone; no bicubic one is made beside it.
+        notes: for the report.
+    """
+
+    name: str = ""
+    gt: Files = field(default_factory=dict)
+    lq: dict[tuple[str, int], Files] = field(default_factory=dict)
+    gt_at: dict[int, Files] = field(default_factory=dict)
+    own_lq: bool = False
+    notes: list[str] = field(default_factory=list)
+
+    def take(self, other: SetPlan, names: Sequence[str] | None = None) -> SetPlan:
+        """Add what another plan has, or has of ``names``; of two images of one name the first."""
+        pairs = [(self.gt, other.gt)]
+        pairs += [(self.lq.setdefault(key, {}), side) for key, side in other.lq.items()]
+        for mine, theirs in pairs:
+            for name, file in sorted(theirs.items()):
+                if names is None or name in names:
+                    mine.setdefault(name, file)
+        self.lq = {key: side for key, side in sorted(self.lq.items()) if side}
+        self.notes += other.notes
+        return self
+
+
+def files_of(folder: Path, recursive: bool = False) -> Files:
+    """The images of a folder by their names without suffix, with the path below it.
+
+    Raises:
+        UserError: two files of one name; a packed folder.
+    """
+    if is_lmdb(folder):
+        raise UserError(f"{folder}: packed already. Give a folder of images (--root)")
+    places = folders(folder) if recursive else [folder]
+    files = [file for place in places for file in list_images(place)]
+    named = ((file.relative_to(folder).with_suffix("").as_posix(), file) for file in files)
+    return dict(zip(*by_name(folder, named)))
+
+
+def set_plan(found: FoundSet) -> SetPlan:
+    """The plan of a set whose two sides are known.
+
+    Raises:
+        UserError: clashing names; a low-quality side cannot be read, or what lies here may be it.
+    """
+    doubts = [text for *_, text in found.doubts]
+    if doubts and (not found.lq or any(fault == "unreadable" for fault, *_ in found.doubts)):
+        text = f"{doubts[0].rstrip('.')}, so the low-quality side of {found.gt} is not known"
+        raise UserError(f"{text}. Mend that folder, call it LR, or move it away")
+    plan = SetPlan(found.name, notes=doubts)
+    sides = [found.gt, *found.gt_at.values(), *found.lq.values()]
+
+    def files(side: Path) -> Files:
+        # Below it too, where no other side lies there.
+        alone = not any(other != side and other.is_relative_to(side) for other in sides)
+        return files_of(side, recursive=alone)
+
+    plan.gt = files(found.gt)
+    plan.gt_at = {scale: files(path) for scale, path in found.gt_at.items() if path != found.gt}
+    for (kind, scale), path in found.lq.items():
+        low = files(path)
+        partner = partners(list(plan.gt), list(low), scale)
+        names = {list(low)[at]: name for name, at in zip(plan.gt, partner) if at >= 0}
+        plan.lq[kind, scale] = {names.get(name, name): file for name, file in low.items()}
+    return plan
+
 
 _OFFICIAL_NAME = re.compile(r"(\d{4,6})(?:x(\d+))?", re.IGNORECASE)
 _NUMBERS = {
@@ -34,7 +140,7 @@ def _official(source: Source, which: str) -> SetPlan:
     (``DIV2K_train_LR_bicubic_X2.zip``).
 
     Raises:
-        UserError: clashing names, no ground truths.
+        UserError: clashing names.
     """
     found, strange = SetPlan(which), []
     for folder in folders(source.tree):
@@ -54,8 +160,6 @@ def _official(source: Source, which: str) -> SetPlan:
             else:
                 strange.append(file)
         found.take(one)
-    if not found.gt:
-        raise source.nothing(f"{which} images (archives or folders called {which}_...)")
     if strange:
         found.notes.append(f"left out, not named like the official files: {some(strange)}")
     return found
@@ -71,15 +175,11 @@ def plan_div2k(source: Source, options: Options) -> list[SetPlan]:
     found = _official(source, "DIV2K")
     names = ("DIV2K_train", "DIV2K_valid")
     plans = [SetPlan(name).take(found, KNOWN[name.lower()]) for name in names]
-    plans = [p for p in plans if p.gt]
-    for p in plans:
-        other = f"{next(name for name in names if name != p.name)}_HR"
-        strays = [name for name, file in p.gt.items() if other.lower() in str(file).lower()]
-        if strays:
-            text = f"{len(strays)} images ({strays[0]}..{strays[-1]}) lie in {other}"
-            p.notes.append(f"{text}; their numbers make them {p.name}")
-    if len(plans) == 1:
-        plans[0].notes.append(f"only images of {plans[0].name} are here")
+    for plan, other in zip(plans, reversed(names)):
+        folder = f"{other}_HR"
+        if strays := [n for n, f in plan.gt.items() if folder.lower() in str(f).lower()]:
+            text = f"{len(strays)} images ({strays[0]}..{strays[-1]}) lie in {folder}"
+            plan.notes.append(f"{text}; their numbers make them {plan.name}")
     return plans
 
 
@@ -100,7 +200,7 @@ def plan_df2k(source: Source, options: Options) -> list[SetPlan]:
     # A degradation must cover both halves to be one of the joined set.
     joined.lq = {key: joined.lq[key] for key in ours.lq.keys() & flickr.lq.keys()}
     valid = SetPlan("DIV2K_valid").take(ours, KNOWN["div2k_valid"])
-    return [joined, valid] if valid.gt else [joined]
+    return [joined, valid] if ours.gt and flickr.gt else []
 
 
 _FOLDER_291 = re.compile(r"(?:train_?)?(?:291|t91|bsds?_?200|yang91)", re.IGNORECASE)
@@ -117,8 +217,6 @@ def plan_291(source: Source, options: Options) -> list[SetPlan]:
     found = SetPlan("291")
     for place in named or places:
         found.take(SetPlan(gt=files_of(place)))
-    if not found.gt:
-        raise source.nothing("images of T91 or BSD200")
     return [found]
 
 
@@ -141,11 +239,7 @@ def plan_benchmark(source: Source, options: Options) -> list[SetPlan]:
         if name and (one := _benchmark_plan(folder)):
             one.name = name
             found[name].append(one)
-    best = [max(plans, key=lambda p: (bool(p.lq), len(p.gt))) for plans in found.values() if plans]
-    if not best:
-        what = f"folder or archive of {', '.join(_BENCHMARKS)}, BSD100 or BSDS100"
-        raise source.nothing(f"{what} with HR/, GTmod12/, image_SRF_2/ or images")
-    return best
+    return [max(plans, key=lambda p: (bool(p.lq), len(p.gt))) for plans in found.values() if plans]
 
 
 def _benchmark_of(folders: Sequence[str]) -> str | None:
@@ -160,7 +254,7 @@ def _benchmark_of(folders: Sequence[str]) -> str | None:
 def _benchmark_plan(folder: Path) -> SetPlan | None:
     """The images of one set; None for a folder in no known layout."""
     for found in sets_at(folder, 0):
-        return plan_of(found)
+        return set_plan(found)
     plan = SetPlan()
     # SelfExSR has a ground truth for each scale, cropped to it, and methods' results beside.
     for part in sorted(folder.glob("image_SRF_[0-9]*")):
@@ -186,16 +280,14 @@ def plan_folder(source: Source, options: Options) -> list[SetPlan]:
     tree = source.open()
     sets = list(sets_at(tree, 3))
     if len(sets) > 1:
-        text = f"{source.root}: several sets lie here ({some(one.home for one in sets)})"
+        text = f"{source.root}: several sets lie here ({some(one.gt for one in sets)})"
         raise UserError(f"{text}. Prepare them one by one (--root), each in a folder of its own")
-    found = plan_of(sets[0]) if sets else SetPlan()
+    found = set_plan(sets[0]) if sets else SetPlan()
     if not sets:
         refuse_both_in_one(tree)
         files = files_of(tree, recursive=True)
         above = os.path.commonpath([os.path.dirname(name) for name in files] or [""])
         found.gt = {name[len(above) :].lstrip("/"): file for name, file in files.items()}
-    if not found.gt:
-        raise source.nothing("images")
     found.name, found.own_lq = options.name or source.name, True
     return [found]
 
@@ -220,32 +312,24 @@ def plan_hf(source: Source, options: Options) -> list[SetPlan]:
     tables = sorted(table for table in tables if not table.name.startswith((".", "cache-")))
     for table in tables:
         # train-00000-of-00002.parquet, or a folder called like a split
-        words = re.findall("[a-z]+", table.relative_to(source.root).as_posix().lower())
+        path = table.relative_to(source.root.parent).as_posix().lower()
+        words = re.findall("[a-z]+", path.partition("/")[2])
         split = next((_SPLITS[word] for word in reversed(words) if word in _SPLITS), "train")
-        _extract_table(table, source, source.scratch / split, options)
-    found = [plan_of(one) for one in find_sets(source.scratch)] if tables else []
-    if not found:
-        raise source.nothing(f"parquet or arrow files with columns called {', '.join(_GT)}")
+        scales = re.findall(r"(?<![^/_-])x(\d)(?=[/_.-])", path)[-1:] or options.scales
+        for row, cells in enumerate(_rows(table)):
+            for column, cell in cells.items():
+                if column.lower() in _GT:
+                    _put(source.scratch / split / "HR", cell, table, row)
+                elif column.lower() in _LQ and len(scales) > 1:
+                    raise UserError(f"{table}: its path states no scale; name it by --scales 2.")
+                elif column.lower() in _LQ:
+                    _put(source.scratch / split / f"LR_bicubic/X{scales[0]}", cell, table, row)
+    found = [set_plan(one) for one in find_sets(source.scratch)] if tables else []
     name = options.name or source.name
     for one in found:
         name = "DIV2K" if name.lower() == "div2k" else name
         one.name = f"{name}_{one.name}" if len(found) > 1 or name == "DIV2K" else name
     return found
-
-
-def _extract_table(table: Path, source: Source, folder: Path, options: Options) -> None:
-    """Write the images of one table to ``folder/HR`` and ``folder/LR_bicubic/X2``."""
-    path = table.relative_to(source.root.parent).as_posix().lower()
-    stated = re.findall(r"(?<![^/_-])x(\d)(?=[/_.-])", path)
-    scales = stated[-1:] or list(options.scales)
-    for row, cells in enumerate(_rows(table)):
-        for column, cell in cells.items():
-            if column.lower() in _GT:
-                _put(folder / "HR", cell, table, row)
-            elif column.lower() in _LQ and len(scales) == 1:
-                _put(folder / f"LR_bicubic/X{scales[0]}", cell, table, row)
-            elif column.lower() in _LQ:
-                raise UserError(f"{table}: its path states no scale; name it by --scales 2.")
 
 
 def _rows(table: Path) -> Iterator[dict[str, Any]]:

@@ -19,8 +19,8 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from superres.datasets.storage.writer import make_folder
-from superres.errors import UserError, some
+from superres.datasets.pack import make_folder
+from superres.errors import UserError
 from superres.files import leads_back, lock_target, os_fault
 
 _NOT_READ = (".7z", ".rar", ".tar.zst")
@@ -112,9 +112,9 @@ def _check_room(archive: Path, folder: Path, needed: int) -> None:
         raise UserError(f"{text}. Make room, or give another --out")
 
 
-def hidden(*parts: str) -> bool:
-    """Whether any part of a path is hidden, or a copy that macOS leaves."""
-    return any(part.startswith(".") or part == "__MACOSX" for part in parts)
+def hidden(name: str) -> bool:
+    """Whether a file or folder is hidden, or a copy that macOS leaves."""
+    return name.startswith(".") or name == "__MACOSX"
 
 
 class Source:
@@ -131,11 +131,12 @@ class Source:
     Attributes:
         name: of the folder or archive, as a set can be called.
         tree: the folder with its images, from :meth:`open` on.
+        passed_over: names of archives that were not looked into.
     """
 
     def __init__(self, root: Path, scratch: Path) -> None:
         self.root = self.tree = root
-        self._passed_over: list[str] = []
+        self.passed_over: list[str] = []
         self._scratch, self._lock = scratch, None
         if not root.exists():
             missing = FileNotFoundError(errno.ENOENT, "")
@@ -186,34 +187,23 @@ class Source:
             self.tree = self.scratch / self.name
             extract(self.root, self.tree)
             return self.tree
-        found = [
-            file
-            for folder in folders(self.root)
-            for file in sorted(folder.iterdir())
-            if archive_stem(file.name) is not None and not hidden(file.name) and file.is_file()
-        ]
+        files = [file for folder in folders(self.root) for file in sorted(folder.iterdir())]
+        found = [f for f in files if archive_stem(f.name) and not hidden(f.name) and f.is_file()]
         wanted = [f for f in found if re.search(archives, f.name, re.IGNORECASE)]
-        self._passed_over = [file.name for file in found if file not in wanted]
+        self.passed_over = [file.name for file in found if file not in wanted]
         if wanted:
             self.tree = self.scratch / self.name
             for folder in folders(self.root):
-                target = self.tree / folder.relative_to(self.root)
-                target.mkdir(parents=True)
-                for file in folder.iterdir():
-                    if not file.is_dir() and file not in wanted:
-                        (target / file.name).symlink_to(file)
+                (self.tree / folder.relative_to(self.root)).mkdir(parents=True)
+            for file in files:
+                if not file.is_dir() and file not in wanted:
+                    (self.tree / file.relative_to(self.root)).symlink_to(file)
             for file in wanted:
                 target = self.tree / file.parent.relative_to(self.root) / archive_stem(file.name)
                 while target.exists():
                     target = Path(f"{target}_")
                 extract(file, target)
         return self.tree
-
-    def nothing(self, what: str) -> UserError:
-        """The message for a source without the images that a recipe is about."""
-        passed = some(self._passed_over, 5)
-        others = f" Archives not looked into because of their names: {passed}." if passed else ""
-        return UserError(f"{self.root}: no {what} here or below it.{others}")
 
 
 def folders(root: Path) -> Iterator[Path]:

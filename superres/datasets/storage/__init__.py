@@ -6,10 +6,10 @@ import os
 from pathlib import Path
 
 from superres.datasets.storage.base import Depth, ImageStore
+from superres.datasets.storage.environment import DATA_FILE, open_environment
 from superres.datasets.storage.folder import ImageFolder
 from superres.datasets.storage.foreign_lmdb import ForeignLmdb
-from superres.datasets.storage.lmdb import DATA_FILE, HEADER, ImageLmdb, open_environment
-from superres.datasets.storage.writer import PARTIAL_SUFFIX, UNFINISHED
+from superres.datasets.storage.lmdb import HEADER, PARTIAL_SUFFIX, UNFINISHED, ImageLmdb
 from superres.errors import UserError
 from superres.imaging.io import Channels
 

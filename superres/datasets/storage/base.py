@@ -105,9 +105,6 @@ class ImageStore(ABC):
         """An image by name, as :meth:`read_at`; UserError as :meth:`index`."""
         return self.read_at(self.index(name))
 
-    def __contains__(self, name: object) -> bool:
-        return name in self._numbers
-
     def chosen(self, only: str) -> Self:
         """The same store with the images that ``only`` names.
 
@@ -132,7 +129,7 @@ class ImageStore(ABC):
             # MMEditing and BasicSR write a shape behind a name.
             wanted = [re.sub(r"\s*\(.*$", "", line).strip() for line in lines if line.strip()]
             wanted = [str(Path(name).with_suffix("")) for name in wanted]
-            if missing := [name for name in wanted if name not in self]:
+            if missing := [name for name in wanted if name not in self._numbers]:
                 text = f"{only}: {len(missing)} of its {len(wanted)} images are not in {self.path}"
                 raise UserError(f"{text}: {some(missing)}")
             numbers = sorted({self.index(name) for name in wanted})

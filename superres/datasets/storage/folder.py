@@ -1,9 +1,11 @@
-"""A folder of image files."""
+"""Images by name: the files of a folder, any files, and what is made by functions."""
 
 from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +18,93 @@ from superres.imaging.listing import list_images
 logger = logging.getLogger("superres")
 
 
-class ImageFolder(ImageStore):
+Loader = str | os.PathLike | Callable[[], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Made:
+    """An image that is made of one of a store; called, it makes it.
+
+    Attributes:
+        make: what is called with the pixels of image ``number`` of ``store``.
+        what: how it is made, for stamps.
+    """
+
+    store: ImageStore
+    number: int
+    make: Callable[[np.ndarray], np.ndarray]
+    what: str
+
+    def __call__(self) -> np.ndarray:
+        return self.make(np.asarray(self.store.read_at(self.number)))
+
+    def stamp(self) -> bytes:
+        """As :meth:`.ImageStore.stamp_at`."""
+        return f"{self.what} of ".encode() + self.store.stamp_at(self.number)
+
+    def __str__(self) -> str:
+        return self.store.label_at(self.number)
+
+
+class Loaded(ImageStore):
+    """Images by name, each a file or a function that returns (H, W, C) uint8 or uint16.
+
+    Args:
+        path: what messages call the whole.
+        items: name and file or function of each.
+        channels: ``rgb``, ``grey`` or ``unchanged``; see :func:`superres.imaging.io.read_image`.
+        dtype: ``uint8`` (16-bit files are brought to 8 bits) or ``keep``.
+
+    Raises:
+        UserError: two of one name; both are named.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        items: Iterable[tuple[str, Loader]],
+        channels: Channels = "rgb",
+        dtype: Depth = "uint8",
+    ) -> None:
+        self.path, self.channels, self._dtype = path, channels, dtype
+        self._said: set[str] = set()
+        self._shapes: dict[Loader, tuple[int, int, int]] = {}
+        self._names, self._entries = by_name(path, items)
+
+    def file_at(self, i: int) -> Path | None:
+        loader = self._entries[i]
+        return None if callable(loader) else Path(loader)
+
+    def stamp_at(self, i: int) -> bytes:
+        made = getattr(self._entries[i], "stamp", bytes)  # of a function nothing is known
+        return super().stamp_at(i) if self.file_at(i) else made()
+
+    def shape_at(self, i: int) -> tuple[int, int, int]:
+        loader = self._entries[i]
+        if callable(loader):
+            return loader().shape
+        if shape := self._shapes.get(loader):
+            return shape
+        header = image_header(loader)
+        for text in changes(header, self.channels, self._dtype):
+            if text not in self._said:  # in the main process: workers ask for no shapes
+                self._said.add(text)
+                logger.warning("%s: images %s, such as %s", self.path, text, self.name_at(i))
+        count = {"rgb": 3, "grey": 1, "unchanged": header.channels}[self.channels]
+        shape = self._shapes[loader] = header.height, header.width, count
+        return shape
+
+    def read_at(self, i: int) -> np.ndarray:
+        loader = self._entries[i]
+        return loader() if callable(loader) else read_image(loader, self.channels, self._dtype)
+
+
+class ImageFolder(Loaded):
     """The image files of a folder; a name is the file's name without its suffix.
 
     Args:
         path: the folder.
-        channels: ``rgb``, ``grey`` or ``unchanged``; see :func:`superres.imaging.io.read_image`.
-        dtype: ``uint8`` (16-bit files are brought to 8 bits) or ``keep``.
+        channels, dtype: as there.
 
     Raises:
         UserError: the folder is missing or has no images, or two files have the same name once
@@ -32,31 +114,10 @@ class ImageFolder(ImageStore):
     def __init__(
         self, path: str | os.PathLike, channels: Channels = "rgb", dtype: Depth = "uint8"
     ) -> None:
-        self.path, self.channels, self._dtype = Path(path), channels, dtype
-        self._said: set[str] = set()
-        self._shapes: dict[str, tuple[int, int, int]] = {}
-        named = ((file.stem, file.name) for file in list_images(self.path))
-        self._names, self._entries = by_name(self.path, named)
-        if not self._names:
+        files = list_images(Path(path))
+        super().__init__(Path(path), ((file.stem, file) for file in files), channels, dtype)
+        if not files:
             raise UserError(f"{self.path}: no images in this folder.")
-
-    def file_at(self, i: int) -> Path:
-        return self.path / self._entries[i]
-
-    def shape_at(self, i: int) -> tuple[int, int, int]:
-        if shape := self._shapes.get(self._entries[i]):
-            return shape
-        header = image_header(self.file_at(i))
-        for text in changes(header, self.channels, self._dtype):
-            if text not in self._said:  # in the main process: workers ask for no shapes
-                self._said.add(text)
-                logger.warning("%s: images %s, such as %s", self.path, text, self.name_at(i))
-        count = {"rgb": 3, "grey": 1, "unchanged": header.channels}[self.channels]
-        shape = self._shapes[self._entries[i]] = header.height, header.width, count
-        return shape
-
-    def read_at(self, i: int) -> np.ndarray:
-        return read_image(self.file_at(i), self.channels, self._dtype)
 
 
 def changes(header: ImageHeader, channels: Channels = "rgb", dtype: Depth = "uint8") -> list[str]:

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from superres.datasets.storage.base import Depth, ImageStore, by_name, encode_name
-from superres.datasets.storage.lmdb import Environment, open_environment
+from superres.datasets.storage.environment import Environment, open_environment
 from superres.errors import UserError, some
 from superres.files import os_fault
 from superres.imaging.io import Channels, read_image

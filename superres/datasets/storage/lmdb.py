@@ -13,9 +13,8 @@ endian             Keys are numbers, so that names may have any length and alpha
 Older packs have a sub-database ``sources``, and in ``offset`` the places of the pixels in the file,
 which nothing reads any more.
 
-A process opens each database once and never closes it: py-lmdb refuses to open one twice, and
-images are arrays on its memory map. Without locks and for reading only, what was opened before a
-fork stays right in the worker.
+Images are committed one by one to ``<target>.partial``; the finished database gets its index, is
+flushed to disk and only then moved to ``<target>``. What a killed process left is begun again.
 """
 
 from __future__ import annotations
@@ -24,6 +23,7 @@ import contextlib
 import itertools
 import json
 import os
+import shutil
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,95 +33,16 @@ import lmdb
 import numpy as np
 
 from superres.datasets.lazy import converted
-from superres.datasets.storage.base import ImageStore
+from superres.datasets.storage.base import ImageStore, encode_name
+from superres.datasets.storage.environment import DATA_FILE, Environment, damaged, open_environment
 from superres.errors import UserError
-from superres.files import os_fault
+from superres.files import sync
 
-DATA_FILE = "data.mdb"
+PARTIAL_SUFFIX = ".partial"
+UNFINISHED = "its packing was interrupted; run the same prepare or pack command again"
 
-Identity = tuple[int, int, int, int]
-"""Device, inode, size and time of a file's last change."""
-
-
-class Environment:
-    """An open database. Pickled, as for a spawned worker, it is opened again.
-
-    Attributes:
-        views: what a store keeps of the entries that it has looked up, by their keys.
-    """
-
-    def __init__(self, path: Path, identity: Identity) -> None:
-        self.path, self.data_file, self._as_opened = path, path / DATA_FILE, identity
-        self.views: dict[bytes, Any] = {}
-        try:
-            # With read-ahead, which is the default: a first look is at the whole image.
-            self._env = lmdb.open(str(path), readonly=True, create=False, lock=False)
-        except lmdb.Error as error:
-            what = "not an LMDB database, or a damaged one"
-            raise UserError(f"{self.data_file}: {what} ({error}).") from None
-        # Reading beyond the end of the file would kill the process (SIGBUS).
-        needed = (self._env.info()["last_pgno"] + 1) * self._env.stat()["psize"]
-        if identity[2] < needed:
-            self._env.close()
-            text = f"truncated, {identity[2]} of {needed} bytes are there"
-            raise UserError(f"{self.data_file}: {text}. Copy it again, or pack it again.")
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return open_environment, (self.path,)
-
-    def get(self, key: bytes) -> memoryview | None:
-        """The value of a key, on the memory map; None if absent.
-
-        Raises:
-            UserError: LMDB finds its own pages damaged.
-        """
-        try:
-            with self._env.begin(buffers=True) as transaction:
-                return transaction.get(key)
-        except lmdb.Error as error:
-            raise damaged(self.path, f"the database is damaged ({error})") from None
-
-    def keys(self) -> Iterator[bytes]:
-        """All keys of the main database, sorted; no value is touched."""
-        with self._env.begin() as transaction, transaction.cursor() as cursor:
-            yield from cursor.iternext(values=False)
-
-    def changed(self) -> str:
-        """What a message says of a data file that is not the one that was opened; else empty."""
-        with contextlib.suppress(OSError):
-            if _identity(self.data_file) == self._as_opened:
-                return ""
-        return f"{self.data_file}: was changed, replaced or removed while it was in use"
-
-
-_OPEN: dict[tuple[int, int], Environment] = {}
-"""By device and inode: a link leads to the same one, a database that replaced another to a new."""
-
-
-def open_environment(path: Path) -> Environment:
-    """This process's environment for the database in a folder; opened on the first call.
-
-    Raises:
-        UserError: missing, unreadable, not an LMDB, truncated; names the file.
-    """
-    try:
-        identity = _identity(path / DATA_FILE)
-    except OSError as error:
-        raise UserError(os_fault(path / DATA_FILE, error, "LMDB database")) from None
-    if identity[:2] not in _OPEN:
-        _OPEN[identity[:2]] = Environment(path, identity)
-    return _OPEN[identity[:2]]
-
-
-def _identity(file: Path) -> Identity:
-    status = os.stat(file)
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
-
-
-def damaged(path: Path, what: str) -> UserError:
-    """The message of a damaged pack."""
-    return UserError(f"{path}: {what}. Pack it again with --overwrite, or restore a copy.")
-
+_FIRST_MAP_SIZE = 64 << 20
+_SCARCE = 64 << 20  # bytes: with less than that the disk is called full
 
 VERSION = 1
 HEADER, INDEX, NAMES = b"header", b"index", b"names"
@@ -192,29 +113,24 @@ class ImageLmdb(ImageStore):
         self.path = Path(path)
         self.as_channels: int | None = None
         self._environment = open_environment(self.path)
-        header = self._header()
-        self.info = header["info"]
-        index, names = (bytes(self._environment.get(key) or b"") for key in (INDEX, NAMES))
-        if not index or index_checksum(index, names) != header["crc32"]:
-            raise damaged(self.path, "its index is damaged")
-        self._entries = np.frombuffer(index, RECORD)
-        ends = self._entries["name_end"].tolist()
-        parts = itertools.pairwise((0, *ends))
-        self._names = [names[a:b].decode("utf-8", "surrogateescape") for a, b in parts]
-
-    def _header(self) -> dict[str, Any]:
-        value = self._environment.get(HEADER)
-        if value is None:
+        header = self._environment.get(HEADER)
+        if header is None:
             raise UserError(f"{self.path}: an LMDB database that superres did not pack.")
         try:
-            header = json.loads(bytes(value))
-            version, _, _ = (header[key] for key in ("version", "crc32", "info"))
+            keys = ("version", "crc32", "info")
+            version, crc32, self.info = (json.loads(bytes(header))[key] for key in keys)
         except (ValueError, KeyError, TypeError):
             raise damaged(self.path, "its header is damaged") from None
         if version != VERSION:
             text = f"packed in version {version} of the format; this superres reads {VERSION}"
             raise UserError(f"{self.path}: {text}. Update superres, or pack it again.")
-        return header
+        index, names = (bytes(self._environment.get(key) or b"") for key in (INDEX, NAMES))
+        if not index or index_checksum(index, names) != crc32:
+            raise damaged(self.path, "its index is damaged")
+        self._entries = np.frombuffer(index, RECORD)
+        ends = self._entries["name_end"].tolist()
+        parts = itertools.pairwise((0, *ends))
+        self._names = [names[a:b].decode("utf-8", "surrogateescape") for a, b in parts]
 
     def shape_at(self, i: int) -> tuple[int, int, int]:
         height, width, channels = self._entries[i].item()[3:6]
@@ -238,7 +154,7 @@ class ImageLmdb(ImageStore):
             UserError: the pixels are not those that were packed, compared at a process's first
                 look at them.
         """
-        number, _, _, height, width, channels, code, _, crc32 = self._entries[i].item()
+        number, _, _, *shape, code, _, crc32 = self._entries[i].item()
         key, views = entry_key(number), self._environment.views
         image = views.get(key)
         if image is None:
@@ -248,8 +164,107 @@ class ImageLmdb(ImageStore):
                 raise damaged(self.path, what)
             if len(views) >= _KEPT:
                 views.clear()
-            pixels = np.frombuffer(value, SAMPLE_TYPES[code])
-            image = views[key] = pixels.reshape(height, width, channels)
-        if self.as_channels in (None, channels):
+            image = views[key] = np.frombuffer(value, SAMPLE_TYPES[code]).reshape(shape)
+        if self.as_channels in (None, shape[2]):
             return image
         return converted(image, self.as_channels)  # type: ignore[return-value]
+
+
+class PackWriter:
+    """Writes one database, or replaces one. The caller holds the target's lock.
+
+    A context manager: what is not finished at its end is removed.
+
+    Raises:
+        UserError: a place that cannot be written.
+    """
+
+    def __init__(self, target: Path) -> None:
+        self.target, self.partial = target, target.with_name(target.name + PARTIAL_SUFFIX)
+        self._names: list[bytes] = []
+        self._records: list[tuple[int, ...]] = []
+
+    def __enter__(self) -> PackWriter:
+        shutil.rmtree(self.partial, ignore_errors=True)
+        with self._faults():
+            self.partial.mkdir()
+            # It is flushed once, at the end.
+            options = {"map_size": _FIRST_MAP_SIZE, "lock": False, "sync": False}
+            self._env = lmdb.open(str(self.partial), **options)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._env.close()
+        shutil.rmtree(self.partial, ignore_errors=True)
+
+    def add(self, name: str, pixels: np.ndarray, crc32: int) -> None:
+        """Add one image, behind all others by the bytes of its name.
+
+        Args:
+            pixels: (H, W, C), C-contiguous, uint8 or little-endian uint16.
+            crc32: of the pixels.
+
+        Raises:
+            UserError: the disk is full, or cannot be written.
+        """
+        number, code = len(self._names), SAMPLE_TYPES.index(pixels.dtype)
+        self._write({entry_key(number): pixels.reshape(-1).view(np.uint8).data})
+        self._names.append(encode_name(name))
+        self._records.append((number, 0, 0, *pixels.shape, code, 0, crc32))
+
+    def finish(self, info: dict[str, Any]) -> int:
+        """Write the index, flush everything to disk and move the database to its target.
+
+        Returns:
+            The number of images.
+        """
+        records = np.array(self._records, RECORD)
+        records["name_end"] = np.cumsum([len(name) for name in self._names], dtype=np.uint64)
+        index, names = records.tobytes(), b"".join(self._names)
+        header = make_header(len(records), index_checksum(index, names), info)
+        self._write({INDEX: index, NAMES: names, HEADER: header})
+        with self._faults():
+            self._env.sync(True)
+            size = (self._env.info()["last_pgno"] + 1) * self._env.stat()["psize"]
+            self._env.close()
+            data = self.partial / DATA_FILE
+            if data.stat().st_size < size:
+                # LMDB leaves pages unwritten that were freed again in one transaction. At the
+                # end of the file that would look like a truncation to every reader.
+                os.truncate(data, size)
+            sync(data)
+            sync(self.partial)
+            if (self.target / DATA_FILE).exists():
+                os.replace(data, self.target / DATA_FILE)
+                sync(self.target)
+            else:
+                os.rename(self.partial, self.target)
+            sync(self.target.parent)
+        return len(records)
+
+    def _write(self, entries: dict[bytes, Any]) -> None:
+        """Write entries in a committed transaction, enlarging the map until they fit."""
+        with self._faults():
+            while True:
+                try:
+                    with self._env.begin(write=True) as transaction:
+                        for key, value in entries.items():
+                            transaction.put(key, value)
+                    return
+                except lmdb.MapFullError:
+                    # The map size is address space; the file grows as it is written.
+                    self._env.set_mapsize(2 * self._env.info()["map_size"])
+
+    @contextlib.contextmanager
+    def _faults(self) -> Iterator[None]:
+        """Raise what the system or LMDB raises as a :class:`UserError`."""
+        try:
+            yield
+        except (OSError, lmdb.Error) as error:
+            # A write that the disk cuts short comes back from LMDB as an input/output error.
+            free = shutil.disk_usage(self.target.parent).free
+            reason = getattr(error, "strerror", None) or error
+            if free < _SCARCE:
+                reason = f"{reason}, the disk is full: {free >> 20} MiB are free"
+            text = f"{self.partial}: cannot be written ({reason}). Make room or put the fault right"
+            raise UserError(f"{text} and run the same command again.") from None

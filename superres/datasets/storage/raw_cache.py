@@ -24,7 +24,6 @@ from typing import Any
 import numpy as np
 
 from superres.datasets.storage.base import ImageStore
-from superres.datasets.storage.gathered import Gathered, Origin
 from superres.errors import UserError
 from superres.files import os_fault
 from superres.inference.memory import available
@@ -34,7 +33,7 @@ _HEADROOM = 0.9  # of the free memory: the rest is for the network, or for other
 logger = logging.getLogger("superres")
 
 
-class RawCache(Gathered):
+class RawCache(ImageStore):
     """The images of another store, through a file of their pixels.
 
     Args:
@@ -48,8 +47,7 @@ class RawCache(Gathered):
     """
 
     def __init__(self, store: ImageStore, key: str) -> None:
-        numbers = range(len(store))
-        super().__init__(store.names(), [Origin(store, i) for i in numbers])
+        self.path, self._names, numbers = store.path, store.names(), range(len(store))
         self.key, self._store, self.count, self.file = key, store, 0, ""
         self._files = [file and os.fspath(file) for file in map(store.file_at, numbers)]
         self._shapes = [store.shape_at(i) for i in numbers]
@@ -89,6 +87,15 @@ class RawCache(Gathered):
             self._attach(self.file, os.open(self.file, os.O_RDWR))
         except OSError:  # removed meanwhile
             self.file = ""
+
+    def file_at(self, i: int) -> Path | None:
+        return self._store.file_at(i)
+
+    def shape_at(self, i: int) -> tuple[int, int, int]:
+        return self._shapes[i]
+
+    def changed(self) -> str:
+        return self._store.changed()
 
     def version_at(self, i: int) -> tuple[int, int] | None:
         """The size and time of the file of image ``i``; zeros where it has none of its own."""
@@ -151,18 +158,14 @@ def _cache_of(store: ImageStore, where: str) -> RawCache:
     return _CACHES.setdefault(key, cache)
 
 
-def cache_folder() -> Path:
-    """Where disk caches lie: ``superres-USER`` in ``$TMPDIR``, else in /var/tmp."""
-    return Path(os.environ.get("TMPDIR") or "/var/tmp", f"superres-{os.getuid()}")
-
-
 def on_disk(store: ImageStore, most: float) -> tuple[RawCache, str]:
     """Keep the decoded images of a store on the disk, as far as there is room.
 
-    The caches of other sets make room, those that were not used for longest first.
+    They lie in ``superres-USER`` in ``$TMPDIR``, else in /var/tmp. The caches of other sets make
+    room, those that were not used for longest first.
 
     Args:
-        most: GiB that all caches in :func:`cache_folder` may take; besides, half of what is free.
+        most: GiB that all caches there may take; besides, half of what is free.
 
     Returns:
         The cache, and what is said of it.
@@ -172,7 +175,7 @@ def on_disk(store: ImageStore, most: float) -> tuple[RawCache, str]:
     """
     cache = _cache_of(store, "disk")
     try:
-        folder = cache_folder()
+        folder = Path(os.environ.get("TMPDIR") or "/var/tmp", f"superres-{os.getuid()}")
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if folder.is_symlink() or folder.stat().st_uid != os.getuid():
             raise PermissionError(errno.EACCES, "the folder is somebody else's", str(folder))

@@ -49,7 +49,7 @@ class PackInputs(BaseTransform):
     """Keep what the network and the records need.
 
     Gives ``inputs`` (the low-quality pixels), ``gt`` (if there is one), ``view`` (still to be
-    applied when the batch is written) and ``meta``: {keys}.
+    applied when the batch is written) and ``meta``: :data:`META_KEYS`, as far as they are there.
 
     Args:
         meta_keys: further entries of the sample to keep in ``meta``.
@@ -76,6 +76,3 @@ class PackInputs(BaseTransform):
         if sample.get("gt") is not None:
             packed["gt"] = made(sample["gt"])
         return packed
-
-
-PackInputs.__doc__ = PackInputs.__doc__.format(keys=", ".join(META_KEYS))

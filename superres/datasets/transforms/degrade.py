@@ -62,10 +62,8 @@ class Degrade(BaseTransform):
         lq = sample["lq"]
         height, width = (side // scale for side in gt.shape[:2])
         if lq.shape[:2] != (height, width):
-            raise UserError(
-                f"Degrade: the steps leave lq at {lq.shape[1]}x{lq.shape[0]}; at scale {scale} it "
-                f"must be {width}x{height}. Add dict(type='ResizeToLq')"
-            )
+            text = f"Degrade: the steps leave lq at {lq.shape[1]}x{lq.shape[0]}; at scale {scale}"
+            raise UserError(f"{text} it must be {width}x{height}. Add dict(type='ResizeToLq')")
         sample["lq"] = to_uint8(lq)
         return cut_margin(sample)
 

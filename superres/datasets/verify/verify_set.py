@@ -5,22 +5,17 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import Any, NamedTuple
 
 from superres.datasets.fingerprint import CONVENTIONS
 from superres.datasets.locate import KNOWN, FoundSet, find_sets, shortfall
-from superres.datasets.pair_check import pairs_fault
-from superres.datasets.pairing import partner_numbers
+from superres.datasets.pack import in_order
+from superres.datasets.pairing import pairs_fault, partner_numbers
 from superres.datasets.storage import ImageLmdb, ImageStore, open_store
-from superres.datasets.storage.pool import in_order
-from superres.datasets.storage.writer import UNFINISHED
-from superres.datasets.verify.inspect import Problems, Side, look
-from superres.datasets.verify.leakage import Identity
+from superres.datasets.storage.folder import Loaded
+from superres.datasets.verify.inspect import Identity, Problems, Side, look
 from superres.errors import UserError
 
 Step = Callable[[str], Callable[[int, int, str], None]]
@@ -28,8 +23,7 @@ Step = Callable[[str], Callable[[int, int, str], None]]
 _T91_TWIN = re.compile(r"t(36|65)(\.\w+)?$")
 
 
-@dataclass(frozen=True)
-class _Options:
+class _Options(NamedTuple):
     """What was asked for; see :func:`verify`."""
 
     scales: Sequence[int] | None
@@ -99,51 +93,38 @@ def verify(
 
 
 def _verify_set(found: FoundSet, options: _Options) -> tuple[dict[str, Any], Identity]:
-    problems, identity = Problems(), Identity()
-    record = {"name": found.name, "gt": str(found.gt), "count": 0, "sides": []}
-    record["problems"] = problems
-    _check_folders(found, problems)
-    gt = _open(found.gt, problems)
-    if gt is None:
+    problems = Problems()
+    for fault, path, text in found.doubts:
+        severity = "note" if fault == "unused" and found.lq else "error"
+        problems.add(severity, fault, path, text)
+    gt = _open(found.gt, problems) or Loaded(found.gt, [])
+    record = {"name": found.name, "gt": str(found.gt), "count": len(gt), "sides": []}
+    record["problems"], identity = problems, Identity(gt)
+    if not len(gt):
         return record, identity
-    record["count"] = len(gt)
     _check_names(found, gt, options, problems)
     sides = _sides(found, gt, options, problems)
-    kinds: list[tuple[int, int]] = []
-    tallies = [(Counter(), Counter()) for _ in sides]  # of verdicts and of conventions
+    work = partial(look, gt, sides, identity)
     progress = options.step(f"{found.name}: looking at every image")
-    for i, seen, fault in in_order(partial(look, gt, sides), len(gt), options.num_workers):
+    for i, seen, fault in in_order(work, len(gt), options.num_workers):
         if fault:
             problems.add("error", "decode", gt.label_at(i), fault)
-            continue
-        problems += seen.problems
-        if seen.kind is not None:
-            identity.add(gt.label_at(i), seen.digest, seen.small)
-            kinds.append(seen.kind)
-        for number, *words in seen.verdicts:
-            for tally, word in zip(tallies[number], words):
-                tally.update([word] if word else [])
+        problems += seen or []
         progress(i + 1, len(gt), gt.name_at(i))
-    for fault, what, usual, values in zip(
-        ("channels", "depth"), ("channels", "bits per sample"), ({1, 3}, {8}), zip(*kinds)
-    ):
-        counts = sorted(Counter(values).items())
-        if len(counts) > 1 or set(values) - usual:
-            text = ", ".join(f"{n} images with {value} {what}" for value, n in counts)
-            problems.add("note", fault, found.gt, text)
     for pair in identity.duplicates():
         known = found.name.lower() in ("291", "t91") and all(map(_T91_TWIN.search, pair))
         text = f"has the same pixels as {pair[0]}" + (", as in everybody's copy" if known else "")
         problems.add("note" if known else "error", "duplicate", pair[1], text)
-    for side, (verdicts, conventions) in zip(sides, tallies):
+    for side in sides:
         # Else each pair has been judged.
         if side.expected is None and (text := pairs_fault(side)):
             problems.add("error", "content", side.lq.path, text)
         for text in side.notes:
             problems.add("note", "content", side.lq.path, text)
         one = {"degradation": side.kind, "scale": side.scale, "path": str(side.lq.path)}
-        one |= {"count": len(side.lq), "verdicts": dict(verdicts)}
-        record["sides"].append(one | {"conventions": dict(conventions)})
+        one |= {"count": len(side.lq), "verdicts": Counter(v.kind for v in side.verdicts)}
+        one["conventions"] = Counter(v.convention for v in side.verdicts if v.convention)
+        record["sides"].append(one)
     return record, identity
 
 
@@ -164,7 +145,7 @@ def _sides(found: FoundSet, gt: ImageStore, options: _Options, problems: Problem
             continue
         high = gt_at.get(scale, gt)
         partner = partner_numbers(high, lq, scale)
-        for i in np.flatnonzero(np.array(partner) < 0).tolist():
+        for i in [i for i, number in enumerate(partner) if number < 0]:
             problems.add("error", "names", high.label_at(i), f"has no partner in {lq.path}")
         for i in sorted(set(range(len(lq))) - set(partner)):
             text = f"has no ground truth of its name in {high.path}"
@@ -175,17 +156,6 @@ def _sides(found: FoundSet, gt: ImageStore, options: _Options, problems: Problem
             expected = stated if kind == "bicubic" else None
         sides.append(Side(kind, scale, lq, high, partner, expected))
     return sides
-
-
-def _check_folders(found: FoundSet, problems: Problems) -> None:
-    """Name the folders that are, or may be, a side and are not used as one."""
-    for place in found.broken:
-        if UNFINISHED in place.fault:
-            problems.add("error", "unfinished", place.path, UNFINISHED)
-    for text in found.doubts():
-        fault = "unreadable" if text in found.unreadable else "unused"
-        may_be_lq = fault == "unreadable" or not found.lq
-        problems.add("error" if may_be_lq else "note", fault, found.home, text)
 
 
 def _check_names(found: FoundSet, gt: ImageStore, options: _Options, problems: Problems) -> None:

@@ -13,9 +13,8 @@ from mmengine.config import Config
 
 from superres.checkpoints.networks import full_config
 from superres.datasets.locate import PairedSet, Spec, locate, set_name, split_optional
-from superres.datasets.pair_check import pairs_fault
 from superres.datasets.paired import PairedDataset
-from superres.datasets.pairing import partner_numbers
+from superres.datasets.pairing import pairs_fault, partner_numbers
 from superres.engine.config.load import parse_options
 from superres.engine.config.values import blame, scales_of, to_plain
 from superres.errors import UserError, some

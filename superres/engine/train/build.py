@@ -19,7 +19,7 @@ from superres.checkpoints.conversion import homogeneous, rescaled
 from superres.checkpoints.networks import full_config
 from superres.checkpoints.state_dict import load_strictly
 from superres.datasets.joined import build_dataset, leaves
-from superres.datasets.pair_check import check_pairs
+from superres.datasets.pairing import check_pairs
 from superres.engine.config.check import network_differences
 from superres.engine.config.mmengine_hooks import build_hook
 from superres.engine.config.values import blame, scales_of, to_plain
