@@ -18,8 +18,6 @@ from superres.errors import UserError
 from .conftest import pictures
 from .test_loader import PIPELINE, assert_equal
 
-CROP = {"type": "PairedRandomCrop", "lq_patch_size": 12}
-FLIPS = PIPELINE[1:4]
 ODD = ((97, 121), (80, 103), (122, 88), (101, 99), (84, 134))
 
 
@@ -51,16 +49,6 @@ def test_many_iterations_and_a_resumed_run(make_packs):
 def test_every_source(request, kind: str, make_lq: str, scale: int):
     root = request.getfixturevalue(kind)(pictures(5, ODD), scale, lq=make_lq == "auto")
     assert_same(*loaders(root, scale=scale, make_lq=make_lq))
-
-
-def test_gt_patches_and_turns_in_any_order(make_packs):
-    root = make_packs()
-    for pipeline in (
-        [{"type": "PairedRandomCrop", "gt_patch_size": 48}, {"type": "RandomRot90"}],
-        [*FLIPS, CROP],
-        [FLIPS[0], CROP, {"type": "RandomRot90"}, {**CROP, "lq_patch_size": 7}, FLIPS[2]],
-    ):
-        assert_same(*loaders(root, 40, pipeline=[*pipeline, {"type": "PackInputs"}]))
 
 
 def test_grey_and_sixteen_bits(make_folders):
@@ -110,7 +98,7 @@ def test_what_computes_with_pixels_cannot_run_over_places(make_packs):
     root = make_packs()
     noise = {"type": "RandomGaussianNoise", "level": 3}
     with pytest.raises(UserError, match="cache: RandomGaussianNoise computes with pixels"):
-        loaders(root, pipeline=[CROP, noise, {"type": "PackInputs"}])
+        loaders(root, pipeline=[PIPELINE[0], noise, {"type": "PackInputs"}])
     with pytest.raises(UserError, match="make_lq is 'none'"):
         loaders(root, make_lq="none")
 
