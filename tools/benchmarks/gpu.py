@@ -38,8 +38,8 @@ from benchmarks._training import config_for, trainer_for
 from benchmarks.harness import Row, Variant, measure, ratios, report, row
 from maintain import ROOT, photographs
 from superres.datasets.loader import train_loader
-from superres.datasets.prepare.recipes import Options
 from superres.datasets.prepare.prepare_set import prepare
+from superres.datasets.prepare.recipes import Options
 from superres.datasets.sampler import IterationSampler
 from superres.engine.run_log import RunLog
 from superres.engine.test.evaluate import Evaluation
