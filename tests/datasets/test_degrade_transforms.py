@@ -209,7 +209,6 @@ def test_mistakes(make_packs):
         ({"type": "RandomSinc", "prob": 2}, "RandomSinc: prob = 2"),
         ({"type": "RandomRescale", "factor": [0.2, 0.5]}, "1 must lie within factor"),
         ({"type": "OneOf", "choices": [[]], "odds": [1, 2]}, "OneOf: odds = .* must be 1 numbers"),
-        ({"type": "PairedRandomCrop", "lq_patch_size": 4, "margin": -1}, "margin = -1"),
     ):
         with pytest.raises(UserError, match=fault):
             run([step], gt)

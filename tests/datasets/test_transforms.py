@@ -142,7 +142,7 @@ class Forgetful(BaseTransform):
     ("step", "fault"),
     [
         ({"type": "PairedRandomCrop"}, "either lq_patch_size or gt_patch_size"),
-        ({"type": "PairedRandomCrop", "lq_patch_size": 0}, "a positive integer, got 0 and None"),
+        ({"type": "PairedRandomCrop", "lq_patch_size": 4, "margin": -1}, "margin = -1"),
         ({"type": "PairedRandomCrop", "gt_patch_size": 30}, "not a multiple of the scale 4"),
         ({"type": "PairedRandomCrop", "lq_patch_size": 24}, "a/picture.* 30x20 .*patch of 24x24"),
         ({"type": "RandomFlip", "direction": "diagonal"}, "'horizontal' or 'vertical'"),

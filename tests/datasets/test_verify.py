@@ -85,10 +85,6 @@ def damaged(path: Path, change: Callable[[bytes], bytes]) -> Path:
     return path
 
 
-def moved(dy: int, dx: int) -> Callable:
-    return lambda x: lq_of(np.roll(x, (dy, dx), (0, 1)), 2)
-
-
 def one_level(x: np.ndarray) -> np.ndarray:
     x = x.copy()
     x[12, 12] ^= 1
@@ -129,7 +125,11 @@ FAULTS = {
         "made by pil-bicubic (PIL BICUBIC)",
     ),
     "jpeg": (lambda t: changed(lq2(t), jpeg), "kernel", "by no known kernel"),
-    "shift down": (lambda t: made(t, moved(1, 0)), "shifted", "by 1 down and 0 right"),
+    "shift down": (
+        lambda t: made(t, lambda x: lq_of(np.roll(x, 1, 0), 2)),
+        "shifted",
+        "by 1 down and 0 right",
+    ),
     "bgr": (lambda t: changed(lq2(t), lambda x: x[..., ::-1]), "channels", "red and blue"),
     "another": (
         lambda t: made(t, lambda x: lq_of(picture(77, **SIZE), 2)),
