@@ -125,11 +125,7 @@ FAULTS = {
         "made by pil-bicubic (PIL BICUBIC)",
     ),
     "jpeg": (lambda t: changed(lq2(t), jpeg), "kernel", "by no known kernel"),
-    "shift down": (
-        lambda t: made(t, lambda x: lq_of(np.roll(x, 1, 0), 2)),
-        "shifted",
-        "by 1 down and 0 right",
-    ),
+    "shift": (lambda t: made(t, lambda x: lq_of(np.roll(x, 1, 0), 2)), "shifted", "by 1 down and"),
     "bgr": (lambda t: changed(lq2(t), lambda x: x[..., ::-1]), "channels", "red and blue"),
     "another": (
         lambda t: made(t, lambda x: lq_of(picture(77, **SIZE), 2)),
