@@ -18,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from superres.cli.runs import read_log
+from superres.cli.runs import training_of
 from superres.cli.table import read_run
 from superres.errors import UserError
 from superres.output import printable
@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Gather, write the page."""
     from superres.engine.test.shots import find_shots
-    from superres.evaluation.curves import read_curves
+    from superres.evaluation.curves import log_lines, read_curves
     from superres.evaluation.html_report import render_report
     from superres.evaluation.merge import compare, difference_table, merge_runs
     from superres.files import write_text
@@ -52,9 +52,10 @@ def run(args: argparse.Namespace) -> int:
         log = one.folder / "log.jsonl"
         if log.is_file():
             front = f"{one.name or one.folder.resolve().name}: " if len(args.folders) > 1 else ""
-            for title, series in read_curves(log).items():
+            lines = [*log_lines(log, _note)]
+            for title, series in read_curves(lines).items():
                 curves[title] |= {front + name: points for name, points in series.items()}
-            further += _changes(one.folder)
+            further += _changes(one.folder, training_of(lines, one.folder.name))
         elif not one.record["results"]:
             raise UserError(
                 f"{text}: neither results.json (of superres test or score with --out) nor "
@@ -88,7 +89,7 @@ def _note(text: str) -> None:
     print(printable(text), file=sys.stderr)
 
 
-def _changes(folder: Path) -> list[Table]:
+def _changes(folder: Path, known: dict[str, Any]) -> list[Table]:
     """What a training's config has otherwise than the one it was made from."""
     from mmengine.config import Config
 
@@ -96,7 +97,7 @@ def _changes(folder: Path) -> list[Table]:
     from superres.engine.config.values import differing
     from superres.evaluation.tables import Table
 
-    known, resolved = read_log(folder / "log.jsonl", folder), folder / "config.py"
+    resolved = folder / "config.py"
     name = known["config"] or folder.resolve().name
     rows = [[key, "", value] for key, value in known["changes"].items()]
     with contextlib.suppress(UserError):  # one of the user's own: what the command changed

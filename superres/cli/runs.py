@@ -9,11 +9,13 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from superres.cli._options import print_columns
 from superres.errors import UserError
+from superres.evaluation.curves import log_lines
 from superres.output import printable
 
 _HEAD = ("run", "iterations", "best, dB", "config", "changed")
@@ -31,45 +33,34 @@ def run(args: argparse.Namespace) -> int:
     logs = [p for p in args.folder.rglob("log.jsonl") if "previous_runs" not in p.parts]
     if not logs:
         raise UserError(f"{args.folder}: no trainings here (a work dir has a log.jsonl)")
-    runs, code = [], 0
+    runs = []
     for log in sorted(logs):
-        try:
-            runs.append(read_log(log, log.parent.relative_to(args.folder)))
-        except UserError as error:
-            print(printable(f"not listed: {error}"), file=sys.stderr)
-            code = 1
+        lines = log_lines(log, lambda text: print(printable(text), file=sys.stderr))
+        runs.append(training_of(lines, str(log.parent.relative_to(args.folder))))
     runs.sort(key=lambda training: training["psnr"] or 0)
     print(json.dumps(runs, indent=2)) if args.json else print_columns([_HEAD, *map(_row, runs)])
-    return code
+    return 0
 
 
-def read_log(log: Path, name: Path) -> dict[str, Any]:
-    """Read a training's log.jsonl.
+def training_of(lines: Iterable[Mapping[str, Any]], name: str) -> dict[str, Any]:
+    """What the log of a training tells.
 
     Args:
-        log: the file.
+        lines: of :func:`superres.evaluation.curves.log_lines`.
         name: what to call the training.
 
     Returns:
         ``run`` (its name), ``iterations``, ``config``, ``changes`` (config key -> new value), and
         the best ``psnr`` in dB, or None, with its ``set``, ``scale`` and ``protocol``.
-
-    Raises:
-        UserError: a line cannot belong to the log of a training.
     """
-    found = {"run": str(name), "iterations": 0, "psnr": None, "config": None, "changes": {}}
-    # What stands behind the last line break is empty, or a line that is being written now.
-    for number, text in enumerate(log.read_text("utf-8").split("\n")[:-1], 1):
-        try:
-            line = json.loads(text)
-            found["iterations"] = line.get("iter", found["iterations"])
-            if "changes" in line:
-                found |= {"config": line["config"], "changes": line["changes"]}
-            first = next(iter(line.get("results") or [{}]))  # of a validation, its first set
-            if (first.get("psnr") or 0) > (found["psnr"] or 0):
-                found |= {k: first[k] for k in ("psnr", "set", "scale", "protocol")}
-        except (ValueError, AttributeError, KeyError, TypeError):
-            raise UserError(f"{log}: line {number} is not of a training's log") from None
+    found = {"run": name, "iterations": 0, "psnr": None, "config": None, "changes": {}}
+    for line in lines:
+        found["iterations"] = line.get("iter", found["iterations"])
+        if "changes" in line:
+            found |= {"config": line["config"], "changes": line["changes"]}
+        first = next(iter(line.get("results") or [{}]))  # of a validation, its first set
+        if (first.get("psnr") or 0) > (found["psnr"] or 0):
+            found |= {k: first[k] for k in ("psnr", "set", "scale", "protocol")}
     return found
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +14,21 @@ Series = Mapping[str, Sequence[tuple[float, float]]]
 _POINTS = 400
 
 
-def read_curves(log: Path) -> dict[str, dict[str, list[tuple[float, float]]]]:
+def read_curves(
+    lines: Iterable[Mapping[str, Any]],
+) -> dict[str, dict[str, list[tuple[float, float]]]]:
     """The curves of a log: ``{'loss': {...}, 'learning rate': {...}, 'PSNR in dB': {...}}``.
 
     A resumed run writes some iterations again; the later line counts.
+
+    Args:
+        lines: of :func:`log_lines`.
     """
     curves: Any = defaultdict(lambda: defaultdict(dict))
-    for line in log_lines(log):
-        with suppress(AttributeError, KeyError, TypeError):  # a line of another program
-            for curve, name, value in _values(line):
-                if value is not None:
-                    curves[curve][name][line["iter"]] = value
+    for line in lines:
+        for curve, name, value in _values(line):
+            if value is not None:
+                curves[curve][name][line["iter"]] = value
     return {
         curve: {name: sorted(points.items()) for name, points in series.items()}
         for curve, series in curves.items()
@@ -43,13 +46,26 @@ def _values(line: Mapping[str, Any]) -> Iterator[tuple[str, str, float | None]]:
             yield "PSNR in dB", name, entry.get("psnr")
 
 
-def log_lines(log: Path) -> Iterator[dict[str, Any]]:
-    """The records of a ``log.jsonl``, without lines that are cut off or hold something else."""
+def log_lines(log: Path, warn: Callable[[str], object] = lambda _: None) -> Iterator[dict]:
+    """The records of a training's ``log.jsonl``, without lines that hold something else.
+
+    Args:
+        log: the file.
+        warn: called with the number of each line that is passed by: one that was cut off, say.
+    """
     with open(log, encoding="utf-8", errors="replace") as file:
-        for text in file:
-            with suppress(ValueError, RecursionError):
-                if isinstance(line := json.loads(text), dict):
-                    yield line
+        for number, text in enumerate(file, 1):
+            try:
+                line = json.loads(text)
+                scored = {"set", "scale", "protocol"}.issubset
+                whole = line["mode"] == "event" or isinstance(line["iter"], int)
+                whole = whole and all(map(scored, line["results"] if line["mode"] == "val" else ()))
+            except (ValueError, RecursionError, KeyError, TypeError):
+                whole = False
+            if whole:
+                yield line
+            else:
+                warn(f"{log}: line {number} is not of a training's log; it is passed by")
 
 
 def line_chart(title: str, series: Series) -> str:

@@ -14,7 +14,7 @@ from markupsafe import escape
 from superres.cli.main import main
 from superres.engine.config.load import load_config
 from superres.evaluation import report_images as embedding
-from superres.evaluation.curves import line_chart, read_curves
+from superres.evaluation.curves import line_chart, log_lines, read_curves
 from superres.evaluation.html_report import headline, render_report
 from superres.evaluation.report_images import Shot, embed, embed_all
 from superres.evaluation.results import write_results
@@ -200,7 +200,9 @@ def test_curves_of_a_resumed_run(tmp_path):
     lines += [{"mode": "train", "iter": 5, "loss": 0.1, "lr": None}]
     lines += [{"mode": "train", "loss": 0.1}, {"mode": "val", "iter": 5, "results": [3]}, 3]
     log.write_text("\n".join(map(json.dumps, lines)) + '\n{"mode": "tr')
-    curves = read_curves(log)
+    damaged = []
+    curves = read_curves(log_lines(log, damaged.append))
+    assert [f"line {n} " in text for n, text in enumerate(damaged, 9)] == [True] * 4
     assert curves["loss"] == {"loss": [(1, 1.0), (2, 0.5), (3, 9.0), (4, 9.0), (5, 0.1)]}
     assert curves["PSNR in dB"] == {"Set5 x2 (edsr-y)": [(4, 30.0)]}
     chart = line_chart("loss", {"a<b": [(n, 1 / (n + 1)) for n in range(5000)]})

@@ -20,7 +20,7 @@ from superres.engine.distributed import launch
 from superres.engine.facade import Facade
 from superres.engine.run_log import RunLog
 from superres.errors import UserError
-from superres.evaluation.curves import read_curves
+from superres.evaluation.curves import log_lines, read_curves
 from superres.evaluation.extra_metrics import ExtraMetrics
 from superres.evaluation.html_report import render_report
 from superres.evaluation.merge import Run
@@ -176,7 +176,7 @@ def run_test(cfg: Config, device: torch.device, checkpoint: Path, how: TestOptio
         written = write_results(out, record) if out else []
         if out and how.report:
             history = checkpoint.parent / "log.jsonl"
-            curves = read_curves(history) if history.is_file() else {}
+            curves = read_curves(log_lines(history, log.warn)) if history.is_file() else {}
             shots = find_shots([Run(str(out), record)], log.warn)
             written.append(out / "report.html")
             write_text(written[-1], render_report(record, shots, curves))
