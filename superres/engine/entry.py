@@ -83,11 +83,6 @@ def prepare(
     return cfg, device
 
 
-def changes_of(options: Options) -> dict[str, Any]:
-    """The changes to a config, by dotted key."""
-    return dict(options) if isinstance(options, dict) else parse_options(options or [])
-
-
 def guarded(work: Callable[[], int]) -> int:
     """Do the work of one process, then leave the others; returns the exit code.
 
@@ -131,7 +126,7 @@ def train(
     Raises:
         UserError: whatever the user can put right.
     """
-    how, changes = TrainOptions(**wanted), changes_of(options)
+    how, changes = TrainOptions(**wanted), parse_options(options)
     flags = {"deterministic": how.deterministic, "auto_scale_lr.enable": how.auto_scale_lr}
     changes |= {key: True for key, given in flags.items() if given}
     changes |= {} if how.seed is None else {"seed": how.seed}
@@ -255,7 +250,7 @@ def test(
         elif how.scale is not None:
             raise UserError("--scale goes with weights alone; of a config: --cfg-options scale=2")
         given = {"sets": how.sets, "protocols": how.protocols}
-        cfg, device = prepare(config, launcher, changes_of(options), **given)
+        cfg, device = prepare(config, launcher, parse_options(options), **given)
         with their_keys(cfg):
             return run_test(cfg, device, Path(checkpoint), how)
 

@@ -61,23 +61,21 @@ class Facade:
         wanted = (cfg.get("visualizer") or {}).get("vis_backends") or cfg.get("vis_backends") or []
         if cfg.get("tensorboard", True) is not False:
             wanted = [{"type": "TensorboardVisBackend"}, *wanted]
-        found = {}
-        for backend in wanted:  # the later one of a type counts
-            kind = backend["type"]
-            if kind == "LocalVisBackend":
-                self.log.say(f"{kind} has no effect here (log.jsonl is in the work dir)")
-                continue
-            if kind == "TensorboardVisBackend":
-                backend = {"save_dir": str(self.work_dir / "tensorboard"), **backend}
-                if not importlib.util.find_spec("tensorboard"):
-                    self.log.say(
-                        "no TensorBoard curves: the package is not installed "
-                        "(pip install 'superres[tensorboard]', or tensorboard=False in the config)"
-                    )
-                    continue
-            elif kind != "WandbVisBackend":
-                self.log.say(f"{kind}: used through mmengine, not tested by superres")
-            found[kind] = backend
+        with blame("vis_backends", None):
+            found = {backend["type"]: backend for backend in wanted}  # the later of a type counts
+        if found.pop("LocalVisBackend", None):
+            self.log.say("LocalVisBackend has no effect here (log.jsonl is in the work dir)")
+        if board := found.get("TensorboardVisBackend"):
+            if importlib.util.find_spec("tensorboard"):
+                board.setdefault("save_dir", str(self.work_dir / "tensorboard"))
+            else:
+                del found["TensorboardVisBackend"]
+                self.log.say(
+                    "no TensorBoard curves: the package is not installed "
+                    "(pip install 'superres[tensorboard]', or tensorboard=False in the config)"
+                )
+        for kind in found.keys() - {"TensorboardVisBackend", "WandbVisBackend"}:
+            self.log.say(f"{kind}: used through mmengine, not tested by superres")
         return [*found.values()]
 
     @cached_property

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import errno
 import json
 import logging
 import os
@@ -91,8 +90,7 @@ class RunLog:
             name = f"{e['set']} x{e['scale']}" if several else e["set"]
             more = "".join(f" {m} {e[m]:.4f}" for m in results.metrics if e.get(m) is not None)
             shown.append(f"{name} {e['psnr']:.3f}/{e['ssim']:.4f}{more} ({e['protocol']})")
-        line = "  ".join(shown)
-        self._print(f"validation at iter {iteration}: {line}  [{seconds:.1f} s]")
+        self._print(f"validation at iter {iteration}: {'  '.join(shown)}  [{seconds:.1f} s]")
 
     def alert(self, text: str) -> None:
         """A line on the error output, of any rank, above the progress bar."""
@@ -145,21 +143,17 @@ class RunLog:
         self._write()
 
     def _write(self, *records: dict[str, Any]) -> None:
-        """Append lines; what finds no room is kept for the next time, and its start undone.
+        """Append lines; what finds no room is kept for the next time.
 
         A log that cannot be written must not end a run whose checkpoints may still be fine.
         """
         self._held += [{"time": round(time.time(), 3), **record} for record in records]
         if self.log_file is None:
             return
-        lines = b"".join(json.dumps(record).encode() + b"\n" for record in self._held)
         try:
             keep_folder(self.log_file.parent)
-            with open(self.log_file, "ab", buffering=0) as file:
-                size = file.tell()
-                if file.write(lines) < len(lines):
-                    file.truncate(size)
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            with open(self.log_file, "a", encoding="utf-8") as file:
+                file.write("".join(json.dumps(record) + "\n" for record in self._held))
             self._held.clear()
             self._log_fault = ""
         except OSError as error:

@@ -163,7 +163,7 @@ def test_a_rank_that_heard_of_a_stop_first_takes_its_own_signal_as_the_same(monk
             assert stop.agreed(torch.device("cpu"))
             signal.raise_signal(signal.SIGHUP)  # while it saves
         signal.raise_signal(signal.SIGHUP)  # and when it has
-        assert (stop.exit_code, left) == (143, [])
+        assert (stop.signal, left) == (signal.SIGTERM, [])
         stop._since -= 6
         signal.raise_signal(signal.SIGTERM)
         assert left == [143]  # whoever asks again is heard

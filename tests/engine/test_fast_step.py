@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
-from collections.abc import Callable
-from types import SimpleNamespace
+import dataclasses
 
 import pytest
 import torch
 
-from superres.engine.hooks import logger
-from superres.engine.train.optim import AutocastOptimWrapper, LastScalars
-from superres.engine.train.speed import cuda as graph
-from superres.engine.train.speed.options import (
+from superres.engine.train.optim import AutocastOptimWrapper
+from superres.engine.train.speed import (
     Fast,
     optimizer_options,
     resolve,
@@ -124,7 +120,7 @@ def test_a_compiled_backbone_is_the_same_and_keeps_its_keys():
     plain = step_of(NETWORKS["EDSR"], Fast())
     said: list[str] = []
     step = step_of(NETWORKS["EDSR"], Fast())
-    step._compiled = set() if compile_backbone(step.module, said.append) else None
+    step.compiled = compile_backbone(step.module, said.append)
     step.say = said.append
     keys = list(step.module.state_dict())
     torch.testing.assert_close(curve(step, data), curve(plain, data), rtol=1e-5, atol=0)
@@ -158,187 +154,46 @@ def test_a_failing_compiler_is_told_in_one_line_and_training_goes_on(good, monke
     assert said == ["speed.compile failed, training continues without it: no C++ compiler found"]
 
 
-@pytest.fixture
-def recorder(monkeypatch):
-    """CUDA's part, stood in for: ``recorder.modes`` of all recordings, during which it is ``on``,
-    and ``replays``."""
-    made = SimpleNamespace(modes=[], on=False, replays=0)
-
-    @contextlib.contextmanager
-    def record(_, stream=None, capture_error_mode="global"):
-        made.modes.append(capture_error_mode)
-        made.on = True
-        try:
-            yield
-        finally:
-            made.on = False
-
-    def replay(_):
-        made.replays += 1
-
-    monkeypatch.setattr(graph, "WARM_UP", 0)
-    monkeypatch.setattr(torch.cuda, "CUDAGraph", type("Graph", (), {"replay": replay}))
-    monkeypatch.setattr(torch.cuda, "synchronize", lambda _: None)
-    monkeypatch.setattr(torch.cuda, "graph", record)
-    return made
+GPU = torch.device("cuda", 0)
+AUTO = Fast(channels_last=True, fused=True, autotune=True)
+MAX = dataclasses.replace(AUTO, amp="bfloat16", compile=True, cuda_graph=True, tf32=True)
+ALONE = {"preset": "max", "cuda_graph": True}
+RECORDED = {"preset": "off", "cuda_graph": True}
+PRESETS = [
+    # speed, amp, device and further arguments; what is used; what is said
+    ("off", False, CPU, {}, Fast(), ""),
+    (False, "bfloat16", CPU, {}, Fast(amp="bfloat16"), ""),
+    ({**RECORDED, "channels_last": True}, False, CPU, {}, Fast(channels_last=True), "no GPU"),
+    ({"preset": "off", "tf32": True}, False, CPU, {}, Fast(), "speed.tf32"),
+    ("auto", False, GPU, {}, AUTO, ""),
+    ("auto", False, GPU, {"deterministic": True}, dataclasses.replace(AUTO, autotune=False), ""),
+    ("max", False, GPU, {}, MAX, ""),
+    (ALONE, False, GPU, {"world_size": 8}, dataclasses.replace(MAX, cuda_graph=False), "8"),
+    ({**RECORDED, "compile": False}, False, GPU, {}, Fast(tf32=None), "compile is off"),
+    ({**RECORDED, "compile": True}, False, GPU, {}, Fast(compile=True, cuda_graph=True), ""),
+]
 
 
-def graphed(step: TrainStep, update: Callable, said: list[str]) -> None:
-    """Adam for a CPU takes no capturable=True; it is tried all the same."""
-    step.graph = graph.GraphedUpdate(update, step.optim_wrapper, CPU, said.append)
-    assert "takes no capturable" in said.pop()
-    step.graph.failed = False
-
-
-@pytest.mark.parametrize("fault", ["operation not permitted\nand details", "CUDA out of memory"])
-def test_a_failed_recording_leaves_nothing_behind(fault, recorder):
-    drawn, said, data = [], [], batches(4)
-    step, plain = step_of(NETWORKS["EDSR"], Fast()), step_of(NETWORKS["EDSR"], Fast())
-    update_weights = step.optim_wrapper.step
-
-    def refuse() -> None:
-        if recorder.on:
-            raise RuntimeError(fault)
-        update_weights()
-
-    def update(batch):
-        drawn.append(float(torch.rand(1)))
-        return whole(batch)
-
-    whole, step.update = step.update, update
-    step.optim_wrapper.step = refuse
-    graphed(step, update, said)
-    assert torch.equal(curve(step, data), curve(plain, data))
-    assert drawn[0] == drawn[1]  # the update that failed and the one in its place
-    assert len(drawn) == 5
-    first = fault.splitlines()[0]
-    assert said == [f"speed.cuda_graph: recording failed, going on without: {first}"]
-    assert recorder.modes == ["thread_local"]  # what other threads do must not end a recording
-
-
-def test_what_a_recording_cannot_learn_of_is_recorded_again(recorder):
-    said, data = [], batches(2)
-    step = step_of(NETWORKS["EDSR"], Fast())
-    graphed(step, step.update, said)
-    group = step.optim_wrapper.optimizer.param_groups[0]
-    changes = [
-        lambda: group.update(lr=1e-5),  # reaches it
-        lambda: group.update(betas=(0.8, 0.99)),
-        lambda: group.update(weight_decay=0.1),
-        lambda: setattr(step.optim_wrapper, "clip_grad_kwargs", {"max_norm": 1.0}),
-        lambda: group["params"][0].requires_grad_(False),
-    ]
-    recorded = []
-    for change in changes:
-        curve(step, data)
-        change()
-        curve(step, data)
-        recorded.append(len(recorder.modes))
-    assert recorded == [1, 2, 3, 4, 5]
-    assert recorder.replays == 2 * len(data) * len(changes)
-    assert said == 4 * ["speed.cuda_graph: the optimiser's settings changed; recording again"]
-
-
-def test_the_norm_of_gradients_is_of_the_shape_that_was_replayed(recorder):
-    step = step_of(NETWORKS["EDSR"], Fast())
-    step.optim_wrapper.message_hub = LastScalars()
-    graphed(step, step.update, [])
-    norms = step.optim_wrapper.message_hub.scalars
-    found = []
-    for batch in (large := batches(1)) + (small := batches(1, size=2)) + large + small:
-        step(batch, 0)
-        found.append(norms["grad_norm"])
-    assert found[0] is found[2] is not found[1] is found[3]
-
-
-def test_a_batch_that_fails_is_told_in_its_turn(monkeypatch):
-    """One batch ahead, with CUDA's streams stood in for."""
-    stream = SimpleNamespace(wait_stream=lambda _: None)
-    monkeypatch.setattr(torch.cuda, "Stream", lambda _: stream)
-    monkeypatch.setattr(torch.cuda, "current_stream", lambda _: stream)
-    beside = []
-
-    @contextlib.contextmanager
-    def entered(_):
-        beside.append(True)
-        yield
-        beside.pop()
-
-    monkeypatch.setattr(torch.cuda, "stream", entered)
-    monkeypatch.setattr(torch.Tensor, "record_stream", lambda *_: None)
-
-    def batches(fails: bool):
-        for i in range(3):
-            assert beside  # what makes them runs on the stream, too
-            yield {"gt": torch.tensor(i), "meta": [i]}
-        if fails:
-            raise OSError("cut")
-
-    assert [int(batch["gt"]) for batch in graph.prefetched(batches(False), CPU)] == [0, 1, 2]
-    ahead = graph.prefetched(batches(True), CPU)
-    assert [next(ahead)["meta"] for _ in range(3)] == [[0], [1], [2]]
-    with pytest.raises(OSError, match="cut"):
-        next(ahead)
-
-
-def test_validation_does_not_hide_the_peak_of_training(monkeypatch):
-    peaks, shown = iter([5.0, 1.0]), []
-    monkeypatch.setattr(logger, "peak_memory_mb", lambda _: next(peaks))
-    optimizer = SimpleNamespace(param_groups=[{"lr": 1.0}])
-    runner = SimpleNamespace(
-        device=CPU, data_wait=0.0, iter=0, max_iters=2, message_hub=LastScalars(),
-        optim_wrapper=SimpleNamespace(optimizer=optimizer),
-        log=SimpleNamespace(training=lambda record, _: shown.append(record)),
-    )  # fmt: skip
-    hook = logger.LoggerHook(1)
-    hook.before_train(runner)
-    hook.before_val(runner)
-    hook.after_val_epoch(runner)
-    hook.after_train_iter(runner, 0, {"meta": [{}]}, {"loss": torch.tensor(1.0)})
-    assert shown[0]["memory_mb"] == 5.0
-
-
-def test_presets():
-    auto, notes = resolve("auto", False, CPU)
-    assert (auto.amp, auto.compile, auto.cuda_graph, auto.prefetch) == (None, False, False, False)
-    assert auto.fused
-    assert notes == []
-    assert resolve("off", False, CPU)[0] == Fast()
-    assert resolve(False, False, CPU)[0] == Fast()
-    assert resolve("off", "bfloat16", CPU)[0] == Fast(amp="bfloat16")
-    assert resolve("max", False, CPU)[0].amp == ("bfloat16" if has_bfloat16() else None)
-    chosen, notes = resolve(
-        {"preset": "off", "channels_last": True, "cuda_graph": True}, False, CPU
-    )
-    assert chosen == Fast(channels_last=True)
-    assert len(notes) == 1
-    assert "no GPU" in notes[0]
-    assert "channels last" in str(chosen)
-    # Products with a short mantissa are a GPU's.
-    assert resolve("max", False, CPU)[0].tf32 is None
-    chosen, notes = resolve({"tf32": True}, False, CPU)
-    assert chosen.tf32 is None
-    assert "speed.tf32" in notes[0]
-
-
-def test_defaults_on_a_gpu(monkeypatch):
-    """Which parts a GPU would get; nothing runs there."""
+@pytest.mark.parametrize(("speed", "amp", "device", "more", "wanted", "said"), PRESETS)
+def test_presets(speed, amp, device, more, wanted, said, monkeypatch):
+    """Nothing runs on a GPU here."""
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (9, 0))
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: True)
-    gpu = torch.device("cuda", 0)
-    auto, _ = resolve("auto", False, gpu)
-    assert auto == Fast(channels_last=True, fused=True, prefetch=True, autotune=True)
-    assert not resolve("auto", False, gpu, deterministic=True)[0].autotune
-    best, _ = resolve("max", False, gpu)
-    assert best.amp == "bfloat16"
-    assert best.compile
-    assert best.cuda_graph
-    assert best.tf32
-    many, notes = resolve({"preset": "max", "cuda_graph": True}, False, gpu, world_size=8)
-    assert not many.cuda_graph
-    assert "8" in notes[0]
-    assert optimizer_options(torch.optim.Adam, {}, best, gpu) == {"capturable": True, "fused": True}
-    assert optimizer_options(torch.optim.Adam, {"foreach": True}, best, gpu) == {}
+    chosen, notes = resolve(speed, amp, device, **more)
+    assert chosen == wanted
+    assert len(notes) == bool(said)
+    assert said in "".join(notes)
+
+
+def test_what_a_processor_gets():
+    auto, notes = resolve("auto", False, CPU)
+    assert (auto.amp, auto.compile, auto.fused, notes) == (
+        *(None, False, True),
+        [],
+    )
+    assert resolve("max", False, CPU)[0].amp == ("bfloat16" if has_bfloat16() else None)
+    assert optimizer_options(torch.optim.Adam, {}, auto, CPU) == {"fused": True}
+    assert optimizer_options(torch.optim.Adam, {"foreach": True}, auto, CPU) == {}
 
 
 def test_tf32_is_set_by_the_new_switches_and_put_back():
@@ -347,15 +202,10 @@ def test_tf32_is_set_by_the_new_switches_and_put_back():
     if not hasattr(places[0], "fp32_precision"):
         pytest.skip("torch before 2.9")
     before = [place.fp32_precision for place in places]
-    try:
-        places[0].fp32_precision = "ieee"
-        for wanted, precision in ((True, "tf32"), (False, "ieee")):
-            with torch_settings(Fast(tf32=wanted), False, torch.device("cuda", 0)):
-                assert [place.fp32_precision for place in places] == [precision] * 2
-            assert [place.fp32_precision for place in places] == ["ieee", before[1]]
-    finally:
-        for place, value in zip(places, before):
-            place.fp32_precision = value
+    for wanted, precision in ((True, "tf32"), (False, "ieee")):
+        with torch_settings(Fast(tf32=wanted), False, GPU):
+            assert [place.fp32_precision for place in places] == [precision] * 2
+        assert [place.fp32_precision for place in places] == before
 
 
 EVERYTHING = [

@@ -110,30 +110,10 @@ def test_weights_of_another_network(train, x2, tmp_path, capsys):
     assert "model.backbone.num_blocks=1" in capsys.readouterr().err
     assert train(f"load_from={path}", "model.backbone.res_scale=0.1", config=config(2)) == 2
     assert "model.backbone.res_scale=1.0" in capsys.readouterr().err
+    assert train(f"load_from={path}", "model.backbone.img_range=1.0", config=config(2)) == 2
+    assert "model.backbone.img_range=255.0" in capsys.readouterr().err
     assert train("load_from=absent.pt", config=config(2)) == 2
     assert "absent.pt" in capsys.readouterr().err
-
-
-def test_weights_of_another_range_are_folded(train, tmp_path, capsys):
-    torch.manual_seed(7)
-    unit = EDSR(scale=2, img_range=1.0, **SHAPE)
-    path = tmp_path / "unit.safetensors"
-    facts = {"type": "EDSR", "scale": 2, "img_range": 1.0, **SHAPE}
-    save_safetensors(path, unit.state_dict(), facts)
-    state = start_from(train, tmp_path / "work", 2, path)
-    assert "range 0..1 folded to 0..255" in capsys.readouterr().out
-    byte = EDSR(scale=2, **SHAPE)
-    byte.load_state_dict(state)
-    x = torch.rand(1, 3, 9, 7)
-    torch.testing.assert_close(byte(x), unit(x), rtol=1e-5, atol=1e-5)
-    # Gates see the range: there it is told.
-    gated = {**facts, "attention": "bam"}
-    save_safetensors(
-        path, EDSR(scale=2, img_range=1.0, attention="bam", **SHAPE).state_dict(), gated
-    )
-    still = ["max_iters=1", f"load_from={path}", "model.backbone.attention=bam"]
-    assert train(*still, work_dir=tmp_path / "no", config=config(2)) == 2
-    assert "model.backbone.img_range=1.0" in capsys.readouterr().err
 
 
 def test_the_docs_example_of_weights_that_learn_otherwise(options, x2, tmp_path):

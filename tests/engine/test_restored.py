@@ -42,7 +42,6 @@ def put(*keys_and_value):
 
 STATE = ("optimizer", "state", 0)
 GROUP = ("optimizer", "param_groups", 0)
-SCHEDULE = ("param_schedulers", 0)
 WEIGHT = "backbone.conv_first.weight"
 CHANGES = {
     "no meta": put("meta", True),
@@ -52,11 +51,8 @@ CHANGES = {
     "a moment of another size": put(*STATE, "exp_avg", torch.zeros(1)),
     "a moment that is sparse": put(*STATE, "exp_avg", torch.zeros(8, 3, 3, 3).to_sparse()),
     "nothing of a weight": put("optimizer", "state", 0, None),
-    "no moments": put(*STATE, {"step": torch.tensor(6.0), "exp_avg": torch.zeros(8, 3, 3, 3)}),
-    "a text as learning rate": put(*GROUP, "lr", "x"),
-    "amsgrad without its moments": put(*GROUP, "amsgrad", True),
+    "another optimiser": lambda content: content["optimizer"]["param_groups"][0].pop("betas"),
     "other weights": put(*GROUP, "params", [0, 0, 0]),
-    "a schedule of text": put(*SCHEDULE, "_global_step", "6"),
 }
 
 

@@ -15,7 +15,6 @@ import psutil
 import pytest
 import torch
 
-from superres.engine.hooks.trace import TraceHook
 from superres.engine.run_log import RunLog
 from superres.engine.train.checkpoint import (
     iteration_files,
@@ -72,10 +71,9 @@ def test_a_loss_that_is_not_finite_stops_the_run(train, tmp_path, capsys):
 
 def test_a_work_dir_that_cannot_be(train, tmp_path, capsys):
     (tmp_path / "file").write_text("")
-    assert train(work_dir=tmp_path / "file") == 2
-    assert "in the way" in capsys.readouterr().err
-    assert train(work_dir=tmp_path / "file" / "below") == 2
-    assert "in the way" in capsys.readouterr().err
+    for folder in (tmp_path / "file", tmp_path / "file" / "below"):
+        assert train(work_dir=folder) == 2
+        assert f"work dir {folder}: cannot be written" in capsys.readouterr().err
 
 
 # Trains in a process whose data-loader worker kills itself: while the loader is made, which waits
@@ -191,14 +189,6 @@ def test_what_finds_no_room_in_the_log_is_written_later(tmp_path, capsys):
     assert [line["text"] for line in read_trace(log)] == ["one", "two", "three"]
 
 
-def test_a_line_of_a_trace_that_was_cut_off_stays_by_itself(tmp_path):
-    path = tmp_path / "trace.jsonl"
-    path.write_text('{"iter": 1, "lo')
-    hook = TraceHook(path)
-    hook._append(b'{"iter": 2}\n')
-    assert path.read_text() == '{"iter": 1, "lo\n{"iter": 2}\n'
-
-
 def test_a_signal_during_a_validation_saves(train, options, world, tmp_path, monkeypatch, capsys):
     from superres.evaluation import extra_metrics
 
@@ -298,11 +288,13 @@ def test_a_mistake_leaves_an_earlier_run_where_it_is(train, tmp_path, capsys):
 
 def test_a_checkpoint_that_cannot_be_written_names_the_one_before_it(tmp_path):
     (tmp_path / "taken").mkdir()  # tests/faults fills disks
-    with pytest.raises(UserError, match=r"could not save .* Make room and start again"):
-        save_atomically({}, tmp_path / "taken")
-    (tmp_path / "iter_7.pth").touch()
-    with pytest.raises(UserError, match=r"iter_7\.pth, is whole; make room, continue with"):
-        save_atomically({}, tmp_path / "taken")
+    for said in (
+        "taken .* Make room and start again",
+        r"iter_7\.pth, is whole; make room, continue",
+    ):
+        with pytest.raises(UserError, match=f"could not save .*{said}"):
+            save_atomically({}, tmp_path / "taken")
+        (tmp_path / "iter_7.pth").touch()
 
 
 def test_a_filesystem_without_locks_is_told(tmp_path, monkeypatch):

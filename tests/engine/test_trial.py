@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from superres.cli.main import main
 
-from .conftest import CONFIG
+from .conftest import CONFIG, ROOT
 
 
 def tried(options, work, *extra):
@@ -24,6 +26,15 @@ def test_it_says_what_a_training_takes_and_leaves_nothing(options, tmp_path, cap
     assert "max_iters = 3000 (300000)" in said
     assert "model.backbone.channels = 8 (64)" in said
     assert list(tmp_path.iterdir()) == []
+
+
+def test_notes_on_a_config_are_said_once(options, tmp_path, caplog):
+    """Of one that is made of parts, and so is its own base, as a translated one is."""
+    text = Path(CONFIG).read_text().replace("'../_base_", f"'{ROOT}/configs/_base_")
+    (tmp_path / "mine.py").write_text(text + "log_processor = dict(window_size=9)\n")
+    command = ["train", str(tmp_path / "mine.py"), "--check", "--work-dir", str(tmp_path / "work")]
+    assert main([*command, "--cfg-options", *options]) == 0
+    assert caplog.text.count("log_processor (") == 1
 
 
 def test_a_run_that_is_there_is_not_touched(train, options, tmp_path, capsys):

@@ -47,7 +47,7 @@ from superres.cli.quickstart import PHOTOGRAPHS
 from superres.engine.config.load import load_config
 from superres.engine.config.values import to_plain
 from superres.engine.train.optim import optim_config, schedulers
-from superres.engine.train.speed.options import Fast
+from superres.engine.train.speed import Fast
 from superres.engine.train.step import TrainStep
 from superres.imaging.io import read_image
 from superres.imaging.photographs import photograph

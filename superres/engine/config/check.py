@@ -5,8 +5,6 @@ Each check raises one :class:`~superres.errors.UserError` that names the key.
 
 from __future__ import annotations
 
-import inspect
-import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -18,46 +16,21 @@ from superres.checkpoints.networks import full_config
 from superres.errors import UserError
 from superres.models.layers.backbone import on_meta, with_scale
 
-from .ecosystem import OPTIMISER
-from .mmengine_hooks import ITERATIONS, type_name
+from .ecosystem import ITERATIONS, OPTIMISER, type_name
 from .values import (
-    KINDS,
+    MISSING,
     accepted_arguments,
     blame,
     check_types,
     find_type,
     get,
+    kind_of,
     require,
     scales_of,
     to_plain,
     use_scope,
     walk,
 )
-
-_KINDS = {
-    "dict": "model model.backbone train_dataloader train_dataloader.dataset optim_wrapper "
-    "optim_wrapper.optimizer",
-    "dict or None": "optim_wrapper.clip_grad optim_wrapper.paramwise_cfg auto_scale_lr visualizer",
-    "list or None": "param_scheduler custom_hooks recompute freeze vis_backends "
-    "visualizer.vis_backends",
-    "list": "train_dataloader.dataset.pipeline",
-    "path or None": "load_from work_dir",
-    "count": "max_iters global_batch_size log_interval accumulate train_dataloader.prefetch_factor",
-    "count or None": "val_interval checkpoint_interval max_keep_checkpoints",
-    "count or 0": "num_workers",
-    "number": "optim_wrapper.optimizer.lr",
-    "amount": "train_dataloader.dataset.cache_gib eval_dataset.cache_gib",
-    "numbers": "param_scheduler.*.milestones param_scheduler.*.periods",
-    "number or None": "param_scheduler.*.step_size param_scheduler.*.T_max param_scheduler.*.gamma "
-    "param_scheduler.*.total_steps param_scheduler.*.eta_min param_scheduler.*.eta_max "
-    "param_scheduler.*.power",
-    "seed or None": "seed",
-    "yes or no": "deterministic auto_scale_lr.enable",
-    "yes or no or None": "resume",
-    "level or None": "log_level",
-    "start method or None": "train_dataloader.start_method",
-}
-"""What a key must be where it is there, * being a place in a list; see :data:`.values.KINDS`."""
 
 _TAKES = {
     "optim_wrapper.clip_grad": "type max_norm norm_type error_if_nonfinite foreach clip_value",
@@ -82,11 +55,9 @@ def check_config(cfg: Config, world_size: int = 1) -> None:
         UserError: naming the key.
     """
     use_scope()
-    for key in ("model", "train_dataloader", "optim_wrapper", "scale"):
-        if key not in cfg:
-            raise UserError(f"config: missing top-level key {key!r}; start from configs/_base_")
-    if isinstance(cfg.train_dataloader, dict) and "dataset" not in cfg.train_dataloader:
-        raise UserError("config: train_dataloader has no 'dataset', a dict(type='PairedDataset')")
+    for key in ("model", "train_dataloader.dataset", "optim_wrapper", "scale"):
+        if get(cfg._cfg_dict, key) is MISSING:
+            raise UserError(f"config: missing key {key!r}; start from configs/_base_")
     check_shapes(cfg)
     check_scale(cfg)
     check_batch(cfg, world_size)
@@ -101,21 +72,15 @@ def check_shapes(cfg: Config) -> None:
         UserError: naming the key.
     """
     stated = dict(walk(cfg))
-    kinds = {path: kind for kind, paths in _KINDS.items() for path in paths.split()}
     for path, value in stated.items():
-        if kind := kinds.get(re.sub(r"\.\d+\.", ".*.", path)):
-            require(path, value, kind)
+        require(path, value, kind_of(path))
     for path, known in _TAKES.items():
         if unknown := [key for key in stated.get(path) or () if key not in known.split()]:
             known = known.replace(" ", ", ")
             raise UserError(f"config: {path} has no key {unknown[0]!r}; known: {known}")
-    backends = ("vis_backends", "visualizer.vis_backends")
-    for path in ("param_scheduler", "train_dataloader.dataset.pipeline", *backends):
-        for i, entry in enumerate(stated.get(path) or ()):
-            if not isinstance(entry, dict) or "type" not in entry:
-                raise UserError(f"config: {path}.{i} = {entry!r} must be a dict with a type")
-            if path == "param_scheduler" and entry.get("by_epoch", True):  # mmengine's default
-                raise UserError(f"config: {path}.{i}: {ITERATIONS}; write by_epoch=False")
+    for i, entry in enumerate(stated.get("param_scheduler") or ()):
+        if isinstance(entry, dict) and entry.get("by_epoch", True):  # mmengine's default
+            raise UserError(f"config: param_scheduler.{i}: {ITERATIONS}; write by_epoch=False")
     if stated.get("train_dataloader.dataset.pipeline") == []:
         raise UserError("config: train_pipeline is empty; PackInputs is its last step")
     if "optim_wrapper.optimizer.type" not in stated:
@@ -147,12 +112,12 @@ def check_batch(cfg: Config, world_size: int = 1) -> None:
     Raises:
         UserError: naming the key.
     """
-    batch, parts = cfg.get("global_batch_size", world_size), cfg.get("accumulate", 1)
-    what = f"config: global_batch_size = {batch} cannot be shared equally by {world_size} processes"
-    if batch % world_size:
-        raise UserError(f"{what}; choose a multiple of {world_size}")
-    if batch // world_size % parts:
-        raise UserError(f"{what} in parts of accumulate = {parts}; choose one that divides")
+    parts = cfg.get("accumulate", 1)
+    batch, share = cfg.get("global_batch_size", world_size), world_size * parts
+    if batch % share:
+        of = f"{world_size} processes" + (f", each in accumulate = {parts} parts" * (parts > 1))
+        what = f"config: global_batch_size = {batch} cannot be shared equally by {of}"
+        raise UserError(f"{what}; choose a multiple of {share}")
 
 
 def scale_lr(cfg: Config) -> str:
@@ -211,7 +176,7 @@ def network_differences(
 
 
 def check_network(cfg: Config) -> int | None:
-    """The backbone's arguments are of their kinds, it can be built, and images fit it.
+    """The backbone can be built, and images fit it.
 
     Returns:
         The channels it takes, 1 or 3; None where that cannot be known.
@@ -224,11 +189,6 @@ def check_network(cfg: Config) -> int | None:
     if cls is None:
         return None
     ours = cls.__module__.startswith("superres.")
-    parameters = inspect.signature(cls).parameters
-    for key, value in node.items() if ours else ():  # others' defaults may mean something else
-        known = key in parameters and key not in ("scale", "scales")
-        if known and (kind := _expected(value, parameters[key].default)):
-            raise UserError(f"config: model.backbone.{key} = {value!r} must be {kind}")
     full = full_config(node)
     stated = [full[key] for key in ("in_channels", "out_channels") if type(full.get(key)) is int]
     if stated:
@@ -242,21 +202,10 @@ def check_network(cfg: Config) -> int | None:
     if not set(scales_of(cfg)) <= set(scales):
         of = f"is for scale {' and '.join(map(str, scales))}, by its attribute `scale`"
         raise UserError(f"{where} {of}, and the config has scale = {to_plain(cfg.scale)}")
-    radius = getattr(network, "receptive_radius", None)
-    if radius is not None and not (isinstance(radius, int | float) and radius >= 0):
-        raise UserError(f"{where}.receptive_radius = {radius!r} must be a number, or None: unknown")
+    require(
+        "model.backbone.receptive_radius", getattr(network, "receptive_radius", 0), "amount or None"
+    )
     return _channels_of_own(network, stated[:1], node["type"])
-
-
-def _expected(value: Any, default: Any) -> str:
-    """What an argument must be, by its default; '' if it is that."""
-    if isinstance(default, tuple):
-        entries = value if isinstance(value, (list, tuple)) and value else [None]
-        none = value is None and isinstance(default[0], float)
-        right = none or not any(_expected(v, default[0]) for v in entries)
-        return "" if right else f"a list such as {list(default)}"
-    kind = {bool: "yes or no", int: "count", float: "number"}.get(type(default))
-    return "" if kind is None or KINDS[kind][0](value) else KINDS[kind][1]
 
 
 def _channels_of_own(network: torch.nn.Module, stated: list[int], name: str) -> int | None:

@@ -1,4 +1,4 @@
-"""OpenMMLab's config keys: translated into superres's when a config is loaded, or refused by name.
+"""OpenMMLab's config keys and hooks: translated into superres's, or refused by name.
 
 A config may state what mmengine's Runner reads: ``resume``, ``randomness``, ``default_hooks``,
 ``env_cfg``, ``train_cfg``, the arguments of a DataLoader, mmengine's own hooks. What has a
@@ -6,24 +6,28 @@ counterpart is moved to it, so that the rest of the program knows one spelling. 
 differently is an error that says what to write. What changes nothing here is named in a warning.
 
 Where both spellings are there, the one that was written last wins: on the command line, else in
-the file that inherits from the other. The files of ``configs/_base_`` hold defaults, so anything
-wins over them. Two that contradict each other in one place are an error.
+the file that inherits from the other (see :func:`overrule`). The files of ``configs/_base_`` hold
+defaults, so anything wins over them. Two that contradict each other in one place are an error.
 """
 
 from __future__ import annotations
 
+import inspect
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import mmengine.hooks
 from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.runner.priority import Priority, get_priority
 
 from superres.errors import UserError, did_you_mean
+from superres.registry import HOOKS
 
-from .mmengine_hooks import DEFAULT_HOOKS, ITERATIONS, translate_hooks, type_name
-from .reading import Source
-from .values import require
+from .values import MISSING, blame, drop, find_type, get, kind_of, put, require, to_plain
 
+ITERATIONS = "training counts iterations, not epochs"
 _ADVICE = {
     "default_hooks": "superres's own hooks have a fixed order; one of yours stands in custom_hooks",
     "default_hooks.checkpoint": "checkpoints are whole and lie in the work dir, --work-dir DIR; of "
@@ -55,9 +59,6 @@ SECTIONS = tuple(path for path in _ADVICE if "." not in path)
 SCALARS = ("resume", "launcher", "log_level")
 """mmengine's keys that are superres's, too."""
 
-_OUR_LOADER = ("dataset", "start_method", "prefetch_factor")
-"""superres's own keys of ``train_dataloader``, which stay as they are."""
-
 OPTIMISER = "write optim_wrapper = dict(type='OptimWrapper', optimizer=dict(type='Adam', lr=1e-4))"
 _SETS = "write val_sets = [...] and test_sets = [...]: names below data_root, or folders"
 _SCORES = "write protocols = 'mmediting-rgb', or a dict from set to protocol"
@@ -86,46 +87,44 @@ REFUSED = {
 }
 """Top-level keys of mmengine and mmcv that are not read, and what to write instead."""
 
-
-def _never(path: str, value: Any) -> int | None:
-    """mmengine writes -1 for 'never' and for 'no limit'."""
-    return None if type(value) is int and value in (-1, 0) else require(path, value, "count")
-
-
-def _best(path: str, value: Any) -> str | None:
-    """``'PSNR'`` and ``['PSNR']`` as ``'psnr'``, ``'Set5/SSIM'`` as ``'Set5/ssim'``."""
-    names = value if isinstance(value, list | tuple) else [value]
-    if len(names) != 1:
-        raise UserError(f"config: {path} = {value!r}: there is one best.pth; name one metric")
-    metric = r"(?i)(?<![^/])(psnr|ssim)(?=@|$)"
-    return names[0] and re.sub(metric, lambda found: found[0].lower(), str(names[0]))
-
-
-_START_METHOD = "train_dataloader.start_method"
-_SAME: dict[str, tuple[str, str | Callable[[str, Any], Any] | None]] = {
-    "randomness.seed": ("seed", "seed or None"),
-    "randomness.deterministic": ("deterministic", "yes or no"),
-    "train_cfg.max_iters": ("max_iters", "count"),
-    "train_cfg.val_interval": ("val_interval", "count"),
-    "default_hooks.checkpoint.interval": ("checkpoint_interval", _never),
-    "default_hooks.checkpoint.max_keep_ckpts": ("max_keep_checkpoints", _never),
-    "default_hooks.checkpoint.save_best": ("save_best", _best),
-    "default_hooks.logger.interval": ("log_interval", "count"),
-    "env_cfg.cudnn_benchmark": ("speed.autotune", "yes or no"),
-    "env_cfg.mp_cfg.mp_start_method": (_START_METHOD, None),
-    "train_dataloader.multiprocessing_context": (_START_METHOD, None),
-    "train_dataloader.batch_size": ("global_batch_size", "count"),
-    "train_dataloader.num_workers": ("num_workers", None),
-    "train_dataloader.pin_memory": ("train_dataloader.pin_memory", "yes or no"),
-    "env_cfg.dist_cfg.backend": ("env_cfg.dist_cfg.backend", "backend"),
-    "env_cfg.dist_cfg.timeout": ("env_cfg.dist_cfg.timeout", "seconds"),
+_SAME = {
+    "fast": "speed",  # its older name, which load_config replaces
+    "randomness.seed": "seed",
+    "randomness.deterministic": "deterministic",
+    "train_cfg.max_iters": "max_iters",
+    "train_cfg.val_interval": "val_interval",
+    "default_hooks.checkpoint.interval": "checkpoint_interval",
+    "default_hooks.checkpoint.max_keep_ckpts": "max_keep_checkpoints",
+    "default_hooks.checkpoint.save_best": "save_best",
+    "default_hooks.logger.interval": "log_interval",
+    "env_cfg.cudnn_benchmark": "speed.autotune",
+    "env_cfg.mp_cfg.mp_start_method": "train_dataloader.start_method",
+    "train_dataloader.multiprocessing_context": "train_dataloader.start_method",
+    "train_dataloader.batch_size": "global_batch_size",
+    "train_dataloader.num_workers": "num_workers",
 }
-"""OpenMMLab's spelling: ours, and the kind of the value or what converts it; None: whoever reads it
-checks it."""
+"""Other spellings of our keys."""
+
+_OURS = (
+    *("train_dataloader.dataset", "train_dataloader.start_method", "train_dataloader.pin_memory"),
+    *("train_dataloader.prefetch_factor", "env_cfg.dist_cfg.backend", "env_cfg.dist_cfg.timeout"),
+)
+"""Keys within :data:`SECTIONS` that stay as they are."""
+
+DEFAULT_HOOKS = {
+    "checkpoint": "CheckpointHook",
+    "logger": "LoggerHook",
+    "timer": "IterTimerHook",
+    "param_scheduler": "ParamSchedulerHook",
+    "sampler_seed": "DistSamplerSeedHook",
+    "runtime_info": "RuntimeInfoHook",
+}
+"""mmengine's own; others in ``default_hooks`` are like custom ones, but for ``visualization``,
+which is every toolbox's own."""
 
 _MUST: dict[str, tuple[Any, ...]] = {
     **{f"default_hooks.{name}.type": (kind,) for name, kind in DEFAULT_HOOKS.items()},
-    **{f"default_hooks.{name}": ({},) for name in ("checkpoint", "logger", "param_scheduler")},
+    **{f"default_hooks.{name}": () for name in ("checkpoint", "logger", "param_scheduler")},
     **dict.fromkeys(("default_hooks.checkpoint.by_epoch", "train_cfg.by_epoch"), (False,)),
     "default_hooks.checkpoint.rule": (None, "greater", ["greater"]),
     "train_cfg.type": ("IterBasedTrainLoop",),
@@ -140,38 +139,52 @@ _MUST: dict[str, tuple[Any, ...]] = {
 }
 """The values that say what is done anyway, where others would train or score differently."""
 
-_QUIET: dict[str, tuple[Any, ...]] = {
-    **dict.fromkeys(
-        ("save_optimizer", "save_last", "save_param_scheduler", "ignore_last"), (True,)
-    ),
-    **dict.fromkeys(("persistent_workers", "drop_last", "round_up", "diff_rank_seed"), (True,)),
-    "priority": ("VERY_HIGH", "NORMAL", "BELOW_NORMAL", "LOW", "VERY_LOW"),
-    "log_metric_by_epoch": (False,),
-    "opencv_num_threads": (0,),
-    "val_begin": (0, 1),
-    "init_backend": ("torch",),
-    "out_dir": ("work_dirs", "./work_dirs", "./work_dirs/"),
-}
-"""By the last part of a key: what needs no word, as it is what is done. The rest changes nothing
-here, and that is said."""
 
-_BELOW: dict[str, dict[str, None]] = {
-    "train_dataloader": dict.fromkeys(_OUR_LOADER),
-    "default_hooks": {"visualization": None},
-}
-"""The known keys directly inside a dotted key."""
-for _path in (*_SAME, *_MUST):
-    while "." in _path:
-        _path, _, _key = _path.rpartition(".")
-        _BELOW.setdefault(_path, {})[_key] = None
+def _below(path: str) -> dict[str, None]:
+    """The known keys directly inside a dotted key, in their order."""
+    known = (*_SAME, *_OURS, *_MUST, "default_hooks.visualization")
+    inside = [key[len(path) + 1 :] for key in known if key.startswith(f"{path}.")]
+    return dict.fromkeys(key.partition(".")[0] for key in inside)
 
 
-def translate(cfg: Config, source: Source, processes: int = 1) -> list[str]:
+def overrule(later: Mapping[str, Any], earlier: dict) -> None:
+    """Remove from a config what a later one states in the other spelling.
+
+    Args:
+        later: what wins: a file's own content, or options, as a tree.
+        earlier: the tree that it is about to be merged into.
+    """
+    for theirs, ours in _SAME.items():
+        if get(later, theirs) is not MISSING:
+            drop(earlier, ours)
+        if get(later, ours) is not MISSING:
+            drop(earlier, theirs)
+    hooks = earlier.get("custom_hooks")
+    if "ema" in later and isinstance(hooks, list):
+        earlier["custom_hooks"] = [hook for hook in hooks if not _averages(hook)]
+    if any(map(_averages, later.get("custom_hooks") or ())):
+        earlier.pop("ema", None)
+
+
+def _move(root: dict, theirs: str, ours: str, value: Any, defaults: Sequence[Mapping]) -> None:
+    """Give ``ours`` the value of ``theirs``.
+
+    Raises:
+        UserError: both are there, and differ.
+    """
+    here = get(root, ours)
+    if here is not MISSING and here != value and all(get(d, ours) != here for d in defaults):
+        what = f"config: {theirs} asks for {ours} = {value!r}, but {ours} = {here!r} is there"
+        raise UserError(f"{what} as well; remove one of them")
+    put(root, ours, value)
+
+
+def translate(cfg: Config, defaults: Sequence[Mapping] = (), processes: int = 1) -> list[str]:
     """Move what is in OpenMMLab's spelling to superres's keys, in place.
 
     Args:
         cfg: as read.
-        source: where each key was written.
+        defaults: what the files of ``configs/_base_`` state, over which anything wins.
         processes: of the run: ``train_dataloader.batch_size`` is that of one.
 
     Returns:
@@ -185,31 +198,28 @@ def translate(cfg: Config, source: Source, processes: int = 1) -> list[str]:
         root["param_scheduler"] = [root["param_scheduler"]]
     if root.get("default_scope") not in (None, "superres", "mmengine"):
         notes.append("default_scope (types are looked up in superres, then mmengine)")
-    translate_hooks(root, source, notes)
-    sections = {section: root.pop(section) for section in SECTIONS if section in root}
-    loader = sections.get("train_dataloader")
-    if isinstance(loader, dict):
-        ours = {key: loader.pop(key) for key in _OUR_LOADER if key in loader}
-        root["train_dataloader"] = type(loader)(ours)
+    if isinstance(root.get("custom_hooks") or [], list):
+        _translate_hooks(root, defaults)
+    sections = {key: root.pop(key) for key in SECTIONS if key in root}
     for path, value in [leaf for name, node in sections.items() for leaf in _leaves(name, node)]:
         parent, _, key = path.rpartition(".")
-        if key == "_scope_":
+        what = f"config: {path} = {value!r}"
+        if key == "_scope_" or value == {}:
             continue
-        what, known = f"config: {path} = {value!r}", _BELOW.get(parent, ())
-        if value not in (None, {}) and path in _BELOW:
-            raise UserError(f"{what} must be a dict of {', '.join(_BELOW[path])}")
-        if path in _SAME and value != {}:
-            ours, kind = _SAME[path]
-            if kind is not None:
-                value = kind(path, value) if callable(kind) else require(path, value, kind)
-            if path == "train_dataloader.batch_size":
-                value *= processes
-            source.settle(root, path, ours, value)
+        if value is not None and (known := _below(path)):
+            raise UserError(f"{what} must be a dict of {', '.join(known)}")
+        if path in _OURS:
+            put(root, path, require(path, value, kind_of(path)))
+        elif path in _SAME:
+            value = _converted(path, value)
+            value = value * processes if key == "batch_size" else value
+            _move(root, path, _SAME[path], value, defaults)
         elif path in _MUST:
             if (type_name(value) if key == "type" else value) not in _MUST[path]:
                 hook = key == "type" and path.startswith("default_hooks.")
                 raise UserError(f"{what}: {_advice('default_hooks' if hook else path)}")
-        elif value not in (None, {}, *_QUIET.get(key, ())):
+        elif value is not None:
+            known = _below(parent)
             if key not in known and (near := did_you_mean(key, known, 0.8)):
                 raise UserError(f"{what}: no such key{near} Known: {', '.join(known)}")
             notes.append(f"{path} ({_advice(path)})")
@@ -218,14 +228,142 @@ def translate(cfg: Config, source: Source, processes: int = 1) -> list[str]:
 
 def _leaves(path: str, node: Any) -> Iterator[tuple[str, Any]]:
     """All values in one of :data:`SECTIONS`, by dotted key."""
-    if isinstance(node, dict) and node and path in _BELOW:
+    if isinstance(node, dict) and node and _below(path):
         for key, value in node.items():
             yield from _leaves(f"{path}.{key}", value)
     else:
         yield path, node
 
 
+def _converted(path: str, value: Any) -> Any:
+    """A value of theirs as ours: -1 of intervals is None, ``['PSNR']`` is ``'psnr'``."""
+    if path.startswith("default_hooks.checkpoint.") and value in (-1, 0):
+        return None
+    if path == "default_hooks.checkpoint.save_best":
+        names = value if isinstance(value, list | tuple) else [value]
+        if len(names) != 1:
+            raise UserError(f"config: {path} = {value!r}: there is one best.pth; name one metric")
+        metric = r"(?i)(?<![^/])(psnr|ssim)(?=@|$)"
+        return names[0] and re.sub(metric, lambda found: found[0].lower(), str(names[0]))
+    return require(path, value, kind_of(_SAME[path]))
+
+
 def _advice(path: str) -> str:
     while path not in _ADVICE:
         path = path.rpartition(".")[0]
     return _ADVICE[path]
+
+
+def type_name(kind: Any) -> str:
+    """``'mmengine.EMAHook'`` and the class itself as 'EMAHook'."""
+    name = kind if isinstance(kind, str) else getattr(kind, "__name__", repr(kind))
+    return re.split(r"\.|::", name)[-1]
+
+
+# -- hooks -----------------------------------------------------------------------------------------
+
+_INSTEAD = {
+    "CheckpointHook": "write checkpoint_interval, max_keep_checkpoints and save_best, or "
+    "default_hooks = dict(checkpoint=dict(interval=N))",
+    "LoggerHook": "write log_interval = N, or default_hooks = dict(logger=dict(interval=N))",
+    "EMAHook": "validation would not see its average; write ema = 0.999",
+    "NPUProfilerHook": "use ProfilerHook",
+    "NaiveVisualizationHook": "use 'superres test --save-images', or tensorboard = True",
+    "PrepareTTAHook": "use 'superres test --self-ensemble'",
+    **dict.fromkeys(("ParamSchedulerHook", "IterTimerHook"), "the training loop does this itself"),
+    **dict.fromkeys(("RuntimeInfoHook", "DistSamplerSeedHook"), "the training loop does this"),
+    "ExponentialMovingAverageHook": "write ema = 0.999",  # MMagic's and MMEditing's
+    "BasicVisualizationHook": "write tensorboard = True",
+    "EvaluationHook": "write val_interval = N and save_best",  # ours
+}
+"""What stands for a hook, or for one that inherits from it: beside the loop, it would step the
+learning rate twice, or average weights that validation never sees."""
+
+
+def _translate_hooks(root: dict, defaults: Sequence[Mapping]) -> None:
+    """Take hooks out of ``custom_hooks`` that something else stands for; put further default ones
+    in front."""
+    theirs, kept, averages = root.get("default_hooks"), [], []
+    known = (*DEFAULT_HOOKS, "visualization")
+    more = [n for n in theirs if n not in known] if isinstance(theirs, dict) else []
+    entries = [(f"default_hooks.{name}", theirs.pop(name)) for name in more]
+    entries = [entry for entry in entries if entry[1] is not None]
+    entries += [(f"custom_hooks.{i}", one) for i, one in enumerate(root.get("custom_hooks") or [])]
+    for path, entry in entries:
+        if not isinstance(entry, dict) or "type" not in entry:
+            own = f"; mmengine's own are {', '.join(DEFAULT_HOOKS)}" if path[0] == "d" else ""
+            raise UserError(f"config: {path} = {entry!r} must be a dict with a type{own}")
+        name, kind = type_name(entry["type"]), _class_of(entry)
+        if not (isinstance(kind, type) and issubclass(kind, Hook)) and find_type(entry["type"]):
+            what = "a class of mmengine.hooks.Hook that is registered in superres.registry.HOOKS"
+            raise UserError(f"config: {path}.type = {name!r} is not a hook: {what}")
+        ancestors = getattr(kind, "__mro__", ())
+        if mmengine.hooks.ProfilerHook in ancestors and entry.get("by_epoch", True):
+            raise UserError(f"config: {path}: {name}: {ITERATIONS}; write by_epoch=False")
+        own = ("mmengine.hooks.", "superres.engine.hooks.")
+        names = [base.__name__ for base in ancestors if base.__module__.startswith(own)] or [name]
+        like = next(filter(_INSTEAD.__contains__, names), "")
+        if _averages(entry):
+            averages.append(path)
+            if averages[1:]:
+                raise UserError(f"config: {' and '.join(averages)} average; remove one of them")
+            _move(root, path, "ema", _ema(path, entry), defaults)
+        elif not like:
+            kept.append(entry)
+        else:
+            of = f", a kind of {like}," if like != name else ""
+            raise UserError(f"config: {path}: {name}{of} cannot be used here; {_INSTEAD[like]}")
+    if entries:
+        root["custom_hooks"] = kept
+
+
+def _class_of(entry: Any) -> Any:
+    """The class of a hook's dict, where there is one."""
+    kind = entry.get("type") if isinstance(entry, dict) else None
+    return HOOKS.get(kind) if isinstance(kind, str) else kind
+
+
+def _averages(entry: Any) -> bool:
+    """Whether it is mmengine's or our EMAHook, for which the key ``ema`` stands."""
+    return _class_of(entry) in (HOOKS.get("superres.EMAHook"), mmengine.hooks.EMAHook)
+
+
+def _ema(path: str, entry: dict) -> float | dict[str, Any]:
+    """``dict(type='EMAHook', momentum=...)``, mmengine's or ours, as the key ``ema``."""
+    usual = inspect.signature(mmengine.hooks.EMAHook).parameters
+    ema = {"decay": 1 - require(f"{path}.momentum", entry.get("momentum", 0.0002), "share")}
+    for key, value in entry.items():
+        if key in ("decay", "begin", "begin_iter", "interval", "priority"):
+            ema[key.removesuffix("_iter")] = value
+        elif key not in ("type", "_scope_", "momentum") and (
+            key not in usual or value != usual[key].default
+        ):
+            hint = "it is the exponential one, by momentum, begin_iter, interval and priority"
+            raise UserError(f"config: {path}: EMAHook cannot have {key} = {value!r}; {hint}")
+    return ema if ema.keys() - {"decay"} else ema["decay"]
+
+
+def build_hook(place: str, node: dict[str, Any]) -> Hook:
+    """A hook of the config, with the priority that it states.
+
+    Raises:
+        UserError: its arguments do not fit, or its priority is none; ``place`` is named.
+    """
+    with blame(place, node):
+        hook = HOOKS.build({key: value for key, value in node.items() if key != "priority"})
+    hook.priority = value = node.get("priority", hook.priority)
+    try:
+        get_priority("" if isinstance(value, bool) else value)
+    except (KeyError, ValueError, TypeError):
+        names = f"{', '.join(p.name for p in Priority)}, or a whole number from 0 to 100"
+        raise UserError(f"config: {place}.priority = {value!r} must be one of {names}") from None
+    return hook
+
+
+def test_hooks(cfg: Config) -> list[Hook]:
+    """Those of ``custom_hooks`` that have something to do in a test."""
+    return [
+        build_hook("custom_hooks", node)
+        for node in to_plain(cfg.get("custom_hooks") or [])
+        if "_test" in " ".join(Hook.get_triggered_stages(find_type(node["type"])))
+    ]

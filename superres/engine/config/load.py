@@ -14,7 +14,7 @@ import logging
 import math
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,9 +27,9 @@ from superres.interop.configs import recipe_of
 from superres.interop.openmmlab import evaluation
 from superres.paths import share_dir
 
-from .ecosystem import REFUSED, SCALARS, SECTIONS, translate
-from .reading import CHANGED, COMMAND_LINE, SETS, Source, read_config
-from .values import MISSING, accepted_arguments, get, put, to_plain, use_scope, walk
+from .ecosystem import REFUSED, SCALARS, SECTIONS, overrule, translate
+from .reading import SETS, Source, read_config
+from .values import accepted_arguments, blame, get, put, to_plain, use_scope, walk
 
 logger = logging.getLogger("superres")
 
@@ -53,11 +53,6 @@ _SCHEDULES_TO_THE_END = ("Linear", "Poly")  # mmengine's default end is never: t
 
 TOP_LEVEL = (*_DATASET.values(), *_TRANSFORM, "max_iters", "num_workers", "degradation")
 """Keys whose values are handed on."""
-
-
-def will_be_first() -> bool:
-    """Whether this process will be rank 0, before the processes are joined."""
-    return (os.environ.get("RANK") or os.environ.get("SLURM_PROCID") or "0") == "0"
 
 
 def planned_size(launcher: str | None) -> int:
@@ -96,6 +91,7 @@ def load_config(
     name: str | Config,
     options: list[str] | dict[str, Any] | None = None,
     launcher: str | None = None,
+    warn: Callable[[str], None] | None = None,
 ) -> Config:
     """Read a config, apply ``KEY=VALUE`` options, and hand on what stands at its top.
 
@@ -106,63 +102,57 @@ def load_config(
         options: as given to ``--cfg-options``, e.g. ``['scale=2', 'test_sets=[Set5,Set14]']``, or
             values by dotted key.
         launcher: instead of the config's, which says how many processes there are.
+        warn: called with what has no effect; default: a warning of rank 0.
 
     Raises:
         UserError: no such file, a syntax error (with file and line), an unknown key in the file
             or in ``options`` (with near matches).
     """
-    changes = options if isinstance(options, dict) else parse_options(options or [])
+    changes = to_plain(parse_options(options))
+    first = (os.environ.get("RANK") or os.environ.get("SLURM_PROCID") or "0") == "0"
+    warn = warn or (logger.warning if first else lambda _: None)
     use_scope()
-    cfg, source = _opened(name)
-    if "fast" in cfg:  # what speed was called
-        source.settle(cfg._cfg_dict, "fast", "speed", cfg._cfg_dict.pop("fast"))
-    _check_keys(cfg, source)
-    before = to_plain({key: cfg[key] for key in TOP_LEVEL if key in cfg})
-    if {"fast", "speed"} <= changes.keys():
-        raise UserError("--cfg-options: fast is the older name of speed; give one of them")
-    for key, value in to_plain(changes).items():
-        key = re.sub(r"^fast(?=\.|$)", "speed", key)
+    cfg, source = _opened(name, warn)
+    root = cfg._cfg_dict
+    if "fast" in root:  # what speed was called; an option may set a part of it
+        root["speed"] = root.pop("fast")
+    _check_keys(cfg, source, warn)
+    before, tree = to_plain({key: cfg[key] for key in TOP_LEVEL if key in cfg}), ConfigDict()
+    changes = {re.sub(r"^fast(?=\.|$)", "speed", k): v for k, v in changes.items()}
+    for key, value in changes.items():
         _check_option(cfg, key)
-        put(cfg._cfg_dict, key, value)
-        source.stated[key] = COMMAND_LINE
+        put(tree, key, value)
+    overrule(tree, root)
+    for key, value in changes.items():
+        put(root, key, value)
     for path, value in walk(cfg):
         if hasattr(value, "__qualname__"):  # registries take full names of classes, too
-            put(cfg._cfg_dict, path, f"{value.__module__}.{value.__qualname__}")
+            put(root, path, f"{value.__module__}.{value.__qualname__}")
         elif isinstance(value, str) and "${" in value:
             raise UserError(
                 f"config {cfg.filename}: {path} = {value!r}: such references are no longer read. "
                 "Leave the key out (scale and its like reach all parts), or let Python compute it"
             )
-    if cfg.get("custom_imports"):
-        try:
+    if cfg.get("custom_imports"):  # of an option; mmengine imports those of a file
+        with blame("custom_imports", None):
             import_modules_from_strings(**cfg.custom_imports)
-        except (ImportError, TypeError) as error:
-            cause = error.__cause__ or error.__context__ or error
-            hint = "modules are looked for in the current folder and PYTHONPATH"
-            raise UserError(f"config: custom_imports: {error} ({cause}); {hint}") from error
-    notes = translate(cfg, source, planned_size(launcher or cfg.get("launcher")))
+    notes = translate(cfg, source.defaults, planned_size(launcher or cfg.get("launcher")))
     if notes:
-        _warn(f"config {cfg.filename}: has no effect here: {'; '.join(notes)}")
+        warn(f"config {cfg.filename}: has no effect here: {'; '.join(notes)}")
     for key in cfg.keys() & SETS:  # a set called 291 is a name, not a number
-        several = isinstance(cfg[key], list | tuple)
-        sets = cfg[key] if several else [cfg[key]]
-        names = [str(one) if isinstance(one, int) else one for one in sets]
-        cfg[key] = names if several else names[0]
+        if isinstance(cfg[key], list | tuple):
+            cfg[key] = [str(one) if isinstance(one, int) else one for one in cfg[key]]
+        elif isinstance(cfg[key], int):
+            cfg[key] = str(cfg[key])
     hand_on(cfg, before)
     return cfg
 
 
-def _opened(name: str | Config) -> tuple[Config, Source]:
+def _opened(name: str | Config, warn: Callable[[str], None]) -> tuple[Config, Source]:
     """A config as its files or the Config object state it; another toolbox's in our words."""
     if isinstance(name, Config):
-        cfg, source = copy.deepcopy(name), Source()
-        if os.path.isfile(cfg.filename or ""):
-            as_file, source = read_config(Path(cfg.filename))
-            for key, _ in walk(cfg):
-                value, before = (get(one._cfg_dict, key) for one in (cfg, as_file))
-                if value is not MISSING and not isinstance(value, dict) and value != before:
-                    source.stated[key] = CHANGED
-        return cfg, source
+        there = os.path.isfile(name.filename or "")
+        return copy.deepcopy(name), read_config(Path(name.filename))[1] if there else Source()
     if not isinstance(name, str | os.PathLike):
         what = f"a {type(name).__name__} is not a config"
         raise UserError(f"{what}; pass its path, its name, or a Config")
@@ -175,7 +165,7 @@ def _opened(name: str | Config) -> tuple[Config, Source]:
             cfg, source = read_config(leaf)
         cfg.__dict__.update(_filename=str(path), _paths=recipe.paths)
     if messages:
-        _warn(f"config {path}: {'; '.join(messages)}")
+        warn(f"config {path}: {'; '.join(messages)}")
     return cfg, source
 
 
@@ -196,12 +186,7 @@ def their_keys(cfg: Config) -> Iterator[None]:
         raise UserError(f"{error}; {cfg.filename} has it as {paths[named]}") from error
 
 
-def _warn(text: str) -> None:
-    if will_be_first():
-        logger.warning(text)
-
-
-def _check_keys(cfg: Config, source: Source) -> None:
+def _check_keys(cfg: Config, source: Source, warn: Callable[[str], None]) -> None:
     """Tell of top-level keys that neither the program nor the config's own Python code reads.
 
     A leading underscore silences this. A config as a run leaves it in its work dir has lost that
@@ -224,7 +209,7 @@ def _check_keys(cfg: Config, source: Source) -> None:
         if near and not saved:
             raise UserError(f"{text}{near} (A value of your own starts with an underscore.)")
         if near or not saved:
-            _warn(text)
+            warn(text)
 
 
 def _check_option(cfg: Config, key: str) -> None:
@@ -232,26 +217,28 @@ def _check_option(cfg: Config, key: str) -> None:
     first = key.split(".")[0]
     if first in KEYS or first.startswith("_"):
         return
-    where = f"--cfg-options {key}:"
-    if first in REFUSED:
-        raise UserError(f"{where} {first} is not read here; {REFUSED[first]}")
-    if first in cfg:
-        own = f"only the config's own Python code uses {first!r}, before options are put in"
-        raise UserError(f"{where} {own}; set what it is used in ('superres print-config')")
     near = did_you_mean(first, KEYS) or f"; known: {', '.join(sorted(KEYS))}"
-    raise UserError(f"{where} the config has no key {first!r}{near}")
+    text = f"the config has no key {first!r}{near}"
+    if first in REFUSED:
+        text = f"{first} is not read here; {REFUSED[first]}"
+    elif first in cfg:
+        text = f"only the config's own Python code uses {first!r}, before options are put in"
+    raise UserError(f"--cfg-options {key}: {text}")
 
 
-def parse_options(options: list[str]) -> dict[str, Any]:
+def parse_options(options: list[str] | Mapping[str, Any] | None) -> dict[str, Any]:
     """``['a.b=1', 'c=[x,y]', 'd=dict(e=1)']`` to ``{'a.b': 1, 'c': ['x', 'y'], 'd': {'e': 1}}``.
 
-    Values are Python literals, ``dict(...)``, or mmengine's notation: text without quotes.
+    Values are Python literals, ``dict(...)``, or mmengine's notation: text without quotes. What is
+    a dict already is copied.
 
     Raises:
         UserError: an option without ``=``, or that cannot be read.
     """
+    if isinstance(options, Mapping):
+        return dict(options)
     parsed = {}
-    for option in options:
+    for option in options or ():
         key, sign, value = option.partition("=")
         if not sign or not key.strip():
             raise UserError(f"--cfg-options takes KEY=VALUE, found {option!r}")

@@ -1,12 +1,11 @@
-"""A config's files: read once, by mmengine, while noting what each of them states."""
+"""A config's files: read once, by mmengine, each with the rules of superres."""
 
 from __future__ import annotations
 
-import math
 import os
 import re
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,49 +16,25 @@ from mmengine.config import Config
 from superres.errors import UserError
 from superres.paths import share_dir
 
-from .values import MISSING, get, put, walk
+from .ecosystem import overrule
 
 SETS = ("train_set", "val_sets", "test_sets")
 """Keys whose values name sets of images."""
 
 _SUFFIXES = (".py", ".yml", ".yaml", ".json")
-COMMAND_LINE, CHANGED, LEAF = 0, 1, 2
-"""How far behind the command line: that itself, what was changed in a Config object, the config;
-then the files that it inherits from. Those of ``configs/_base_`` hold defaults, so anything wins
-over them."""
 
 
 @dataclass
 class Source:
-    """Where a config's values were written, so that of two spellings the later one can win.
+    """What a config was read from.
 
     Attributes:
         files: the config and all that it inherits from, outermost first.
-        stated: how far behind the command line each dotted key was written.
+        defaults: the contents of those in ``configs/_base_``.
     """
 
     files: list[Path] = field(default_factory=list)
-    stated: dict[str, float] = field(default_factory=dict)
-
-    def settle(self, root: dict, theirs: str, ours: str, value: Any) -> None:
-        """Give ``ours`` the value of ``theirs``, unless it was itself written later.
-
-        Raises:
-            UserError: both were written in one place, and differ.
-        """
-        here = get(root, ours)
-        near, far = self._depth(theirs), self._depth(ours)
-        if here is not MISSING and here != value and near == far < math.inf:
-            what = f"config: {theirs} asks for {ours} = {value!r}, but {ours} = {here!r} is there"
-            raise UserError(f"{what} as well; remove one of them")
-        if here is MISSING or near <= far:
-            put(root, ours, value)
-
-    def _depth(self, path: str) -> float:
-        def related(other: str) -> bool:
-            return f"{path}.".startswith(f"{other}.") or other.startswith(f"{path}.")
-
-        return min((far for key, far in self.stated.items() if related(key)), default=LEAF)
+    defaults: list[Mapping[str, Any]] = field(default_factory=list)
 
     def words(self) -> set[str]:
         """The words of the files' code that are assigned nothing there: names that it reads."""
@@ -108,47 +83,46 @@ def _message(file: Path, error: Exception) -> str:
 
 @contextmanager
 def _watched(source: Source, opened: list[Path]) -> Iterator[None]:
-    """Have mmengine tell of each file that it reads, and merge sets as wholes.
+    """Have mmengine tell of each file that it reads, and merge by our rules.
 
     mmengine merges dicts key by key, and refuses one in the place of another value. With a set
     (``train_set = dict(gt=..., lq=...)``), and where the base has no dict, as in ``ema = None``,
-    the later value stands instead of the earlier one.
+    the later value stands instead of the earlier one. So does a key in OpenMMLab's spelling.
 
     Args:
         source: is filled in.
         opened: the config; the files that are being read, where reading ends with an error.
     """
     read, merge = Config._file2dict, Config._merge_a_into_b
-    defaults, merging = share_dir("configs") / "_base_", False
+    shipped = share_dir("configs") / "_base_"
 
     def read_file(filename: str, *args: Any, **options: Any) -> Any:
         if source.files:
             opened.append(Path(filename))
         source.files.append(Path(filename))
         found = read(filename, *args, **options)
+        if shipped in Path(filename).resolve().parents:
+            source.defaults.append(found[0])
         if len(opened) > 1:
             opened.pop()
         return found
 
     def merge_keys(a: dict, b: dict, allow_list_keys: bool = False) -> dict:
-        nonlocal merging
-        if not merging:  # of a whole file
-            shipped = defaults in opened[-1].resolve().parents
-            level = math.inf if shipped else len(opened) - 1 + LEAF
-            for key, value in walk(a):
-                if not isinstance(value, dict):
-                    source.stated[key] = min(level, source.stated.get(key, math.inf))
-        outer, merging, b = merging, True, b.copy()
+        b = b.copy()
+        if not merging:
+            overrule(a, b)
         for key, value in a.items():
             whole = key in SETS or not isinstance(b.get(key, {}), dict)
             if whole and isinstance(value, dict):
                 value.pop("_delete_", None)
                 b.pop(key, None)
+        merging.append(a)
         try:
             return merge(a, b, allow_list_keys)
         finally:
-            merging = outer
+            merging.pop()
 
+    merging: list[dict] = []  # a file, and the dict in it that is being merged
     Config._file2dict, Config._merge_a_into_b = staticmethod(read_file), staticmethod(merge_keys)
     try:
         yield

@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 import json
 import math
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -44,10 +45,6 @@ KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "number": (_number, "a number"),
     "amount": (lambda value: _number(value) and value >= 0, "a number of at least 0"),
     "share": (lambda value: isinstance(value, float) and 0 < value < 1, "between 0 and 1"),
-    "numbers": (
-        lambda value: isinstance(value, list | tuple) and all(map(_number, value)),
-        "a list of numbers such as [4]",
-    ),
     "seconds": (lambda value: _number(value) and value > 0, "a number of seconds"),
     "seed": (lambda value: _whole(0)(value) and value < 2**63, "a whole number below 2**63"),
     "yes or no": (lambda value: isinstance(value, bool), "True or False"),
@@ -63,13 +60,47 @@ KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
 }
 """What a value must be: the test, and how a message says it."""
 
+_KEYS = {
+    "dict": "model model.backbone train_dataloader train_dataloader.dataset optim_wrapper "
+    "optim_wrapper.optimizer",
+    "dict or None": "optim_wrapper.clip_grad optim_wrapper.paramwise_cfg auto_scale_lr visualizer",
+    "list or None": "param_scheduler custom_hooks recompute freeze vis_backends "
+    "visualizer.vis_backends",
+    "list": "train_dataloader.dataset.pipeline",
+    "path or None": "load_from work_dir",
+    "count": "max_iters global_batch_size log_interval accumulate train_dataloader.prefetch_factor",
+    "count or None": "val_interval checkpoint_interval max_keep_checkpoints",
+    "count or 0": "num_workers",
+    "number": "optim_wrapper.optimizer.lr",
+    "amount": "train_dataloader.dataset.cache_gib eval_dataset.cache_gib",
+    "number or None": "param_scheduler.*.step_size param_scheduler.*.T_max param_scheduler.*.gamma "
+    "param_scheduler.*.total_steps param_scheduler.*.eta_min param_scheduler.*.eta_max "
+    "param_scheduler.*.power",
+    "seed or None": "seed",
+    "yes or no": "deterministic auto_scale_lr.enable train_dataloader.pin_memory",
+    "yes or no or None": "resume",
+    "level or None": "log_level",
+    "backend": "env_cfg.dist_cfg.backend",
+    "seconds": "env_cfg.dist_cfg.timeout",
+    "start method or None": "train_dataloader.start_method",
+}
+_KIND_OF = {key: kind for kind, keys in _KEYS.items() for key in keys.split()}
+"""What a key must be where it is there, * being a place in a list."""
 
-def require(path: str, value: Any, kind: str) -> Any:
+
+def kind_of(path: str) -> str | None:
+    """Which of :data:`KINDS` a dotted key must be; None where whoever reads it checks it."""
+    return _KIND_OF.get(re.sub(r"\.\d+\.", ".*.", path))
+
+
+def require(path: str, value: Any, kind: str | None) -> Any:
     """The value of a dotted key, which is of one of :data:`KINDS`; 'KIND or None' allows None.
 
     Raises:
         UserError: it is not.
     """
+    if kind is None:
+        return value
     of, none, _ = kind.partition(" or None")
     holds, words = KINDS[of]
     if not holds(value) and not (value is None and none):
@@ -86,8 +117,8 @@ def as_parts(speed: Any) -> dict[str, Any]:
 
 
 def get(node: Any, path: str) -> Any:
-    """The value of a dotted key, or ``MISSING``."""
-    for part in path.split("."):
+    """The value of a dotted key, or ``MISSING``; '' is the whole."""
+    for part in filter(None, path.split(".")):
         if not isinstance(node, dict) or part not in node:
             return MISSING
         node = node[part]
@@ -114,6 +145,14 @@ def put(root: Any, path: str, value: Any) -> None:
         elif isinstance(node, dict) and node.get(part) is None:
             node[part] = ConfigDict()
         node = node[part]
+
+
+def drop(root: Any, path: str) -> None:
+    """Remove a dotted key, where it is there."""
+    parent, _, key = path.rpartition(".")
+    node = get(root, parent)
+    if isinstance(node, dict):
+        node.pop(key, None)
 
 
 def walk(node: Any) -> list[tuple[str, Any]]:
@@ -172,14 +211,14 @@ def find_type(name: Any) -> Any:
     return next(filter(None, (reg.get(name) for reg in registry.ALL)), None)
 
 
-def known_types() -> list[str]:
-    """All names that a config may use as ``type``."""
+def known_types(path: str) -> list[str]:
+    """The names that may be a ``type`` there: all, but for hooks and back ends."""
     names: set[str] = set()
-    for node in registry.ALL:
+    places = {"custom_hooks.": registry.HOOKS, "vis_backends.": registry.VISBACKENDS}
+    there = [kind for place, kind in places.items() if place in path]
+    for node in there or registry.ALL:
         node.import_from_location()
-        while node is not None:
-            names.update(node.module_dict)
-            node = node.parent
+        names |= {*node.module_dict, *node.parent.module_dict}
     return sorted(names)
 
 
@@ -215,7 +254,7 @@ def check_types(cfg: Config) -> None:
             continue
         name, accepted = node["type"], accepted_arguments(node)
         if accepted is None and find_type(name) is None:
-            near = did_you_mean(name, known_types()) or "."
+            near = did_you_mean(name, known_types(path)) or "."
             own = "One of your own: custom_imports=dict(imports=['ITS_MODULE'])"
             raise UserError(f"config: {path}.type = {name!r} is not registered{near} {own}")
         for key in node.keys() - (node.keys() if accepted is None else accepted):
@@ -232,8 +271,9 @@ def blame(path: str, node: Any) -> Iterator[None]:
         UserError: instead of TypeError, ValueError and the like.
     """
     wrong = (TypeError, ValueError, LookupError, AssertionError, AttributeError, RuntimeError)
+    wrong += (ArithmeticError, ImportError)
     try:
         yield
     except wrong as error:
-        name = node.get("type", "") if isinstance(node, dict) else ""
-        raise UserError(f"config: {path}: {name}: {error}") from error
+        name = f"{node['type']}: " if isinstance(node, dict) and "type" in node else ""
+        raise UserError(f"config: {path}: {name}{error}") from error

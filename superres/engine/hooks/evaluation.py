@@ -5,11 +5,10 @@ from __future__ import annotations
 import functools
 import logging
 import time
-from collections.abc import Iterable
 from typing import Any
 
 import torch
-from mmengine.hooks import EarlyStoppingHook, Hook
+from mmengine.hooks import Hook
 
 from superres.engine.config.values import to_plain
 from superres.engine.test.evaluate import Evaluation, OnImage, score_with_hooks
@@ -51,16 +50,13 @@ class EvaluationHook(Hook):
         """Load the config's metrics, and decide which score is the one to choose by."""
         sets, self.warn = runner.eval_sets, functools.cache(runner.log.warn)  # once of each fault
         self.extras = ExtraMetrics(to_plain(runner.cfg.get("metrics") or []), str(runner.device))
-        measured = [name for name, _ in _scores(sets, *self.extras.names).values()]
-        for hook in runner.hooks:
-            if isinstance(hook, EarlyStoppingHook):
-                _require_known("EarlyStoppingHook: monitor", hook.monitor, measured)
         wanted = self.save_best if sets else None
         if wanted in ("auto", "psnr", "ssim"):
             wanted = f"{sets[0].key}/{'psnr' if wanted == 'auto' else wanted}"
         known = _scores(sets)
-        if wanted:
-            _require_known("save_best", wanted, known)
+        if wanted and wanted not in known:
+            near = did_you_mean(wanted, known)
+            raise UserError(f"config: save_best = {wanted!r} is none of {', '.join(known)}{near}")
         self.chosen, of = known.get(wanted, ("", {}))
         self.selection = {**of, "score": None, "iter": None}
         if self.selection.get("role") == "test":
@@ -161,7 +157,7 @@ class EvaluationHook(Hook):
         return bool(self.interval) and iteration % self.interval == 0
 
 
-def _scores(sets: list[EvalSet], *metrics: str) -> dict[str, tuple[str, dict[str, str]]]:
+def _scores(sets: list[EvalSet]) -> dict[str, tuple[str, dict[str, str]]]:
     """By its names in a config, each score of a validation: its one name in
     :meth:`EvalResults.scalars`, which leaves a set's first protocol out, and what it is."""
     return {
@@ -171,12 +167,6 @@ def _scores(sets: list[EvalSet], *metrics: str) -> dict[str, tuple[str, dict[str
         )
         for s in sets
         for place, protocol in enumerate(s.protocols)
-        for metric in ("psnr", "ssim", *metrics)
+        for metric in ("psnr", "ssim")
         for by in ((f"@{protocol.name}",) if place else ("", f"@{protocol.name}"))
     }
-
-
-def _require_known(what: str, wanted: str, known: Iterable[str]) -> None:
-    if wanted not in known:
-        near = did_you_mean(wanted, known)
-        raise UserError(f"config: {what} = {wanted!r} is none of {', '.join(known)}{near}")

@@ -33,7 +33,6 @@ class LoggerHook(Hook):
         self.interval = interval
         self._pending: list[tuple[int, dict[str, torch.Tensor], list[dict]]] = []
         self._finished: list[dict[str, float]] = []
-        self._peak = 0.0
 
     def before_train(self, runner: Any) -> None:
         """Start the clock."""
@@ -52,14 +51,8 @@ class LoggerHook(Hook):
         """Nothing is saved behind a loss that is not finite."""
         self._read(runner)
 
-    def before_val(self, runner: Any) -> None:
-        """Keep the peak of training; a validation counts its own."""
-        self._peak = max(self._peak, peak_memory_mb(runner.device))
-
     def after_val_epoch(self, runner: Any, **_: Any) -> None:
-        """The time and memory of a validation are not those of training."""
-        if runner.device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(runner.device)
+        """The time of a validation is not that of training."""
         self.before_train(runner)
 
     def _read(self, runner: Any) -> None:
@@ -89,7 +82,7 @@ class LoggerHook(Hook):
             "it_per_s": count / elapsed,
             "data_wait": (runner.data_wait - self._wait) / elapsed,
             "eta_s": (runner.max_iters - done) * elapsed / count,
-            "memory_mb": max(self._peak, peak_memory_mb(runner.device)),
+            "memory_mb": peak_memory_mb(runner.device),
         }
         self._finished.clear()
         self.before_train(runner)

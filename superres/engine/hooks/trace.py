@@ -48,12 +48,10 @@ class TraceHook(Hook):
             "scale": meta[0].get("scale"),
             "samples": [{key: sample.get(key) for key in keys} for sample in meta],
         }
-        self._append((json.dumps(line) + "\n").encode())
-
-    def _append(self, line: bytes) -> None:
+        rest = (json.dumps(line) + "\n").encode()
         try:
-            while line:  # what did not fit at once says why at the second try
-                line = line[os.write(self._file, line) :]
+            while rest:  # what did not fit at once says why at the second try
+                rest = rest[os.write(self._file, rest) :]
         except OSError as error:
             raise UserError(
                 f"--trace {self.path}: {error.strerror}; every checkpoint saved so far is whole, "

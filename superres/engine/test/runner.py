@@ -14,7 +14,7 @@ from mmengine.logging import MessageHub
 
 from superres.checkpoints import read_weights
 from superres.checkpoints.weight_files import sha256
-from superres.engine.config.mmengine_hooks import test_hooks
+from superres.engine.config.ecosystem import test_hooks
 from superres.engine.config.values import scales_of, to_plain
 from superres.engine.distributed import launch
 from superres.engine.facade import Facade

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -15,13 +14,12 @@ from mmengine.model import BaseModel, MMDistributedDataParallel
 from mmengine.optim import build_optim_wrapper
 
 from superres.checkpoints import LoadedWeights, read_weights, warm_start
-from superres.checkpoints.conversion import homogeneous, rescaled
 from superres.checkpoints.networks import full_config
 from superres.checkpoints.state_dict import load_strictly
 from superres.datasets.joined import build_dataset, leaves
 from superres.datasets.pairing import check_pairs
 from superres.engine.config.check import network_differences
-from superres.engine.config.mmengine_hooks import build_hook
+from superres.engine.config.ecosystem import build_hook
 from superres.engine.config.values import blame, scales_of, to_plain
 from superres.engine.distributed import launch
 from superres.engine.run_log import RunLog
@@ -32,7 +30,7 @@ from superres.registry import MODELS
 
 from .memory import recompute
 from .optim import LastScalars, optim_config, schedulers
-from .speed.options import Fast, resolve
+from .speed import Fast, resolve
 from .step import TrainStep
 from .trainer import Trainer
 
@@ -164,7 +162,7 @@ def load_from(network: torch.nn.Module, cfg: Config, log: RunLog) -> None:
         hint = " In a config the format is load_format." if "format=" in str(error) else ""
         raise UserError(f"load_from {error}{hint}") from error
     log.say(f"starting from {loaded.summary}")
-    loaded = _match_input_range(config, loaded, log)
+    _require_same_network(config, loaded)
     if not loaded.partial and _scales(config) == _scales(loaded.config):
         load_strictly(network, loaded.state_dict, str(path))
         log.say(f"all {len(loaded.state_dict)} tensors copied")
@@ -202,23 +200,14 @@ def _scales(config: Mapping[str, Any]) -> list[int]:
     return sorted(full["scales"]) if "scales" in full else [full.get("scale")]
 
 
-def _match_input_range(
-    config: Mapping[str, Any], loaded: LoadedWeights, log: RunLog
-) -> LoadedWeights:
-    """The weights, so that the config's network computes what they were trained to compute."""
-    differing = network_differences(loaded.config, config, _FREE)
-    if [*differing] == ["img_range"] and homogeneous(to_plain(full_config(loaded.config))):
-        there, here = differing["img_range"]
-        log.say(f"range 0..{there:g} folded to 0..{here:g}")
-        state = rescaled(loaded.state_dict, here / there)
-        return dataclasses.replace(loaded, state_dict=state)
-    if differing:
+def _require_same_network(config: Mapping[str, Any], loaded: LoadedWeights) -> None:
+    """Raise UserError if the config's network would compute something else with the weights."""
+    if differing := network_differences(loaded.config, config, _FREE):
         options = (f"model.backbone.{k}={v}".replace(" ", "") for k, (v, _) in differing.items())
         raise UserError(
             f"load_from {loaded.path}: these weights belong to a different network or use a "
             f"different input range or mean. The config for them: --cfg-options {' '.join(options)}"
         )
-    return loaded
 
 
 def rehearse(
@@ -234,12 +223,8 @@ def rehearse(
     """
     if type(network).__module__.startswith("superres."):
         return
-    sizes = {
-        tuple(_PART + side // s.scale % _PART for side in s.dataset.gt.shape_at(i)[:2])
-        for s in sets
-        for i in range(min(len(s.dataset), _TRIED))
-    }
-    was_training, random = network.training, torch.get_rng_state()
+    shapes = [(s, s.dataset.gt.shape_at(i)) for s in sets for i in range(len(s.dataset))[:_TRIED]]
+    sizes = {tuple(_PART + side // s.scale % _PART for side in shape[:2]) for s, shape in shapes}
     network.eval()
     for size in sorted(sizes)[:_TRIED]:
         try:
@@ -249,8 +234,6 @@ def rehearse(
                 f"config: model.backbone: {type(network).__name__} fails on an image of "
                 f"{size[1]}x{size[0]} px, as validation would: {error}"
             ) from error
-    network.train(was_training)
-    torch.set_rng_state(random)
 
 
 def wrap(module: torch.nn.Module, device: torch.device, world_size: int) -> torch.nn.Module:

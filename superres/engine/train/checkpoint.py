@@ -6,6 +6,7 @@ And the folder that they lie in: who holds it, and what happens to an earlier ru
 from __future__ import annotations
 
 import datetime
+import io
 import re
 import shutil
 import time
@@ -27,7 +28,6 @@ from superres.errors import UserError
 from superres.files import Lock, os_fault, remove_leftovers, write_atomically, write_text
 
 from .optim import schedulers
-from .speed.options import FORMS
 
 if TYPE_CHECKING:
     from .trainer import Trainer
@@ -137,8 +137,6 @@ def _restore_schedule(run: Trainer, content: dict[str, Any], then: Mapping[str, 
     if all(to_plain(run.cfg.get(key)) == before.get(key) for key in keys):
         for scheduler, saved in zip(run.param_schedulers, content["param_schedulers"]):
             known = scheduler.state_dict()
-            for key in ("last_step", "_global_step", "base_values", "_last_value"):
-                _require_alike(f"{key} of its schedule", known[key], saved[key])
             scheduler.load_state_dict({k: v for k, v in saved.items() if k in known})
         return
     run.log.warn(
@@ -163,40 +161,16 @@ def _check_optimizer(optimizer: torch.optim.Optimizer, saved: Any) -> None:
         ValueError, KeyError, TypeError, AttributeError, IndexError: they do not fit.
     """
     for mine, other in zip(optimizer.param_groups, saved["param_groups"], strict=True):
-        for key in mine.keys() - {"params", *FORMS}:
-            # Switches come with new versions of PyTorch; what is not a switch was always there.
-            if key in other or not isinstance(mine[key], bool | None):
-                _require_alike(key, mine[key], other[key])
+        # Switches come with new versions of PyTorch; what is not a switch was always there.
+        if lacking := [k for k in mine if k not in other and not isinstance(mine[k], bool | None)]:
+            raise KeyError(lacking[0])
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    kept = saved["state"]
-    for index, state in kept.items():
-        if state.keys() != kept[min(kept)].keys():
-            raise ValueError(f"of weight {index} it keeps {', '.join(map(str, state))}")
+    for index, state in saved["state"].items():
         # Other optimisers are free in what else they keep; None is before the first step.
-        for name in state.keys() & {"step", *_LIKE_WEIGHTS}:
-            own = 0.0 if name == "step" else parameters[index]
-            if state[name] is not None:
-                _require_alike(f"{name} of weight {index}", own, state[name])
-
-
-def _require_alike(what: str, own: Any, saved: Any) -> None:
-    """A value of a checkpoint must be one that can take the place of this run's."""
-    if isinstance(own, bool | None):
-        fits = saved is own
-    elif isinstance(own, list | tuple):
-        fits = isinstance(saved, list | tuple) and len(saved) == len(own)
-        for mine, other in zip(own, saved) if fits else ():
-            _require_alike(what, mine, other)
-    elif not isinstance(own, int | float | Tensor):
-        fits = isinstance(saved, type(own))
-    else:
-        several = isinstance(own, Tensor) and own.numel() > 1
-        fits = type(saved) in (int, float) and not several
-        if isinstance(saved, Tensor):
-            plain = saved.layout is torch.strided and saved.is_floating_point()
-            fits = plain and (saved.shape == own.shape if several else saved.numel() == 1)
-    if not fits:
-        raise ValueError(f"{what} is {str(saved)[:40]}")
+        for name in [name for name in _LIKE_WEIGHTS if state.get(name) is not None]:
+            value, shape = state[name], parameters[index].shape
+            if value.shape != shape or value.layout is not torch.strided:
+                raise ValueError(f"{name} of weight {index} is {tuple(value.shape)}")
 
 
 # -- files ---------------------------------------------------------------------------------------
@@ -232,22 +206,17 @@ def save_atomically(state: dict[str, Any], path: Path) -> None:
     Raises:
         UserError: no room or no permission; what was there before is untouched.
     """
+    content = {key: to_plain(v) if key == "meta" else plain(v) for key, v in state.items()}
+    buffer = io.BytesIO()  # torch's writer hides why a file cannot be written
+    torch.save(content, buffer)
     try:
         keep_folder(path.parent)
-        content = {key: to_plain(v) if key == "meta" else plain(v) for key, v in state.items()}
-        write_atomically(path, lambda file: torch.save(content, file), durable=True)
-    except (UserError, OSError, RuntimeError) as error:
-        if "DataLoader worker" in str(error):  # raised wherever the trainer happens to be
-            raise
-        # torch reports a failed write as a RuntimeError of its zip writer; the cause is behind it.
-        cause: BaseException | None = error
-        while cause is not None and not isinstance(cause, OSError):
-            cause = cause.__cause__ or cause.__context__
-        fault = os_fault(path, cause, "file", writing=True) if cause is not None else str(error)
+        write_atomically(path, lambda file: file.write(buffer.getbuffer()), durable=True)
+    except (UserError, OSError) as error:
         advice = "Make room and start again"
         for _, kept in iteration_files(path.parent)[:1]:
             advice = f"The one before it, {kept.name}, is whole; make room, continue with --resume"
-        raise UserError(f"could not save {fault.rstrip('. ')}. {advice}") from error
+        raise UserError(f"could not save {str(error).rstrip('. ')}. {advice}") from error
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -259,9 +228,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     """
     try:
         state, _ = open_weights(path)
-    except OSError as error:
-        raise UserError(f"checkpoint {path} cannot be read: {error.strerror}") from error
-    except UserError as error:
+    except (OSError, UserError) as error:
         raise UserError(f"checkpoint {error}") from error
     if not isinstance(state, dict) or "state_dict" not in state:
         raise UserError(f"{path} is not a training checkpoint of superres: it has no state_dict")
@@ -288,9 +255,8 @@ def find_resumable(
     if wanted is not None:
         if not wanted.is_file():
             hint = f"a folder; write --work-dir {wanted} --resume"
-            raise UserError(
-                f"cannot resume from {wanted}: {hint if wanted.is_dir() else 'no such file'}"
-            )
+            what = hint if wanted.is_dir() else "no such file"
+            raise UserError(f"cannot resume from {wanted}: {what}")
         match = _NAME.fullmatch(wanted.name)
         limit = int(match[1]) if match else -1
         candidates = [wanted, *(p for n, p in iteration_files(wanted.parent) if n < limit)]
@@ -334,8 +300,6 @@ def open_work_dir(path: Path, warn: Callable[[str], None] = lambda _: None) -> L
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError) as error:
-        raise UserError(f"work dir {path}: a file of that name is in the way") from error
     except OSError as error:
         raise UserError(f"work dir {os_fault(path, error, 'folder', writing=True)}") from error
     busy = f"work dir {path} is in use by {{holder}}; wait for it or choose another with --work-dir"

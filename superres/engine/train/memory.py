@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from .trainer import Trainer
 
 _STATEFUL = nn.modules.batchnorm._BatchNorm
-_RANDOM = nn.modules.dropout._DropoutNd
 
 
 def recompute(backbone: nn.Module, patterns: list[str]) -> list[str]:
@@ -44,34 +43,30 @@ def recompute(backbone: nn.Module, patterns: list[str]) -> list[str]:
     for pattern in patterns:
         found = [name for name in blocks if fnmatchcase(name, pattern)]
         if not found:
-            names = block_lists(backbone) or block_lists(backbone, least=1)
-            names = ", ".join(names or [name for name, _ in backbone.named_children()])
+            names = block_lists(backbone) or [name for name, _ in backbone.named_children()]
             what = f"{type(backbone).__name__} has no module {pattern!r}"
-            raise UserError(f"config: recompute: {what}. Blocks or modules in it: {names}")
+            raise UserError(f"config: recompute: {what}. It has {', '.join(names)}")
         matching += found
     outermost = {n for n in matching if not any(n.startswith(f"{other}.") for other in matching)}
     chosen = [name for name in blocks if name in outermost]
     for name in chosen:
-        kinds = tuple(map(type, blocks[name].modules()))
-        if any(issubclass(kind, _STATEFUL) for kind in kinds):
+        if any(isinstance(module, _STATEFUL) for module in blocks[name].modules()):
             raise UserError(
                 f"config: recompute: {name} holds batch normalisation, whose running statistics "
                 "a second pass would update twice"
             )
         if isinstance(blocks[name], nn.ModuleList):
             raise UserError(f"config: recompute: {name} is a list of blocks; write '{name}.*'")
-        random = any(issubclass(kind, _RANDOM) for kind in kinds)
         # A partial, unlike a function, goes with a copy of its block to the copy's weights.
-        options = {"use_reentrant": False, "preserve_rng_state": random}
-        blocks[name].forward = partial(checkpoint, blocks[name].forward, **options)
+        blocks[name].forward = partial(checkpoint, blocks[name].forward, use_reentrant=False)
     return chosen
 
 
-def block_lists(backbone: nn.Module, least: int = 4) -> list[str]:
-    """Patterns for the backbone's lists of at least ``least`` blocks, the outermost ones."""
+def block_lists(backbone: nn.Module) -> list[str]:
+    """Patterns for the backbone's lists of at least 4 blocks, the outermost ones."""
     found: list[str] = []
     for name, module in backbone.named_modules():
-        is_list = isinstance(module, nn.ModuleList | nn.Sequential) and len(module) >= least
+        is_list = isinstance(module, nn.ModuleList | nn.Sequential) and len(module) >= 4
         inside = any(name.startswith(pattern[:-1]) for pattern in found)
         # A list of single layers (DRLN's fusions) keeps little.
         if is_list and name and not inside and any(len(list(b.children())) for b in module):
@@ -81,20 +76,16 @@ def block_lists(backbone: nn.Module, least: int = 4) -> list[str]:
 
 def while_training(run: Trainer, error: BaseException) -> UserError:
     """The error to raise instead of the allocator's: the settings to change, best ones first."""
-    cfg, share = run.cfg, run.cfg.global_batch_size // run.world_size
-    parts = cfg.get("accumulate", 1)
-    more = next((n for n in range(parts + 1, share + 1) if share % n == 0), None)
-    blocks = "" if cfg.get("recompute") else ",".join(map(repr, block_lists(run.module.backbone)))
-    advice = {
-        f"accumulate={more} (now {parts}; same result)": more,
-        f'"recompute=[{blocks}]" (a third more arithmetic, same result)': blocks,
-        "amp=True (half the bytes)": not run.fast.amp,
-        "train_dataloader.dataset.cache=None": cfg.train_dataloader["dataset"].get("cache"),
-        f"lq_patch_size (now {to_plain(cfg.get('lq_patch_size'))})": cfg.get("lq_patch_size"),
-        f"global_batch_size (now {cfg.global_batch_size}; another training)": share > 1,
-    }
-    chosen = "; ".join(text for text, helps in advice.items() if helps)
-    return _error(run, error, f"iteration {run.iter + 1}", f"Lower, best ones first: {chosen}")
+    cfg, parts = run.cfg, run.cfg.get("accumulate", 1)
+    blocks = ",".join(map(repr, block_lists(run.module.backbone)))
+    advice = (
+        f"accumulate={2 * parts} (now {parts}; same result); "
+        f'"recompute=[{blocks}]" (a third more arithmetic, same result); '
+        "amp=True (half the bytes); train_dataloader.dataset.cache=None; "
+        f"lq_patch_size (now {to_plain(cfg.get('lq_patch_size'))}); "
+        f"global_batch_size (now {cfg.global_batch_size}; another training)"
+    )
+    return _error(run, error, f"iteration {run.iter + 1}", f"Lower, best ones first: {advice}")
 
 
 def while_validating(run: Trainer, error: BaseException) -> UserError:

@@ -18,7 +18,7 @@ from superres.engine.config.values import blame, to_plain
 from superres.errors import UserError
 from superres.registry import OPTIM_WRAPPERS
 
-from .speed.options import FORMS, Fast, optimizer_options
+from .speed import FORMS, Fast, optimizer_options
 
 
 class LastScalars(MessageHub):
@@ -50,13 +50,11 @@ class AutocastOptimWrapper(OptimWrapper):
         **kwargs: of :class:`mmengine.optim.OptimWrapper`.
 
     Raises:
-        UserError: an unknown ``dtype``, or float16 on a CPU (its range needs a scaled loss).
+        UserError: float16 on a CPU (its range needs a scaled loss).
     """
 
     def __init__(self, dtype: str, device_type: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if dtype not in DTYPES:
-            raise UserError(f"amp: {dtype!r} must be one of {', '.join(DTYPES)}")
         if dtype == "float16" and device_type == "cpu":
             raise UserError("amp: float16 trains on a GPU only; on a CPU take bfloat16")
         self.device_type, self.dtype = device_type, DTYPES[dtype]

@@ -49,7 +49,7 @@ class StopRequest:
     SIGUSR1, Slurm's early notice, and SIGHUP, of a terminal that closes, are as SIGTERM; nohup's
     wish that SIGHUP be ignored is respected.
 
-    The main loop asks :meth:`agreed` between iterations, saves, and exits with ``exit_code``.
+    The main loop asks :meth:`agreed` between iterations, saves, and exits by :data:`EXIT_CODES`.
     A launcher passes signals on and Ctrl-C in a terminal reaches all processes at once, so
     repeats within a few seconds count as one when several processes run.
     """
@@ -84,11 +84,6 @@ class StopRequest:
                     os.write(2, b"\nstopping after this iteration; again to stop without saving\n")
         elif elapsed > (5.0 if self._parallel else 0.3):
             os._exit(EXIT_CODES[number])
-
-    @property
-    def exit_code(self) -> int:
-        """130 or 143."""
-        return EXIT_CODES[self.signal] if self.signal else 0
 
     def agreed(self, device: torch.device) -> bool:
         """Whether any process has been asked to stop. Called by all at the same iteration."""

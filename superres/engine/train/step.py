@@ -14,8 +14,7 @@ from torch import Tensor
 from superres.errors import UserError
 from superres.inference.memory import is_out_of_memory
 
-from .speed.cuda import GraphedUpdate
-from .speed.options import Fast
+from .speed import Fast
 
 Losses = dict[str, Tensor]
 
@@ -54,25 +53,24 @@ class TrainStep:
             raise UserError(f"config: accumulate = {accumulate}: {name} has its own train_step")
         # Asked once: to say no, a module builds an error message each time.
         self._no_sync = getattr(model, "no_sync", nullcontext)
-        self._compiled: set[Any] | None = None  # shapes of batches that it was compiled for
-        if fast.compile and compile_backbone(module, say):
-            self._compiled = set()
-        self.graph: GraphedUpdate | None = None
-        if fast.cuda_graph and not self.own_step:
-            self.graph = GraphedUpdate(self.update, optim_wrapper, device, say)
+        # Gradients of micro-batches would lie in the memory of one recording.
+        graph = fast.cuda_graph and accumulate == 1
+        self.compiled = fast.compile and compile_backbone(module, say, graph)
 
     def __call__(self, batch: dict[str, Any], seed: int) -> Losses:
         """One update; ``seed`` is what dropout and the like draw from. Nothing waits for a GPU."""
         self._seed(seed)
-        if self._compiled is not None:
-            shapes = tuple(v.shape for v in batch.values() if isinstance(v, Tensor))
-            if shapes not in self._compiled:
-                self._compiled.add(shapes)
-                return self._first(batch, seed)
-        if self.graph is None:
+        try:
             return self.update(batch)
-        losses = self.graph(batch)
-        return self._again(batch, seed) if losses is None else losses
+        except (RuntimeError, ImportError, OSError, TypeError, NotImplementedError) as error:
+            if not self.compiled or is_out_of_memory(error):
+                raise
+            first = str(error).strip().splitlines() or [type(error).__name__]
+            self.say(f"speed.compile failed, training continues without it: {first[0][:200]}")
+        self.compiled, self.module.run_backbone = False, None
+        self.optim_wrapper.zero_grad()  # what failed on the way left gradients and drew numbers
+        self._seed(seed)
+        return self.update(batch)
 
     def update(self, batch: dict[str, Any]) -> Losses:
         """Losses of a batch, the mean over its micro-batches, and the update they lead to."""
@@ -104,35 +102,21 @@ class TrainStep:
         if self.device.type == "cuda":
             torch.cuda.default_generators[self.device.index or 0].manual_seed(seed)
 
-    def _first(self, batch: dict[str, Any], seed: int) -> Losses:
-        """The first update of a shape; from then on without compilation where that fails."""
-        try:
-            return self.update(batch)
-        except (RuntimeError, ImportError, OSError, TypeError, NotImplementedError) as error:
-            if is_out_of_memory(error):
-                raise
-            first = str(error).strip().splitlines() or [type(error).__name__]
-            self.say(f"speed.compile failed, training continues without it: {first[0][:200]}")
-        self.module.run_backbone = self._compiled = None
-        return self._again(batch, seed)
 
-    def _again(self, batch: dict[str, Any], seed: int) -> Losses:
-        """The whole update; a quick form that failed on the way left gradients and drew numbers."""
-        self.optim_wrapper.zero_grad()
-        self._seed(seed)
-        return self.update(batch)
-
-
-def compile_backbone(module: BaseModel, say: Callable[[str], None]) -> bool:
+def compile_backbone(module: BaseModel, say: Callable[[str], None], graph: bool = False) -> bool:
     """Have the loss computed with a compiled backbone; whether that can be tried.
 
     The restorer's modules and state dict stay as they are. Compilation itself happens in the
     first iteration with each shape of batch.
+
+    Args:
+        graph: its kernels are recorded as CUDA graphs, by torch.
     """
     if not hasattr(module, "run_backbone"):
         say(f"speed.compile: {type(module).__name__} is not a Restorer; training without it")
         return False
-    compiled = torch.compile(module.backbone, dynamic=False)
+    mode = "reduce-overhead" if graph else None
+    compiled = torch.compile(module.backbone, dynamic=False, mode=mode)
     module.run_backbone = lambda x: compiled(x)  # no module: it must not be a child
     return True
 

@@ -28,9 +28,8 @@ from superres.inference.memory import is_out_of_memory
 
 from . import checkpoint
 from .memory import while_training
-from .signals import StopRequest, held_back
-from .speed.cuda import prefetched
-from .speed.options import torch_settings
+from .signals import EXIT_CODES, StopRequest, held_back
+from .speed import torch_settings
 from .step import TrainStep, step_seed
 
 
@@ -108,7 +107,7 @@ class Trainer(Facade):
             elif self.stop_training:
                 self.log.say(f"a hook ended the training at iteration {self.iter}")
             self.call_hook("after_run")
-        return self.stop.exit_code or int(self.failed)
+        return EXIT_CODES.get(self.stop.signal, int(self.failed))
 
     def _run(self) -> None:
         """Start the workers, iterate, and end them."""
@@ -123,8 +122,7 @@ class Trainer(Facade):
         try:
             with held_back(options.get("start_method")):
                 batches = iter(loader)
-            ahead = self.fast.prefetch
-            self.iterate(prefetched(batches, self.device) if ahead else batches)
+            self.iterate(batches)
         except (RuntimeError, MemoryError) as error:
             if is_out_of_memory(error):
                 raise while_training(self, error) from error

@@ -6,6 +6,7 @@ import datetime
 import os
 import shutil
 import tempfile
+from contextlib import nullcontext
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -63,20 +64,18 @@ def try_out(
     cfg.seed = cfg.get("seed") or 0
     scale_lr(cfg)
     disk = next(folder for folder in (work_dir, *work_dir.absolute().parents) if folder.is_dir())
-    quiet, lines, changed = RunLog(log.rank, level="WARNING"), [], _differences(cfg)
-    quiet.listeners.append(
-        lambda mode, _, values: lines.append(values) if mode == "train" else None
-    )
+    quiet, shown, changed = RunLog(log.rank, level="WARNING"), [], _differences(cfg)
+    quiet.listeners.append(lambda mode, _, values: shown.append((mode, values)))
     total, every = cfg.max_iters, cfg.get("checkpoint_interval") or cfg.max_iters
     cfg.log_interval = 1
-    folder = None
+    own = nullcontext()
     try:
         if log.rank == 0:  # one for all ranks, on the disk of the work dir
-            folder = tempfile.mkdtemp(prefix=".check-", dir=disk)
+            own = tempfile.TemporaryDirectory(prefix=".check-", dir=disk)
     except OSError as error:
         raise UserError(os_fault(disk, error, "folder", writing=True)) from error
-    folder = Path(launch.broadcast(folder))
-    try:
+    with own as name:
+        folder = Path(launch.broadcast(name))
         trainer = build_trainer(cfg, device, folder, quiet)
         trainer.vis_backends.clear()  # nothing is sent to a server
         for line in introduction(trainer):
@@ -100,9 +99,7 @@ def try_out(
         if code or log.rank:
             return code
         size = (folder / f"iter_{start + ITERATIONS}.pth").stat().st_size
-    finally:
-        if log.rank == 0:
-            shutil.rmtree(folder)
+    lines = [values for mode, values in shown if mode == "train"]
     rate = median(line["it_per_s"] for line in lines[1:])
     kept = min(cfg.get("max_keep_checkpoints") or total, -(-total // every))
     needed, free = size * (kept + 2), shutil.disk_usage(disk).free  # best.pth, one being written
@@ -115,9 +112,8 @@ def try_out(
     left = datetime.timedelta(seconds=round((total - start) / rate))
     log.say(
         f"tried: {ITERATIONS} iterations, {rate:.3g} a second: {total - start:,} take {left} and "
-        f"the validations, of {images} images each "
-        f"{cfg.get('val_interval') or total:,} iterations; peak memory "
-        f"{lines[-1]['memory_mb']:,.0f} MiB; {text}. {changed}"
+        f"the validations, of {images} images each {cfg.get('val_interval') or total:,} "
+        f"iterations; peak memory {lines[-1]['memory_mb']:,.0f} MiB; {text}. {changed}"
     )
     return 0
 
@@ -132,7 +128,8 @@ def _differences(cfg: Config) -> str:
     files = [Path(file) for file in Config._get_base_files(cfg.filename)]
     whole = [file for file in files if "_base_" not in file.parts]
     base = whole[0] if len(whole) == 1 else Path(cfg.filename)
-    changed = differing(to_plain(load_config(str(base))), to_plain(cfg))
+    plain = load_config(str(base), warn=lambda _: None)  # the notes were there already
+    changed = differing(to_plain(plain), to_plain(cfg))
     keys = [key for key in changed if "." not in key or key.rpartition(".")[2] not in changed]
     values = {key: ["nothing" if v is None else v for v in changed[key]] for key in keys}
     shown = (f"{key} = {now} ({before})" for key, (before, now) in values.items())

@@ -35,9 +35,8 @@ class Fast:
         channels_last: the weights lie in memory as the images do, channels innermost.
         compile: the backbone is compiled for training (never for validation, whose images have
             other sizes).
-        cuda_graph: an update is recorded once and replayed as one launch.
+        cuda_graph: what was compiled is recorded once as CUDA graphs, and replayed.
         fused: the optimiser updates all weights in one kernel.
-        prefetch: the next batch travels to the GPU while this one is computed.
         autotune: cuDNN tries its algorithms on the first batch and keeps the quickest.
         tf32: float32 products with TF32's mantissa of 10 bits on the GPU; None leaves torch's own
             setting (convolutions yes, matrix products no).
@@ -48,14 +47,12 @@ class Fast:
     compile: bool = False
     cuda_graph: bool = False
     fused: bool = False
-    prefetch: bool = False
     autotune: bool = False
     tf32: bool | None = None
 
     def __str__(self) -> str:
         words = [f"amp {self.amp}"] if self.amp else []
-        words += [p.replace("_", " ") for p in PARTS[1:-1] if getattr(self, p)]
-        words += [] if self.tf32 is None else ["tf32" if self.tf32 else "no tf32"]
+        words += [part.replace("_", " ") for part in PARTS[1:] if getattr(self, part)]
         return ", ".join(words) or "plain float32"
 
 
@@ -84,13 +81,12 @@ def resolve(
     dtype = _amp_dtype(wanted["amp"], amp, most, device, notes)
     no_gpu = "" if gpu else f"there is no GPU, the device is {device.type}"
     several = f"it is for one process, and there are {world_size}" if world_size > 1 else ""
-    scaled = "float16 needs its loss scale looked at in every step" if dtype == "float16" else ""
+    eager = "compile is off" if wanted["compile"] is False else ""
     rules: dict[str, tuple[bool, str]] = {  # whether 'auto' takes it; why it is not possible
         "channels_last": (_likes_channels_last(device), ""),
-        "compile": (most and gpu, ""),
-        "cuda_graph": (most, no_gpu or several or scaled),
+        "compile": ((most or wanted["cuda_graph"] is True) and gpu, ""),
+        "cuda_graph": (most, no_gpu or several or eager),
         "fused": (True, ""),
-        "prefetch": (True, no_gpu),
         "autotune": (not deterministic, no_gpu),
         "tf32": (most, no_gpu),
     }
@@ -171,9 +167,8 @@ def optimizer_options(
     if optimizer is None or set(FORMS) & set(given):
         return {}
     # Those without a fused form take torch's default, which is foreach on a GPU.
-    quick = {"capturable": fast.cuda_graph, "fused": fast.fused and device.type in ("cuda", "cpu")}
-    accepted = inspect.signature(optimizer).parameters
-    return {form: True for form, wanted in quick.items() if wanted and form in accepted}
+    quick = fast.fused and device.type in ("cuda", "cpu")
+    return {"fused": True} if quick and "fused" in inspect.signature(optimizer).parameters else {}
 
 
 @contextmanager
@@ -197,7 +192,6 @@ def torch_settings(fast: Fast, deterministic: bool, device: torch.device) -> Ite
             switches += [(place, "allow_tf32", fast.tf32) for place in (cudnn, matmul)]
     before = [getattr(place, name) for place, name, _ in switches]
     algorithms = torch.are_deterministic_algorithms_enabled()
-    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
     try:
         if deterministic:
             torch.use_deterministic_algorithms(True)
@@ -205,6 +199,6 @@ def torch_settings(fast: Fast, deterministic: bool, device: torch.device) -> Ite
             setattr(place, name, value)
         yield
     finally:
-        torch.use_deterministic_algorithms(algorithms, warn_only=warn_only)
+        torch.use_deterministic_algorithms(algorithms)
         for (place, name, _), value in zip(switches, before):
             setattr(place, name, value)
