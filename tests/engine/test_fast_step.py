@@ -170,7 +170,7 @@ PRESETS = [
     ("max", False, GPU, {}, MAX, ""),
     (ALONE, False, GPU, {"world_size": 8}, dataclasses.replace(MAX, cuda_graph=False), "8"),
     ({**RECORDED, "compile": False}, False, GPU, {}, Fast(tf32=None), "compile is off"),
-    ({**RECORDED, "compile": True}, False, GPU, {}, Fast(compile=True, cuda_graph=True), ""),
+    (RECORDED, False, GPU, {}, Fast(compile=True, cuda_graph=True), ""),
 ]
 
 

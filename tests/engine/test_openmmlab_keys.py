@@ -496,13 +496,10 @@ def test_the_launcher_and_its_connection(run, monkeypatch):
     assert "within 2 s" in message
 
 
-@pytest.mark.parametrize(
-    ("level", "shown"),
-    [("WARNING", ()), ("INFO", ("iter 6/6",)), ("DEBUG", ("iter 6/6", "saved "))],
-)
+@pytest.mark.parametrize(("level", "shown"), [("WARNING", 0), ("INFO", 1), ("DEBUG", 2)])
 def test_log_level(run, level, shown):
     run(f"log_level = {level!r}")
-    assert tuple(words for words in ("iter 6/6", "saved ") if words in run.out) == shown
+    assert sum(words in run.out for words in ("iter 6/6", "saved ")) == shown
     assert run.log("train")
 
 

@@ -70,7 +70,7 @@ def test_one_that_fails_later_ends_no_training(own, capsys):
     [
         ("type=OwnVisBackend,word=early", "config: visualizer: no server"),
         ("type=WandbVisBackend", "pip install wandb"),
-        ("type=TensorBordVisBackend", "TensorboardVisBackend or WandbVisBackend or NeptuneVis"),
+        ("type=TensorBordVisBackend", "TensorboardVisBackend or WandbVisBackend or OwnVisBackend?"),
         ("type=OwnVisBackend,wrd=early", "did you mean word"),
     ],
 )

@@ -92,12 +92,9 @@ def restore(run: Trainer, content: dict[str, Any], path: str) -> None:
     Raises:
         UserError: a checkpoint of another model or optimiser.
     """
-    then = content.get("meta")
-    done = then.get("iter") if isinstance(then, Mapping) else None
-    if type(done) is not int or done < 0:
-        raise UserError(f"{path}: not a whole training checkpoint; resume from another")
     load_strictly(run.module, content["state_dict"], path)
     try:
+        then, done = content["meta"], content["meta"]["iter"]
         _check_optimizer(run.optim_wrapper.optimizer, content["optimizer"])
         run.optim_wrapper.load_state_dict(content["optimizer"])
         run.iter = run.last_saved = done
@@ -184,19 +181,18 @@ def iteration_files(folder: Path) -> list[tuple[int, Path]]:
 
 def plain(value: Any) -> Any:
     """Containers as dict, list and tuple, so that ``torch.load(weights_only=True)`` opens them."""
-    if value is None or type(value) in (bool, int, float, str):
-        return value
     if isinstance(value, Tensor):  # whatever layout the training prefers
         return value.detach().contiguous()
     if isinstance(value, dict):
         return {k: plain(v) for k, v in value.items()}
     if isinstance(value, tuple | list):
         return (tuple if isinstance(value, tuple) else list)(map(plain, value))
-    # Subclasses (torch's version string, numpy's scalars) are not opened by weights_only.
-    if isinstance(value, str):
+    if isinstance(value, str):  # torch's version is of a subclass
         return str(value)
-    if hasattr(value, "item"):
+    if hasattr(value, "item"):  # numpy's scalars
         return value.item()
+    if isinstance(value, bool | int | float | None):
+        return value
     raise TypeError(f"{type(value).__name__} cannot stand in a checkpoint: {value!r}")
 
 

@@ -84,7 +84,7 @@ def resolve(
     eager = "compile is off" if wanted["compile"] is False else ""
     rules: dict[str, tuple[bool, str]] = {  # whether 'auto' takes it; why it is not possible
         "channels_last": (_likes_channels_last(device), ""),
-        "compile": ((most or wanted["cuda_graph"] is True) and gpu, ""),
+        "compile": (most and gpu, ""),
         "cuda_graph": (most, no_gpu or several or eager),
         "fused": (True, ""),
         "autotune": (not deterministic, no_gpu),
@@ -97,6 +97,7 @@ def resolve(
         automatic = default and preset != "off"
         chosen[part] = not obstacle and (automatic if wanted[part] == "auto" else wanted[part])
     chosen["autotune"] &= not deterministic
+    chosen["compile"] |= chosen["cuda_graph"]
     if no_gpu or (wanted["tf32"] == "auto" and not most):
         chosen["tf32"] = None
     return Fast(amp=dtype, **chosen), notes

@@ -123,9 +123,6 @@ def compile_backbone(module: BaseModel, say: Callable[[str], None], graph: bool 
 
 def micro_batches(batch: dict[str, Any], count: int) -> Iterator[dict[str, Any]]:
     """A batch in ``count`` equal parts, in order; tensors are views. ``count`` divides it."""
-    if count == 1:
-        yield batch
-        return
     part = len(batch["meta"]) // count
     for start in range(0, part * count, part):
         yield {
