@@ -59,7 +59,7 @@ SECTIONS = tuple(path for path in _ADVICE if "." not in path)
 SCALARS = ("resume", "launcher", "log_level")
 """mmengine's keys that are superres's, too."""
 
-OPTIMISER = "write optim_wrapper = dict(type='OptimWrapper', optimizer=dict(type='Adam', lr=1e-4))"
+OPTIMISER = "write optim_wrapper = dict(optimizer=dict(type='Adam', lr=1e-4), clip_grad=None)"
 _SETS = "write val_sets = [...] and test_sets = [...]: names below data_root, or folders"
 _SCORES = "write protocols = 'mmediting-rgb', or a dict from set to protocol"
 REFUSED = {
@@ -72,14 +72,14 @@ REFUSED = {
     "activation_checkpointing": "write recompute = ['body.*'], the names of the backbone's blocks",
     # MMEditing 0.x
     **dict.fromkeys(("total_iters", "runner"), "write max_iters = N"),
-    **dict.fromkeys(("optimizer", "optimizers"), OPTIMISER),
-    "optimizer_config": "write optim_wrapper = dict(clip_grad=dict(max_norm=1.0))",
+    **dict.fromkeys(("optimizer", "optimizers", "optimizer_config"), OPTIMISER),
     "lr_config": "write param_scheduler = [dict(type='MultiStepLR', by_epoch=False, ...)]",
     "evaluation": "write val_interval = N, save_best and protocols",
     "checkpoint_config": "write checkpoint_interval = N and max_keep_checkpoints = N",
     "log_config": "write log_interval = N and tensorboard = True",
-    "resume_from": "write resume = True and load_from = 'PATH', or --resume PATH",
-    "auto_resume": "write resume = True",
+    **dict.fromkeys(
+        ("resume_from", "auto_resume"), "write resume = True (and load_from = 'PATH'), or --resume"
+    ),
     "fp16": "write amp = 'float16' or amp = True",
     "cudnn_benchmark": "write speed = dict(autotune=True)",
     "dist_params": "write env_cfg = dict(dist_cfg=dict(backend='nccl'))",

@@ -106,21 +106,16 @@ def resolve(
 def _wanted(speed: Any) -> tuple[dict[str, Any], str]:
     """Each part as the config has it, and the preset."""
     given = {"preset": "auto", **as_parts(speed)}
-    preset = given.pop("preset")
-    if preset not in PRESETS:
-        shown = ", ".join(map(repr, PRESETS))
-        raise UserError(
-            f"config: speed = {preset!r} must be one of {shown}, or a dict of its parts"
-        )
+    switch = (True, False, "auto")
+    values = {"preset": PRESETS, "amp": (*switch, "bfloat16", "float16")}
     for key, value in given.items():
-        if key not in PARTS:
+        if key not in ("preset", *PARTS):
             near = did_you_mean(key, PARTS)
             raise UserError(f"config: speed has no part {key!r}{near}. It has {', '.join(PARTS)}")
-        allowed = ["auto", *(("bfloat16", "float16") if key == "amp" else ())]
-        if not isinstance(value, bool) and value not in allowed:
-            shown = ", ".join(map(repr, (True, False, *allowed)))
-            raise UserError(f"config: speed.{key} = {value!r} must be one of {shown}")
-    return {**dict.fromkeys(PARTS, "auto"), **given}, preset
+        allowed = list(map(repr, values.get(key, switch)))
+        if repr(value) not in allowed:
+            raise UserError(f"config: speed.{key} = {value!r} must be one of {', '.join(allowed)}")
+    return {**dict.fromkeys(PARTS, "auto"), **given}, given["preset"]
 
 
 def _amp_dtype(
