@@ -41,7 +41,7 @@ def _values(line: Mapping[str, Any]) -> Iterator[tuple[str, str, float | None]]:
         yield from (("loss", key, line[key]) for key in line if key.startswith("loss"))
         yield "learning rate", "lr", line.get("lr")
     elif line.get("mode") == "val":
-        for entry in line["results"]:
+        for entry in line.get("results") or ():
             name = f"{entry['set']} x{entry['scale']} ({entry['protocol']})"
             yield "PSNR in dB", name, entry.get("psnr")
 
@@ -59,7 +59,7 @@ def log_lines(log: Path, warn: Callable[[str], object] = lambda _: None) -> Iter
                 line = json.loads(text)
                 scored = {"set", "scale", "protocol"}.issubset
                 whole = line["mode"] == "event" or isinstance(line["iter"], int)
-                whole = whole and all(map(scored, line["results"] if line["mode"] == "val" else ()))
+                whole = whole and all(map(scored, line.get("results") or ()))
             except (ValueError, RecursionError, KeyError, TypeError):
                 whole = False
             if whole:

@@ -88,11 +88,7 @@ class MySchedulerHook(ParamSchedulerHook):
     pass
 
 
-class MyEMAHook(EMAHook):
-    pass
-
-
-for _hook in (First, Second, Probe, Stages, MySchedulerHook, MyEMAHook):
+for _hook in (First, Second, Probe, Stages, MySchedulerHook):
     HOOKS.register_module(module=_hook, force=True)
 
 
