@@ -30,6 +30,6 @@ class DataPreprocessor(BaseDataPreprocessor):
     def to_float(self, images: torch.Tensor) -> torch.Tensor:
         """(N, H, W, C) integers on any device to (N, C, H, W) in [0, 1] on this module's."""
         peak = _PEAK.get(images.dtype)
-        images = images.to(self.device, non_blocking=True)  # from pinned memory
+        images = images.to(self.device, non_blocking=self._non_blocking)
         images = images.permute(0, 3, 1, 2).float()
         return images if peak is None else images.div_(peak)

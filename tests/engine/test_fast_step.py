@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import dataclasses
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,6 +14,7 @@ from superres.engine.train.optim import AutocastOptimWrapper
 from superres.engine.train.speed import (
     Fast,
     optimizer_options,
+    prefetched,
     resolve,
     torch_settings,
 )
@@ -154,8 +157,38 @@ def test_a_failing_compiler_is_told_in_one_line_and_training_goes_on(good, monke
     assert said == ["speed.compile failed, training continues without it: no C++ compiler found"]
 
 
+def test_a_batch_that_fails_is_told_in_its_turn(monkeypatch):
+    """One batch ahead, with CUDA's streams stood in for."""
+    stream = SimpleNamespace(wait_stream=lambda _: None)
+    monkeypatch.setattr(torch.cuda, "Stream", lambda _: stream)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda _: stream)
+    beside = []
+
+    @contextlib.contextmanager
+    def entered(_):
+        beside.append(True)
+        yield
+        beside.pop()
+
+    monkeypatch.setattr(torch.cuda, "stream", entered)
+    monkeypatch.setattr(torch.Tensor, "record_stream", lambda *_: None)
+
+    def batches(fails: bool):
+        for i in range(3):
+            assert beside  # what makes them runs on the stream, too
+            yield {"gt": torch.tensor(i), "meta": [i]}
+        if fails:
+            raise OSError("cut")
+
+    assert [int(batch["gt"]) for batch in prefetched(batches(False), CPU)] == [0, 1, 2]
+    ahead = prefetched(batches(True), CPU)
+    assert [next(ahead)["meta"] for _ in range(3)] == [[0], [1], [2]]
+    with pytest.raises(OSError, match="cut"):
+        next(ahead)
+
+
 GPU = torch.device("cuda", 0)
-AUTO = Fast(channels_last=True, fused=True, autotune=True)
+AUTO = Fast(channels_last=True, fused=True, prefetch=True, autotune=True)
 MAX = dataclasses.replace(AUTO, amp="bfloat16", compile=True, cuda_graph=True, tf32=True)
 ALONE = {"preset": "max", "cuda_graph": True}
 RECORDED = {"preset": "off", "cuda_graph": True}

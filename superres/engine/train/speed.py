@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from superres.engine.config.values import as_parts
 from superres.errors import UserError, did_you_mean
@@ -37,6 +38,7 @@ class Fast:
             other sizes).
         cuda_graph: what was compiled is recorded once as CUDA graphs, and replayed.
         fused: the optimiser updates all weights in one kernel.
+        prefetch: the next batch travels to the GPU while this one is computed.
         autotune: cuDNN tries its algorithms on the first batch and keeps the quickest.
         tf32: float32 products with TF32's mantissa of 10 bits on the GPU; None leaves torch's own
             setting (convolutions yes, matrix products no).
@@ -47,6 +49,7 @@ class Fast:
     compile: bool = False
     cuda_graph: bool = False
     fused: bool = False
+    prefetch: bool = False
     autotune: bool = False
     tf32: bool | None = None
 
@@ -87,6 +90,7 @@ def resolve(
         "compile": (most and gpu, ""),
         "cuda_graph": (most, no_gpu or several or eager),
         "fused": (True, ""),
+        "prefetch": (True, no_gpu),
         "autotune": (not deterministic, no_gpu),
         "tf32": (most, no_gpu),
     }
@@ -198,3 +202,43 @@ def torch_settings(fast: Fast, deterministic: bool, device: torch.device) -> Ite
         torch.use_deterministic_algorithms(algorithms)
         for (place, name, _), value in zip(switches, before):
             setattr(place, name, value)
+
+
+def prefetched(batches: Iterator[dict[str, Any]], device: torch.device) -> Iterator[dict[str, Any]]:
+    """``batches`` with their tensors on a GPU, one batch ahead.
+
+    The integers of a batch are copied from pinned memory, or made of what is on the GPU, on a
+    stream of their own. The stream that computes waits for them, the process does not.
+
+    What goes wrong while a batch is fetched is raised when it is that batch's turn: the one before
+    it is good.
+
+    Args:
+        batches: dicts with tensors in pinned memory (others are copied, too, but wait).
+        device: a CUDA device.
+    """
+    stream = torch.cuda.Stream(device)
+    stream.wait_stream(torch.cuda.current_stream(device))  # a device cache is filled there
+
+    def fetch() -> dict[str, Any] | Exception:
+        try:
+            with torch.cuda.stream(stream):  # where batches are made on the device: beside the step
+                return {
+                    k: v.to(device, non_blocking=True) if isinstance(v, Tensor) else v
+                    for k, v in next(batches).items()
+                }
+        except Exception as error:  # StopIteration, too
+            return error
+
+    batch = fetch()
+    while not isinstance(batch, Exception):
+        main = torch.cuda.current_stream(device)
+        main.wait_stream(stream)
+        for value in batch.values():
+            if isinstance(value, Tensor):
+                value.record_stream(main)  # its memory is not reused while it is computed on
+        following = fetch()
+        yield batch
+        batch = following
+    if not isinstance(batch, StopIteration):
+        raise batch

@@ -29,7 +29,7 @@ from superres.inference.memory import is_out_of_memory
 from . import checkpoint
 from .memory import while_training
 from .signals import EXIT_CODES, StopRequest, held_back
-from .speed import torch_settings
+from .speed import prefetched, torch_settings
 from .step import TrainStep, step_seed
 
 
@@ -122,7 +122,8 @@ class Trainer(Facade):
         try:
             with held_back(options.get("start_method")):
                 batches = iter(loader)
-            self.iterate(batches)
+            ahead = self.fast.prefetch
+            self.iterate(prefetched(batches, self.device) if ahead else batches)
         except (RuntimeError, MemoryError) as error:
             if is_out_of_memory(error):
                 raise while_training(self, error) from error
