@@ -5,17 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .recipe import (
-    FLIPS,
-    Reader,
-    Recipe,
-    Tree,
-    loss_of,
-    patch_of,
-    protocol_of,
-    renamed,
-    set_of,
-)
+from .recipe import FLIPS, Reader, Recipe, Tree, loss_of, patch_of, protocol_of, renamed, set_of
 
 _COMMON = {
     "num_in_ch": "in_channels",
@@ -28,10 +18,7 @@ _RANGE = {"img_range": "img_range", "rgb_mean": "rgb_mean"}
 _NETWORKS: dict[str, tuple[dict[str, str | None], Tree]] = {
     "EDSR": ({**_COMMON, **_RANGE, "res_scale": "res_scale"}, {}),
     "MSRResNet": (_COMMON, {"upsample_act": True, "init": "basicsr"}),
-    "RCAN": (
-        {**_COMMON, **_RANGE, "num_group": "num_groups", "squeeze_factor": "reduction"},
-        {},
-    ),
+    "RCAN": ({**_COMMON, **_RANGE, "num_group": "num_groups", "squeeze_factor": "reduction"}, {}),
     "RRDBNet": ({**_COMMON, "num_grow_ch": "growth", "scale": "scale"}, {}),
     "SRVGGNetCompact": ({**_COMMON, "num_conv": "num_convs", "act_type": "act"}, {}),
 }
