@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import tempfile
@@ -109,14 +110,10 @@ class NcnnBackend(Backend):
     def _mend_edges(self, maps: np.ndarray, result: np.ndarray) -> None:
         """Fill the pixels along the edges, by the second part as the network has it."""
         reach, rows = self._written.reach, self._written.reach * self.scale
-        for axis in (1, 2):
-            for first in (True, False):
-                strip, edge = slice(2 * reach), slice(rows)
-                if not first:
-                    strip, edge = slice(-2 * reach, None), slice(-rows, None)
-                before = (slice(None),) * axis
-                made = self._part({"cut": maps[*before, strip]}, "out")
-                result[*before, edge] = made[*before, edge]
+        ends = (slice(2 * reach), slice(rows)), (slice(-2 * reach, None), slice(-rows, None))
+        for before, (strip, edge) in itertools.product((np.s_[:,], np.s_[:, :]), ends):
+            made = self._part({"cut": maps[*before, strip]}, "out")
+            result[*before, edge] = made[*before, edge]
 
     def _give_back(self) -> None:
         """Free what the pools keep for the next image: it would be of another size, and large."""

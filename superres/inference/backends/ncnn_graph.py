@@ -10,8 +10,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from superres.imaging.kernels import cubic_taps
-
 RELU, SIGMOID = " 9=1", " 9=4"
 """Activations within a layer, in ncnn's words."""
 
@@ -185,25 +183,6 @@ class Graph:
         looks = _off_centre(factor) if bilinear else 0.0
         return self.add("Interp", (x,), words, factor=x.factor * factor, looks=looks)
 
-    def bicubic(self, x: Blob, factor: int, kind: str) -> Blob:
-        """The input, upscaled by one of `CUBICS` as a convolution; see models' BicubicUpsample."""
-        if factor == 1:
-            return x
-        taps = cubic_taps(factor, kind)
-        kernels = np.tile(np.einsum("iy,jx->ijyx", taps, taps), (x.channels, 1, 1, 1))
-        mirrors = kind == "matlab-mirror"
-        edge = 1 if mirrors else 2
-        padded = self.add("Padding", (x,), f"0={edge} 1={edge} 2={edge} 3={edge} 4=1")
-        for axis in (1, 2) if mirrors else ():  # the second pixel out is the second one in
-            edges = (f"-23309=1,{at} -23310=1,{at + 1} -23311=1,{axis}" for at in (2, -3))
-            first, last = [self.add("Crop", (padded,), words) for words in edges]
-            padded = self.add("Concat", (first, padded, last), f"0={axis}")
-        count = x.channels * factor**2
-        words = f"0={count} 1=5 5=1 6={kernels.size} 7={x.channels}"
-        data, how = (_FLOAT32, kernels, np.zeros(count)), {"looks": 1 + _off_centre(factor)}
-        y = self.add("ConvolutionDepthWise", (padded,), words, data, channels=count, **how)
-        return self.shuffle(y, factor)
-
     def pooled(self, x: Blob) -> Blob:
         """The mean of each channel: a vector."""
         return self.add("Pooling", (x,), "0=1 4=1", factor=0, looks=math.inf)
@@ -296,13 +275,11 @@ def composed(chain: Sequence[Blob]) -> tuple[np.ndarray, np.ndarray]:
             bias = np.tile(bias, (1, r, r))
             continue
         weight, added = (array.astype(np.float64) for array in layer.data[-2:])
-        bias = bias + kernel.sum((-2, -1)) @ added
         if layer.kind == "Scale":
-            kernel = kernel * weight[:, None, None]
-            continue
-        new = np.zeros((*kernel.shape[:3], inputs, *[side + weight.shape[-1] - 1] * 2))
+            weight = np.diag(weight)[:, :, None, None]
+        bias, size = bias + kernel.sum((-2, -1)) @ added, weight.shape[-1]
+        new = np.zeros((*kernel.shape[:3], inputs, *[side + size - 1] * 2))
         for y, x in places:
-            size = weight.shape[-1]
             new[..., y : y + size, x : x + size] += np.tensordot(kernel[..., y, x], weight, 1)
         kernel = new
     return kernel.reshape(-1, *kernel.shape[3:]), bias.ravel()

@@ -167,19 +167,6 @@ def _srvgg(g: Graph, c: Config, x: Blob, scale: int) -> Blob:
     return g.plus(g.shuffle(y, scale), g.enlarged(x, scale))
 
 
-def _srcnn(g: Graph, c: Config, x: Blob, scale: int) -> Blob:
-    x = g.bicubic(x, scale, c["interpolation"])
-    return g.conv("conv3", g.conv("conv2", g.conv("conv1", x, RELU), RELU))
-
-
-def _vdsr(g: Graph, c: Config, x: Blob, scale: int) -> Blob:
-    x = g.bicubic(x, scale, c["interpolation"])
-    y = g.conv("conv_first", x, RELU)
-    for i in range(c["num_layers"] - 2):
-        y = g.conv(f"body.{i}", y, RELU)
-    return g.plus(x, g.conv("conv_last", y))
-
-
 def _dense(g: Graph, name: str, x: Blob, count: int, act: str) -> Blob:
     """``x`` and the results of convolutions that each see all before them."""
     for i in range(count):
@@ -240,8 +227,6 @@ _FORWARDS = {
     "RCAN": _rcan,
     "RDN": _rdn,
     "RRDBNet": _rrdbnet,
-    "SRCNN": _srcnn,
     "SRResNet": _srresnet,
     "SRVGGNetCompact": _srvgg,
-    "VDSR": _vdsr,
 }
