@@ -29,6 +29,16 @@ GROUPS = {
 }
 """Commands as ``superres --help`` groups them; others stand in a group of their own."""
 
+_MOVED = {
+    "benchmark": "in a checkout: python tools/benchmark.py",
+    "scaling": "the page docs/scaling.md",
+    "models gallery": "the page docs/gallery.md",
+    "models record": "in a checkout: python tools/maintain/docs.py --help",
+    "models metafile": "in a checkout: python tools/maintain/docs.py",
+    "table --docs": "in a checkout: python tools/maintain/docs.py",
+}
+"""Earlier commands, by their first words."""
+
 _OF_PLACES = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENAMETOOLONG)
 """Errors that are of the place that a user named, whoever wanted to write or read there."""
 
@@ -94,6 +104,9 @@ def _run(argv: list[str]) -> int:
         print(f"superres {superres.__version__}")
         return 0
     name = argv[0]
+    for earlier in (name, " ".join(argv[:2])):
+        if earlier in _MOVED:
+            raise UserError(f"superres {earlier} has moved: {_MOVED[earlier]}")
     if name not in commands():
         hint = did_you_mean(name, commands()) or f": {', '.join(commands())}"
         raise UserError(f"superres has no command {name!r}{hint}")
