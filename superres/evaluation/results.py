@@ -26,7 +26,7 @@ from superres.errors import UserError
 from superres.evaluation.record import SCHEMA, entries_of, fault_of, without_folders
 from superres.evaluation.render import csv_text, latex, markdown
 from superres.evaluation.tables import all_tables
-from superres.files import os_fault, write_text
+from superres.files import is_special, os_fault, write_text
 
 _LIBRARIES = ("numpy", "opencv-python", "opencv-python-headless", "torch", "mmengine")
 
@@ -220,6 +220,8 @@ def read_results(path: str | os.PathLike[str]) -> dict[str, Any]:
     """
     path = Path(path)
     path = path / "results.json" if path.is_dir() else path
+    if is_special(path):  # which may never end
+        raise UserError(f"{path}: it is a device or a pipe, no file")
     try:
         text = path.read_text(encoding="utf-8")
         record = json.loads(text, object_hook=_with_infinities)

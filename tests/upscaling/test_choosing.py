@@ -62,7 +62,7 @@ def test_load_model_by_name(folder, monkeypatch):
     assert superres.load_model("tiny", scale=4, device="cpu").scale == 4
     assert superres.load_model("tiny_x2", device="cpu").scale == 2
     assert superres.load_model("tiny", device="cpu").scale == 4  # as on the command line
-    with pytest.raises(UserError, match=r"x2, x4; not for x3"):
+    with pytest.raises(UserError, match="x2, x4; not in x3"):
         superres.load_model("tiny", scale=3)
     with pytest.raises(UserError, match=r"did you mean tiny"):
         superres.load_model("tyny")
