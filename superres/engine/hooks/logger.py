@@ -60,11 +60,13 @@ class LoggerHook(Hook):
         if not pending:
             return
         names = list(pending[0][1])
-        values = [torch.as_tensor(outputs[n]) for _, outputs, _ in pending for n in names]
-        numbers = torch.stack([v.detach().float() for v in values])  # one transfer
-        for (iteration, _, meta), row in zip(pending, numbers.view(-1, len(names)).tolist()):
-            losses = dict(zip(names, row))
-            if not all(map(math.isfinite, row)):
+        values = [torch.as_tensor(outputs[n]).detach() for _, outputs, _ in pending for n in names]
+        if runner.device.type != "cpu":
+            values = torch.stack([v.float() for v in values]).cpu()  # one transfer
+        numbers = map(float, values)
+        for iteration, _, meta in pending:
+            losses = {name: next(numbers) for name in names}
+            if not all(map(math.isfinite, losses.values())):
                 raise UserError(_diverged(runner, iteration, losses, meta))
             self._finished.append(losses)
 

@@ -77,7 +77,7 @@ class TrainStep:
         if self.own_step:
             return self.model.train_step(batch, optim_wrapper=self.optim_wrapper)
         losses: Losses = {}
-        parts = list(micro_batches(batch, self.accumulate))
+        parts = [*micro_batches(batch, self.accumulate)] if self.accumulate > 1 else [batch]
         for part in parts:
             # Processes exchange gradients once, with the last micro-batch.
             with nullcontext() if part is parts[-1] else self._no_sync():
