@@ -189,11 +189,14 @@ def _check_places(args: argparse.Namespace, jobs: list) -> None:
             fault = "is a folder; name a file in it"
         elif option == "--json" and os.path.isfile(whole) and not whole.endswith(".json"):
             fault = "is there already, and not named as a report, .json"  # as `--json *.png` has it
-        elif path and option == "--compare" and not is_page(path):
-            if len(jobs) > 1:
+        elif path and option == "--compare":
+            page, old = is_page(path), Path(path).read_bytes() if os.path.isfile(path) else b""
+            # A page of an earlier run is written again, an image only with its result.
+            ours = b"<title>Before and after<" in old[:200] if page else there
+            if len(jobs) > 1 and not page:
                 fault = f"there are {len(jobs)} inputs; --compare alone writes beside each result, "
                 fault += "and a page such as compare.html holds all"
-            elif os.path.exists(path) and not args.overwrite and not there:
+            elif old and not (args.overwrite or ours):
                 fault = "is there already; --overwrite replaces it"
         if fault:
             raise UserError(f"{option} {path}: {fault}")

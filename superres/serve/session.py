@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from superres.errors import UserError
 from superres.serve.app import make_app
@@ -65,6 +66,7 @@ def run_session(
                 make_app(work, names, addresses=not is_local(host)),
                 log_level="critical",  # what fails is logged by the app
                 lifespan="off",
+                http=_HeadersInTime,
                 ws="none",
                 proxy_headers=False,
                 server_header=False,
@@ -79,6 +81,14 @@ def run_session(
             server.run(sockets=[sock])
         finally:
             work.stop()
+
+
+class _HeadersInTime(H11Protocol):
+    """Closes a connection that has begun no request in time, else such ones would use all up."""
+
+    def connection_made(self, *transport: object) -> None:
+        super().connection_made(*transport)
+        self.loop.call_later(10, lambda: self.cycle or self.transport.close())
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from superres.errors import UserError
-from superres.files import write_atomically
+from superres.files import write_text
 from superres.imaging.comparison import check_sizes, comparison
 from superres.imaging.io import load_image, write_image
 from superres.imaging.samples import to_8_bit, to_pillow, with_channels
@@ -36,8 +36,7 @@ def save_comparison(lq: Any, sr: Any, path: str | os.PathLike[str], gt: Any = No
     pair = as_rgb(lq), as_rgb(sr)
     check_sizes(*pair, truth)
     if is_page(path):
-        height, width = pair[1].shape[:2]
-        more = [] if truth is None else [truth[:height, :width]]
+        more = [] if truth is None else [truth[: len(pair[1]), : pair[1].shape[1]]]
         save_page(path, [(path.stem, *pair, *more)])
     else:
         write_image(path, comparison(*pair, truth))
@@ -70,8 +69,7 @@ def save_page(path: Path, entries: list[tuple[str, *tuple[np.ndarray, ...]]]) ->
         note = ", ".join(f"{size} {label}" for size, label in zip(sizes, ("before", "after")))
         sides = zip(("before", "after", "truth"), map(_data, images))
         parts.append((shown(name), note, list(sides)))
-    page = pairs_page(parts).encode()
-    write_atomically(path, lambda file: file.write(page))
+    write_text(path, pairs_page(parts))
 
 
 def _data(image: np.ndarray) -> str:

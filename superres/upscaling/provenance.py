@@ -12,8 +12,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from superres.imaging.io import opened_image
-from superres.upscaling.video_reading import open_clip
+from superres.imaging.io import image_size, opened_image
+from superres.upscaling.tiled_upscaler import target_length
+from superres.upscaling.video_reading import open_clip, probe
 
 EXIF_TAG = 0x000B
 """ProcessingSoftware of EXIF, which PNG, JPEG, WebP and TIFF hold."""
@@ -73,6 +74,17 @@ def difference(record: str, settings: Settings, source: Path | str) -> str | Non
         return None
     words = [f"{k} {was or 'none'}, not {now or 'none'}" for k, (was, now) in differing.items()]
     return f"made otherwise: {'; '.join(words)}"
+
+
+def misfit(source: Path | str, target: Path | str, scale: float, video: bool) -> str:
+    """What is wrong with a result by its size: without a record, or cropped with it; or empty."""
+    size, found = (probe(Path(p)).size if video else image_size(p) for p in (source, target))
+    if found is None:
+        return "not an image that can be read"
+    wanted = [target_length(side, scale) for side in size or found]
+    wanted = [side + side % 2 * video for side in wanted]  # films have even sides
+    differs = size and sorted(wanted) != sorted(found)  # it may be turned upright
+    return f"{found[1]}x{found[0]} pixels, not {wanted[1]}x{wanted[0]}" if differs else ""
 
 
 def _digest(path: Path | str) -> str:

@@ -309,8 +309,7 @@ class ImageUpscaler:
             y = np.clip(y, 0, 1) if clamp else y
         else:
             y = np.stack([self._upscaler.upscale(one) for one in stack])
-        made, cmyk = back(y), getattr(image, "mode", "") == "CMYK"
-        notes = ["CMYK was turned to RGB"] * cmyk
+        made, notes = back(y), ["CMYK was turned to RGB"] * (getattr(image, "mode", "") == "CMYK")
         frames = getattr(image, "n_frames", 1) if isinstance(image, Image.Image) else 1
         if frames > 1 and image.tell() == 0:  # a later one was chosen by hand
             notes.append(f"only the first of {frames} frames; give the others one by one")
@@ -321,8 +320,7 @@ class ImageUpscaler:
         picture = load_image(path, self.max_pixels)
         if out is None:
             pixels = turned(self._upscaler.upscale(picture.pixels), picture.orientation)
-            known = Metadata(picture, pixels.shape[:2], 1, "", "").options("")
-            result = _pillow(pixels, known)
+            result = _pillow(pixels, Metadata(picture, pixels.shape[:2], 1, "", "").options(""))
             self._tell(picture.notes, path, picture.pixels, result)
             return result
         out = Path(out)

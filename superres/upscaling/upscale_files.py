@@ -22,7 +22,7 @@ from superres.output import shown
 from superres.stopping import TERMINATED, Terminated
 from superres.upscaling.compare import as_rgb, is_page, save_comparison, save_page
 from superres.upscaling.networks import ChosenNetwork, Networks, Options
-from superres.upscaling.provenance import Settings, difference, record_in
+from superres.upscaling.provenance import Settings, difference, misfit, record_in
 from superres.upscaling.targets import STREAM, Job
 from superres.upscaling.video import shortcomings, state_of, upscale_video
 from superres.upscaling.video_reading import ANIMATED, Animation, find_animation
@@ -99,8 +99,7 @@ def run_jobs(
             work.settle()
     if work.page and code != TERMINATED:
         save_page(Path(options.compare), work.page)
-    failed = any(result.status == "failed" for result in work.results)
-    return work.results, code or int(failed)
+    return work.results, code or int(any(one.status == "failed" for one in work.results))
 
 
 @dataclass
@@ -257,6 +256,7 @@ def _check_what_is_there(job: Job, there: bool, settings: Settings, result: Resu
             record = record_in(job.target, job.video)
             other = record and difference(record, settings, job.source)
             result.notes += [NO_RECORD] * (not record)
+            other = other or misfit(job.source, job.target, settings.scale, job.video)
             if not other and job.video:
                 other = ", ".join(shortcomings(Path(job.source), Path(job.target)))
     except OSError as error:

@@ -180,12 +180,8 @@ def reduction(kind: str, source: np.dtype, made: np.dtype) -> list[str]:
 
 def make_folder(folder: Path) -> None:
     """Make a folder and those above it; UserError if that cannot be."""
-    try:
+    with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        there = isinstance(error, FileExistsError | NotADirectoryError)
-        why = "a file is in its way" if there else error.strerror or error
-        raise UserError(f"{folder}: the folder cannot be made, {why}") from None
 
 
 def _room(shape: tuple[int, ...], dtype: np.dtype, folder: Path | None) -> np.ndarray:
@@ -250,8 +246,7 @@ def _encode_large(image: np.memmap, kind: str, orientation: int, file: Any) -> N
 
     height, width, channels = image.shape
     format = {"u1": "uchar", "u2": "ushort", "f4": "float"}[image.dtype.str[1:]]
-    names = ("grey16", "rgb16") if image.dtype == np.uint16 else ("b-w", "srgb")
-    colours = names[channels > 2]
+    colours = (("b-w", "srgb"), ("grey16", "rgb16"))[image.dtype == np.uint16][channels > 2]
     try:
         made = pyvips.Image.new_from_memory(image.data, width, height, channels, format)
         made = made.copy(interpretation=colours)

@@ -232,7 +232,7 @@ def test_mistakes(upscale, tmp_path, monkeypatch):
         assert "not a positive whole number" in upscale(a, code=2)
     monkeypatch.delenv("SUPERRES_MAX_PIXELS")
     assert "more than the limit" in upscale(a, "--max-pixels", "2k", code=1)
-    assert "a file is in its way" in upscale(a, "-o", there / "x.png", code=1)
+    assert "File exists" in upscale(a, "-o", there / "x.png", code=1)
     assert there.read_text() == "precious"
     assert (read_image(b) == scene()).all()
     said = upscale(tmp_path / "gone.png", a, "--max-pixels", "1M", code=1)

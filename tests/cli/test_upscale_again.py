@@ -185,15 +185,16 @@ def test_every_format_that_can_hold_a_record(name, pixels, options, upscale, oth
 
 @pytest.mark.parametrize("name", ["a.bmp", "a.ppm", "full.jpg"])
 def test_formats_without_room_are_there_and_that_is_told(name, upscale, tmp_path):
-    source, block = tmp_path / name, Image.Exif()
+    source, out, block = tmp_path / name, tmp_path / "out", Image.Exif()
     block[0x010F] = "M" * 65_400
     full = {"exif": block.tobytes()} if name == "full.jpg" else {}
     Image.fromarray(scene()).save(source, **full)
-    upscale(source, "-o", tmp_path / "out")
-    said = repeated(upscale, tmp_path / "out" / name, source, "-o", tmp_path / "out")
+    upscale(source, "-o", out)
+    said = repeated(upscale, out / name, source, "-o", out)
     assert "1 without a record of how it was made" in said
+    assert "224x160 pixels, not" in refused(upscale, out / name, source, "-o", out, "-s", "3")
     if full:
-        assert Image.open(tmp_path / "out" / name).getexif()[0x010F] == "M" * 65_400
+        assert Image.open(out / name).getexif()[0x010F] == "M" * 65_400
 
 
 def test_files_that_something_else_made(upscale, source, tmp_path):

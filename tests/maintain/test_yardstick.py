@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 import torch
 
@@ -13,6 +14,7 @@ from superres.errors import UserError
 
 def test_trainings_are_compared_to_the_bit_and_scores_to_six_decimals():
     whole = {"iteration 1": {"loss": 0.5}, "w": torch.zeros(3), "x2 psnr": 30.0}
+    whole["a.png"] = np.zeros(3, np.uint8)
     assert yardstick.compare(whole, {**whole, "x2 psnr": 30.0000001}) == ""
     assert "nothing" in yardstick.compare({}, {})
     for key, value in {
@@ -20,6 +22,7 @@ def test_trainings_are_compared_to_the_bit_and_scores_to_six_decimals():
         "iteration 2": {"loss": 0.5},
         "w": torch.tensor([0, 0, 1e-30]),
         "x2 psnr": 30.00001,
+        "a.png": np.uint8([0, 2, 0]),
     }.items():
         assert key in yardstick.compare(whole, {**whole, key: value})
         assert key in yardstick.compare({**whole, key: value}, whole)
@@ -71,5 +74,5 @@ def test_a_tool_that_fails_is_a_difference_and_the_rest_is_compared(monkeypatch,
 
 @pytest.mark.slow
 def test_a_commit_equals_itself():
-    arguments = ["HEAD", "HEAD", "--only", "traces", "scores", "--iterations", "4"]
+    arguments = ["HEAD", "HEAD", "--only", "traces", "scores", "images", "--iterations", "4"]
     assert yardstick.main(arguments) == 0

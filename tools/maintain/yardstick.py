@@ -1,12 +1,13 @@
-"""Whether two commits train and score alike, and how their speeds compare.
+"""Whether two commits train, score and upscale alike, and how their speeds compare.
 
-    python tools/maintain/yardstick.py OLD NEW [--only traces scores benchmarks]
+    python tools/maintain/yardstick.py OLD NEW [--only traces scores images benchmarks]
 
 Each commit is unpacked into a folder of its own; both run in this environment, whatever they
 require. With seed 0, on the CPU, the traces and the last weights of four trainings must be equal,
-and the scores of the shipped networks to six decimals. Speeds are ratios of medians, the commits'
-rounds interleaved. A speed has changed where the slowest round of one commit is faster than the
-fastest of the other and the medians lie more than 5 % apart: a few rounds show no less.
+the scores of the shipped networks to six decimals, and the pixels of one image of each kind but for
+one level in one of 100,000 samples. Speeds are ratios of medians, the commits' rounds interleaved.
+A speed has changed where the slowest round of one commit is faster than the fastest of the other
+and the medians lie more than 5 % apart: a few rounds show no less.
 
 Exit code 1 where something differs, a tool of a commit fails or a speed has changed; 2 where
 nothing can be compared. What is not committed is not compared.
@@ -27,6 +28,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import cv2
+import numpy as np
 import torch
 
 if __name__ == "__main__":
@@ -37,7 +40,7 @@ from superres.cli.main import exit_code
 from superres.errors import UserError, some
 from superres.options import whole
 
-PARTS = ("traces", "scores", "benchmarks")
+PARTS = ("traces", "scores", "images", "benchmarks")
 SEEN = 1.05  # medians closer than this are equal: machines drift by as much from minute to minute
 # Variants without a line of superres: where they change, the machine did; they are shown only.
 PLAIN = ("cv2", "python", "crop copy", "whole PNG", "480x480", "PSNR-Y plain", "SSIM-Y plain")
@@ -134,6 +137,20 @@ def scores(commit: Commit, holdout: Path) -> dict[str, float]:
     return found
 
 
+def images(commit: Commit, folder: Path) -> dict[str, Any]:
+    """The results of one image of each kind, by torch in one plan of tiles."""
+    folder.mkdir(exist_ok=True)
+    wide = cv2.resize(np.random.default_rng(0).integers(0, 65536, (12, 16, 4), "u2"), (96, 80))
+    smooth, deep = (wide // 257).astype(np.uint8), wide[..., :3]
+    kinds = {"grey.png": smooth[..., 0], "alpha.png": smooth, "deep.png": deep, "deep.tif": deep}
+    alike = ("a.png", "a.jpg", "a.tif", "a.webp", "a.bmp", "a.ppm")
+    for name, image in (kinds | dict.fromkeys(alike, smooth[..., :3])).items():
+        cv2.imwrite(str(folder / name), image)
+    out, fixed = commit.out / "images", ("--model", "edsr-s", "--backend", "torch", "--tile", 64)
+    commit.run("upscale", folder, "--scale", 2, *fixed, "-o", out)
+    return {p.name: cv2.imread(str(p), cv2.IMREAD_UNCHANGED) for p in out.iterdir()}
+
+
 def compare(old: dict[str, Any], new: dict[str, Any]) -> str:
     """What differs between two sides of a comparison; empty where nothing does."""
     if not old:
@@ -143,11 +160,20 @@ def compare(old: dict[str, Any], new: dict[str, Any]) -> str:
 
 
 def difference(a: Any, b: Any) -> str:
-    """How two values differ: weights and texts in anything, scores in the sixth decimal."""
+    """How two values differ: weights and texts in anything, scores in the sixth decimal.
+
+    Images may differ by one level in one of 100,000 samples.
+    """
     if a is None or b is None:
         return "in one commit only"
     if isinstance(a, torch.Tensor):
         return "" if a.dtype == b.dtype and torch.equal(a, b) else "differs"
+    if isinstance(a, np.ndarray):
+        if (a.shape, a.dtype) != (b.shape, b.dtype):
+            return f"{a.shape} {a.dtype} / {b.shape} {b.dtype}"
+        off = np.abs(a.astype(np.int64) - b)
+        few = off.max() <= 1 and (off > 0).mean() <= 1e-5
+        return "" if few else f"{(off > 0).sum()} samples differ, by up to {off.max()} levels"
     if isinstance(a, float):
         a, b = round(a, 6), round(b, 6)
     return "" if a == b else f"{str(a)[:120]} / {str(b)[:120]}"
@@ -197,6 +223,7 @@ def main(argv: list[str] | None = None) -> int:
         data, holdout = root / "photographs/train", root / "photographs/holdout"
         tasks = [("traces", f"training: {n}", train, data, n, args.iterations) for n in TRAININGS]
         tasks += [("scores", "scores of edsr-s", scores, holdout)]
+        tasks += [("images", "upscaled images", images, root / "kinds")]
         tasks += [("benchmarks", f"benchmark {n}", speeds, n, args.rounds) for n in BENCHMARKS]
         for _, what, measure, *given in (task for task in tasks if task[0] in args.only):
             try:

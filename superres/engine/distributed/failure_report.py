@@ -61,8 +61,7 @@ class Peers:
 
         The text is empty where another process has told its own story.
         """
-        code = _within(2 * GRACE_SECONDS, self._listen)
-        if code:
+        if code := _within(2 * GRACE_SECONDS, self._listen):
             return "", int(code)
         return (
             f"the other ranks are out of reach ({str(error).strip().splitlines()[0][:200]}). A "

@@ -109,10 +109,12 @@ def join(
     if launcher not in LAUNCHERS:
         raise UserError(f"launcher {launcher!r} must be one of {', '.join(LAUNCHERS)}")
     if launcher == "none" and "TORCHELASTIC_RUN_ID" not in os.environ:
-        if (number := int(os.environ.get("SLURM_STEP_NUM_TASKS") or 1)) > 1:
-            os.environ["RANK"] = os.environ.get("SLURM_PROCID", "0")  # the first one says why
+        sizes = ("SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE")
+        if (number := max(int(os.environ.get(size) or 1) for size in sizes)) > 1:
+            ranks = ("SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "PMI_RANK")
+            os.environ["RANK"] = max(os.environ.get(name, "0") for name in ranks)  # 0 says why
             raise UserError(
-                f"{number} processes were started, by srun, each would train alone: name "
+                f"{number} processes were started, by srun or mpirun, each would train alone: name "
                 "--launcher slurm, or start with tools/dist_train.sh CONFIG GPUS on each machine"
             )
         return choose(int(torch.cuda.is_available()), 0, 1)
@@ -229,8 +231,7 @@ def leave() -> None:
 
 
 def _need(launcher: str, names: tuple[str, ...], start: str) -> None:
-    missing = ", ".join(name for name in names if name not in os.environ)
-    if missing:
+    if missing := ", ".join(name for name in names if name not in os.environ):
         raise UserError(
             f"launcher {launcher!r} needs {missing} in the environment: start with {start} "
             "(--launcher none: one process)"

@@ -81,7 +81,7 @@ def while_training(run: Trainer, error: BaseException) -> UserError:
     advice = (
         f"accumulate={2 * parts} (now {parts}; same result); "
         f'"recompute=[{blocks}]" (a third more arithmetic, same result); '
-        "amp=True (half the bytes); train_dataloader.dataset.cache=None; "
+        "amp=True (half the bytes); speed='auto'; train_dataloader.dataset.cache=None; "
         f"lq_patch_size (now {to_plain(cfg.get('lq_patch_size'))}); "
         f"global_batch_size (now {cfg.global_batch_size}; another training)"
     )
