@@ -9,12 +9,12 @@ import sys
 import pytest
 import torch
 
-from superres.engine.train.memory import block_lists, recompute
 from superres.errors import UserError
 from superres.inference.backends.pytorch import LiveBytes
 from superres.models.backbones.drln import DRLN
 from superres.models.backbones.edsr import EDSR
 from superres.models.backbones.srresnet import SRResNet
+from superres.models.recompute import block_lists, recompute
 
 from .conftest import ROOT, command
 

@@ -26,9 +26,9 @@ from superres.engine.run_log import RunLog
 from superres.engine.test.sets import EvalSet, prepare_sets
 from superres.errors import ScaleNeeded, UserError, some
 from superres.inference.backends.pytorch import upscale_tensor
+from superres.models.recompute import recompute
 from superres.registry import MODELS
 
-from .memory import recompute
 from .optim import LastScalars, optim_config, schedulers
 from .speed import Fast, resolve
 from .step import TrainStep

@@ -11,7 +11,6 @@ from superres.inference.backends.ncnn_graph import RELU, SIGMOID, Blob, Graph, l
 from superres.inference.network import NotConvertible
 
 _LUMA = (0.299, 0.587, 0.114)  # makes the mean of a one-channel network of an RGB one
-_DRLN_GROUPS = (3, 3, 3, 3, 4, 4)
 _PLAIN = {"rgb_mean": None, "rgb_std": None, "img_range": 1.0}  # of networks without such arguments
 Config = Mapping[str, Any]
 _Act = Callable[[str, Blob], Blob]  # by the name of the layer
@@ -105,30 +104,6 @@ def _rcan(g: Graph, c: Config, x: Blob, scale: int) -> Blob:
     return _tail(g, g.plus(first, g.conv("conv_after_body", body)), scale)
 
 
-def _drln(g: Graph, c: Config, x: Blob, scale: int) -> Blob:
-    first = skip = fused = g.conv("conv_first", x)
-    index = 0
-    for group, size in enumerate(_DRLN_GROUPS):
-        dense, current = fused, skip
-        for position in range(size):
-            dense = g.concat([dense, _drlm(g, f"blocks.{index}", current, c["attention"])])
-            if (group, position) == (1, 0):
-                current = skip  # as published: the fourth fusion's output is dropped
-                g.forget(f"fusions.{index}.")
-            else:
-                current = fused = g.conv(f"fusions.{index}", dense, RELU)
-            index += 1
-        skip = g.plus(fused, skip)
-    return _tail(g, g.plus(skip, first), scale, before=RELU)
-
-
-def _drlm(g: Graph, name: str, x: Blob, attention: str) -> Blob:
-    for unit in ("r1", "r2", "r3"):
-        y = g.conv(f"{name}.{unit}.conv2", g.conv(f"{name}.{unit}.conv1", x, RELU))
-        x = g.concat([x, g.relu(g.plus(x, y))])
-    return _attention(g, f"{name}.attention", g.conv(f"{name}.fuse", x, RELU), attention)
-
-
 def _rdn(g: Graph, c: Config, x: Blob, scale: int) -> Blob:
     first = g.conv("conv_first", x)
     y, fused = g.conv("conv_second", first), []
@@ -208,19 +183,16 @@ def _tail(g: Graph, x: Blob, scale: int, name: str = "upsample", **options: Any)
     return g.conv("conv_last", _upsample(g, name, g.cut(x), scale, **options))
 
 
-def _upsample(
-    g: Graph, name: str, x: Blob, scale: int, before: str = "", after: _Act | None = None
-) -> Blob:
-    """Convolutions and pixel shuffles, with activations before or after the shuffle."""
+def _upsample(g: Graph, name: str, x: Blob, scale: int, after: _Act | None = None) -> Blob:
+    """Convolutions and pixel shuffles, with activations after each shuffle."""
     factor = 3 if scale == 3 else 2
     for stage in range(1 if scale == 3 else scale.bit_length() - 1):
-        x = g.shuffle(g.conv(f"{name}.{stage}.upsample_conv", x, before), factor)
+        x = g.shuffle(g.conv(f"{name}.{stage}.upsample_conv", x), factor)
         x = after(f"{name}.{stage}.act_after", x) if after else x
     return x
 
 
 _FORWARDS = {
-    "DRLN": _drln,
     "EDSR": _edsr,
     "MDSR": _mdsr,
     "MSRResNet": _msrresnet,
