@@ -31,7 +31,8 @@ def run(args: argparse.Namespace) -> int:
         if recipe is None:
             raise UserError(f"{path}: no config of a toolbox that is read: {READ}")
     with recipe.file() as leaf:
-        check_config(load_config(str(leaf)))
+        note = recipe.notes.append  # without the name of that file
+        check_config(load_config(str(leaf), warn=lambda text: note(text.partition(": ")[2])))
     if args.out is None:
         print(recipe.leaf(None), end="")
         return 0

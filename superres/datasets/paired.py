@@ -115,7 +115,8 @@ class PairedDataset(Dataset):
         by = {"none": "the pipeline"}.get(str(self.make_lq), f"MATLAB's bicubic x{self.scale}")
         low = f"made by {'the config' if self._degrade else by}"
         low = low if self.lq is None else f"from {self.lq.path}"
-        return ", ".join([f"{len(self)} images, HR from {self.gt.path}, LR {low}", *self.cached])
+        sides = f"{len(self)} images, HR from {self.gt.path}, LR {low}"
+        return ", ".join(dict.fromkeys([sides, *self.cached]))
 
     def _unused(self) -> list[str]:
         """What of the low-quality side belongs to no ground truth."""

@@ -61,8 +61,7 @@ class Facade:
         wanted = (cfg.get("visualizer") or {}).get("vis_backends") or cfg.get("vis_backends") or []
         if cfg.get("tensorboard", True) is not False:
             wanted = [{"type": "TensorboardVisBackend"}, *wanted]
-        with blame("vis_backends", None):
-            found = {backend["type"]: backend for backend in wanted}  # the later of a type counts
+        found = {backend["type"]: backend for backend in wanted}  # the later of a type counts
         if found.pop("LocalVisBackend", None):
             self.log.say("LocalVisBackend has no effect here (log.jsonl is in the work dir)")
         if board := found.get("TensorboardVisBackend"):

@@ -38,7 +38,8 @@ class RunLog:
         self.rank = rank
         level = level or logging.INFO
         self.level = logging.getLevelName(level.upper()) if isinstance(level, str) else level
-        self.logger = logging.getLogger("superres")
+        self.logger = logging.Logger("superres")  # of hooks; what is said goes no further
+        self.logger.addFilter(lambda record: self.say(record.getMessage(), record.levelno))
         self.log_file: Path | None = None
         self.listeners: list[Callable[[str, int, dict[str, Any]], None]] = []
         self._held: list[dict[str, Any]] = []  # what is not in the file yet

@@ -543,7 +543,7 @@ REFUSED = {
         ("sampler=dict(type='InfiniteSampler', shuffle=False)", "random order"),
         ("sampler=dict(type='InfiniteSampler', seed=3)", "write seed = N"),
         ("collate_fn=dict(type='my_collate')", "PackInputs"),
-        ("multiprocessing_context='forks'", "must be 'fork', 'spawn' or 'forkserver'"),
+        ("multiprocessing_context='forks'", "'fork' or 'spawn' or 'forkserver'"),
         ("_delete_=True, batch_size=4", "missing key 'train_dataloader.dataset'"),
     ],
     "env_cfg = dict({})": [
@@ -567,7 +567,10 @@ REFUSED = {
         ("total_iters = 300", "write max_iters"),
         ("auto_scale_lr = dict(enable=True, base_batch=16)", "base_batch_size"),
         ("param_scheduler = [dict(type='StepLR', step_size=2)]", "write by_epoch=False"),
-        ("param_scheduler = dict(type='MultiStepLR', by_epoch=False, milestones=4)", ".0: Multi"),
+        (
+            "param_scheduler = dict(type='MultiStepLR', by_epoch=False, milestones=4)",
+            "= 4 must be a list",
+        ),
         # Two spellings that contradict each other.
         ("seed = 3\nrandomness = dict(seed=7)", "remove one of them"),
         ("ema = 0.9\ncustom_hooks = [dict(type='EMAHook', momentum=0.5)]", "remove one of them"),

@@ -79,7 +79,7 @@ def check_shapes(cfg: Config) -> None:
             known = known.replace(" ", ", ")
             raise UserError(f"config: {path} has no key {unknown[0]!r}; known: {known}")
     for i, entry in enumerate(stated.get("param_scheduler") or ()):
-        if isinstance(entry, dict) and entry.get("by_epoch", True):  # mmengine's default
+        if entry.get("by_epoch", True):  # mmengine's default
             raise UserError(f"config: param_scheduler.{i}: {ITERATIONS}; write by_epoch=False")
     if stated.get("train_dataloader.dataset.pipeline") == []:
         raise UserError("config: train_pipeline is empty; PackInputs is its last step")

@@ -159,10 +159,10 @@ def overrule(later: Mapping[str, Any], earlier: dict) -> None:
             drop(earlier, ours)
         if get(later, ours) is not MISSING:
             drop(earlier, theirs)
-    hooks = earlier.get("custom_hooks")
+    hooks, new = earlier.get("custom_hooks"), later.get("custom_hooks")
     if "ema" in later and isinstance(hooks, list):
         earlier["custom_hooks"] = [hook for hook in hooks if not _averages(hook)]
-    if any(map(_averages, later.get("custom_hooks") or ())):
+    if isinstance(new, list) and any(map(_averages, new)):
         earlier.pop("ema", None)
 
 
@@ -263,6 +263,7 @@ def type_name(kind: Any) -> str:
 # -- hooks -----------------------------------------------------------------------------------------
 
 _INSTEAD = {
+    **dict.fromkeys(DEFAULT_HOOKS.values(), "the training loop does this itself"),
     "CheckpointHook": "write checkpoint_interval, max_keep_checkpoints and save_best, or "
     "default_hooks = dict(checkpoint=dict(interval=N))",
     "LoggerHook": "write log_interval = N, or default_hooks = dict(logger=dict(interval=N))",
@@ -270,8 +271,6 @@ _INSTEAD = {
     "NPUProfilerHook": "use ProfilerHook",
     "NaiveVisualizationHook": "use 'superres test --save-images', or tensorboard = True",
     "PrepareTTAHook": "use 'superres test --self-ensemble'",
-    **dict.fromkeys(("ParamSchedulerHook", "IterTimerHook"), "the training loop does this itself"),
-    **dict.fromkeys(("RuntimeInfoHook", "DistSamplerSeedHook"), "the training loop does this"),
     "ExponentialMovingAverageHook": "write ema = 0.999",  # MMagic's and MMEditing's
     "BasicVisualizationHook": "write tensorboard = True",
     "EvaluationHook": "write val_interval = N and save_best",  # ours
@@ -286,8 +285,7 @@ def _translate_hooks(root: dict, defaults: Sequence[Mapping]) -> None:
     theirs, kept, averages = root.get("default_hooks"), [], []
     known = (*DEFAULT_HOOKS, "visualization")
     more = [n for n in theirs if n not in known] if isinstance(theirs, dict) else []
-    entries = [(f"default_hooks.{name}", theirs.pop(name)) for name in more]
-    entries = [entry for entry in entries if entry[1] is not None]
+    entries = [(f"default_hooks.{n}", one) for n in more if (one := theirs.pop(n)) is not None]
     entries += [(f"custom_hooks.{i}", one) for i, one in enumerate(root.get("custom_hooks") or [])]
     for path, entry in entries:
         if not isinstance(entry, dict) or "type" not in entry:

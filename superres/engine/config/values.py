@@ -34,9 +34,8 @@ def _number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _one_of(*values: str) -> tuple[Callable[[Any], bool], str]:
-    quoted = [repr(value) for value in values]
-    return lambda value: value in values, f"{', '.join(quoted[:-1])} or {quoted[-1]}"
+def _one_of(*values: Any) -> tuple[Callable[[Any], bool], str]:
+    return lambda value: value in values, " or ".join(map(repr, values))
 
 
 KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
@@ -44,19 +43,19 @@ KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "count or 0": (_whole(0), "a whole number of at least 0"),
     "number": (_number, "a number"),
     "amount": (lambda value: _number(value) and value >= 0, "a number of at least 0"),
+    "numbers": (lambda v: type(v) in (list, tuple) and all(map(_number, v)), "a list of numbers"),
     "share": (lambda value: isinstance(value, float) and 0 < value < 1, "between 0 and 1"),
     "seconds": (lambda value: _number(value) and value > 0, "a number of seconds"),
     "seed": (lambda value: _whole(0)(value) and value < 2**63, "a whole number below 2**63"),
     "yes or no": (lambda value: isinstance(value, bool), "True or False"),
     "dict": (lambda value: isinstance(value, dict), "a dict"),
     "list": (lambda value: isinstance(value, list), "a list"),
+    "part": (lambda value: isinstance(value, dict) and "type" in value, "a dict with a type"),
+    "amp": _one_of(False, True, "bfloat16", "float16"),
     "path": (lambda value: isinstance(value, str), "a path"),
     "backend": _one_of("nccl", "gloo"),
     "start method": _one_of("fork", "spawn", "forkserver"),
-    "level": (
-        lambda value: type(value) is int or str(value).upper() in _LEVELS,
-        f"one of {', '.join(_LEVELS)}",
-    ),
+    "level": (lambda v: type(v) is int or str(v).upper() in _LEVELS, "a level such as DEBUG"),
 }
 """What a value must be: the test, and how a message says it."""
 
@@ -73,6 +72,10 @@ _KEYS = {
     "count or 0": "num_workers",
     "number": "optim_wrapper.optimizer.lr",
     "amount": "train_dataloader.dataset.cache_gib eval_dataset.cache_gib",
+    "part": "param_scheduler.* train_dataloader.dataset.pipeline.* vis_backends.* "
+    "visualizer.vis_backends.*",
+    "amp or None": "amp",
+    "numbers": "param_scheduler.*.milestones param_scheduler.*.periods",
     "number or None": "param_scheduler.*.step_size param_scheduler.*.T_max param_scheduler.*.gamma "
     "param_scheduler.*.total_steps param_scheduler.*.eta_min param_scheduler.*.eta_max "
     "param_scheduler.*.power",
@@ -90,7 +93,7 @@ _KIND_OF = {key: kind for kind, keys in _KEYS.items() for key in keys.split()}
 
 def kind_of(path: str) -> str | None:
     """Which of :data:`KINDS` a dotted key must be; None where whoever reads it checks it."""
-    return _KIND_OF.get(re.sub(r"\.\d+\.", ".*.", path))
+    return _KIND_OF.get(re.sub(r"\.\d+(?=\.|$)", ".*", path))
 
 
 def require(path: str, value: Any, kind: str | None) -> Any:

@@ -143,8 +143,7 @@ def optim_config(cfg: Config, fast: Fast, device: torch.device) -> dict[str, Any
     """
     config = to_plain(cfg.optim_wrapper)
     if config.pop("accumulative_counts", 1) != 1:
-        hint = "write accumulate = N at the top, which cuts each iteration's batch into N parts"
-        raise UserError(f"config: optim_wrapper.accumulative_counts: {hint}")
+        raise UserError("config: optim_wrapper.accumulative_counts: write accumulate = N instead")
     if config.get("type", "OptimWrapper") in ("OptimWrapper", "AutocastOptimWrapper"):
         own = {"dtype": fast.amp or "float32", "device_type": device.type}
         config = {**own, **config, "type": "AutocastOptimWrapper"}

@@ -125,8 +125,7 @@ def _differences(cfg: Config) -> str:
     """
     if not cfg.filename:
         return ""
-    files = [Path(file) for file in Config._get_base_files(cfg.filename)]
-    whole = [file for file in files if "_base_" not in file.parts]
+    whole = [f for f in map(Path, Config._get_base_files(cfg.filename)) if "_base_" not in f.parts]
     base = whole[0] if len(whole) == 1 else Path(cfg.filename)
     plain = load_config(str(base), warn=lambda _: None)  # the notes were there already
     changed = differing(to_plain(plain), to_plain(cfg))
