@@ -567,10 +567,7 @@ REFUSED = {
         ("total_iters = 300", "write max_iters"),
         ("auto_scale_lr = dict(enable=True, base_batch=16)", "base_batch_size"),
         ("param_scheduler = [dict(type='StepLR', step_size=2)]", "write by_epoch=False"),
-        (
-            "param_scheduler = dict(type='MultiStepLR', by_epoch=False, milestones=4)",
-            "= 4 must be a list",
-        ),
+        ("param_scheduler = dict(type='MultiStepLR', by_epoch=False, milestones=4)", "a list of"),
         # Two spellings that contradict each other.
         ("seed = 3\nrandomness = dict(seed=7)", "remove one of them"),
         ("ema = 0.9\ncustom_hooks = [dict(type='EMAHook', momentum=0.5)]", "remove one of them"),
