@@ -153,7 +153,6 @@ def test_options_in_mmengines_notation():
         ("model.backbone.type=EDRS", "EDSR"),
         ("save_best=valid/pnsr", "valid/psnr"),
         ("amp=half", "amp = 'half' must be False or True or 'bfloat16'"),
-        ("param_scheduler.0.milestones=['2']", "a list of numbers"),
         ("train_pipeline=[x]", "pipeline.0 = 'x' must be a dict with a type"),
         ("ema=1.5", "between 0 and 1"),
         ("speed=fastest", "'auto', 'max', 'off'"),
