@@ -86,7 +86,9 @@ def without_downloads(cfg):
         if "type" in cfg.model.loss
         else {f"model.loss.{key}": loss for key, loss in cfg.model.loss.items()}
     )
-    return [f"{key}.weights=None" for key, loss in losses.items() if loss.type == "PerceptualLoss"]
+    found = [f"{key}.weights=None" for key, loss in losses.items() if loss.type == "PerceptualLoss"]
+    follows = "patch" in cfg.model.get("discriminator", ())
+    return [*found, *["model.discriminator.patch=32"] * follows]
 
 
 def backbone_options(path, settings):

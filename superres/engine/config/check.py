@@ -5,6 +5,7 @@ Each check raises one :class:`~superres.errors.UserError` that names the key.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -18,13 +19,14 @@ from superres.models.layers.backbone import on_meta, with_scale
 
 from .ecosystem import ITERATIONS, OPTIMISER, type_name
 from .values import (
+    KIND_OF,
     MISSING,
+    PLACE,
     accepted_arguments,
     blame,
     check_types,
     find_type,
     get,
-    kind_of,
     require,
     scales_of,
     to_plain,
@@ -42,6 +44,7 @@ _TAKES = {
 
 _SIDE = 48
 """Of the images, without numbers in them, that a network of one's own is tried on."""
+_BY_DEFAULT = {int: "count", float: "number", bool: "yes or no"}
 _CHANNELS = {1: "grey", 3: "rgb"}
 _MEAN_TOLERANCE = 0.01
 
@@ -73,7 +76,8 @@ def check_shapes(cfg: Config) -> None:
     """
     stated = dict(walk(cfg))
     for path, value in stated.items():
-        require(path, value, kind_of(path))
+        if kind := KIND_OF.get(PLACE.sub(".*", path)):
+            require(path, value, kind)
     for path, known in _TAKES.items():
         if unknown := [key for key in stated.get(path) or () if key not in known.split()]:
             known = known.replace(" ", ", ")
@@ -189,6 +193,10 @@ def check_network(cfg: Config) -> int | None:
     if cls is None:
         return None
     ours = cls.__module__.startswith("superres.")
+    for key, value in node.items() if ours else ():  # others' defaults may mean something else
+        default = getattr(inspect.signature(cls).parameters.get(key), "default", None)
+        if key not in ("scale", "scales") and (kind := _BY_DEFAULT.get(type(default))):
+            require(f"model.backbone.{key}", value, kind)
     full = full_config(node)
     stated = [full[key] for key in ("in_channels", "out_channels") if type(full.get(key)) is int]
     if stated:

@@ -25,7 +25,7 @@ from mmengine.runner.priority import Priority, get_priority
 from superres.errors import UserError, did_you_mean
 from superres.registry import HOOKS
 
-from .values import MISSING, blame, drop, find_type, get, kind_of, put, require, to_plain
+from .values import KIND_OF, MISSING, blame, drop, find_type, get, put, require, to_plain, walk
 
 ITERATIONS = "training counts iterations, not epochs"
 _ADVICE = {
@@ -154,11 +154,11 @@ def overrule(later: Mapping[str, Any], earlier: dict) -> None:
         later: what wins: a file's own content, or options, as a tree.
         earlier: the tree that it is about to be merged into.
     """
+    stated = {path for path, _ in walk(later)}
     for theirs, ours in _SAME.items():
-        if get(later, theirs) is not MISSING:
-            drop(earlier, ours)
-        if get(later, ours) is not MISSING:
-            drop(earlier, theirs)
+        for given, other in ((theirs, ours), (ours, theirs)):
+            if given in stated:
+                drop(earlier, other)
     hooks, new = earlier.get("custom_hooks"), later.get("custom_hooks")
     if "ema" in later and isinstance(hooks, list):
         earlier["custom_hooks"] = [hook for hook in hooks if not _averages(hook)]
@@ -209,7 +209,7 @@ def translate(cfg: Config, defaults: Sequence[Mapping] = (), processes: int = 1)
         if value is not None and (known := _below(path)):
             raise UserError(f"{what} must be a dict of {', '.join(known)}")
         if path in _OURS:
-            put(root, path, require(path, value, kind_of(path)))
+            put(root, path, require(path, value, KIND_OF.get(path)))
         elif path in _SAME:
             value = _converted(path, value)
             value = value * processes if key == "batch_size" else value
@@ -245,7 +245,7 @@ def _converted(path: str, value: Any) -> Any:
             raise UserError(f"config: {path} = {value!r}: there is one best.pth; name one metric")
         metric = r"(?i)(?<![^/])(psnr|ssim)(?=@|$)"
         return names[0] and re.sub(metric, lambda found: found[0].lower(), str(names[0]))
-    return require(path, value, kind_of(_SAME[path]))
+    return require(path, value, KIND_OF.get(_SAME[path]))
 
 
 def _advice(path: str) -> str:

@@ -87,13 +87,10 @@ _KEYS = {
     "seconds": "env_cfg.dist_cfg.timeout",
     "start method or None": "train_dataloader.start_method",
 }
-_KIND_OF = {key: kind for kind, keys in _KEYS.items() for key in keys.split()}
-"""What a key must be where it is there, * being a place in a list."""
-
-
-def kind_of(path: str) -> str | None:
-    """Which of :data:`KINDS` a dotted key must be; None where whoever reads it checks it."""
-    return _KIND_OF.get(re.sub(r"\.\d+(?=\.|$)", ".*", path))
+KIND_OF = {key: kind for kind, keys in _KEYS.items() for key in keys.split()}
+"""Which of :data:`KINDS` a dotted key must be where it is there; others are checked when read."""
+PLACE = re.compile(r"\.\d+(?=\.|$)")
+"""A place in a list, within a dotted key: ``.*`` in :data:`KIND_OF`."""
 
 
 def require(path: str, value: Any, kind: str | None) -> Any:
