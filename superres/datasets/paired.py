@@ -73,6 +73,8 @@ class PairedDataset(Dataset):
         if self._degrade is None and make_lq not in ("auto", "bicubic", "none"):
             text = f"PairedDataset: make_lq = {make_lq!r} must be auto, bicubic, none or"
             raise UserError(f"{text} dict(type='Degrade', ...)")
+        if make_lq == "bicubic" and isinstance(name, Mapping) and name.get("lq"):
+            raise UserError(f"{name['lq']} is not read: leave lq out, or set make_lq='auto'")
         found = locate(name, data_root, scale, needs_lq=make_lq == "auto")
         self.name, self.notes = found.name, list(found.notes)
         self.scale, self.seed, self.border, self.make_lq = scale, seed, border, make_lq

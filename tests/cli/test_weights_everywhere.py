@@ -255,8 +255,7 @@ def test_published_networks_on_luma_equal_their_programs(kind, pairs, tmp_path, 
         lq = read_image(path)
         expected = published(network, lq, 2)
         assert np.abs(found[path.stem][0] - expected).max() < 0.51
-        other = superres.upscale(lq, own, backend="onnxruntime")  # also from our own file
-        assert np.abs(other - expected).max() < 0.51
+        assert np.abs(superres.upscale(lq, own, backend="onnxruntime") - expected).max() < 0.51
         onnx = tmp_path / "net.onnx"
         assert main(["export", "onnx", str(own), str(onnx), "--overwrite"]) == 0
         assert np.abs(superres.upscale(lq, str(onnx)) - expected).max() < 0.51

@@ -83,6 +83,8 @@ def test_the_folder_where_one_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_arguments():
     with pytest.raises(UserError, match="must be auto, bicubic, none or"):
         PairedDataset("x", make_lq="bilinear")
+    with pytest.raises(UserError, match="y is not read"):
+        PairedDataset({"gt": "x", "lq": "y"}, make_lq="bicubic")
     with pytest.raises(UserError, match="superres data prepare div2k"):
         PairedDataset("DIV2K_train", data_root="nowhere")
 

@@ -274,7 +274,6 @@ def test_basicsr_options_of_a_test(tree, capsys):
         results = json.loads((tree / "scores/results.json").read_text())["results"]
         scores += [[(entry["set"], entry["protocol"], entry["psnr"]) for entry in results]]
     assert scores[0] == scores[1]
-    capsys.readouterr()
     assert main(["train", "test.yml"]) == 2
     assert "train_set" in capsys.readouterr().err
     (tree / "test.yml").write_text(TEST.replace("PairedImage", "SingleImage"))

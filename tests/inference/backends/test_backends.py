@@ -81,7 +81,6 @@ def test_numbers_of_the_network_at_any_size(name, config):
 @pytest.mark.parametrize("scale", [2, 3, 4, 8])
 def test_upsampling_without_activations_is_one_convolution(scale, kind):
     """Also at the edges, where the padding of each of the network's own counts."""
-    need("ncnn")
     network = build(kind, scale=scale)
     backend = best(network, "cpu", "ncnn")
     assert backend._written.straight == (kind != "SRResNet")
