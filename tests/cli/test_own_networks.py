@@ -73,7 +73,7 @@ def test_one_channel(train, tested, world, grey_world, tmp_path, capsys):
         (("2", "2"), "takes 2 and makes 2 channels"),
         (("3", "1"), "takes 3 and makes 1 channels"),
         (("1", ""), "takes 1 and makes 3 channels"),
-        (("0", "0"), "takes 0 and makes 0 channels"),
+        (("0", "0"), "in_channels = 0 must be a whole number of at least 1"),
     ],
 )
 def test_impossible_counts(counts, said, options, tmp_path, capsys):
