@@ -1,4 +1,4 @@
-"""Pack images into a raw LMDB, and take them out again as files.
+"""Pack images into an LMDB of decoded pixels, and take them out again as files.
 
 Threads decode, one writes. Only a few images are in memory at a time.
 """
@@ -74,10 +74,10 @@ class PackReport:
         target: the finished database.
         count: images in it.
         added: images packed by this run.
-        reused: all of them, where an earlier run had packed the same.
+        reused: ``count``, where an earlier run had packed the same.
         failed: (name, fault) of the images that were left out.
         bytes: size of the database file.
-        seconds: wall-clock time.
+        seconds: wall-clock time of this run.
         notes: what else the user should know.
     """
 
@@ -154,6 +154,7 @@ def pack_images(
 
 
 def _store_of(source: Any, target: Path, channels: Channels, dtype: Depth) -> ImageStore:
+    """The source of :func:`pack_images` as a store, once its files can be read; else UserError."""
     if isinstance(source, str | os.PathLike):
         source = open_store(os.path.abspath(source), channels, dtype)
     if isinstance(source, ImageStore):
@@ -168,7 +169,9 @@ def _store_of(source: Any, target: Path, channels: Channels, dtype: Depth) -> Im
 
 
 def _up_to_date(info: dict[str, Any], overwrite: bool, report: PackReport) -> bool:
-    """Whether the finished database is what this pack would make.
+    """Whether the finished database is what this pack would make; then ``report`` says so.
+
+    ``info`` is what the pack would keep in it, with a digest of the source.
 
     Raises:
         UserError: it is not, and may not be overwritten; or it is not a database of ours.
@@ -214,7 +217,7 @@ def _notes(store: ImageStore, channels: Channels, dtype: Depth) -> list[str]:
 
 
 def _load(store: ImageStore, i: int) -> tuple[np.ndarray, int]:
-    """Image ``i`` as it is packed, and its checksum."""
+    """Image ``i`` as it is packed, (H, W, C) little-endian, and its CRC-32."""
     image = np.atleast_3d(store.read_at(i))
     pixels = np.ascontiguousarray(image, image.dtype.newbyteorder("<"))
     return pixels, zlib.crc32(pixels)
@@ -235,8 +238,8 @@ def check_apart(target: str | os.PathLike, source: str | os.PathLike) -> None:
         UserError: names both.
     """
     target, source = Path(os.path.abspath(target)), Path(source)
-    # What is written beside the target (its lock, its partial) lies in its parent, so a target
-    # that is itself a link counts at both places.
+    # What is written beside the target (its lock, the unfinished database) lies in its parent, so
+    # a target that is itself a link counts at both places.
     places = target.resolve(), target.parent.resolve() / target.name
     if any(place.is_relative_to(source.resolve()) for place in places):
         text = f"{target}: inside the source {source}, which is never written"
@@ -309,7 +312,7 @@ def unpack(
 
     written, failed = 0, []
     for i, done, fault in in_order(write, len(names)):
-        if fault:
+        if fault:  # of the disk or the format; what cannot be read is in ``done``
             raise UserError(fault)
         written += done[0]
         failed += [(names[i], done[1])] if done[1] else []

@@ -20,10 +20,13 @@ from superres.registry import VISUALIZERS
 
 
 class Facade:
-    """Base class of what trains and what tests: their hooks, and mmengine's names for the rest.
+    """Base class of trainer and tester: calls hooks, and has the names of mmengine's Runner.
+
+    Subclasses are dataclasses, which call ``__post_init__`` when they are made.
 
     Attributes:
         hooks: in the order of their priorities; see :meth:`register_hook`.
+        eval_sets: the sets that are scored, :class:`superres.engine.test.sets.EvalSet`.
     """
 
     work_dir: Path
@@ -38,7 +41,8 @@ class Facade:
         self.rank, self.world_size = launch.rank(), launch.world_size()
         self.timestamp = time.strftime("%Y%m%d_%H%M%S")
         self.experiment_name = f"{self.work_dir.name}_{self.timestamp}"
-        # Its iter, max_iters, epoch, max_epochs, stop_training; dataloader while iterations run.
+        # Hooks ask the loop for iter, max_iters, epoch, max_epochs, stop_training and, while
+        # iterations run, dataloader: all are here. Training counts iterations, in one epoch.
         self.train_loop = self._train_loop = self
         self.train_dataloader = self.dataloader = None
         self.val_dataloader = self.test_dataloader = [s.dataset for s in self.eval_sets]
@@ -50,13 +54,13 @@ class Facade:
         self.hooks.sort(key=lambda one: get_priority(one.priority))
 
     def call_hook(self, stage: str, **kwargs: Any) -> None:
-        """Call one stage of all hooks."""
+        """Call a stage, such as ``after_train_iter``, of all hooks."""
         for hook in self.hooks:
             getattr(hook, stage)(self, **kwargs)
 
     @cached_property
     def vis_backends(self) -> list[dict[str, Any]]:
-        """The config's and, unless ``tensorboard`` is off or not installed, TensorBoard's."""
+        """Where curves go: the config's back ends and, unless off or not installed, TensorBoard."""
         cfg = to_plain(self.cfg)
         wanted = (cfg.get("visualizer") or {}).get("vis_backends") or cfg.get("vis_backends") or []
         if cfg.get("tensorboard", True) is not False:
@@ -79,7 +83,7 @@ class Facade:
 
     @cached_property
     def visualizer(self) -> Any:
-        """mmengine's, over :attr:`vis_backends`; made when it is asked for, as it takes matplotlib.
+        """mmengine's Visualizer over :attr:`vis_backends`; made when used, as it loads matplotlib.
 
         Raises:
             UserError: arguments that do not fit.

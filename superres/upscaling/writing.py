@@ -31,22 +31,23 @@ FORMATS = {"png": ".png", "jpg": ".jpg", "webp": ".webp", "tiff": ".tif"}
 SUFFIX_FORMATS = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".jpe": "jpeg", ".webp": "webp"}
 SUFFIX_FORMATS |= {".tif": "tiff", ".tiff": "tiff", ".bmp": "bmp"}
 SUFFIX_FORMATS |= {".ppm": "pnm", ".pgm": "pnm", ".pnm": "pnm"}
-_LARGEST = {"jpeg": 65535, "webp": 16383}
+_LARGEST = {"jpeg": 65535, "webp": 16383}  # pixels a side
 _DEEPEST = {"tiff": np.dtype(np.float32), "png": np.dtype(np.uint16)}  # others: uint8
 _WORDS = {"icc": "a colour profile", "given": "EXIF", "xmp": "XMP", "iptc": "IPTC"}
 _WORDS |= {"comment": "texts", "dpi": "a resolution"}
 _LACKS = {"png": ["iptc"], "webp": ["iptc"], "pnm": [*_WORDS]}
 _LACKS |= {"bmp": [*_WORDS][:-1], "gif": [*[*_WORDS][:-2], "dpi"]}
-"""What a format has no room for: attributes of the metadata."""
+"""What a format has no room for, of ``_WORDS``: BMP keeps the resolution alone, GIF texts."""
 _IN_MEMORY = 1 << 29
 """Bytes of a result that is encoded at once; larger ones go through libvips where it is there."""
-_CLASSIC_TIFF = 3_900_000_000
+_CLASSIC_TIFF = 3_900_000_000  # bytes of pixels; more need a BigTIFF
+# Tags of EXIF.
 _ORIENTATION, _EXIF_IFD, _WIDTH, _HEIGHT = 274, 0x8769, 0xA002, 0xA003
-_LONGEST, _SEGMENTS = 65_500, ("xmp", "iptc", "comment")  # of a JPEG, roughly
+_LONGEST, _SEGMENTS = 65_500, ("xmp", "iptc", "comment")  # bytes of one in a JPEG, roughly
 _OF_A_TIFF = (*range(256, 260), 262, 273, *range(277, 280), 284, 317, 338, 700, 33723, 34675)
 """Tags that describe the TIFF that an EXIF block came from, and no other file."""
 _TO_TIFF = {282: 5, 283: 5, 296: 3, _EXIF_IFD: 4, 0x8825: 4}
-"""Tags of EXIF that a TIFF gets beside texts, with their types."""
+"""Tags of EXIF that a TIFF gets beside texts, with their types (5: a fraction)."""
 
 
 class DiskFull(UserError):
@@ -71,7 +72,7 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def format_of(path: Path) -> str:
-    """The format that a file's name stands for. UserError where it cannot be written."""
+    """The format that a file's suffix stands for, of SUFFIX_FORMATS. UserError if it has none."""
     if path.suffix.lower() not in SUFFIX_FORMATS:
         suffix = path.suffix or "a file without a suffix"
         raise UserError(f"{path}: cannot write {suffix}; use {' '.join(SUFFIX_FORMATS)}")
@@ -84,7 +85,7 @@ def native_format(source: LoadedImage) -> str:
 
 
 def check_size(kind: str, size: tuple[int, int], name: str) -> None:
-    """UserError if a format cannot hold so many rows or columns."""
+    """UserError if a format cannot hold an image of ``size``, (height, width)."""
     if max(size) > (limit := _LARGEST.get(kind, max(size))):
         most = f"{kind}, which holds {limit} a side; use --format png or tiff"
         raise UserError(f"{name}: {size[1]}x{size[0]} pixels are too many for {most}")
@@ -100,16 +101,18 @@ def save(
     record: str | None = None,
     moving: Animation | None = None,
 ) -> list[str]:
-    """Upscale ``image`` into a file, which appears whole or not at all, or into an open one.
+    """Upscale ``picture`` into a file, which appears whole or not at all, or into an open one.
 
     Args:
-        upscaler: what upscales: ``size(height, width)`` and ``rows(pixels, progress)``.
-        kind: ``png``, ``jpeg``, ``webp``, ``tiff``, ``bmp`` or ``pnm``; None: the image's own.
+        upscaler: what upscales, as :class:`.TiledUpscaler`: ``size(height, width)``,
+            ``rows(pixels, progress)`` and, of animations, ``upscale(frame)``.
+        kind: ``png``, ``jpeg``, ``webp``, ``tiff``, ``bmp`` or ``pnm``; None: the format
+            of ``picture``.
             ``gif``, ``png`` or ``webp`` of what is animated.
         quality: 1 to 100 for jpeg and webp; None is 95, and lossless WebP from lossless sources.
         progress: called with (done, total) tiles, or frames.
         record: how it was made, see `superres.upscaling.provenance`; kept where the format can.
-        moving: all frames of the file that ``image`` is of; else that one is written.
+        moving: all frames of an animation, whose first is ``picture``; None writes that one.
 
     Returns:
         What is lost in that format; sentences.
@@ -126,8 +129,8 @@ def save(
     # Viewers heed the orientation in JPEG, TIFF and WebP; in a PNG few do. There the image is
     # turned upright, unless it came so.
     heeded = kind in ("jpeg", "tiff", "webp") or kind == picture.format == "png"
-    turn = 1 if heeded else picture.orientation
-    stated = picture.orientation if heeded else 1
+    # ``turn`` is done to the pixels (1: nothing, 5 to 8: sides swap), ``stated`` written beside.
+    turn, stated = (1, picture.orientation) if heeded else (picture.orientation, 1)
     metadata = Metadata(picture, size[::-1] if turn > 4 else size, stated, record or "", kind)
     options = _options(kind, quality, picture.lossless, metadata)
     lacks = {*metadata.too_long, *(n for n in _LACKS.get(kind, ()) if getattr(metadata, n))}
@@ -162,8 +165,7 @@ def save(
             yield turned(upscaler.upscale(frame), turn), duration
             progress(number, moving.frames)
 
-    if kind == "gif":
-        notes.append("a GIF has 256 colours, and pixels show or do not")
+    notes += ["a GIF has 256 colours, and pixels show or do not"] * (kind == "gif")
     try:
         fill(out) if isinstance(out, io.IOBase) else write_atomically(out, fill)
     except MemoryError:
@@ -196,6 +198,7 @@ def _room(shape: tuple[int, ...], dtype: np.dtype, folder: Path | None) -> np.nd
 
 
 def _as_type(band: np.ndarray, dtype: np.dtype, channels: int) -> np.ndarray:
+    """Rows of a result, in [0, 1] if float; grey with alpha may become RGBA."""
     band = band[..., [0, 0, 0, 1]] if band.shape[2] < channels else band
     if band.dtype == dtype:
         return band
@@ -216,11 +219,11 @@ def turned(image: np.ndarray, orientation: int) -> np.ndarray:
 def _options(kind: str, quality: int | None, lossless: bool, metadata: Metadata) -> dict[str, Any]:
     """For Pillow's ``save``; PNG and TIFF get their metadata later."""
     if kind in ("png", "tiff"):
-        tiff = {"compression": "tiff_adobe_deflate", "tiffinfo": {317: 2}}
+        tiff = {"compression": "tiff_adobe_deflate", "tiffinfo": {317: 2}}  # 317: the predictor
         return tiff if kind == "tiff" else {"compress_level": 4}
     lossy = {"quality": quality or 95}
     if kind == "webp" and lossless and quality is None:
-        lossy = {"lossless": True, "quality": 60}
+        lossy = {"lossless": True, "quality": 60}  # here the effort
     # Without a disposal the frame before shows through what is transparent.
     more = {"jpeg": lossy | {"subsampling": 0}, "webp": lossy, "gif": {"disposal": 2}}
     return metadata.options(kind) | more.get(kind, {})
@@ -265,24 +268,27 @@ def _encode_large(image: np.memmap, kind: str, orientation: int, file: Any) -> N
 
 
 def on_white(image: np.ndarray) -> np.ndarray:
-    """(H, W, 2 or 4) uint8 or uint16 without its alpha, on white."""
+    """(H, W, 2 or 4) uint8 or uint16 on white, without its alpha: (H, W, 1 or 3)."""
     peak, wide = np.iinfo(image.dtype).max, image.astype(np.uint32)
     alpha, colour = wide[..., -1:], wide[..., :-1]
     return ((colour * alpha + peak * (peak - alpha) + peak // 2) // peak).astype(image.dtype)
 
 
 class Metadata:
-    """Of a result of ``size`` (H, W) in format ``kind``, of orientation ``turn``.
+    """What is written beside a result of ``size`` (H, W), to be shown by EXIF's ``orientation``.
 
-    ``record``: how it was made. Fields are None, or empty, where the source has none. Its preview
-    is not carried on. ``too_long`` names those that the format holds, but not so much of them.
+    ``record``: how it was made. Fields are None, or empty, where the source has none; ``given`` is
+    its EXIF. Its preview is not carried on. ``too_long`` names those that the format (``kind``)
+    holds, but not so much of them.
     """
 
-    def __init__(self, source: LoadedImage, size: tuple, turn: int, record: str, kind: str) -> None:
+    def __init__(
+        self, source: LoadedImage, size: tuple, orientation: int, record: str, kind: str
+    ) -> None:
         info, self.chunks, self.given = source.info, source.png_chunks, source.exif
-        self.icc, self.turn, self.record = source.icc, turn, record
+        self.icc, self.orientation, self.record = source.icc, orientation, record
         self.dpi = tuple(map(float, dpi)) if (dpi := info.get("dpi")) and all(dpi) else ()
-        stated = rb"\g<1>%d" % turn
+        stated = rb"\g<1>%d" % orientation
         self.xmp = re.sub(rb'(tiff:Orientation(?:="|>))[1-8]', stated, _bytes(info.get("xmp")))
         self.iptc = _bytes(info.get("iptc") or dict(info.get("photoshop") or ()).get(0x0404))
         self.comment = _bytes(info.get("comment"))
@@ -292,7 +298,7 @@ class Metadata:
     def _exif(self, source: Image.Exif | None, size: tuple[int, int], kind: str) -> bytes:
         """The block with the new size and record; empty where it says nothing."""
         own: dict[int, Any] = {EXIF_TAG: self.record} if self.record else {}
-        if kind in ("webp", "tiff"):  # which have no other place for it
+        if kind in ("webp", "tiff"):  # no other place for texts (270) and dots per inch (282, 283)
             said = filter(None, {_bytes(str((source or {}).get(270, ""))): 0, self.comment: 0})
             own |= {270: text} if (text := b"\n".join(said)) else {}
             own |= {282: self.dpi[0], 283: self.dpi[1], 296: 2} if self.dpi else {}
@@ -302,10 +308,10 @@ class Metadata:
                 (exif := Image.Exif()).load(carried.tobytes() if carried else b"")
                 for tag in (*_OF_A_TIFF, EXIF_TAG):
                     exif.pop(tag, None)
-                exif.update({_ORIENTATION: self.turn} | made)
+                exif.update({_ORIENTATION: self.orientation} | made)
                 if _EXIF_IFD in exif:
                     exif.get_ifd(_EXIF_IFD).update({_WIDTH: size[1], _HEIGHT: size[0]})
-                block = exif.tobytes() if carried or made or self.turn > 1 else b""
+                block = exif.tobytes() if carried or made or self.orientation > 1 else b""
                 if kind != "jpeg" or len(block) <= _LONGEST:
                     break
         self.too_long += ["given"] * (carried is not source)
@@ -350,7 +356,7 @@ class Metadata:
         found = [(33723, 7, self.iptc), (34675, 7, self.icc), (700, 1, self.xmp)]
         found += [(t, k, exif.get_ifd(t) if k == 4 else exif.get(t)) for t, k in _TO_TIFF.items()]
         found += [(t, 2, _bytes(v)) for t, v in exif.items() if isinstance(v, str)]
-        return [(274, 3, (self.turn,)), *(tag for tag in found if tag[2])]
+        return [(_ORIENTATION, 3, (self.orientation,)), *(tag for tag in found if tag[2])]
 
 
 def _bytes(value: str | bytes | None) -> bytes:

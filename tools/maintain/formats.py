@@ -46,8 +46,9 @@ COLOURS = {1: "grey", 2: "grey", 3: "RGB", 4: "RGB"}
 HEAD = """# Kinds of images
 
 Made by `python tools/maintain/formats.py`: each kind of file through `superres upscale`,
-a training's reader and `superres score`, against the samples that were written or an
-independent decoder (tifffile, OpenCV). *right*: within a level of 255.
+a training's reader and `superres score`, against the samples written or another decoder (tifffile,
+OpenCV). *right*: within a level of 255; orientations are EXIF's. EXIF itself and colour profiles:
+[Upscale](upscale.md#from-the-command-line).
 """
 
 

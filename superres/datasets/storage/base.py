@@ -17,7 +17,7 @@ import numpy as np
 from superres.errors import UserError, some
 
 Depth = Literal["uint8", "keep"]
-"""Whether 16-bit images are brought to 8 bits."""
+"""What becomes of 16-bit images: ``uint8`` brings them to 8 bits, ``keep`` leaves them."""
 
 
 class ImageStore(ABC):
@@ -34,7 +34,7 @@ class ImageStore(ABC):
     is_part = False
     _names: Sequence[str]
     _entries: Sequence[Any]  # what the store itself has to know of each image
-    _environment: Any = None  # an open database
+    _environment: Any = None  # an open database (superres.datasets.storage.environment)
     _dtype: Depth = "keep"
 
     def names(self) -> Sequence[str]:
@@ -58,7 +58,7 @@ class ImageStore(ABC):
         return str(self.file_at(i) or f"{self.path}: {self._names[i]}")
 
     def stamp_at(self, i: int) -> bytes:
-        """Changes when image ``i`` does; equal for what need not be packed again."""
+        """Bytes that change when image ``i`` does; while equal, it need not be packed again."""
         file = self.file_at(i)
         status = os.stat(file or self.path)
         stamp = b"%d bytes, %d ns" % (status.st_size, status.st_mtime_ns)
@@ -126,7 +126,7 @@ class ImageStore(ABC):
                 lines = Path(only).read_text(encoding="utf-8").splitlines()
             except (OSError, UnicodeDecodeError) as error:
                 raise UserError(f"{only}, the list of images of {self.path}: {error}") from error
-            # MMEditing and BasicSR write a shape behind a name.
+            # "0001_s001.png (480,480,3)": MMEditing and BasicSR write a shape behind a name.
             wanted = [re.sub(r"\s*\(.*$", "", line).strip() for line in lines if line.strip()]
             wanted = [str(Path(name).with_suffix("")) for name in wanted]
             if missing := [name for name in wanted if name not in self._numbers]:
@@ -136,7 +136,7 @@ class ImageStore(ABC):
         if not numbers:
             raise UserError(f"{self.path}: only = {only!r} leaves none of its {len(names)} images")
         part = copy.copy(self)
-        part.__dict__.pop("_numbers", None)
+        part.__dict__.pop("_numbers", None)  # cached, and of the whole store
         part._names = [names[i] for i in numbers]
         part._entries = [self._entries[i] for i in numbers]
         part.is_part = True

@@ -18,16 +18,17 @@ from superres.imaging.listing import list_images
 logger = logging.getLogger("superres")
 
 
+# An image file, or a function that returns the pixels.
 Loader = str | os.PathLike | Callable[[], np.ndarray]
 
 
 @dataclass(frozen=True)
 class Made:
-    """An image that is made of one of a store; called, it makes it.
+    """A function that makes an image, such as a low-quality one, of image ``number`` of ``store``.
 
     Attributes:
-        make: what is called with the pixels of image ``number`` of ``store``.
-        what: how it is made, for stamps.
+        make: what is called with the pixels of that image.
+        what: how it is made, in words, for :meth:`stamp`.
     """
 
     store: ImageStore
@@ -67,7 +68,7 @@ class Loaded(ImageStore):
         dtype: Depth = "uint8",
     ) -> None:
         self.path, self.channels, self._dtype = path, channels, dtype
-        self._said: set[str] = set()
+        self._said: set[str] = set()  # warnings, each given once
         self._shapes: dict[Loader, tuple[int, int, int]] = {}
         self._names, self._entries = by_name(path, items)
 
@@ -104,7 +105,7 @@ class ImageFolder(Loaded):
 
     Args:
         path: the folder.
-        channels, dtype: as there.
+        channels, dtype: see :class:`Loaded`.
 
     Raises:
         UserError: the folder is missing or has no images, or two files have the same name once

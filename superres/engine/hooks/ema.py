@@ -15,7 +15,7 @@ from superres.registry import HOOKS
 
 @HOOKS.register_module()
 class EMAHook(Hook):
-    """Keeps ``average = decay * average + (1 - decay) * weights``, from the start of training.
+    """Keeps ``average = decay * average + (1 - decay) * weights``, from iteration ``begin`` on.
 
     A validation finds the average in the restorer; the weights change places with it for that long.
     It is saved as ``ema_state_dict``, beside the weights that training continues from. Buffers
@@ -23,8 +23,8 @@ class EMAHook(Hook):
 
     Args:
         decay: between 0 and 1, e.g. 0.999.
-        begin: the iteration up to which the average is just the weights.
-        interval: iterations between two updates.
+        begin: up to this iteration the average is a copy of the weights.
+        interval: iterations between two updates of the average.
     """
 
     priority = "NORMAL"
@@ -34,7 +34,7 @@ class EMAHook(Hook):
         require("ema.begin", begin, "count or 0")
         require("ema.interval", interval, "count")
         self.decay, self.begin, self.interval = decay, begin, interval
-        self.updates = 0
+        self.updates = 0  # iterations since it was last a copy, that one included
 
     def before_run(self, runner: Any) -> None:
         """Start from the weights as they are."""
@@ -71,12 +71,12 @@ class EMAHook(Hook):
     after_val_epoch = before_val_epoch
 
     def before_save_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
-        """Save it beside the weights."""
+        """Save the average beside the weights."""
         checkpoint["ema_state_dict"] = self.module.state_dict()
         checkpoint["meta"]["ema"] = {"decay": self.decay, "updates": self.updates}
 
     def after_load_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
-        """Continue it, or start it from the weights of a run that had none."""
+        """Continue the average, or start one from the weights of a run that had none."""
         saved = checkpoint.get("ema_state_dict")
         if saved is None:
             runner.log.warn("the checkpoint has no averaged weights; the average starts here")

@@ -1,4 +1,4 @@
-"""The progress of training, read from the device only as often as it is shown."""
+"""The progress of training, a line of log.jsonl every ``interval`` iterations."""
 
 from __future__ import annotations
 
@@ -31,11 +31,13 @@ class LoggerHook(Hook):
 
     def __init__(self, interval: int = 100) -> None:
         self.interval = interval
+        # (iteration, losses, facts of each sample) of iterations that are not looked at yet.
         self._pending: list[tuple[int, dict[str, torch.Tensor], list[dict]]] = []
+        # The losses, by name, of those looked at since the last line.
         self._finished: list[dict[str, float]] = []
 
     def before_train(self, runner: Any) -> None:
-        """Start the clock."""
+        """Start the clock, and note the seconds waited for data and the iterations done so far."""
         self._time, self._wait, self._iter = time.perf_counter(), runner.data_wait, runner.iter
 
     def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any, outputs: Any) -> None:
@@ -48,14 +50,15 @@ class LoggerHook(Hook):
             self._show(runner, done)
 
     def before_save_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
-        """Nothing is saved behind a loss that is not finite."""
+        """Look at all losses: nothing is saved behind one that is not finite."""
         self._read(runner)
 
     def after_val_epoch(self, runner: Any, **_: Any) -> None:
-        """The time of a validation is not that of training."""
+        """Start the clock again: the time of a validation is not that of training."""
         self.before_train(runner)
 
     def _read(self, runner: Any) -> None:
+        """Bring losses to the CPU; UserError where one is not finite."""
         pending, self._pending = self._pending, []
         if not pending:
             return
@@ -71,6 +74,7 @@ class LoggerHook(Hook):
             self._finished.append(losses)
 
     def _show(self, runner: Any, done: int) -> None:
+        """Log means since the last line; ``data_wait`` is a share of time, ``eta_s`` seconds."""
         self._read(runner)
         count = max(1, done - self._iter)
         elapsed = max(time.perf_counter() - self._time, 1e-9)
@@ -93,6 +97,7 @@ class LoggerHook(Hook):
 
 
 def _diverged(runner: Any, iteration: int, losses: dict[str, float], meta: list[dict]) -> str:
+    """What is said of a loss that is not finite."""
     shown = some([m.get("gt_path") or m.get("name") for m in meta])
     good = runner.last_good_checkpoint
     values = ", ".join(f"{n} = {v}" for n, v in losses.items())

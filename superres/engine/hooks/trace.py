@@ -18,8 +18,10 @@ class TraceHook(Hook):
     """Appends a JSON line per iteration and rank: what two runs are compared by.
 
     ``{"iter", "rank", "loss", "lr", "scale", "samples": [{"name", "draw", "top", "left",
-    "view"}]}``; ``iter`` counts from 1, as in ``iter_N.pth``. Reading the loss each time holds up
-    a GPU, so this is for checks, not for long runs.
+    "view"}]}``; ``iter`` counts from 1, as in ``iter_N.pth``. A sample is the ``draw``-th of the
+    training; its crop begins at (``top``, ``left``), in low-quality pixels, and is flipped and
+    transposed as ``view`` says (0..7, see :mod:`superres.datasets.transforms.views`). Reading the
+    loss each time holds up a GPU, so this is for checks, not for long runs.
 
     Args:
         path: the file; all ranks append to it.

@@ -28,14 +28,14 @@ from .sets import EvalSet
 from .subject import Method, bicubic
 
 OnImage = Callable[[dict[str, Any], np.ndarray | None], None]
-"""(image, sr): called for each image of this process before it is upscaled, with None for
-``sr``, and with its result. ``image`` has ``set`` (its key), ``name``, ``lq``, ``gt``; arrays are
+"""(image, sr): called for each image of this process before it is upscaled, with ``sr`` None, and
+after it, with the result. ``image`` has ``set`` (its key), ``name``, ``lq``, ``gt``; arrays are
 integers, HWC."""
 
 Place = tuple[int, int]
-"""The numbers of a set and of an image of it."""
+"""(number of a set in ``Evaluation.sets``, number of an image of it)."""
 Scored = tuple[Place, list[dict[str, Any]], str]
-"""An image's rows of results.json, one per protocol, and the digest of what was fed."""
+"""An image's rows of results.json, one per protocol, and its name with its LR image's digest."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,8 @@ class Evaluation:
         extras: metrics beside PSNR and SSIM, by the same protocols.
         interrupted: asked before each image; :meth:`score` returns None once it says so.
         progress: called with the name of the set after each image of this rank.
-        beside: read the next image and score the last one while the method works. The time that
-            it takes then includes waiting for the processor.
+        beside: read the next image and score the last one, in threads, while the method works. The
+            time that the method takes then includes waiting for the processor.
         on_failure: called for each image of this rank that cannot be scored, which is then marked
             in the results. None: it ends the run. Metrics that fail are noted in the results.
     """
@@ -101,7 +101,7 @@ class Evaluation:
         save_dir: Path | None,
         on_image: OnImage,
     ) -> Callable[[], Scored]:
-        """Have the method upscale an image; returns what saves and scores the result."""
+        """Have the method upscale an image; returns a function that saves and scores the result."""
         eval_set, fed = self.sets[place[0]], ""
         name, protocols = eval_set.dataset.gt.name_at(place[1]), eval_set.protocols
 
@@ -114,6 +114,7 @@ class Evaluation:
             image = {"set": eval_set.key, "name": name, "lq": pair.lq, "gt": pair.gt}
             on_image(image, None)
             sr, facts = _apply(method, pair.lq, eval_set.scale)
+            # LR may have 8 bits where GT has 16, or the reverse: to the levels of GT.
             if (gain := peak_of(pair.gt) / peak_of(pair.lq)) != 1:
                 sr = sr * gain
             whole = quantise(sr, peak_of(pair.gt))
@@ -142,6 +143,7 @@ class Evaluation:
     def _row(
         self, protocol: Protocol, method: Method, sr: np.ndarray, hr: np.ndarray, scale: int
     ) -> dict[str, Any]:
+        """The scores by one protocol; bicubic is made anew where the protocol rounds luma."""
         if method is not bicubic or not protocol.round_y:
             return self.extras.row(protocol, sr, hr, scale)
         hr = with_channels(hr, 3)
@@ -149,10 +151,10 @@ class Evaluation:
             sr = classical_bicubic(hr, scale)
         except UserError as error:
             return unscored(str(error))
-        return ExtraMetrics([]).row(protocol, sr, hr, scale)  # it is luma alone
+        return ExtraMetrics([]).row(protocol, sr, hr, scale)  # luma alone: no further metrics
 
     def _done(self, scored: Scored) -> Scored:
-        """The same, once its faults are reported."""
+        """Report an image's faults and the progress; returns it unchanged."""
         (number, _), rows, _ = scored
         name, image = self.sets[number].name, rows[0]["name"]
         for error in dict.fromkeys(row["error"] for row in rows if "error" in row):
@@ -213,8 +215,8 @@ class Pair(NamedTuple):
     """One image of a set.
 
     Attributes:
-        lq: (h, w, C), what the method gets.
-        gt: (h * scale, w * scale, C): the ground truth, cropped to what is asked for.
+        lq: (h, w, C) integers, what the method gets.
+        gt: (h * scale, w * scale, C): the ground truth, cropped to the size of the result.
         hr: the ground truth as it is, up to ``scale - 1`` pixels larger.
         notes: what was done to them.
     """
