@@ -94,25 +94,24 @@ def check_size(kind: str, size: tuple[int, int], name: str) -> None:
 def save(
     out: Path | BinaryIO,
     upscaler: Any,
-    picture: LoadedImage,
+    source: LoadedImage,
     kind: str | None = None,
     quality: int | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
     record: str | None = None,
     moving: Animation | None = None,
 ) -> list[str]:
-    """Upscale ``picture`` into a file, which appears whole or not at all, or into an open one.
+    """Upscale ``source`` into a file, which appears whole or not at all, or into an open one.
 
     Args:
         upscaler: what upscales, as :class:`.TiledUpscaler`: ``size(height, width)``,
             ``rows(pixels, progress)`` and, of animations, ``upscale(frame)``.
-        kind: ``png``, ``jpeg``, ``webp``, ``tiff``, ``bmp`` or ``pnm``; None: the format
-            of ``picture``.
-            ``gif``, ``png`` or ``webp`` of what is animated.
+        kind: ``png``, ``jpeg``, ``webp``, ``tiff``, ``bmp`` or ``pnm``; None: that of
+            ``source``. ``gif``, ``png`` or ``webp`` of what is animated.
         quality: 1 to 100 for jpeg and webp; None is 95, and lossless WebP from lossless sources.
         progress: called with (done, total) tiles, or frames.
         record: how it was made, see `superres.upscaling.provenance`; kept where the format can.
-        moving: all frames of an animation, whose first is ``picture``; None writes that one.
+        moving: all frames of an animation, whose first is ``source``; None writes that one.
 
     Returns:
         What is lost in that format; sentences.
@@ -121,18 +120,18 @@ def save(
         DiskFull: there is no room.
         UserError: the folder is missing or read-only, or the format cannot hold it.
     """
-    kind, pixels = kind or native_format(picture), picture.pixels
+    kind, pixels = kind or native_format(source), source.pixels
     size, folder, notes = upscaler.size(*pixels.shape[:2]), None, []
     check_size(kind, size, "the result")
     dtype = min(pixels.dtype, _DEEPEST.get(kind, np.dtype(np.uint8)), key=lambda t: t.itemsize)
     notes += reduction(kind, pixels.dtype, dtype)
     # Viewers heed the orientation in JPEG, TIFF and WebP; in a PNG few do. There the image is
     # turned upright, unless it came so.
-    heeded = kind in ("jpeg", "tiff", "webp") or kind == picture.format == "png"
+    heeded = kind in ("jpeg", "tiff", "webp") or kind == source.format == "png"
     # ``turn`` is done to the pixels (1: nothing, 5 to 8: sides swap), ``stated`` written beside.
-    turn, stated = (1, picture.orientation) if heeded else (picture.orientation, 1)
-    metadata = Metadata(picture, size[::-1] if turn > 4 else size, stated, record or "", kind)
-    options = _options(kind, quality, picture.lossless, metadata)
+    turn, stated = (1, source.orientation) if heeded else (source.orientation, 1)
+    metadata = Metadata(source, size[::-1] if turn > 4 else size, stated, record or "", kind)
+    options = _options(kind, quality, source.lossless, metadata)
     lacks = {*metadata.too_long, *(n for n in _LACKS.get(kind, ()) if getattr(metadata, n))}
     if lost := ", ".join(word for name, word in _WORDS.items() if name in lacks):
         notes.append(f"{kind.upper()} has no room for {lost}: left out")

@@ -143,7 +143,7 @@ class Evaluation:
     def _row(
         self, protocol: Protocol, method: Method, sr: np.ndarray, hr: np.ndarray, scale: int
     ) -> dict[str, Any]:
-        """The scores by one protocol; bicubic is made anew where the protocol rounds luma."""
+        """The scores by one protocol; where it rounds luma, bicubic is computed from luma."""
         if method is not bicubic or not protocol.round_y:
             return self.extras.row(protocol, sr, hr, scale)
         hr = with_channels(hr, 3)
