@@ -58,7 +58,7 @@ def translate(tree: Mapping[str, Any], where: str) -> Recipe:
     network, loss = _network(reader, config["scale"]), {"type": "L1Loss"}
     config["model"] = {"type": "Restorer", "backbone": network, "loss": loss}
     config["seed"] = reader.take("manual_seed")
-    _scoring(reader, recipe, "val" if trains else "test_")
+    _scoring(reader, recipe, "val" if trains else "test")
     if trains:
         _training(reader, recipe)
     else:  # which model trained the network does not matter
@@ -89,18 +89,18 @@ def _network(reader: Reader, scale: int) -> Tree:
     return backbone
 
 
-def _scoring(reader: Reader, recipe: Recipe, prefix: str) -> None:
+def _scoring(reader: Reader, recipe: Recipe, role: str) -> None:
     config, datasets = recipe.config, reader.tree["datasets"]
-    sets = [_set(reader, k, v) for k, v in datasets.items() if k.startswith(prefix)]
+    sets = [_set(reader, k, v) for k, v in datasets.items() if k.startswith(role)]
     config |= {"data_root": ".", "val_sets": [], "test_sets": []}
-    config[f"{prefix.rstrip('_')}_sets"] = sets
+    config[f"{role}_sets"] = sets
     odd = ((key, k) for key, one in datasets.items() for k in one if k not in _DATASET_KEYS)
     recipe.notes += [f"datasets.{key}.{k} is not read" for key, k in odd]
     metrics = {m.pop("type", name): m for name, m in (reader.take("val.metrics") or {}).items()}
     ours = [f"calculate_{name}" for name in ("psnr", "ssim")]
     recipe.notes += [f"the metric {name} is not computed" for name in metrics if name not in ours]
     detail = next((metrics[name] for name in ours if name in metrics), {})
-    if detail or prefix == "val":
+    if detail or role == "val":
         border, luma = detail.get("crop_border", 0), bool(detail.get("test_y_channel"))
         config["protocols"] = protocol_of(config["scale"], border, luma)
 

@@ -193,8 +193,9 @@ def check_network(cfg: Config) -> int | None:
     if cls is None:
         return None
     ours = cls.__module__.startswith("superres.")
+    parameters = inspect.signature(cls).parameters
     for key, value in node.items() if ours else ():  # others' defaults may mean something else
-        default = getattr(inspect.signature(cls).parameters.get(key), "default", None)
+        default = getattr(parameters.get(key), "default", None)
         if key not in ("scale", "scales") and (kind := _BY_DEFAULT.get(type(default))):
             require(f"model.backbone.{key}", value, kind)
     full = full_config(node)

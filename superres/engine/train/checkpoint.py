@@ -184,8 +184,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, Tensor):  # whatever layout the training prefers
         return value.detach().contiguous()
     if isinstance(value, dict):
-        whole = {k: v.detach().contiguous() for k, v in value.items() if isinstance(v, Tensor)}
-        return {k: whole[k] if k in whole else plain(v) for k, v in value.items()}
+        return {k: plain(v) for k, v in value.items()}
     if isinstance(value, tuple | list):
         return (tuple if isinstance(value, tuple) else list)(map(plain, value))
     if isinstance(value, str):  # torch's version is of a subclass
